@@ -1,0 +1,1 @@
+//! Test bed and user stories.
