@@ -1,5 +1,7 @@
 //! A trusted key: an OpenPGP certificate, what it may speak for, and how its life ends.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use crate::openpgp::{Certificate, Fingerprint};
@@ -10,6 +12,8 @@ use crate::policy::Pattern;
 pub struct Key {
     /// Name of the object.
     pub name: String,
+    /// Labels of the object, for `keySelector`.
+    pub labels: BTreeMap<String, String>,
     /// The certificate, with the revocations of every object of the same fingerprint merged in.
     pub certificate: Certificate,
     /// What the key may speak for. Per object.

@@ -4,11 +4,13 @@
 //! in form, so nothing here is checked again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 
 use jiff::Timestamp;
 use wildmatch::WildMatch;
 
 use crate::digest::Sha256Digest;
+use crate::key::Key;
 use crate::verdict::Reason;
 use crate::version::Constraint;
 
@@ -67,11 +69,26 @@ pub struct Rule {
     pub pins: Vec<Pin>,
 }
 
-/// Where charts are published, without credentials.
+/// Where charts are published. Credentials are named, never held.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Source {
     /// The configured URL. Key scopes are compared with this, never with redirects or mirrors.
     pub url: String,
+    /// Other addresses of the same charts, asked in order when the first does not answer.
+    pub mirrors: Vec<String>,
+    /// Secret with the credentials, in the operator's namespace.
+    pub credentials_secret: Option<String>,
+    /// Object with `ca.crt`, in the operator's namespace.
+    pub ca: Option<CaRef>,
+}
+
+/// The object that holds a source's certificate authority.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CaRef {
+    /// A ConfigMap of this name.
+    ConfigMap(String),
+    /// A Secret of this name.
+    Secret(String),
 }
 
 /// The `verify` part of a rule.
@@ -79,14 +96,31 @@ pub struct Source {
 pub struct Verify {
     /// How much is checked.
     pub level: Level,
-    /// Names of the `TrustedKey` objects to believe, already resolved from names and selector.
-    pub signers: BTreeSet<String>,
-    /// How many distinct signers are needed; at least 1.
-    pub threshold: u32,
+    /// Whom to believe.
+    pub signers: Signers,
     /// What the expiry of a key means for signatures made before it.
     pub expired_keys: ExpiredKeys,
     /// Whether subcharts need signatures of their own.
     pub dependencies: Dependencies,
+}
+
+/// Whom a rule believes: the union of names and selector. Empty believes nobody.
+#[derive(Clone, Debug)]
+pub struct Signers {
+    /// Names of `TrustedKey` objects.
+    pub keys: BTreeSet<String>,
+    /// Labels of `TrustedKey` objects.
+    pub selector: Option<LabelSelector>,
+    /// How many distinct signers are needed.
+    pub threshold: NonZeroU32,
+}
+
+impl Signers {
+    /// Whether the rule lists this key, by name or by labels.
+    pub fn list(&self, key: &Key) -> bool {
+        self.keys.contains(&key.name)
+            || self.selector.as_ref().is_some_and(|selector| selector.matches(&key.labels))
+    }
 }
 
 /// How much is checked.
