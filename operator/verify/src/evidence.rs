@@ -1,0 +1,228 @@
+//! What is known of the chart behind one release: gathered from sources, judged without them.
+//!
+//! Evidence is about one record (its content digest), one chart name and version. A changed record
+//! starts with empty evidence.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::digest::Sha256Digest;
+use crate::key::Key;
+use crate::openpgp::{self, ClaimedSignature, Fingerprint, SignedMessage, VerifiedSignature, Word};
+use crate::verdict::Cause;
+
+/// What every source that was asked has answered, by its configured URL.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    /// Answers by source. A source that was never asked, or never answered, may be absent.
+    pub answers: BTreeMap<String, Answer>,
+}
+
+/// What one source says about one chart version, compared with one record.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// It has the archive.
+    Archive(Box<ArchiveFacts>),
+    /// It has an archive that can be read in more than one way.
+    Ambiguous {
+        /// What is ambiguous about it.
+        message: String,
+    },
+    /// Its valid, fresh index does not list this version.
+    NotFound,
+    /// It gave no usable answer.
+    Unavailable {
+        /// `SourceUnavailable` or `LimitExceeded`.
+        cause: Cause,
+        /// What happened, without credentials.
+        message: String,
+    },
+}
+
+/// Facts of one archive.
+#[derive(Clone, Debug)]
+pub struct ArchiveFacts {
+    /// sha256 of its bytes.
+    pub digest: Sha256Digest,
+    /// Name in its Chart.yaml.
+    pub name: String,
+    /// Version in its Chart.yaml.
+    pub version: String,
+    /// Whether the release is made of it.
+    pub binding: Bound,
+    /// Whether it carries subcharts.
+    pub has_subcharts: bool,
+    /// Whether the index names another digest. Never counts as trust or distrust.
+    pub index_disagrees: bool,
+    /// The signed statement beside it.
+    pub provenance: ProvenanceFacts,
+    /// When this operator first verified a signature of these very bytes by a known key.
+    pub first_verified: Option<Timestamp>,
+}
+
+/// Whether a release is made of an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// The record and the archive have different content: a few of the differences.
+    Different(Vec<String>),
+    /// There is no record to compare with.
+    NoRecord,
+    /// They differ only as an old Helm writes records: a few of the differences.
+    OldWriter(Vec<String>),
+    /// Same content. Notes name harmless differences, of values for example.
+    Same(Vec<String>),
+}
+
+/// What a source has as provenance of an archive.
+#[derive(Clone, Debug)]
+pub enum ProvenanceFacts {
+    /// Something that is not one unambiguous signed statement.
+    Malformed {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The source says that there is none.
+    Missing,
+    /// A signed statement.
+    Signed(Box<Signed>),
+    /// The source gave no usable answer.
+    Unavailable {
+        /// `SourceUnavailable` or `LimitExceeded`.
+        cause: Cause,
+        /// What happened, without credentials.
+        message: String,
+    },
+}
+
+/// A signed statement about an archive.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    /// sha256 of the provenance file.
+    pub digest: Sha256Digest,
+    /// What it claims.
+    pub claims: Claims,
+    /// Its signatures, in the order of the file.
+    pub signatures: Vec<SignatureFacts>,
+    /// The signed text, while we still hold it: a new key can then be tried without a download.
+    pub message: Option<Arc<SignedMessage>>,
+}
+
+/// What a signed statement claims. Worth nothing until a signature by a trusted key holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claims {
+    /// Chart name in the signed metadata.
+    pub claimed_name: String,
+    /// Chart version in the signed metadata.
+    pub claimed_version: String,
+    /// The digest it gives for `<name>-<version>.tgz` of the release; `None` if it names others.
+    pub claimed_archive: Option<Sha256Digest>,
+}
+
+/// One signature of a provenance file, and what trying the known keys on it showed.
+#[derive(Clone, Debug)]
+pub struct SignatureFacts {
+    /// What the packet says of itself.
+    pub claimed: ClaimedSignature,
+    /// What is known of it.
+    pub outcome: Outcome,
+}
+
+/// What trying the known keys on a signature showed.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// It cannot hold under the key that it names.
+    Fault(Fingerprint, Word),
+    /// No known key is its issuer.
+    UnknownIssuer,
+    /// It holds cryptographically. Whether it counts depends on the key's life.
+    Verified(VerifiedSignature),
+}
+
+impl Evidence {
+    /// Tries keys on the signatures that no known key could explain yet, and notes when an archive
+    /// was first verified. Returns whether anything was learned.
+    pub fn learn(&mut self, keys: &[Key], now: Timestamp) -> bool {
+        let mut learned = false;
+        for answer in self.answers.values_mut() {
+            if let Answer::Archive(facts) = answer {
+                learned |= facts.learn(keys, now);
+            }
+        }
+        learned
+    }
+
+    /// Every archive that a source answered with.
+    pub fn archives(&self) -> impl Iterator<Item = (&str, &ArchiveFacts)> {
+        self.answers.iter().filter_map(|(source, answer)| match answer {
+            Answer::Archive(facts) => Some((source.as_str(), facts.as_ref())),
+            Answer::Ambiguous { .. } | Answer::NotFound | Answer::Unavailable { .. } => None,
+        })
+    }
+
+    /// Primary fingerprints with a cryptographically good signature, whatever became of the key.
+    pub fn good_signers(&self) -> impl Iterator<Item = &Fingerprint> {
+        self.archives().filter_map(|(_, facts)| facts.signed()).flat_map(Signed::good_signers)
+    }
+}
+
+impl ArchiveFacts {
+    /// The signed statement, if there is one.
+    pub fn signed(&self) -> Option<&Signed> {
+        match &self.provenance {
+            ProvenanceFacts::Signed(signed) => Some(signed),
+            ProvenanceFacts::Malformed { .. }
+            | ProvenanceFacts::Missing
+            | ProvenanceFacts::Unavailable { .. } => None,
+        }
+    }
+
+    fn learn(&mut self, keys: &[Key], now: Timestamp) -> bool {
+        let ProvenanceFacts::Signed(signed) = &mut self.provenance else { return false };
+        let learned = signed.learn(keys);
+        let vouches = signed.claims.claimed_archive == Some(self.digest)
+            && signed.good_signers().next().is_some();
+        if vouches && self.first_verified.is_none() {
+            self.first_verified = Some(now);
+            return true;
+        }
+        learned
+    }
+}
+
+impl Signed {
+    /// Primary fingerprints whose signature of this statement holds cryptographically.
+    pub fn good_signers(&self) -> impl Iterator<Item = &Fingerprint> {
+        self.signatures.iter().filter_map(|signature| match &signature.outcome {
+            Outcome::Verified(verified) => Some(verified.primary()),
+            Outcome::Fault(..) | Outcome::UnknownIssuer => None,
+        })
+    }
+
+    fn learn(&mut self, keys: &[Key]) -> bool {
+        let Some(message) = self.message.clone() else { return false };
+        let mut learned = false;
+        for signature in &mut self.signatures {
+            if !matches!(signature.outcome, Outcome::Verified(_)) {
+                let outcome = try_keys(&message, &signature.claimed, keys);
+                learned |= !matches!(outcome, Outcome::UnknownIssuer);
+                signature.outcome = outcome;
+            }
+        }
+        learned
+    }
+}
+
+/// Tries every key; key IDs collide, so the first that fails does not decide.
+fn try_keys(message: &SignedMessage, claimed: &ClaimedSignature, keys: &[Key]) -> Outcome {
+    let mut fault = None;
+    for key in keys {
+        match openpgp::verify(message, claimed, &key.certificate) {
+            Ok(verified) => return Outcome::Verified(verified),
+            Err(Word::UnknownKey) => {}
+            Err(word) => fault = fault.or(Some((key.fingerprint().clone(), word))),
+        }
+    }
+    fault.map_or(Outcome::UnknownIssuer, |(fingerprint, word)| Outcome::Fault(fingerprint, word))
+}

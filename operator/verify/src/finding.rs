@@ -1,0 +1,113 @@
+//! Findings: single facts that were checked, in the words of the vocabulary.
+
+use std::fmt;
+
+use crate::verdict::{Cause, Reason};
+
+/// One checked fact.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// Which fact.
+    pub word: Word,
+    /// What exactly, in at most [`MAX_MESSAGE`] bytes; nothing that varies between equal looks.
+    pub message: String,
+    /// The policy under which it was found.
+    pub policy: Option<String>,
+}
+
+/// Longest message of a finding, in bytes (so that a status stays small).
+pub const MAX_MESSAGE: usize = 512;
+
+/// Which fact a finding states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Word {
+    /// Something that could not be found out.
+    Doubt(Cause),
+    /// A check that failed.
+    Failure(Reason),
+    /// Something worth knowing that decides nothing.
+    Note(Note),
+}
+
+/// Facts that decide nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Note {
+    /// A check was not made; the message says which and why.
+    NotChecked,
+    /// A signature that does not count.
+    OtherSignature,
+    /// A published version changed, or index and archive disagree.
+    Republished,
+    /// Default values differ from the archive's, as `--reuse-values` makes them.
+    ValuesDiffer,
+}
+
+impl Finding {
+    /// A finding that belongs to no policy yet.
+    pub fn new(word: Word, message: impl Into<String>) -> Self {
+        Self { word, message: bounded(message.into()), policy: None }
+    }
+
+    /// The same finding, made under a policy.
+    #[must_use]
+    pub fn of_policy(mut self, policy: &str) -> Self {
+        self.policy = Some(policy.to_owned());
+        self
+    }
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Doubt(cause) => cause.fmt(f),
+            Self::Failure(reason) => reason.fmt(f),
+            Self::Note(note) => f.write_str(match note {
+                Note::NotChecked => "NotChecked",
+                Note::OtherSignature => "OtherSignature",
+                Note::Republished => "Republished",
+                Note::ValuesDiffer => "ValuesDiffer",
+            }),
+        }
+    }
+}
+
+/// Cuts at a character border and replaces control and direction characters, which foreign text
+/// could use to forge what a terminal shows.
+fn bounded(message: String) -> String {
+    let mut clean = String::with_capacity(message.len().min(MAX_MESSAGE));
+    for character in message.chars() {
+        let shown = if is_deceptive(character) { '\u{fffd}' } else { character };
+        if clean.len().saturating_add(shown.len_utf8()) > MAX_MESSAGE {
+            break;
+        }
+        clean.push(shown);
+    }
+    clean
+}
+
+fn is_deceptive(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(text: &str) -> String {
+        Finding::new(Word::Note(Note::NotChecked), text).message
+    }
+
+    #[test]
+    fn a_message_is_cut_at_its_limit_and_at_a_character() {
+        assert_eq!(message(&"a".repeat(MAX_MESSAGE)).len(), MAX_MESSAGE);
+        assert_eq!(message(&"a".repeat(MAX_MESSAGE + 1)).len(), MAX_MESSAGE);
+        assert_eq!(message(&"ä".repeat(MAX_MESSAGE)).len(), MAX_MESSAGE);
+        assert_eq!(message(&format!("a{}", "ä".repeat(MAX_MESSAGE))).len(), MAX_MESSAGE - 1);
+    }
+
+    #[test]
+    fn foreign_text_cannot_move_the_cursor() {
+        assert_eq!(message("a\u{1b}[31mb\nc\u{202e}d"), "a\u{fffd}[31mb\u{fffd}c\u{fffd}d");
+    }
+}
