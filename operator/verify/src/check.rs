@@ -11,7 +11,7 @@ use crate::finding::{Finding, Note, Word};
 use crate::key::Key;
 use crate::policy::{Dependencies, Level, Policy, ReleaseRef, Rule};
 use crate::signers::{self, Vouching};
-use crate::verdict::{Basis, Cause, Reason, Verdict};
+use crate::verdict::{Basis, Cause, Class, Reason, Verdict};
 
 /// One judged revision of a release.
 #[derive(Clone, Copy, Debug)]
@@ -154,21 +154,11 @@ fn judge_rule(case: &Case<'_>, rule: &Rule, keys: &[Key], now: Timestamp) -> Opi
     let best = candidates
         .into_iter()
         .map(|(source, facts)| judge_archive(&Subject { case, rule, keys, source, facts, now }))
-        .min_by_key(|opinion| Rank::of(opinion));
+        .min_by_key(|opinion| opinion.verdict().class());
     if let Some(best) = best {
         opinion.absorb(best);
     }
     opinion
-}
-
-/// Order of opinions about several archives of the same content: the most trusted first.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Rank(crate::verdict::Class);
-
-impl Rank {
-    fn of(opinion: &Opinion) -> Self {
-        Self(opinion.verdict().class())
-    }
 }
 
 impl Opinion {
@@ -384,8 +374,9 @@ fn check_provenance(
 
 fn check_signed(subject: &Subject<'_>, signed: &Signed, opinion: &mut Opinion) -> Option<Vouching> {
     let expected = format!("{}-{}.tgz", subject.case.chart, subject.case.version);
+    let is_about_this_archive = signed.claims.claimed_archive == Some(subject.facts.digest);
     match signed.claims.claimed_archive {
-        Some(digest) if digest == subject.facts.digest => {}
+        Some(_) if is_about_this_archive => {}
         Some(digest) => {
             let message = format!("signed {digest}, but {expected} is {}", subject.facts.digest);
             opinion.fail(Reason::DigestMismatch, message);
@@ -397,7 +388,12 @@ fn check_signed(subject: &Subject<'_>, signed: &Signed, opinion: &mut Opinion) -
     }
     let tally = signers::tally(subject, signed);
     for (reason, message) in tally.failing {
-        opinion.fail(reason, message);
+        // A revoked key that signed something else proves nothing bad of this archive.
+        if is_about_this_archive || reason.class() != Class::Badness {
+            opinion.fail(reason, message);
+        } else {
+            opinion.note(Note::OtherSignature, format!("{reason}: {message}"));
+        }
     }
     for message in tally.others {
         opinion.note(Note::OtherSignature, message);
