@@ -1,1 +1,5 @@
 //! The operator.
+
+pub mod clock;
+pub mod inventory;
+pub mod watch;

@@ -1,0 +1,233 @@
+//! Helm's release records: found by metadata alone, read one at a time.
+//!
+//! Records are Secrets of type `helm.sh/release.v1` (the type is immutable, unlike labels) or, for
+//! the ConfigMap driver, ConfigMaps labelled `owner=helm` (`pkg/storage/driver` of Helm).
+
+use std::collections::BTreeMap;
+
+use charttrust_verify::release::{self, Record, RecordError, RecordLimits};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::api::ListParams;
+use kube::core::PartialObjectMeta;
+use kube::runtime::watcher;
+use kube::{Api, Client, ResourceExt as _};
+use zeroize::Zeroizing;
+
+use crate::inventory::ReleaseId;
+use crate::watch::{self, Mirror, within_deadline};
+
+/// Where Helm stored a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Driver {
+    /// A ConfigMap (`HELM_DRIVER=configmap`).
+    ConfigMap,
+    /// A Secret, Helm's default.
+    Secret,
+}
+
+impl Driver {
+    /// The driver as a release's status shows it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::ConfigMap => "ConfigMap",
+            Self::Secret => "Secret",
+        }
+    }
+}
+
+/// One stored revision, by driver, namespace and object name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordKey {
+    /// Where it is stored.
+    pub driver: Driver,
+    /// Which release it belongs to.
+    pub release: ReleaseId,
+    /// Which revision it is, by its object name.
+    pub revision: u32,
+}
+
+/// What the metadata of a stored revision says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordMeta {
+    /// `metadata.resourceVersion`: the record is read once for each.
+    pub resource_version: String,
+    /// The label `status`, a claim.
+    pub claimed_status: String,
+}
+
+/// The stored revisions of all releases.
+pub type Records = Mirror<RecordKey, RecordMeta>;
+
+const SECRET_TYPE: &str = "type=helm.sh/release.v1";
+const CONFIG_MAP_LABEL: &str = "owner=helm";
+const NAME_PREFIX: &str = "sh.helm.release.v1.";
+
+/// Follows the metadata of Helm's Secrets for ever.
+pub async fn follow_secrets(client: Client, records: &Records, changed: impl Fn(&RecordKey)) {
+    let api = Api::<PartialObjectMeta<Secret>>::all(client);
+    let config = watcher::Config::default().fields(SECRET_TYPE);
+    let keep = |object: &PartialObjectMeta<Secret>| identify(Driver::Secret, object);
+    watch::follow(api, config, records, keep, changed).await;
+}
+
+/// Follows the metadata of Helm's ConfigMaps for ever.
+pub async fn follow_config_maps(client: Client, records: &Records, changed: impl Fn(&RecordKey)) {
+    let api = Api::<PartialObjectMeta<ConfigMap>>::all(client);
+    let config = watcher::Config::default().labels(CONFIG_MAP_LABEL);
+    let keep = |object: &PartialObjectMeta<ConfigMap>| identify(Driver::ConfigMap, object);
+    watch::follow(api, config, records, keep, changed).await;
+}
+
+fn identify<K>(driver: Driver, object: &PartialObjectMeta<K>) -> Option<(RecordKey, RecordMeta)>
+where
+    PartialObjectMeta<K>: kube::Resource,
+{
+    let (name, revision) = parse_object_name(object.metadata.name.as_deref()?)?;
+    let release = ReleaseId { namespace: object.metadata.namespace.clone()?, name };
+    let claimed_status = object.labels().get("status").cloned().unwrap_or_default();
+    let resource_version = object.metadata.resource_version.clone()?;
+    Some((RecordKey { driver, release, revision }, RecordMeta { resource_version, claimed_status }))
+}
+
+/// `sh.helm.release.v1.<release>.v<revision>`; release names may contain dots.
+fn parse_object_name(name: &str) -> Option<(String, u32)> {
+    let (release, revision) = name.strip_prefix(NAME_PREFIX)?.rsplit_once(".v")?;
+    let canonical = revision.parse::<u32>().ok().filter(|n| n.to_string() == revision)?;
+    (!release.is_empty()).then(|| (release.to_owned(), canonical))
+}
+
+impl RecordKey {
+    /// Name of the stored object.
+    pub fn object_name(&self) -> String {
+        format!("{NAME_PREFIX}{}.v{}", self.release.name, self.revision)
+    }
+}
+
+/// The revisions to judge: the highest deployed one and whatever is newer and may be live in part;
+/// the highest of all if none is deployed. Newest first.
+pub fn judged(revisions: &BTreeMap<u32, RecordMeta>) -> Vec<u32> {
+    let deployed = |meta: &RecordMeta| meta.claimed_status == "deployed";
+    let newest_first = revisions.iter().rev();
+    let Some((running, _)) = newest_first.clone().find(|(_, meta)| deployed(meta)) else {
+        return newest_first.take(1).map(|(revision, _)| *revision).collect();
+    };
+    let may_be_live =
+        |meta: &RecordMeta| !matches!(meta.claimed_status.as_str(), "superseded" | "uninstalled");
+    newest_first
+        .filter(|(revision, meta)| {
+            *revision == running || (*revision > running && may_be_live(meta))
+        })
+        .map(|(revision, _)| *revision)
+        .collect()
+}
+
+/// Why a record could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The API server did not give it.
+    #[error("failed to read the release record")]
+    Api(#[source] kube::Error),
+    /// It went away meanwhile.
+    #[error("the release record is gone")]
+    Gone,
+    /// The object has no `data.release`.
+    #[error("the object has no data.release")]
+    NoPayload,
+    /// The payload is no release.
+    #[error("{0}")]
+    Record(RecordError),
+}
+
+/// Reads and decodes one stored revision, and with it the resource version that was read.
+///
+/// Asks by `list`, never by `get`, so that the operator needs no permission for single Secrets of
+/// other types where an authorizer sees selectors.
+///
+/// # Errors
+/// [`ReadError`]; only `Record` and `NoPayload` are statements about the record.
+pub async fn read(client: &Client, key: &RecordKey) -> Result<(String, Record), ReadError> {
+    let (version, payload) = match key.driver {
+        Driver::ConfigMap => config_map_payload(client, key).await?,
+        Driver::Secret => secret_payload(client, key).await?,
+    };
+    let decoded =
+        tokio::task::spawn_blocking(move || release::decode(&payload, &RecordLimits::default()));
+    // Invariant: decoding does not panic; were it to, the record is unreadable and nothing else.
+    let record = decoded.await.map_err(|_| ReadError::NoPayload)?.map_err(ReadError::Record)?;
+    Ok((version, record))
+}
+
+type Payload = (String, Zeroizing<Vec<u8>>);
+
+async fn secret_payload(client: &Client, key: &RecordKey) -> Result<Payload, ReadError> {
+    let api = Api::<Secret>::namespaced(client.clone(), &key.release.namespace);
+    let fields = format!("{SECRET_TYPE},metadata.name={}", key.object_name());
+    let params = ListParams::default().fields(&fields);
+    let list = within_deadline(api.list(&params)).await.map_err(ReadError::Api)?;
+    let mut secret = list.items.into_iter().next().ok_or(ReadError::Gone)?;
+    let version = secret.resource_version().unwrap_or_default();
+    let mut data = secret.data.take().unwrap_or_default();
+    let payload = data.remove("release").ok_or(ReadError::NoPayload)?;
+    Ok((version, Zeroizing::new(payload.0)))
+}
+
+async fn config_map_payload(client: &Client, key: &RecordKey) -> Result<Payload, ReadError> {
+    let api = Api::<ConfigMap>::namespaced(client.clone(), &key.release.namespace);
+    let params = ListParams::default().fields(&format!("metadata.name={}", key.object_name()));
+    let list = within_deadline(api.list(&params)).await.map_err(ReadError::Api)?;
+    let mut map = list.items.into_iter().next().ok_or(ReadError::Gone)?;
+    let version = map.resource_version().unwrap_or_default();
+    let mut data = map.data.take().unwrap_or_default();
+    let payload = data.remove("release").ok_or(ReadError::NoPayload)?;
+    Ok((version, Zeroizing::new(payload.into_bytes())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged_of(revisions: &[(u32, &str)]) -> Vec<u32> {
+        let meta = |status: &str| RecordMeta {
+            resource_version: "1".into(),
+            claimed_status: status.into(),
+        };
+        judged(&revisions.iter().map(|(revision, status)| (*revision, meta(status))).collect())
+    }
+
+    #[test]
+    fn the_highest_deployed_revision_is_judged() {
+        assert_eq!(judged_of(&[(1, "superseded"), (2, "deployed")]), [2]);
+        assert_eq!(judged_of(&[(1, "deployed"), (2, "deployed")]), [2]);
+    }
+
+    #[test]
+    fn newer_revisions_that_may_be_live_are_judged_too() {
+        assert_eq!(judged_of(&[(1, "deployed"), (2, "failed")]), [2, 1]);
+        assert_eq!(judged_of(&[(1, "deployed"), (2, "pending-upgrade")]), [2, 1]);
+        assert_eq!(judged_of(&[(1, "deployed"), (2, "superseded")]), [1]);
+        assert_eq!(judged_of(&[(1, "deployed"), (2, "never heard of")]), [2, 1]);
+    }
+
+    #[test]
+    fn without_a_deployed_revision_the_highest_is_judged() {
+        assert_eq!(judged_of(&[(1, "failed"), (2, "pending-install")]), [2]);
+        assert_eq!(judged_of(&[(3, "uninstalled")]), [3]);
+        assert_eq!(judged_of(&[]), []);
+    }
+
+    #[test]
+    fn release_names_may_contain_dots() {
+        for (name, parsed) in [
+            ("sh.helm.release.v1.shop.v3", Some(("shop", 3))),
+            ("sh.helm.release.v1.a.v2.b.v10", Some(("a.v2.b", 10))),
+            ("sh.helm.release.v1.shop", None),
+            ("sh.helm.release.v1.shop.v03", None),
+            ("sh.helm.release.v1.shop.v-1", None),
+            ("sh.helm.release.v1..v1", None),
+            ("other", None),
+        ] {
+            let found = parse_object_name(name);
+            assert_eq!(found.as_ref().map(|(name, n)| (name.as_str(), *n)), parsed, "{name}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Which releases exist, and what their records say. Reads only.
+
+pub mod helm;
+
+use std::fmt;
+
+/// A release by the namespace of its stored record and its name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ReleaseId {
+    /// Namespace of the stored record.
+    pub namespace: String,
+    /// Name of the release.
+    pub name: String,
+}
+
+impl fmt::Display for ReleaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}

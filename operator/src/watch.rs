@@ -1,0 +1,146 @@
+//! Follows one kind of object on the API server and keeps the part of each that we need.
+//!
+//! Reads only. A relist after a broken watch reports what went missing meanwhile as deleted, which
+//! a plain stream of events does not.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::future::Future;
+use std::hash::Hash;
+use std::pin::pin;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use futures::StreamExt as _;
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+
+/// What is known of the objects of one kind, by a key of our choosing.
+#[derive(Debug)]
+pub struct Mirror<K, V> {
+    values: RwLock<HashMap<K, Arc<V>>>,
+    complete: watch::Sender<bool>,
+}
+
+impl<K: Clone + Eq + Hash, V> Default for Mirror<K, V> {
+    fn default() -> Self {
+        Self { values: RwLock::default(), complete: watch::Sender::new(false) }
+    }
+}
+
+impl<K: Clone + Eq + Hash, V> Mirror<K, V> {
+    /// What is known under a key.
+    pub fn find(&self, key: &K) -> Option<Arc<V>> {
+        self.values.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// Everything that is known, in no order.
+    pub fn all(&self) -> Vec<(K, Arc<V>)> {
+        let values = self.values.read().unwrap_or_else(PoisonError::into_inner);
+        values.iter().map(|(key, value)| (key.clone(), Arc::clone(value))).collect()
+    }
+
+    /// How many objects are known.
+    pub fn len(&self) -> usize {
+        self.values.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether none is known.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether everything has been listed once.
+    pub fn is_complete(&self) -> bool {
+        *self.complete.borrow()
+    }
+
+    /// Waits until everything has been listed once.
+    pub async fn completed(&self) {
+        let mut complete = self.complete.subscribe();
+        // Invariant: the sender lives as long as `self`, so waiting cannot fail.
+        let _ = complete.wait_for(|complete| *complete).await;
+    }
+
+    fn set(&self, key: K, value: Option<V>) {
+        let mut values = self.values.write().unwrap_or_else(PoisonError::into_inner);
+        match value {
+            Some(value) => drop(values.insert(key, Arc::new(value))),
+            None => drop(values.remove(&key)),
+        }
+    }
+
+    /// Replaces everything; returns the keys that are gone.
+    fn replace(&self, listed: HashMap<K, Arc<V>>) -> Vec<K> {
+        let mut values = self.values.write().unwrap_or_else(PoisonError::into_inner);
+        let gone = values.keys().filter(|key| !listed.contains_key(key)).cloned().collect();
+        *values = listed;
+        gone
+    }
+}
+
+/// Follows `api` for ever. `keep` says under which key an object is kept, and what of it; `None`
+/// leaves it out. `changed` hears of every key that appeared, changed or went.
+pub async fn follow<O, K, V>(
+    api: Api<O>,
+    config: watcher::Config,
+    mirror: &Mirror<K, V>,
+    keep: impl Fn(&O) -> Option<(K, V)>,
+    changed: impl Fn(&K),
+) where
+    O: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    K: Clone + Eq + Hash,
+{
+    let mut events = pin!(watcher(api, config).default_backoff());
+    let mut listed = HashMap::new();
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(watcher::Event::Apply(object)) => {
+                if let Some((key, value)) = keep(&object) {
+                    mirror.set(key.clone(), Some(value));
+                    changed(&key);
+                }
+            }
+            Ok(watcher::Event::Delete(object)) => {
+                if let Some((key, _)) = keep(&object) {
+                    mirror.set(key.clone(), None);
+                    changed(&key);
+                }
+            }
+            Ok(watcher::Event::Init) => listed.clear(),
+            Ok(watcher::Event::InitApply(object)) => {
+                listed.extend(keep(&object).map(|(key, value)| (key, Arc::new(value))));
+            }
+            Ok(watcher::Event::InitDone) => relisted(mirror, std::mem::take(&mut listed), &changed),
+            Err(error) => tracing::warn!(%error, kind = std::any::type_name::<O>(), "watch failed"),
+        }
+    }
+}
+
+fn relisted<K: Clone + Eq + Hash, V>(
+    mirror: &Mirror<K, V>,
+    listed: HashMap<K, Arc<V>>,
+    changed: &impl Fn(&K),
+) {
+    let keys: Vec<K> = listed.keys().cloned().collect();
+    let gone = mirror.replace(listed);
+    mirror.complete.send_replace(true);
+    keys.iter().chain(&gone).for_each(changed);
+}
+
+/// Bounds one request to the API server. kube itself has no read timeout.
+///
+/// # Errors
+/// The error of the request, or a timeout in the shape of one.
+pub async fn within_deadline<T>(
+    request: impl Future<Output = kube::Result<T>>,
+) -> kube::Result<T> {
+    match tokio::time::timeout(REQUEST_DEADLINE, request).await {
+        Ok(answer) => answer,
+        Err(_) => Err(kube::Error::Service("the API server gave no answer in time".into())),
+    }
+}
+
+/// Longest wait for one answer of the API server (`limits` fault F10 asks for at most 15 s).
+const REQUEST_DEADLINE: std::time::Duration = std::time::Duration::from_secs(15);
