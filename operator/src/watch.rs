@@ -3,10 +3,10 @@
 //! Reads only. A relist after a broken watch reports what went missing meanwhile as deleted, which
 //! a plain stream of events does not.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::future::Future;
-use std::hash::Hash;
+use std::ops::RangeBounds;
 use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -19,26 +19,32 @@ use tokio::sync::watch;
 /// What is known of the objects of one kind, by a key of our choosing.
 #[derive(Debug)]
 pub struct Mirror<K, V> {
-    values: RwLock<HashMap<K, Arc<V>>>,
+    values: RwLock<BTreeMap<K, Arc<V>>>,
     complete: watch::Sender<bool>,
 }
 
-impl<K: Clone + Eq + Hash, V> Default for Mirror<K, V> {
+impl<K: Clone + Ord, V> Default for Mirror<K, V> {
     fn default() -> Self {
         Self { values: RwLock::default(), complete: watch::Sender::new(false) }
     }
 }
 
-impl<K: Clone + Eq + Hash, V> Mirror<K, V> {
+impl<K: Clone + Ord, V> Mirror<K, V> {
     /// What is known under a key.
     pub fn find(&self, key: &K) -> Option<Arc<V>> {
         self.values.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
-    /// Everything that is known, in no order.
+    /// Everything that is known, in order.
     pub fn all(&self) -> Vec<(K, Arc<V>)> {
         let values = self.values.read().unwrap_or_else(PoisonError::into_inner);
         values.iter().map(|(key, value)| (key.clone(), Arc::clone(value))).collect()
+    }
+
+    /// What is known under a range of keys, in order.
+    pub fn range(&self, keys: impl RangeBounds<K>) -> Vec<(K, Arc<V>)> {
+        let values = self.values.read().unwrap_or_else(PoisonError::into_inner);
+        values.range(keys).map(|(key, value)| (key.clone(), Arc::clone(value))).collect()
     }
 
     /// How many objects are known.
@@ -72,7 +78,7 @@ impl<K: Clone + Eq + Hash, V> Mirror<K, V> {
     }
 
     /// Replaces everything; returns the keys that are gone.
-    fn replace(&self, listed: HashMap<K, Arc<V>>) -> Vec<K> {
+    fn replace(&self, listed: BTreeMap<K, Arc<V>>) -> Vec<K> {
         let mut values = self.values.write().unwrap_or_else(PoisonError::into_inner);
         let gone = values.keys().filter(|key| !listed.contains_key(key)).cloned().collect();
         *values = listed;
@@ -90,10 +96,10 @@ pub async fn follow<O, K, V>(
     changed: impl Fn(&K),
 ) where
     O: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-    K: Clone + Eq + Hash,
+    K: Clone + Ord,
 {
     let mut events = pin!(watcher(api, config).default_backoff());
-    let mut listed = HashMap::new();
+    let mut listed = BTreeMap::new();
     while let Some(event) = events.next().await {
         match event {
             Ok(watcher::Event::Apply(object)) => {
@@ -118,9 +124,9 @@ pub async fn follow<O, K, V>(
     }
 }
 
-fn relisted<K: Clone + Eq + Hash, V>(
+fn relisted<K: Clone + Ord, V>(
     mirror: &Mirror<K, V>,
-    listed: HashMap<K, Arc<V>>,
+    listed: BTreeMap<K, Arc<V>>,
     changed: &impl Fn(&K),
 ) {
     let keys: Vec<K> = listed.keys().cloned().collect();

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 
 use charttrust_verify::release::{self, Record, RecordError, RecordLimits};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher;
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, Client};
 use zeroize::Zeroizing;
 
 use crate::inventory::ReleaseId;
@@ -35,13 +36,13 @@ impl Driver {
     }
 }
 
-/// One stored revision, by driver, namespace and object name.
+/// One stored revision.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordKey {
-    /// Where it is stored.
-    pub driver: Driver,
     /// Which release it belongs to.
     pub release: ReleaseId,
+    /// Where it is stored.
+    pub driver: Driver,
     /// Which revision it is, by its object name.
     pub revision: u32,
 }
@@ -78,15 +79,10 @@ pub async fn follow_config_maps(client: Client, records: &Records, changed: impl
     watch::follow(api, config, records, keep, changed).await;
 }
 
-fn identify<K>(driver: Driver, object: &PartialObjectMeta<K>) -> Option<(RecordKey, RecordMeta)>
-where
-    PartialObjectMeta<K>: kube::Resource,
-{
+fn identify<K>(driver: Driver, object: &PartialObjectMeta<K>) -> Option<(RecordKey, RecordMeta)> {
     let (name, revision) = parse_object_name(object.metadata.name.as_deref()?)?;
     let release = ReleaseId { namespace: object.metadata.namespace.clone()?, name };
-    let claimed_status = object.labels().get("status").cloned().unwrap_or_default();
-    let resource_version = object.metadata.resource_version.clone()?;
-    Some((RecordKey { driver, release, revision }, RecordMeta { resource_version, claimed_status }))
+    Some((RecordKey { release, driver, revision }, RecordMeta::of(&object.metadata)))
 }
 
 /// `sh.helm.release.v1.<release>.v<revision>`; release names may contain dots.
@@ -96,11 +92,32 @@ fn parse_object_name(name: &str) -> Option<(String, u32)> {
     (!release.is_empty()).then(|| (release.to_owned(), canonical))
 }
 
+impl RecordMeta {
+    fn of(metadata: &ObjectMeta) -> Self {
+        let status = metadata.labels.as_ref().and_then(|labels| labels.get("status"));
+        Self {
+            resource_version: metadata.resource_version.clone().unwrap_or_default(),
+            claimed_status: status.cloned().unwrap_or_default(),
+        }
+    }
+}
+
 impl RecordKey {
     /// Name of the stored object.
     pub fn object_name(&self) -> String {
         format!("{NAME_PREFIX}{}.v{}", self.release.name, self.revision)
     }
+}
+
+/// The stored revisions of one release in one driver.
+pub fn revisions(
+    records: &Records,
+    release: &ReleaseId,
+    driver: Driver,
+) -> BTreeMap<u32, RecordMeta> {
+    let key = |revision| RecordKey { release: release.clone(), driver, revision };
+    let stored = records.range(key(0)..=key(u32::MAX));
+    stored.into_iter().map(|(key, meta)| (key.revision, (*meta).clone())).collect()
 }
 
 /// The revisions to judge: the highest deployed one and whatever is newer and may be live in part;
@@ -138,15 +155,15 @@ pub enum ReadError {
     Record(RecordError),
 }
 
-/// Reads and decodes one stored revision, and with it the resource version that was read.
+/// Reads and decodes one stored revision, and with it the metadata that was read.
 ///
 /// Asks by `list`, never by `get`, so that the operator needs no permission for single Secrets of
 /// other types where an authorizer sees selectors.
 ///
 /// # Errors
 /// [`ReadError`]; only `Record` and `NoPayload` are statements about the record.
-pub async fn read(client: &Client, key: &RecordKey) -> Result<(String, Record), ReadError> {
-    let (version, payload) = match key.driver {
+pub async fn read(client: &Client, key: &RecordKey) -> Result<(RecordMeta, Record), ReadError> {
+    let (meta, payload) = match key.driver {
         Driver::ConfigMap => config_map_payload(client, key).await?,
         Driver::Secret => secret_payload(client, key).await?,
     };
@@ -154,10 +171,10 @@ pub async fn read(client: &Client, key: &RecordKey) -> Result<(String, Record), 
         tokio::task::spawn_blocking(move || release::decode(&payload, &RecordLimits::default()));
     // Invariant: decoding does not panic; were it to, the record is unreadable and nothing else.
     let record = decoded.await.map_err(|_| ReadError::NoPayload)?.map_err(ReadError::Record)?;
-    Ok((version, record))
+    Ok((meta, record))
 }
 
-type Payload = (String, Zeroizing<Vec<u8>>);
+type Payload = (RecordMeta, Zeroizing<Vec<u8>>);
 
 async fn secret_payload(client: &Client, key: &RecordKey) -> Result<Payload, ReadError> {
     let api = Api::<Secret>::namespaced(client.clone(), &key.release.namespace);
@@ -165,10 +182,10 @@ async fn secret_payload(client: &Client, key: &RecordKey) -> Result<Payload, Rea
     let params = ListParams::default().fields(&fields);
     let list = within_deadline(api.list(&params)).await.map_err(ReadError::Api)?;
     let mut secret = list.items.into_iter().next().ok_or(ReadError::Gone)?;
-    let version = secret.resource_version().unwrap_or_default();
+    let meta = RecordMeta::of(&secret.metadata);
     let mut data = secret.data.take().unwrap_or_default();
     let payload = data.remove("release").ok_or(ReadError::NoPayload)?;
-    Ok((version, Zeroizing::new(payload.0)))
+    Ok((meta, Zeroizing::new(payload.0)))
 }
 
 async fn config_map_payload(client: &Client, key: &RecordKey) -> Result<Payload, ReadError> {
@@ -176,10 +193,10 @@ async fn config_map_payload(client: &Client, key: &RecordKey) -> Result<Payload,
     let params = ListParams::default().fields(&format!("metadata.name={}", key.object_name()));
     let list = within_deadline(api.list(&params)).await.map_err(ReadError::Api)?;
     let mut map = list.items.into_iter().next().ok_or(ReadError::Gone)?;
-    let version = map.resource_version().unwrap_or_default();
+    let meta = RecordMeta::of(&map.metadata);
     let mut data = map.data.take().unwrap_or_default();
     let payload = data.remove("release").ok_or(ReadError::NoPayload)?;
-    Ok((version, Zeroizing::new(payload.into_bytes())))
+    Ok((meta, Zeroizing::new(payload.into_bytes())))
 }
 
 #[cfg(test)]

@@ -179,11 +179,11 @@ pub struct Exception {
 }
 
 /// A glob: `*` is any run of characters, `?` is one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Pattern(WildMatch);
 
 /// A glob of a release: `name`, or `namespace/name` if it has a slash.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ReleasePattern(Pattern, bool);
 
 /// A Kubernetes label selector.
