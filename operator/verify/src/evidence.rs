@@ -8,9 +8,13 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::binding::{self, Binding};
+use crate::chart::Chart;
 use crate::digest::Sha256Digest;
 use crate::key::Key;
 use crate::openpgp::{self, ClaimedSignature, Fingerprint, SignedMessage, VerifiedSignature, Word};
+use crate::provenance;
+use crate::release::Record;
 use crate::verdict::Cause;
 
 /// What every source that was asked has answered, by its configured URL.
@@ -190,6 +194,64 @@ impl ArchiveFacts {
         learned
     }
 }
+
+/// Everything that a lookup by digest needs to know of the chart that a release claims to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Claimed<'a> {
+    /// Chart name.
+    pub chart: &'a str,
+    /// Chart version, exactly as recorded.
+    pub version: &'a str,
+}
+
+impl ProvenanceFacts {
+    /// Reads a provenance file for this chart and version. Nothing in it is believed yet.
+    pub fn read(bytes: &[u8], claimed: Claimed<'_>) -> Self {
+        let malformed = |message: String| Self::Malformed { message };
+        let message = match openpgp::parse_cleartext(bytes) {
+            Ok(message) => message,
+            Err(error) => return malformed(error.to_string()),
+        };
+        let statement = match provenance::parse(message.text()) {
+            Ok(statement) => statement,
+            Err(error) => return malformed(error.to_string()),
+        };
+        let claims = Claims {
+            claimed_archive: statement.digest_of(claimed.chart, claimed.version).copied(),
+            claimed_name: statement.claimed_name,
+            claimed_version: statement.claimed_version,
+        };
+        let unknown = |claimed: &ClaimedSignature| SignatureFacts {
+            claimed: claimed.clone(),
+            outcome: Outcome::UnknownIssuer,
+        };
+        Self::Signed(Box::new(Signed {
+            digest: Sha256Digest::of(bytes),
+            claims,
+            signatures: message.signatures().iter().map(unknown).collect(),
+            message: Some(Arc::new(message)),
+        }))
+    }
+}
+
+impl Bound {
+    /// Compares a release record with an archive.
+    pub fn compare(chart: &Chart, record: &Record) -> Self {
+        let words = |differences: Vec<_>| {
+            differences.iter().take(MAX_DIFFERENCES).map(ToString::to_string).collect()
+        };
+        match binding::compare(chart, record) {
+            Binding::Same { notes } => Self::Same(notes.iter().map(ToString::to_string).collect()),
+            Binding::Different { differences } => Self::Different(words(differences)),
+            Binding::OldWriter { notes } => {
+                Self::OldWriter(notes.iter().map(ToString::to_string).collect())
+            }
+        }
+    }
+}
+
+/// How many differences are named, so that a status stays readable.
+const MAX_DIFFERENCES: usize = 3;
 
 impl Signed {
     /// Primary fingerprints whose signature of this statement holds cryptographically.

@@ -1,0 +1,280 @@
+//! What the operator knows: keys and policies as they were read, and for each release its judged
+//! revisions with the evidence gathered for them.
+//!
+//! In memory only. Locks are held for look-ups and moves, never across a request.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use charttrust_verify::check::Judgement;
+use charttrust_verify::digest::Sha256Digest;
+use charttrust_verify::evidence::{Evidence, Outcome, SignatureFacts};
+use charttrust_verify::key::Key;
+use charttrust_verify::openpgp::Fingerprint;
+use charttrust_verify::policy::Policy;
+use charttrust_verify::verdict::Cause;
+use jiff::Timestamp;
+
+use crate::api::release_trust::ReleaseTrustStatus;
+use crate::inventory::ReleaseId;
+use crate::inventory::helm::Driver;
+use crate::parse;
+
+/// Everything in memory.
+#[derive(Debug, Default)]
+pub struct World {
+    trust: RwLock<Trust>,
+    releases: Mutex<Releases>,
+}
+
+/// Keys and policies as they were last read.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    /// What each `TrustedKey` was read as, by name.
+    pub loaded: Arc<BTreeMap<String, LoadedKey>>,
+    /// The usable keys, revocations of equal fingerprints shared.
+    pub keys: Arc<Vec<Key>>,
+    /// The policies, by name.
+    pub policies: Arc<BTreeMap<String, LoadedPolicy>>,
+}
+
+/// A `TrustedKey` as it was read.
+#[derive(Clone, Debug)]
+pub struct LoadedKey {
+    /// Generation of the object that was read.
+    pub generation: i64,
+    /// The fingerprint that the object names, if it is one.
+    pub fingerprint: Option<Fingerprint>,
+    /// The key, or why it cannot be used.
+    pub key: Result<Key, parse::KeyProblem>,
+}
+
+/// A `ChartTrustPolicy` as it was read.
+#[derive(Clone, Debug)]
+pub struct LoadedPolicy {
+    /// Generation of the object that was read.
+    pub generation: i64,
+    /// The policy to judge by.
+    pub policy: Policy,
+    /// How often sources are looked at again.
+    pub interval: std::time::Duration,
+    /// What is wrong with the object; empty if nothing is.
+    pub problems: Vec<parse::Problem>,
+}
+
+#[derive(Debug, Default)]
+struct Releases {
+    by_id: BTreeMap<ReleaseId, Release>,
+    /// Claimed and known issuers, by fingerprint and key ID, of each release's signatures.
+    by_issuer: BTreeMap<String, BTreeSet<ReleaseId>>,
+}
+
+/// One release.
+#[derive(Clone, Debug, Default)]
+pub struct Release {
+    /// The judged revisions.
+    pub revisions: BTreeMap<(Driver, u32), Revision>,
+    /// What was last concluded.
+    pub judgement: Option<Judgement>,
+    /// What was last written, and the resource version that it got.
+    pub written: Option<Written>,
+    /// The looks at each source.
+    pub looks: BTreeMap<String, LookState>,
+    /// The last answered value of the annotation that asks for a look.
+    pub answered_request: Option<String>,
+}
+
+/// One judged revision.
+#[derive(Clone, Debug)]
+pub struct Revision {
+    /// The record's resource version that was read.
+    pub resource_version: String,
+    /// What the record says, or why it says nothing.
+    pub content: Result<Content, (Cause, String)>,
+}
+
+/// What is kept of a record.
+#[derive(Clone, Debug)]
+pub struct Content {
+    /// Chart name.
+    pub chart: String,
+    /// Chart version.
+    pub version: String,
+    /// Digest of the record's signed parts. Evidence is about this content only.
+    pub digest: Sha256Digest,
+    /// What sources have answered about it.
+    pub evidence: Evidence,
+}
+
+/// A status as it was written.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// Resource version after the write.
+    pub resource_version: String,
+    /// The status.
+    pub status: ReleaseTrustStatus,
+}
+
+/// What is known of the looks at one source for one release.
+#[derive(Clone, Debug)]
+pub struct LookState {
+    /// When the source was last asked.
+    pub last_asked: tokio::time::Instant,
+    /// When it last gave an answer; or when it was first asked without one.
+    pub answering_since: tokio::time::Instant,
+    /// Why the last look gave no answer.
+    pub failure: Option<(Cause, String)>,
+    /// What the last look found that changes nothing, because the release is bound.
+    pub notices: Vec<charttrust_verify::finding::Finding>,
+    /// When it was asked last, by the wall clock.
+    pub asked_at: Timestamp,
+}
+
+impl World {
+    /// Keys and policies as they are now.
+    pub fn trust(&self) -> Trust {
+        self.trust.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes in what a `TrustedKey` was read as; `None` if it is gone. Returns what it was before.
+    pub fn set_key(&self, name: &str, key: Option<LoadedKey>) -> Option<LoadedKey> {
+        let mut trust = self.trust.write().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = (*trust.loaded).clone();
+        let before = put(&mut loaded, name, key);
+        let usable = loaded.values().filter_map(|loaded| loaded.key.as_ref().ok());
+        trust.keys = Arc::new(parse::share_revocations(usable));
+        trust.loaded = Arc::new(loaded);
+        before
+    }
+
+    /// Takes in what a `ChartTrustPolicy` was read as; `None` if it is gone. Returns what it was.
+    pub fn set_policy(&self, name: &str, policy: Option<LoadedPolicy>) -> Option<LoadedPolicy> {
+        let mut trust = self.trust.write().unwrap_or_else(PoisonError::into_inner);
+        let mut policies = (*trust.policies).clone();
+        let before = put(&mut policies, name, policy);
+        trust.policies = Arc::new(policies);
+        before
+    }
+
+    /// A copy of what is known of a release.
+    pub fn release(&self, id: &ReleaseId) -> Option<Release> {
+        self.releases().by_id.get(id).cloned()
+    }
+
+    /// Every release that is known.
+    pub fn release_ids(&self) -> Vec<ReleaseId> {
+        self.releases().by_id.keys().cloned().collect()
+    }
+
+    /// Changes what is known of a release, and keeps the index of issuers true.
+    pub fn update<T>(&self, id: &ReleaseId, change: impl FnOnce(&mut Release) -> T) -> T {
+        let mut releases = self.releases();
+        let release = releases.by_id.entry(id.clone()).or_default();
+        let before = release.issuers();
+        let result = change(release);
+        let after = release.issuers();
+        releases.reindex(id, &before, &after);
+        result
+    }
+
+    /// Forgets a release.
+    pub fn forget(&self, id: &ReleaseId) {
+        let mut releases = self.releases();
+        if let Some(release) = releases.by_id.remove(id) {
+            releases.reindex(id, &release.issuers(), &BTreeSet::new());
+        }
+    }
+
+    /// Releases with a signature that claims, or is known, to be of one of these issuers.
+    pub fn releases_of_issuers<'a>(
+        &self,
+        issuers: impl Iterator<Item = &'a str>,
+    ) -> BTreeSet<ReleaseId> {
+        let releases = self.releases();
+        issuers.filter_map(|issuer| releases.by_issuer.get(issuer)).flatten().cloned().collect()
+    }
+
+    /// How many releases have a cryptographically good signature by a key, whatever became of it.
+    pub fn dependents(&self, fingerprint: &Fingerprint) -> usize {
+        let releases = self.releases();
+        let Some(ids) = releases.by_issuer.get(fingerprint.as_str()) else { return 0 };
+        let depends = |id: &&ReleaseId| {
+            releases.by_id.get(id).is_some_and(|release| release.has_good_signer(fingerprint))
+        };
+        ids.iter().filter(depends).count()
+    }
+
+    /// Calls `visit` for every release that was judged.
+    pub fn judgements(&self, mut visit: impl FnMut(&ReleaseId, &Judgement)) {
+        for (id, release) in &self.releases().by_id {
+            if let Some(judgement) = &release.judgement {
+                visit(id, judgement);
+            }
+        }
+    }
+
+    fn releases(&self) -> MutexGuard<'_, Releases> {
+        self.releases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn put<V>(map: &mut BTreeMap<String, V>, name: &str, value: Option<V>) -> Option<V> {
+    match value {
+        Some(value) => map.insert(name.to_owned(), value),
+        None => map.remove(name),
+    }
+}
+
+impl Releases {
+    fn reindex(&mut self, id: &ReleaseId, before: &BTreeSet<String>, after: &BTreeSet<String>) {
+        for issuer in before.difference(after) {
+            if let Some(ids) = self.by_issuer.get_mut(issuer) {
+                ids.remove(id);
+                if ids.is_empty() {
+                    self.by_issuer.remove(issuer);
+                }
+            }
+        }
+        for issuer in after.difference(before) {
+            self.by_issuer.entry(issuer.clone()).or_default().insert(id.clone());
+        }
+    }
+}
+
+impl Release {
+    /// The contents of the judged revisions that could be read.
+    pub fn contents(&self) -> impl Iterator<Item = &Content> {
+        self.revisions.values().filter_map(|revision| revision.content.as_ref().ok())
+    }
+
+    fn has_good_signer(&self, fingerprint: &Fingerprint) -> bool {
+        self.contents().any(|content| content.evidence.good_signers().any(|f| f == fingerprint))
+    }
+
+    fn issuers(&self) -> BTreeSet<String> {
+        let signatures = self.contents().flat_map(|content| {
+            let signed = content.evidence.archives().filter_map(|(_, facts)| facts.signed());
+            signed.flat_map(|signed| &signed.signatures)
+        });
+        signatures.flat_map(issuers_of).collect()
+    }
+}
+
+fn issuers_of(signature: &SignatureFacts) -> impl Iterator<Item = String> {
+    let known = match &signature.outcome {
+        Outcome::Verified(verified) => Some(verified.primary().to_string()),
+        Outcome::Fault(fingerprint, _) => Some(fingerprint.to_string()),
+        Outcome::UnknownIssuer => None,
+    };
+    let claimed = &signature.claimed;
+    let fingerprint = claimed.claimed_issuer_fingerprint().map(ToString::to_string);
+    let key_id = claimed.claimed_issuer_key_id().map(str::to_owned);
+    [known, fingerprint, key_id].into_iter().flatten()
+}
+
+/// Every name under which a key may be claimed as issuer: fingerprints and key IDs of the primary
+/// key and its subkeys.
+pub fn issuer_names(key: &Key) -> Vec<String> {
+    let fingerprints = key.certificate.key_fingerprints();
+    fingerprints.flat_map(|f| [f.as_str().to_owned(), f.key_id().to_owned()]).collect()
+}
