@@ -1,0 +1,93 @@
+//! How long and how many: every bound of the schemas, and the patterns of their strings.
+//!
+//! The server estimates the cost of each rule from these bounds, so they are part of the contract.
+
+/// Longest name of an object (a DNS subdomain).
+pub const NAME: usize = 253;
+/// Longest name of a rule, an exception or a namespace (a DNS label).
+pub const LABEL: usize = 63;
+/// Longest text for people: owner, justification.
+pub const TEXT: usize = 1024;
+/// Longest message of a condition or finding. Counted in bytes when we write.
+pub const MESSAGE: usize = 512;
+/// Longest URL.
+pub const URL: usize = 512;
+/// Longest glob of a chart or release: a namespace, a slash and a name.
+pub const GLOB: usize = 317;
+/// Longest version, constraint or duration.
+pub const VERSION: usize = 256;
+/// Longest duration.
+pub const DURATION: usize = 32;
+/// Longest point in time, with fractions and offset.
+pub const TIME: usize = 64;
+/// Longest word of a vocabulary.
+pub const WORD: usize = 64;
+/// Length of `sha256:` and its digits.
+pub const DIGEST: usize = 71;
+/// Longest fingerprint, in hexadecimal digits.
+pub const FINGERPRINT: usize = 64;
+/// Largest key material of one `TrustedKey`, in characters (`openpgp.md` limit of 256 KiB).
+pub const MATERIAL: usize = 262_144;
+/// Largest bare revocation certificate, in characters.
+pub const CERTIFICATE: usize = 65_536;
+/// Most entries of an ordinary list: globs, keys, rules, exceptions.
+pub const LIST: usize = 64;
+/// Most entries of a short list: sources, mirrors, conditions, revocation certificates.
+pub const SHORT_LIST: usize = 16;
+/// Most entries of a long list: namespaces, pins, findings.
+pub const LONG_LIST: usize = 256;
+
+/// A DNS subdomain, as names of objects are.
+pub const NAME_PATTERN: &str = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
+/// A DNS label.
+pub const LABEL_PATTERN: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+/// A key inside a `ConfigMap` or Secret.
+pub const DATA_KEY_PATTERN: &str = r"^[-._a-zA-Z0-9]+$";
+/// A glob of chart names.
+pub const CHART_GLOB_PATTERN: &str = r"^[^\s/]+$";
+/// A glob of `name` or `namespace/name`.
+pub const RELEASE_GLOB_PATTERN: &str = r"^[^\s/]+(/[^\s/]+)?$";
+/// A repository or registry, without user, query or fragment.
+pub const SOURCE_PATTERN: &str = r"^(https?|oci)://[^\s/?#@]+(/[^\s?#]*)?$";
+/// A Go duration without sign.
+pub const DURATION_PATTERN: &str = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$";
+/// A full OpenPGP fingerprint.
+pub const FINGERPRINT_PATTERN: &str = r"^([0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$";
+/// A digest of an archive.
+pub const DIGEST_PATTERN: &str = r"^sha256:[0-9a-f]{64}$";
+
+/// The text, cut to at most `bytes` bytes at a character border; the cut shows as `…`.
+///
+/// Status fields hold text that others wrote, and one that is too long would make the server
+/// refuse the whole status.
+pub fn fit(text: &str, bytes: usize) -> String {
+    if text.len() <= bytes {
+        return text.to_owned();
+    }
+    let room = bytes.saturating_sub(ELLIPSIS.len());
+    let end = (0..=room)
+        .rev()
+        .find(|end| text.is_char_boundary(*end))
+        .unwrap_or(0);
+    format!("{}{ELLIPSIS}", &text[..end])
+}
+
+const ELLIPSIS: &str = "…";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_at_the_bound_is_kept_and_one_more_is_cut() {
+        assert_eq!(fit(&"a".repeat(512), 512), "a".repeat(512));
+        assert_eq!(fit(&"a".repeat(513), 512), format!("{}…", "a".repeat(509)));
+    }
+
+    #[test]
+    fn text_is_cut_at_a_character() {
+        let cut = fit(&"ä".repeat(300), 512);
+        assert_eq!(cut, format!("{}…", "ä".repeat(254)));
+        assert!(cut.len() <= 512);
+    }
+}

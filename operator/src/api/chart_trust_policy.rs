@@ -1,0 +1,601 @@
+//! `ChartTrustPolicy`: which releases must be vouched for, by whom, how strictly, and what follows.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::bounds;
+use super::conditions::Condition;
+use super::reasons::{BadnessReason, UntrustedReason};
+use super::schema;
+
+/// Which releases, what is demanded of them, what is forgiven, what follows.
+#[derive(CustomResource, Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[kube(
+    group = "charttrust.io",
+    version = "v1alpha1",
+    kind = "ChartTrustPolicy",
+    plural = "charttrustpolicies",
+    shortname = "ctp",
+    category = "charttrust",
+    status = "ChartTrustPolicyStatus",
+    derive = "PartialEq",
+    doc = "Which releases must be vouched for, by whom, how strictly, and what follows. Several policies may apply to a release: all must be satisfied, and the worst verdict wins.",
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
+    printcolumn(
+        name = "Compliant",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Compliant")].status"#
+    ),
+    printcolumn(
+        name = "Trusted",
+        type_ = "integer",
+        json_path = ".status.releases.trusted"
+    ),
+    printcolumn(
+        name = "Untrusted",
+        type_ = "integer",
+        json_path = ".status.releases.untrusted"
+    ),
+    printcolumn(
+        name = "Unknown",
+        type_ = "integer",
+        json_path = ".status.releases.unknown"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    ),
+    printcolumn(
+        name = "Suspended",
+        type_ = "boolean",
+        json_path = ".spec.suspend",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Interval",
+        type_ = "string",
+        json_path = ".spec.interval",
+        priority = 1
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ChartTrustPolicySpec {
+    /// Stops looks at sources, events and new quarantines of this policy. Judging goes on.
+    /// Default false.
+    #[serde(default)]
+    pub suspend: bool,
+
+    /// What a bad verdict means for new installs. Only Audit (report, block nothing) exists
+    /// until the admission webhook does. Default Audit.
+    #[serde(default)]
+    pub mode: Mode,
+
+    /// How often sources are looked at again, as a Go duration of at least one second.
+    /// Default 1h. Example: `30m`.
+    #[serde(default = "default_interval")]
+    #[schemars(
+        length(max = bounds::DURATION),
+        regex(pattern = bounds::DURATION_PATTERN),
+        extend("x-kubernetes-validations" = [{
+            "rule": "duration(self) >= duration('1s')",
+            "message": "interval must be at least 1s, for example 1h",
+        }])
+    )]
+    pub interval: String,
+
+    /// Which releases the policy is about. Omitted: all.
+    #[serde(default, rename = "match")]
+    pub selection: Match,
+
+    /// What is demanded. The first rule whose charts match decides; a release that no rule
+    /// matches is not judged by this policy.
+    #[schemars(
+        length(min = 1, max = bounds::LIST),
+        extend(
+            "x-kubernetes-list-type" = "atomic",
+            "x-kubernetes-validations" = [{
+                "rule": "self.all(one, self.exists_one(other, other.name == one.name))",
+                "message": "give each rule a name of its own: verdicts are reported by it",
+            }]
+        )
+    )]
+    pub rules: Vec<Rule>,
+
+    /// Failures that are forgiven for a time. The real verdict stays visible as a finding.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = bounds::LIST),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub exceptions: Vec<Exception>,
+
+    /// Containment of releases whose key was revoked. Omitted: none is recommended or made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<QuarantineSpec>,
+}
+
+/// What a bad verdict means for new installs.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Mode {
+    /// Report, block nothing.
+    #[default]
+    Audit,
+}
+
+/// Which releases a policy is about.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Match {
+    /// Labels of the namespaces to look in. Omitted: every namespace.
+    /// Example: `{matchLabels: {env: prod}}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::label_selector")]
+    pub namespace_selector: Option<LabelSelector>,
+
+    /// Names of namespaces to leave out. Example: `[kube-system]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = bounds::LONG_LIST),
+        inner(length(min = 1, max = bounds::LABEL), regex(pattern = bounds::LABEL_PATTERN)),
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub exclude_namespaces: Vec<String>,
+
+    /// Globs of `name` or `namespace/name` of the ReleaseTrust (`*` any run of characters, `?`
+    /// one). Default `["*"]`. Example: `["shop/*", "payments"]`.
+    #[serde(default = "every_release")]
+    #[schemars(
+        length(min = 1, max = bounds::LIST),
+        inner(length(min = 1, max = bounds::GLOB), regex(pattern = bounds::RELEASE_GLOB_PATTERN)),
+        extend("x-kubernetes-list-type" = "atomic")
+    )]
+    pub releases: Vec<String>,
+}
+
+/// What is demanded of some charts.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rule {
+    /// Name of the rule, unique in the policy. Example: `in-house`.
+    #[schemars(length(min = 1, max = bounds::LABEL), regex(pattern = bounds::LABEL_PATTERN))]
+    pub name: String,
+
+    /// Globs of chart names that this rule decides about (`*` any run of characters, `?` one).
+    /// Example: `["payments", "shop-*"]`.
+    #[schemars(
+        length(min = 1, max = bounds::LIST),
+        inner(length(min = 1, max = bounds::NAME), regex(pattern = bounds::CHART_GLOB_PATTERN)),
+        extend("x-kubernetes-list-type" = "atomic")
+    )]
+    pub charts: Vec<String>,
+
+    /// Versions that are allowed, in Helm's constraint syntax. A requirement, not a filter: a
+    /// chart outside it is VersionNotAllowed. Omitted: every version. Example: `>=2.0.0 <4`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = bounds::VERSION))]
+    pub versions: Option<String>,
+
+    /// Where these charts are published. All are tried; the archive whose content is the
+    /// release's is the origin. Omitted: only pins and what is already known can satisfy the
+    /// rule, else the verdict is SourceUnknown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::SHORT_LIST), extend("x-kubernetes-list-type" = "atomic"))]
+    pub sources: Vec<Source>,
+
+    /// How strictly, and whom to believe. Omitted: level Strict, and nobody is believed.
+    #[serde(default)]
+    pub verify: Verify,
+
+    /// Archives pinned by digest. A pin stands in for a missing signature, never for a revoked
+    /// one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::LONG_LIST), extend("x-kubernetes-list-type" = "atomic"))]
+    pub digests: Vec<PinnedDigest>,
+}
+
+/// Where charts are published.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Source {
+    /// A chart repository (`https://`) or the folder of a registry that holds the charts
+    /// (`oci://`; the chart's name is added). Without user, query or fragment. Plain `http://`
+    /// needs the operator's `--allow-host`. Example: `oci://ghcr.io/example/charts`.
+    #[schemars(length(max = bounds::URL), regex(pattern = bounds::SOURCE_PATTERN))]
+    pub url: String,
+
+    /// Other addresses of the same charts, asked in order if the first gives no answer. Key
+    /// scopes look at url only. Example: `["oci://harbor.local/mirror/charts"]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = bounds::SHORT_LIST),
+        inner(length(max = bounds::URL), regex(pattern = bounds::SOURCE_PATTERN)),
+        extend("x-kubernetes-list-type" = "atomic")
+    )]
+    pub mirrors: Vec<String>,
+
+    /// Secret in the operator's namespace with `username` and `password`, `bearerToken`,
+    /// `tls.crt` and `tls.key`, or `.dockerconfigjson`. Omitted: asked without credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_secret_ref: Option<NameRef>,
+
+    /// Object in the operator's namespace whose `ca.crt` (PEM) is trusted for this source.
+    /// Omitted: the usual public authorities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_ref: Option<CaRef>,
+}
+
+/// An object in the operator's namespace.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NameRef {
+    /// Name of the object. Example: `charts-login`.
+    #[schemars(length(min = 1, max = bounds::NAME), regex(pattern = bounds::NAME_PATTERN))]
+    pub name: String,
+}
+
+/// An object in the operator's namespace that holds `ca.crt`.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CaRef {
+    /// Secret or ConfigMap. Default Secret.
+    #[serde(default)]
+    pub kind: CaKind,
+
+    /// Name of the object. Example: `charts-ca`.
+    #[schemars(length(min = 1, max = bounds::NAME), regex(pattern = bounds::NAME_PATTERN))]
+    pub name: String,
+}
+
+/// The kind of the object that holds `ca.crt`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum CaKind {
+    /// A ConfigMap.
+    ConfigMap,
+    /// A Secret.
+    #[default]
+    Secret,
+}
+
+/// How strictly a chart is checked, and whom to believe.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verify {
+    /// Strict also compares the running release with the signed archive; Signature checks what
+    /// `helm verify` checks; None checks nothing, on purpose, and shows as Unmanaged, never as
+    /// trusted. Default Strict.
+    #[serde(default)]
+    pub level: Level,
+
+    /// Whom to believe. Omitted: nobody, so that only pins can satisfy the rule.
+    #[serde(default)]
+    pub signers: Signers,
+
+    /// What the end of a key's life means for signatures made before it: AcceptIfSignedBefore
+    /// or Reject. Governs expiry and notAfter only, never revocation.
+    /// Default AcceptIfSignedBefore.
+    #[serde(default)]
+    pub expired_keys: ExpiredKeys,
+
+    /// Inherit: the chart's signature covers its subcharts. Verify: each subchart must itself be
+    /// signed. Default Inherit.
+    #[serde(default)]
+    pub dependencies: Dependencies,
+}
+
+/// How much is checked.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Level {
+    /// Nothing, on purpose.
+    None,
+    /// What `helm verify` checks.
+    Signature,
+    /// Also that the running release is what was signed.
+    #[default]
+    Strict,
+}
+
+/// Whom a rule believes: the union of names and selector.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Signers {
+    /// Names of TrustedKeys. Example: `[platform-2026, platform-2027]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = bounds::LIST),
+        inner(length(min = 1, max = bounds::NAME), regex(pattern = bounds::NAME_PATTERN)),
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub keys: Vec<String>,
+
+    /// Labels of TrustedKeys, in addition to keys. Example: `{matchLabels: {team: platform}}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::label_selector")]
+    pub key_selector: Option<LabelSelector>,
+
+    /// How many different keys must have signed, at least 1. Default 1. More than there are keys
+    /// is never satisfied.
+    #[serde(default = "one")]
+    #[schemars(with = "i32", range(min = 1, max = bounds::LIST))]
+    pub threshold: u32,
+}
+
+/// What the end of a key's life means for signatures made before it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum ExpiredKeys {
+    /// A signature made while the key was alive stays good.
+    #[default]
+    AcceptIfSignedBefore,
+    /// Nothing signed by an expired key is good.
+    Reject,
+}
+
+/// Whether subcharts need signatures of their own.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Dependencies {
+    /// The chart's signature covers them.
+    #[default]
+    Inherit,
+    /// Each must itself be signed.
+    Verify,
+}
+
+/// An archive pinned by digest.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PinnedDigest {
+    /// Exact name of the chart. Example: `payments`.
+    #[schemars(length(min = 1, max = bounds::NAME))]
+    pub chart: String,
+
+    /// Exact version. Example: `2.4.1`.
+    #[schemars(length(min = 1, max = bounds::VERSION))]
+    pub version: String,
+
+    /// sha256 of the `.tgz`: `sha256:` and 64 lowercase hexadecimal digits, as `sha256sum` and
+    /// `helm pull` from a registry print it.
+    #[schemars(length(max = bounds::DIGEST), regex(pattern = bounds::DIGEST_PATTERN))]
+    pub digest: String,
+}
+
+/// A failure that is forgiven for a time.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Exception {
+    /// Name of the exception, unique in the policy. Example: `payments-hotfix`.
+    #[schemars(length(min = 1, max = bounds::LABEL), regex(pattern = bounds::LABEL_PATTERN))]
+    pub name: String,
+
+    /// Globs of `name` or `namespace/name` (`*` any run of characters, `?` one).
+    /// Example: `["shop/payments"]`.
+    #[schemars(
+        length(min = 1, max = bounds::LIST),
+        inner(length(min = 1, max = bounds::GLOB), regex(pattern = bounds::RELEASE_GLOB_PATTERN)),
+        extend("x-kubernetes-list-type" = "atomic")
+    )]
+    pub releases: Vec<String>,
+
+    /// The reasons that are forgiven. It works only if it names every failing reason of the
+    /// release under this policy; there is no wildcard. Example: `[Unsigned]`.
+    #[schemars(
+        length(min = 1, max = bounds::LIST),
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub reasons: Vec<UntrustedReason>,
+
+    /// From this instant on it forgives nothing (RFC 3339). Example: `2026-12-15T00:00:00Z`.
+    #[schemars(length(max = bounds::TIME), extend("format" = "date-time"))]
+    pub expires_at: String,
+
+    /// Why, for people. Example: `signing job broken, SEC-1234`.
+    #[schemars(length(min = 1, max = bounds::TEXT))]
+    pub justification: String,
+}
+
+/// When and how releases are contained.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QuarantineSpec {
+    /// The verdicts that lead to containment. Only proof of badness is accepted: KeyCompromised
+    /// and KeyRevoked.
+    #[schemars(length(min = 1, max = 2), extend("x-kubernetes-list-type" = "set"))]
+    pub on_reasons: Vec<BadnessReason>,
+
+    /// Manual: containment is recommended in status and events; a person approves it by creating
+    /// a Quarantine. Automatic: the operator creates it. Default Manual.
+    #[serde(default)]
+    pub approval: Approval,
+
+    /// What containment does, always in this order: PauseDeployer stops Flux, Argo CD or k3s from
+    /// undoing it, IsolateNetwork denies traffic to the release's pods, ScaleToZero stops them.
+    #[schemars(length(min = 1, max = 3), extend("x-kubernetes-list-type" = "set"))]
+    pub actions: Vec<QuarantineAction>,
+
+    /// How long the verdict must hold first, as a Go duration; a restart of the operator starts
+    /// it again. Default 5m. Example: `30s`.
+    #[serde(default = "default_after")]
+    #[schemars(length(max = bounds::DURATION), regex(pattern = bounds::DURATION_PATTERN))]
+    pub after: String,
+
+    /// How many releases may be contained automatically at a time. If those due do not fit, none
+    /// starts and the condition QuarantineStopped names them.
+    #[serde(default)]
+    pub limit: QuarantineLimit,
+}
+
+/// Who starts a quarantine.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Approval {
+    /// The operator.
+    Automatic,
+    /// A person.
+    #[default]
+    Manual,
+}
+
+/// What containment does.
+#[derive(
+    Clone, Copy, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
+)]
+pub enum QuarantineAction {
+    /// Denies traffic to the release's pods by a NetworkPolicy.
+    IsolateNetwork,
+    /// Suspends the deployer that would undo the rest.
+    PauseDeployer,
+    /// Sets the replicas of the release's workloads to zero.
+    ScaleToZero,
+}
+
+/// How many releases may be contained automatically: the smaller of both, at least one.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QuarantineLimit {
+    /// Number of releases. Default 5.
+    #[serde(default = "default_max_releases")]
+    #[schemars(with = "i32", range(min = 1, max = 10_000))]
+    pub max_releases: u32,
+
+    /// Percentage of the releases that the policy matches, rounded down. Default 10.
+    #[serde(default = "default_max_percent")]
+    #[schemars(with = "i32", range(min = 1, max = 100))]
+    pub max_percent: u32,
+}
+
+/// What the operator found.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChartTrustPolicyStatus {
+    /// The `metadata.generation` this status was concluded from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub observed_generation: Option<i64>,
+
+    /// The value of the annotation `charttrust.io/requestedAt` that was last answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::VERSION))]
+    pub last_handled_reconcile_at: Option<String>,
+
+    /// How the releases that the policy applies to stand, by this policy's own verdict.
+    #[serde(default)]
+    pub releases: ReleaseCounts,
+
+    /// Automatic quarantines of this policy.
+    #[serde(default)]
+    pub quarantine: QuarantineCounts,
+
+    /// Ready, Compliant, KeysResolved, SourcesReachable, and if so: ExceptionExpiring,
+    /// QuarantineStopped, Reconciling, Stalled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = bounds::SHORT_LIST),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])
+    )]
+    pub conditions: Vec<Condition>,
+}
+
+/// Numbers of releases by verdict.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReleaseCounts {
+    /// All that the policy applies to.
+    #[serde(default)]
+    #[schemars(with = "i32", range(min = 0))]
+    pub total: u32,
+    /// Trusted.
+    #[serde(default)]
+    #[schemars(with = "i32", range(min = 0))]
+    pub trusted: u32,
+    /// Not trusted.
+    #[serde(default)]
+    #[schemars(with = "i32", range(min = 0))]
+    pub untrusted: u32,
+    /// Could not be judged.
+    #[serde(default)]
+    #[schemars(with = "i32", range(min = 0))]
+    pub unknown: u32,
+    /// Under a rule of level None.
+    #[serde(default)]
+    #[schemars(with = "i32", range(min = 0))]
+    pub unmanaged: u32,
+    /// Forgiven by an exception.
+    #[serde(default)]
+    #[schemars(with = "i32", range(min = 0))]
+    pub exempt: u32,
+}
+
+/// Numbers of automatic quarantines.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QuarantineCounts {
+    /// In force.
+    #[serde(default)]
+    #[schemars(with = "i32", range(min = 0))]
+    pub active: u32,
+    /// Due later, or waiting for approval.
+    #[serde(default)]
+    #[schemars(with = "i32", range(min = 0))]
+    pub waiting: u32,
+    /// Due, and held back by the limit.
+    #[serde(default)]
+    #[schemars(with = "i32", range(min = 0))]
+    pub stopped: u32,
+}
+
+impl Default for Match {
+    fn default() -> Self {
+        Self {
+            namespace_selector: None,
+            exclude_namespaces: Vec::new(),
+            releases: every_release(),
+        }
+    }
+}
+
+impl Default for Signers {
+    fn default() -> Self {
+        Self {
+            keys: Vec::new(),
+            key_selector: None,
+            threshold: one(),
+        }
+    }
+}
+
+impl Default for QuarantineLimit {
+    fn default() -> Self {
+        Self {
+            max_releases: default_max_releases(),
+            max_percent: default_max_percent(),
+        }
+    }
+}
+
+fn default_interval() -> String {
+    "1h".to_owned()
+}
+
+fn default_after() -> String {
+    "5m".to_owned()
+}
+
+fn default_max_releases() -> u32 {
+    5
+}
+
+fn default_max_percent() -> u32 {
+    10
+}
+
+fn every_release() -> Vec<String> {
+    vec!["*".to_owned()]
+}
+
+fn one() -> u32 {
+    1
+}

@@ -1,0 +1,238 @@
+//! Conditions: what is so about an object, in words that others may rely on.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::bounds;
+use super::reasons::ConditionReason;
+use super::schema;
+
+/// One aspect of the object's state.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// When `status` last changed.
+    #[schemars(schema_with = "schema::time")]
+    pub last_transition_time: Time,
+    /// For people: which object it is about, and the next step. May be empty.
+    #[schemars(length(max = bounds::MESSAGE))]
+    pub message: String,
+    /// The `metadata.generation` this was concluded from.
+    #[schemars(range(min = 0))]
+    pub observed_generation: i64,
+    /// One word of a closed vocabulary that says why.
+    #[schemars(length(min = 1, max = bounds::WORD))]
+    pub reason: String,
+    /// True, False or Unknown.
+    pub status: Status,
+    /// Which aspect.
+    #[serde(rename = "type")]
+    #[schemars(length(min = 1, max = bounds::WORD))]
+    pub type_: String,
+}
+
+/// True, False or Unknown.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Status {
+    /// It is not so.
+    False,
+    /// It is so.
+    True,
+    /// We cannot tell.
+    Unknown,
+}
+
+/// The types of conditions of one kind.
+pub trait ConditionType: Copy {
+    /// The word, as `kubectl wait --for=condition=…` takes it.
+    fn word(self) -> &'static str;
+}
+
+macro_rules! types {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $word:ident,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        pub enum $name { $($(#[$doc])* $word,)+ }
+
+        impl $name {
+            /// Every type of this kind.
+            pub const ALL: &[Self] = &[$(Self::$word,)+];
+        }
+
+        impl ConditionType for $name {
+            fn word(self) -> &'static str {
+                match self { $(Self::$word => stringify!($word),)+ }
+            }
+        }
+    };
+}
+
+types! {
+    /// Conditions of a `TrustedKey`.
+    KeyCondition {
+        /// The key ends soon. Absent otherwise.
+        Expiring,
+        /// The object was read and its key may vouch or is known to be revoked.
+        Ready,
+        /// A passing trouble is retried. Absent otherwise.
+        Reconciling,
+        /// The key is revoked, by us or by a certificate. Absent otherwise.
+        Revoked,
+        /// Only a person can help. Absent otherwise.
+        Stalled,
+        /// The key may vouch for charts now.
+        Valid,
+    }
+}
+
+types! {
+    /// Conditions of a `ChartTrustPolicy`.
+    PolicyCondition {
+        /// False if a release is untrusted, Unknown while one could not be judged.
+        Compliant,
+        /// An exception has ended or ends soon. Absent otherwise.
+        ExceptionExpiring,
+        /// Every key that a rule names exists and is usable.
+        KeysResolved,
+        /// What is due does not fit the limit, so no quarantine starts. Absent otherwise.
+        QuarantineStopped,
+        /// The object was read and is judged by.
+        Ready,
+        /// A passing trouble is retried. Absent otherwise.
+        Reconciling,
+        /// Every source answered the last look.
+        SourcesReachable,
+        /// Only a person can help. Absent otherwise.
+        Stalled,
+    }
+}
+
+types! {
+    /// Conditions of a `ReleaseTrust`.
+    ReleaseCondition {
+        /// False after looks at the source failed for two intervals.
+        Fresh,
+        /// True while contained, False while that waits for approval or was ended by a person.
+        /// Absent otherwise.
+        Quarantined,
+        /// The release was judged.
+        Ready,
+        /// A passing trouble is retried. Absent otherwise.
+        Reconciling,
+        /// Only a person can help. Absent otherwise.
+        Stalled,
+        /// The verdict.
+        Trusted,
+    }
+}
+
+impl Condition {
+    /// A condition as concluded at `now` from `generation`. [`merge`] restores the time of the
+    /// last transition.
+    pub fn new(
+        type_: impl ConditionType,
+        (status, reason): (Status, impl ConditionReason),
+        message: impl AsRef<str>,
+        generation: i64,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            last_transition_time: super::time(now),
+            message: bounds::fit(message.as_ref(), bounds::MESSAGE),
+            observed_generation: generation,
+            reason: reason.to_string(),
+            status,
+            type_: type_.word().to_owned(),
+        }
+    }
+}
+
+/// The concluded conditions, in their order. One whose status is as before keeps its time; a type
+/// that is no longer concluded is gone.
+pub fn merge(before: &[Condition], concluded: Vec<Condition>) -> Vec<Condition> {
+    let keep_time = |mut condition: Condition| {
+        if let Some(same) = before.iter().find(|old| is_unchanged(old, &condition)) {
+            condition.last_transition_time = same.last_transition_time.clone();
+        }
+        condition
+    };
+    concluded.into_iter().map(keep_time).collect()
+}
+
+/// The condition of a type, if it is there.
+pub fn find(conditions: &[Condition], type_: impl ConditionType) -> Option<&Condition> {
+    conditions
+        .iter()
+        .find(|condition| condition.type_ == type_.word())
+}
+
+fn is_unchanged(old: &Condition, new: &Condition) -> bool {
+    old.type_ == new.type_ && old.status == new.status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::reasons::{KeyReason, PolicyReason};
+    use super::*;
+
+    const EARLIER: &str = "2026-11-18T00:00:00Z";
+    const LATER: &str = "2026-11-19T00:00:00Z";
+
+    fn valid(status: Status, reason: KeyReason, at: &str) -> Condition {
+        Condition::new(
+            KeyCondition::Valid,
+            (status, reason),
+            "key a",
+            3,
+            at.parse().unwrap(),
+        )
+    }
+
+    #[test]
+    fn an_unchanged_status_keeps_its_time_though_reason_and_generation_change() {
+        let before = [valid(Status::False, KeyReason::Expired, EARLIER)];
+        let after = merge(
+            &before,
+            vec![valid(Status::False, KeyReason::Revoked, LATER)],
+        );
+        assert_eq!(
+            after[0].last_transition_time,
+            before[0].last_transition_time
+        );
+        assert_eq!(after[0].reason, "Revoked");
+    }
+
+    #[test]
+    fn a_changed_status_takes_the_new_time() {
+        let before = [valid(Status::True, KeyReason::Accepted, EARLIER)];
+        let concluded = vec![valid(Status::False, KeyReason::Expired, LATER)];
+        assert_eq!(merge(&before, concluded.clone()), concluded);
+    }
+
+    #[test]
+    fn a_condition_that_is_no_longer_concluded_is_gone() {
+        let before = [valid(Status::True, KeyReason::Accepted, EARLIER)];
+        assert_eq!(merge(&before, Vec::new()), []);
+    }
+
+    #[test]
+    fn merging_again_changes_nothing() {
+        let before = [valid(Status::True, KeyReason::Accepted, EARLIER)];
+        let again = vec![valid(Status::True, KeyReason::Accepted, LATER)];
+        assert_eq!(merge(&before, again), before);
+    }
+
+    #[test]
+    fn a_message_is_cut_to_its_bound() {
+        let reason = (Status::False, PolicyReason::InvalidSpec);
+        let now = EARLIER.parse().unwrap();
+        let condition = Condition::new(PolicyCondition::Ready, reason, "x".repeat(600), 1, now);
+        assert_eq!(condition.message.len(), bounds::MESSAGE);
+        assert_eq!(
+            find(&[condition], PolicyCondition::Ready).unwrap().reason,
+            "InvalidSpec"
+        );
+    }
+}

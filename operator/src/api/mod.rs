@@ -1,0 +1,51 @@
+//! The kinds people and the operator write, as Kubernetes stores them.
+//!
+//! Imports nothing of ours. Doc comments become the schema's descriptions, so they are written
+//! for a reader of `kubectl explain`.
+
+pub mod bounds;
+pub mod chart_trust_policy;
+pub mod conditions;
+pub mod reasons;
+pub mod release_trust;
+mod schema;
+pub mod trusted_key;
+
+use jiff::{Timestamp, Unit};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+pub use chart_trust_policy::ChartTrustPolicy;
+pub use release_trust::ReleaseTrust;
+pub use schema::definitions;
+pub use trusted_key::TrustedKey;
+
+/// The group of every kind.
+pub const GROUP: &str = "charttrust.io";
+
+/// The version of every kind.
+pub const VERSION: &str = "v1alpha1";
+
+/// The annotation that asks for a look at once; answered in `status.lastHandledReconcileAt`.
+pub const REQUESTED_AT: &str = "charttrust.io/requestedAt";
+
+/// An instant as Kubernetes stores it: whole seconds, so that it reads back equal.
+pub fn time(instant: Timestamp) -> Time {
+    // Invariant: only rounding up past the last representable second can fail; the span stays.
+    let second = jiff::TimestampRound::new()
+        .smallest(Unit::Second)
+        .mode(jiff::RoundMode::Floor);
+    Time(instant.round(second).unwrap_or(instant))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_reads_back_equal() {
+        let instant = time("2026-11-18T10:20:30.987654321Z".parse().unwrap());
+        let text = serde_json::to_string(&instant).unwrap();
+        assert_eq!(text, "\"2026-11-18T10:20:30Z\"");
+        assert_eq!(serde_json::from_str::<Time>(&text).unwrap(), instant);
+    }
+}

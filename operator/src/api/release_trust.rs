@@ -1,0 +1,419 @@
+//! `ReleaseTrust`: the verdict on one release, what it rests on, and since when.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::bounds;
+use super::conditions::Condition;
+use super::schema;
+
+/// Nothing: all of it is status, because only the operator writes it.
+#[derive(CustomResource, Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[kube(
+    group = "charttrust.io",
+    version = "v1alpha1",
+    kind = "ReleaseTrust",
+    plural = "releasetrusts",
+    shortname = "rtrust",
+    category = "charttrust",
+    namespaced,
+    no_spec,
+    status = "ReleaseTrustStatus",
+    derive = "Default",
+    derive = "PartialEq",
+    doc = "The verdict on one Helm release: whether the chart behind it is trusted, why, by what evidence, and since when. Written by the operator, in the namespace of the stored release record and under the release's name.",
+    printcolumn(
+        name = "Trusted",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Trusted")].status"#
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Trusted")].reason"#
+    ),
+    printcolumn(name = "Chart", type_ = "string", json_path = ".status.release.chart"),
+    printcolumn(
+        name = "Version",
+        type_ = "string",
+        json_path = ".status.release.version"
+    ),
+    printcolumn(name = "Signer", type_ = "string", json_path = ".status.signer"),
+    printcolumn(
+        name = "Since",
+        type_ = "date",
+        json_path = r#".status.conditions[?(@.type=="Trusted")].lastTransitionTime"#
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    ),
+    printcolumn(
+        name = "Policy",
+        type_ = "string",
+        json_path = ".status.policies[0].policy",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Source",
+        type_ = "string",
+        json_path = ".status.evidence.sources[0].url",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Digest",
+        type_ = "string",
+        json_path = ".status.evidence.sources[0].archive",
+        priority = 1
+    )
+)]
+pub struct ReleaseTrustSpec {}
+
+/// The verdict and what it rests on.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReleaseTrustStatus {
+    /// The `metadata.generation` this status was concluded from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub observed_generation: Option<i64>,
+
+    /// The value of the annotation `charttrust.io/requestedAt` that was last answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::VERSION))]
+    pub last_handled_reconcile_at: Option<String>,
+
+    /// The judged revision of the release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<Release>,
+
+    /// Who vouches, for people: names of the TrustedKeys, or the claimed key ID if none is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::NAME))]
+    pub signer: Option<String>,
+
+    /// Ready, Trusted (True, False or Unknown, with the reason), Fresh, and if so: Quarantined,
+    /// Reconciling, Stalled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = bounds::SHORT_LIST),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])
+    )]
+    pub conditions: Vec<Condition>,
+
+    /// Every signature that the provenance carries, also by keys that are not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::LIST), extend("x-kubernetes-list-type" = "atomic"))]
+    pub signers: Vec<Signer>,
+
+    /// What is known of the archive behind the release. Kept for good: a revocation is judged by
+    /// it without any download.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
+
+    /// Single facts that were checked: failures, doubts and notes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::LONG_LIST), extend("x-kubernetes-list-type" = "atomic"))]
+    pub findings: Vec<Finding>,
+
+    /// What each policy that applies says, exceptions included. The worst is the verdict.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::LONG_LIST), extend("x-kubernetes-list-type" = "atomic"))]
+    pub policies: Vec<PolicyVerdict>,
+}
+
+/// The judged revision of a release.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Release {
+    /// Where the record lies: Secret, ConfigMap, or Application (Argo CD keeps no record).
+    pub driver: Driver,
+
+    /// Number of the revision.
+    #[schemars(range(min = 0))]
+    pub revision: i64,
+
+    /// Name of the chart, as the record says.
+    #[schemars(length(max = bounds::NAME))]
+    pub chart: String,
+
+    /// Version of the chart, as the record says.
+    #[schemars(length(max = bounds::VERSION))]
+    pub version: String,
+
+    /// Who deploys it: Helm (a person or a pipeline), Flux, ArgoCD or K3s.
+    pub owner: Owner,
+
+    /// The record's resourceVersion that was judged.
+    #[schemars(length(max = bounds::WORD))]
+    pub resource_version: String,
+}
+
+/// Where a release record lies.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
+pub enum Driver {
+    /// No record: an Argo CD Application.
+    Application,
+    /// Helm's ConfigMap driver.
+    ConfigMap,
+    /// Helm's Secret driver.
+    Secret,
+}
+
+/// Who deploys a release.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
+pub enum Owner {
+    /// An Argo CD Application.
+    ArgoCD,
+    /// A Flux HelmRelease.
+    Flux,
+    /// A person or a pipeline.
+    Helm,
+    /// A k3s HelmChart.
+    K3s,
+}
+
+/// One signature of the provenance.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Signer {
+    /// Primary fingerprint if the key is known, else the fingerprint or key ID that the signature
+    /// claims.
+    #[schemars(length(max = bounds::FINGERPRINT))]
+    pub fingerprint: String,
+
+    /// Fingerprint of the subkey that signed. Absent: the primary key did, or it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::FINGERPRINT))]
+    pub subkey: Option<String>,
+
+    /// When it claims to be made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub signed_at: Option<Time>,
+
+    /// Key and hash algorithm. Example: `RSA4096/SHA512`.
+    #[schemars(length(max = bounds::WORD))]
+    pub algorithm: String,
+
+    /// Whether it holds cryptographically. Says nothing about the key's life.
+    pub verified: bool,
+
+    /// What is wrong with it, in one word. Absent if verified or if no known key is its issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::WORD))]
+    pub fault: Option<String>,
+
+    /// Digest of the provenance that carries it. Absent if there is only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::DIGEST))]
+    pub provenance: Option<String>,
+}
+
+/// What is known of the archive behind a release.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Evidence {
+    /// Digest of the record's signed parts. Evidence is about this content only.
+    #[schemars(length(max = bounds::DIGEST))]
+    pub content: String,
+
+    /// What each source that was asked has answered. The origin comes first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::LIST), extend("x-kubernetes-list-type" = "atomic"))]
+    pub sources: Vec<SourceEvidence>,
+
+    /// The operator's seal (an HMAC in base64) over this evidence and the signers. Evidence
+    /// without a valid seal is gathered again.
+    #[schemars(length(max = bounds::WORD))]
+    pub tag: String,
+}
+
+/// What one source has answered, and how it compares with the release.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceEvidence {
+    /// The configured url of the source.
+    #[schemars(length(max = bounds::URL))]
+    pub url: String,
+
+    /// Archive: it has the chart and version. Ambiguous: its archive can be read in more than one
+    /// way. NotFound: its valid, fresh index does not list the version. Unavailable: it gave no
+    /// usable answer.
+    pub answer: SourceAnswer,
+
+    /// What exactly, for answers other than Archive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::MESSAGE))]
+    pub message: Option<String>,
+
+    /// sha256 of the archive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::DIGEST))]
+    pub archive: Option<String>,
+
+    /// Name in the archive's Chart.yaml, if it is not the release's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::NAME))]
+    pub chart: Option<String>,
+
+    /// Version in the archive's Chart.yaml, if it is not the release's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::VERSION))]
+    pub version: Option<String>,
+
+    /// Whether the release is made of the archive: Same, Different, OldWriter (differs only as an
+    /// old Helm writes records) or NoRecord (nothing to compare with).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binding: Option<Binding>,
+
+    /// A few of the differences between release and archive.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = bounds::SHORT_LIST),
+        inner(length(max = bounds::MESSAGE)),
+        extend("x-kubernetes-list-type" = "atomic")
+    )]
+    pub differences: Vec<String>,
+
+    /// Whether the archive carries subcharts. Absent: it does not.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub subcharts: bool,
+
+    /// Whether the source's index names another digest. Absent: it does not.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub index_disagrees: bool,
+
+    /// sha256 of the provenance. Absent if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::DIGEST))]
+    pub provenance: Option<String>,
+
+    /// Why there is no usable provenance: Malformed, Missing or Unavailable. Absent if there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance_problem: Option<ProvenanceProblem>,
+
+    /// Chart name in the signed statement, if it is not the release's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::NAME))]
+    pub signed_chart: Option<String>,
+
+    /// Chart version in the signed statement, if it is not the release's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::VERSION))]
+    pub signed_version: Option<String>,
+
+    /// Archive digest in the signed statement, if it is not the archive's; empty if the statement
+    /// names no archive of this chart and version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::DIGEST))]
+    pub signed_archive: Option<String>,
+
+    /// When this operator first verified a signature of this very archive by a known key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub first_verified: Option<Time>,
+}
+
+/// What a source answered.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum SourceAnswer {
+    /// Its archive can be read in more than one way.
+    Ambiguous,
+    /// It has the archive.
+    Archive,
+    /// Its valid, fresh index does not list the version.
+    NotFound,
+    /// It gave no usable answer.
+    Unavailable,
+}
+
+/// Whether a release is made of an archive.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Binding {
+    /// The content differs.
+    Different,
+    /// There is no record to compare with.
+    NoRecord,
+    /// The content differs only as an old Helm writes records.
+    OldWriter,
+    /// The content is the same.
+    Same,
+}
+
+/// Why there is no usable provenance.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum ProvenanceProblem {
+    /// It is not one unambiguous signed statement.
+    Malformed,
+    /// The source says that there is none.
+    Missing,
+    /// The source gave no usable answer.
+    Unavailable,
+}
+
+/// One fact that was checked.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// Which fact, in one word of the vocabulary of reasons, or a note such as Republished.
+    #[schemars(length(min = 1, max = bounds::WORD))]
+    pub reason: String,
+
+    /// What exactly.
+    #[schemars(length(max = bounds::MESSAGE))]
+    pub message: String,
+
+    /// The policy under which it was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::NAME))]
+    pub policy: Option<String>,
+}
+
+/// What one policy says.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyVerdict {
+    /// Name of the policy.
+    #[schemars(length(max = bounds::NAME))]
+    pub policy: String,
+
+    /// The rule that decided. Absent if the policy cannot be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::LABEL))]
+    pub rule: Option<String>,
+
+    /// Trusted, Untrusted or Unknown.
+    pub verdict: Verdict,
+
+    /// Why, in one word.
+    #[schemars(length(min = 1, max = bounds::WORD))]
+    pub reason: String,
+
+    /// The exception that forgives, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::LABEL))]
+    pub exception: Option<String>,
+}
+
+/// The answer of a policy.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
+pub enum Verdict {
+    /// Proof was found.
+    Trusted,
+    /// We could not find out.
+    Unknown,
+    /// We know, and the answer is no.
+    Untrusted,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
+}
