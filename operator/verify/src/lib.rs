@@ -1,1 +1,3 @@
 //! Pure verification engine.
+
+pub mod openpgp;
