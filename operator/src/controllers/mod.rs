@@ -90,6 +90,9 @@ impl Item for ReleaseId {
     }
 }
 
+/// Who we are to the API server.
+pub(crate) const FIELD_MANAGER: &str = "charttrust";
+
 /// How many things are judged and written at a time.
 const WORKERS: usize = 8;
 /// How many releases are read or looked up at a time. Bounds the memory of decoded records.

@@ -212,6 +212,13 @@ impl World {
         ids.iter().filter(depends).count()
     }
 
+    /// Sources whose last look for some release gave no answer.
+    pub fn silent_sources(&self) -> BTreeSet<String> {
+        let releases = self.releases();
+        let looks = releases.by_id.values().flat_map(|release| &release.looks);
+        looks.filter(|(_, state)| state.failures > 0).map(|(url, _)| url.clone()).collect()
+    }
+
     /// Calls `visit` for every release that was judged.
     pub fn judgements(&self, mut visit: impl FnMut(&ReleaseId, &Judgement)) {
         for (id, release) in &self.releases().by_id {
