@@ -1,1 +1,2 @@
 //! The operator.
+pub mod sources;
