@@ -78,7 +78,7 @@ fn an_empty_repository_is_a_valid_index() {
 #[test]
 fn what_is_no_index_says_why() {
     for (text, why) in [
-        ("", "it is not valid YAML"),
+        ("", "it has no `apiVersion`"),
         ("<!DOCTYPE html>", "it is HTML"),
         ("\n  <html>", "it is HTML"),
         ("\u{feff}<html>", "it is HTML"),
