@@ -1,2 +1,7 @@
-//! The binary.
-fn main() {}
+//! The binary `charttrust`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    charttrust::cli::main()
+}

@@ -27,8 +27,8 @@ pub struct Metrics {
     reconciliations: Family<ControllerLabels, Counter>,
     errors: Family<ControllerLabels, Counter>,
     durations: Family<ControllerLabels, Histogram>,
-    source_requests: Family<SourceLabels, Gauge>,
-    downloads: Gauge,
+    source_requests: Family<SourceLabels, Counter>,
+    downloads: Counter,
     key_states: Family<KeyStateLabels, Gauge>,
     key_releases: Family<KeyLabels, Gauge>,
     key_expiry: Family<KeyLabels, Gauge>,
@@ -62,7 +62,7 @@ struct ControllerLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SourceLabels {
     host: String,
-    code_class: String,
+    code_class: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -97,7 +97,7 @@ impl Metrics {
                 Histogram::new(exponential_buckets(0.001, 4.0, 8))
             }),
             source_requests: Family::default(),
-            downloads: Gauge::default(),
+            downloads: Counter::default(),
             key_states: Family::default(),
             key_releases: Family::default(),
             key_expiry: Family::default(),
@@ -121,7 +121,7 @@ impl Metrics {
             self.durations.clone(),
         );
         let requests = self.source_requests.clone();
-        registry.register("source_requests_total", "Requests to sources", requests);
+        registry.register("source_requests", "Requests to sources", requests);
         registry.register("archive_downloads", "Archives downloaded", self.downloads.clone());
         registry.register("trusted_key_state", "State of each key", self.key_states.clone());
         registry.register("trusted_key_releases", "Releases by key", self.key_releases.clone());
@@ -208,13 +208,17 @@ impl Metrics {
     }
 
     fn observe_sources(&self, counts: &Counts) {
-        self.downloads.set(i64::try_from(counts.downloads).unwrap_or(i64::MAX));
+        raise(&self.downloads, counts.downloads);
         for ((host, class), number) in &counts.requests {
-            let labels = SourceLabels { host: host.clone(), code_class: class.to_string() };
-            let number = i64::try_from(*number).unwrap_or(i64::MAX);
-            self.source_requests.get_or_create(&labels).set(number);
+            let labels = SourceLabels { host: host.clone(), code_class: class.as_str() };
+            raise(&self.source_requests.get_or_create(&labels), *number);
         }
     }
+}
+
+/// Counters only grow, so one that is kept elsewhere is caught up with.
+fn raise(counter: &Counter, number: u64) {
+    counter.inc_by(number.saturating_sub(counter.get()));
 }
 
 fn result(verdict: Verdict) -> &'static str {

@@ -1,0 +1,128 @@
+//! `charttrust run`: the operator.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use kube::{Client, Config};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+use crate::controllers::{Context, Settings};
+use crate::metrics::Metrics;
+use crate::serve;
+use crate::sources::{self, AllowedHost};
+
+/// Runs the operator, with the cluster of KUBECONFIG or the one it runs in.
+#[derive(Args, Clone, Debug)]
+pub struct Run {
+    /// The operator's own namespace: key material and credentials are read there.
+    #[arg(long, default_value = "charttrust-system")]
+    pub namespace: String,
+    /// Where /metrics is served.
+    #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDR")]
+    pub metrics_addr: SocketAddr,
+    /// Where /healthz and /readyz are served.
+    #[arg(long, default_value = "0.0.0.0:8081", value_name = "ADDR")]
+    pub health_addr: SocketAddr,
+    /// Allows sources on this host to be private, loopback or plain HTTP. Repeatable.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub allow_host: Vec<AllowedHost>,
+    /// How log lines look.
+    #[arg(long, value_enum, default_value_t = LogFormat::Json)]
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Why the operator ended on its own.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// No cluster is configured.
+    #[error("no cluster is configured: set KUBECONFIG, or run in a Pod with a service account")]
+    NoCluster(#[source] kube::config::InferConfigError),
+    /// The configuration of the cluster cannot be used.
+    #[error("the configuration of the cluster cannot be used")]
+    Client(#[source] kube::Error),
+    /// A port cannot be served.
+    #[error("failed to serve {0}")]
+    Serve(&'static str, #[source] std::io::Error),
+    /// Signals cannot be received.
+    #[error("failed to listen for signals")]
+    Signals(#[source] std::io::Error),
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`RunError`], before any work starts.
+pub async fn run(arguments: Run) -> Result<(), RunError> {
+    log(arguments.log_format);
+    let client = client().await?;
+    let metrics = Arc::new(Metrics::default());
+    let settings = settings(&arguments);
+    let context = Arc::new(Context::new(client, settings, Arc::clone(&metrics)));
+    let (ready, is_ready) = watch::channel(false);
+    let (stop, stopped) = watch::channel(false);
+    let health = serve::health(arguments.health_addr, is_ready);
+    let scrape = serve::metrics(arguments.metrics_addr, metrics, Arc::clone(&context));
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+    let work = tokio::spawn(context.run(ready, stopped));
+    let ended = tokio::select! {
+        result = health => result.map_err(|error| RunError::Serve("/healthz", error)),
+        result = scrape => result.map_err(|error| RunError::Serve("/metrics", error)),
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    };
+    tracing::info!("stopping");
+    stop.send_replace(true);
+    // Whatever was being written carries a precondition, so it may be cut off.
+    let _ = tokio::time::timeout(GRACE, work).await;
+    ended
+}
+
+/// How long work may take to end.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A watch is quiet for less than this: the server ends each after 290 s (kube's default).
+const READ_TIMEOUT: Duration = Duration::from_secs(330);
+
+async fn client() -> Result<Client, RunError> {
+    let mut config = Config::infer().await.map_err(RunError::NoCluster)?;
+    config.read_timeout = Some(READ_TIMEOUT);
+    config.headers.push((http::header::USER_AGENT, USER_AGENT));
+    Client::try_from(config).map_err(RunError::Client)
+}
+
+const USER_AGENT: http::HeaderValue =
+    http::HeaderValue::from_static(concat!("charttrust/", env!("CARGO_PKG_VERSION")));
+
+fn settings(arguments: &Run) -> Settings {
+    Settings {
+        namespace: arguments.namespace.clone(),
+        sources: sources::Settings {
+            allowed_hosts: arguments.allow_host.clone(),
+            limits: sources::Limits::default(),
+            user_agent: concat!("charttrust/", env!("CARGO_PKG_VERSION")).to_owned(),
+        },
+    }
+}
+
+fn log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Json => builder.json().init(),
+        LogFormat::Text => builder.with_ansi(false).init(),
+    }
+}

@@ -1,0 +1,203 @@
+//! Why a look at a source gave no archive.
+
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::Url;
+
+use super::guard::Refused;
+use super::text::redacted;
+
+/// Why a look at a source failed.
+///
+/// `Display` is fit for a status: it holds no credentials, no query strings and no control
+/// characters, is bounded, and is the same for equal failures.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FetchError {
+    /// The valid, current index of the source does not list this version of the chart.
+    #[error("{url} does not list version {version} of chart {chart}")]
+    ChartNotFound {
+        /// The chart asked for.
+        chart: String,
+        /// The version asked for.
+        version: String,
+        /// The index, redacted.
+        url: String,
+    },
+    /// The credentials or the CA of the source cannot be used.
+    #[error("the {0} of the source cannot be used")]
+    Credentials(&'static str),
+    /// The index lists one version twice, so no answer would be the right one.
+    #[error("{url} lists version {version} of chart {chart} more than once")]
+    Duplicate {
+        /// The chart asked for.
+        chart: String,
+        /// The version asked for.
+        version: String,
+        /// The index, redacted.
+        url: String,
+    },
+    /// The address of the source is no URL. It is not shown: it may hold a password.
+    #[error("{0} cannot be parsed")]
+    InvalidUrl(&'static str),
+    /// No connection, or one that broke.
+    #[error("{url}: {why}")]
+    Network {
+        /// What was asked for, redacted.
+        url: String,
+        /// A short, constant word for the failure.
+        why: String,
+    },
+    /// The source is an OCI registry.
+    #[error("{0}: OCI registries are not supported yet; name an https:// chart repository")]
+    Oci(String),
+    /// The address rule or the redirect rule forbids this request.
+    #[error("{url}: {refused}")]
+    Refused {
+        /// What would have been asked, redacted.
+        url: String,
+        /// The rule.
+        refused: Refused,
+    },
+    /// The answer was another status than 200.
+    #[error("{url} answered {code}")]
+    Status {
+        /// HTTP status code.
+        code: u16,
+        /// How long the source asks to be left alone, capped.
+        retry_after: Option<Duration>,
+        /// What was asked for, redacted.
+        url: String,
+    },
+    /// The source did not answer in time.
+    #[error("{0} did not answer in time")]
+    Timeout(String),
+    /// The answer is larger than a limit.
+    #[error("{url}: {part} is larger than {limit}")]
+    TooLarge {
+        /// The limit with its unit.
+        limit: Amount,
+        /// Which part of the source is too large.
+        part: Part,
+        /// What was asked for, redacted.
+        url: String,
+    },
+    /// More redirects than allowed.
+    #[error("{url} redirects more than {limit} times")]
+    TooManyRedirects {
+        /// The limit.
+        limit: usize,
+        /// What was asked for first, redacted.
+        url: String,
+    },
+    /// The answer is not what was asked for.
+    #[error("{url} is not a usable {part}: {why}")]
+    Unusable {
+        /// Which part of the source it should have been.
+        part: Part,
+        /// What was asked for, redacted.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl FetchError {
+    /// An answer that is not what was asked for.
+    pub(super) fn unusable(part: Part, url: &Url, why: &str) -> Self {
+        Self::Unusable { part, url: redacted(url), why: why.to_owned() }
+    }
+
+    /// The word that a verdict uses for this failure.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::ChartNotFound { .. } => Cause::ChartNotFound,
+            Self::TooLarge { .. } => Cause::LimitExceeded,
+            Self::Credentials(_)
+            | Self::Duplicate { .. }
+            | Self::InvalidUrl(_)
+            | Self::Network { .. }
+            | Self::Oci(_)
+            | Self::Refused { .. }
+            | Self::Status { .. }
+            | Self::Timeout(_)
+            | Self::TooManyRedirects { .. }
+            | Self::Unusable { .. } => Cause::SourceUnavailable,
+        }
+    }
+
+    /// How long the source asked to be left alone; at most `Limits::retry_after`.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// What a failed look means for a verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// The source answered, and does not have this chart in this version.
+    ChartNotFound,
+    /// The source sent more than the operator is willing to take.
+    LimitExceeded,
+    /// The source gave no usable answer.
+    SourceUnavailable,
+}
+
+impl Cause {
+    /// The word used in conditions, events and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ChartNotFound => "ChartNotFound",
+            Self::LimitExceeded => "LimitExceeded",
+            Self::SourceUnavailable => "SourceUnavailable",
+        }
+    }
+}
+
+/// One of the three things that a source serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// The chart archive.
+    Archive,
+    /// The repository index.
+    Index,
+    /// The provenance file.
+    Provenance,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Archive => "chart archive",
+            Self::Index => "repository index",
+            Self::Provenance => "provenance file",
+        })
+    }
+}
+
+/// A limit with its unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Amount {
+    /// Bytes on the wire.
+    Bytes(u64),
+    /// The budget of the YAML parser.
+    Budget,
+    /// Bytes of names, versions and URLs.
+    TextBytes(usize),
+    /// Chart versions.
+    Versions(usize),
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(f, "{bytes} bytes"),
+            Self::Budget => f.write_str("the budget of the YAML parser"),
+            Self::TextBytes(bytes) => write!(f, "{bytes} bytes of text"),
+            Self::Versions(versions) => write!(f, "{versions} chart versions"),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Hosts as URLs and `--allow-host` name them.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+
+use reqwest::Url;
+
+/// A host that may be private and may speak plain HTTP, as `--allow-host HOST[:PORT]` names it.
+///
+/// Link-local and metadata addresses stay forbidden for named hosts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AllowedHost {
+    host: String,
+    port: Option<u16>,
+}
+
+impl AllowedHost {
+    /// Whether this entry names a host in the form that URLs have, at a port.
+    pub(super) fn covers(&self, host: &str, port: u16) -> bool {
+        self.host == host && self.port.is_none_or(|own| own == port)
+    }
+}
+
+impl FromStr for AllowedHost {
+    type Err = InvalidHost;
+
+    fn from_str(text: &str) -> Result<Self, InvalidHost> {
+        if let Ok(address) = text.parse::<Ipv6Addr>() {
+            return Ok(Self { host: format!("[{address}]"), port: None });
+        }
+        let (host, port) = split_port(text).ok_or_else(|| InvalidHost(super::super::text::escaped(text)))?;
+        let host = canonical(host).ok_or_else(|| InvalidHost(super::super::text::escaped(text)))?;
+        Ok(Self { host, port })
+    }
+}
+
+impl fmt::Display for AllowedHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.host)?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
+/// The text is not `HOST` or `HOST:PORT`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not HOST or HOST:PORT")]
+pub struct InvalidHost(String);
+
+/// Host (lower case, punycode, IP literals normalised, no final dot) and port of a URL.
+pub(super) fn host_and_port(url: &Url) -> Option<(String, u16)> {
+    let host = url.host_str()?;
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let port = url.port_or_known_default().filter(|port| *port != 0)?;
+    (!host.is_empty()).then(|| (host.to_owned(), port))
+}
+
+/// The address, if the host of a URL is an IP literal.
+pub(super) fn literal(host: &str) -> Option<IpAddr> {
+    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+}
+
+/// Splits `HOST[:PORT]`; `None` if the port is no number from 1 to 65535.
+fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => {
+            let port = port.parse().ok().filter(|port| *port != 0)?;
+            Some((host, Some(port)))
+        }
+        _ => Some((text, None)),
+    }
+}
+
+/// The form of a host that the URL parser gives, if the text is nothing but a host.
+fn canonical(host: &str) -> Option<String> {
+    if host.is_empty() || host.contains(['/', '\\', '?', '#', '@', '*']) || host.contains(char::is_whitespace) {
+        return None;
+    }
+    let url = Url::parse(&format!("http://{host}/")).ok()?;
+    let bare = url.port().is_none() && url.path() == "/";
+    host_and_port(&url).filter(|_| bare).map(|(host, _)| host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_named_with_and_without_port() {
+        for (text, shown) in [
+            ("harbor.example.com", "harbor.example.com"),
+            ("Harbor.Example.com.", "harbor.example.com"),
+            ("harbor.example.com:8443", "harbor.example.com:8443"),
+            ("localhost:80", "localhost:80"),
+            ("127.0.0.1:443", "127.0.0.1:443"),
+            ("127.1", "127.0.0.1"),
+            ("::1", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("[0:0::1]:5000", "[::1]:5000"),
+            ("münchen.example", "xn--mnchen-3ya.example"),
+        ] {
+            assert_eq!(text.parse::<AllowedHost>().unwrap().to_string(), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn anything_but_a_host_is_refused() {
+        for text in [
+            "", ":80", "a:0", "a:65536", "a:x", "a:", "*", "*.example.com", "https://a", "a/b", "u@a", "a b",
+            "a:1:2", "[::1", "a?b", "a#b", "a\\b", ".", "a\n",
+        ] {
+            assert!(text.parse::<AllowedHost>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_entry_with_port_covers_this_port_only() {
+        let named: AllowedHost = "a.example:8080".parse().unwrap();
+        assert!(named.covers("a.example", 8080));
+        assert!(!named.covers("a.example", 80));
+        assert!(!named.covers("b.a.example", 8080));
+    }
+
+    #[test]
+    fn an_entry_without_port_covers_every_port_of_this_host() {
+        let named: AllowedHost = "a.example".parse().unwrap();
+        assert!(named.covers("a.example", 1) && named.covers("a.example", 443));
+        assert!(!named.covers("a.example.com", 443));
+    }
+}

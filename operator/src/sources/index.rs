@@ -1,0 +1,120 @@
+//! The index of a repository, kept as a look-up table and nothing more.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read};
+
+use serde::de::DeserializeSeed;
+
+use super::error::Amount;
+use super::limits::Limits;
+
+mod shape;
+
+/// Which versions of which charts a repository lists.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    charts: HashMap<Box<str>, Vec<Published>>,
+    text_bytes: usize,
+    versions: usize,
+}
+
+/// One published version.
+#[derive(Debug)]
+pub(super) struct Published {
+    /// SHA-256 that the index claims for the archive. It is signed by nobody.
+    pub(super) claimed_digest: Option<[u8; 32]>,
+    /// The first URL, as it stands in the index.
+    pub(super) url: Option<Box<str>>,
+    version: Box<str>,
+}
+
+/// Why a body is no index.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Flaw {
+    TooLarge(Amount),
+    Unusable(&'static str),
+}
+
+/// Why a version cannot be taken from an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Absence {
+    NotListed,
+    Twice,
+}
+
+impl Index {
+    /// Reads an index of YAML or JSON piece by piece; the text itself is not kept.
+    pub(super) fn read(source: impl Read, limits: &Limits) -> Result<Self, Flaw> {
+        let mut source = BufReader::new(source);
+        let mut root = shape::Root::new(limits);
+        let parsed = match first_letter(&mut source) {
+            Some(b'<') => return Err(Flaw::Unusable("it is HTML")),
+            Some(b'{') => json(source, &mut root),
+            _ => yaml(source, &mut root),
+        };
+        root.finish(parsed)
+    }
+
+    /// The version of a chart whose version string is exactly this one.
+    pub(super) fn find(&self, chart: &str, version: &str) -> Result<&Published, Absence> {
+        let published = self.charts.get(chart).map(Vec::as_slice).unwrap_or_default();
+        let mut same = published.iter().filter(|published| *published.version == *version);
+        let found = same.next().ok_or(Absence::NotListed)?;
+        same.next().map_or(Ok(found), |_| Err(Absence::Twice))
+    }
+
+    /// Bytes of memory, about.
+    pub(super) fn weight(&self) -> usize {
+        self.text_bytes + self.versions * size_of::<Published>() + self.charts.len() * CHART_BYTES
+    }
+}
+
+/// The first byte that is no white space or byte order mark, as far as one look into the buffer shows.
+fn first_letter(source: &mut impl BufRead) -> Option<u8> {
+    // What cannot be read now cannot be read by the parser either, which says so.
+    let start = source.fill_buf().unwrap_or_default();
+    let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
+    start.iter().copied().find(|byte| !byte.is_ascii_whitespace())
+}
+
+fn json(source: impl Read, root: &mut shape::Root<'_>) -> Result<(), Flaw> {
+    let mut json = serde_json::Deserializer::from_reader(source);
+    root.deserialize(&mut json).and_then(|()| json.end()).map_err(|_| Flaw::Unusable("it is not valid JSON"))
+}
+
+fn yaml(source: impl Read, root: &mut shape::Root<'_>) -> Result<(), Flaw> {
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_events: 12_000_000,
+            max_nodes: 10_000_000,
+            max_depth: 32,
+            flow_nesting_limit: 32,
+            max_aliases: 1_000,
+            max_anchors: 1_000,
+            max_recorded_anchor_events: 100_000,
+            max_recorded_anchor_bytes: 4 << 20,
+            max_merge_keys: 1_000,
+            max_documents: 1,
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: 100_000,
+            max_replay_stack_depth: 8,
+        },
+        emit_comments: false,
+        with_snippet: false,
+    };
+    serde_saphyr::with_deserializer_from_reader_with_options(source, options, |yaml| root.deserialize(yaml)).map_err(
+        |error| match error {
+            serde_saphyr::Error::Budget { .. } | serde_saphyr::Error::AliasReplayLimitExceeded { .. } => {
+                Flaw::TooLarge(Amount::Budget)
+            }
+            _ => Flaw::Unusable("it is not valid YAML"),
+        },
+    )
+}
+
+/// Bytes that a chart takes beside its name and versions, about.
+const CHART_BYTES: usize = 64;
+
+#[cfg(test)]
+mod tests;
