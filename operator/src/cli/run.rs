@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::HeaderValue;
+use axum::http::header::USER_AGENT as USER_AGENT_HEADER;
 use clap::{Args, ValueEnum};
 use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
@@ -100,12 +102,12 @@ const READ_TIMEOUT: Duration = Duration::from_secs(330);
 async fn client() -> Result<Client, RunError> {
     let mut config = Config::infer().await.map_err(RunError::NoCluster)?;
     config.read_timeout = Some(READ_TIMEOUT);
-    config.headers.push((http::header::USER_AGENT, USER_AGENT));
+    config.headers.push((USER_AGENT_HEADER, USER_AGENT));
     Client::try_from(config).map_err(RunError::Client)
 }
 
-const USER_AGENT: http::HeaderValue =
-    http::HeaderValue::from_static(concat!("charttrust/", env!("CARGO_PKG_VERSION")));
+const USER_AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("charttrust/", env!("CARGO_PKG_VERSION")));
 
 fn settings(arguments: &Run) -> Settings {
     Settings {

@@ -288,7 +288,7 @@ fn archive(content: &Content, url: &str, facts: &ArchiveFacts) -> v1::SourceEvid
 fn binding(bound: &Bound) -> v1::Binding {
     match bound {
         Bound::Different(_) => v1::Binding::Different,
-        Bound::NoRecord => v1::Binding::NoRecord,
+        Bound::NoRecord | Bound::NotCompared => v1::Binding::NoRecord,
         Bound::OldWriter(_) => v1::Binding::OldWriter,
         Bound::Same(_) => v1::Binding::Same,
     }
@@ -299,7 +299,7 @@ fn differences(bound: &Bound) -> Vec<String> {
         Bound::Different(all) | Bound::OldWriter(all) => {
             all.iter().map(|text| bounds::fit(text, bounds::MESSAGE)).collect()
         }
-        Bound::NoRecord | Bound::Same(_) => Vec::new(),
+        Bound::NoRecord | Bound::NotCompared | Bound::Same(_) => Vec::new(),
     }
 }
 

@@ -189,7 +189,7 @@ fn bound_archives<'a>(
     opinion: &mut Opinion,
 ) -> Vec<Candidate<'a>> {
     let answers: Vec<_> = answers(case, rule).collect();
-    let same = of_binding(&answers, |bound| matches!(bound, Bound::Same(_) | Bound::NoRecord));
+    let same = of_binding(&answers, |bound| matches!(bound, Bound::NoRecord | Bound::NotCompared | Bound::Same(_)));
     if !same.is_empty() {
         return same;
     }
@@ -273,7 +273,7 @@ fn explain_no_origin(
 fn differs(source: &str, facts: &ArchiveFacts, opinion: &mut Opinion) {
     let differences = match &facts.binding {
         Bound::Different(differences) | Bound::OldWriter(differences) => differences.join("; "),
-        Bound::NoRecord | Bound::Same(_) => return,
+        Bound::NoRecord | Bound::NotCompared | Bound::Same(_) => return,
     };
     let message =
         format!("the release differs from {} {} of {source}: {differences}", facts.name, facts.version);
@@ -341,9 +341,10 @@ fn judge_archive(subject: &Subject<'_>) -> Opinion {
     check_binding(subject, &mut opinion);
     check_dependencies(subject, &mut opinion);
     note_index(subject, &mut opinion);
+    let is_compared = matches!(facts.binding, Bound::Same(_));
     opinion.basis = match (vouching, rule.verify.level) {
-        (Some(Vouching::Valid), Level::Strict) => Some(Basis::SignatureVerified),
-        (Some(Vouching::Valid), Level::Signature | Level::None) => Some(Basis::ArchiveVerified),
+        (Some(Vouching::Valid), Level::Strict) if is_compared => Some(Basis::SignatureVerified),
+        (Some(Vouching::Valid), _) => Some(Basis::ArchiveVerified),
         (Some(Vouching::Grandfathered), _) => Some(Basis::Grandfathered),
         (None, _) => pinned.then_some(Basis::DigestPinned),
     };
@@ -449,6 +450,7 @@ fn check_binding(subject: &Subject<'_>, opinion: &mut Opinion) {
         Bound::NoRecord => {
             opinion.doubt(Cause::NotBindable, "there is no release record to compare with");
         }
+        Bound::NotCompared => opinion.note(Note::NotChecked, "release content (offline)"),
         Bound::OldWriter(differences) => {
             let message = format!("an old Helm wrote the record: {}", differences.join("; "));
             opinion.doubt(Cause::NotBindable, message);

@@ -72,8 +72,10 @@ pub struct ArchiveFacts {
 pub enum Bound {
     /// The record and the archive have different content: a few of the differences.
     Different(Vec<String>),
-    /// There is no record to compare with.
+    /// There is no record to compare with (Argo CD keeps none).
     NoRecord,
+    /// Nobody asked for a comparison: an archive is judged, not a release.
+    NotCompared,
     /// They differ only as an old Helm writes records: a few of the differences.
     OldWriter(Vec<String>),
     /// Same content. Notes name harmless differences, of values for example.
@@ -245,7 +247,7 @@ enum Later {
 impl ArchiveFacts {
     fn is_bound(&self) -> bool {
         match self.binding {
-            Bound::NoRecord | Bound::Same(_) => true,
+            Bound::NoRecord | Bound::NotCompared | Bound::Same(_) => true,
             Bound::Different(_) | Bound::OldWriter(_) => false,
         }
     }
