@@ -21,7 +21,11 @@ pub(super) struct Stored<T> {
 
 impl<T> Clone for Stored<T> {
     fn clone(&self) -> Self {
-        Self { archive: Arc::clone(&self.archive), url: self.url.clone(), validator: self.validator.clone() }
+        Self {
+            archive: Arc::clone(&self.archive),
+            url: self.url.clone(),
+            validator: self.validator.clone(),
+        }
     }
 }
 
@@ -47,10 +51,25 @@ pub(super) async fn archive<T: Send + 'static>(
     }
     let url = &listed.url;
     let validator = kept.as_ref().and_then(|kept| kept.validator.as_ref());
-    match (web.get(Ask { part: Part::Archive, site, url, validator }).await?, kept.as_ref()) {
+    match (
+        web.get(Ask {
+            part: Part::Archive,
+            site,
+            url,
+            validator,
+        })
+        .await?,
+        kept.as_ref(),
+    ) {
         (Reply::Unchanged, Some(kept)) => Ok((kept.clone(), Unchanged(true))),
-        (Reply::Found(found), _) => Ok((download(web, reader, url, found).await?, Unchanged(false))),
-        (Reply::Unchanged, None) => Err(FetchError::unusable(Part::Archive, url, "it is said to be unchanged")),
+        (Reply::Found(found), _) => {
+            Ok((download(web, reader, url, found).await?, Unchanged(false)))
+        }
+        (Reply::Unchanged, None) => Err(FetchError::unusable(
+            Part::Archive,
+            url,
+            "it is said to be unchanged",
+        )),
     }
 }
 
@@ -73,11 +92,23 @@ async fn download<T: Send + 'static>(
     let reading = task::spawn_blocking(move || {
         let mut sha256 = [0; 32];
         sha256.copy_from_slice(digest(&SHA256, &bytes).as_ref());
-        Archive { content: read(&bytes), digest: sha256, size: bytes.len() as u64 }
+        Archive {
+            content: read(&bytes),
+            digest: sha256,
+            size: bytes.len() as u64,
+        }
     });
     match reading.await {
-        Ok(archive) => Ok(Stored { archive: Arc::new(archive), url: url.clone(), validator: found.validator }),
-        Err(_) => Err(FetchError::unusable(Part::Archive, url, "reading it failed")),
+        Ok(archive) => Ok(Stored {
+            archive: Arc::new(archive),
+            url: url.clone(),
+            validator: found.validator,
+        }),
+        Err(_) => Err(FetchError::unusable(
+            Part::Archive,
+            url,
+            "reading it failed",
+        )),
     }
 }
 

@@ -17,7 +17,13 @@ pub(super) struct Body {
 
 impl Body {
     pub(super) fn new(response: Response, part: Part, shown: String, deadline: Instant) -> Self {
-        Self { deadline, part, read: 0, response, shown }
+        Self {
+            deadline,
+            part,
+            read: 0,
+            response,
+            shown,
+        }
     }
 
     /// The next bytes; `None` at the end.
@@ -25,7 +31,11 @@ impl Body {
     /// # Errors
     /// More than `limit` bytes announced or sent, silence, a broken connection.
     pub(super) async fn next(&mut self, limit: u64) -> Result<Option<Vec<u8>>, FetchError> {
-        if self.response.content_length().is_some_and(|announced| announced > limit) {
+        if self
+            .response
+            .content_length()
+            .is_some_and(|announced| announced > limit)
+        {
             return Err(self.too_large(limit));
         }
         let chunk = match timeout_at(self.deadline, self.response.chunk()).await {
@@ -50,6 +60,10 @@ impl Body {
     }
 
     fn too_large(&self, limit: u64) -> FetchError {
-        FetchError::TooLarge { limit: Amount::Bytes(limit), part: self.part, url: self.shown.clone() }
+        FetchError::TooLarge {
+            limit: Amount::Bytes(limit),
+            part: self.part,
+            url: self.shown.clone(),
+        }
     }
 }

@@ -9,9 +9,8 @@ use tokio::task;
 use tokio::time::Instant;
 
 use super::body::Body;
-use super::credentials::Fingerprint;
 use super::error::{FetchError, Part};
-use super::flight::{Cache, Dated};
+use super::flight::{Cache, Dated, Since};
 use super::http::{Ask, Reply, Validator, Web};
 use super::index::{Absence, Flaw, Index, Published};
 use super::site::Site;
@@ -42,31 +41,38 @@ impl Catalogues {
         Self(Cache::new(entries, bytes))
     }
 
-    /// Looks a version up in an index confirmed after `since`.
+    /// Looks a version up in an index confirmed after `since.answer`.
     ///
     /// # Errors
-    /// `ChartNotFound` only if the index was confirmed after `now`: an older one that does not list
-    /// the version is asked for once more first.
+    /// `ChartNotFound` only if the index was confirmed after `since.failure`: an older one that does
+    /// not list the version is asked for once more first.
     pub(super) async fn listed(
         &self,
         web: &Web,
         wanted: Wanted<'_>,
-        since: Instant,
-        now: Instant,
+        since: Since,
     ) -> Result<Listed, FetchError> {
         let known = self.current(web, wanted.site, since).await?;
         let listed = wanted.find(&known);
-        if known.at >= now || !matches!(listed, Err(FetchError::ChartNotFound { .. })) {
+        if known.at >= since.failure || !matches!(listed, Err(FetchError::ChartNotFound { .. })) {
             return listed;
         }
-        wanted.find(&self.current(web, wanted.site, now).await?)
+        wanted.find(
+            &self
+                .current(web, wanted.site, Since::both(since.failure))
+                .await?,
+        )
     }
 
-    async fn current(&self, web: &Web, site: &Site, since: Instant) -> Result<Dated<Catalogue>, FetchError> {
-        let key: Fingerprint = site.key;
-        let slot = self.0.slot(key);
-        let current = slot.since(since, |kept| fetch(web, site, kept)).await?;
-        self.0.weigh(key, current.value.index.weight());
+    async fn current(
+        &self,
+        web: &Web,
+        site: &Site,
+        since: Since,
+    ) -> Result<Dated<Catalogue>, FetchError> {
+        let slot = self.0.slot(site.key);
+        let current = slot.recent(since, |kept| fetch(web, site, kept)).await?;
+        self.0.weigh(site.key, current.value.index.weight());
         Ok(current)
     }
 }
@@ -81,15 +87,27 @@ pub(super) struct Wanted<'a> {
 
 impl Wanted<'_> {
     fn find(&self, known: &Dated<Catalogue>) -> Result<Listed, FetchError> {
-        let published = known.value.index.find(self.chart, self.version).map_err(|absence| self.absent(absence))?;
+        let published = known
+            .value
+            .index
+            .find(self.chart, self.version)
+            .map_err(|absence| self.absent(absence))?;
         let url = self.archive(published)?;
-        Ok(Listed { at: known.at, claimed_digest: published.claimed_digest, url })
+        Ok(Listed {
+            at: known.at,
+            claimed_digest: published.claimed_digest,
+            url,
+        })
     }
 
     fn archive(&self, published: &Published) -> Result<Url, FetchError> {
         let listed = published.url.as_deref().filter(|url| !url.is_empty());
         let Some(url) = listed.and_then(|url| urls::resolve(&self.site.base, url)) else {
-            let why = format!("it lists no usable URL for version {} of chart {}", escaped(self.version), escaped(self.chart));
+            let why = format!(
+                "it lists no usable URL for version {} of chart {}",
+                escaped(self.version),
+                escaped(self.chart)
+            );
             return Err(FetchError::unusable(Part::Index, &self.site.index(), &why));
         };
         match url.scheme() {
@@ -102,8 +120,16 @@ impl Wanted<'_> {
         let (chart, version) = (escaped(self.chart), escaped(self.version));
         let url = redacted(&self.site.index());
         match absence {
-            Absence::NotListed => FetchError::ChartNotFound { chart, version, url },
-            Absence::Twice => FetchError::Duplicate { chart, version, url },
+            Absence::NotListed => FetchError::ChartNotFound {
+                chart,
+                version,
+                url,
+            },
+            Absence::Twice => FetchError::Duplicate {
+                chart,
+                version,
+                url,
+            },
         }
     }
 }
@@ -111,27 +137,57 @@ impl Wanted<'_> {
 async fn fetch(web: &Web, site: &Site, kept: Option<Catalogue>) -> Result<Catalogue, FetchError> {
     let url = site.index();
     let validator = kept.as_ref().and_then(|kept| kept.validator.as_ref());
-    let found = match (web.get(Ask { part: Part::Index, site, url: &url, validator }).await?, &kept) {
+    let found = match (
+        web.get(Ask {
+            part: Part::Index,
+            site,
+            url: &url,
+            validator,
+        })
+        .await?,
+        &kept,
+    ) {
         (Reply::Unchanged, Some(kept)) => return Ok(kept.clone()),
         (Reply::Found(found), _) => found,
-        (Reply::Unchanged, None) => return Err(FetchError::unusable(Part::Index, &url, "it is said to be unchanged")),
+        (Reply::Unchanged, None) => {
+            return Err(FetchError::unusable(
+                Part::Index,
+                &url,
+                "it is said to be unchanged",
+            ));
+        }
     };
     let index = read(web, found.body, &url).await?;
-    Ok(Catalogue { index: Arc::new(index), validator: found.validator })
+    Ok(Catalogue {
+        index: Arc::new(index),
+        validator: found.validator,
+    })
 }
 
 /// Parses the index while it arrives, so that its text is never in memory as a whole.
 async fn read(web: &Web, body: Body, url: &Url) -> Result<Index, FetchError> {
     let (pieces, received) = mpsc::channel(PIECES_AHEAD);
     let limits = web.limits.clone();
-    let parsing = task::spawn_blocking(move || Index::read(Pieces { current: io::Cursor::default(), received }, &limits));
+    let parsing = task::spawn_blocking(move || {
+        Index::read(
+            Pieces {
+                current: io::Cursor::default(),
+                received,
+            },
+            &limits,
+        )
+    });
     let fed = feed(body, pieces, web.limits.index_bytes).await;
     let parsed = parsing.await;
     // A body that broke off is no index, whatever the parser made of its beginning.
     fed?;
     match parsed {
         Ok(Ok(index)) => Ok(index),
-        Ok(Err(Flaw::TooLarge(limit))) => Err(FetchError::TooLarge { limit, part: Part::Index, url: redacted(url) }),
+        Ok(Err(Flaw::TooLarge(limit))) => Err(FetchError::TooLarge {
+            limit,
+            part: Part::Index,
+            url: redacted(url),
+        }),
         Ok(Err(Flaw::Unusable(why))) => Err(FetchError::unusable(Part::Index, url, why)),
         Err(_) => Err(FetchError::unusable(Part::Index, url, "reading it failed")),
     }
@@ -160,7 +216,9 @@ impl Read for Pieces {
             if read > 0 || buffer.is_empty() {
                 return Ok(read);
             }
-            let Some(piece) = self.received.blocking_recv() else { return Ok(0) };
+            let Some(piece) = self.received.blocking_recv() else {
+                return Ok(0);
+            };
             self.current = io::Cursor::new(piece);
         }
     }

@@ -30,7 +30,10 @@ pub(super) struct Way<'a> {
 
 impl Clients {
     pub(super) fn new(user_agent: String) -> Self {
-        Self { built: Mutex::default(), user_agent }
+        Self {
+            built: Mutex::default(),
+            user_agent,
+        }
     }
 
     /// The client for a way of connecting.
@@ -64,17 +67,29 @@ impl Clients {
             builder = trust_only(builder, ca)?;
         }
         if let Some(identity) = way.identity {
-            let identity = Identity::from_pem(identity).map_err(|_| FetchError::Credentials("client certificate"))?;
+            let identity = Identity::from_pem(identity)
+                .map_err(|_| FetchError::Credentials("client certificate"))?;
             builder = builder.identity(identity);
         }
-        builder.build().map_err(|_| FetchError::Credentials("CA or client certificate"))
+        builder
+            .build()
+            .map_err(|_| FetchError::Credentials("CA or client certificate"))
     }
 }
 
 impl Way<'_> {
     fn key(&self) -> Fingerprint {
-        let reach = format!("{:?} {} {}", self.reach, self.ca.is_some(), self.identity.is_some());
-        fingerprint(&[reach.as_bytes(), self.ca.unwrap_or_default(), self.identity.unwrap_or_default()])
+        let reach = format!(
+            "{:?} {} {}",
+            self.reach,
+            self.ca.is_some(),
+            self.identity.is_some()
+        );
+        fingerprint(&[
+            reach.as_bytes(),
+            self.ca.unwrap_or_default(),
+            self.identity.unwrap_or_default(),
+        ])
     }
 }
 

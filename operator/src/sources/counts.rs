@@ -63,17 +63,25 @@ impl Counters {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let own = host.filter(|_| host == configured);
         let known = |host: &str| counts.requests.keys().any(|(known, _)| known == host);
-        let label = own.filter(|host| counts.requests.len() < MOST_LABELS || known(host)).unwrap_or(OTHER);
+        let label = own
+            .filter(|host| counts.requests.len() < MOST_LABELS || known(host))
+            .unwrap_or(OTHER);
         let label = label.to_owned();
         *counts.requests.entry((label, class)).or_default() += 1;
     }
 
     pub(super) fn download(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).downloads += 1;
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .downloads += 1;
     }
 
     pub(super) fn now(&self) -> Counts {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -93,8 +101,14 @@ mod tests {
         counters.request(Some("a"), Some("cdn-1"), CodeClass::of(404));
         counters.request(Some("a"), Some("cdn-2"), CodeClass::of(404));
         let requests = counters.now().requests;
-        assert_eq!(requests.get(&("a".to_owned(), CodeClass::Success)), Some(&1));
-        assert_eq!(requests.get(&("other".to_owned(), CodeClass::ClientError)), Some(&2));
+        assert_eq!(
+            requests.get(&("a".to_owned(), CodeClass::Success)),
+            Some(&1)
+        );
+        assert_eq!(
+            requests.get(&("other".to_owned(), CodeClass::ClientError)),
+            Some(&2)
+        );
         assert_eq!(requests.len(), 2);
     }
 
@@ -106,12 +120,24 @@ mod tests {
             counters.request(Some(&host), Some(&host), CodeClass::Success);
         }
         assert_eq!(counters.now().requests.len(), MOST_LABELS + 1);
-        assert_eq!(counters.now().requests.get(&("other".to_owned(), CodeClass::Success)), Some(&1));
+        assert_eq!(
+            counters
+                .now()
+                .requests
+                .get(&("other".to_owned(), CodeClass::Success)),
+            Some(&1)
+        );
     }
 
     #[test]
     fn each_code_has_its_class() {
-        let words = [199, 200, 299, 300, 304, 400, 499, 500, 599, 600].map(|code| CodeClass::of(code).as_str());
-        assert_eq!(words, ["other", "2xx", "2xx", "3xx", "3xx", "4xx", "4xx", "5xx", "5xx", "other"]);
+        let words = [199, 200, 299, 300, 304, 400, 499, 500, 599, 600]
+            .map(|code| CodeClass::of(code).as_str());
+        assert_eq!(
+            words,
+            [
+                "other", "2xx", "2xx", "3xx", "3xx", "4xx", "4xx", "5xx", "5xx", "other"
+            ]
+        );
     }
 }

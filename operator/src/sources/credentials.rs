@@ -44,7 +44,8 @@ impl Credentials {
             Self::Bearer(token) => Zeroizing::new(format!("Bearer {}", token.as_str())),
             Self::Tls { .. } => return Ok(None),
         };
-        let mut header = HeaderValue::from_str(&text).map_err(|_| FetchError::Credentials("credentials"))?;
+        let mut header =
+            HeaderValue::from_str(&text).map_err(|_| FetchError::Credentials("credentials"))?;
         header.set_sensitive(true);
         Ok(Some(header))
     }
@@ -60,7 +61,9 @@ impl Credentials {
     /// The secret parts, for a fingerprint.
     fn parts(&self) -> [&[u8]; 3] {
         match self {
-            Self::Basic { username, password } => [b"basic", username.as_bytes(), password.as_bytes()],
+            Self::Basic { username, password } => {
+                [b"basic", username.as_bytes(), password.as_bytes()]
+            }
             Self::Bearer(token) => [b"bearer", token.as_bytes(), b""],
             Self::Tls { cert, key } => [b"tls", cert, key],
         }
@@ -102,7 +105,10 @@ mod tests {
     use super::*;
 
     fn basic(username: &str, password: &str) -> Credentials {
-        Credentials::Basic { username: username.to_owned().into(), password: password.to_owned().into() }
+        Credentials::Basic {
+            username: username.to_owned().into(),
+            password: password.to_owned().into(),
+        }
     }
 
     fn bearer(token: &str) -> Credentials {
@@ -120,13 +126,24 @@ mod tests {
     #[test]
     fn a_token_that_is_no_header_value_is_refused_without_showing_it() {
         let error = bearer("canary\r\nX: y").header().unwrap_err();
-        assert_eq!(error.to_string(), "the credentials of the source cannot be used");
+        assert_eq!(
+            error.to_string(),
+            "the credentials of the source cannot be used"
+        );
     }
 
     #[test]
     fn debug_shows_the_kind_only() {
-        let tls = Credentials::Tls { cert: b"canary".to_vec(), key: b"canary".to_vec().into() };
-        let shown = format!("{:?} {:?} {:?}", basic("canary", "canary"), bearer("canary"), tls);
+        let tls = Credentials::Tls {
+            cert: b"canary".to_vec(),
+            key: b"canary".to_vec().into(),
+        };
+        let shown = format!(
+            "{:?} {:?} {:?}",
+            basic("canary", "canary"),
+            bearer("canary"),
+            tls
+        );
         assert_eq!(shown, "Basic(…) Bearer(…) Tls(…)");
     }
 

@@ -105,7 +105,11 @@ pub enum FetchError {
 impl FetchError {
     /// An answer that is not what was asked for.
     pub(super) fn unusable(part: Part, url: &Url, why: &str) -> Self {
-        Self::Unusable { part, url: redacted(url), why: why.to_owned() }
+        Self::Unusable {
+            part,
+            url: redacted(url),
+            why: why.to_owned(),
+        }
     }
 
     /// The word that a verdict uses for this failure.

@@ -23,6 +23,25 @@ struct State<V> {
     last: Option<(Instant, Option<FetchError>)>,
 }
 
+/// How recent an answer has to be.
+#[derive(Clone, Copy)]
+pub(super) struct Since {
+    /// Earliest moment for a good answer.
+    pub(super) answer: Instant,
+    /// Earliest moment for a failure.
+    pub(super) failure: Instant,
+}
+
+impl Since {
+    /// The same for good answers and failures.
+    pub(super) fn both(since: Instant) -> Self {
+        Self {
+            answer: since,
+            failure: since,
+        }
+    }
+}
+
 /// An answer and when it was fetched.
 #[derive(Clone)]
 pub(super) struct Dated<V> {
@@ -31,14 +50,18 @@ pub(super) struct Dated<V> {
 }
 
 impl<V: Clone> Slot<V> {
-    /// The answer if it is not older than `since`; otherwise asks, given the last good answer.
-    pub(super) async fn since<F, Asking>(&self, since: Instant, ask: F) -> Result<Dated<V>, FetchError>
+    /// The answer if it is recent enough; otherwise asks, given the last good answer.
+    pub(super) async fn recent<F, Asking>(
+        &self,
+        since: Since,
+        ask: F,
+    ) -> Result<Dated<V>, FetchError>
     where
         F: FnOnce(Option<V>) -> Asking,
         Asking: Future<Output = Result<V, FetchError>>,
     {
         let mut state = self.state.lock().await;
-        if let Some(known) = state.not_older(since) {
+        if let Some(known) = state.recent(since) {
             return known;
         }
         let answer = ask(state.kept.clone()).await;
@@ -52,17 +75,25 @@ impl<V: Clone> Slot<V> {
 }
 
 impl<V: Clone> State<V> {
-    fn not_older(&self, since: Instant) -> Option<Result<Dated<V>, FetchError>> {
-        match self.last.as_ref().filter(|(at, _)| *at >= since)? {
-            (_, Some(failure)) => Some(Err(failure.clone())),
-            (at, None) => self.kept.clone().map(|value| Ok(Dated { at: *at, value })),
+    fn recent(&self, since: Since) -> Option<Result<Dated<V>, FetchError>> {
+        match self.last.as_ref()? {
+            (at, Some(failure)) => (*at >= since.failure).then(|| Err(failure.clone())),
+            (at, None) if *at >= since.answer => {
+                self.kept.clone().map(|value| Ok(Dated { at: *at, value }))
+            }
+            (_, None) => None,
         }
     }
 }
 
 impl<V> Default for Slot<V> {
     fn default() -> Self {
-        Self { state: tokio::sync::Mutex::new(State { kept: None, last: None }) }
+        Self {
+            state: tokio::sync::Mutex::new(State {
+                kept: None,
+                last: None,
+            }),
+        }
     }
 }
 
@@ -89,8 +120,17 @@ struct Entry<V> {
 impl<V> Cache<V> {
     /// A cache of at most so many entries, of at most so many bytes together.
     pub(super) fn new(entries: usize, weight: usize) -> Self {
-        let memory = Memory { clock: 0, order: BTreeMap::new(), slots: HashMap::new(), weight: 0 };
-        Self { entries, memory: Mutex::new(memory), weight }
+        let memory = Memory {
+            clock: 0,
+            order: BTreeMap::new(),
+            slots: HashMap::new(),
+            weight: 0,
+        };
+        Self {
+            entries,
+            memory: Mutex::new(memory),
+            weight,
+        }
     }
 
     /// The slot of a key, new if there is none.
@@ -113,7 +153,11 @@ impl<V> Memory<V> {
     fn touch(&mut self, key: Fingerprint) -> Arc<Slot<V>> {
         self.clock += 1;
         let clock = self.clock;
-        let entry = self.slots.entry(key).or_insert_with(|| Entry { slot: Arc::default(), used: clock, weight: 0 });
+        let entry = self.slots.entry(key).or_insert_with(|| Entry {
+            slot: Arc::default(),
+            used: clock,
+            weight: 0,
+        });
         self.order.remove(&entry.used);
         entry.used = clock;
         self.order.insert(clock, key);
@@ -129,7 +173,9 @@ impl<V> Memory<V> {
 
     fn shrink(&mut self, entries: usize, weight: usize) {
         while self.slots.len() > entries || self.weight > weight {
-            let Some((_, oldest)) = self.order.pop_first() else { return };
+            let Some((_, oldest)) = self.order.pop_first() else {
+                return;
+            };
             if let Some(entry) = self.slots.remove(&oldest) {
                 self.weight -= entry.weight;
             }
@@ -158,14 +204,18 @@ mod tests {
     async fn whoever_asks_meanwhile_shares_the_answer() {
         let (slot, asked, gate) = (Slot::default(), AtomicUsize::new(0), Notify::new());
         let ask = || {
-            slot.since(Instant::now(), |_| async {
+            slot.recent(Since::both(Instant::now()), |_| async {
                 asked.fetch_add(1, Ordering::Relaxed);
                 gate.notified().await;
                 Ok(7)
             })
         };
-        let (first, second, third, ()) = tokio::join!(ask(), ask(), ask(), async { gate.notify_one() });
-        assert_eq!([first, second, third].map(|answer| answer.ok().unwrap().value), [7, 7, 7]);
+        let (first, second, third, ()) =
+            tokio::join!(ask(), ask(), ask(), async { gate.notify_one() });
+        assert_eq!(
+            [first, second, third].map(|answer| answer.ok().unwrap().value),
+            [7, 7, 7]
+        );
         assert_eq!(asked.load(Ordering::Relaxed), 1);
     }
 
@@ -173,7 +223,7 @@ mod tests {
     async fn whoever_asks_meanwhile_shares_the_failure() {
         let (slot, asked) = (Slot::<u8>::default(), AtomicUsize::new(0));
         let ask = || {
-            slot.since(Instant::now(), |_| async {
+            slot.recent(Since::both(Instant::now()), |_| async {
                 asked.fetch_add(1, Ordering::Relaxed);
                 tokio::task::yield_now().await;
                 Err(failure())
@@ -187,27 +237,66 @@ mod tests {
     #[tokio::test]
     async fn a_later_caller_asks_again_and_is_given_the_last_good_answer() {
         let slot = Slot::default();
-        slot.since(Instant::now(), |_| async { Ok(1) }).await.ok().unwrap();
-        let failed = slot.since(Instant::now(), |_| async { Err(failure()) }).await;
+        slot.recent(Since::both(Instant::now()), |_| async { Ok(1) })
+            .await
+            .ok()
+            .unwrap();
+        let failed = slot
+            .recent(Since::both(Instant::now()), |_| async { Err(failure()) })
+            .await;
         assert_eq!(failed.err(), Some(failure()));
-        let again = slot.since(Instant::now(), |last| async move { Ok(last.unwrap() + 1) }).await;
+        let again = slot
+            .recent(Since::both(Instant::now()), |last| async move {
+                Ok(last.unwrap() + 1)
+            })
+            .await;
         assert_eq!(again.ok().unwrap().value, 2);
     }
 
     #[tokio::test]
     async fn an_answer_not_older_than_asked_for_is_not_fetched_again() {
         let (slot, before) = (Slot::default(), Instant::now());
-        let first = slot.since(before, |_| async { Ok(1) }).await.ok().unwrap();
-        let second = slot.since(before, |_| async { panic!("not asked again") }).await.ok().unwrap();
+        let first = slot
+            .recent(Since::both(before), |_| async { Ok(1) })
+            .await
+            .ok()
+            .unwrap();
+        let second = slot
+            .recent(Since::both(before), |_| async { panic!("not asked again") })
+            .await
+            .ok()
+            .unwrap();
         assert_eq!((second.value, second.at <= first.at), (1, true));
+    }
+
+    #[tokio::test]
+    async fn failures_may_have_to_be_more_recent_than_answers() {
+        let (slot, answer) = (Slot::default(), Instant::now());
+        slot.recent(Since::both(answer), |_| async { Err(failure()) })
+            .await
+            .err()
+            .unwrap();
+        let failure = Instant::now() + std::time::Duration::from_nanos(1);
+        let again = slot
+            .recent(Since { answer, failure }, |_| async { Ok(1) })
+            .await;
+        assert_eq!(again.ok().unwrap().value, 1);
+        let known = slot
+            .recent(Since { answer, failure }, |_| async {
+                panic!("not asked again")
+            })
+            .await;
+        assert_eq!(known.ok().unwrap().value, 1);
     }
 
     #[tokio::test]
     async fn a_caller_that_goes_away_hands_the_work_on() {
         let slot = Slot::default();
-        let mut gone = Box::pin(slot.since(Instant::now(), |_| std::future::pending::<Result<u8, FetchError>>()));
+        let mut gone = Box::pin(slot.recent(Since::both(Instant::now()), |_| {
+            std::future::pending::<Result<u8, FetchError>>()
+        }));
         assert!(futures::poll!(&mut gone).is_pending());
-        let next = slot.since(Instant::now(), |_| async { Ok(2) });
+        let next = slot.recent(Since::both(Instant::now()), |_| async { Ok(2) });
         drop(gone);
         assert_eq!(next.await.ok().unwrap().value, 2);
     }

@@ -1,8 +1,8 @@
 //! One GET: guarded at every hop, bounded in time, with credentials for one origin only.
 
 use reqwest::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, DATE, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, LAST_MODIFIED, LOCATION, RETRY_AFTER,
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, DATE, ETAG, HeaderMap, HeaderValue,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION, RETRY_AFTER,
 };
 use reqwest::{Response, StatusCode, Url};
 use std::time::Duration;
@@ -79,21 +79,45 @@ impl Web {
             };
             url = next;
         }
-        Err(FetchError::TooManyRedirects { limit: self.limits.redirects, url: redacted(ask.url) })
+        Err(FetchError::TooManyRedirects {
+            limit: self.limits.redirects,
+            url: redacted(ask.url),
+        })
     }
 
-    async fn hop(&self, ask: &Ask<'_>, url: &Url, deadline: Instant) -> Result<Response, FetchError> {
+    async fn hop(
+        &self,
+        ask: &Ask<'_>,
+        url: &Url,
+        deadline: Instant,
+    ) -> Result<Response, FetchError> {
         let credentials = ask.site.credentials_for(url);
         let load = credentials.map_or(Load::Nothing, |_| Load::Credentials);
-        let reach = self.guard.check(url, load).map_err(|refused| refusal(url, refused))?;
+        let reach = self
+            .guard
+            .check(url, load)
+            .map_err(|refused| refusal(url, refused))?;
         let identity = credentials.and_then(|credentials| credentials.identity());
-        let way = Way { ca: ask.site.ca.as_deref(), identity: identity.as_deref().map(Vec::as_slice), reach };
+        let way = Way {
+            ca: ask.site.ca.as_deref(),
+            identity: identity.as_deref().map(Vec::as_slice),
+            reach,
+        };
         let mut headers = conditions(ask.validator, url);
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if let Some(header) = credentials.map(|credentials| credentials.header()).transpose()?.flatten() {
+        if let Some(header) = credentials
+            .map(|credentials| credentials.header())
+            .transpose()?
+            .flatten()
+        {
             headers.insert(AUTHORIZATION, header);
         }
-        let sent = self.clients.client(way, &self.limits)?.get(url.clone()).headers(headers).send();
+        let sent = self
+            .clients
+            .client(way, &self.limits)?
+            .get(url.clone())
+            .headers(headers)
+            .send();
         let outcome = match timeout_at(deadline, sent).await {
             Ok(outcome) => outcome.map_err(|error| network::failure(&error, &redacted(ask.url))),
             Err(_) => Err(FetchError::Timeout(redacted(ask.url))),
@@ -109,19 +133,34 @@ impl Web {
             Err(FetchError::Refused { .. }) => return,
             Err(_) => CodeClass::Failed,
         };
-        self.counters.request(site.base.host_str(), url.host_str(), class);
+        self.counters
+            .request(site.base.host_str(), url.host_str(), class);
     }
 
-    fn reply(&self, ask: &Ask<'_>, url: &Url, response: Response, deadline: Instant) -> Result<Reply, FetchError> {
+    fn reply(
+        &self,
+        ask: &Ask<'_>,
+        url: &Url,
+        response: Response,
+        deadline: Instant,
+    ) -> Result<Reply, FetchError> {
         let validator = Validator::of(url, response.headers());
-        let asked = ask.validator.filter(|validator| validator.origin == origin(url));
+        let asked = ask
+            .validator
+            .filter(|validator| validator.origin == origin(url));
         match response.status() {
             StatusCode::NOT_MODIFIED if asked.is_some() => Ok(Reply::Unchanged),
-            StatusCode::OK if asked.is_some_and(|asked| asked.proves(validator.as_ref())) => Ok(Reply::Unchanged),
+            StatusCode::OK if asked.is_some_and(|asked| asked.proves(validator.as_ref())) => {
+                Ok(Reply::Unchanged)
+            }
             StatusCode::OK => {
                 let html = is_html(response.headers());
                 let body = Body::new(response, ask.part, redacted(ask.url), deadline);
-                Ok(Reply::Found(Found { body, html, validator }))
+                Ok(Reply::Found(Found {
+                    body,
+                    html,
+                    validator,
+                }))
             }
             code => Err(FetchError::Status {
                 code: code.as_u16(),
@@ -134,14 +173,24 @@ impl Web {
 
 impl Validator {
     fn of(url: &Url, headers: &HeaderMap) -> Option<Self> {
-        let (etag, modified) = (headers.get(ETAG).cloned(), headers.get(LAST_MODIFIED).cloned());
+        let (etag, modified) = (
+            headers.get(ETAG).cloned(),
+            headers.get(LAST_MODIFIED).cloned(),
+        );
         let any = etag.is_some() || modified.is_some();
-        any.then(|| Self { etag, modified, origin: origin(url) })
+        any.then(|| Self {
+            etag,
+            modified,
+            origin: origin(url),
+        })
     }
 
     /// Whether a full answer is the one known already: its strong entity tag is the same.
     fn proves(&self, now: Option<&Self>) -> bool {
-        let strong = self.etag.as_ref().filter(|etag| etag.as_bytes().starts_with(b"\""));
+        let strong = self
+            .etag
+            .as_ref()
+            .filter(|etag| etag.as_bytes().starts_with(b"\""));
         strong.is_some() && strong == now.and_then(|now| now.etag.as_ref())
     }
 }
@@ -150,8 +199,15 @@ impl Validator {
 fn conditions(validator: Option<&Validator>, url: &Url) -> HeaderMap {
     let mut headers = HeaderMap::new();
     if let Some(validator) = validator.filter(|validator| validator.origin == origin(url)) {
-        let pairs = [(IF_NONE_MATCH, &validator.etag), (IF_MODIFIED_SINCE, &validator.modified)];
-        headers.extend(pairs.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
+        let pairs = [
+            (IF_NONE_MATCH, &validator.etag),
+            (IF_MODIFIED_SINCE, &validator.modified),
+        ];
+        headers.extend(
+            pairs
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value.clone()?))),
+        );
     }
     headers
 }
@@ -161,9 +217,16 @@ fn redirect(ask: &Ask<'_>, url: &Url, response: &Response) -> Result<Option<Url>
     if !matches!(response.status().as_u16(), 301..=303 | 307 | 308) {
         return Ok(None);
     }
-    let target = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+    let target = response
+        .headers()
+        .get(LOCATION)
+        .and_then(|location| location.to_str().ok());
     let Some(mut next) = target.and_then(|target| url.join(target).ok()) else {
-        return Err(FetchError::unusable(ask.part, ask.url, "it redirects to no usable URL"));
+        return Err(FetchError::unusable(
+            ask.part,
+            ask.url,
+            "it redirects to no usable URL",
+        ));
     };
     if url.scheme() == "https" && next.scheme() == "http" {
         return Err(refusal(&next, Refused::Downgrade));
@@ -183,13 +246,20 @@ fn retry_after(headers: &HeaderMap, longest: Duration) -> Option<Duration> {
 }
 
 fn until(then: &str, now: &str) -> Option<Duration> {
-    let date = |text| jiff::fmt::rfc2822::parse(text).ok().map(|date| date.timestamp());
+    let date = |text| {
+        jiff::fmt::rfc2822::parse(text)
+            .ok()
+            .map(|date| date.timestamp())
+    };
     let wait = date(then)?.duration_since(date(now)?);
     Some(Duration::try_from(wait).unwrap_or_default())
 }
 
 fn is_html(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     kind.eq_ignore_ascii_case("text/html") || kind.eq_ignore_ascii_case("application/xhtml+xml")
 }
@@ -199,7 +269,10 @@ fn origin(url: &Url) -> String {
 }
 
 fn refusal(url: &Url, refused: Refused) -> FetchError {
-    FetchError::Refused { url: redacted(url), refused }
+    FetchError::Refused {
+        url: redacted(url),
+        refused,
+    }
 }
 
 #[cfg(test)]
@@ -207,7 +280,10 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect()
     }
 
     #[test]
@@ -221,8 +297,14 @@ mod tests {
             (vec![("retry-after", "99999999999999999999999")], None),
             (vec![("retry-after", "-1")], None),
             (vec![("retry-after", "soon"), date], None),
-            (vec![("retry-after", "Sun, 22 Nov 2026 10:00:45 GMT"), date], Some(45)),
-            (vec![("retry-after", "Sun, 22 Nov 2026 09:00:00 GMT"), date], Some(0)),
+            (
+                vec![("retry-after", "Sun, 22 Nov 2026 10:00:45 GMT"), date],
+                Some(45),
+            ),
+            (
+                vec![("retry-after", "Sun, 22 Nov 2026 09:00:00 GMT"), date],
+                Some(0),
+            ),
             (vec![("retry-after", "Sun, 22 Nov 2026 10:00:45 GMT")], None),
         ] {
             let wait = retry_after(&headers(&pairs), Duration::from_hours(1));
@@ -240,22 +322,32 @@ mod tests {
             ("application/pgp-signature", false),
             ("", false),
         ] {
-            assert_eq!(is_html(&headers(&[("content-type", kind)])), expected, "{kind}");
+            assert_eq!(
+                is_html(&headers(&[("content-type", kind)])),
+                expected,
+                "{kind}"
+            );
         }
     }
 
     #[test]
     fn a_validator_is_shown_to_its_own_origin_only() {
         let url = |text| Url::parse(text).unwrap();
-        let validator = Validator::of(&url("https://a.example/x"), &headers(&[("etag", "\"1\"")])).unwrap();
+        let validator =
+            Validator::of(&url("https://a.example/x"), &headers(&[("etag", "\"1\"")])).unwrap();
         let sent = |text| !conditions(Some(&validator), &url(text)).is_empty();
         assert!(sent("https://a.example/y") && sent("https://a.example:443/y"));
-        assert!(!sent("https://b.example/x") && !sent("https://a.example:8443/x") && !sent("http://a.example/x"));
+        assert!(
+            !sent("https://b.example/x")
+                && !sent("https://a.example:8443/x")
+                && !sent("http://a.example/x")
+        );
     }
 
     #[test]
     fn only_a_strong_entity_tag_proves_a_full_answer_unchanged() {
-        let validator = |pairs: &[_]| Validator::of(&Url::parse("https://a.example").unwrap(), &headers(pairs));
+        let validator =
+            |pairs: &[_]| Validator::of(&Url::parse("https://a.example").unwrap(), &headers(pairs));
         let strong = validator(&[("etag", "\"1\"")]);
         let weak = validator(&[("etag", "W/\"1\"")]);
         let dated = validator(&[("last-modified", "Sun, 22 Nov 2026 10:00:00 GMT")]);
@@ -267,7 +359,11 @@ mod tests {
             (&weak, &weak, false),
             (&dated, &dated, false),
         ] {
-            assert_eq!(before.as_ref().unwrap().proves(now.as_ref()), expected, "{before:?} {now:?}");
+            assert_eq!(
+                before.as_ref().unwrap().proves(now.as_ref()),
+                expected,
+                "{before:?} {now:?}"
+            );
         }
     }
 }

@@ -57,8 +57,14 @@ impl Index {
 
     /// The version of a chart whose version string is exactly this one.
     pub(super) fn find(&self, chart: &str, version: &str) -> Result<&Published, Absence> {
-        let published = self.charts.get(chart).map(Vec::as_slice).unwrap_or_default();
-        let mut same = published.iter().filter(|published| *published.version == *version);
+        let published = self
+            .charts
+            .get(chart)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let mut same = published
+            .iter()
+            .filter(|published| *published.version == *version);
         let found = same.next().ok_or(Absence::NotListed)?;
         same.next().map_or(Ok(found), |_| Err(Absence::Twice))
     }
@@ -74,12 +80,17 @@ fn first_letter(source: &mut impl BufRead) -> Option<u8> {
     // What cannot be read now cannot be read by the parser either, which says so.
     let start = source.fill_buf().unwrap_or_default();
     let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
-    start.iter().copied().find(|byte| !byte.is_ascii_whitespace())
+    start
+        .iter()
+        .copied()
+        .find(|byte| !byte.is_ascii_whitespace())
 }
 
 fn json(source: impl Read, root: &mut shape::Root<'_>) -> Result<(), Flaw> {
     let mut json = serde_json::Deserializer::from_reader(source);
-    root.deserialize(&mut json).and_then(|()| json.end()).map_err(|_| Flaw::Unusable("it is not valid JSON"))
+    root.deserialize(&mut json)
+        .and_then(|()| json.end())
+        .map_err(|_| Flaw::Unusable("it is not valid JSON"))
 }
 
 fn yaml(source: impl Read, root: &mut shape::Root<'_>) -> Result<(), Flaw> {
@@ -94,7 +105,6 @@ fn yaml(source: impl Read, root: &mut shape::Root<'_>) -> Result<(), Flaw> {
             max_recorded_anchor_events: 100_000,
             max_recorded_anchor_bytes: 4 << 20,
             max_merge_keys: 1_000,
-            max_documents: 1,
         },
         alias_limits: serde_saphyr::alias_limits! {
             max_total_replayed_events: 100_000,
@@ -103,14 +113,27 @@ fn yaml(source: impl Read, root: &mut shape::Root<'_>) -> Result<(), Flaw> {
         emit_comments: false,
         with_snippet: false,
     };
-    serde_saphyr::with_deserializer_from_reader_with_options(source, options, |yaml| root.deserialize(yaml)).map_err(
-        |error| match error {
-            serde_saphyr::Error::Budget { .. } | serde_saphyr::Error::AliasReplayLimitExceeded { .. } => {
-                Flaw::TooLarge(Amount::Budget)
-            }
-            _ => Flaw::Unusable("it is not valid YAML"),
-        },
-    )
+    serde_saphyr::with_deserializer_from_reader_with_options(source, options, |yaml| {
+        root.deserialize(yaml)
+    })
+    .map_err(|error| {
+        if is_budget(&error) {
+            Flaw::TooLarge(Amount::Budget)
+        } else {
+            Flaw::Unusable("it is not valid YAML")
+        }
+    })
+}
+
+fn is_budget(error: &serde_saphyr::Error) -> bool {
+    use serde_saphyr::Error;
+    match error {
+        Error::AliasError { error, .. } => is_budget(error),
+        Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. }
+        | Error::Budget { .. } => true,
+        _ => false,
+    }
 }
 
 /// Bytes that a chart takes beside its name and versions, about.

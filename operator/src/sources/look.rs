@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::archive::{Stored, archive};
 use super::catalogue::{Catalogues, Listed, Wanted};
 use super::error::FetchError;
-use super::flight::{Cache, Dated};
+use super::flight::{Cache, Dated, Since};
 use super::http::Web;
 use super::provenance::{Provenance, ProvenanceAnswer, provenance};
 use super::{Answered, Reader};
@@ -41,11 +41,17 @@ impl<T> Clone for Seen<T> {
 
 impl<T: Send + Sync + 'static> Shared<T> {
     /// What was seen since a moment, or is seen now.
-    pub(super) async fn look(&self, wanted: Wanted<'_>, since: Instant) -> Result<Seen<T>, FetchError> {
+    pub(super) async fn look(
+        &self,
+        wanted: Wanted<'_>,
+        since: Instant,
+    ) -> Result<Seen<T>, FetchError> {
         let key = wanted.site.look_key(wanted.chart, wanted.version);
         let began = Instant::now();
         let slot = self.looks.slot(key);
-        let Dated { at, mut value } = slot.since(since, |kept| self.ask(wanted, kept)).await?;
+        let Dated { at, mut value } = slot
+            .recent(Since::both(since), |kept| self.ask(wanted, kept))
+            .await?;
         if at < began {
             value.answered = Answered::Earlier;
         }
@@ -55,24 +61,50 @@ impl<T: Send + Sync + 'static> Shared<T> {
 
     async fn ask(&self, wanted: Wanted<'_>, kept: Option<Seen<T>>) -> Result<Seen<T>, FetchError> {
         let now = Instant::now();
-        let since = now.checked_sub(self.web.limits.index_fresh_for).unwrap_or(now);
-        let listed = self.catalogues.listed(&self.web, wanted, since, now).await?;
+        let answer = now
+            .checked_sub(self.web.limits.index_fresh_for)
+            .unwrap_or(now);
+        let since = Since {
+            answer,
+            failure: now,
+        };
+        let listed = self.catalogues.listed(&self.web, wanted, since).await?;
         match self.fetch(wanted, &listed, kept.clone()).await {
             // The index may have moved on: a version that is gone was perhaps withdrawn.
-            Err(FetchError::Status { code: 404 | 410, .. }) if listed.at < now => {
-                let listed = self.catalogues.listed(&self.web, wanted, now, now).await?;
+            Err(FetchError::Status {
+                code: 404 | 410, ..
+            }) if listed.at < now => {
+                let listed = self
+                    .catalogues
+                    .listed(&self.web, wanted, Since::both(now))
+                    .await?;
                 self.fetch(wanted, &listed, kept).await
             }
             seen => seen,
         }
     }
 
-    async fn fetch(&self, wanted: Wanted<'_>, listed: &Listed, kept: Option<Seen<T>>) -> Result<Seen<T>, FetchError> {
+    async fn fetch(
+        &self,
+        wanted: Wanted<'_>,
+        listed: &Listed,
+        kept: Option<Seen<T>>,
+    ) -> Result<Seen<T>, FetchError> {
         let (archived, proven) = kept.map(|kept| (kept.stored, kept.provenance)).unzip();
-        let (stored, unchanged) = archive(&self.web, &self.reader, wanted.site, listed, archived).await?;
+        let (stored, unchanged) =
+            archive(&self.web, &self.reader, wanted.site, listed, archived).await?;
         let provenance = provenance(&self.web, wanted.site, &listed.url, proven).await;
-        let answered = if unchanged.0 { Answered::Unchanged } else { Answered::Downloaded };
-        Ok(Seen { answered, claimed_digest: listed.claimed_digest, provenance, stored })
+        let answered = if unchanged.0 {
+            Answered::Unchanged
+        } else {
+            Answered::Downloaded
+        };
+        Ok(Seen {
+            answered,
+            claimed_digest: listed.claimed_digest,
+            provenance,
+            stored,
+        })
     }
 
     fn weight(&self, seen: &Seen<T>) -> usize {
@@ -90,7 +122,12 @@ impl<T> Shared<T> {
         let limits = &web.limits;
         let catalogues = Catalogues::new(limits.cached_indexes, limits.cached_bytes);
         let looks = Cache::new(limits.cached_looks, limits.cached_bytes);
-        Arc::new(Self { catalogues, looks, reader, web })
+        Arc::new(Self {
+            catalogues,
+            looks,
+            reader,
+            web,
+        })
     }
 }
 

@@ -145,8 +145,14 @@ impl<T: Send + Sync + 'static> Fetcher<T> {
     /// # Errors
     /// [`FetchError::cause`] says what a failure means for a verdict. A failure that concerns the
     /// provenance file alone is no error but [`ProvenanceAnswer::Unavailable`].
-    pub async fn look(&self, source: &Source, chart: &str, version: &str) -> Result<Look<T>, FetchError> {
-        self.look_within(source, chart, version, Duration::ZERO).await
+    pub async fn look(
+        &self,
+        source: &Source,
+        chart: &str,
+        version: &str,
+    ) -> Result<Look<T>, FetchError> {
+        self.look_within(source, chart, version, Duration::ZERO)
+            .await
     }
 
     /// Like [`Self::look`], but content with an answer, good or bad, that is not older than `age`.
@@ -160,15 +166,40 @@ impl<T: Send + Sync + 'static> Fetcher<T> {
         let now = Instant::now();
         let since = now.checked_sub(age).unwrap_or(now);
         let main = Site::main(source)?;
-        let main = self.0.look(Wanted { site: &main, chart, version }, since).await;
+        let main = self
+            .0
+            .look(
+                Wanted {
+                    site: &main,
+                    chart,
+                    version,
+                },
+                since,
+            )
+            .await;
         let main = main.map(|seen| Look::new(seen, Place::Main));
         if is_settled(&main) {
             return main;
         }
         let mut lesser = None;
         for mirror in &source.mirrors {
-            let Ok(site) = Site::mirror(source, mirror) else { continue };
-            let Ok(seen) = self.0.look(Wanted { site: &site, chart, version }, since).await else { continue };
+            let Ok(site) = Site::mirror(source, mirror) else {
+                continue;
+            };
+            let Ok(seen) = self
+                .0
+                .look(
+                    Wanted {
+                        site: &site,
+                        chart,
+                        version,
+                    },
+                    since,
+                )
+                .await
+            else {
+                continue;
+            };
             let look = Look::new(seen, Place::Mirror);
             if matches!(look.provenance, ProvenanceAnswer::Present(_)) {
                 return Ok(look);
@@ -224,7 +255,10 @@ impl<T> Clone for Fetcher<T> {
 
 impl<T> Clone for Reader<T> {
     fn clone(&self) -> Self {
-        Self { read: Arc::clone(&self.read), weigh: self.weigh }
+        Self {
+            read: Arc::clone(&self.read),
+            weigh: self.weigh,
+        }
     }
 }
 

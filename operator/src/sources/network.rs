@@ -12,16 +12,25 @@ use super::text::escaped;
 pub(super) fn failure(error: &reqwest::Error, shown: &str) -> FetchError {
     let url = shown.to_owned();
     if let Some(refused) = find::<Refused>(error) {
-        return FetchError::Refused { url, refused: *refused };
+        return FetchError::Refused {
+            url,
+            refused: *refused,
+        };
     }
     if error.is_timeout() {
         return FetchError::Timeout(url);
     }
-    FetchError::Network { url, why: why(error) }
+    FetchError::Network {
+        url,
+        why: why(error),
+    }
 }
 
 fn why(error: &reqwest::Error) -> String {
-    let innermost = causes(error).last().map(ToString::to_string).unwrap_or_default();
+    let innermost = causes(error)
+        .last()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     if let Some(certificate) = innermost.strip_prefix("invalid peer certificate: ") {
         return format!("its certificate is not accepted: {}", constant(certificate));
     }
@@ -38,10 +47,12 @@ fn why(error: &reqwest::Error) -> String {
 fn word(kind: io::ErrorKind) -> Option<&'static str> {
     match kind {
         io::ErrorKind::ConnectionRefused => Some("connection refused"),
-        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
-            Some("connection reset")
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe => Some("connection reset"),
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            Some("host unreachable")
         }
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Some("host unreachable"),
         io::ErrorKind::UnexpectedEof => Some("the connection was closed too early"),
         _ => None,
     }
@@ -49,7 +60,8 @@ fn word(kind: io::ErrorKind) -> Option<&'static str> {
 
 /// The leading words of a message, up to what may vary.
 fn constant(message: &str) -> String {
-    let varies = |letter: char| matches!(letter, ':' | '(' | '"' | ';' | '{') || letter.is_ascii_digit();
+    let varies =
+        |letter: char| matches!(letter, ':' | '(' | '"' | ';' | '{') || letter.is_ascii_digit();
     escaped(message.split(varies).next().unwrap_or_default().trim())
 }
 
@@ -58,5 +70,7 @@ fn find<E: Error + 'static>(error: &reqwest::Error) -> Option<&E> {
 }
 
 fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    std::iter::successors(error.source(), |cause: &&(dyn Error + 'static)| (*cause).source())
+    std::iter::successors(error.source(), |cause: &&(dyn Error + 'static)| {
+        (*cause).source()
+    })
 }

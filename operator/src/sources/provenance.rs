@@ -34,7 +34,12 @@ pub(super) struct Provenance {
 ///
 /// It is looked for beside the path of the archive; if it is not there and the URL has a query,
 /// where Helm looks as well.
-pub(super) async fn provenance(web: &Web, site: &Site, archive: &Url, kept: Option<Provenance>) -> Provenance {
+pub(super) async fn provenance(
+    web: &Web,
+    site: &Site,
+    archive: &Url,
+    kept: Option<Provenance>,
+) -> Provenance {
     let first = ask(web, site, urls::provenance(archive), kept.as_ref()).await;
     let second = urls::provenance_as_helm(archive).filter(|_| !first.is_present());
     let Some(second) = second else { return first };
@@ -44,17 +49,37 @@ pub(super) async fn provenance(web: &Web, site: &Site, archive: &Url, kept: Opti
 }
 
 async fn ask(web: &Web, site: &Site, url: Url, kept: Option<&Provenance>) -> Provenance {
-    let kept = kept.filter(|kept| kept.url == url);
+    let kept = kept.filter(|kept| kept.url == url && kept.is_present());
     let validator = kept.and_then(|kept| kept.validator.as_ref());
-    let reply = web.get(Ask { part: Part::Provenance, site, url: &url, validator }).await;
+    let reply = web
+        .get(Ask {
+            part: Part::Provenance,
+            site,
+            url: &url,
+            validator,
+        })
+        .await;
     let (answer, validator) = match (reply, kept) {
         (Ok(Reply::Unchanged), Some(kept)) => return kept.clone(),
-        (Ok(Reply::Found(found)), _) => (read(web, &url, found).await, None),
+        (Ok(Reply::Found(found)), _) => {
+            let validator = found.validator.clone();
+            (read(web, &url, found).await, validator)
+        }
         (Ok(Reply::Unchanged), None) => (unusable(&url, "it is said to be unchanged"), None),
-        (Err(FetchError::Status { code: code @ (404 | 410), .. }), _) => (ProvenanceAnswer::Missing(code), None),
+        (
+            Err(FetchError::Status {
+                code: code @ (404 | 410),
+                ..
+            }),
+            _,
+        ) => (ProvenanceAnswer::Missing(code), None),
         (Err(error), _) => (ProvenanceAnswer::Unavailable(error), None),
     };
-    Provenance { answer, url, validator }
+    Provenance {
+        answer,
+        url,
+        validator,
+    }
 }
 
 impl Provenance {
@@ -63,7 +88,9 @@ impl Provenance {
     }
 
     fn is_message(&self) -> bool {
-        let ProvenanceAnswer::Present(bytes) = &self.answer else { return false };
+        let ProvenanceAnswer::Present(bytes) = &self.answer else {
+            return false;
+        };
         bytes.windows(MESSAGE.len()).any(|window| window == MESSAGE)
     }
 }
@@ -79,7 +106,10 @@ async fn read(web: &Web, url: &Url, found: Found) -> ProvenanceAnswer {
 }
 
 fn judge(url: &Url, bytes: Vec<u8>) -> ProvenanceAnswer {
-    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes).trim_ascii_start();
+    let text = bytes
+        .strip_prefix(b"\xef\xbb\xbf")
+        .unwrap_or(&bytes)
+        .trim_ascii_start();
     match text.first() {
         Some(b'<') => unusable(url, "it is HTML"),
         Some(_) => ProvenanceAnswer::Present(bytes.into()),

@@ -20,7 +20,12 @@ pub(super) struct Site {
 impl Site {
     /// The configured URL, with the credentials of the source.
     pub(super) fn main(source: &Source) -> Result<Self, FetchError> {
-        Self::new(source, &source.url, "the URL of the source", source.credentials.clone())
+        Self::new(
+            source,
+            &source.url,
+            "the URL of the source",
+            source.credentials.clone(),
+        )
     }
 
     /// A mirror: other machines, so it gets no credentials.
@@ -41,8 +46,19 @@ impl Site {
         base.set_fragment(None);
         let ca = source.ca.clone();
         let [kind, name, secret] = parts(credentials.as_ref());
-        let key = fingerprint(&[base.as_str().as_bytes(), kind, name, secret, ca.as_deref().unwrap_or_default()]);
-        Ok(Self { base, ca, key, credentials })
+        let key = fingerprint(&[
+            base.as_str().as_bytes(),
+            kind,
+            name,
+            secret,
+            ca.as_deref().unwrap_or_default(),
+        ]);
+        Ok(Self {
+            base,
+            ca,
+            key,
+            credentials,
+        })
     }
 
     /// Address of the index.
@@ -52,7 +68,9 @@ impl Site {
 
     /// The credentials, if a request for this URL may carry them: same scheme, host and port.
     pub(super) fn credentials_for(&self, url: &Url) -> Option<&Credentials> {
-        self.credentials.as_ref().filter(|_| url.origin() == self.base.origin())
+        self.credentials
+            .as_ref()
+            .filter(|_| url.origin() == self.base.origin())
     }
 
     /// Identity of a look at this site.

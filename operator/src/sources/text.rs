@@ -53,7 +53,10 @@ mod tests {
 
     #[test]
     fn control_and_direction_characters_are_escaped() {
-        assert_eq!(escaped("a\u{1b}[31m\u{202e}b\n\0"), "a\\u{1b}[31m\\u{202e}b\\u{a}\\u{0}");
+        assert_eq!(
+            escaped("a\u{1b}[31m\u{202e}b\n\0"),
+            "a\\u{1b}[31m\\u{202e}b\\u{a}\\u{0}"
+        );
     }
 
     #[test]
@@ -65,7 +68,8 @@ mod tests {
 
     #[test]
     fn a_url_is_shown_without_user_query_and_fragment() {
-        let url = Url::parse("https://user:secret@charts.example.com:8443/a/b?token=secret#secret").unwrap();
+        let url = Url::parse("https://user:secret@charts.example.com:8443/a/b?token=secret#secret")
+            .unwrap();
         assert_eq!(redacted(&url), "https://charts.example.com:8443/a/b");
     }
 }

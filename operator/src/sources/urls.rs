@@ -63,11 +63,26 @@ mod tests {
         for (base, expected) in [
             ("https://a.example", "https://a.example/index.yaml"),
             ("https://a.example/", "https://a.example/index.yaml"),
-            ("https://a.example/charts", "https://a.example/charts/index.yaml"),
-            ("https://a.example/charts/", "https://a.example/charts/index.yaml"),
-            ("https://a.example/charts//", "https://a.example/charts//index.yaml"),
-            ("https://a.example/charts?token=x", "https://a.example/charts/index.yaml?token=x"),
-            ("https://a.example/a%2Fb", "https://a.example/a%2Fb/index.yaml"),
+            (
+                "https://a.example/charts",
+                "https://a.example/charts/index.yaml",
+            ),
+            (
+                "https://a.example/charts/",
+                "https://a.example/charts/index.yaml",
+            ),
+            (
+                "https://a.example/charts//",
+                "https://a.example/charts//index.yaml",
+            ),
+            (
+                "https://a.example/charts?token=x",
+                "https://a.example/charts/index.yaml?token=x",
+            ),
+            (
+                "https://a.example/a%2Fb",
+                "https://a.example/a%2Fb/index.yaml",
+            ),
         ] {
             assert_eq!(index(&url(base)).as_str(), expected);
         }
@@ -76,32 +91,99 @@ mod tests {
     #[test]
     fn references_are_resolved_as_helm_does() {
         for (base, reference, expected) in [
-            ("https://a.example/charts", "c-1.0.0.tgz", "https://a.example/charts/c-1.0.0.tgz"),
-            ("https://a.example/charts/", "c-1.0.0+b.tgz", "https://a.example/charts/c-1.0.0+b.tgz"),
-            ("https://a.example/charts", "x/c.tgz", "https://a.example/charts/x/c.tgz"),
-            ("https://a.example/charts", "../c.tgz", "https://a.example/c.tgz"),
-            ("https://a.example/charts", "/c.tgz", "https://a.example/c.tgz"),
-            ("https://a.example/charts", "//b.example/c.tgz", "https://b.example/c.tgz"),
-            ("https://a.example/charts?t=1", "c.tgz", "https://a.example/charts/c.tgz?t=1"),
-            ("https://a.example/charts?t=1", "c.tgz?u=2", "https://a.example/charts/c.tgz?t=1"),
-            ("https://a.example/charts", "c.tgz?u=2", "https://a.example/charts/c.tgz"),
-            ("https://a.example/charts?t=1", "https://b.example/c.tgz", "https://b.example/c.tgz"),
-            ("https://a.example", "https://b.example/c.tgz?u=2#f", "https://b.example/c.tgz?u=2"),
-            ("https://a.example", "http://b.example/c.tgz", "http://b.example/c.tgz"),
+            (
+                "https://a.example/charts",
+                "c-1.0.0.tgz",
+                "https://a.example/charts/c-1.0.0.tgz",
+            ),
+            (
+                "https://a.example/charts/",
+                "c-1.0.0+b.tgz",
+                "https://a.example/charts/c-1.0.0+b.tgz",
+            ),
+            (
+                "https://a.example/charts",
+                "x/c.tgz",
+                "https://a.example/charts/x/c.tgz",
+            ),
+            (
+                "https://a.example/charts",
+                "../c.tgz",
+                "https://a.example/c.tgz",
+            ),
+            (
+                "https://a.example/charts",
+                "/c.tgz",
+                "https://a.example/c.tgz",
+            ),
+            (
+                "https://a.example/charts",
+                "//b.example/c.tgz",
+                "https://b.example/c.tgz",
+            ),
+            (
+                "https://a.example/charts?t=1",
+                "c.tgz",
+                "https://a.example/charts/c.tgz?t=1",
+            ),
+            (
+                "https://a.example/charts?t=1",
+                "c.tgz?u=2",
+                "https://a.example/charts/c.tgz?t=1",
+            ),
+            (
+                "https://a.example/charts",
+                "c.tgz?u=2",
+                "https://a.example/charts/c.tgz",
+            ),
+            (
+                "https://a.example/charts?t=1",
+                "https://b.example/c.tgz",
+                "https://b.example/c.tgz",
+            ),
+            (
+                "https://a.example",
+                "https://b.example/c.tgz?u=2#f",
+                "https://b.example/c.tgz?u=2",
+            ),
+            (
+                "https://a.example",
+                "http://b.example/c.tgz",
+                "http://b.example/c.tgz",
+            ),
         ] {
-            assert_eq!(resolve(&url(base), reference).unwrap().as_str(), expected, "{base} {reference}");
+            assert_eq!(
+                resolve(&url(base), reference).unwrap().as_str(),
+                expected,
+                "{base} {reference}"
+            );
         }
     }
 
     #[test]
     fn the_provenance_suffix_goes_to_the_path_and_the_query_stays() {
         for (archive, ours, helms) in [
-            ("https://a.example/c.tgz", "https://a.example/c.tgz.prov", None),
-            ("https://a.example/c.tgz?t=1", "https://a.example/c.tgz.prov?t=1", Some("https://a.example/c.tgz?t=1.prov")),
-            ("https://a.example/a%2Fb", "https://a.example/a%2Fb.prov", None),
+            (
+                "https://a.example/c.tgz",
+                "https://a.example/c.tgz.prov",
+                None,
+            ),
+            (
+                "https://a.example/c.tgz?t=1",
+                "https://a.example/c.tgz.prov?t=1",
+                Some("https://a.example/c.tgz?t=1.prov"),
+            ),
+            (
+                "https://a.example/a%2Fb",
+                "https://a.example/a%2Fb.prov",
+                None,
+            ),
         ] {
             assert_eq!(provenance(&url(archive)).as_str(), ours);
-            assert_eq!(provenance_as_helm(&url(archive)).as_ref().map(Url::as_str), helms);
+            assert_eq!(
+                provenance_as_helm(&url(archive)).as_ref().map(Url::as_str),
+                helms
+            );
         }
     }
 }

@@ -27,9 +27,13 @@ impl FromStr for AllowedHost {
 
     fn from_str(text: &str) -> Result<Self, InvalidHost> {
         if let Ok(address) = text.parse::<Ipv6Addr>() {
-            return Ok(Self { host: format!("[{address}]"), port: None });
+            return Ok(Self {
+                host: format!("[{address}]"),
+                port: None,
+            });
         }
-        let (host, port) = split_port(text).ok_or_else(|| InvalidHost(super::super::text::escaped(text)))?;
+        let (host, port) =
+            split_port(text).ok_or_else(|| InvalidHost(super::super::text::escaped(text)))?;
         let host = canonical(host).ok_or_else(|| InvalidHost(super::super::text::escaped(text)))?;
         Ok(Self { host, port })
     }
@@ -57,7 +61,10 @@ pub(super) fn host_and_port(url: &Url) -> Option<(String, u16)> {
 
 /// The address, if the host of a URL is an IP literal.
 pub(super) fn literal(host: &str) -> Option<IpAddr> {
-    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+    host.trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse()
+        .ok()
 }
 
 /// Splits `HOST[:PORT]`; `None` if the port is no number from 1 to 65535.
@@ -73,7 +80,10 @@ fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
 
 /// The form of a host that the URL parser gives, if the text is nothing but a host.
 fn canonical(host: &str) -> Option<String> {
-    if host.is_empty() || host.contains(['/', '\\', '?', '#', '@', '*']) || host.contains(char::is_whitespace) {
+    if host.is_empty()
+        || host.contains(['/', '\\', '?', '#', '@', '*'])
+        || host.contains(char::is_whitespace)
+    {
         return None;
     }
     let url = Url::parse(&format!("http://{host}/")).ok()?;
@@ -99,15 +109,36 @@ mod tests {
             ("[0:0::1]:5000", "[::1]:5000"),
             ("münchen.example", "xn--mnchen-3ya.example"),
         ] {
-            assert_eq!(text.parse::<AllowedHost>().unwrap().to_string(), shown, "{text}");
+            assert_eq!(
+                text.parse::<AllowedHost>().unwrap().to_string(),
+                shown,
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn anything_but_a_host_is_refused() {
         for text in [
-            "", ":80", "a:0", "a:65536", "a:x", "a:", "*", "*.example.com", "https://a", "a/b", "u@a", "a b",
-            "a:1:2", "[::1", "a?b", "a#b", "a\\b", ".", "a\n",
+            "",
+            ":80",
+            "a:0",
+            "a:65536",
+            "a:x",
+            "a:",
+            "*",
+            "*.example.com",
+            "https://a",
+            "a/b",
+            "u@a",
+            "a b",
+            "a:1:2",
+            "[::1",
+            "a?b",
+            "a#b",
+            "a\\b",
+            ".",
+            "a\n",
         ] {
             assert!(text.parse::<AllowedHost>().is_err(), "{text:?}");
         }

@@ -62,7 +62,9 @@ impl Reach {
     pub(super) fn allows(self, address: IpAddr) -> Result<(), Refused> {
         match (self, address::zone(address)) {
             (_, Zone::Forbidden) => Err(Refused::ForbiddenAddress),
-            (Self::Named, _) | (Self::Loopback, Zone::Loopback) | (Self::Public, Zone::Public) => Ok(()),
+            (Self::Named, _) | (Self::Loopback, Zone::Loopback) | (Self::Public, Zone::Public) => {
+                Ok(())
+            }
             (Self::Loopback, _) => Err(Refused::CredentialsInClear),
             (Self::Public, Zone::Loopback | Zone::Private) => Err(Refused::PrivateAddress),
         }

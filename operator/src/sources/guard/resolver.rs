@@ -15,7 +15,8 @@ impl Resolve for Resolver {
         let reach = self.0;
         Box::pin(async move {
             // The client puts in the port of the URL.
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let found: Vec<SocketAddr> =
+                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
             all_allowed(reach, found.iter().map(SocketAddr::ip))?;
             Ok(Box::new(found.into_iter()) as Addrs)
         })
@@ -37,7 +38,10 @@ mod tests {
     const METADATA: &str = "169.254.169.254";
 
     fn allowed(reach: Reach, addresses: &[&str]) -> Result<(), Refused> {
-        all_allowed(reach, addresses.iter().map(|address| address.parse().unwrap()))
+        all_allowed(
+            reach,
+            addresses.iter().map(|address| address.parse().unwrap()),
+        )
     }
 
     #[test]
@@ -45,24 +49,58 @@ mod tests {
         for (reach, addresses, expected) in [
             (Reach::Public, &[][..], Ok(())),
             (Reach::Public, &[PUBLIC, PUBLIC], Ok(())),
-            (Reach::Public, &[PUBLIC, PRIVATE], Err(Refused::PrivateAddress)),
-            (Reach::Public, &[LOOPBACK, PUBLIC], Err(Refused::PrivateAddress)),
-            (Reach::Public, &[PUBLIC, METADATA], Err(Refused::ForbiddenAddress)),
+            (
+                Reach::Public,
+                &[PUBLIC, PRIVATE],
+                Err(Refused::PrivateAddress),
+            ),
+            (
+                Reach::Public,
+                &[LOOPBACK, PUBLIC],
+                Err(Refused::PrivateAddress),
+            ),
+            (
+                Reach::Public,
+                &[PUBLIC, METADATA],
+                Err(Refused::ForbiddenAddress),
+            ),
             (Reach::Named, &[PUBLIC, PRIVATE, LOOPBACK], Ok(())),
-            (Reach::Named, &[PRIVATE, METADATA], Err(Refused::ForbiddenAddress)),
+            (
+                Reach::Named,
+                &[PRIVATE, METADATA],
+                Err(Refused::ForbiddenAddress),
+            ),
             (Reach::Loopback, &[LOOPBACK, "::1"], Ok(())),
-            (Reach::Loopback, &[LOOPBACK, PUBLIC], Err(Refused::CredentialsInClear)),
-            (Reach::Loopback, &[PRIVATE], Err(Refused::CredentialsInClear)),
+            (
+                Reach::Loopback,
+                &[LOOPBACK, PUBLIC],
+                Err(Refused::CredentialsInClear),
+            ),
+            (
+                Reach::Loopback,
+                &[PRIVATE],
+                Err(Refused::CredentialsInClear),
+            ),
             (Reach::Loopback, &[METADATA], Err(Refused::ForbiddenAddress)),
         ] {
-            assert_eq!(allowed(reach, addresses), expected, "{reach:?} {addresses:?}");
+            assert_eq!(
+                allowed(reach, addresses),
+                expected,
+                "{reach:?} {addresses:?}"
+            );
         }
     }
 
     #[tokio::test]
     async fn localhost_resolves_only_where_loopback_is_allowed() {
         let localhost = || "localhost".parse::<Name>().unwrap();
-        assert!(Resolver(Reach::Named).resolve(localhost()).await.unwrap().all(|found| found.ip().is_loopback()));
+        assert!(
+            Resolver(Reach::Named)
+                .resolve(localhost())
+                .await
+                .unwrap()
+                .all(|found| found.ip().is_loopback())
+        );
         let Err(refused) = Resolver(Reach::Public).resolve(localhost()).await else {
             panic!("localhost is not public");
         };

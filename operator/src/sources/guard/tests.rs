@@ -27,7 +27,11 @@ fn hostile_urls_are_refused_whoever_is_named() {
     for url in FORBIDDEN.split_whitespace() {
         assert_eq!(check(&[], url), Err(Refused::ForbiddenAddress), "{url}");
         let host = Url::parse(url).unwrap().host_str().unwrap().to_owned();
-        assert_eq!(check(&[&host], url), Err(Refused::ForbiddenAddress), "{url} named");
+        assert_eq!(
+            check(&[&host], url),
+            Err(Refused::ForbiddenAddress),
+            "{url} named"
+        );
     }
 }
 
@@ -43,21 +47,41 @@ fn private_urls_are_refused_unless_named() {
 #[test]
 fn other_schemes_are_refused() {
     for url in [
-        "file:///etc/passwd", "ftp://example.com/", "gopher://127.0.0.1/", "unix:///var/run/docker.sock",
-        "data:text/plain,x", "ws://example.com", "ldap://example.com", "oci://example.com/charts",
-        "dict://127.0.0.1:11211/", "jar:http://127.0.0.1!/", "http+unix://%2Fvar%2Frun%2Fdocker.sock/",
+        "file:///etc/passwd",
+        "ftp://example.com/",
+        "gopher://127.0.0.1/",
+        "unix:///var/run/docker.sock",
+        "data:text/plain,x",
+        "ws://example.com",
+        "ldap://example.com",
+        "oci://example.com/charts",
+        "dict://127.0.0.1:11211/",
+        "jar:http://127.0.0.1!/",
+        "http+unix://%2Fvar%2Frun%2Fdocker.sock/",
     ] {
-        assert_eq!(check(&["127.0.0.1", "example.com"], url), Err(Refused::Scheme), "{url}");
+        assert_eq!(
+            check(&["127.0.0.1", "example.com"], url),
+            Err(Refused::Scheme),
+            "{url}"
+        );
     }
 }
 
 #[test]
 fn user_information_is_refused() {
     for url in [
-        "https://user@example.com/", "https://user:password@example.com/", "https://:password@example.com/",
-        "https://example.com@169.254.169.254/", "https://example.com%40evil@127.0.0.1/", "https://a:b@[::1]/",
+        "https://user@example.com/",
+        "https://user:password@example.com/",
+        "https://:password@example.com/",
+        "https://example.com@169.254.169.254/",
+        "https://example.com%40evil@127.0.0.1/",
+        "https://a:b@[::1]/",
     ] {
-        assert_eq!(check(&["127.0.0.1", "example.com"], url), Err(Refused::UserInfo), "{url}");
+        assert_eq!(
+            check(&["127.0.0.1", "example.com"], url),
+            Err(Refused::UserInfo),
+            "{url}"
+        );
     }
 }
 
@@ -70,19 +94,38 @@ fn a_url_without_host_or_with_port_zero_is_refused() {
 
 #[test]
 fn plain_http_needs_a_named_host() {
-    assert_eq!(check(&[], "http://charts.example.com/"), Err(Refused::PlainHttp));
+    assert_eq!(
+        check(&[], "http://charts.example.com/"),
+        Err(Refused::PlainHttp)
+    );
     assert_eq!(check(&[], "http://127.0.0.1/"), Err(Refused::PlainHttp));
-    assert_eq!(check(&["other.example.com"], "http://charts.example.com/"), Err(Refused::PlainHttp));
-    assert_eq!(check(&["charts.example.com"], "http://charts.example.com/"), Ok(Reach::Named));
-    assert_eq!(check(&["charts.example.com:8080"], "http://charts.example.com/"), Err(Refused::PlainHttp));
-    assert_eq!(check(&["charts.example.com:80"], "http://charts.example.com./"), Ok(Reach::Named));
+    assert_eq!(
+        check(&["other.example.com"], "http://charts.example.com/"),
+        Err(Refused::PlainHttp)
+    );
+    assert_eq!(
+        check(&["charts.example.com"], "http://charts.example.com/"),
+        Ok(Reach::Named)
+    );
+    assert_eq!(
+        check(&["charts.example.com:8080"], "http://charts.example.com/"),
+        Err(Refused::PlainHttp)
+    );
+    assert_eq!(
+        check(&["charts.example.com:80"], "http://charts.example.com./"),
+        Ok(Reach::Named)
+    );
 }
 
 #[test]
 fn a_name_that_looks_like_a_named_one_is_another() {
     for url in [
-        "http://localhost.evil.example/", "http://evil.example/#localhost", "http://evil.example/localhost",
-        "http://xlocalhost/", "http://localhost%2eevil.example/", "http://localhost。evil.example/",
+        "http://localhost.evil.example/",
+        "http://evil.example/#localhost",
+        "http://evil.example/localhost",
+        "http://xlocalhost/",
+        "http://localhost%2eevil.example/",
+        "http://localhost。evil.example/",
     ] {
         assert_eq!(check(&["localhost"], url), Err(Refused::PlainHttp), "{url}");
     }
@@ -90,7 +133,11 @@ fn a_name_that_looks_like_a_named_one_is_another() {
 
 #[test]
 fn credentials_over_plain_http_reach_only_loopback() {
-    let guard = Guard::new(vec!["charts.example.com".parse().unwrap(), "10.0.0.1".parse().unwrap(), "127.0.0.1".parse().unwrap()]);
+    let guard = Guard::new(vec![
+        "charts.example.com".parse().unwrap(),
+        "10.0.0.1".parse().unwrap(),
+        "127.0.0.1".parse().unwrap(),
+    ]);
     let check = |url: &str| guard.check(&Url::parse(url).unwrap(), Load::Credentials);
     assert_eq!(check("http://charts.example.com/"), Ok(Reach::Loopback));
     assert_eq!(check("http://10.0.0.1/"), Err(Refused::CredentialsInClear));

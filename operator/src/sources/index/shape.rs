@@ -19,7 +19,13 @@ pub(super) struct Root<'a> {
 
 impl<'a> Root<'a> {
     pub(super) fn new(limits: &'a Limits) -> Self {
-        Self { api_version: false, breach: None, entries: false, index: Index::default(), limits }
+        Self {
+            api_version: false,
+            breach: None,
+            entries: false,
+            index: Index::default(),
+            limits,
+        }
     }
 
     /// The index, if it was read to its end and is one.
@@ -46,15 +52,25 @@ impl<'a> Root<'a> {
     }
 
     fn publish(&mut self, chart: &str, found: Version) -> Result<(), Amount> {
-        let Some(version) = found.version else { return Ok(()) };
+        let Some(version) = found.version else {
+            return Ok(());
+        };
         if self.index.versions >= self.limits.index_versions {
             return self.breached(Amount::Versions(self.limits.index_versions));
         }
         self.text(version.len() + found.url.as_ref().map_or(0, String::len))?;
         self.index.versions += 1;
         let claimed_digest = found.digest.as_deref().and_then(sha256);
-        let published = Published { claimed_digest, url: found.url.map(Into::into), version: version.into() };
-        self.index.charts.entry(chart.into()).or_default().push(published);
+        let published = Published {
+            claimed_digest,
+            url: found.url.map(Into::into),
+            version: version.into(),
+        };
+        self.index
+            .charts
+            .entry(chart.into())
+            .or_default()
+            .push(published);
         Ok(())
     }
 
@@ -80,7 +96,11 @@ fn sha256(text: &str) -> Option<[u8; 32]> {
         return None;
     }
     for (byte, pair) in digest.iter_mut().zip(hex.chunks_exact(2)) {
-        let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let digit = |digit: u8| {
+            char::from(digit)
+                .to_digit(16)
+                .and_then(|digit| u8::try_from(digit).ok())
+        };
         *byte = digit(*pair.first()?)? << 4 | digit(*pair.last()?)?;
     }
     Some(digest)
@@ -104,7 +124,11 @@ impl<'de> Visitor<'de> for &mut Root<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
-                "apiVersion" => self.api_version = map.next_value::<Option<String>>()?.is_some_and(|v| !v.is_empty()),
+                "apiVersion" => {
+                    self.api_version = map
+                        .next_value::<Option<String>>()?
+                        .is_some_and(|v| !v.is_empty())
+                }
                 "entries" => map.next_value_seed(Entries(self))?,
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
@@ -147,7 +171,10 @@ impl<'de> Visitor<'de> for Entries<'_, '_> {
         self.0.entries = true;
         while let Some(chart) = map.next_key::<String>()? {
             self.0.chart(&chart).map_err(Error::custom)?;
-            map.next_value_seed(Versions { chart: &chart, root: self.0 })?;
+            map.next_value_seed(Versions {
+                chart: &chart,
+                root: self.0,
+            })?;
         }
         Ok(())
     }
@@ -188,7 +215,9 @@ impl<'de> Visitor<'de> for Versions<'_, '_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut versions: A) -> Result<(), A::Error> {
         while let Some(version) = versions.next_element::<Option<Version>>()? {
-            self.root.publish(self.chart, version.unwrap_or_default()).map_err(Error::custom)?;
+            self.root
+                .publish(self.chart, version.unwrap_or_default())
+                .map_err(Error::custom)?;
         }
         Ok(())
     }

@@ -11,7 +11,9 @@ fn index(entries: &str) -> Index {
 }
 
 fn listing(count: usize) -> String {
-    let versions: String = (0..count).map(|n| format!("  - version: {n:04}\n")).collect();
+    let versions: String = (0..count)
+        .map(|n| format!("  - version: {n:04}\n"))
+        .collect();
     format!("apiVersion: v1\nentries:\n  c:\n{versions}")
 }
 
@@ -23,7 +25,10 @@ fn a_version_is_found_with_its_first_url_and_digest() {
     assert_eq!(found.url.as_deref(), Some("payments-2.4.1.tgz"));
     assert_eq!(found.claimed_digest, Some([0xab; 32]));
     let found = index.find("payments", "2.4.0").unwrap();
-    assert_eq!(found.url.as_deref(), Some("https://cdn.example.com/payments-2.4.0.tgz"));
+    assert_eq!(
+        found.url.as_deref(),
+        Some("https://cdn.example.com/payments-2.4.0.tgz")
+    );
     assert_eq!(found.claimed_digest, Some([0xcd; 32]));
 }
 
@@ -31,15 +36,26 @@ fn a_version_is_found_with_its_first_url_and_digest() {
 fn json_is_read_like_yaml() {
     let text = r#" {"apiVersion":"v1","generated":"x","entries":{"c":[{"version":"1.0.0","urls":["c.tgz","d"],"digest":null,"x":[{}]}]}}"#;
     let index = read(text).unwrap();
-    assert_eq!(index.find("c", "1.0.0").unwrap().url.as_deref(), Some("c.tgz"));
+    assert_eq!(
+        index.find("c", "1.0.0").unwrap().url.as_deref(),
+        Some("c.tgz")
+    );
 }
 
 #[test]
 fn version_strings_are_compared_exactly() {
     let index = index("  c:\n  - version: 1.2.3+a\n  - version: v1.2.4\n  - version: 1.10\n");
     for (version, listed) in [
-        ("1.2.3+a", true), ("1.2.3", false), ("1.2.3+b", false), ("1.2.3_a", false), ("v1.2.4", true),
-        ("1.2.4", false), ("1.10", true), ("1.1", false), ("", false), ("1.2.3+A", false),
+        ("1.2.3+a", true),
+        ("1.2.3", false),
+        ("1.2.3+b", false),
+        ("1.2.3_a", false),
+        ("v1.2.4", true),
+        ("1.2.4", false),
+        ("1.10", true),
+        ("1.1", false),
+        ("", false),
+        ("1.2.3+A", false),
     ] {
         assert_eq!(index.find("c", version).is_ok(), listed, "{version}");
     }
@@ -48,7 +64,9 @@ fn version_strings_are_compared_exactly() {
 
 #[test]
 fn a_version_listed_twice_is_refused_and_leaves_the_others_alone() {
-    let index = index("  c:\n  - {version: 1.0.0, urls: [a]}\n  - {version: 1.0.0, urls: [b]}\n  - {version: 1.1.0}\n");
+    let index = index(
+        "  c:\n  - {version: 1.0.0, urls: [a]}\n  - {version: 1.0.0, urls: [b]}\n  - {version: 1.1.0}\n",
+    );
     assert_eq!(index.find("c", "1.0.0").err(), Some(Absence::Twice));
     assert!(index.find("c", "1.1.0").is_ok());
 }
@@ -56,14 +74,22 @@ fn a_version_listed_twice_is_refused_and_leaves_the_others_alone() {
 #[test]
 fn a_chart_listed_twice_cannot_hide_a_second_version() {
     let yaml = "apiVersion: v1\nentries:\n  c:\n  - version: 1.0.0\n  c:\n  - version: 1.0.0\n";
-    assert_eq!(read(yaml).err(), Some(Flaw::Unusable("it is not valid YAML")));
+    assert_eq!(
+        read(yaml).err(),
+        Some(Flaw::Unusable("it is not valid YAML"))
+    );
     let json = r#"{"apiVersion":"v1","entries":{"c":[{"version":"1"}],"c":[{"version":"1"}]}}"#;
-    assert_eq!(read(json).unwrap().find("c", "1").err(), Some(Absence::Twice));
+    assert_eq!(
+        read(json).unwrap().find("c", "1").err(),
+        Some(Absence::Twice)
+    );
 }
 
 #[test]
 fn entries_without_version_url_or_digest_are_no_obstacle() {
-    let index = index("  a:\n  b: []\n  c:\n  -\n  - {}\n  - {version: 1.0.0, urls: [], digest: nonsense}\n  - {version: 2.0.0, urls: null}\n");
+    let index = index(
+        "  a:\n  b: []\n  c:\n  -\n  - {}\n  - {version: 1.0.0, urls: [], digest: nonsense}\n  - {version: 2.0.0, urls: null}\n",
+    );
     let found = index.find("c", "1.0.0").unwrap();
     assert_eq!((found.url.as_deref(), found.claimed_digest), (None, None));
     assert_eq!(index.find("c", "2.0.0").unwrap().url, None);
@@ -72,7 +98,13 @@ fn entries_without_version_url_or_digest_are_no_obstacle() {
 
 #[test]
 fn an_empty_repository_is_a_valid_index() {
-    assert_eq!(read("apiVersion: v1\nentries: {}\n").unwrap().find("c", "1").err(), Some(Absence::NotListed));
+    assert_eq!(
+        read("apiVersion: v1\nentries: {}\n")
+            .unwrap()
+            .find("c", "1")
+            .err(),
+        Some(Absence::NotListed)
+    );
 }
 
 #[test]
@@ -90,13 +122,22 @@ fn what_is_no_index_says_why() {
         ("apiVersion: v1\nentries: []", "it is not valid YAML"),
         ("apiVersion: v1\nentries: {c: [x]}", "it is not valid YAML"),
         ("apiVersion: v1\nentries: {c: {}}", "it is not valid YAML"),
-        ("apiVersion: v1\nentries: {c: [{version: [1]}]}", "it is not valid YAML"),
+        (
+            "apiVersion: v1\nentries: {c: [{version: [1]}]}",
+            "it is not valid YAML",
+        ),
         ("apiVersion: v1\nentries: {", "it is not valid YAML"),
         ("apiVersion: v1\nentries: {}\n---\n", "it is not valid YAML"),
         ("not found", "it is not valid YAML"),
         ("[]", "it is not valid YAML"),
-        ("{\"apiVersion\":\"v1\",\"entries\":{}", "it is not valid JSON"),
-        ("{\"apiVersion\":\"v1\",\"entries\":{}} x", "it is not valid JSON"),
+        (
+            "{\"apiVersion\":\"v1\",\"entries\":{}",
+            "it is not valid JSON",
+        ),
+        (
+            "{\"apiVersion\":\"v1\",\"entries\":{}} x",
+            "it is not valid JSON",
+        ),
         ("{}", "it has no `apiVersion`"),
         ("{\"message\":\"not found\"}", "it has no `apiVersion`"),
         ("\u{1f}\u{8b}gzip", "it is not valid YAML"),
@@ -107,7 +148,10 @@ fn what_is_no_index_says_why() {
 
 #[test]
 fn the_number_of_versions_is_limited() {
-    let limits = Limits { index_versions: 3, ..Limits::default() };
+    let limits = Limits {
+        index_versions: 3,
+        ..Limits::default()
+    };
     assert!(Index::read(listing(3).as_bytes(), &limits).is_ok());
     let refused = Index::read(listing(4).as_bytes(), &limits).err();
     assert_eq!(refused, Some(Flaw::TooLarge(Amount::Versions(3))));
@@ -116,7 +160,10 @@ fn the_number_of_versions_is_limited() {
 #[test]
 fn the_text_kept_is_limited() {
     // One name of 1 byte and two versions of 4.
-    let limits = |bytes| Limits { index_text_bytes: bytes, ..Limits::default() };
+    let limits = |bytes| Limits {
+        index_text_bytes: bytes,
+        ..Limits::default()
+    };
     assert!(Index::read(listing(2).as_bytes(), &limits(9)).is_ok());
     let refused = Index::read(listing(2).as_bytes(), &limits(8)).err();
     assert_eq!(refused, Some(Flaw::TooLarge(Amount::TextBytes(8))));
@@ -129,13 +176,18 @@ fn alias_bombs_and_deep_nesting_end_early() {
     assert_eq!(read(bomb).err(), Some(Flaw::TooLarge(Amount::Budget)));
     assert!(read(&format!("apiVersion: {}", "[".repeat(100_000))).is_err());
     assert!(read(&format!("{{\"x\":{}", "[".repeat(100_000))).is_err());
-    let deep: String = (0..1000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+    let deep: String = (0..1000)
+        .map(|depth| format!("{}a:\n", " ".repeat(depth)))
+        .collect();
     assert!(read(&deep).is_err());
 }
 
 #[test]
 fn the_weight_grows_with_what_is_kept_only() {
     let small = index("  c:\n  - {version: 1.0.0, urls: [a]}\n");
-    let described = index(&format!("  c:\n  - {{version: 1.0.0, urls: [a], description: {}}}\n", "x".repeat(100_000)));
+    let described = index(&format!(
+        "  c:\n  - {{version: 1.0.0, urls: [a], description: {}}}\n",
+        "x".repeat(100_000)
+    ));
     assert_eq!(small.weight(), described.weight());
 }

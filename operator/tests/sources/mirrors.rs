@@ -1,0 +1,184 @@
+//! Mirrors stand in for a silent source; they add proof and take none away.
+
+use charttrust::sources::{Cause, FetchError, Place, ProvenanceAnswer, Source};
+use wiremock::{MockServer, ResponseTemplate};
+
+use crate::server::*;
+
+fn mirrored(main: &MockServer, mirrors: &[&MockServer]) -> Source {
+    Source {
+        mirrors: mirrors.iter().map(|mirror| mirror.uri()).collect(),
+        ..source(main.uri())
+    }
+}
+
+/// A server that answers nothing but 404.
+async fn empty() -> MockServer {
+    MockServer::start().await
+}
+
+#[tokio::test]
+async fn mirrors_are_asked_in_order_while_the_source_is_unavailable() {
+    let (main, dead, mirror, last) = (
+        empty().await,
+        empty().await,
+        repository().await,
+        repository().await,
+    );
+    let look = fetcher()
+        .look(&mirrored(&main, &[&dead, &mirror, &last]), CHART, VERSION)
+        .await
+        .unwrap();
+    assert_eq!(
+        (look.place, look.url),
+        (Place::Mirror, format!("{}{ARCHIVE}", mirror.uri()))
+    );
+    assert_eq!(
+        look.provenance,
+        ProvenanceAnswer::Present(SIGNED.as_bytes().into())
+    );
+    assert_eq!(paths(&dead).await, [INDEX]);
+    assert!(paths(&last).await.is_empty());
+}
+
+#[tokio::test]
+async fn mirrors_are_not_asked_when_the_source_answers() {
+    let mirror = repository().await;
+    for main in [repository().await, unsigned_repository().await] {
+        let look = fetcher()
+            .look(&mirrored(&main, &[&mirror]), CHART, VERSION)
+            .await
+            .unwrap();
+        assert_eq!(look.place, Place::Main);
+    }
+    let without = empty().await;
+    serve(
+        &without,
+        INDEX,
+        ResponseTemplate::new(200).set_body_string("apiVersion: v1\nentries: {}"),
+    )
+    .await;
+    let error = fetcher()
+        .look(&mirrored(&without, &[&mirror]), CHART, VERSION)
+        .await
+        .unwrap_err();
+    assert_eq!(error.cause(), Cause::ChartNotFound);
+    assert!(paths(&mirror).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_mirror_without_provenance_does_not_make_the_chart_unsigned() {
+    let (main, mirror) = (empty().await, unsigned_repository().await);
+    let look = fetcher()
+        .look(&mirrored(&main, &[&mirror]), CHART, VERSION)
+        .await
+        .unwrap();
+    assert_eq!(
+        (look.place, look.archive.content.as_slice()),
+        (Place::Mirror, GZIP)
+    );
+    let ProvenanceAnswer::Unavailable(error) = look.provenance else {
+        panic!("{:?}", look.provenance)
+    };
+    assert_eq!(
+        error.to_string(),
+        format!("{}/index.yaml answered 404", main.uri())
+    );
+}
+
+#[tokio::test]
+async fn a_mirror_with_provenance_is_preferred_to_one_without() {
+    let (main, unsigned, signed) = (
+        empty().await,
+        unsigned_repository().await,
+        repository().await,
+    );
+    let look = fetcher()
+        .look(&mirrored(&main, &[&unsigned, &signed]), CHART, VERSION)
+        .await
+        .unwrap();
+    assert_eq!(look.url, format!("{}{ARCHIVE}", signed.uri()));
+}
+
+#[tokio::test]
+async fn a_mirror_that_lacks_the_version_does_not_make_the_chart_not_found() {
+    let (main, mirror) = (empty().await, empty().await);
+    serve(
+        &mirror,
+        INDEX,
+        ResponseTemplate::new(200).set_body_string("apiVersion: v1\nentries: {}"),
+    )
+    .await;
+    let error = fetcher()
+        .look(&mirrored(&main, &[&mirror]), CHART, VERSION)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("{}/index.yaml answered 404", main.uri())
+    );
+}
+
+#[tokio::test]
+async fn a_mirror_gives_the_provenance_file_that_the_source_cannot() {
+    let (main, mirror) = (unsigned_repository().await, repository().await);
+    serve(&main, PROVENANCE, ResponseTemplate::new(503)).await;
+    let look = fetcher()
+        .look(&mirrored(&main, &[&mirror]), CHART, VERSION)
+        .await
+        .unwrap();
+    assert_eq!(look.place, Place::Mirror);
+    let unsigned = unsigned_repository().await;
+    let look = fetcher()
+        .look(&mirrored(&main, &[&unsigned]), CHART, VERSION)
+        .await
+        .unwrap();
+    assert_eq!(look.place, Place::Main);
+    assert!(matches!(look.provenance, ProvenanceAnswer::Unavailable(_)));
+}
+
+#[tokio::test]
+async fn an_archive_over_the_limit_is_not_sought_elsewhere() {
+    let (main, mirror) = (empty().await, repository().await);
+    serve(
+        &main,
+        INDEX,
+        ResponseTemplate::new(200).set_body_string(index("payments-2.4.1.tgz")),
+    )
+    .await;
+    serve(
+        &main,
+        ARCHIVE,
+        ResponseTemplate::new(200).set_body_bytes(vec![0x1f; 5000]),
+    )
+    .await;
+    let error = fetcher()
+        .look(&mirrored(&main, &[&mirror]), CHART, VERSION)
+        .await
+        .unwrap_err();
+    assert_eq!(error.cause(), Cause::LimitExceeded);
+    assert!(paths(&mirror).await.is_empty());
+}
+
+#[tokio::test]
+async fn mirrors_pass_the_guard_and_a_bad_one_is_passed_over() {
+    let (main, mirror) = (empty().await, repository().await);
+    let mut source = mirrored(&main, &[&mirror]);
+    for bad in [
+        "oci://registry.example.com",
+        "nonsense",
+        "https://169.254.169.254/",
+        "http://example.com/",
+    ] {
+        source.mirrors.insert(0, bad.to_owned());
+    }
+    assert_eq!(
+        fetcher().look(&source, CHART, VERSION).await.unwrap().place,
+        Place::Mirror
+    );
+    source.mirrors.pop();
+    assert!(matches!(
+        fetcher().look(&source, CHART, VERSION).await,
+        Err(FetchError::Status { code: 404, .. })
+    ));
+}

@@ -1,0 +1,1 @@
+//! TLS, certificates and the CA of a source.
