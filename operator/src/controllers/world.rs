@@ -5,15 +5,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use charttrust_verify::check::Judgement;
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::{Evidence, Outcome, SignatureFacts};
+use charttrust_verify::finding::Finding;
 use charttrust_verify::key::Key;
 use charttrust_verify::openpgp::Fingerprint;
 use charttrust_verify::policy::Policy;
 use charttrust_verify::verdict::Cause;
-use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::api::release_trust::ReleaseTrustStatus;
 use crate::inventory::ReleaseId;
@@ -34,8 +36,10 @@ pub struct Trust {
     pub loaded: Arc<BTreeMap<String, LoadedKey>>,
     /// The usable keys, revocations of equal fingerprints shared.
     pub keys: Arc<Vec<Key>>,
-    /// The policies, by name.
+    /// What each `ChartTrustPolicy` was read as, by name.
     pub policies: Arc<BTreeMap<String, LoadedPolicy>>,
+    /// The policies to judge by, in the order of their names.
+    pub judged_by: Arc<Vec<Policy>>,
 }
 
 /// A `TrustedKey` as it was read.
@@ -57,7 +61,7 @@ pub struct LoadedPolicy {
     /// The policy to judge by.
     pub policy: Policy,
     /// How often sources are looked at again.
-    pub interval: std::time::Duration,
+    pub interval: Duration,
     /// What is wrong with the object; empty if nothing is.
     pub problems: Vec<parse::Problem>,
 }
@@ -80,8 +84,12 @@ pub struct Release {
     pub written: Option<Written>,
     /// The looks at each source.
     pub looks: BTreeMap<String, LookState>,
-    /// The last answered value of the annotation that asks for a look.
-    pub answered_request: Option<String>,
+    /// What the last look at each source found that changes nothing, as the release is bound.
+    pub notices: BTreeMap<String, Vec<Finding>>,
+    /// Whether a look was asked for at once.
+    pub forced: bool,
+    /// The last value of the annotation that asked for a look.
+    pub requested_at: Option<String>,
 }
 
 /// One judged revision.
@@ -116,18 +124,16 @@ pub struct Written {
 }
 
 /// What is known of the looks at one source for one release.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct LookState {
     /// When the source was last asked.
-    pub last_asked: tokio::time::Instant,
-    /// When it last gave an answer; or when it was first asked without one.
-    pub answering_since: tokio::time::Instant,
-    /// Why the last look gave no answer.
-    pub failure: Option<(Cause, String)>,
-    /// What the last look found that changes nothing, because the release is bound.
-    pub notices: Vec<charttrust_verify::finding::Finding>,
-    /// When it was asked last, by the wall clock.
-    pub asked_at: Timestamp,
+    pub last_asked: Instant,
+    /// When it last answered, or was first asked if it never did.
+    pub answering_since: Instant,
+    /// How often it is to be asked.
+    pub every: Duration,
+    /// How many looks in a row gave no answer.
+    pub failures: u32,
 }
 
 impl World {
@@ -152,6 +158,8 @@ impl World {
         let mut trust = self.trust.write().unwrap_or_else(PoisonError::into_inner);
         let mut policies = (*trust.policies).clone();
         let before = put(&mut policies, name, policy);
+        trust.judged_by =
+            Arc::new(policies.values().map(|loaded| loaded.policy.clone()).collect());
         trust.policies = Arc::new(policies);
         before
     }
@@ -202,6 +210,13 @@ impl World {
             releases.by_id.get(id).is_some_and(|release| release.has_good_signer(fingerprint))
         };
         ids.iter().filter(depends).count()
+    }
+
+    /// Sources whose last look for some release gave no answer.
+    pub fn silent_sources(&self) -> BTreeSet<String> {
+        let releases = self.releases();
+        let looks = releases.by_id.values().flat_map(|release| &release.looks);
+        looks.filter(|(_, state)| state.failures > 0).map(|(url, _)| url.clone()).collect()
     }
 
     /// Calls `visit` for every release that was judged.

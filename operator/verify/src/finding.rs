@@ -34,6 +34,8 @@ pub enum Word {
 pub enum Note {
     /// A check was not made; the message says which and why.
     NotChecked,
+    /// Another judged revision of the same release.
+    OtherRevision,
     /// A signature that does not count.
     OtherSignature,
     /// A published version changed, or index and archive disagree.
@@ -63,6 +65,7 @@ impl fmt::Display for Word {
             Self::Failure(reason) => reason.fmt(f),
             Self::Note(note) => f.write_str(match note {
                 Note::NotChecked => "NotChecked",
+                Note::OtherRevision => "OtherRevision",
                 Note::OtherSignature => "OtherSignature",
                 Note::Republished => "Republished",
                 Note::ValuesDiffer => "ValuesDiffer",

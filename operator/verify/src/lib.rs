@@ -7,6 +7,7 @@ pub mod check;
 pub mod evidence;
 pub mod finding;
 pub mod key;
+pub mod openpgp;
 pub mod policy;
 mod signers;
 pub mod verdict;

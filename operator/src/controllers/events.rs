@@ -1,0 +1,104 @@
+//! Events: one for each transition of a verdict, in the words of the vocabulary.
+
+use charttrust_verify::check::Judgement;
+use charttrust_verify::verdict::{Cause, Verdict};
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, Resource as _};
+
+use super::release::is_alarming;
+use super::world::Trust;
+use super::{Context, FIELD_MANAGER};
+use crate::api::conditions::{ReleaseCondition, find};
+use crate::api::release_trust::ReleaseTrustStatus;
+use crate::api::{ReleaseTrust, bounds};
+use crate::clock;
+use crate::inventory::ReleaseId;
+use crate::watch::within_deadline;
+
+/// Something to announce.
+#[derive(Debug)]
+pub(super) struct Announcement {
+    regarding: ObjectReference,
+    alarming: bool,
+    action: &'static str,
+    reason: String,
+    note: String,
+}
+
+/// What a change of a release's status is worth announcing: a change of its verdict, unless it is
+/// the first and not bad, or every policy that applies is suspended.
+pub(super) fn of_release(
+    old: Option<&ReleaseTrustStatus>,
+    new: &ReleaseTrustStatus,
+    id: &ReleaseId,
+    judgement: &Judgement,
+    trust: &Trust,
+) -> Option<Announcement> {
+    let after = find(&new.conditions, ReleaseCondition::Trusted)?;
+    let before = old.and_then(|old| find(&old.conditions, ReleaseCondition::Trusted));
+    let was_known = before.is_some_and(|before| before.reason != Cause::Pending.word());
+    let is_news = match before {
+        Some(before) if was_known => before.reason != after.reason,
+        _ => matches!(judgement.verdict, Verdict::Untrusted(_)),
+    };
+    let applies = |name: &str| trust.policies.get(name).is_some_and(|l| !l.policy.suspended);
+    let is_silenced = !judgement.policies.is_empty()
+        && !judgement.policies.iter().any(|policy| applies(&policy.policy));
+    (is_news && !is_silenced).then(|| Announcement {
+        regarding: reference(id),
+        alarming: is_alarming(judgement.verdict),
+        action: "Verify",
+        reason: after.reason.clone(),
+        note: if after.message.is_empty() { after.reason.clone() } else { after.message.clone() },
+    })
+}
+
+fn reference(id: &ReleaseId) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(ReleaseTrust::api_version(&()).into_owned()),
+        kind: Some(ReleaseTrust::kind(&()).into_owned()),
+        name: Some(id.name.clone()),
+        namespace: Some(id.namespace.clone()),
+        ..ObjectReference::default()
+    }
+}
+
+/// Publishes an announcement. An event that cannot be written is not worth failing for.
+pub(super) async fn publish(context: &Context, announcement: Option<Announcement>) {
+    let Some(announcement) = announcement else { return };
+    let namespace = announcement.regarding.namespace.clone().unwrap_or_default();
+    let event = event(&announcement);
+    let api = Api::<Event>::namespaced(context.client.clone(), &namespace);
+    let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..Default::default() };
+    if let Err(error) = within_deadline(api.create(&params, &event)).await {
+        context.metrics.event_dropped();
+        tracing::warn!(error = &error as &dyn std::error::Error, "an event was not written");
+    }
+}
+
+fn event(announcement: &Announcement) -> Event {
+    let now = clock::now();
+    let name = announcement.regarding.name.as_deref().unwrap_or_default();
+    Event {
+        metadata: ObjectMeta {
+            name: Some(format!("{name}.{:x}", now.as_nanosecond())),
+            namespace: announcement.regarding.namespace.clone(),
+            ..ObjectMeta::default()
+        },
+        action: Some(announcement.action.to_owned()),
+        event_time: Some(MicroTime(now)),
+        note: Some(bounds::fit(&announcement.note, MAX_NOTE)),
+        reason: Some(announcement.reason.clone()),
+        regarding: Some(announcement.regarding.clone()),
+        reporting_controller: Some("charttrust.io/charttrust".to_owned()),
+        reporting_instance: Some("charttrust".to_owned()),
+        type_: Some(if announcement.alarming { "Warning" } else { "Normal" }.to_owned()),
+        ..Event::default()
+    }
+}
+
+/// Longest note of an event, in bytes (`events.k8s.io` allows 1 kB).
+const MAX_NOTE: usize = 1000;

@@ -1,0 +1,423 @@
+//! Reads a release's records and looks at the sources of the rules that decide about it.
+//!
+//! Reads only: the API server and the sources. What it learns goes into the world; the release
+//! controller judges from there, so a revocation never waits for a slow source.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use charttrust_verify::chart::{ArchiveError, Chart};
+use charttrust_verify::check::{self, Case};
+use charttrust_verify::digest::Sha256Digest;
+use charttrust_verify::evidence::{
+    Answer, ArchiveFacts, Bound, Claimed, Evidence, ProvenanceFacts,
+};
+use charttrust_verify::policy::{self, Level, ReleaseRef};
+use charttrust_verify::release::Record;
+use charttrust_verify::verdict::Cause;
+use tokio::time::Instant;
+
+use super::world::{Content, LookState, Release, Revision, Trust};
+use super::{Context, Task, credentials};
+use crate::clock;
+use crate::inventory::ReleaseId;
+use crate::inventory::helm::{self, Driver, ReadError, RecordKey, RecordMeta};
+use crate::sources::{self, FetchError, Look, ProvenanceAnswer};
+
+/// Brings what is known of a release up to date, and has it judged.
+pub(super) async fn examine(context: &Context, id: &ReleaseId) {
+    let mut fresh = read_changed(context, id).await;
+    let trust = context.world.trust();
+    let mut next_look = None;
+    for (source, every) in sources_of(context, &trust, id) {
+        let due = due_at(context, id, &source.url, every);
+        if due > Instant::now() {
+            next_look = earliest(next_look, due);
+            continue;
+        }
+        look(context, &trust, id, &source, every, &mut fresh).await;
+        next_look = earliest(next_look, due_at(context, id, &source.url, every));
+    }
+    context.world.update(id, |release| release.forced = false);
+    context.queue.add(Task::Release(id.clone()));
+    if let Some(at) = next_look {
+        context.examinations.add_at(id.clone(), at);
+    }
+}
+
+type Key = (Driver, u32);
+
+/// Records decoded in this run, by revision; dropped at its end.
+type Fresh = BTreeMap<Key, Record>;
+
+/// Reads the judged revisions that are new or have changed, and drops those that are judged no
+/// more.
+async fn read_changed(context: &Context, id: &ReleaseId) -> Fresh {
+    let mut fresh = Fresh::new();
+    let judged = judged(context, id);
+    let known = context.world.release(id).unwrap_or_default();
+    for (key, meta) in &judged {
+        let unchanged = |known: &Revision| known.resource_version == meta.resource_version;
+        if known.revisions.get(key).is_some_and(unchanged) {
+            continue;
+        }
+        match read(context, id, *key).await {
+            Ok((meta, record)) => {
+                let revision = revision(id, *key, meta, &record, &known);
+                context.world.update(id, |release| release.revisions.insert(*key, revision));
+                fresh.insert(*key, record);
+            }
+            Err(ReadError::Gone) => {}
+            Err(error @ (ReadError::Record(_) | ReadError::NoPayload)) => {
+                let content = Err((Cause::ReleaseUnreadable, unreadable(*key, &error)));
+                let revision = Revision { resource_version: meta.resource_version.clone(), content };
+                context.world.update(id, |release| release.revisions.insert(*key, revision));
+            }
+            Err(error @ ReadError::Api(_)) => {
+                tracing::warn!(release = %id, error = &error as &dyn std::error::Error, "will retry");
+                context.examinations.add_at(id.clone(), Instant::now() + RETRY_READ);
+            }
+        }
+    }
+    context.world.update(id, |release| release.revisions.retain(|key, _| judged.contains_key(key)));
+    fresh
+}
+
+/// How long to wait after the API server did not give a record.
+const RETRY_READ: Duration = Duration::from_secs(5);
+
+fn judged(context: &Context, id: &ReleaseId) -> BTreeMap<Key, RecordMeta> {
+    let mut judged = BTreeMap::new();
+    for driver in [Driver::Secret, Driver::ConfigMap] {
+        let revisions = helm::revisions(context.records(driver), id, driver);
+        for number in helm::judged(&revisions) {
+            judged.extend(revisions.get(&number).map(|meta| ((driver, number), meta.clone())));
+        }
+    }
+    judged
+}
+
+async fn read(
+    context: &Context,
+    id: &ReleaseId,
+    (driver, revision): Key,
+) -> Result<(RecordMeta, Record), ReadError> {
+    helm::read(&context.client, &RecordKey { release: id.clone(), driver, revision }).await
+}
+
+fn unreadable((driver, number): Key, error: &ReadError) -> String {
+    format!("revision {number} ({}): {error}", driver.word())
+}
+
+/// What to keep of a record. Evidence gathered for the same content, chart and version by another
+/// revision, or before a change of mere status, stays.
+fn revision(
+    id: &ReleaseId,
+    key: Key,
+    meta: RecordMeta,
+    record: &Record,
+    known: &Release,
+) -> Revision {
+    let content = match contradiction(id, key, &meta, record) {
+        Some(message) => Err((Cause::ReleaseUnreadable, message)),
+        None => {
+            let chart = record.chart.metadata.name.clone();
+            let version = record.chart.metadata.version.clone();
+            let digest = record.content_digest();
+            let same = known.contents().find(|content| {
+                content.digest == digest && content.chart == chart && content.version == version
+            });
+            let evidence = same.map_or_else(Evidence::default, |content| content.evidence.clone());
+            Ok(Content { chart, version, digest, evidence })
+        }
+    };
+    Revision { resource_version: meta.resource_version, content }
+}
+
+/// Name, labels and content of a record can disagree only by somebody's hand.
+fn contradiction(
+    id: &ReleaseId,
+    (_, number): Key,
+    meta: &RecordMeta,
+    record: &Record,
+) -> Option<String> {
+    let status = record.status.to_string();
+    let facts = [
+        ("name", record.name.clone(), id.name.clone()),
+        ("revision", record.revision.to_string(), number.to_string()),
+        ("status", status, meta.claimed_status.clone()),
+    ];
+    let (what, inside, outside) = facts.into_iter().find(|(_, inside, outside)| inside != outside)?;
+    Some(format!("revision {number}: the record says {what} {inside:?}, its object {outside:?}"))
+}
+
+/// The sources to look at, each with the shortest interval of the policies that name it.
+fn sources_of(
+    context: &Context,
+    trust: &Trust,
+    id: &ReleaseId,
+) -> BTreeMap<policy::Source, Duration> {
+    let labels = context.namespace_labels(&id.namespace);
+    let reference = ReleaseRef {
+        namespace: &id.namespace,
+        namespace_labels: labels.as_deref(),
+        name: &id.name,
+    };
+    let release = context.world.release(id).unwrap_or_default();
+    let mut sources = BTreeMap::new();
+    for loaded in trust.policies.values().filter(|loaded| !loaded.policy.suspended) {
+        for content in release.contents() {
+            let Some(Ok(rule)) = loaded.policy.rule_for(&reference, &content.chart) else {
+                continue;
+            };
+            for source in rule.sources.iter().filter(|_| rule.verify.level != Level::None) {
+                let every = sources.entry(source.clone()).or_insert(loaded.interval);
+                *every = loaded.interval.min(*every);
+            }
+        }
+    }
+    sources
+}
+
+fn earliest(known: Option<Instant>, other: Instant) -> Option<Instant> {
+    Some(known.map_or(other, |known| known.min(other)))
+}
+
+/// When a source is to be asked for a release: now if it has not answered about a judged content
+/// yet or a look was asked for, after a pause if it failed, otherwise when the interval is over.
+fn due_at(context: &Context, id: &ReleaseId, url: &str, every: Duration) -> Instant {
+    let release = context.world.release(id).unwrap_or_default();
+    let answered = release.contents().all(|content| content.evidence.answers.contains_key(url));
+    match release.looks.get(url) {
+        Some(state) if state.failures > 0 && !release.forced => {
+            state.last_asked + pause(state.failures, every)
+        }
+        Some(state) if answered && !release.forced => state.last_asked + every,
+        None if answered && !release.forced => Instant::now() + every,
+        _ => Instant::now(),
+    }
+}
+
+/// Exponential: 2 s, 4 s, 8 s … up to the interval or five minutes.
+fn pause(failures: u32, every: Duration) -> Duration {
+    let longest = every.min(Duration::from_mins(5)).max(Duration::from_secs(1));
+    let exponent = failures.min(16);
+    Duration::from_secs(1).saturating_mul(1 << exponent).min(longest)
+}
+
+/// One look at one source, for every judged content.
+async fn look(
+    context: &Context,
+    trust: &Trust,
+    id: &ReleaseId,
+    source: &policy::Source,
+    every: Duration,
+    fresh: &mut Fresh,
+) {
+    let asked = Instant::now();
+    let resolved = credentials::resolve(context, source).await;
+    let keys: Vec<Key> = context.world.release(id).unwrap_or_default().revisions.into_keys().collect();
+    let mut failure = false;
+    for key in keys {
+        let Some(content) = content(context, id, key) else { continue };
+        let answer = match &resolved {
+            Ok(resolved) => ask(context, id, key, &content, resolved, fresh).await,
+            Err(message) => unavailable(Cause::SourceUnavailable, message.clone()),
+        };
+        failure = failure || is_silence(&answer);
+        absorb(context, trust, id, key, &content, source, answer);
+    }
+    context.metrics.looked(!failure);
+    note_look(context, id, &source.url, asked, every, failure);
+}
+
+/// Whether the source, or the part of it that serves provenance, gave no answer.
+fn is_silence(answer: &Answer) -> bool {
+    match answer {
+        Answer::Archive(facts) => matches!(facts.provenance, ProvenanceFacts::Unavailable { .. }),
+        Answer::Unavailable { .. } => true,
+        Answer::Ambiguous { .. } | Answer::NotFound => false,
+    }
+}
+
+fn content(context: &Context, id: &ReleaseId, key: Key) -> Option<Content> {
+    context.world.release(id)?.revisions.remove(&key)?.content.ok()
+}
+
+async fn ask(
+    context: &Context,
+    id: &ReleaseId,
+    key: Key,
+    content: &Content,
+    source: &sources::Source,
+    fresh: &mut Fresh,
+) -> Answer {
+    let look = match context.fetcher.look(source, &content.chart, &content.version).await {
+        Ok(look) => look,
+        Err(error) => return failed(&error),
+    };
+    let chart = match &look.archive.content {
+        Ok(chart) => chart,
+        Err(error) => return unreadable_archive(error),
+    };
+    let binding = match bound_before(content, &source.url, &chart.digest) {
+        Some(binding) => binding,
+        None => match record(context, id, key, content, fresh).await {
+            Some(record) => Bound::compare(chart, record),
+            None => return unavailable(Cause::Pending, "the record changed meanwhile".into()),
+        },
+    };
+    Answer::Archive(Box::new(facts(content, &look, chart, binding)))
+}
+
+/// The result of an earlier comparison of the same content with the same archive.
+fn bound_before(content: &Content, url: &str, digest: &Sha256Digest) -> Option<Bound> {
+    match content.evidence.answers.get(url) {
+        Some(Answer::Archive(facts)) if facts.digest == *digest => Some(facts.binding.clone()),
+        _ => None,
+    }
+}
+
+/// The record, as long as it still has the content that evidence is gathered for.
+async fn record<'a>(
+    context: &Context,
+    id: &ReleaseId,
+    key: Key,
+    content: &Content,
+    fresh: &'a mut Fresh,
+) -> Option<&'a Record> {
+    if !fresh.contains_key(&key) {
+        let (_, record) = read(context, id, key).await.ok()?;
+        fresh.insert(key, record);
+    }
+    fresh.get(&key).filter(|record| record.content_digest() == content.digest)
+}
+
+fn facts(
+    content: &Content,
+    look: &Look<Result<Chart, ArchiveError>>,
+    chart: &Chart,
+    binding: Bound,
+) -> ArchiveFacts {
+    let claimed = Claimed { chart: &content.chart, version: &content.version };
+    let digest = chart.digest.to_string();
+    let index = look.claimed_digest.as_ref();
+    ArchiveFacts {
+        digest: chart.digest,
+        name: chart.metadata.name.clone(),
+        version: chart.metadata.version.clone(),
+        binding,
+        has_subcharts: !chart.subcharts.is_empty(),
+        index_disagrees: index.is_some_and(|index| !digest.ends_with(index.as_str())),
+        provenance: provenance(&look.provenance, claimed),
+        first_verified: None,
+    }
+}
+
+fn provenance(answer: &ProvenanceAnswer, claimed: Claimed<'_>) -> ProvenanceFacts {
+    match answer {
+        ProvenanceAnswer::Malformed(message) => {
+            ProvenanceFacts::Malformed { message: (*message).to_owned() }
+        }
+        ProvenanceAnswer::Missing(_) => ProvenanceFacts::Missing,
+        ProvenanceAnswer::Present(bytes) => ProvenanceFacts::read(bytes, claimed),
+        ProvenanceAnswer::Unavailable(error) => {
+            ProvenanceFacts::Unavailable { cause: cause(error), message: error.to_string() }
+        }
+    }
+}
+
+fn failed(error: &FetchError) -> Answer {
+    match error.cause() {
+        sources::Cause::ChartNotFound => Answer::NotFound,
+        sources::Cause::LimitExceeded | sources::Cause::SourceUnavailable => {
+            unavailable(cause(error), error.to_string())
+        }
+    }
+}
+
+fn cause(error: &FetchError) -> Cause {
+    match error.cause() {
+        sources::Cause::LimitExceeded => Cause::LimitExceeded,
+        sources::Cause::ChartNotFound | sources::Cause::SourceUnavailable => {
+            Cause::SourceUnavailable
+        }
+    }
+}
+
+fn unavailable(cause: Cause, message: String) -> Answer {
+    Answer::Unavailable { cause, message }
+}
+
+fn unreadable_archive(error: &ArchiveError) -> Answer {
+    match error {
+        ArchiveError::Ambiguous(_) => Answer::Ambiguous { message: error.to_string() },
+        ArchiveError::TooLarge { .. } => unavailable(Cause::LimitExceeded, error.to_string()),
+        _ => unavailable(Cause::SourceUnavailable, error.to_string()),
+    }
+}
+
+/// Takes an answer into the evidence of a content, unless the record has changed meanwhile.
+fn absorb(
+    context: &Context,
+    trust: &Trust,
+    id: &ReleaseId,
+    key: Key,
+    content: &Content,
+    source: &policy::Source,
+    answer: Answer,
+) {
+    let labels = context.namespace_labels(&id.namespace);
+    let reference = ReleaseRef {
+        namespace: &id.namespace,
+        namespace_labels: labels.as_deref(),
+        name: &id.name,
+    };
+    let trusted = |evidence: &Evidence| {
+        let mut evidence = evidence.clone();
+        let now = clock::now();
+        evidence.learn(&trust.keys, now);
+        let case = Case {
+            release: reference,
+            chart: &content.chart,
+            version: &content.version,
+            evidence: &evidence,
+        };
+        check::judge(&case, &trust.judged_by, &trust.keys, now).verdict.is_trusted()
+    };
+    let is_trusted = trusted(&content.evidence);
+    context.world.update(id, |release| {
+        let Some(Revision { content: Ok(known), .. }) = release.revisions.get_mut(&key) else {
+            return;
+        };
+        if known.digest != content.digest {
+            return;
+        }
+        let notices = known.evidence.absorb(&source.url, answer, is_trusted, trusted);
+        known.evidence.learn(&trust.keys, clock::now());
+        release.notices.insert(source.url.clone(), notices);
+    });
+}
+
+fn note_look(
+    context: &Context,
+    id: &ReleaseId,
+    url: &str,
+    asked: Instant,
+    every: Duration,
+    failed: bool,
+) {
+    context.world.update(id, |release| {
+        let before = release.looks.get(url);
+        let answering_since = match before {
+            Some(before) if failed => before.answering_since,
+            _ => asked,
+        };
+        let failures = match before {
+            Some(before) if failed => before.failures.saturating_add(1),
+            _ => u32::from(failed),
+        };
+        let state = LookState { last_asked: asked, answering_since, every, failures };
+        release.looks.insert(url.to_owned(), state);
+    });
+}

@@ -1,0 +1,226 @@
+//! The controllers of keys, policies and releases, and the loop that drives them.
+//!
+//! Each `reconcile` is a list of steps: parse, gather, evaluate, conclude, write status. Only
+//! `gather` reads the cluster, only `write` writes.
+
+mod credentials;
+mod events;
+mod examine;
+mod key;
+mod key_status;
+mod policy;
+mod policy_status;
+pub mod queue;
+mod release;
+mod release_status;
+mod watches;
+pub mod world;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use charttrust_verify::chart::{self, ArchiveError, ArchiveLimits, Chart};
+use futures::FutureExt as _;
+use kube::Client;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::inventory::ReleaseId;
+use crate::inventory::helm::{Driver, Records};
+use crate::metrics::Metrics;
+use crate::sources::{Fetcher, Reader, Settings as SourceSettings};
+use queue::{Item, Queue, Work};
+use watches::Mirrors;
+use world::World;
+
+/// How the operator runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The operator's own namespace: key material and credentials are read here only.
+    pub namespace: String,
+    /// How sources are looked at.
+    pub sources: SourceSettings,
+}
+
+/// What every controller needs.
+#[derive(Debug)]
+pub struct Context {
+    client: Client,
+    namespace: String,
+    world: World,
+    mirrors: Mirrors,
+    queue: Queue<Task>,
+    examinations: Queue<ReleaseId>,
+    fetcher: Fetcher<Result<Chart, ArchiveError>>,
+    credentials: credentials::Cache,
+    metrics: Arc<Metrics>,
+}
+
+/// One thing to reconcile. Keys are read before policies are, releases are judged by both, and
+/// counted after they were judged.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Task {
+    /// Read a `TrustedKey`.
+    Key(String),
+    /// Read a `ChartTrustPolicy`.
+    Policy(String),
+    /// Judge a release.
+    Release(ReleaseId),
+    /// Write the status of a `TrustedKey`.
+    KeyStatus(String),
+    /// Write the status of a `ChartTrustPolicy`.
+    PolicyStatus(String),
+}
+
+impl Item for Task {
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Key(_) => 0,
+            Self::Policy(_) => 1,
+            Self::Release(_) => 2,
+            Self::KeyStatus(_) | Self::PolicyStatus(_) => 3,
+        }
+    }
+}
+
+impl Item for ReleaseId {
+    fn rank(&self) -> u8 {
+        0
+    }
+}
+
+/// Who we are to the API server.
+pub(crate) const FIELD_MANAGER: &str = "charttrust";
+
+/// How many things are judged and written at a time.
+const WORKERS: usize = 8;
+/// How many releases are read or looked up at a time. Bounds the memory of decoded records.
+const EXAMINERS: usize = 16;
+/// How long to wait after the API server refused or did not answer.
+const RETRY: Duration = Duration::from_secs(2);
+/// How much memory archives may take that were read.
+const WEIGH: fn(&Result<Chart, ArchiveError>) -> usize = |chart| match chart {
+    Ok(chart) => chart.weight(),
+    Err(_) => 256,
+};
+
+impl Context {
+    /// A context that knows nothing yet.
+    pub fn new(client: Client, settings: Settings, metrics: Arc<Metrics>) -> Self {
+        let read = |bytes: &[u8]| chart::read(bytes, &ArchiveLimits::default());
+        let reader = Reader { read: Arc::new(read), weigh: WEIGH };
+        Self {
+            client,
+            namespace: settings.namespace,
+            world: World::default(),
+            mirrors: Mirrors::default(),
+            queue: Queue::default(),
+            examinations: Queue::default(),
+            fetcher: Fetcher::new(settings.sources, reader),
+            credentials: credentials::Cache::default(),
+            metrics,
+        }
+    }
+
+    /// Runs until `stop` turns true. `ready` turns true when everything has been read once.
+    pub async fn run(self: Arc<Self>, ready: watch::Sender<bool>, stop: watch::Receiver<bool>) {
+        let watches = tokio::spawn(watches::follow_all(Arc::clone(&self)));
+        let work = tokio::spawn(Arc::clone(&self).work(ready));
+        let mut stop = stop;
+        // Invariant: an error means that the sender is gone, which is as good as a stop.
+        let _ = stop.wait_for(|stop| *stop).await;
+        watches.abort();
+        work.abort();
+    }
+
+    async fn work(self: Arc<Self>, ready: watch::Sender<bool>) {
+        self.mirrors.completed().await;
+        self.read_all_trust().await;
+        ready.send_replace(true);
+        tracing::info!(
+            releases = self.mirrors.secrets.len() + self.mirrors.config_maps.len(),
+            keys = self.mirrors.keys.len(),
+            policies = self.mirrors.policies.len(),
+            "everything was read once"
+        );
+        let workers = (0..WORKERS).map(|_| Arc::clone(&self).reconcile_for_ever().boxed());
+        let examiners = (0..EXAMINERS).map(|_| Arc::clone(&self).examine_for_ever().boxed());
+        let running: Vec<_> = workers.chain(examiners).map(tokio::spawn).collect();
+        let _stop_together = AbortOnDrop(running);
+        std::future::pending::<()>().await;
+    }
+
+    /// Keys first, then policies, so that no release is judged by half of them.
+    async fn read_all_trust(&self) {
+        for (name, _) in self.mirrors.keys.all() {
+            key::read(self, &name).await;
+        }
+        for (name, _) in self.mirrors.policies.all() {
+            policy::read(self, &name);
+        }
+    }
+
+    async fn reconcile_for_ever(self: Arc<Self>) {
+        loop {
+            let work = self.queue.next().await;
+            self.reconcile(&work).await;
+        }
+    }
+
+    async fn examine_for_ever(self: Arc<Self>) {
+        loop {
+            let work = self.examinations.next().await;
+            examine::examine(&self, &work.item).await;
+        }
+    }
+
+    async fn reconcile(&self, work: &Work<Task>) {
+        let started = Instant::now();
+        let (controller, result) = match &work.item {
+            Task::Key(name) => ("key", { key::read(self, name).await; Ok(()) }),
+            Task::Policy(name) => ("policy", { policy::read(self, name); Ok(()) }),
+            Task::Release(id) => ("release", release::reconcile(self, id).await),
+            Task::KeyStatus(name) => ("key", key::write_status(self, name).await),
+            Task::PolicyStatus(name) => ("policy", policy::write_status(self, name).await),
+        };
+        self.metrics.reconciled(controller, result.is_ok(), started.elapsed());
+        if let Err(error) = result {
+            tracing::warn!(task = ?work.item, error = &error as &dyn std::error::Error, "will retry");
+            self.queue.add_at(work.item.clone(), Instant::now() + RETRY);
+        }
+    }
+
+    fn records(&self, driver: Driver) -> &Records {
+        match driver {
+            Driver::ConfigMap => &self.mirrors.config_maps,
+            Driver::Secret => &self.mirrors.secrets,
+        }
+    }
+
+    fn namespace_labels(&self, namespace: &str) -> Option<Arc<BTreeMap<String, String>>> {
+        self.mirrors.namespaces.find(&namespace.to_owned())
+    }
+
+    /// Numbers for the metrics of this moment.
+    pub fn observe(&self) {
+        self.metrics.observe(&self.world, &self.mirrors.key_states(), &self.fetcher.counts());
+    }
+}
+
+/// Tasks that end with their owner.
+struct AbortOnDrop(Vec<tokio::task::JoinHandle<()>>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
+
+/// Why a reconcile has to be tried again.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    /// The API server refused or did not answer.
+    #[error("failed to {0}")]
+    Api(&'static str, #[source] kube::Error),
+}

@@ -1,0 +1,201 @@
+//! What a `ChartTrustPolicy` says of itself: pure, from the verdicts it gave.
+
+use std::collections::BTreeSet;
+
+use charttrust_verify::policy::{Demands, Policy};
+use charttrust_verify::verdict::{Cause, Verdict};
+use jiff::{SignedDuration, Timestamp};
+
+use super::Context;
+use super::world::{LoadedPolicy, Trust};
+use crate::api::chart_trust_policy::{ChartTrustPolicyStatus, ReleaseCounts};
+use crate::api::conditions::{Condition, PolicyCondition, Status, merge};
+use crate::api::reasons::PolicyReason;
+
+/// What a policy's releases came to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counted {
+    releases: ReleaseCounts,
+    /// Untrusted releases with their reasons, in order.
+    untrusted: Vec<String>,
+    /// Releases that could not be judged.
+    could_not_tell: u32,
+    /// Sources whose last look failed.
+    silent: BTreeSet<String>,
+}
+
+/// Counts the verdicts that a policy gave.
+pub(super) fn count(context: &Context, name: &str) -> Counted {
+    let mut counted = Counted::default();
+    context.world.judgements(|id, judgement| {
+        let verdicts = judgement.policies.iter().filter(|policy| policy.policy == name);
+        for policy in verdicts {
+            counted.add(&id.to_string(), policy.verdict);
+        }
+    });
+    let trust = context.world.trust();
+    if let Some(loaded) = trust.policies.get(name) {
+        let named: BTreeSet<_> = sources(&loaded.policy).collect();
+        counted.silent = context.world.silent_sources();
+        counted.silent.retain(|url| named.contains(url.as_str()));
+    }
+    counted
+}
+
+impl Counted {
+    fn add(&mut self, release: &str, verdict: Verdict) {
+        let counts = &mut self.releases;
+        counts.total += 1;
+        match verdict {
+            Verdict::Trusted(_) => counts.trusted += 1,
+            Verdict::Untrusted(reason) => {
+                counts.untrusted += 1;
+                self.untrusted.push(format!("{release} ({reason})"));
+            }
+            Verdict::Unknown(Cause::Exempt) => counts.exempt += 1,
+            Verdict::Unknown(Cause::Unmanaged) => counts.unmanaged += 1,
+            Verdict::Unknown(_) => {
+                counts.unknown += 1;
+                self.could_not_tell += 1;
+            }
+        }
+    }
+}
+
+fn sources(policy: &Policy) -> impl Iterator<Item = &str> {
+    let rules = match &policy.demands {
+        Demands::Rules(rules) => rules.as_slice(),
+        Demands::TrustNobody { .. } => &[],
+    };
+    rules.iter().flat_map(|rule| &rule.sources).map(|source| source.url.as_str())
+}
+
+/// The status to write. Equal knowledge gives an equal status, whatever the time.
+pub(super) fn conclude(
+    old: Option<&ChartTrustPolicyStatus>,
+    loaded: &LoadedPolicy,
+    trust: &Trust,
+    counted: &Counted,
+    requested_at: Option<String>,
+    now: Timestamp,
+) -> ChartTrustPolicyStatus {
+    let before = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
+    ChartTrustPolicyStatus {
+        observed_generation: Some(loaded.generation),
+        last_handled_reconcile_at: requested_at
+            .or_else(|| old.and_then(|old| old.last_handled_reconcile_at.clone())),
+        releases: counted.releases,
+        quarantine: old.map(|old| old.quarantine).unwrap_or_default(),
+        conditions: merge(before, conditions(loaded, trust, counted, now)),
+    }
+}
+
+type State = ((Status, PolicyReason), String);
+
+fn conditions(
+    loaded: &LoadedPolicy,
+    trust: &Trust,
+    counted: &Counted,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let ready = readiness(loaded);
+    let mut states = vec![
+        (PolicyCondition::Ready, ready.clone()),
+        (PolicyCondition::KeysResolved, keys_resolved(&loaded.policy, trust)),
+        (PolicyCondition::SourcesReachable, reachable(loaded, counted)),
+        (PolicyCondition::Compliant, compliance(counted)),
+    ];
+    states.extend(exceptions(&loaded.policy, now).map(|s| (PolicyCondition::ExceptionExpiring, s)));
+    if !loaded.problems.is_empty() {
+        let stalled = ((Status::True, PolicyReason::InvalidSpec), ready.1);
+        states.push((PolicyCondition::Stalled, stalled));
+    }
+    let condition = |(type_, (state, message)): (PolicyCondition, State)| {
+        Condition::new(type_, state, message, loaded.generation, now)
+    };
+    states.into_iter().map(condition).collect()
+}
+
+fn readiness(loaded: &LoadedPolicy) -> State {
+    if loaded.problems.is_empty() {
+        return ((Status::True, PolicyReason::Reconciled), String::new());
+    }
+    let problems: Vec<_> = loaded.problems.iter().map(ToString::to_string).collect();
+    let message = format!("judged as if it trusted nobody until mended: {}", problems.join("; "));
+    ((Status::False, PolicyReason::InvalidSpec), message)
+}
+
+fn keys_resolved(policy: &Policy, trust: &Trust) -> State {
+    let rules = match &policy.demands {
+        Demands::Rules(rules) => rules.as_slice(),
+        Demands::TrustNobody { .. } => &[],
+    };
+    let named: BTreeSet<&String> = rules.iter().flat_map(|rule| &rule.verify.signers.keys).collect();
+    let missing = named.iter().filter_map(|name| match trust.loaded.get(*name) {
+        None => Some(format!("TrustedKey {name} does not exist")),
+        Some(loaded) => loaded.key.as_ref().err().map(|problem| format!("TrustedKey {name}: {problem}")),
+    });
+    let missing: Vec<_> = missing.collect();
+    if missing.is_empty() {
+        return ((Status::True, PolicyReason::AllResolved), String::new());
+    }
+    ((Status::False, PolicyReason::KeysUnresolved), missing.join("; "))
+}
+
+fn reachable(loaded: &LoadedPolicy, counted: &Counted) -> State {
+    if loaded.policy.suspended {
+        return ((Status::Unknown, PolicyReason::Suspended), "looks are suspended".to_owned());
+    }
+    if counted.silent.is_empty() {
+        return ((Status::True, PolicyReason::AllReachable), String::new());
+    }
+    let silent: Vec<_> = counted.silent.iter().map(String::as_str).collect();
+    let message = format!("the last look gave no answer: {}", silent.join(", "));
+    ((Status::False, PolicyReason::SourceUnavailable), message)
+}
+
+fn compliance(counted: &Counted) -> State {
+    if !counted.untrusted.is_empty() {
+        let message = some_of(&counted.untrusted);
+        return ((Status::False, PolicyReason::ReleasesUntrusted), message);
+    }
+    if counted.could_not_tell > 0 {
+        let message = format!("{} releases could not be judged", counted.could_not_tell);
+        return ((Status::Unknown, PolicyReason::ReleasesUnknown), message);
+    }
+    ((Status::True, PolicyReason::AllTrusted), String::new())
+}
+
+/// How many releases a message names.
+const NAMED: usize = 5;
+
+fn some_of(all: &[String]) -> String {
+    let named = all.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match all.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
+/// How soon the end of an exception is worth a warning.
+const SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+fn exceptions(policy: &Policy, now: Timestamp) -> Option<State> {
+    let named = |wanted: &dyn Fn(Timestamp) -> bool| -> Vec<_> {
+        let all = policy.exceptions.iter().filter(|exception| wanted(exception.expires_at));
+        all.map(|exception| exception.name.as_str()).collect()
+    };
+    let over = named(&|end| end <= now);
+    let soon = named(&|end| end > now && end.duration_since(now) <= SOON);
+    match (over.is_empty(), soon.is_empty()) {
+        (false, _) => {
+            let message = format!("ended, remove them: {}", over.join(", "));
+            Some(((Status::True, PolicyReason::ExceptionExpired), message))
+        }
+        (true, false) => {
+            let message = format!("end within a week: {}", soon.join(", "));
+            Some(((Status::True, PolicyReason::ExceptionExpiresSoon), message))
+        }
+        (true, true) => None,
+    }
+}

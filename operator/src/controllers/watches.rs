@@ -1,0 +1,177 @@
+//! Follows every kind the operator depends on, and turns changes into work.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::watcher;
+use kube::{Api, Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use super::{Context, Task};
+use crate::api::{self, ChartTrustPolicy, ReleaseTrust, TrustedKey};
+use crate::inventory::ReleaseId;
+use crate::inventory::helm::{self, RecordKey, Records};
+use crate::watch::{Mirror, follow};
+
+/// An object of ours, or why it cannot be read.
+pub(super) type Ours<K> = Result<K, String>;
+
+/// What is known of the objects on the API server.
+#[derive(Debug, Default)]
+pub(super) struct Mirrors {
+    pub(super) secrets: Records,
+    pub(super) config_maps: Records,
+    pub(super) keys: Mirror<String, Ours<TrustedKey>>,
+    pub(super) policies: Mirror<String, Ours<ChartTrustPolicy>>,
+    pub(super) trusts: Mirror<ReleaseId, Ours<ReleaseTrust>>,
+    pub(super) namespaces: Mirror<String, BTreeMap<String, String>>,
+    /// Resource versions of Secrets and ConfigMaps in the operator's own namespace.
+    pub(super) own: Mirror<OwnObject, String>,
+    own_config_maps: Mirror<OwnObject, String>,
+}
+
+/// A Secret or ConfigMap in the operator's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum OwnObject {
+    ConfigMap(String),
+    Secret(String),
+}
+
+impl Mirrors {
+    /// Waits until everything has been listed once.
+    pub(super) async fn completed(&self) {
+        self.namespaces.completed().await;
+        self.own.completed().await;
+        self.own_config_maps.completed().await;
+        self.keys.completed().await;
+        self.policies.completed().await;
+        self.trusts.completed().await;
+        self.secrets.completed().await;
+        self.config_maps.completed().await;
+    }
+
+    /// The resource version of an object in the operator's namespace, if it exists.
+    pub(super) fn own_version(&self, object: &OwnObject) -> Option<Arc<String>> {
+        match object {
+            OwnObject::ConfigMap(_) => self.own_config_maps.find(object),
+            OwnObject::Secret(_) => self.own.find(object),
+        }
+    }
+
+    /// The state of each key as its status says.
+    pub(super) fn key_states(&self) -> Vec<(String, api::trusted_key::TrustedKeyStatus)> {
+        let status = |(name, key): (String, Arc<Ours<TrustedKey>>)| {
+            Some((name, key.as_ref().as_ref().ok()?.status.clone()?))
+        };
+        self.keys.all().into_iter().filter_map(status).collect()
+    }
+}
+
+/// How long a new release may wait for its first look before it shows as `Pending`.
+const PENDING_AFTER: Duration = Duration::from_secs(2);
+
+/// Follows everything for ever.
+pub(super) async fn follow_all(context: Arc<Context>) {
+    let context = &*context;
+    let client = &context.client;
+    let mirrors = &context.mirrors;
+    let own_secrets = Api::<PartialObjectMeta<Secret>>::namespaced(client.clone(), &context.namespace);
+    let own_maps = Api::<PartialObjectMeta<ConfigMap>>::namespaced(client.clone(), &context.namespace);
+    let record_changed = |key: &RecordKey| context.record_changed(key);
+    tokio::join!(
+        helm::follow_secrets(client.clone(), &mirrors.secrets, record_changed),
+        helm::follow_config_maps(client.clone(), &mirrors.config_maps, record_changed),
+        follow(Api::all(client.clone()), config(), &mirrors.keys, keep_named, |name| {
+            context.queue.add(Task::Key(name.clone()));
+        }),
+        follow(Api::all(client.clone()), config(), &mirrors.policies, keep_named, |name| {
+            context.queue.add(Task::Policy(name.clone()));
+        }),
+        follow(Api::all(client.clone()), config(), &mirrors.trusts, keep_release, |id| {
+            context.queue.add(Task::Release(id.clone()));
+        }),
+        follow(Api::all(client.clone()), config(), &mirrors.namespaces, keep_labels, |name| {
+            context.namespace_changed(name);
+        }),
+        follow(own_secrets, config(), &mirrors.own, keep_own(OwnObject::Secret), |object| {
+            context.own_changed(object);
+        }),
+        follow(own_maps, config(), &mirrors.own_config_maps, keep_own(OwnObject::ConfigMap), |object| {
+            context.own_changed(object);
+        }),
+    );
+}
+
+fn config() -> watcher::Config {
+    watcher::Config::default()
+}
+
+fn keep_named<K>(object: &DeserializeGuard<K>) -> Option<(String, Ours<K>)>
+where
+    K: Resource + Clone + DeserializeOwned,
+    DeserializeGuard<K>: Resource,
+{
+    Some((object.meta().name.clone()?, readable(object)))
+}
+
+fn keep_release(object: &DeserializeGuard<ReleaseTrust>) -> Option<(ReleaseId, Ours<ReleaseTrust>)> {
+    let meta = object.meta();
+    let id = ReleaseId { namespace: meta.namespace.clone()?, name: meta.name.clone()? };
+    Some((id, readable(object)))
+}
+
+fn readable<K: Clone>(object: &DeserializeGuard<K>) -> Ours<K> {
+    match &object.0 {
+        Ok(object) => Ok(object.clone()),
+        Err(invalid) => Err(invalid.error.to_string()),
+    }
+}
+
+fn keep_labels(object: &PartialObjectMeta<Namespace>) -> Option<(String, BTreeMap<String, String>)> {
+    Some((object.metadata.name.clone()?, object.labels().clone()))
+}
+
+fn keep_own<K>(
+    wrap: fn(String) -> OwnObject,
+) -> impl Fn(&PartialObjectMeta<K>) -> Option<(OwnObject, String)> {
+    move |object| {
+        let meta = &object.metadata;
+        Some((wrap(meta.name.clone()?), meta.resource_version.clone()?))
+    }
+}
+
+impl Context {
+    fn record_changed(&self, key: &RecordKey) {
+        self.examinations.add(key.release.clone());
+        self.queue.add_at(Task::Release(key.release.clone()), Instant::now() + PENDING_AFTER);
+    }
+
+    /// Labels of a namespace select policies.
+    fn namespace_changed(&self, name: &str) {
+        let ids = self.world.release_ids();
+        for id in ids.into_iter().filter(|id| id.namespace == name) {
+            self.examinations.add(id);
+        }
+    }
+
+    /// Keys whose material lies in a changed object are read again.
+    fn own_changed(&self, object: &OwnObject) {
+        for (name, key) in self.mirrors.keys.all() {
+            if key.as_ref().as_ref().is_ok_and(|key| material_of(key).as_ref() == Some(object)) {
+                self.queue.add(Task::Key(name));
+            }
+        }
+    }
+}
+
+/// The object that holds a key's material, unless it is inline.
+fn material_of(key: &TrustedKey) -> Option<OwnObject> {
+    let material = &key.spec.public_key;
+    let map = material.config_map_ref.as_ref().map(|r| OwnObject::ConfigMap(r.name.clone()));
+    let secret = || material.secret_ref.as_ref().map(|r| OwnObject::Secret(r.name.clone()));
+    map.or_else(secret)
+}

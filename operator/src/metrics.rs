@@ -1,0 +1,226 @@
+//! The metrics, in the names of `charttrust_…` and the words of the vocabulary.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use charttrust_verify::verdict::Verdict;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::api::trusted_key::TrustedKeyStatus;
+use crate::controllers::world::World;
+use crate::sources::Counts;
+
+/// Every metric of the operator.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    releases: Family<ReleaseLabels, Gauge>,
+    verifications: Family<VerificationLabels, Counter>,
+    looks: Family<ResultLabels, Counter>,
+    reconciliations: Family<ControllerLabels, Counter>,
+    errors: Family<ControllerLabels, Counter>,
+    durations: Family<ControllerLabels, Histogram>,
+    source_requests: Family<SourceLabels, Gauge>,
+    downloads: Gauge,
+    key_states: Family<KeyStateLabels, Gauge>,
+    key_releases: Family<KeyLabels, Gauge>,
+    key_expiry: Family<KeyLabels, Gauge>,
+    events_dropped: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReleaseLabels {
+    policy: String,
+    namespace: String,
+    verdict: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VerificationLabels {
+    result: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ControllerLabels {
+    controller: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SourceLabels {
+    host: String,
+    code_class: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KeyLabels {
+    key: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KeyStateLabels {
+    key: String,
+    state: String,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let metrics = Self::unregistered();
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn unregistered() -> Self {
+        Self {
+            registry: Mutex::new(Registry::with_prefix("charttrust")),
+            releases: Family::default(),
+            verifications: Family::default(),
+            looks: Family::default(),
+            reconciliations: Family::default(),
+            errors: Family::default(),
+            durations: Family::new_with_constructor(|| {
+                Histogram::new(exponential_buckets(0.001, 4.0, 8))
+            }),
+            source_requests: Family::default(),
+            downloads: Gauge::default(),
+            key_states: Family::default(),
+            key_releases: Family::default(),
+            key_expiry: Family::default(),
+            events_dropped: Counter::default(),
+        }
+    }
+
+    fn register(&self) {
+        let Ok(mut registry) = self.registry.lock() else { return };
+        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The version that runs", build);
+        registry.register("releases", "Releases by verdict", self.releases.clone());
+        registry.register("verifications", "Verdicts concluded", self.verifications.clone());
+        registry.register("looks", "Looks at sources", self.looks.clone());
+        registry.register("reconciliations", "Reconciliations", self.reconciliations.clone());
+        registry.register("reconciliation_errors", "Failed reconciliations", self.errors.clone());
+        registry.register_with_unit(
+            "reconciliation_duration",
+            "Time of a reconciliation",
+            Unit::Seconds,
+            self.durations.clone(),
+        );
+        let requests = self.source_requests.clone();
+        registry.register("source_requests_total", "Requests to sources", requests);
+        registry.register("archive_downloads", "Archives downloaded", self.downloads.clone());
+        registry.register("trusted_key_state", "State of each key", self.key_states.clone());
+        registry.register("trusted_key_releases", "Releases by key", self.key_releases.clone());
+        let expiry = self.key_expiry.clone();
+        registry.register("trusted_key_expiry_timestamp_seconds", "End of each key", expiry);
+        registry.register("events_dropped", "Events not written", self.events_dropped.clone());
+    }
+
+    /// The text that Prometheus reads.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        if let Ok(registry) = self.registry.lock() {
+            // Invariant: writing to a String does not fail.
+            let _ = encode(&mut text, &registry);
+        }
+        text
+    }
+
+    /// A reconciliation ended.
+    pub(crate) fn reconciled(&self, controller: &'static str, ok: bool, took: Duration) {
+        let labels = ControllerLabels { controller };
+        self.reconciliations.get_or_create(&labels).inc();
+        self.durations.get_or_create(&labels).observe(took.as_secs_f64());
+        if !ok {
+            self.errors.get_or_create(&labels).inc();
+        }
+    }
+
+    /// A verdict was concluded that differs from the one before.
+    pub(crate) fn judged(&self, verdict: Verdict) {
+        let labels = VerificationLabels { result: result(verdict), reason: verdict.word() };
+        self.verifications.get_or_create(&labels).inc();
+    }
+
+    /// A look at a source ended.
+    pub(crate) fn looked(&self, ok: bool) {
+        let result = if ok { "success" } else { "failure" };
+        self.looks.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    /// An event could not be written.
+    pub(crate) fn event_dropped(&self) {
+        self.events_dropped.inc();
+    }
+
+    /// Takes the numbers of this moment.
+    pub(crate) fn observe(
+        &self,
+        world: &World,
+        keys: &[(String, TrustedKeyStatus)],
+        counts: &Counts,
+    ) {
+        self.releases.clear();
+        world.judgements(|id, judgement| {
+            for policy in &judgement.policies {
+                let labels = ReleaseLabels {
+                    policy: policy.policy.clone(),
+                    namespace: id.namespace.clone(),
+                    verdict: result(policy.verdict),
+                    reason: policy.verdict.word(),
+                };
+                self.releases.get_or_create(&labels).inc();
+            }
+        });
+        self.observe_keys(keys);
+        self.observe_sources(counts);
+    }
+
+    fn observe_keys(&self, keys: &[(String, TrustedKeyStatus)]) {
+        self.key_states.clear();
+        self.key_releases.clear();
+        self.key_expiry.clear();
+        for (key, status) in keys {
+            let labels = KeyLabels { key: key.clone() };
+            self.key_releases.get_or_create(&labels).set(i64::from(status.releases));
+            if let Some(expires) = &status.expires {
+                self.key_expiry.get_or_create(&labels).set(expires.0.as_second());
+            }
+            if let Some(state) = status.state {
+                let state = KeyStateLabels { key: key.clone(), state: format!("{state:?}") };
+                self.key_states.get_or_create(&state).set(1);
+            }
+        }
+    }
+
+    fn observe_sources(&self, counts: &Counts) {
+        self.downloads.set(i64::try_from(counts.downloads).unwrap_or(i64::MAX));
+        for ((host, class), number) in &counts.requests {
+            let labels = SourceLabels { host: host.clone(), code_class: class.to_string() };
+            let number = i64::try_from(*number).unwrap_or(i64::MAX);
+            self.source_requests.get_or_create(&labels).set(number);
+        }
+    }
+}
+
+fn result(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Trusted(_) => "trusted",
+        Verdict::Unknown(_) => "unknown",
+        Verdict::Untrusted(_) => "untrusted",
+    }
+}

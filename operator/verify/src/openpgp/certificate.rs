@@ -1,0 +1,187 @@
+//! One certificate: a primary key and what it says about itself, verified once.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use super::acceptance::Lifespan;
+use super::error::CertificateError;
+use super::fingerprint::Fingerprint;
+use super::keys::Key;
+use super::revocation::{KeyRevocation, Revoker};
+
+/// An `OpenPGP` certificate, all signatures of which were checked when it was loaded.
+///
+/// Cheap to clone. Whether its keys may be used at some time is answered by
+/// [`standing`](super::standing) and [`Certificate::summary`].
+#[derive(Clone)]
+pub struct Certificate(Arc<Parts>);
+
+/// What a certificate consists of; only statements whose mathematics were checked.
+#[derive(Debug, Clone)]
+pub(super) struct Parts {
+    pub(super) primary: Arc<Key>,
+    pub(super) direct: Vec<SelfSignature>,
+    pub(super) user_ids: Vec<UserId>,
+    pub(super) subkeys: Vec<Subkey>,
+    pub(super) revocations: Vec<KeyRevocation>,
+    pub(super) revokers: Vec<Revoker>,
+    /// An end of life that was learned elsewhere.
+    pub(super) life_limit: Option<i64>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct UserId {
+    pub(super) id: Vec<u8>,
+    pub(super) signatures: Vec<SelfSignature>,
+    pub(super) revoked: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Subkey {
+    pub(super) key: Arc<Key>,
+    pub(super) bindings: Vec<Binding>,
+    pub(super) revocations: Vec<KeyRevocation>,
+    pub(super) life_limit: Option<i64>,
+}
+
+/// A direct-key signature, a certification of a user ID, or the primary's part of a binding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SelfSignature {
+    pub(super) life: Lifespan,
+    /// When the key that it is about expires.
+    pub(super) key_expires: Option<i64>,
+    pub(super) may_sign: Option<bool>,
+    pub(super) is_primary_user_id: bool,
+}
+
+/// A subkey binding with the subkey's own confirmations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Binding {
+    pub(super) own: SelfSignature,
+    pub(super) back_signatures: Vec<Lifespan>,
+}
+
+impl Certificate {
+    pub(super) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    pub(super) fn parts(&self) -> &Parts {
+        &self.0
+    }
+
+    /// The fingerprint of the primary key.
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.0.primary.fingerprint
+    }
+
+    /// Every fingerprint that a signature by this certificate may name.
+    pub fn key_fingerprints(&self) -> impl Iterator<Item = &Fingerprint> {
+        self.keys().map(|key| &key.fingerprint)
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
+        let subkeys = self.0.subkeys.iter().map(|subkey| subkey.key.as_ref());
+        std::iter::once(self.0.primary.as_ref()).chain(subkeys)
+    }
+
+    /// Everything that two copies of one certificate say; every revocation counts for both.
+    ///
+    /// For several `TrustedKey` objects with one fingerprint. Fails if the fingerprints differ.
+    pub fn union(&self, other: &Self) -> Result<Self, CertificateError> {
+        self.expect_same(other)?;
+        let mut parts = self.parts().clone();
+        parts.join(other.parts());
+        Ok(Self::new(parts))
+    }
+
+    pub(super) fn expect_same(&self, other: &Self) -> Result<(), CertificateError> {
+        if self.fingerprint() == other.fingerprint() {
+            return Ok(());
+        }
+        let (expected, found) = (self.fingerprint().clone(), other.fingerprint().clone());
+        Err(CertificateError::OtherKey { expected, found })
+    }
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Certificate({})", self.fingerprint())
+    }
+}
+
+impl Parts {
+    fn join(&mut self, other: &Self) {
+        append_new(&mut self.direct, &other.direct);
+        append_new_by(&mut self.revocations, &other.revocations, |one| {
+            one.raw.clone()
+        });
+        self.life_limit = earlier(self.life_limit, other.life_limit);
+        for user_id in &other.user_ids {
+            self.join_user_id(user_id);
+        }
+        for subkey in &other.subkeys {
+            self.join_subkey(subkey);
+        }
+        for revoker in &other.revokers {
+            self.join_revoker(revoker);
+        }
+    }
+
+    fn join_user_id(&mut self, other: &UserId) {
+        let Some(own) = self.user_ids.iter_mut().find(|own| own.id == other.id) else {
+            return self.user_ids.push(other.clone());
+        };
+        own.revoked |= other.revoked;
+        append_new(&mut own.signatures, &other.signatures);
+    }
+
+    fn join_subkey(&mut self, other: &Subkey) {
+        let same = |own: &&mut Subkey| own.key.fingerprint == other.key.fingerprint;
+        let Some(own) = self.subkeys.iter_mut().find(same) else {
+            return self.subkeys.push(other.clone());
+        };
+        append_new(&mut own.bindings, &other.bindings);
+        append_new_by(&mut own.revocations, &other.revocations, |one| {
+            one.raw.clone()
+        });
+        own.life_limit = earlier(own.life_limit, other.life_limit);
+    }
+
+    fn join_revoker(&mut self, other: &Revoker) {
+        let same = |own: &&mut Revoker| own.fingerprint == other.fingerprint;
+        let Some(own) = self.revokers.iter_mut().find(same) else {
+            return self.revokers.push(other.clone());
+        };
+        own.key = own.key.take().or_else(|| other.key.clone());
+    }
+}
+
+/// The earlier of two ends, where none means never.
+pub(super) fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
+    one.into_iter().chain(other).min()
+}
+
+fn append_new<T: Clone + PartialEq>(own: &mut Vec<T>, others: &[T]) {
+    for other in others {
+        if !own.contains(other) {
+            own.push(other.clone());
+        }
+    }
+}
+
+/// Appends those of `others` whose name is not there yet.
+pub(super) fn append_new_by<T: Clone, N: Ord>(
+    own: &mut Vec<T>,
+    others: &[T],
+    name: impl Fn(&T) -> N,
+) {
+    let mut seen: BTreeSet<N> = own.iter().map(&name).collect();
+    own.extend(
+        others
+            .iter()
+            .filter(|other| seen.insert(name(other)))
+            .cloned(),
+    );
+}

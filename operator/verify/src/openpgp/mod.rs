@@ -1,0 +1,53 @@
+//! `OpenPGP`: which key made a signature over a text, and whether that key may be believed.
+//!
+//! Bytes and times in, words out; touches no clock, file or network. The crate `pgp` gives
+//! packets' numbers and mathematics only, and none of its types leaves this room; every rule of
+//! validity is ours:
+//!
+//! 1. [`load`] reads a certificate and checks, once, every statement the key makes about itself.
+//! 2. [`parse_cleartext`] splits a message; what it answers is claimed and not verified.
+//! 3. [`verify`] checks one signature against one certificate, whatever the time.
+//! 4. [`standing`] says what that signature is worth at a time; it needs no bytes.
+//!
+//! # Caveats
+//! When a signature was made is written by the signer. Rules that depend on it (expiry, soft
+//! revocation) hold against mistakes, not against a thief of the key: that is what hard
+//! revocations are for.
+
+mod acceptance;
+mod armor;
+mod assemble;
+mod budget;
+mod bytes;
+mod certificate;
+mod cleartext;
+mod crypto;
+mod error;
+mod fast_rsa;
+mod fingerprint;
+mod keys;
+mod learned;
+pub mod limits;
+mod material;
+mod packets;
+mod revocation;
+mod signature;
+mod summary;
+mod time;
+mod validity;
+mod verify;
+mod words;
+
+pub use armor::ArmorError;
+pub use assemble::{load, load_all};
+pub use certificate::Certificate;
+pub use cleartext::{ClaimedSignature, CleartextError, SignedMessage, parse_cleartext};
+pub use error::CertificateError;
+pub use fingerprint::{Fingerprint, FingerprintError};
+pub use learned::Learned;
+pub use packets::FramingError;
+pub use revocation::Revocation;
+pub use summary::Summary;
+pub use validity::{Standing, standing};
+pub use verify::{SignatureRecord, VerifiedSignature, verify};
+pub use words::Word;

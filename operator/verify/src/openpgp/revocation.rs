@@ -1,0 +1,220 @@
+//! Revocations of primary keys and subkeys (RFC 9580 sections 5.2.1.11, 5.2.1.12, 5.2.3.31).
+//!
+//! They are looked at before and apart from everything else. One that verifies counts, however
+//! badly it is made; one that may be ours and cannot be checked stops the key from being used.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use pgp::crypto::hash::HashAlgorithm;
+
+use super::budget::Budget;
+use super::crypto::Maths;
+use super::error::CertificateError;
+use super::fingerprint::Fingerprint;
+use super::keys::Key;
+use super::signature::{Signature, SignaturePacket};
+use super::time::timestamp;
+
+/// A revocation for status, events and incidents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocation {
+    /// Counts for every signature, whatever its date.
+    pub hard: bool,
+    /// The reason is code 2, key material compromised.
+    pub compromised: bool,
+    /// The reason in a word or two.
+    pub reason: &'static str,
+    /// When it was made, as its maker says; absent if it does not say so clearly.
+    pub since: Option<Timestamp>,
+    /// SHA-256 of the signed statement in hexadecimal: names this revocation in incidents.
+    pub digest: String,
+}
+
+/// A revocation that verified, or that cannot be checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KeyRevocation {
+    pub(super) effect: Effect,
+    pub(super) reason: Option<u8>,
+    pub(super) since: Option<i64>,
+    pub(super) digest: String,
+    pub(super) raw: Vec<u8>,
+}
+
+/// What a revocation does, the worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Effect {
+    Compromised,
+    Hard,
+    NotVerifiable,
+    Soft,
+}
+
+/// A key that the owner allowed to revoke this one (section 5.2.3.23).
+#[derive(Debug, Clone)]
+pub(super) struct Revoker {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) key: Option<Arc<Key>>,
+}
+
+/// Who may revoke.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Authority<'a> {
+    pub(super) primary: &'a Key,
+    pub(super) revokers: &'a [Revoker],
+}
+
+impl Authority<'_> {
+    /// What the signature does to the key or keys in `parts`; `None` if it is somebody else's.
+    ///
+    /// `near` says that it was found where a revocation of this key belongs, so that one without
+    /// a readable issuer counts.
+    pub(super) fn judge(
+        &self,
+        signature: &Signature,
+        near: bool,
+        parts: &[&[u8]],
+        budget: &mut Budget,
+    ) -> Result<Option<KeyRevocation>, CertificateError> {
+        let Signature::Read(packet) = signature else {
+            return Ok(near.then(|| KeyRevocation::not_verifiable(signature)));
+        };
+        match budget.check(packet, self.primary, parts)? {
+            Maths::Good => Ok(Some(KeyRevocation::verified(packet))),
+            Maths::Uncheckable if may_be_by(packet, &self.primary.fingerprint, near) => {
+                Ok(Some(KeyRevocation::not_verifiable(signature)))
+            }
+            Maths::Bad | Maths::Uncheckable => self.judge_designated(packet, parts, budget),
+        }
+    }
+
+    fn judge_designated(
+        &self,
+        packet: &SignaturePacket,
+        parts: &[&[u8]],
+        budget: &mut Budget,
+    ) -> Result<Option<KeyRevocation>, CertificateError> {
+        let issuers = packet.issuers();
+        let mut worst = None;
+        for revoker in self
+            .revokers
+            .iter()
+            .filter(|one| issuers.may_name(&one.fingerprint))
+        {
+            let maths = match &revoker.key {
+                Some(key) => budget.check(packet, key, parts)?,
+                None => Maths::Uncheckable,
+            };
+            match maths {
+                Maths::Good => return Ok(Some(KeyRevocation::verified(packet))),
+                Maths::Uncheckable => {
+                    worst = Some(KeyRevocation::not_verifiable(&Signature::Read(
+                        packet.clone(),
+                    )));
+                }
+                Maths::Bad => {}
+            }
+        }
+        Ok(worst)
+    }
+}
+
+impl KeyRevocation {
+    fn verified(packet: &SignaturePacket) -> Self {
+        let (effect, reason) = effect(&packet.revocation_reasons());
+        let times = packet
+            .creation_times()
+            .into_iter()
+            .collect::<Option<Vec<_>>>();
+        Self {
+            effect,
+            reason,
+            since: times.and_then(|times| times.into_iter().min()),
+            digest: statement_digest(packet.statement()),
+            raw: packet.raw.clone(),
+        }
+    }
+
+    fn not_verifiable(signature: &Signature) -> Self {
+        Self {
+            effect: Effect::NotVerifiable,
+            reason: None,
+            since: None,
+            digest: statement_digest(signature.raw()),
+            raw: signature.raw().to_vec(),
+        }
+    }
+
+    pub(super) fn is_verified(&self) -> bool {
+        self.effect != Effect::NotVerifiable
+    }
+
+    /// Whether a signature that claims this creation time is revoked by a soft revocation.
+    ///
+    /// A revocation without a clear date counts from the beginning.
+    pub(super) fn covers(&self, created: i64) -> bool {
+        self.since.is_none_or(|since| created >= since)
+    }
+
+    pub(super) fn public(&self) -> Revocation {
+        Revocation {
+            hard: self.effect != Effect::Soft,
+            compromised: self.effect == Effect::Compromised,
+            reason: reason_word(self.effect, self.reason),
+            since: self.since.map(timestamp),
+            digest: self.digest.clone(),
+        }
+    }
+}
+
+/// The worst of several revocations, the earliest among equals.
+pub(super) fn worst(revocations: &[KeyRevocation]) -> Option<&KeyRevocation> {
+    revocations
+        .iter()
+        .min_by_key(|one| (one.effect, one.since, &one.digest))
+}
+
+/// Soft only if every reason in the hashed area is a soft one (section 5.2.3.31).
+fn effect(reasons: &[Option<u8>]) -> (Effect, Option<u8>) {
+    if reasons.contains(&Some(COMPROMISED)) {
+        return (Effect::Compromised, Some(COMPROMISED));
+    }
+    let hard = reasons
+        .iter()
+        .find(|reason| !matches!(reason, Some(SUPERSEDED | RETIRED | USER_ID)));
+    match (hard, reasons.first()) {
+        (Some(reason), _) => (Effect::Hard, *reason),
+        (None, Some(reason)) => (Effect::Soft, *reason),
+        (None, None) => (Effect::Hard, None),
+    }
+}
+
+fn reason_word(effect: Effect, reason: Option<u8>) -> &'static str {
+    match (effect, reason) {
+        (Effect::NotVerifiable, _) => "not verifiable",
+        (_, Some(COMPROMISED)) => "compromised",
+        (_, Some(SUPERSEDED)) => "superseded",
+        (_, Some(RETIRED)) => "retired",
+        (_, Some(USER_ID)) => "user ID invalid",
+        (_, None | Some(0)) => "unspecified",
+        (_, Some(_)) => "unknown reason",
+    }
+}
+
+fn may_be_by(packet: &SignaturePacket, key: &Fingerprint, near: bool) -> bool {
+    let issuers = packet.issuers();
+    let unclear = issuers.is_empty() || packet.has_unreadable_issuer();
+    issuers.may_name(key) || (near && unclear)
+}
+
+fn statement_digest(statement: &[u8]) -> String {
+    HashAlgorithm::Sha256
+        .digest(statement)
+        .map(hex::encode)
+        .unwrap_or_default()
+}
+
+const SUPERSEDED: u8 = 1;
+const COMPROMISED: u8 = 2;
+const RETIRED: u8 = 3;
+const USER_ID: u8 = 32;

@@ -1,0 +1,20 @@
+//! Seconds since 1970, in which all rules are computed, and timestamps.
+
+use jiff::Timestamp;
+
+use super::limits;
+
+/// The timestamp of a second; sums of two 32-bit numbers are far inside its range.
+pub(super) fn timestamp(second: i64) -> Timestamp {
+    let last = if second < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    };
+    Timestamp::from_second(second).unwrap_or(last)
+}
+
+/// Whether a creation time is further ahead of the clock than clocks differ.
+pub(super) fn is_future(created: i64, now: i64) -> bool {
+    created > now.saturating_add(limits::CLOCK_SKEW_SECONDS)
+}
