@@ -16,7 +16,8 @@ pub struct Condition {
     /// When `status` last changed.
     #[schemars(schema_with = "schema::time")]
     pub last_transition_time: Time,
-    /// For people: which object it is about, and the next step. May be empty.
+    /// For people: which object it is about, and the next step. Absent: nothing to say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = bounds::MESSAGE))]
     pub message: String,
     /// The `metadata.generation` this was concluded from.

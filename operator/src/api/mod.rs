@@ -3,6 +3,15 @@
 //! Imports nothing of ours. Doc comments become the schema's descriptions, so they are written
 //! for a reader of `kubectl explain`.
 
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "each column of a kind has a type of its own, and many have the same"
+)]
+#![allow(
+    clippy::doc_markdown,
+    reason = "the comments are the descriptions of `kubectl explain`, which shows them as they are"
+)]
+
 pub mod bounds;
 pub mod chart_trust_policy;
 pub mod conditions;

@@ -130,6 +130,8 @@ pub struct ReleaseTrustStatus {
 #[serde(rename_all = "camelCase")]
 pub struct Release {
     /// Where the record lies: Secret, ConfigMap, or Application (Argo CD keeps no record).
+    /// Absent: Secret.
+    #[serde(default, skip_serializing_if = "Driver::is_secret")]
     pub driver: Driver,
 
     /// Number of the revision.
@@ -153,14 +155,25 @@ pub struct Release {
 }
 
 /// Where a release record lies.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
 pub enum Driver {
     /// No record: an Argo CD Application.
     Application,
     /// Helm's ConfigMap driver.
     ConfigMap,
     /// Helm's Secret driver.
+    #[default]
     Secret,
+}
+
+impl Driver {
+    #[allow(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes a reference"
+    )]
+    fn is_secret(&self) -> bool {
+        *self == Self::Secret
+    }
 }
 
 /// Who deploys a release.
@@ -228,8 +241,9 @@ pub struct Evidence {
 
     /// The operator's seal (an HMAC in base64) over this evidence and the signers. Evidence
     /// without a valid seal is gathered again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::WORD))]
-    pub tag: String,
+    pub tag: Option<String>,
 }
 
 /// What one source has answered, and how it compares with the release.
@@ -242,10 +256,11 @@ pub struct SourceEvidence {
 
     /// Archive: it has the chart and version. Ambiguous: its archive can be read in more than one
     /// way. NotFound: its valid, fresh index does not list the version. Unavailable: it gave no
-    /// usable answer.
+    /// usable answer. Absent: Archive.
+    #[serde(default, skip_serializing_if = "SourceAnswer::is_archive")]
     pub answer: SourceAnswer,
 
-    /// What exactly, for answers other than Archive.
+    /// What exactly the problem of archive or provenance is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::MESSAGE))]
     pub message: Option<String>,
@@ -268,6 +283,7 @@ pub struct SourceEvidence {
     /// Whether the release is made of the archive: Same, Different, OldWriter (differs only as an
     /// old Helm writes records) or NoRecord (nothing to compare with).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Binding")]
     pub binding: Option<Binding>,
 
     /// A few of the differences between release and archive.
@@ -294,6 +310,7 @@ pub struct SourceEvidence {
 
     /// Why there is no usable provenance: Malformed, Missing or Unavailable. Absent if there is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ProvenanceProblem")]
     pub provenance_problem: Option<ProvenanceProblem>,
 
     /// Chart name in the signed statement, if it is not the release's.
@@ -318,17 +335,52 @@ pub struct SourceEvidence {
     pub first_verified: Option<Time>,
 }
 
+impl SourceEvidence {
+    /// An answer of which nothing else is known.
+    pub fn new(url: &str, answer: SourceAnswer) -> Self {
+        Self {
+            url: url.to_owned(),
+            answer,
+            message: None,
+            archive: None,
+            chart: None,
+            version: None,
+            binding: None,
+            differences: Vec::new(),
+            subcharts: false,
+            index_disagrees: false,
+            provenance: None,
+            provenance_problem: None,
+            signed_chart: None,
+            signed_version: None,
+            signed_archive: None,
+            first_verified: None,
+        }
+    }
+}
+
 /// What a source answered.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum SourceAnswer {
     /// Its archive can be read in more than one way.
     Ambiguous,
     /// It has the archive.
+    #[default]
     Archive,
     /// Its valid, fresh index does not list the version.
     NotFound,
     /// It gave no usable answer.
     Unavailable,
+}
+
+impl SourceAnswer {
+    #[allow(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes a reference"
+    )]
+    fn is_archive(&self) -> bool {
+        *self == Self::Archive
+    }
 }
 
 /// Whether a release is made of an archive.
@@ -416,4 +468,105 @@ pub enum Verdict {
 )]
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::conditions::{ReleaseCondition, Status};
+    use super::super::reasons::{Basis, ConditionReason, ReleaseReason};
+    use super::*;
+
+    const DIGEST: &str = "sha256:0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0";
+
+    fn condition(
+        type_: ReleaseCondition,
+        reason: impl ConditionReason,
+        message: &str,
+    ) -> Condition {
+        let now = "2026-11-18T00:00:00Z".parse().unwrap();
+        Condition::new(type_, (Status::True, reason), message, 1, now)
+    }
+
+    fn ordinary() -> ReleaseTrustStatus {
+        ReleaseTrustStatus {
+            observed_generation: Some(1),
+            release: Some(Release {
+                driver: Driver::Secret,
+                revision: 7,
+                chart: "payments".to_owned(),
+                version: "2.4.1".to_owned(),
+                owner: Owner::Helm,
+                resource_version: "1234567".to_owned(),
+            }),
+            signer: Some("platform-2026".to_owned()),
+            conditions: vec![
+                condition(ReleaseCondition::Ready, ReleaseReason::Evaluated, ""),
+                condition(
+                    ReleaseCondition::Trusted,
+                    Basis::SignatureVerified,
+                    "by platform-2026",
+                ),
+                condition(ReleaseCondition::Fresh, ReleaseReason::LookSucceeded, ""),
+            ],
+            signers: vec![Signer {
+                fingerprint: "272855BE2326D757EEFF53968847F310E4F26D44".to_owned(),
+                subkey: None,
+                signed_at: Some(super::super::time("2026-11-17T00:00:00Z".parse().unwrap())),
+                algorithm: "RSA4096/SHA512".to_owned(),
+                verified: true,
+                fault: None,
+                provenance: None,
+            }],
+            evidence: Some(Evidence {
+                content: "Dx4tPEtaaXiHlqW0w9Lh8A8eLTxLWml4h5altMPS4fA".to_owned(),
+                sources: vec![origin()],
+                tag: Some("bWVzc2FnZSBhdXRoZW50aWNhdGlvbiBjb2RlIDEyMw==".to_owned()),
+            }),
+            policies: vec![PolicyVerdict {
+                policy: "platform".to_owned(),
+                rule: Some("in-house".to_owned()),
+                verdict: Verdict::Trusted,
+                reason: "SignatureVerified".to_owned(),
+                exception: None,
+            }],
+            ..ReleaseTrustStatus::default()
+        }
+    }
+
+    fn origin() -> SourceEvidence {
+        let first_verified = super::super::time("2026-11-18T00:00:00Z".parse().unwrap());
+        SourceEvidence {
+            archive: Some(DIGEST.to_owned()),
+            binding: Some(Binding::Same),
+            provenance: Some(DIGEST.to_owned()),
+            first_verified: Some(first_verified),
+            ..SourceEvidence::new("https://charts.example.com", SourceAnswer::Archive)
+        }
+    }
+
+    #[test]
+    fn an_ordinary_status_is_at_most_1_2_kb() {
+        let size = serde_json::to_string(&ordinary()).unwrap().len();
+        assert!(size <= 12 * 1024 / 10, "{size} bytes");
+    }
+
+    #[test]
+    fn a_status_reads_back_equal() {
+        let json = serde_json::to_string(&ordinary()).unwrap();
+        assert_eq!(
+            serde_json::from_str::<ReleaseTrustStatus>(&json).unwrap(),
+            ordinary()
+        );
+        assert!(!json.contains("null"), "{json}");
+    }
+
+    #[test]
+    fn an_object_without_status_reads_back_equal() {
+        let object = ReleaseTrust::default();
+        let json = serde_json::to_value(&object).unwrap();
+        assert_eq!(
+            serde_json::from_value::<ReleaseTrust>(json).unwrap(),
+            object
+        );
+    }
 }

@@ -281,6 +281,7 @@ pub struct TrustedKeyStatus {
     /// In one word, derived from the conditions: Active, Compromised, Expired, Expiring, Invalid,
     /// Retiring (has a successor) or Revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "KeyState")]
     pub state: Option<KeyState>,
 
     /// Algorithm and size of the primary key. Example: `RSA4096`.
