@@ -4,11 +4,16 @@
 //! the user's cache folder.
 
 pub mod audit;
+pub mod charts;
 pub mod cluster;
 mod command;
 mod eventually;
+pub mod gpg;
+pub mod helm;
+pub mod operator;
 pub mod plane;
 pub mod process;
+pub mod repository;
 pub mod tools;
 
 pub use command::CommandError;
