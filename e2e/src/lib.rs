@@ -1,1 +1,20 @@
-//! Test bed and user stories.
+//! Test bed and user stories: a real control plane, real Helm, real keys.
+//!
+//! Everything lies in temporary folders and ends with its owner; only the built programs stay, in
+//! the user's cache folder.
+
+pub mod audit;
+pub mod charts;
+pub mod cluster;
+mod command;
+mod eventually;
+pub mod gpg;
+pub mod helm;
+pub mod operator;
+pub mod plane;
+pub mod process;
+pub mod repository;
+pub mod tools;
+
+pub use command::CommandError;
+pub use eventually::eventually;

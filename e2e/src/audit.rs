@@ -1,0 +1,301 @@
+//! Who asked the API server for what, from its audit log.
+//!
+//! Reads one file. The API server writes an event before it sends the answer, so what a test did
+//! before a [`Mark`] lies before it.
+
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The audit log of a cluster.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    log: PathBuf,
+}
+
+impl Audit {
+    pub(crate) fn new(log: &Path) -> Self {
+        Self {
+            log: log.to_owned(),
+        }
+    }
+
+    /// This moment in the log.
+    pub fn mark(&self) -> Result<Mark, AuditError> {
+        let length = std::fs::metadata(&self.log)
+            .map_err(|source| self.unreadable(source))?
+            .len();
+        Ok(Mark(length))
+    }
+
+    /// What was asked since `mark`, oldest first.
+    pub fn since(&self, mark: Mark) -> Result<Events, AuditError> {
+        use std::io::{Read, Seek, SeekFrom};
+        let mut text = String::new();
+        std::fs::File::open(&self.log)
+            .and_then(|mut file| {
+                file.seek(SeekFrom::Start(mark.0))?;
+                file.read_to_string(&mut text)
+            })
+            .map_err(|source| self.unreadable(source))?;
+        parse(&text)
+    }
+
+    fn unreadable(&self, source: std::io::Error) -> AuditError {
+        AuditError::Unreadable {
+            path: self.log.clone(),
+            source,
+        }
+    }
+}
+
+/// A moment in the audit log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark(u64);
+
+/// One request and its answer. A watch stands here once, from when it started.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// When the request arrived.
+    pub time: Timestamp,
+    /// Who sent it.
+    pub user: String,
+    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
+    pub verb: String,
+    /// The plural of the kind, empty for requests such as `/readyz`.
+    pub resource: String,
+    /// `status`, `scale`, or empty.
+    pub subresource: String,
+    /// Empty for cluster-scoped objects.
+    pub namespace: String,
+    /// Empty for lists.
+    pub name: String,
+    /// The status code of the answer.
+    pub code: u16,
+    /// The client program.
+    pub user_agent: String,
+    /// What was sent, for writes of objects of `charttrust.io`.
+    pub request: Option<Value>,
+    /// What was answered, for writes of objects of `charttrust.io`.
+    pub response: Option<Value>,
+}
+
+impl Event {
+    /// Whether the request asked for a change, granted or not.
+    pub fn is_write(&self) -> bool {
+        WRITES.contains(&self.verb.as_str())
+    }
+}
+
+/// Several events, oldest first.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Events(Vec<Event>);
+
+impl Events {
+    /// Those that `user` sent.
+    #[must_use]
+    pub fn by(self, user: &str) -> Self {
+        self.only(|event| event.user == user)
+    }
+
+    /// Those that asked for a change.
+    #[must_use]
+    pub fn writes(self) -> Self {
+        self.only(Event::is_write)
+    }
+
+    /// Those about one kind, named by its plural.
+    #[must_use]
+    pub fn of(self, resource: &str) -> Self {
+        self.only(|event| event.resource == resource)
+    }
+
+    /// Those for which `keep` is true.
+    #[must_use]
+    pub fn only(mut self, keep: impl FnMut(&Event) -> bool) -> Self {
+        self.0.retain(keep);
+        self
+    }
+}
+
+impl Deref for Events {
+    type Target = [Event];
+
+    fn deref(&self) -> &[Event] {
+        &self.0
+    }
+}
+
+/// Why the audit log says nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// A line is no audit event.
+    #[error("the audit log has a line that is no event: {line}")]
+    Malformed {
+        /// The line.
+        line: String,
+        /// Why it is not one.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The file cannot be read.
+    #[error("failed to read the audit log {path}")]
+    Unreadable {
+        /// Where it should be.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Parses complete lines; the API server may be writing the last one.
+fn parse(text: &str) -> Result<Events, AuditError> {
+    let complete = text.rfind('\n').map_or("", |end| &text[..end]);
+    let mut events = Vec::new();
+    for line in complete.lines() {
+        let record: Record =
+            serde_json::from_str(line).map_err(|source| AuditError::Malformed {
+                line: line.to_owned(),
+                source,
+            })?;
+        if record.tells_outcome() {
+            events.push(record.into());
+        }
+    }
+    Ok(Events(events))
+}
+
+/// An `audit.k8s.io/v1` event, as far as it is used.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Record {
+    stage: String,
+    verb: String,
+    #[serde(default)]
+    user: User,
+    #[serde(default)]
+    user_agent: String,
+    #[serde(default)]
+    object_ref: Object,
+    #[serde(default)]
+    response_status: Status,
+    request_object: Option<Value>,
+    response_object: Option<Value>,
+    request_received_timestamp: Timestamp,
+}
+
+#[derive(Default, Deserialize)]
+struct User {
+    #[serde(default)]
+    username: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Object {
+    resource: String,
+    subresource: String,
+    namespace: String,
+    name: String,
+}
+
+#[derive(Default, Deserialize)]
+struct Status {
+    #[serde(default)]
+    code: u16,
+}
+
+impl Record {
+    /// A watch has two records, when it starts and when it ends; the first tells enough.
+    fn tells_outcome(&self) -> bool {
+        (self.stage == "ResponseStarted") == (self.verb == "watch")
+    }
+}
+
+impl From<Record> for Event {
+    fn from(record: Record) -> Self {
+        Self {
+            time: record.request_received_timestamp,
+            user: record.user.username,
+            verb: record.verb,
+            resource: record.object_ref.resource,
+            subresource: record.object_ref.subresource,
+            namespace: record.object_ref.namespace,
+            name: record.object_ref.name,
+            code: record.response_status.code,
+            user_agent: record.user_agent,
+            request: record.request_object,
+            response: record.response_object,
+        }
+    }
+}
+
+const WRITES: [&str; 5] = ["create", "update", "patch", "delete", "deletecollection"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(stage: &str, verb: &str, user: &str) -> String {
+        format!(
+            r#"{{"stage":"{stage}","verb":"{verb}","user":{{"username":"{user}"}},
+            "objectRef":{{"resource":"secrets","namespace":"shop","name":"a"}},
+            "responseStatus":{{"code":200}},"userAgent":"helm/4",
+            "requestReceivedTimestamp":"2026-01-02T03:04:05.678901Z"}}"#
+        )
+        .replace('\n', "")
+    }
+
+    #[test]
+    fn event_says_who_did_what() {
+        let events = parse(&(line("ResponseComplete", "create", "ann") + "\n")).unwrap();
+        let event = &events[0];
+        assert_eq!(
+            (event.user.as_str(), event.verb.as_str(), event.code),
+            ("ann", "create", 200)
+        );
+        assert_eq!(
+            (event.namespace.as_str(), event.name.as_str()),
+            ("shop", "a")
+        );
+        assert!(event.is_write());
+    }
+
+    #[test]
+    fn unfinished_last_line_is_left_for_later() {
+        let text = line("ResponseComplete", "get", "ann") + "\n{\"stage\":";
+        assert_eq!(parse(&text).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn watch_is_counted_once_when_it_starts() {
+        let text = [
+            line("ResponseStarted", "watch", "a"),
+            line("ResponseComplete", "watch", "a"),
+        ];
+        assert_eq!(parse(&(text.join("\n") + "\n")).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn filters_narrow_by_user_and_kind_of_request() {
+        let text = [
+            line("ResponseComplete", "get", "ann"),
+            line("ResponseComplete", "patch", "ann"),
+            line("ResponseComplete", "patch", "bob"),
+        ];
+        let events = parse(&(text.join("\n") + "\n")).unwrap();
+        assert_eq!(events.by("ann").writes().len(), 1);
+    }
+
+    #[test]
+    fn line_that_is_no_event_is_an_error() {
+        assert!(matches!(
+            parse("nonsense\n"),
+            Err(AuditError::Malformed { .. })
+        ));
+    }
+}

@@ -1,0 +1,143 @@
+//! Charts made for a test, packaged and signed by real Helm.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+
+use crate::gpg::Signer;
+use crate::helm::{Helm, HelmError};
+
+/// A chart before it is packaged.
+#[derive(Debug, Clone)]
+pub struct Source {
+    name: String,
+    version: String,
+    files: Vec<(String, String)>,
+}
+
+impl Source {
+    /// A chart with a Deployment and a `ConfigMap`, and a value `replicas`.
+    pub fn new(name: &str, version: &str) -> Self {
+        let metadata =
+            format!("apiVersion: v2\nname: {name}\nversion: {version}\ndescription: For a test\n");
+        Self {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            files: Vec::new(),
+        }
+        .with_file("Chart.yaml", &metadata)
+        .with_file("values.yaml", "replicas: 1\n")
+        .with_file("templates/config.yaml", CONFIG)
+        .with_file("templates/deployment.yaml", DEPLOYMENT)
+    }
+
+    /// Adds a file, or replaces the one of that path.
+    #[must_use]
+    pub fn with_file(mut self, path: &str, content: &str) -> Self {
+        self.files.retain(|(known, _)| known != path);
+        self.files.push((path.to_owned(), content.to_owned()));
+        self
+    }
+
+    /// Packages the chart into the folder `destination`, signed if there is a signer.
+    pub async fn package(
+        &self,
+        helm: &Helm,
+        destination: &Path,
+        signer: Option<&Signer>,
+    ) -> Result<Chart, HelmError> {
+        let source = tempfile::Builder::new()
+            .prefix("charttrust-chart-")
+            .tempdir()?;
+        let folder = source.path().join(&self.name);
+        self.write(&folder)?;
+        helm.package(&folder, destination, signer).await?;
+        let archive = destination.join(format!("{}-{}.tgz", self.name, self.version));
+        Ok(Chart {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            archive,
+        })
+    }
+
+    fn write(&self, folder: &Path) -> std::io::Result<()> {
+        for (path, content) in &self.files {
+            let path = folder.join(path);
+            std::fs::create_dir_all(path.parent().unwrap_or(folder))?;
+            std::fs::write(path, content)?;
+        }
+        Ok(())
+    }
+}
+
+/// A packaged chart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chart {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The archive.
+    pub archive: PathBuf,
+}
+
+impl Chart {
+    /// Where the provenance file lies, if the chart is signed.
+    pub fn provenance(&self) -> PathBuf {
+        let mut path = self.archive.clone().into_os_string();
+        path.push(".prov");
+        path.into()
+    }
+
+    /// Adds a line to every template of the archive and leaves the provenance as it is: a sound
+    /// archive that nobody signed.
+    pub fn tamper(&self) -> std::io::Result<()> {
+        let original = std::fs::File::open(&self.archive)?;
+        let mut entries = tar::Archive::new(GzDecoder::new(original));
+        let mut tampered = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::default()));
+        for entry in entries.entries()? {
+            let mut entry = entry?;
+            let path = entry.path()?.into_owned();
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content)?;
+            if path.iter().any(|part| part == "templates") {
+                content.extend_from_slice(b"# tampered\n");
+            }
+            let mut header = entry.header().clone();
+            header.set_size(content.len() as u64);
+            tampered.append_data(&mut header, &path, content.as_slice())?;
+        }
+        std::fs::write(&self.archive, tampered.into_inner()?.finish()?)
+    }
+}
+
+const CONFIG: &str = "\
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {{ .Release.Name }}
+data:
+  chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+";
+
+const DEPLOYMENT: &str = "\
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{ .Release.Name }}
+  labels: {app.kubernetes.io/instance: {{ .Release.Name }}}
+spec:
+  replicas: {{ .Values.replicas }}
+  selector:
+    matchLabels: {app.kubernetes.io/instance: {{ .Release.Name }}}
+  template:
+    metadata:
+      labels: {app.kubernetes.io/instance: {{ .Release.Name }}}
+    spec:
+      containers:
+        - name: main
+          image: registry.example.com/pause:1
+";

@@ -1,0 +1,361 @@
+//! OpenPGP keys made on the fly by GnuPG.
+//!
+//! Keys live in a temporary home and die with it; none has a passphrase.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::command::{CommandError, run, run_with_input};
+
+/// A GnuPG home of its own.
+#[derive(Debug)]
+pub struct Keyring {
+    home: TempDir,
+}
+
+/// What kind of key to make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// Ed25519, the fast one.
+    Ed25519,
+    /// RSA with 2048 bits.
+    Rsa2048,
+    /// RSA with 4096 bits.
+    Rsa4096,
+}
+
+/// A key in a [`Keyring`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// The full fingerprint of the primary key, in upper-case hex.
+    pub fingerprint: String,
+    /// `Name <address>`.
+    pub user_id: String,
+}
+
+/// Why a key is revoked, as OpenPGP says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revocation {
+    /// Somebody else may have the key.
+    Compromised,
+    /// The key is no longer used.
+    Retired,
+    /// Another key took its place.
+    Superseded,
+    /// No reason given.
+    Unspecified,
+}
+
+/// What Helm needs to sign as one key.
+#[derive(Debug, Clone)]
+pub struct Signer {
+    keyring: PathBuf,
+    user_id: String,
+}
+
+impl Signer {
+    /// The file with the secret key, in the format Helm reads.
+    pub fn keyring(&self) -> &Path {
+        &self.keyring
+    }
+
+    /// The whole user ID, so that Helm finds exactly this key.
+    pub fn user_id(&self) -> &str {
+        &self.user_id
+    }
+}
+
+impl Keyring {
+    /// An empty keyring.
+    pub fn new() -> Result<Self, GpgError> {
+        // A short path: the agent's socket lies below it, and sockets allow 108 bytes.
+        let home = tempfile::Builder::new()
+            .prefix("ct-gpg-")
+            .tempdir_in("/tmp")?;
+        Ok(Self { home })
+    }
+
+    /// Makes a key for `name` that does not expire.
+    pub fn key(&self, name: &str, algorithm: Algorithm) -> Result<Key, GpgError> {
+        self.key_with(name, algorithm, "never", &[])
+    }
+
+    /// Makes a key that expires, for example after `1y`, `2w` or `seconds=60`.
+    pub fn expiring_key(
+        &self,
+        name: &str,
+        algorithm: Algorithm,
+        expires: &str,
+    ) -> Result<Key, GpgError> {
+        self.key_with(name, algorithm, expires, &[])
+    }
+
+    /// Makes a key as if it were `at` (`20240131T120000`), so that it may have expired by now.
+    pub fn key_made_at(
+        &self,
+        name: &str,
+        algorithm: Algorithm,
+        expires: &str,
+        at: &str,
+    ) -> Result<Key, GpgError> {
+        self.key_with(name, algorithm, expires, &["--faked-system-time", at])
+    }
+
+    /// The public key, armored.
+    pub fn public_armored(&self, key: &Key) -> Result<String, GpgError> {
+        let armored = self.gpg(&["--armor", "--export", &key.fingerprint])?;
+        Ok(String::from_utf8_lossy(&armored).into_owned())
+    }
+
+    /// The public key, binary.
+    pub fn public_binary(&self, key: &Key) -> Result<Vec<u8>, GpgError> {
+        self.gpg(&["--export", &key.fingerprint])
+    }
+
+    /// A file with the public keys, as `helm verify --keyring` reads it.
+    pub fn public_keyring(&self) -> Result<PathBuf, GpgError> {
+        let path = self.home.path().join("public.gpg");
+        std::fs::write(&path, self.gpg(&["--export"])?)?;
+        Ok(path)
+    }
+
+    /// What Helm needs to sign as `key`.
+    pub fn signer(&self, key: &Key) -> Result<Signer, GpgError> {
+        let keyring = self
+            .home
+            .path()
+            .join(format!("{}.secret.gpg", key.fingerprint));
+        std::fs::write(
+            &keyring,
+            self.gpg(&["--export-secret-keys", &key.fingerprint])?,
+        )?;
+        Ok(Signer {
+            keyring,
+            user_id: key.user_id.clone(),
+        })
+    }
+
+    /// The revocation certificate that GnuPG made together with the key, ready for use.
+    pub fn prepared_revocation(&self, key: &Key) -> Result<String, GpgError> {
+        let path = self
+            .home
+            .path()
+            .join("openpgp-revocs.d")
+            .join(format!("{}.rev", key.fingerprint));
+        // A colon before the armor keeps people from importing the file by accident.
+        let text = std::fs::read_to_string(path)?.replace(":-----BEGIN", "-----BEGIN");
+        let start = text.find("-----BEGIN").unwrap_or_default();
+        Ok(text[start..].to_owned())
+    }
+
+    /// A fresh revocation certificate with a reason. It does not revoke the key here.
+    pub fn revocation(&self, key: &Key, reason: Revocation) -> Result<String, GpgError> {
+        self.revocation_with(key, reason, &[])
+    }
+
+    /// The same, dated `at` (`20240131T120000`).
+    pub fn revocation_dated(
+        &self,
+        key: &Key,
+        reason: Revocation,
+        at: &str,
+    ) -> Result<String, GpgError> {
+        self.revocation_with(key, reason, &["--faked-system-time", at])
+    }
+
+    /// Adds public keys or revocation certificates.
+    pub fn import(&self, armored: &str) -> Result<(), GpgError> {
+        let mut command = self.command(&["--import"]);
+        run_with_input(&mut command, armored)?;
+        Ok(())
+    }
+
+    /// Runs `gpg` with any arguments and returns what it wrote.
+    pub fn gpg<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<Vec<u8>, GpgError> {
+        Ok(run(&mut self.command(arguments))?)
+    }
+
+    fn key_with(
+        &self,
+        name: &str,
+        algorithm: Algorithm,
+        expires: &str,
+        options: &[&str],
+    ) -> Result<Key, GpgError> {
+        let user_id = format!("{name} <{name}@example.com>");
+        let algorithm = match algorithm {
+            Algorithm::Ed25519 => "ed25519",
+            Algorithm::Rsa2048 => "rsa2048",
+            Algorithm::Rsa4096 => "rsa4096",
+        };
+        let fixed = [
+            "--status-fd",
+            "1",
+            "--quick-generate-key",
+            &user_id,
+            algorithm,
+            "sign",
+            expires,
+        ];
+        let status = self.gpg(&[options, &fixed].concat())?;
+        let fingerprint = created_key(&String::from_utf8_lossy(&status)).ok_or(GpgError::NoKey)?;
+        Ok(Key {
+            fingerprint,
+            user_id,
+        })
+    }
+
+    fn revocation_with(
+        &self,
+        key: &Key,
+        reason: Revocation,
+        options: &[&str],
+    ) -> Result<String, GpgError> {
+        let reason = match reason {
+            Revocation::Unspecified => 0,
+            Revocation::Compromised => 1,
+            Revocation::Superseded => 2,
+            Revocation::Retired => 3,
+        };
+        let mut command = Command::new("gpg");
+        command.arg("--homedir").arg(self.home.path()).args(options);
+        command.args([
+            "--no-tty",
+            "--command-fd",
+            "0",
+            "--pinentry-mode",
+            "loopback",
+        ]);
+        command.args(["--armor", "--gen-revoke", &key.fingerprint]);
+        // Yes, the reason, no description, and yes again.
+        let certificate = run_with_input(&mut command, &format!("y\n{reason}\n\ny\n"))?;
+        Ok(String::from_utf8_lossy(&certificate).into_owned())
+    }
+
+    fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
+        let mut command = Command::new("gpg");
+        command.arg("--homedir").arg(self.home.path());
+        command.args(["--batch", "--quiet", "--no-tty", "--yes"]);
+        command
+            .args(["--pinentry-mode", "loopback", "--passphrase", ""])
+            .args(arguments);
+        command
+    }
+}
+
+impl Drop for Keyring {
+    fn drop(&mut self) {
+        let mut command = Command::new("gpgconf");
+        command
+            .arg("--homedir")
+            .arg(self.home.path())
+            .args(["--kill", "all"]);
+        let _ = run(&mut command);
+    }
+}
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum GpgError {
+    /// GnuPG failed or is missing.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// A file in the temporary home cannot be used.
+    #[error("failed to use the temporary GnuPG home")]
+    Files(#[from] std::io::Error),
+    /// GnuPG succeeded without saying which key it made.
+    #[error("gpg did not say which key it made")]
+    NoKey,
+}
+
+/// The fingerprint in a status line such as `[GNUPG:] KEY_CREATED P 0123…`.
+fn created_key(status: &str) -> Option<String> {
+    status.lines().find_map(|line| {
+        let mut words = line
+            .strip_prefix("[GNUPG:] KEY_CREATED ")?
+            .split_whitespace();
+        words.nth(1).map(str::to_owned)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_has_the_fingerprint_that_gpg_lists() {
+        let keyring = Keyring::new().unwrap();
+        let key = keyring.key("ann", Algorithm::Ed25519).unwrap();
+        let listed = keyring.gpg(&["--with-colons", "--list-keys"]).unwrap();
+        assert!(String::from_utf8_lossy(&listed).contains(&key.fingerprint));
+        assert!(
+            keyring
+                .public_armored(&key)
+                .unwrap()
+                .contains("BEGIN PGP PUBLIC KEY BLOCK")
+        );
+    }
+
+    #[test]
+    fn every_reason_makes_a_certificate_that_revokes() {
+        let keyring = Keyring::new().unwrap();
+        let reasons = [
+            Revocation::Compromised,
+            Revocation::Retired,
+            Revocation::Superseded,
+            Revocation::Unspecified,
+        ];
+        for (i, reason) in reasons.into_iter().enumerate() {
+            let key = keyring
+                .key(&format!("key-{i}"), Algorithm::Ed25519)
+                .unwrap();
+            assert!(!is_revoked(&keyring, &key));
+            keyring
+                .import(&keyring.revocation(&key, reason).unwrap())
+                .unwrap();
+            assert!(is_revoked(&keyring, &key), "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn prepared_certificate_revokes() {
+        let keyring = Keyring::new().unwrap();
+        let key = keyring.key("ann", Algorithm::Ed25519).unwrap();
+        keyring
+            .import(&keyring.prepared_revocation(&key).unwrap())
+            .unwrap();
+        assert!(is_revoked(&keyring, &key));
+    }
+
+    #[test]
+    fn key_made_in_the_past_may_have_expired() {
+        let keyring = Keyring::new().unwrap();
+        let old = keyring
+            .key_made_at("old", Algorithm::Ed25519, "1w", "20240131T120000")
+            .unwrap();
+        let young = keyring
+            .expiring_key("young", Algorithm::Ed25519, "1w")
+            .unwrap();
+        assert_eq!(validity(&keyring, &old), "e");
+        assert_eq!(validity(&keyring, &young), "u");
+    }
+
+    fn is_revoked(keyring: &Keyring, key: &Key) -> bool {
+        validity(keyring, key) == "r"
+    }
+
+    fn validity(keyring: &Keyring, key: &Key) -> String {
+        let listed = keyring
+            .gpg(&["--with-colons", "--list-keys", &key.fingerprint])
+            .unwrap();
+        let listed = String::from_utf8_lossy(&listed).into_owned();
+        let line = listed
+            .lines()
+            .find(|line| line.starts_with("pub:"))
+            .unwrap();
+        line.split(':').nth(1).unwrap().to_owned()
+    }
+}
