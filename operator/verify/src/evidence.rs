@@ -367,7 +367,7 @@ impl ProvenanceFacts {
             Err(error) => return malformed(error.to_string()),
         };
         let claims = Claims {
-            claimed_archive: statement.digest_of(claimed.chart, claimed.version).copied(),
+            claimed_archive: statement.digest_of(claimed.chart, claimed.version),
             claimed_name: statement.claimed_name,
             claimed_version: statement.claimed_version,
         };
