@@ -16,25 +16,25 @@ use pgp::ser::Serialize as _;
 use pgp::types::{KeyDetails as _, Password, SignatureBytes, SigningKey as _};
 
 /// When the good keys are made: 2023-11-14.
-pub const BORN: u32 = 1_700_000_000;
-pub const DAY: u32 = 86_400;
-pub const TEXT: &str = "name: plain\nversion: 0.1.0\n\n...\nfiles:\n  plain-0.1.0.tgz: sha256:00\n";
+pub(crate) const BORN: u32 = 1_700_000_000;
+pub(crate) const DAY: u32 = 86_400;
+pub(crate) const TEXT: &str = "name: plain\nversion: 0.1.0\n\n...\nfiles:\n  plain-0.1.0.tgz: sha256:00\n";
 
 /// Days after the birth of the good keys.
-pub const fn day(days: u32) -> u32 {
+pub(crate) const fn day(days: u32) -> u32 {
     BORN + days * DAY
 }
 
-pub fn time(second: u32) -> Timestamp {
+pub(crate) fn time(second: u32) -> Timestamp {
     Timestamp::from_second(i64::from(second)).unwrap()
 }
 
 #[derive(Clone)]
-pub struct Key {
-    pub version: u8,
-    pub created: u32,
-    pub algorithm: u8,
-    pub parameters: Vec<u8>,
+pub(crate) struct Key {
+    pub(crate) version: u8,
+    pub(crate) created: u32,
+    pub(crate) algorithm: u8,
+    pub(crate) parameters: Vec<u8>,
     secret: Secret,
 }
 
@@ -46,7 +46,7 @@ enum Secret {
 
 impl Key {
     /// An Ed25519 key of version 4 in the old framing, as GnuPG makes it.
-    pub fn ed25519(seed: u8) -> Self {
+    pub(crate) fn ed25519(seed: u8) -> Self {
         let secret = SecretKey::try_from_bytes([seed; 32], Mode::EdDSALegacy).unwrap();
         let oid = [0x2b, 0x06, 0x01, 0x04, 0x01, 0xda, 0x47, 0x0f, 0x01];
         let mut parameters = vec![9];
@@ -63,7 +63,7 @@ impl Key {
     }
 
     /// An Ed25519 key of version 6 (RFC 9580).
-    pub fn v6(seed: u8) -> Self {
+    pub(crate) fn v6(seed: u8) -> Self {
         let secret = SecretKey::try_from_bytes([seed; 32], Mode::Ed25519).unwrap();
         let parameters = secret.verifying_key().as_bytes().to_vec();
         Self {
@@ -76,7 +76,7 @@ impl Key {
     }
 
     /// A key from `vectors/secret`, born with the others.
-    pub fn file(name: &str) -> Self {
+    pub(crate) fn file(name: &str) -> Self {
         let text = String::from_utf8(vector(&format!("secret/{name}.asc"))).unwrap();
         let (key, _) = SignedSecretKey::from_string(&text).unwrap();
         let packet = key.primary_key;
@@ -90,16 +90,16 @@ impl Key {
         }
     }
 
-    pub fn rsa() -> Self {
+    pub(crate) fn rsa() -> Self {
         Self::file("rsa2048")
     }
 
-    pub fn born(mut self, created: u32) -> Self {
+    pub(crate) fn born(mut self, created: u32) -> Self {
         self.created = created;
         self
     }
 
-    pub fn body(&self) -> Vec<u8> {
+    pub(crate) fn body(&self) -> Vec<u8> {
         let mut body = vec![self.version];
         body.extend(self.created.to_be_bytes());
         body.push(self.algorithm);
@@ -111,7 +111,7 @@ impl Key {
     }
 
     /// The key as it goes into hashes.
-    pub fn hashed(&self) -> Vec<u8> {
+    pub(crate) fn hashed(&self) -> Vec<u8> {
         let body = self.body();
         let mut out = Vec::new();
         if self.version == 6 {
@@ -125,7 +125,7 @@ impl Key {
         out
     }
 
-    pub fn fingerprint_bytes(&self) -> Vec<u8> {
+    pub(crate) fn fingerprint_bytes(&self) -> Vec<u8> {
         let hash = if self.version == 6 {
             HashAlgorithm::Sha256
         } else {
@@ -134,11 +134,11 @@ impl Key {
         hash.digest(&self.hashed()).unwrap()
     }
 
-    pub fn fingerprint(&self) -> Fingerprint {
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
         hex::encode(self.fingerprint_bytes()).parse().unwrap()
     }
 
-    pub fn key_id(&self) -> Vec<u8> {
+    pub(crate) fn key_id(&self) -> Vec<u8> {
         let bytes = self.fingerprint_bytes();
         if self.version == 6 {
             bytes[..8].to_vec()
@@ -182,45 +182,45 @@ impl Key {
 }
 
 /// Subpackets by their numbers.
-pub mod sub {
-    pub const CREATED: u8 = 2;
-    pub const LIFETIME: u8 = 3;
-    pub const KEY_LIFETIME: u8 = 9;
-    pub const REVOKER: u8 = 12;
-    pub const KEY_ID: u8 = 16;
-    pub const NOTATION: u8 = 20;
-    pub const PRIMARY: u8 = 25;
-    pub const FLAGS: u8 = 27;
-    pub const REASON: u8 = 29;
-    pub const EMBEDDED: u8 = 32;
-    pub const ISSUER: u8 = 33;
-    pub const RECIPIENT: u8 = 35;
+pub(crate) mod sub {
+    pub(crate) const CREATED: u8 = 2;
+    pub(crate) const LIFETIME: u8 = 3;
+    pub(crate) const KEY_LIFETIME: u8 = 9;
+    pub(crate) const REVOKER: u8 = 12;
+    pub(crate) const KEY_ID: u8 = 16;
+    pub(crate) const NOTATION: u8 = 20;
+    pub(crate) const PRIMARY: u8 = 25;
+    pub(crate) const FLAGS: u8 = 27;
+    pub(crate) const REASON: u8 = 29;
+    pub(crate) const EMBEDDED: u8 = 32;
+    pub(crate) const ISSUER: u8 = 33;
+    pub(crate) const RECIPIENT: u8 = 35;
 }
 
-pub const CERTIFY_AND_SIGN: u8 = 0x03;
-pub const CERTIFY: u8 = 0x01;
-pub const SIGN: u8 = 0x02;
-pub const ENCRYPT: u8 = 0x0c;
-pub const AUTHENTICATE: u8 = 0x20;
+pub(crate) const CERTIFY_AND_SIGN: u8 = 0x03;
+pub(crate) const CERTIFY: u8 = 0x01;
+pub(crate) const SIGN: u8 = 0x02;
+pub(crate) const ENCRYPT: u8 = 0x0c;
+pub(crate) const AUTHENTICATE: u8 = 0x20;
 
-pub const SHA256: u8 = 8;
-pub const SHA512: u8 = 10;
+pub(crate) const SHA256: u8 = 8;
+pub(crate) const SHA512: u8 = 10;
 
 /// A signature to be made.
 #[derive(Clone)]
-pub struct Sig {
-    pub version: u8,
-    pub kind: u8,
-    pub hash: u8,
-    pub key_algorithm: Option<u8>,
-    pub hashed: Vec<(u8, Vec<u8>)>,
-    pub unhashed: Vec<(u8, Vec<u8>)>,
-    pub broken: bool,
+pub(crate) struct Sig {
+    pub(crate) version: u8,
+    pub(crate) kind: u8,
+    pub(crate) hash: u8,
+    pub(crate) key_algorithm: Option<u8>,
+    pub(crate) hashed: Vec<(u8, Vec<u8>)>,
+    pub(crate) unhashed: Vec<(u8, Vec<u8>)>,
+    pub(crate) broken: bool,
 }
 
 impl Sig {
     /// A signature of the kind by the key at the time, naming its issuer as modern tools do.
-    pub fn new(kind: u8, key: &Key, created: u32) -> Self {
+    pub(crate) fn new(kind: u8, key: &Key, created: u32) -> Self {
         let mut issuer = vec![key.version];
         issuer.extend(key.fingerprint_bytes());
         Self {
@@ -237,65 +237,65 @@ impl Sig {
         }
     }
 
-    pub fn with(mut self, kind: u8, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn with(mut self, kind: u8, body: impl Into<Vec<u8>>) -> Self {
         self.hashed.push((kind, body.into()));
         self
     }
 
-    pub fn critical(self, kind: u8, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn critical(self, kind: u8, body: impl Into<Vec<u8>>) -> Self {
         self.with(kind | 0x80, body)
     }
 
-    pub fn unhashed(mut self, kind: u8, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn unhashed(mut self, kind: u8, body: impl Into<Vec<u8>>) -> Self {
         self.unhashed.push((kind, body.into()));
         self
     }
 
-    pub fn without(mut self, kind: u8) -> Self {
+    pub(crate) fn without(mut self, kind: u8) -> Self {
         self.hashed.retain(|(one, _)| *one != kind);
         self
     }
 
-    pub fn flags(self, flags: u8) -> Self {
+    pub(crate) fn flags(self, flags: u8) -> Self {
         self.with(sub::FLAGS, [flags])
     }
 
-    pub fn key_lifetime(self, seconds: u32) -> Self {
+    pub(crate) fn key_lifetime(self, seconds: u32) -> Self {
         self.with(sub::KEY_LIFETIME, seconds.to_be_bytes())
     }
 
-    pub fn lifetime(self, seconds: u32) -> Self {
+    pub(crate) fn lifetime(self, seconds: u32) -> Self {
         self.with(sub::LIFETIME, seconds.to_be_bytes())
     }
 
-    pub fn reason(self, code: u8) -> Self {
+    pub(crate) fn reason(self, code: u8) -> Self {
         self.with(sub::REASON, [code])
     }
 
-    pub fn hash(mut self, hash: u8) -> Self {
+    pub(crate) fn hash(mut self, hash: u8) -> Self {
         self.hash = hash;
         self
     }
 
-    pub fn version(mut self, version: u8) -> Self {
+    pub(crate) fn version(mut self, version: u8) -> Self {
         self.version = version;
         self
     }
 
     /// Right in form and in its hash prefix, wrong in its mathematics.
-    pub fn broken(mut self) -> Self {
+    pub(crate) fn broken(mut self) -> Self {
         self.broken = true;
         self
     }
 
     /// Only a key ID in the unhashed area, as Helm 3 writes it.
-    pub fn only_key_id(self, key: &Key) -> Self {
+    pub(crate) fn only_key_id(self, key: &Key) -> Self {
         self.without(sub::ISSUER)
             .unhashed(sub::KEY_ID, key.key_id())
     }
 
     /// The body of the signature packet over the parts.
-    pub fn sign(&self, key: &Key, parts: &[&[u8]]) -> Vec<u8> {
+    pub(crate) fn sign(&self, key: &Key, parts: &[&[u8]]) -> Vec<u8> {
         let hash = HashAlgorithm::from(self.hash);
         let algorithm = self.key_algorithm.unwrap_or(key.algorithm);
         let mut head = vec![self.version, self.kind, algorithm, self.hash];
@@ -356,24 +356,24 @@ fn area(version: u8, subpackets: &[(u8, Vec<u8>)]) -> Vec<u8> {
 
 /// A certificate to be written.
 #[derive(Clone)]
-pub struct Shape {
-    pub primary: Key,
-    pub direct: Vec<Vec<u8>>,
-    pub user_ids: Vec<(Vec<u8>, Vec<Vec<u8>>)>,
-    pub subkeys: Vec<(Key, Vec<Vec<u8>>)>,
+pub(crate) struct Shape {
+    pub(crate) primary: Key,
+    pub(crate) direct: Vec<Vec<u8>>,
+    pub(crate) user_ids: Vec<(Vec<u8>, Vec<Vec<u8>>)>,
+    pub(crate) subkeys: Vec<(Key, Vec<Vec<u8>>)>,
     /// Packets after everything else.
-    pub after: Vec<u8>,
+    pub(crate) after: Vec<u8>,
 }
 
-pub const USER_ID: &[u8] = b"Good <good@example.org>";
+pub(crate) const USER_ID: &[u8] = b"Good <good@example.org>";
 
 impl Shape {
     /// A primary key that certifies and signs, with one user ID and one signing subkey.
-    pub fn good() -> Self {
+    pub(crate) fn good() -> Self {
         Self::of(Key::ed25519(1), Key::ed25519(2))
     }
 
-    pub fn of(primary: Key, subkey: Key) -> Self {
+    pub(crate) fn of(primary: Key, subkey: Key) -> Self {
         let mut shape = Self {
             direct: Vec::new(),
             user_ids: Vec::new(),
@@ -386,61 +386,61 @@ impl Shape {
         shape
     }
 
-    pub fn signer(&self) -> &Key {
+    pub(crate) fn signer(&self) -> &Key {
         &self.subkeys[0].0
     }
 
     /// A certification of the user ID as old as the key.
-    pub fn certification(&self, id: &[u8], change: impl FnOnce(Sig) -> Sig) -> Vec<u8> {
+    pub(crate) fn certification(&self, id: &[u8], change: impl FnOnce(Sig) -> Sig) -> Vec<u8> {
         let sig = change(Sig::new(0x13, &self.primary, self.primary.created));
         self.sign_user_id(&sig, id)
     }
 
-    pub fn sign_user_id(&self, sig: &Sig, id: &[u8]) -> Vec<u8> {
+    pub(crate) fn sign_user_id(&self, sig: &Sig, id: &[u8]) -> Vec<u8> {
         sig.sign(
             &self.primary,
             &[&self.primary.hashed(), &hashed_user_id(id)],
         )
     }
 
-    pub fn add_user_id(&mut self, id: &[u8], change: impl FnOnce(Sig) -> Sig) {
+    pub(crate) fn add_user_id(&mut self, id: &[u8], change: impl FnOnce(Sig) -> Sig) {
         let signature = self.certification(id, change);
         self.user_ids.push((id.to_vec(), vec![signature]));
     }
 
     /// A signature by the primary key over itself.
-    pub fn direct(&self, sig: &Sig) -> Vec<u8> {
+    pub(crate) fn direct(&self, sig: &Sig) -> Vec<u8> {
         sig.sign(&self.primary, &[&self.primary.hashed()])
     }
 
     /// A binding of the subkey with a good confirmation in its hashed area.
-    pub fn binding(&self, subkey: &Key, change: impl FnOnce(Sig) -> Sig) -> Vec<u8> {
+    pub(crate) fn binding(&self, subkey: &Key, change: impl FnOnce(Sig) -> Sig) -> Vec<u8> {
         let back = self.back_signature(subkey, |sig| sig);
         self.bare_binding(subkey, |sig| change(sig.with(sub::EMBEDDED, back)))
     }
 
-    pub fn bare_binding(&self, subkey: &Key, change: impl FnOnce(Sig) -> Sig) -> Vec<u8> {
+    pub(crate) fn bare_binding(&self, subkey: &Key, change: impl FnOnce(Sig) -> Sig) -> Vec<u8> {
         let sig = change(Sig::new(0x18, &self.primary, subkey.created));
         sig.sign(&self.primary, &[&self.primary.hashed(), &subkey.hashed()])
     }
 
-    pub fn back_signature(&self, subkey: &Key, change: impl FnOnce(Sig) -> Sig) -> Vec<u8> {
+    pub(crate) fn back_signature(&self, subkey: &Key, change: impl FnOnce(Sig) -> Sig) -> Vec<u8> {
         let sig = change(Sig::new(0x19, subkey, subkey.created));
         sig.sign(subkey, &[&self.primary.hashed(), &subkey.hashed()])
     }
 
-    pub fn add_subkey(&mut self, subkey: Key, change: impl FnOnce(Sig) -> Sig) {
+    pub(crate) fn add_subkey(&mut self, subkey: Key, change: impl FnOnce(Sig) -> Sig) {
         let binding = self.binding(&subkey, change);
         self.subkeys.push((subkey, vec![binding]));
     }
 
     /// A revocation of the primary key.
-    pub fn key_revocation(&self, created: u32, change: impl FnOnce(Sig) -> Sig) -> Vec<u8> {
+    pub(crate) fn key_revocation(&self, created: u32, change: impl FnOnce(Sig) -> Sig) -> Vec<u8> {
         self.direct(&change(Sig::new(0x20, &self.primary, created)))
     }
 
     /// A revocation of a subkey.
-    pub fn subkey_revocation(
+    pub(crate) fn subkey_revocation(
         &self,
         subkey: &Key,
         created: u32,
@@ -450,7 +450,7 @@ impl Shape {
         sig.sign(&self.primary, &[&self.primary.hashed(), &subkey.hashed()])
     }
 
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut out = packet(6, &self.primary.body());
         out.extend(signatures(&self.direct));
         for (id, certifications) in &self.user_ids {
@@ -465,26 +465,26 @@ impl Shape {
         out
     }
 
-    pub fn try_load(&self) -> Result<Certificate, CertificateError> {
+    pub(crate) fn try_load(&self) -> Result<Certificate, CertificateError> {
         load(&self.bytes(), &self.primary.fingerprint(), &[])
     }
 
-    pub fn load(&self) -> Certificate {
+    pub(crate) fn load(&self) -> Certificate {
         self.try_load().expect("the certificate loads")
     }
 
     /// The words for a signature by the subkey.
-    pub fn subkey_words(&self, signed: u32, now: u32) -> (Word, Word) {
+    pub(crate) fn subkey_words(&self, signed: u32, now: u32) -> (Word, Word) {
         words(&self.load(), self.signer(), signed, now)
     }
 
     /// The words for a signature by the primary key.
-    pub fn primary_words(&self, signed: u32, now: u32) -> (Word, Word) {
+    pub(crate) fn primary_words(&self, signed: u32, now: u32) -> (Word, Word) {
         words(&self.load(), &self.primary, signed, now)
     }
 }
 
-pub fn hashed_user_id(id: &[u8]) -> Vec<u8> {
+pub(crate) fn hashed_user_id(id: &[u8]) -> Vec<u8> {
     let mut out = vec![0xb4];
     out.extend(u32::try_from(id.len()).unwrap().to_be_bytes());
     out.extend(id);
@@ -495,14 +495,14 @@ fn signatures(bodies: &[Vec<u8>]) -> Vec<u8> {
     bodies.iter().flat_map(|body| packet(2, body)).collect()
 }
 
-pub fn packet(tag: u8, body: &[u8]) -> Vec<u8> {
+pub(crate) fn packet(tag: u8, body: &[u8]) -> Vec<u8> {
     let mut out = vec![0xc0 | tag, 0xff];
     out.extend(u32::try_from(body.len()).unwrap().to_be_bytes());
     out.extend(body);
     out
 }
 
-pub fn armored(kind: &str, packets: &[u8]) -> String {
+pub(crate) fn armored(kind: &str, packets: &[u8]) -> String {
     let base64 = {
         use base64::Engine as _;
         base64::engine::general_purpose::STANDARD.encode(packets)
@@ -518,12 +518,12 @@ pub fn armored(kind: &str, packets: &[u8]) -> String {
     )
 }
 
-pub fn public_block(packets: &[u8]) -> String {
+pub(crate) fn public_block(packets: &[u8]) -> String {
     armored("PGP PUBLIC KEY BLOCK", packets)
 }
 
 /// What a text signature over the text hashes.
-pub fn hashed_text(text: &str) -> Vec<u8> {
+pub(crate) fn hashed_text(text: &str) -> Vec<u8> {
     let lines: Vec<_> = text
         .split('\n')
         .map(|line| line.trim_end_matches([' ', '\t']))
@@ -532,7 +532,7 @@ pub fn hashed_text(text: &str) -> Vec<u8> {
 }
 
 /// A cleartext message with the signatures, dash-escaped where needed.
-pub fn message_of(text: &str, signature_bodies: &[Vec<u8>]) -> String {
+pub(crate) fn message_of(text: &str, signature_bodies: &[Vec<u8>]) -> String {
     let escaped: Vec<_> = text
         .split('\n')
         .map(|line| {
@@ -550,17 +550,17 @@ pub fn message_of(text: &str, signature_bodies: &[Vec<u8>]) -> String {
     )
 }
 
-pub fn message(signature_bodies: &[Vec<u8>]) -> SignedMessage {
+pub(crate) fn message(signature_bodies: &[Vec<u8>]) -> SignedMessage {
     parse_cleartext(message_of(TEXT, signature_bodies).as_bytes()).expect("the message is read")
 }
 
 /// A good text signature over [`TEXT`].
-pub fn text_signature(key: &Key, created: u32, change: impl FnOnce(Sig) -> Sig) -> Vec<u8> {
+pub(crate) fn text_signature(key: &Key, created: u32, change: impl FnOnce(Sig) -> Sig) -> Vec<u8> {
     change(Sig::new(0x01, key, created)).sign(key, &[&hashed_text(TEXT)])
 }
 
 /// What [`verify`] says about a signature by the key.
-pub fn verify_word(certificate: &Certificate, signature: Vec<u8>) -> Word {
+pub(crate) fn verify_word(certificate: &Certificate, signature: Vec<u8>) -> Word {
     let message = message(&[signature]);
     verify(&message, &message.signatures()[0], certificate)
         .err()
@@ -568,19 +568,19 @@ pub fn verify_word(certificate: &Certificate, signature: Vec<u8>) -> Word {
 }
 
 /// The standing of a good signature by the key.
-pub fn stand(certificate: &Certificate, key: &Key, signed: u32, now: u32) -> Standing {
+pub(crate) fn stand(certificate: &Certificate, key: &Key, signed: u32, now: u32) -> Standing {
     let message = message(&[text_signature(key, signed, |sig| sig)]);
     let verified = verify(&message, &message.signatures()[0], certificate)
         .unwrap_or_else(|word| panic!("the mathematics are right, but {word:?}"));
     standing(certificate, &verified, time(now))
 }
 
-pub fn words(certificate: &Certificate, key: &Key, signed: u32, now: u32) -> (Word, Word) {
+pub(crate) fn words(certificate: &Certificate, key: &Key, signed: u32, now: u32) -> (Word, Word) {
     let standing = stand(certificate, key, signed, now);
     (standing.at_signing, standing.now)
 }
 
-pub fn vector(name: &str) -> Vec<u8> {
+pub(crate) fn vector(name: &str) -> Vec<u8> {
     let path = format!(
         "{}/tests/openpgp/vectors/{name}",
         env!("CARGO_MANIFEST_DIR")
@@ -588,6 +588,6 @@ pub fn vector(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-pub fn text_vector(name: &str) -> String {
+pub(crate) fn text_vector(name: &str) -> String {
     String::from_utf8(vector(name)).unwrap()
 }
