@@ -1,10 +1,13 @@
 //! Self-signatures, subkey bindings and back-signatures: unbound, forged, weak and adopted keys.
 
-use charttrust_verify::openpgp::{CertificateError, Fingerprint, FingerprintError, Word, load, load_all};
+use charttrust_verify::openpgp::{
+    CertificateError, Fingerprint, FingerprintError, Word, load, load_all,
+};
 
 use crate::cells::v6;
 use crate::forge::{
-    BORN, CERTIFY_AND_SIGN, DAY, Key, SIGN, Shape, Sig, USER_ID, day, packet, public_block, sub, words,
+    BORN, CERTIFY_AND_SIGN, DAY, Key, SIGN, Shape, Sig, USER_ID, day, packet, public_block, sub,
+    words,
 };
 
 const OK: Word = Word::Valid;
@@ -52,21 +55,70 @@ fn a_primary_key_needs_a_self_signature() {
     let notation = [&[0x80, 0, 0, 0, 0, 3, 0, 1][..], b"a@bx"].concat();
     let bad: Vec<(&str, Vec<u8>)> = vec![
         ("by a stranger", sig(0x13, &stranger).sign(&stranger, &over)),
-        ("by a stranger in the owner's name", sig(0x13, &good.primary).sign(&stranger, &over)),
-        ("over another user ID", good.sign_user_id(&sig(0x13, &good.primary), b"other")),
-        ("broken", good.certification(USER_ID, |one| one.flags(CERTIFY_AND_SIGN).broken())),
-        ("without issuer", good.certification(USER_ID, |one| one.flags(3).without(sub::ISSUER))),
-        ("no creation time", good.certification(USER_ID, |one| one.flags(3).without(sub::CREATED))),
-        ("two creation times", good.certification(USER_ID, |one| one.flags(3).with(sub::CREATED, BORN.to_be_bytes()))),
-        ("older than the key", good.sign_user_id(&Sig::new(0x13, &good.primary, BORN - 1).flags(3), USER_ID)),
-        ("critical notation", good.certification(USER_ID, |one| one.flags(3).critical(sub::NOTATION, notation))),
-        ("critical private subpacket", good.certification(USER_ID, |one| one.flags(3).critical(101, [1]))),
-        ("critical trust", good.certification(USER_ID, |one| one.flags(3).critical(5, [1, 60]))),
-        ("critical regular expression", good.certification(USER_ID, |one| one.flags(3).critical(6, *b"x\0"))),
-        ("malformed key lifetime", good.certification(USER_ID, |one| one.flags(3).with(sub::KEY_LIFETIME, [1]))),
-        ("malformed lifetime", good.certification(USER_ID, |one| one.flags(3).with(sub::LIFETIME, [1]))),
-        ("a direct signature's type", good.sign_user_id(&sig(0x1f, &good.primary), USER_ID)),
-        ("a text signature's type", good.sign_user_id(&sig(0x01, &good.primary), USER_ID)),
+        (
+            "by a stranger in the owner's name",
+            sig(0x13, &good.primary).sign(&stranger, &over),
+        ),
+        (
+            "over another user ID",
+            good.sign_user_id(&sig(0x13, &good.primary), b"other"),
+        ),
+        (
+            "broken",
+            good.certification(USER_ID, |one| one.flags(CERTIFY_AND_SIGN).broken()),
+        ),
+        (
+            "without issuer",
+            good.certification(USER_ID, |one| one.flags(3).without(sub::ISSUER)),
+        ),
+        (
+            "no creation time",
+            good.certification(USER_ID, |one| one.flags(3).without(sub::CREATED)),
+        ),
+        (
+            "two creation times",
+            good.certification(USER_ID, |one| {
+                one.flags(3).with(sub::CREATED, BORN.to_be_bytes())
+            }),
+        ),
+        (
+            "older than the key",
+            good.sign_user_id(&Sig::new(0x13, &good.primary, BORN - 1).flags(3), USER_ID),
+        ),
+        (
+            "critical notation",
+            good.certification(USER_ID, |one| {
+                one.flags(3).critical(sub::NOTATION, notation)
+            }),
+        ),
+        (
+            "critical private subpacket",
+            good.certification(USER_ID, |one| one.flags(3).critical(101, [1])),
+        ),
+        (
+            "critical trust",
+            good.certification(USER_ID, |one| one.flags(3).critical(5, [1, 60])),
+        ),
+        (
+            "critical regular expression",
+            good.certification(USER_ID, |one| one.flags(3).critical(6, *b"x\0")),
+        ),
+        (
+            "malformed key lifetime",
+            good.certification(USER_ID, |one| one.flags(3).with(sub::KEY_LIFETIME, [1])),
+        ),
+        (
+            "malformed lifetime",
+            good.certification(USER_ID, |one| one.flags(3).with(sub::LIFETIME, [1])),
+        ),
+        (
+            "a direct signature's type",
+            good.sign_user_id(&sig(0x1f, &good.primary), USER_ID),
+        ),
+        (
+            "a text signature's type",
+            good.sign_user_id(&sig(0x01, &good.primary), USER_ID),
+        ),
         ("version 3", vec![3, 5, 0x13, 0, 0, 0, 0]),
         ("empty", vec![]),
     ];
@@ -86,20 +138,36 @@ fn every_kind_of_certification_and_common_critical_subpackets_count() {
     let good = Shape::good();
     for kind in 0x10..=0x13 {
         let sig = Sig::new(kind, &good.primary, BORN).flags(CERTIFY_AND_SIGN);
-        assert_eq!(primary_word(&certified_by(good.sign_user_id(&sig, USER_ID))), OK);
+        assert_eq!(
+            primary_word(&certified_by(good.sign_user_id(&sig, USER_ID))),
+            OK
+        );
     }
     let critical = good.certification(USER_ID, |sig| {
-        sig.critical(sub::FLAGS, [CERTIFY_AND_SIGN]).critical(sub::KEY_ID, good.primary.key_id())
+        sig.critical(sub::FLAGS, [CERTIFY_AND_SIGN])
+            .critical(sub::KEY_ID, good.primary.key_id())
     });
-    assert_eq!(primary_word(&certified_by(critical)), OK, "ProtonMail marks the key ID critical");
+    assert_eq!(
+        primary_word(&certified_by(critical)),
+        OK,
+        "ProtonMail marks the key ID critical"
+    );
     let only_id = good.certification(USER_ID, |sig| sig.flags(3).only_key_id(&good.primary));
     assert_eq!(primary_word(&certified_by(only_id)), OK);
     let mut direct = Shape::good();
     direct.user_ids.clear();
     let sig = Sig::new(0x1f, &direct.primary, BORN).flags(CERTIFY_AND_SIGN);
     direct.direct.push(direct.direct(&sig));
-    assert_eq!((primary_word(&direct), subkey_word(&direct)), (OK, OK), "direct signature alone");
-    assert_eq!((primary_word(&v6()), subkey_word(&v6())), (OK, OK), "version 6");
+    assert_eq!(
+        (primary_word(&direct), subkey_word(&direct)),
+        (OK, OK),
+        "direct signature alone"
+    );
+    assert_eq!(
+        (primary_word(&v6()), subkey_word(&v6())),
+        (OK, OK),
+        "version 6"
+    );
 }
 
 #[test]
@@ -130,7 +198,10 @@ fn self_signatures_with_weak_hashes_do_not_count_whatever_their_date() {
 
 #[test]
 fn a_weak_primary_key_makes_its_subkeys_useless() {
-    for (file, word) in [("rsa1024", Word::WeakKey), ("dsa2048", Word::UnsupportedAlgorithm)] {
+    for (file, word) in [
+        ("rsa1024", Word::WeakKey),
+        ("dsa2048", Word::UnsupportedAlgorithm),
+    ] {
         let mut primary = Key::file(file);
         primary.created = BORN;
         let shape = Shape::of(primary, subkey());
@@ -139,8 +210,14 @@ fn a_weak_primary_key_makes_its_subkeys_useless() {
     // A weak key can still revoke itself.
     for file in ["rsa1024", "dsa2048"] {
         let mut shape = Shape::of(Key::file(file), subkey());
-        shape.direct.push(shape.key_revocation(day(5), |sig| sig.reason(2).hash(SHA1)));
-        assert_eq!(subkey_word(&shape), Word::RevokedHard { compromised: true }, "{file}");
+        shape
+            .direct
+            .push(shape.key_revocation(day(5), |sig| sig.reason(2).hash(SHA1)));
+        assert_eq!(
+            subkey_word(&shape),
+            Word::RevokedHard { compromised: true },
+            "{file}"
+        );
     }
 }
 
@@ -153,19 +230,38 @@ fn a_subkey_needs_a_binding_by_its_primary_key() {
     let parts = [good.primary.hashed(), subkey().hashed()];
     let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
     let back = good.back_signature(&subkey(), |sig| sig);
-    let sig = Sig::new(0x18, &good.primary, BORN).flags(SIGN).with(sub::EMBEDDED, back);
+    let sig = Sig::new(0x18, &good.primary, BORN)
+        .flags(SIGN)
+        .with(sub::EMBEDDED, back);
     let notation = [&[0x80, 0, 0, 0, 0, 3, 0, 1][..], b"a@bx"].concat();
     let bad: Vec<(&str, Vec<u8>)> = vec![
-        ("by a stranger", stranger.binding(&subkey(), |sig| sig.flags(SIGN))),
-        ("by a stranger in the owner's name", sig.sign(&Key::ed25519(9), &parts)),
+        (
+            "by a stranger",
+            stranger.binding(&subkey(), |sig| sig.flags(SIGN)),
+        ),
+        (
+            "by a stranger in the owner's name",
+            sig.sign(&Key::ed25519(9), &parts),
+        ),
         ("by the subkey", sig.sign(&subkey(), &parts)),
         ("broken", sig.clone().broken().sign(&good.primary, &parts)),
-        ("of another subkey", good.binding(&Key::ed25519(3), |sig| sig.flags(SIGN))),
-        ("critical notation", good.binding(&subkey(), |sig| sig.flags(SIGN).critical(sub::NOTATION, notation))),
-        ("older than the primary key", good.binding(&subkey(), |mut sig| {
-            sig.hashed[0].1 = (BORN - 1).to_be_bytes().to_vec();
-            sig.flags(SIGN)
-        })),
+        (
+            "of another subkey",
+            good.binding(&Key::ed25519(3), |sig| sig.flags(SIGN)),
+        ),
+        (
+            "critical notation",
+            good.binding(&subkey(), |sig| {
+                sig.flags(SIGN).critical(sub::NOTATION, notation)
+            }),
+        ),
+        (
+            "older than the primary key",
+            good.binding(&subkey(), |mut sig| {
+                sig.hashed[0].1 = (BORN - 1).to_be_bytes().to_vec();
+                sig.flags(SIGN)
+            }),
+        ),
         ("a certification's type", {
             let mut sig = sig.clone();
             sig.kind = 0x13;
@@ -186,29 +282,65 @@ fn a_subkey_needs_a_binding_by_its_primary_key() {
 #[test]
 fn a_signing_subkey_confirms_its_primary_key() {
     let good = Shape::good();
-    let with = |back: Vec<u8>| good.bare_binding(&subkey(), |sig| sig.flags(SIGN).with(sub::EMBEDDED, back));
-    let beside = |back: Vec<u8>| good.bare_binding(&subkey(), |sig| sig.flags(SIGN).unhashed(sub::EMBEDDED, back));
+    let with = |back: Vec<u8>| {
+        good.bare_binding(&subkey(), |sig| sig.flags(SIGN).with(sub::EMBEDDED, back))
+    };
+    let beside = |back: Vec<u8>| {
+        good.bare_binding(&subkey(), |sig| {
+            sig.flags(SIGN).unhashed(sub::EMBEDDED, back)
+        })
+    };
     let right = good.back_signature(&subkey(), |sig| sig);
     let parts = [good.primary.hashed(), subkey().hashed()];
     let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
     let bogus: Vec<(&str, Vec<u8>)> = vec![
         ("broken", good.back_signature(&subkey(), Sig::broken)),
-        ("by the primary key", Sig::new(0x19, &subkey(), BORN).sign(&good.primary, &parts)),
-        ("by a stranger", Sig::new(0x19, &subkey(), BORN).sign(&Key::ed25519(9), &parts)),
-        ("of another subkey", good.back_signature(&Key::ed25519(3), |sig| sig)),
-        ("for another primary key", Shape::of(Key::ed25519(9), subkey()).back_signature(&subkey(), |sig| sig)),
-        ("older than the subkey", good.back_signature(&subkey(), |mut sig| {
-            sig.hashed[0].1 = (BORN - 1).to_be_bytes().to_vec();
-            sig
-        })),
-        ("no creation time", good.back_signature(&subkey(), |sig| sig.without(sub::CREATED))),
-        ("critical private subpacket", good.back_signature(&subkey(), |sig| sig.critical(101, [1]))),
-        ("expired", good.back_signature(&subkey(), |sig| sig.lifetime(DAY))),
-        ("from the future", good.back_signature(&subkey(), |mut sig| {
-            sig.hashed[0].1 = day(2000).to_be_bytes().to_vec();
-            sig
-        })),
-        ("a binding's type", Sig::new(0x18, &subkey(), BORN).sign(&subkey(), &parts)),
+        (
+            "by the primary key",
+            Sig::new(0x19, &subkey(), BORN).sign(&good.primary, &parts),
+        ),
+        (
+            "by a stranger",
+            Sig::new(0x19, &subkey(), BORN).sign(&Key::ed25519(9), &parts),
+        ),
+        (
+            "of another subkey",
+            good.back_signature(&Key::ed25519(3), |sig| sig),
+        ),
+        (
+            "for another primary key",
+            Shape::of(Key::ed25519(9), subkey()).back_signature(&subkey(), |sig| sig),
+        ),
+        (
+            "older than the subkey",
+            good.back_signature(&subkey(), |mut sig| {
+                sig.hashed[0].1 = (BORN - 1).to_be_bytes().to_vec();
+                sig
+            }),
+        ),
+        (
+            "no creation time",
+            good.back_signature(&subkey(), |sig| sig.without(sub::CREATED)),
+        ),
+        (
+            "critical private subpacket",
+            good.back_signature(&subkey(), |sig| sig.critical(101, [1])),
+        ),
+        (
+            "expired",
+            good.back_signature(&subkey(), |sig| sig.lifetime(DAY)),
+        ),
+        (
+            "from the future",
+            good.back_signature(&subkey(), |mut sig| {
+                sig.hashed[0].1 = day(2000).to_be_bytes().to_vec();
+                sig
+            }),
+        ),
+        (
+            "a binding's type",
+            Sig::new(0x18, &subkey(), BORN).sign(&subkey(), &parts),
+        ),
         ("empty", vec![]),
     ];
     assert_eq!(subkey_word(&bound_by(with(right.clone()))), OK);
@@ -216,12 +348,26 @@ fn a_signing_subkey_confirms_its_primary_key() {
     let none = good.bare_binding(&subkey(), |sig| sig.flags(SIGN));
     assert_eq!(subkey_word(&bound_by(none)), UNCONFIRMED);
     for (name, back) in bogus {
-        assert_eq!(subkey_word(&bound_by(with(back.clone()))), UNCONFIRMED, "{name}, hashed");
-        assert_eq!(subkey_word(&bound_by(beside(back.clone()))), UNCONFIRMED, "{name}, unhashed");
+        assert_eq!(
+            subkey_word(&bound_by(with(back.clone()))),
+            UNCONFIRMED,
+            "{name}, hashed"
+        );
+        assert_eq!(
+            subkey_word(&bound_by(beside(back.clone()))),
+            UNCONFIRMED,
+            "{name}, unhashed"
+        );
         let bogus_first = good.bare_binding(&subkey(), |sig| {
-            sig.flags(SIGN).with(sub::EMBEDDED, back.clone()).unhashed(sub::EMBEDDED, right.clone())
+            sig.flags(SIGN)
+                .with(sub::EMBEDDED, back.clone())
+                .unhashed(sub::EMBEDDED, right.clone())
         });
-        assert_eq!(subkey_word(&bound_by(bogus_first)), OK, "{name} before a right one");
+        assert_eq!(
+            subkey_word(&bound_by(bogus_first)),
+            OK,
+            "{name} before a right one"
+        );
     }
 }
 
@@ -242,10 +388,14 @@ fn a_back_signature_with_a_weak_hash_does_not_count() {
 fn a_back_signature_that_ends_counts_until_then() {
     let good = Shape::good();
     let back = good.back_signature(&subkey(), |sig| sig.lifetime(100 * DAY));
-    let shape = bound_by(good.bare_binding(&subkey(), |sig| sig.flags(SIGN).with(sub::EMBEDDED, back)));
+    let shape =
+        bound_by(good.bare_binding(&subkey(), |sig| sig.flags(SIGN).with(sub::EMBEDDED, back)));
     assert_eq!(shape.subkey_words(day(10), day(99)), (OK, OK));
     assert_eq!(shape.subkey_words(day(10), day(100)), (OK, UNCONFIRMED));
-    assert_eq!(shape.subkey_words(day(100), day(100)), (UNCONFIRMED, UNCONFIRMED));
+    assert_eq!(
+        shape.subkey_words(day(100), day(100)),
+        (UNCONFIRMED, UNCONFIRMED)
+    );
 }
 
 #[test]
@@ -255,14 +405,21 @@ fn a_thief_cannot_adopt_the_victims_subkey() {
     let stolen = victim.back_signature(&subkey(), |sig| sig);
     for binding in [
         thief.bare_binding(&subkey(), |sig| sig.flags(SIGN)),
-        thief.bare_binding(&subkey(), |sig| sig.flags(SIGN).with(sub::EMBEDDED, stolen.clone())),
-        thief.bare_binding(&subkey(), |sig| sig.flags(SIGN).unhashed(sub::EMBEDDED, stolen.clone())),
+        thief.bare_binding(&subkey(), |sig| {
+            sig.flags(SIGN).with(sub::EMBEDDED, stolen.clone())
+        }),
+        thief.bare_binding(&subkey(), |sig| {
+            sig.flags(SIGN).unhashed(sub::EMBEDDED, stolen.clone())
+        }),
         victim.binding(&subkey(), |sig| sig.flags(SIGN)),
     ] {
         let mut adopted = thief.clone();
         adopted.subkeys.push((subkey(), vec![binding]));
         let word = words(&adopted.load(), &subkey(), day(10), day(20)).1;
-        assert!(matches!(word, Word::NoBackSignature | Word::NotBound), "{word:?}");
+        assert!(
+            matches!(word, Word::NoBackSignature | Word::NotBound),
+            "{word:?}"
+        );
     }
 }
 
@@ -277,7 +434,14 @@ fn a_subkey_counts_once_and_with_all_its_bindings() {
     assert_eq!(summary.signing_keys.len(), 2);
     let mut repeated = Shape::good();
     repeated.user_ids.push(repeated.user_ids[0].clone());
-    assert_eq!(repeated.load().summary(crate::forge::time(day(10))).user_ids.len(), 1);
+    assert_eq!(
+        repeated
+            .load()
+            .summary(crate::forge::time(day(10)))
+            .user_ids
+            .len(),
+        1
+    );
 }
 
 #[test]
@@ -289,16 +453,28 @@ fn copies_of_a_certificate_are_put_together() {
     let both = [without_subkey.bytes(), without_user_id.bytes()].concat();
     let certificate = load(&both, &full.primary.fingerprint(), &[]).unwrap();
     assert_eq!(words(&certificate, &subkey(), day(10), day(20)), (OK, OK));
-    let united = without_subkey.load().union(&without_user_id.load()).unwrap();
+    let united = without_subkey
+        .load()
+        .union(&without_user_id.load())
+        .unwrap();
     assert_eq!(words(&united, &subkey(), day(10), day(20)), (OK, OK));
     let other = Shape::of(Key::ed25519(5), Key::ed25519(6)).load();
-    assert!(matches!(united.union(&other), Err(CertificateError::OtherKey { .. })));
+    assert!(matches!(
+        united.union(&other),
+        Err(CertificateError::OtherKey { .. })
+    ));
 }
 
 #[test]
 fn versions_of_keys_are_not_mixed() {
-    for shape in [Shape::of(Key::ed25519(1), Key::v6(2)), Shape::of(Key::v6(1), Key::ed25519(2))] {
-        assert_eq!(shape.try_load().unwrap_err(), CertificateError::MixedVersions);
+    for shape in [
+        Shape::of(Key::ed25519(1), Key::v6(2)),
+        Shape::of(Key::v6(1), Key::ed25519(2)),
+    ] {
+        assert_eq!(
+            shape.try_load().unwrap_err(),
+            CertificateError::MixedVersions
+        );
     }
     for version in [2, 3, 5, 7, 99] {
         let mut body = Shape::good().primary.body();
@@ -315,7 +491,9 @@ fn signatures_of_another_version_than_the_key_do_not_count() {
     shape.add_user_id(USER_ID, |sig| sig.flags(CERTIFY_AND_SIGN).version(6));
     assert_eq!(primary_word(&shape), MISSING);
     let mut shape = v6();
-    let direct = Sig::new(0x1f, &shape.primary, BORN).flags(CERTIFY_AND_SIGN).version(4);
+    let direct = Sig::new(0x1f, &shape.primary, BORN)
+        .flags(CERTIFY_AND_SIGN)
+        .version(4);
     shape.direct = vec![shape.direct(&direct)];
     assert_eq!(primary_word(&shape), MISSING);
 }
@@ -325,10 +503,16 @@ fn packets_without_a_place_in_a_key_refuse_it() {
     let good = Shape::good().bytes();
     for tag in [1, 3, 4, 8, 9, 11, 18, 19, 20, 22, 39] {
         let error = load_all(&[good.clone(), packet(tag, &[0; 4])].concat()).unwrap_err();
-        assert_eq!(error, CertificateError::UnexpectedPacket { tag }, "type {tag}");
+        assert_eq!(
+            error,
+            CertificateError::UnexpectedPacket { tag },
+            "type {tag}"
+        );
     }
     for tag in [10, 12, 21, 40, 60, 63] {
-        assert!(load_all(&[packet(tag, &[0; 4]), good.clone(), packet(tag, &[0; 4])].concat()).is_ok());
+        assert!(
+            load_all(&[packet(tag, &[0; 4]), good.clone(), packet(tag, &[0; 4])].concat()).is_ok()
+        );
     }
     for tag in [5, 7] {
         let error = load_all(&[good.clone(), packet(tag, &[0; 4])].concat()).unwrap_err();
@@ -336,11 +520,19 @@ fn packets_without_a_place_in_a_key_refuse_it() {
     }
     for tag in [13, 14, 17] {
         let error = load_all(&[packet(tag, &[0; 4]), good.clone()].concat()).unwrap_err();
-        assert_eq!(error, CertificateError::UnexpectedPacket { tag }, "before any key");
+        assert_eq!(
+            error,
+            CertificateError::UnexpectedPacket { tag },
+            "before any key"
+        );
     }
     let stray = packet(2, &Shape::good().user_ids[0].1[0]);
     let error = load_all(&[stray, good].concat()).unwrap_err();
-    assert_eq!(error, CertificateError::UnexpectedPacket { tag: 2 }, "signature before any key");
+    assert_eq!(
+        error,
+        CertificateError::UnexpectedPacket { tag: 2 },
+        "signature before any key"
+    );
 }
 
 #[test]
@@ -351,17 +543,32 @@ fn a_key_packet_must_be_whole_and_canonical() {
         assert_eq!(error, CertificateError::MalformedKey, "{length} bytes");
     }
     // A longer packet is another key with another fingerprint, and one that we cannot use.
-    let longer = load_all(&packet(6, &[good.clone(), vec![0]].concat())).unwrap().remove(0);
-    assert_eq!(longer.summary(crate::forge::time(day(1))).usable, Err(Word::UnsupportedAlgorithm));
+    let longer = load_all(&packet(6, &[good.clone(), vec![0]].concat()))
+        .unwrap()
+        .remove(0);
+    assert_eq!(
+        longer.summary(crate::forge::time(day(1))).usable,
+        Err(Word::UnsupportedAlgorithm)
+    );
     assert_ne!(*longer.fingerprint(), Key::ed25519(1).fingerprint());
 }
 
 #[test]
 fn framing_errors_refuse_the_material() {
     let good = Shape::good().bytes();
-    for bad in [&[0xc6][..], &[0xc6, 0xff, 0, 0, 0, 9, 1], &[0x9b, 1, 2], &[0xc6, 0xe1, 1, 2], &[0x40, 1], &[0x98]] {
+    for bad in [
+        &[0xc6][..],
+        &[0xc6, 0xff, 0, 0, 0, 9, 1],
+        &[0x9b, 1, 2],
+        &[0xc6, 0xe1, 1, 2],
+        &[0x40, 1],
+        &[0x98],
+    ] {
         let error = load_all(&[good.as_slice(), bad].concat()).unwrap_err();
-        assert!(matches!(error, CertificateError::Packets(_)), "{bad:?}: {error}");
+        assert!(
+            matches!(error, CertificateError::Packets(_)),
+            "{bad:?}: {error}"
+        );
         assert_eq!(error.reason(), "KeyMalformed");
     }
 }
@@ -369,8 +576,14 @@ fn framing_errors_refuse_the_material() {
 #[test]
 fn armor_is_read_strictly_or_not_at_all() {
     let block = public_block(&Shape::good().bytes());
-    let indented = block.lines().map(|line| format!("  {line}\n")).collect::<String>();
-    let quoted = block.lines().map(|line| format!("> {line}\n")).collect::<String>();
+    let indented = block
+        .lines()
+        .map(|line| format!("  {line}\n"))
+        .collect::<String>();
+    let quoted = block
+        .lines()
+        .map(|line| format!("> {line}\n"))
+        .collect::<String>();
     let armor = |text: &str| load_all(text.as_bytes()).unwrap_err();
     for text in [
         indented,
@@ -380,7 +593,10 @@ fn armor_is_read_strictly_or_not_at_all() {
         block.replace("\n\n", "\n"),
         block.replace("\n\n", "\nno header\n\n"),
         block.replace("-----END", "=\n-----END"),
-        block.replace("PGP PUBLIC KEY BLOCK-----\n\n", "PGP PUBLIC KEY BLOCK-----\n\n!"),
+        block.replace(
+            "PGP PUBLIC KEY BLOCK-----\n\n",
+            "PGP PUBLIC KEY BLOCK-----\n\n!",
+        ),
         format!("{block}-----END PGP PUBLIC KEY BLOCK-----\n"),
         block.replace("PUBLIC KEY BLOCK", "MESSAGE"),
         block.replace("PUBLIC KEY BLOCK", "SIGNATURE"),
@@ -388,7 +604,10 @@ fn armor_is_read_strictly_or_not_at_all() {
     ] {
         assert_eq!(armor(&text).reason(), "ArmorMalformed", "{text}");
     }
-    assert_eq!(armor(&block.replace("PUBLIC", "PRIVATE")), CertificateError::SecretKey);
+    assert_eq!(
+        armor(&block.replace("PUBLIC", "PRIVATE")),
+        CertificateError::SecretKey
+    );
     for text in ["", "no key here", "\u{feff}", "Version: 1\n\nAAAA"] {
         assert_eq!(armor(text), CertificateError::NoKey);
     }
@@ -411,7 +630,13 @@ fn only_a_bare_revocation_gives_no_certificate() {
     assert_eq!(load_all(&bare).unwrap_err(), CertificateError::NoKey);
     let pinned = Shape::good().primary.fingerprint();
     let error = load(&bare, &pinned, &[]).unwrap_err();
-    assert_eq!(error, CertificateError::PinnedNotFound { pinned, found: Vec::new() });
+    assert_eq!(
+        error,
+        CertificateError::PinnedNotFound {
+            pinned,
+            found: Vec::new()
+        }
+    );
     assert!(error.to_string().contains("no key"));
 }
 
@@ -425,7 +650,10 @@ fn fingerprints_are_full_or_refused() {
     let long: Fingerprint = format!("{lower}{}", "f".repeat(24)).parse().unwrap();
     assert_eq!(long.key_id(), "0123456789ABCDEF");
     let json = serde_json::to_string(&fingerprint).unwrap();
-    assert_eq!(serde_json::from_str::<Fingerprint>(&json).unwrap(), fingerprint);
+    assert_eq!(
+        serde_json::from_str::<Fingerprint>(&json).unwrap(),
+        fingerprint
+    );
     assert!(serde_json::from_str::<Fingerprint>("\"89abcdef\"").is_err());
     for (text, error) in [
         ("89abcdef", FingerprintError::KeyId),

@@ -4,7 +4,8 @@ use charttrust_verify::openpgp::{CertificateError, Word, load, load_all};
 
 use crate::cells::v6;
 use crate::forge::{
-    BORN, CERTIFY_AND_SIGN, DAY, Key, SHA256, Shape, Sig, day, packet, public_block, sub, time, words,
+    BORN, CERTIFY_AND_SIGN, DAY, Key, SHA256, Shape, Sig, day, packet, public_block, sub, time,
+    words,
 };
 
 const HARD: Word = Word::RevokedHard { compromised: false };
@@ -51,7 +52,13 @@ fn a_revocation_counts_in_every_place() {
     under_attribute.after = [packet(17, &[1, 1, 1]), packet(2, &body)].concat();
     places.push(under_attribute);
     let mut behind_trust = Shape::good();
-    behind_trust.after = [packet(12, &[0, 0]), packet(10, b"PGP"), packet(21, &[0; 9]), packet(2, &body)].concat();
+    behind_trust.after = [
+        packet(12, &[0, 0]),
+        packet(10, b"PGP"),
+        packet(21, &[0; 9]),
+        packet(2, &body),
+    ]
+    .concat();
     places.push(behind_trust);
     let mut behind_unknown = Shape::good();
     behind_unknown.after = [packet(60, &[1, 2]), packet(2, &body)].concat();
@@ -68,7 +75,10 @@ fn a_revocation_counts_in_every_place() {
 fn a_revocation_counts_in_every_block() {
     let shape = Shape::good();
     let body = shape.key_revocation(day(50), |sig| sig.reason(2));
-    let (key, bare) = (public_block(&shape.bytes()), public_block(&packet(2, &body)));
+    let (key, bare) = (
+        public_block(&shape.bytes()),
+        public_block(&packet(2, &body)),
+    );
     let pinned = shape.primary.fingerprint();
     for text in [
         format!("{key}{bare}"),
@@ -80,19 +90,32 @@ fn a_revocation_counts_in_every_block() {
         format!("{key}{key}{bare}{bare}"),
     ] {
         let certificate = load(text.as_bytes(), &pinned, &[]).unwrap();
-        assert_eq!(words(&certificate, &shape.primary, day(10), day(900)).1, COMPROMISED, "{text}");
+        assert_eq!(
+            words(&certificate, &shape.primary, day(10), day(900)).1,
+            COMPROMISED,
+            "{text}"
+        );
     }
     let binary = [packet(2, &body), shape.bytes()].concat();
     let certificate = load(&binary, &pinned, &[]).unwrap();
-    assert_eq!(words(&certificate, &shape.primary, day(10), day(900)).1, COMPROMISED);
+    assert_eq!(
+        words(&certificate, &shape.primary, day(10), day(900)).1,
+        COMPROMISED
+    );
 }
 
 #[test]
 fn a_revocation_in_one_of_two_copies_counts() {
     let (good, bad) = (Shape::good(), revoked(|sig| sig.reason(2)));
-    for bytes in [[good.bytes(), bad.bytes()].concat(), [bad.bytes(), good.bytes()].concat()] {
+    for bytes in [
+        [good.bytes(), bad.bytes()].concat(),
+        [bad.bytes(), good.bytes()].concat(),
+    ] {
         let certificate = load(&bytes, &good.primary.fingerprint(), &[]).unwrap();
-        assert_eq!(words(&certificate, &good.primary, day(10), day(900)).1, COMPROMISED);
+        assert_eq!(
+            words(&certificate, &good.primary, day(10), day(900)).1,
+            COMPROMISED
+        );
         assert_eq!(load_all(&bytes).unwrap().len(), 1);
     }
 }
@@ -101,31 +124,61 @@ fn a_revocation_in_one_of_two_copies_counts() {
 fn a_badly_made_revocation_still_revokes() {
     let notation = [&[0x80, 0, 0, 0, 0, 3, 0, 1][..], b"a@bx"].concat();
     let cases: Vec<(&str, Shape)> = vec![
-        ("critical notation", revoked(|sig| sig.critical(sub::NOTATION, notation))),
-        ("critical private subpacket", revoked(|sig| sig.critical(101, [1]))),
-        ("critical unknown subpacket", revoked(|sig| sig.critical(99, [1]))),
-        ("older than the key", revoked(|mut sig| {
-            sig.hashed[0].1 = 1u32.to_be_bytes().to_vec();
-            sig
-        })),
-        ("from the far future", revoked(|mut sig| {
-            sig.hashed[0].1 = u32::MAX.to_be_bytes().to_vec();
-            sig
-        })),
+        (
+            "critical notation",
+            revoked(|sig| sig.critical(sub::NOTATION, notation)),
+        ),
+        (
+            "critical private subpacket",
+            revoked(|sig| sig.critical(101, [1])),
+        ),
+        (
+            "critical unknown subpacket",
+            revoked(|sig| sig.critical(99, [1])),
+        ),
+        (
+            "older than the key",
+            revoked(|mut sig| {
+                sig.hashed[0].1 = 1u32.to_be_bytes().to_vec();
+                sig
+            }),
+        ),
+        (
+            "from the far future",
+            revoked(|mut sig| {
+                sig.hashed[0].1 = u32::MAX.to_be_bytes().to_vec();
+                sig
+            }),
+        ),
         ("expired", revoked(|sig| sig.lifetime(DAY))),
         ("no creation time", revoked(|sig| sig.without(sub::CREATED))),
-        ("two creation times", revoked(|sig| sig.with(sub::CREATED, BORN.to_be_bytes()))),
+        (
+            "two creation times",
+            revoked(|sig| sig.with(sub::CREATED, BORN.to_be_bytes())),
+        ),
         ("no issuer", revoked(|sig| sig.without(sub::ISSUER))),
-        ("only a key ID", revoked(|sig| sig.only_key_id(&Key::ed25519(1)))),
-        ("a wrong issuer", revoked(|sig| sig.without(sub::ISSUER).unhashed(sub::KEY_ID, [7; 8]))),
+        (
+            "only a key ID",
+            revoked(|sig| sig.only_key_id(&Key::ed25519(1))),
+        ),
+        (
+            "a wrong issuer",
+            revoked(|sig| sig.without(sub::ISSUER).unhashed(sub::KEY_ID, [7; 8])),
+        ),
         ("reason 100", revoked(|sig| sig.reason(100))),
         ("MD5", revoked_of(rsa(), |sig| sig.hash(1))),
         ("SHA-1", revoked_of(rsa(), |sig| sig.hash(2))),
         ("RIPEMD-160", revoked_of(rsa(), |sig| sig.hash(3))),
         ("SHA-224", revoked_of(rsa(), |sig| sig.hash(11))),
         ("SHA3-512", revoked_of(rsa(), |sig| sig.hash(14))),
-        ("malformed unhashed area", revoked(|sig| sig.unhashed(0, []))),
-        ("version 4 by a version 6 key", revoked_of(v6(), |sig| sig.version(4))),
+        (
+            "malformed unhashed area",
+            revoked(|sig| sig.unhashed(0, [])),
+        ),
+        (
+            "version 4 by a version 6 key",
+            revoked_of(v6(), |sig| sig.version(4)),
+        ),
         ("version 6", revoked_of(v6(), |sig| sig)),
     ];
     for (name, shape) in cases {
@@ -138,21 +191,44 @@ fn a_revocation_that_cannot_be_checked_stops_the_key() {
     let unknown_hash = |sig: Sig| sig.hash(99);
     let cases: Vec<(&str, Shape)> = vec![
         ("unknown hash", revoked(unknown_hash)),
-        ("unknown hash, key ID only", revoked(|sig| unknown_hash(sig).only_key_id(&Key::ed25519(1)))),
-        ("unknown hash, no issuer", revoked(|sig| unknown_hash(sig).without(sub::ISSUER))),
-        ("unknown hash, unreadable issuer", revoked(|sig| {
-            unknown_hash(sig).without(sub::ISSUER).unhashed(sub::ISSUER, [9, 9])
-        })),
+        (
+            "unknown hash, key ID only",
+            revoked(|sig| unknown_hash(sig).only_key_id(&Key::ed25519(1))),
+        ),
+        (
+            "unknown hash, no issuer",
+            revoked(|sig| unknown_hash(sig).without(sub::ISSUER)),
+        ),
+        (
+            "unknown hash, unreadable issuer",
+            revoked(|sig| {
+                unknown_hash(sig)
+                    .without(sub::ISSUER)
+                    .unhashed(sub::ISSUER, [9, 9])
+            }),
+        ),
         ("EdDSA with SHA-1", revoked(|sig| sig.hash(2))),
         ("unknown version", revoked(|sig| sig.version(99))),
-        ("version 6 with a hash it does not know", revoked_of(v6(), |sig| sig.hash(2))),
+        (
+            "version 6 with a hash it does not know",
+            revoked_of(v6(), |sig| sig.hash(2)),
+        ),
     ];
     for (name, shape) in cases {
         assert_eq!(word(&shape), UNCLEAR, "{name}");
         let revocation = shape.load().summary(time(day(60))).revocation.unwrap();
-        assert_eq!((revocation.hard, revocation.reason), (true, "not verifiable"), "{name}");
+        assert_eq!(
+            (revocation.hard, revocation.reason),
+            (true, "not verifiable"),
+            "{name}"
+        );
     }
-    for body in [&[5u8, 0x20, 22, 8][..], &[4, 0x20], &[3, 5, 0x20, 0, 0, 0, 0], &[4, 0x20, 1, 8, 0, 2, 9, 9]] {
+    for body in [
+        &[5u8, 0x20, 22, 8][..],
+        &[4, 0x20],
+        &[3, 5, 0x20, 0, 0, 0, 0],
+        &[4, 0x20, 1, 8, 0, 2, 9, 9],
+    ] {
         let mut shape = Shape::good();
         shape.direct.push(body.to_vec());
         assert_eq!(word(&shape), UNCLEAR, "{body:?}");
@@ -160,16 +236,23 @@ fn a_revocation_that_cannot_be_checked_stops_the_key() {
         loose.after = Vec::new();
         let bytes = [packet(2, body), loose.bytes()].concat();
         let certificate = load(&bytes, &loose.primary.fingerprint(), &[]).unwrap();
-        assert_eq!(words(&certificate, &loose.primary, day(10), day(20)).1, UNCLEAR);
+        assert_eq!(
+            words(&certificate, &loose.primary, day(10), day(20)).1,
+            UNCLEAR
+        );
     }
 }
 
 #[test]
 fn an_unclear_revocation_is_worse_than_a_soft_one_and_better_than_a_hard_one() {
     let mut shape = revoked(|sig| sig.reason(1));
-    shape.direct.push(shape.key_revocation(day(50), |sig| sig.hash(99)));
+    shape
+        .direct
+        .push(shape.key_revocation(day(50), |sig| sig.hash(99)));
     assert_eq!(word(&shape), UNCLEAR);
-    shape.direct.push(shape.key_revocation(day(50), |sig| sig.reason(0)));
+    shape
+        .direct
+        .push(shape.key_revocation(day(50), |sig| sig.reason(0)));
     assert_eq!(word(&shape), HARD);
 }
 
@@ -179,12 +262,27 @@ fn a_forged_revocation_does_nothing() {
     let stranger = Key::ed25519(9);
     let by_stranger = |sig: &Sig| sig.sign(&stranger, &[&good.primary.hashed()]);
     let cases = [
-        ("in the owner's name", by_stranger(&Sig::new(0x20, &good.primary, day(50)))),
-        ("in the stranger's name", by_stranger(&Sig::new(0x20, &stranger, day(50)))),
-        ("in nobody's name", by_stranger(&Sig::new(0x20, &stranger, day(50)).without(sub::ISSUER))),
+        (
+            "in the owner's name",
+            by_stranger(&Sig::new(0x20, &good.primary, day(50))),
+        ),
+        (
+            "in the stranger's name",
+            by_stranger(&Sig::new(0x20, &stranger, day(50))),
+        ),
+        (
+            "in nobody's name",
+            by_stranger(&Sig::new(0x20, &stranger, day(50)).without(sub::ISSUER)),
+        ),
         ("broken", good.key_revocation(day(50), Sig::broken)),
-        ("stranger, unknown hash", by_stranger(&Sig::new(0x20, &stranger, day(50)).hash(99))),
-        ("of another key", Sig::new(0x20, &good.primary, day(50)).sign(&good.primary, &[&stranger.hashed()])),
+        (
+            "stranger, unknown hash",
+            by_stranger(&Sig::new(0x20, &stranger, day(50)).hash(99)),
+        ),
+        (
+            "of another key",
+            Sig::new(0x20, &good.primary, day(50)).sign(&good.primary, &[&stranger.hashed()]),
+        ),
         ("another algorithm", {
             let mut sig = Sig::new(0x20, &good.primary, day(50));
             sig.key_algorithm = Some(1);
@@ -202,7 +300,9 @@ fn a_forged_revocation_does_nothing() {
 fn a_strange_revocation_elsewhere_does_not_touch_this_key() {
     let body = Key::ed25519(9).body();
     let unreadable = [packet(6, &body), packet(2, &[99, 0x20])].concat();
-    let nameless = Sig::new(0x20, &Key::ed25519(9), day(50)).hash(99).without(sub::ISSUER);
+    let nameless = Sig::new(0x20, &Key::ed25519(9), day(50))
+        .hash(99)
+        .without(sub::ISSUER);
     let nameless = nameless.sign(&Key::ed25519(9), &[&Key::ed25519(9).hashed()]);
     let nameless = [packet(6, &body), packet(2, &nameless)].concat();
     for other in [unreadable, nameless] {
@@ -210,7 +310,10 @@ fn a_strange_revocation_elsewhere_does_not_touch_this_key() {
         shape.after = other;
         assert_eq!(word(&shape), OK);
         let all = load_all(&shape.bytes()).unwrap();
-        let other = all.iter().find(|one| one.fingerprint() == &Key::ed25519(9).fingerprint()).unwrap();
+        let other = all
+            .iter()
+            .find(|one| one.fingerprint() == &Key::ed25519(9).fingerprint())
+            .unwrap();
         assert_eq!(other.summary(time(day(60))).usable, Err(UNCLEAR));
     }
 }
@@ -218,7 +321,13 @@ fn a_strange_revocation_elsewhere_does_not_touch_this_key() {
 #[test]
 fn a_subkey_revocation_counts_in_every_place() {
     let body = Shape::good().subkey_revocation(&Key::ed25519(2), day(50), |sig| sig);
-    let mut shapes = vec![Shape::good(), Shape::good(), Shape::good(), Shape::good(), Shape::good()];
+    let mut shapes = vec![
+        Shape::good(),
+        Shape::good(),
+        Shape::good(),
+        Shape::good(),
+        Shape::good(),
+    ];
     shapes[0].direct.push(body.clone());
     shapes[1].user_ids[0].1.push(body.clone());
     shapes[2].subkeys[0].1.push(body.clone());
@@ -229,13 +338,22 @@ fn a_subkey_revocation_counts_in_every_place() {
         assert_eq!(shape.subkey_words(day(10), day(900)), (HARD, HARD));
         assert_eq!(shape.primary_words(day(10), day(900)), (OK, OK));
     }
-    assert_eq!(words(&shapes[3].load(), &Key::ed25519(3), day(10), day(900)), (OK, OK));
+    assert_eq!(
+        words(&shapes[3].load(), &Key::ed25519(3), day(10), day(900)),
+        (OK, OK)
+    );
     let bare = [packet(2, &body), Shape::good().bytes()].concat();
     let pinned = Shape::good().primary.fingerprint();
     let certificate = load(&bare, &pinned, &[]).unwrap();
-    assert_eq!(words(&certificate, &Key::ed25519(2), day(10), day(900)), (HARD, HARD));
+    assert_eq!(
+        words(&certificate, &Key::ed25519(2), day(10), day(900)),
+        (HARD, HARD)
+    );
     let certificate = load(&Shape::good().bytes(), &pinned, &[&packet(2, &body)]).unwrap();
-    assert_eq!(words(&certificate, &Key::ed25519(2), day(10), day(900)), (HARD, HARD));
+    assert_eq!(
+        words(&certificate, &Key::ed25519(2), day(10), day(900)),
+        (HARD, HARD)
+    );
 }
 
 #[test]
@@ -247,7 +365,10 @@ fn an_unclear_subkey_revocation_stops_the_subkey_it_stands_under() {
         shape.subkeys[0].1.push(body.clone());
         assert_eq!(shape.subkey_words(day(10), day(60)), (UNCLEAR, UNCLEAR));
         assert_eq!(shape.primary_words(day(10), day(60)), (OK, OK));
-        assert_eq!(words(&shape.load(), &Key::ed25519(3), day(10), day(60)), (OK, OK));
+        assert_eq!(
+            words(&shape.load(), &Key::ed25519(3), day(10), day(60)),
+            (OK, OK)
+        );
         let mut anywhere = Shape::good();
         anywhere.direct.push(body);
         assert_eq!(anywhere.subkey_words(day(10), day(60)), (UNCLEAR, UNCLEAR));
@@ -273,7 +394,10 @@ fn a_forged_subkey_revocation_does_nothing() {
 fn a_user_id_revocation_removes_that_user_id_only() {
     let mut shape = Shape::good();
     shape.add_user_id(b"second", |sig| sig.flags(CERTIFY_AND_SIGN));
-    let revocation = shape.sign_user_id(&Sig::new(0x30, &shape.primary, day(50)).reason(32), b"second");
+    let revocation = shape.sign_user_id(
+        &Sig::new(0x30, &shape.primary, day(50)).reason(32),
+        b"second",
+    );
     shape.user_ids[1].1.push(revocation.clone());
     assert_eq!(word(&shape), OK);
     shape.user_ids.swap(0, 1);
@@ -284,7 +408,10 @@ fn a_user_id_revocation_removes_that_user_id_only() {
     forged.user_ids[0].1.push(revocation);
     assert_eq!(word(&forged), OK, "a revocation of another user ID");
     let mut broken = Shape::good();
-    let body = broken.sign_user_id(&Sig::new(0x30, &broken.primary, day(50)).broken(), b"Good <good@example.org>");
+    let body = broken.sign_user_id(
+        &Sig::new(0x30, &broken.primary, day(50)).broken(),
+        b"Good <good@example.org>",
+    );
     broken.user_ids[0].1.push(body);
     assert_eq!(word(&broken), OK);
 }
@@ -293,13 +420,18 @@ fn a_user_id_revocation_removes_that_user_id_only() {
 fn a_designated_revoker_revokes_if_present_and_stops_the_key_if_absent() {
     let revoker = Key::ed25519(9);
     let designated = |sig: Sig| {
-        sig.with(sub::REVOKER, [&[0x80, 22][..], &revoker.fingerprint_bytes()].concat())
+        sig.with(
+            sub::REVOKER,
+            [&[0x80, 22][..], &revoker.fingerprint_bytes()].concat(),
+        )
     };
     let mut shape = Shape::good();
     let direct = designated(Sig::new(0x1f, &shape.primary, day(0)));
     shape.direct.push(shape.direct(&direct));
     assert_eq!(word(&shape), OK, "not used yet");
-    let revocation = Sig::new(0x20, &revoker, day(50)).reason(2).sign(&revoker, &[&shape.primary.hashed()]);
+    let revocation = Sig::new(0x20, &revoker, day(50))
+        .reason(2)
+        .sign(&revoker, &[&shape.primary.hashed()]);
     shape.direct.push(revocation.clone());
     assert_eq!(word(&shape), UNCLEAR, "the revoker's key is not there");
     shape.after = packet(6, &revoker.body());
@@ -307,13 +439,17 @@ fn a_designated_revoker_revokes_if_present_and_stops_the_key_if_absent() {
 
     let mut broken = shape.clone();
     broken.direct.pop();
-    let body = Sig::new(0x20, &revoker, day(50)).broken().sign(&revoker, &[&shape.primary.hashed()]);
+    let body = Sig::new(0x20, &revoker, day(50))
+        .broken()
+        .sign(&revoker, &[&shape.primary.hashed()]);
     broken.direct.push(body);
     assert_eq!(word(&broken), OK, "wrong mathematics");
 
     let mut unclear = broken.clone();
     unclear.direct.pop();
-    let body = Sig::new(0x20, &revoker, day(50)).hash(99).sign(&revoker, &[&shape.primary.hashed()]);
+    let body = Sig::new(0x20, &revoker, day(50))
+        .hash(99)
+        .sign(&revoker, &[&shape.primary.hashed()]);
     unclear.direct.push(body);
     assert_eq!(word(&unclear), UNCLEAR, "unknown hash");
 
@@ -322,7 +458,11 @@ fn a_designated_revoker_revokes_if_present_and_stops_the_key_if_absent() {
     weak.direct.push(weak.direct(&direct));
     let body = Sig::new(0x20, &revoker, day(50)).sign(&revoker, &[&weak.primary.hashed()]);
     weak.direct.push(body);
-    assert_eq!(word(&weak), UNCLEAR, "designated by a SHA-1 signature, which gives no trust");
+    assert_eq!(
+        word(&weak),
+        UNCLEAR,
+        "designated by a SHA-1 signature, which gives no trust"
+    );
 
     let mut not_designated = Shape::good();
     not_designated.direct.push(revocation);
@@ -358,10 +498,16 @@ fn a_revocation_certificate_must_revoke_the_pinned_key() {
     let shape = Shape::good();
     let pinned = shape.primary.fingerprint();
     let right = packet(2, &shape.key_revocation(day(50), |sig| sig));
-    let wrong = packet(2, &Shape::of(Key::ed25519(5), Key::ed25519(6)).key_revocation(day(50), |sig| sig));
+    let wrong = packet(
+        2,
+        &Shape::of(Key::ed25519(5), Key::ed25519(6)).key_revocation(day(50), |sig| sig),
+    );
     let broken = packet(2, &shape.key_revocation(day(50), Sig::broken));
     assert!(load(&shape.bytes(), &pinned, &[&right]).is_ok());
-    assert!(load(&shape.bytes(), &pinned, &[&right, &right]).is_ok(), "twice the same");
+    assert!(
+        load(&shape.bytes(), &pinned, &[&right, &right]).is_ok(),
+        "twice the same"
+    );
     for bad in [wrong, broken, shape.bytes()] {
         let error = load(&shape.bytes(), &pinned, &[&right, &bad]).unwrap_err();
         assert_eq!(error, CertificateError::RevocationOfOtherKey { number: 2 });
@@ -375,7 +521,14 @@ fn the_digest_names_the_statement_and_not_its_wrapping() {
     let plain = revoked(|sig| sig.reason(2));
     let wrapped = revoked(|sig| sig.reason(2).unhashed(sub::NOTATION, [1]));
     let other = revoked(|sig| sig.reason(2).hash(SHA256));
-    let digest = |shape: &Shape| shape.load().summary(time(day(60))).revocation.unwrap().digest;
+    let digest = |shape: &Shape| {
+        shape
+            .load()
+            .summary(time(day(60)))
+            .revocation
+            .unwrap()
+            .digest
+    };
     assert_eq!(digest(&plain), digest(&wrapped));
     assert_ne!(digest(&plain), digest(&other));
     assert_eq!(digest(&plain).len(), 64);

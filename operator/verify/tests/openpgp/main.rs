@@ -2,7 +2,11 @@
 
 mod bindings;
 mod cells;
+mod cleartext;
 mod forge;
 mod gnupg;
 mod hidden;
+mod limits;
+mod properties;
 mod signatures;
+mod summaries;
