@@ -65,7 +65,7 @@ impl Cluster {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
         SHARED.get_or_init(|| {
             let cluster = Self::existing().map_or_else(|| Self::start(testbed), Ok);
-            cluster.unwrap_or_else(|error| panic!("{error}"))
+            cluster.unwrap_or_else(|error| panic!("no cluster to test on: {error:?}"))
         })
     }
 
@@ -167,7 +167,7 @@ impl Identity {
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
     /// The API server refused a request.
-    #[error("the API server refused: {0}")]
+    #[error("the API server refused a request")]
     Api(#[from] kube::Error),
     /// A temporary file cannot be written.
     #[error("failed to write a kubeconfig")]
@@ -256,3 +256,52 @@ pub const AUDIT_LOG_VARIABLE: &str = "E2E_AUDIT_LOG";
 
 /// Longer than any test run.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(4 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cluster_of_somebody_else_has_no_audit_log() {
+        let access = Access {
+            kubeconfig: "/somewhere/kubeconfig".into(),
+            audit_log: None,
+        };
+        let cluster = Cluster {
+            access,
+            _owner: None,
+        };
+        assert!(matches!(cluster.audit(), Err(ClusterError::NoAuditLog)));
+    }
+
+    #[test]
+    fn owner_that_says_nothing_is_an_error() {
+        assert!(matches!(
+            Cluster::start("true"),
+            Err(ClusterError::NotStarted)
+        ));
+        assert!(matches!(
+            Cluster::start("no-such-program"),
+            Err(ClusterError::Owner(_))
+        ));
+    }
+
+    #[test]
+    fn identity_keeps_the_cluster_and_changes_the_user() {
+        let admin = Kubeconfig::from_yaml(
+            "{clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}],
+              users: [{name: admin, user: {token: secret}}],
+              contexts: [{name: x, context: {cluster: c, user: admin}}], current-context: x}",
+        )
+        .unwrap();
+        let text = serde_json::to_string(&with_token(admin, "other").unwrap()).unwrap();
+        assert!(
+            text.contains("https://127.0.0.1:1") && text.contains("other"),
+            "{text}"
+        );
+        assert!(
+            !text.contains("secret") && !text.contains("admin"),
+            "{text}"
+        );
+    }
+}

@@ -13,7 +13,9 @@ pub mod helm;
 pub mod operator;
 pub mod plane;
 pub mod process;
+pub mod record;
 pub mod repository;
+pub mod stage;
 pub mod tools;
 
 pub use command::CommandError;

@@ -1,7 +1,9 @@
 //! The test bed itself: what the user stories rely on.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use charttrust_e2e::charts::{Chart, Source};
@@ -221,10 +223,9 @@ async fn audit_log_tells_who_wrote() {
     );
 }
 
-/// The one test with a plane of its own, as it ends it.
 #[tokio::test]
 async fn nothing_is_left_when_a_cluster_is_dropped() {
-    let cluster = Cluster::start(env!("CARGO_BIN_EXE_testbed")).unwrap();
+    let cluster = Cluster::start(TESTBED).unwrap();
     let folder = cluster.kubeconfig().parent().unwrap().to_owned();
     let running = processes_of(&folder);
     assert_eq!(running.len(), 3, "{running:?}");
@@ -233,8 +234,51 @@ async fn nothing_is_left_when_a_cluster_is_dropped() {
     assert!(!folder.exists());
 }
 
+#[tokio::test]
+async fn nothing_runs_on_when_the_owner_of_a_plane_is_killed() {
+    let mut owner = Command::new(TESTBED)
+        .arg("up")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(owner.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let kubeconfig = line.trim().strip_prefix("export KUBECONFIG=").unwrap();
+    let folder = Path::new(kubeconfig).parent().unwrap();
+    assert_eq!(processes_of(folder).len(), 3);
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    eventually(SOON, "the processes end", async || {
+        let running = processes_of(folder);
+        if running.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{running:?}"))
+        }
+    })
+    .await;
+    // Nobody was left to do this.
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn command_is_run_with_a_plane_that_ends_with_it() {
+    let script = "test -s \"$E2E_AUDIT_LOG\" && echo \"$E2E_KUBECONFIG\" && exit 3";
+    let output = Command::new(TESTBED)
+        .args(["exec", "--", "sh", "-c", script])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let kubeconfig = String::from_utf8(output.stdout).unwrap();
+    let folder = Path::new(kubeconfig.trim()).parent().unwrap();
+    assert!(folder.is_absolute() && !folder.exists(), "{folder:?}");
+    assert_eq!(processes_of(folder), BTreeSet::new());
+}
+
 fn cluster() -> &'static Cluster {
-    Cluster::shared(env!("CARGO_BIN_EXE_testbed"))
+    Cluster::shared(TESTBED)
 }
 
 fn signer(keyring: &Keyring, algorithm: Algorithm) -> Signer {
@@ -306,4 +350,5 @@ fn processes_of(folder: &Path) -> BTreeSet<String> {
         .collect()
 }
 
+const TESTBED: &str = env!("CARGO_BIN_EXE_testbed");
 const SOON: Duration = Duration::from_secs(30);

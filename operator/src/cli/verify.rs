@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use charttrust_verify::chart::{self, ArchiveError, ArchiveLimits, Chart};
+use charttrust_verify::chart::{self, ArchiveError, Chart};
 use charttrust_verify::check::{self, Case, Judgement};
 use charttrust_verify::evidence::{
     Answer, ArchiveFacts, Bound, Claimed, Evidence, Outcome, ProvenanceFacts,
 };
 use charttrust_verify::finding::{Finding, Note, Word};
 use charttrust_verify::key::{Key, Scope};
+use charttrust_verify::limits::ArchiveLimits;
 use charttrust_verify::openpgp;
 use charttrust_verify::policy::{
     Demands, Dependencies, ExpiredKeys, Level, Pattern, Policy, ReleaseRef, Rule, Selection,

@@ -20,7 +20,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use charttrust_verify::chart::{self, ArchiveError, ArchiveLimits, Chart};
+use charttrust_verify::chart::{self, ArchiveError, Chart, Part};
+use charttrust_verify::limits::ArchiveLimits;
 use futures::FutureExt as _;
 use kube::Client;
 use tokio::sync::watch;
@@ -44,7 +45,6 @@ pub struct Settings {
 }
 
 /// What every controller needs.
-#[derive(Debug)]
 pub struct Context {
     client: Client,
     namespace: String,
@@ -99,17 +99,12 @@ const WORKERS: usize = 8;
 const EXAMINERS: usize = 16;
 /// How long to wait after the API server refused or did not answer.
 const RETRY: Duration = Duration::from_secs(2);
-/// How much memory archives may take that were read.
-const WEIGH: fn(&Result<Chart, ArchiveError>) -> usize = |chart| match chart {
-    Ok(chart) => chart.weight(),
-    Err(_) => 256,
-};
 
 impl Context {
     /// A context that knows nothing yet.
     pub fn new(client: Client, settings: Settings, metrics: Arc<Metrics>) -> Self {
         let read = |bytes: &[u8]| chart::read(bytes, &ArchiveLimits::default());
-        let reader = Reader { read: Arc::new(read), weigh: WEIGH };
+        let reader = Reader { read: Arc::new(read), weigh };
         Self {
             client,
             namespace: settings.namespace,
@@ -205,6 +200,15 @@ impl Context {
     /// Numbers for the metrics of this moment.
     pub fn observe(&self) {
         self.metrics.observe(&self.world, &self.mirrors.key_states(), &self.fetcher.counts());
+    }
+}
+
+/// About how many bytes of memory an archive takes that was read.
+fn weigh(chart: &Result<Chart, ArchiveError>) -> usize {
+    let of_parts = |parts: &[Part]| parts.iter().map(|part| part.name.len() + 128).sum::<usize>();
+    match chart {
+        Ok(chart) => 8192 + of_parts(&chart.templates) + of_parts(&chart.files),
+        Err(_) => 256,
     }
 }
 

@@ -7,10 +7,11 @@ use charttrust_verify::verdict::{Cause, Verdict};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Context;
-use super::world::{LoadedPolicy, Trust};
+use super::world::Trust;
 use crate::api::chart_trust_policy::{ChartTrustPolicyStatus, ReleaseCounts};
 use crate::api::conditions::{Condition, PolicyCondition, Status, merge};
 use crate::api::reasons::PolicyReason;
+use crate::parse::ParsedPolicy;
 
 /// What a policy's releases came to.
 #[derive(Clone, Debug, Default)]
@@ -73,7 +74,7 @@ fn sources(policy: &Policy) -> impl Iterator<Item = &str> {
 /// The status to write. Equal knowledge gives an equal status, whatever the time.
 pub(super) fn conclude(
     old: Option<&ChartTrustPolicyStatus>,
-    loaded: &LoadedPolicy,
+    loaded: &ParsedPolicy,
     trust: &Trust,
     counted: &Counted,
     requested_at: Option<String>,
@@ -93,7 +94,7 @@ pub(super) fn conclude(
 type State = ((Status, PolicyReason), String);
 
 fn conditions(
-    loaded: &LoadedPolicy,
+    loaded: &ParsedPolicy,
     trust: &Trust,
     counted: &Counted,
     now: Timestamp,
@@ -116,7 +117,7 @@ fn conditions(
     states.into_iter().map(condition).collect()
 }
 
-fn readiness(loaded: &LoadedPolicy) -> State {
+fn readiness(loaded: &ParsedPolicy) -> State {
     if loaded.problems.is_empty() {
         return ((Status::True, PolicyReason::Reconciled), String::new());
     }
@@ -142,7 +143,7 @@ fn keys_resolved(policy: &Policy, trust: &Trust) -> State {
     ((Status::False, PolicyReason::KeysUnresolved), missing.join("; "))
 }
 
-fn reachable(loaded: &LoadedPolicy, counted: &Counted) -> State {
+fn reachable(loaded: &ParsedPolicy, counted: &Counted) -> State {
     if loaded.policy.suspended {
         return ((Status::Unknown, PolicyReason::Suspended), "looks are suspended".to_owned());
     }

@@ -198,8 +198,7 @@ async fn write(
     }
     object.status = Some(status);
     object.metadata.managed_fields = None;
-    let request = api.replace_status(&id.name, &parameters(), &object);
-    let written = within_deadline(request).await;
+    let written = within_deadline(api.replace_status(&id.name, &parameters(), &object)).await;
     let written = written.map_err(|error| Error::Api("write the status of a release", error));
     if written.is_err() {
         // What the server has is not what we remember.

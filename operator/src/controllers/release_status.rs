@@ -7,7 +7,6 @@ use charttrust_verify::evidence::{
 use charttrust_verify::finding::{Finding, Word};
 use charttrust_verify::verdict::{Reason, Verdict};
 use jiff::Timestamp;
-use kube::ResourceExt as _;
 use tokio::time::Instant;
 
 use super::world::{Content, Release};

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::api::release_trust::ReleaseTrustStatus;
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::Driver;
-use crate::parse;
+use crate::parse::{self, ParsedPolicy};
 
 /// Everything in memory.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ pub struct Trust {
     /// The usable keys, revocations of equal fingerprints shared.
     pub keys: Arc<Vec<Key>>,
     /// What each `ChartTrustPolicy` was read as, by name.
-    pub policies: Arc<BTreeMap<String, LoadedPolicy>>,
+    pub policies: Arc<BTreeMap<String, ParsedPolicy>>,
     /// The policies to judge by, in the order of their names.
     pub judged_by: Arc<Vec<Policy>>,
 }
@@ -51,19 +51,6 @@ pub struct LoadedKey {
     pub fingerprint: Option<Fingerprint>,
     /// The key, or why it cannot be used.
     pub key: Result<Key, parse::KeyProblem>,
-}
-
-/// A `ChartTrustPolicy` as it was read.
-#[derive(Clone, Debug)]
-pub struct LoadedPolicy {
-    /// Generation of the object that was read.
-    pub generation: i64,
-    /// The policy to judge by.
-    pub policy: Policy,
-    /// How often sources are looked at again.
-    pub interval: Duration,
-    /// What is wrong with the object; empty if nothing is.
-    pub problems: Vec<parse::Problem>,
 }
 
 #[derive(Debug, Default)]
@@ -154,7 +141,7 @@ impl World {
     }
 
     /// Takes in what a `ChartTrustPolicy` was read as; `None` if it is gone. Returns what it was.
-    pub fn set_policy(&self, name: &str, policy: Option<LoadedPolicy>) -> Option<LoadedPolicy> {
+    pub fn set_policy(&self, name: &str, policy: Option<ParsedPolicy>) -> Option<ParsedPolicy> {
         let mut trust = self.trust.write().unwrap_or_else(PoisonError::into_inner);
         let mut policies = (*trust.policies).clone();
         let before = put(&mut policies, name, policy);

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use charttrust_verify::release::{self, Record, RecordError, RecordLimits};
+use charttrust_verify::limits::RecordLimits;
+use charttrust_verify::release::{self, Record, RecordError};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::ListParams;

@@ -80,7 +80,7 @@ async fn download<T: Send + 'static>(
     web: &Web,
     reader: &Reader<T>,
     url: &Url,
-    found: Found,
+    found: Box<Found>,
 ) -> Result<Stored<T>, FetchError> {
     let bytes = found.body.read(web.limits.archive_bytes).await?;
     web.counters.download();

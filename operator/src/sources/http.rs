@@ -4,13 +4,14 @@ use reqwest::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, DATE, ETAG, HeaderMap, HeaderValue,
     IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION, RETRY_AFTER,
 };
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::body::Body;
 use super::clients::{Clients, Way};
 use super::counts::{CodeClass, Counters};
+use super::credentials::Credentials;
 use super::error::{FetchError, Part};
 use super::guard::{Guard, Load, Refused};
 use super::limits::Limits;
@@ -41,7 +42,7 @@ pub(super) struct Ask<'a> {
 /// A good answer.
 pub(super) enum Reply {
     /// 200 with a body.
-    Found(Found),
+    Found(Box<Found>),
     /// The earlier answer still stands.
     Unchanged,
 }
@@ -91,39 +92,39 @@ impl Web {
         url: &Url,
         deadline: Instant,
     ) -> Result<Response, FetchError> {
+        let request = self.request(ask, url)?;
+        let outcome = match timeout_at(deadline, request.send()).await {
+            Ok(outcome) => outcome.map_err(|error| network::failure(&error, &redacted(ask.url))),
+            Err(_) => Err(FetchError::Timeout(redacted(ask.url))),
+        };
+        self.count(ask.site, url, &outcome);
+        outcome
+    }
+
+    fn request(&self, ask: &Ask<'_>, url: &Url) -> Result<RequestBuilder, FetchError> {
         let credentials = ask.site.credentials_for(url);
         let load = credentials.map_or(Load::Nothing, |_| Load::Credentials);
         let reach = self
             .guard
             .check(url, load)
             .map_err(|refused| refusal(url, refused))?;
-        let identity = credentials.and_then(|credentials| credentials.identity());
+        let identity = credentials.and_then(Credentials::identity);
+        let identity = identity.as_deref().map(Vec::as_slice);
         let way = Way {
             ca: ask.site.ca.as_deref(),
-            identity: identity.as_deref().map(Vec::as_slice),
+            identity,
             reach,
         };
         let mut headers = conditions(ask.validator, url);
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if let Some(header) = credentials
-            .map(|credentials| credentials.header())
-            .transpose()?
-            .flatten()
-        {
+        if let Some(header) = credentials.map(Credentials::header).transpose()?.flatten() {
             headers.insert(AUTHORIZATION, header);
         }
-        let sent = self
+        Ok(self
             .clients
             .client(way, &self.limits)?
             .get(url.clone())
-            .headers(headers)
-            .send();
-        let outcome = match timeout_at(deadline, sent).await {
-            Ok(outcome) => outcome.map_err(|error| network::failure(&error, &redacted(ask.url))),
-            Err(_) => Err(FetchError::Timeout(redacted(ask.url))),
-        };
-        self.count(ask.site, url, &outcome);
-        outcome
+            .headers(headers))
     }
 
     fn count(&self, site: &Site, url: &Url, outcome: &Result<Response, FetchError>) {
@@ -156,11 +157,11 @@ impl Web {
             StatusCode::OK => {
                 let html = is_html(response.headers());
                 let body = Body::new(response, ask.part, redacted(ask.url), deadline);
-                Ok(Reply::Found(Found {
+                Ok(Reply::Found(Box::new(Found {
                     body,
                     html,
                     validator,
-                }))
+                })))
             }
             code => Err(FetchError::Status {
                 code: code.as_u16(),
@@ -307,7 +308,7 @@ mod tests {
             ),
             (vec![("retry-after", "Sun, 22 Nov 2026 10:00:45 GMT")], None),
         ] {
-            let wait = retry_after(&headers(&pairs), Duration::from_hours(1));
+            let wait = retry_after(&headers(&pairs), Duration::from_secs(3600));
             assert_eq!(wait, seconds.map(Duration::from_secs), "{pairs:?}");
         }
     }

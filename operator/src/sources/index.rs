@@ -96,8 +96,8 @@ fn json(source: impl Read, root: &mut shape::Root<'_>) -> Result<(), Flaw> {
 fn yaml(source: impl Read, root: &mut shape::Root<'_>) -> Result<(), Flaw> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
-            max_events: 12_000_000,
-            max_nodes: 10_000_000,
+            max_events: 8_000_000,
+            max_nodes: 6_000_000,
             max_depth: 32,
             flow_nesting_limit: 32,
             max_aliases: 1_000,

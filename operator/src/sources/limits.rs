@@ -53,8 +53,8 @@ impl Default for Limits {
             index_versions: 200_000,
             provenance_bytes: 64 * 1024,
             redirects: 3,
-            retry_after: Duration::from_hours(1),
-            total: Duration::from_mins(1),
+            retry_after: Duration::from_secs(3600),
+            total: Duration::from_secs(60),
         }
     }
 }

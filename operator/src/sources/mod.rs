@@ -57,10 +57,13 @@ pub struct Settings {
     pub user_agent: String,
 }
 
+/// A function from the bytes of an archive to what is kept of it.
+pub type Read<T> = dyn Fn(&[u8]) -> T + Send + Sync;
+
 /// What is made of an archive, and kept in its place.
 pub struct Reader<T> {
     /// Reads the archive; called on a thread that may block.
-    pub read: Arc<dyn Fn(&[u8]) -> T + Send + Sync>,
+    pub read: Arc<Read<T>>,
     /// Bytes of memory that the result takes, about.
     pub weigh: fn(&T) -> usize,
 }
@@ -85,8 +88,8 @@ pub struct Look<T> {
     pub answered: Answered,
     /// The archive.
     pub archive: Arc<Archive<T>>,
-    /// SHA-256 that the index claims for the archive, in hex. It is signed by nobody.
-    pub claimed_digest: Option<String>,
+    /// SHA-256 that the index claims for the archive. It is signed by nobody.
+    pub claimed_digest: Option<[u8; 32]>,
     /// Which of the addresses answered.
     pub place: Place,
     /// The provenance file.
@@ -181,6 +184,22 @@ impl<T: Send + Sync + 'static> Fetcher<T> {
         if is_settled(&main) {
             return main;
         }
+        let mirrored = self.look_at_mirrors(source, chart, version, since).await;
+        match (main, mirrored) {
+            (_, Some(look)) if look.proves() => Ok(look),
+            (Err(error), Some(look)) => Ok(look.without_proof(error)),
+            (main, _) => main,
+        }
+    }
+
+    /// The first mirror with a provenance file, or else the first with the archive.
+    async fn look_at_mirrors(
+        &self,
+        source: &Source,
+        chart: &str,
+        version: &str,
+        since: Instant,
+    ) -> Option<Look<T>> {
         let mut lesser = None;
         for mirror in &source.mirrors {
             let Ok(site) = Site::mirror(source, mirror) else {
@@ -201,12 +220,12 @@ impl<T: Send + Sync + 'static> Fetcher<T> {
                 continue;
             };
             let look = Look::new(seen, Place::Mirror);
-            if matches!(look.provenance, ProvenanceAnswer::Present(_)) {
-                return Ok(look);
+            if look.proves() {
+                return Some(look);
             }
             lesser.get_or_insert(look);
         }
-        main.or_else(|error| lesser.map(|look| look.without_proof(&error)).ok_or(error))
+        lesser
     }
 
     /// Requests made and archives downloaded since the start.
@@ -227,7 +246,7 @@ impl<T> Look<T> {
     fn new(seen: Seen<T>, place: Place) -> Self {
         Self {
             answered: seen.answered,
-            claimed_digest: seen.claimed_digest.map(hex),
+            claimed_digest: seen.claimed_digest,
             place,
             provenance: seen.provenance.answer,
             url: text::redacted(&seen.stored.url),
@@ -237,14 +256,14 @@ impl<T> Look<T> {
 
     /// The archive of a mirror that has no provenance file, while the source itself is silent:
     /// whether the chart is signed is not known.
-    fn without_proof(mut self, main: &FetchError) -> Self {
-        self.provenance = ProvenanceAnswer::Unavailable(main.clone());
+    fn without_proof(mut self, main: FetchError) -> Self {
+        self.provenance = ProvenanceAnswer::Unavailable(main);
         self
     }
-}
 
-fn hex(digest: [u8; 32]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    fn proves(&self) -> bool {
+        matches!(self.provenance, ProvenanceAnswer::Present(_))
+    }
 }
 
 impl<T> Clone for Fetcher<T> {

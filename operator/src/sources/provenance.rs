@@ -95,7 +95,7 @@ impl Provenance {
     }
 }
 
-async fn read(web: &Web, url: &Url, found: Found) -> ProvenanceAnswer {
+async fn read(web: &Web, url: &Url, found: Box<Found>) -> ProvenanceAnswer {
     if found.html {
         return unusable(url, "it is HTML");
     }

@@ -72,4 +72,13 @@ mod tests {
             .unwrap();
         assert_eq!(redacted(&url), "https://charts.example.com:8443/a/b");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn escaped_text_is_short_and_printable(text: String) {
+            let shown = escaped(&text);
+            proptest::prop_assert!(shown.len() <= LONGEST + 16);
+            proptest::prop_assert!(!shown.chars().any(|letter| letter.is_control() || deceives(letter)));
+        }
+    }
 }

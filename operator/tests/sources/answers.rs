@@ -40,7 +40,7 @@ async fn the_claimed_digest_of_the_index_is_handed_on() {
     .await;
     serve(&server, "/other/payments-2.4.1.tgz", archive()).await;
     let look = look(format!("{}/other", server.uri())).await.unwrap();
-    assert_eq!(look.claimed_digest, Some("ab".repeat(32)));
+    assert_eq!(look.claimed_digest, Some([0xab; 32]));
 }
 
 #[tokio::test]

@@ -154,3 +154,30 @@ async fn refused_requests_are_not_counted() {
     }
     assert!(fetcher.counts().requests.is_empty());
 }
+
+/// Runs a test of this file again in a process whose environment names a proxy.
+#[test]
+fn a_proxy_in_the_environment_is_not_used() {
+    let nowhere = "http://127.0.0.1:1";
+    let status = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "guard::a_server_on_loopback_is_asked_only_if_named",
+        ])
+        .envs(
+            [
+                "http_proxy",
+                "https_proxy",
+                "HTTPS_PROXY",
+                "ALL_PROXY",
+                "all_proxy",
+            ]
+            .map(|name| (name, nowhere)),
+        )
+        .env_remove("NO_PROXY")
+        .env_remove("no_proxy")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(status.stdout).unwrap();
+    assert!(text.contains("1 passed"), "{text}");
+}

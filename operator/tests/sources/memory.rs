@@ -172,7 +172,8 @@ async fn without_tags_the_digest_of_the_index_vouches_for_the_archive() {
 async fn sha256_of_gzip() -> String {
     let server = unsigned_repository().await;
     let digest = look(server.uri()).await.unwrap().archive.digest;
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    let bytes: Vec<String> = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    bytes.concat()
 }
 
 #[tokio::test]

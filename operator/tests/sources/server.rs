@@ -1,6 +1,6 @@
 //! Repositories and raw servers for the tests.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use charttrust::sources::{
@@ -159,7 +159,6 @@ pub(crate) fn has_secret(request: &Request) -> bool {
 /// A TCP server that answers each connection by writing what a function makes of the request head.
 pub(crate) struct Raw {
     pub(crate) url: String,
-    heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Raw {
@@ -167,14 +166,8 @@ impl Raw {
     pub(crate) async fn serve(answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let heads = Arc::new(Mutex::new(Vec::new()));
-        tokio::spawn(accept(listener, Arc::new(answer), Arc::clone(&heads)));
-        Self { url, heads }
-    }
-
-    /// The heads of all requests.
-    pub(crate) fn heads(&self) -> Vec<String> {
-        self.heads.lock().unwrap().clone()
+        tokio::spawn(accept(listener, Arc::new(answer)));
+        Self { url }
     }
 }
 
@@ -192,13 +185,13 @@ pub(crate) enum Answer {
 
 type Answering = dyn Fn(&str) -> Answer + Send + Sync;
 
-async fn accept(listener: TcpListener, answer: Arc<Answering>, heads: Arc<Mutex<Vec<String>>>) {
+async fn accept(listener: TcpListener, answer: Arc<Answering>) {
     while let Ok((stream, _)) = listener.accept().await {
-        tokio::spawn(converse(stream, Arc::clone(&answer), Arc::clone(&heads)));
+        tokio::spawn(converse(stream, Arc::clone(&answer)));
     }
 }
 
-async fn converse(mut stream: TcpStream, answer: Arc<Answering>, heads: Arc<Mutex<Vec<String>>>) {
+async fn converse(mut stream: TcpStream, answer: Arc<Answering>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
@@ -207,7 +200,6 @@ async fn converse(mut stream: TcpStream, answer: Arc<Answering>, heads: Arc<Mute
         }
     }
     let head = String::from_utf8(head).unwrap();
-    heads.lock().unwrap().push(head.clone());
     // The client may hang up at any time.
     let _ = write(&mut stream, answer(&head)).await;
 }

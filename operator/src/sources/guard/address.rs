@@ -53,9 +53,7 @@ fn zone_v6(address: Ipv6Addr) -> Zone {
         [0, 0, 0, 0, 0, 0, 0, 1] => Zone::Loopback,
         [0xfc00..=0xfdff, ..] => Zone::Private,
         // Protocol assignments with Teredo, documentation, 6to4, documentation again.
-        [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x2002, ..] | [0x3fff, 0..=0xfff, ..] => {
-            Zone::Forbidden
-        }
+        [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x2002, ..] | [0x3fff, 0..=0xfff, ..] => Zone::Forbidden,
         [0x2000..=0x3fff, ..] => Zone::Public,
         _ => Zone::Forbidden,
     }

@@ -1,5 +1,9 @@
 //! The address rule on URLs as people and attackers write them.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use proptest::prelude::*;
+
 use super::*;
 
 fn check(named: &[&str], url: &str) -> Result<Reach, Refused> {
@@ -149,6 +153,37 @@ fn credentials_over_plain_http_reach_only_loopback() {
 #[test]
 fn the_table_of_hostile_urls_has_at_least_sixty_forms() {
     assert!(FORBIDDEN.split_whitespace().count() + PRIVATE.split_whitespace().count() >= 60);
+}
+
+proptest! {
+    #[test]
+    fn every_spelling_of_an_address_is_judged_alike(bits: u32) {
+        let address = Ipv4Addr::from_bits(bits);
+        let [a, b, c, d] = address.octets();
+        let expected = Reach::Public.allows(address.into()).map(|()| Reach::Public);
+        for host in [
+            format!("{address}"),
+            format!("{bits}"),
+            format!("{bits:#x}"),
+            format!("{bits:#X}").replace("0X", "0x"),
+            format!("0{bits:o}"),
+            format!("0{a:o}.{b:#x}.{c}.0{d:o}"),
+            format!("{a}.{}", bits & 0x00ff_ffff),
+            format!("{address}."),
+            format!("[::ffff:{address}]"),
+            format!("[64:ff9b::{address}]"),
+        ] {
+            prop_assert_eq!(check(&[], &format!("https://{host}/")), expected, "{}", host);
+        }
+    }
+
+    #[test]
+    fn an_address_is_never_judged_kinder_without_a_name(bits: u128) {
+        let address = IpAddr::from(Ipv6Addr::from_bits(bits));
+        if Reach::Public.allows(address).is_ok() {
+            prop_assert!(Reach::Named.allows(address).is_ok());
+        }
+    }
 }
 
 const FORBIDDEN: &str = "

@@ -51,7 +51,7 @@ impl<'a> Root<'a> {
         Ok(())
     }
 
-    fn publish(&mut self, chart: &str, found: Version) -> Result<(), Amount> {
+    fn publish(&mut self, chart: &str, found: Entry) -> Result<(), Amount> {
         let Some(version) = found.version else {
             return Ok(());
         };
@@ -127,7 +127,7 @@ impl<'de> Visitor<'de> for &mut Root<'_> {
                 "apiVersion" => {
                     self.api_version = map
                         .next_value::<Option<String>>()?
-                        .is_some_and(|v| !v.is_empty())
+                        .is_some_and(|version| !version.is_empty());
                 }
                 "entries" => map.next_value_seed(Entries(self))?,
                 _ => drop(map.next_value::<IgnoredAny>()?),
@@ -214,7 +214,7 @@ impl<'de> Visitor<'de> for Versions<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut versions: A) -> Result<(), A::Error> {
-        while let Some(version) = versions.next_element::<Option<Version>>()? {
+        while let Some(version) = versions.next_element::<Option<Entry>>()? {
             self.root
                 .publish(self.chart, version.unwrap_or_default())
                 .map_err(Error::custom)?;
@@ -226,7 +226,7 @@ impl<'de> Visitor<'de> for Versions<'_, '_> {
 /// One version as it is listed; unknown fields are passed over.
 #[derive(Default, serde::Deserialize)]
 #[serde(default)]
-struct Version {
+struct Entry {
     digest: Option<String>,
     #[serde(rename = "urls", deserialize_with = "first")]
     url: Option<String>,

@@ -1,0 +1,293 @@
+//! A stage for user stories: the operator installed as its manifests say, running as itself, and
+//! a namespace with a repository and keys of its own for each story.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use charttrust::api::conditions::{self, ReleaseCondition};
+use charttrust::api::{ChartTrustPolicy, ReleaseTrust, TrustedKey};
+use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+
+use crate::charts::{Chart, Source};
+use crate::cluster::{Cluster, Identity};
+use crate::eventually;
+use crate::gpg::{self, Algorithm, Keyring, Signer};
+use crate::helm::{Helm, Version};
+use crate::operator::{Operator, Options};
+use crate::repository::Repository;
+use crate::tools::{self, Tool};
+
+/// How long a verdict may take on a busy machine before a story counts as failed.
+pub const SOON: Duration = Duration::from_secs(60);
+
+/// The operator's namespace in `operator/install`.
+pub const OPERATOR_NAMESPACE: &str = "charttrust-system";
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// The operator on a cluster.
+#[derive(Debug)]
+pub struct Stage {
+    /// The cluster.
+    pub cluster: &'static Cluster,
+    /// Whom the operator acts as.
+    pub identity: Identity,
+    operator: Mutex<Operator>,
+    options: Options,
+}
+
+impl Stage {
+    /// Installs the definitions and the permissions, and starts the operator as itself.
+    pub async fn set(cluster: &'static Cluster, binary: &Path) -> Result<Self> {
+        install(cluster.kubeconfig()).await?;
+        let identity = cluster.identity(OPERATOR_NAMESPACE, "charttrust").await?;
+        let options = Options {
+            binary: binary.to_owned(),
+            kubeconfig: identity.kubeconfig(),
+            namespace: OPERATOR_NAMESPACE.to_owned(),
+            allow_hosts: vec!["127.0.0.1".to_owned()],
+            more: Vec::new(),
+        };
+        let mut operator = Operator::start(&options)?;
+        operator.ready(SOON).await?;
+        Ok(Self { cluster, identity, operator: Mutex::new(operator), options })
+    }
+
+    /// Calls `act` with the running operator.
+    pub fn operator<T>(&self, act: impl FnOnce(&mut Operator) -> T) -> T {
+        act(&mut self.operator.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Ends the operator as a crash does, and starts it again.
+    pub async fn restart(&self) -> Result {
+        self.operator(Operator::kill);
+        let mut operator = Operator::start(&self.options)?;
+        operator.ready(SOON).await?;
+        self.operator(|running| *running = operator);
+        Ok(())
+    }
+}
+
+/// The root of this repository's checkout.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Applies what a user applies: the definitions, then the permissions.
+pub async fn install(kubeconfig: &Path) -> Result {
+    kubectl(kubeconfig, &["apply", "--server-side", "-f", &path("crds")]).await?;
+    let established = ["wait", "--for=condition=Established", "--timeout=60s", "-f"];
+    kubectl(kubeconfig, &[&established[..], &[&path("crds")]].concat()).await?;
+    kubectl(kubeconfig, &["apply", "--server-side", "-f", &path("operator/install")]).await?;
+    Ok(())
+}
+
+fn path(below: &str) -> String {
+    root().join(below).to_string_lossy().into_owned()
+}
+
+/// Runs the real kubectl, and gives what it prints.
+pub async fn kubectl(kubeconfig: &Path, arguments: &[&str]) -> Result<String> {
+    let mut command = tokio::process::Command::new(tools::path(Tool::Kubectl)?);
+    command.arg("--kubeconfig").arg(kubeconfig).args(arguments).kill_on_drop(true);
+    let output = command.output().await?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("kubectl {} failed: {said}", arguments.join(" ")).into());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// One user story: a namespace, a repository, a keyring and a Helm of its own.
+#[derive(Debug)]
+pub struct Story {
+    /// The namespace; names of cluster-wide objects start with it.
+    pub namespace: String,
+    /// The administrator's client.
+    pub client: Client,
+    /// The Helm that installs.
+    pub helm: Helm,
+    /// The chart repository.
+    pub repository: Repository,
+    /// The keys.
+    pub keyring: Keyring,
+    charts: tempfile::TempDir,
+}
+
+/// A key that signs charts, and the `TrustedKey` that names it.
+#[derive(Debug)]
+pub struct StoryKey {
+    /// Name of the `TrustedKey`.
+    pub name: String,
+    /// The key in the keyring.
+    pub key: gpg::Key,
+    /// What signs.
+    pub signer: Signer,
+}
+
+impl Story {
+    /// Prepares a story.
+    pub async fn begin(cluster: &Cluster, prefix: &str, version: Version) -> Result<Self> {
+        let namespace = cluster.namespace(prefix).await?;
+        Ok(Self {
+            client: cluster.client().await?,
+            helm: Helm::new(version)?.on(cluster.kubeconfig()),
+            repository: Repository::start()?,
+            keyring: Keyring::new()?,
+            charts: tempfile::tempdir()?,
+            namespace,
+        })
+    }
+
+    /// Makes a key; nothing is declared yet.
+    pub fn make_key(&self, name: &str) -> Result<StoryKey> {
+        let key = self.keyring.key(name, Algorithm::Rsa2048)?;
+        let signer = self.keyring.signer(&key)?;
+        Ok(StoryKey { name: format!("{}-{name}", self.namespace), key, signer })
+    }
+
+    /// Makes a key and declares it as `TrustedKey`.
+    pub async fn trusted_key(&self, name: &str) -> Result<StoryKey> {
+        let key = self.make_key(name)?;
+        self.declare(&key, json!({})).await?;
+        Ok(key)
+    }
+
+    /// Declares a key, with more fields in its spec.
+    pub async fn declare(&self, key: &StoryKey, more: Value) -> Result {
+        let armored = self.keyring.public_armored(&key.key)?;
+        let mut spec = json!({
+            "fingerprint": key.key.fingerprint,
+            "publicKey": {"inline": armored},
+        });
+        merge(&mut spec, more);
+        self.apply::<TrustedKey>(&key.name, spec).await
+    }
+
+    /// Declares a policy for this namespace: Strict, this repository, these keys; with more fields.
+    pub async fn policy(&self, name: &str, keys: &[&StoryKey], more: Value) -> Result<String> {
+        let keys: Vec<_> = keys.iter().map(|key| &key.name).collect();
+        let mut spec = json!({
+            "match": {"releases": [format!("{}/*", self.namespace)]},
+            "rules": [{
+                "name": "all",
+                "charts": ["*"],
+                "sources": [{"url": self.repository.url()}],
+                "verify": {"signers": {"keys": keys}},
+            }],
+        });
+        merge(&mut spec, more);
+        let name = format!("{}-{name}", self.namespace);
+        self.apply::<ChartTrustPolicy>(&name, spec).await?;
+        Ok(name)
+    }
+
+    /// Applies an object of ours with this spec.
+    pub async fn apply<K>(&self, name: &str, spec: Value) -> Result
+    where
+        K: kube::Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
+    {
+        let object = json!({
+            "apiVersion": K::api_version(&()),
+            "kind": K::kind(&()),
+            "metadata": {"name": name},
+            "spec": spec,
+        });
+        let api = Api::<K>::all_with(self.client.clone(), &());
+        api.patch(name, &PatchParams::apply("story").force(), &Patch::Apply(&object)).await?;
+        Ok(())
+    }
+
+    /// Changes an object of ours by a merge patch.
+    pub async fn patch<K>(&self, name: &str, change: Value) -> Result
+    where
+        K: kube::Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
+    {
+        let api = Api::<K>::all_with(self.client.clone(), &());
+        api.patch(name, &PatchParams::default(), &Patch::Merge(change)).await?;
+        Ok(())
+    }
+
+    /// Removes an object of ours.
+    pub async fn delete<K>(&self, name: &str) -> Result
+    where
+        K: kube::Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
+    {
+        Api::<K>::all_with(self.client.clone(), &())
+            .delete(name, &DeleteParams::default())
+            .await?;
+        Ok(())
+    }
+
+    /// Packages a chart and puts it into the repository, signed if there is a key.
+    pub async fn publish(&self, source: &Source, key: Option<&StoryKey>) -> Result<Chart> {
+        let chart = self.package(source, key).await?;
+        self.repository.publish(&self.helm, &chart).await?;
+        Ok(chart)
+    }
+
+    /// Packages a chart without publishing it.
+    pub async fn package(&self, source: &Source, key: Option<&StoryKey>) -> Result<Chart> {
+        let signer = key.map(|key| &key.signer);
+        Ok(source.package(&self.helm, self.charts.path(), signer).await?)
+    }
+
+    /// Installs a chart under the name of the release.
+    pub async fn install(&self, release: &str, chart: &Chart) -> Result {
+        let archive = chart.archive.to_string_lossy();
+        Ok(self.helm.install(&self.namespace, release, &archive, &[]).await?)
+    }
+
+    /// Upgrades a release to a chart.
+    pub async fn upgrade(&self, release: &str, chart: &Chart) -> Result {
+        let archive = chart.archive.to_string_lossy();
+        Ok(self.helm.upgrade(&self.namespace, release, &archive, &[]).await?)
+    }
+
+    /// The `ReleaseTrust`s of this story.
+    pub fn trusts(&self) -> Api<ReleaseTrust> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Waits until a release has this word as verdict, and gives its `ReleaseTrust`.
+    pub async fn expect(&self, release: &str, word: &str) -> ReleaseTrust {
+        let trusts = self.trusts();
+        eventually(SOON, &format!("{release} is {word}"), async || {
+            let found = trusts.get_opt(release).await.map_err(|error| error.to_string())?;
+            let found = found.ok_or("there is no ReleaseTrust")?;
+            let verdict = verdict(&found);
+            if verdict == word { Ok(found) } else { Err(describe(&found)) }
+        })
+        .await
+    }
+}
+
+/// The word of a verdict.
+pub fn verdict(trust: &ReleaseTrust) -> String {
+    let conditions = trust.status.iter().flat_map(|status| &status.conditions);
+    let conditions: Vec<_> = conditions.cloned().collect();
+    conditions::find(&conditions, ReleaseCondition::Trusted)
+        .map(|condition| condition.reason.clone())
+        .unwrap_or_default()
+}
+
+fn describe(trust: &ReleaseTrust) -> String {
+    let findings = trust.status.iter().flat_map(|status| &status.findings);
+    let findings: Vec<_> = findings.map(|f| format!("{}: {}", f.reason, f.message)).collect();
+    format!("{} [{}]", verdict(trust), findings.join(" | "))
+}
+
+/// Puts the fields of `more` over those of `base`.
+fn merge(base: &mut Value, more: Value) {
+    match (base, more) {
+        (Value::Object(base), Value::Object(more)) => {
+            for (key, value) in more {
+                merge(base.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (base, more) => *base = more,
+    }
+}

@@ -1,0 +1,129 @@
+//! Templates, files, schema and lock: equal, or not.
+
+use std::collections::BTreeMap;
+
+use super::{Change, ChartPart, Found, Note};
+use crate::chart::{Chart, Part};
+use crate::release::RecordedChart;
+
+pub(super) fn compare(chart: &Chart, recorded: &RecordedChart, found: &mut Found) {
+    let old = chart.metadata.api_version == "v1";
+    let templates = list(
+        &chart.templates,
+        &recorded.templates,
+        false,
+        ChartPart::Template,
+        found,
+    );
+    let files = list(&chart.files, &recorded.files, old, ChartPart::File, found);
+    order(templates, files, recorded, found);
+    schema(chart, recorded, found);
+    if chart.lock != recorded.lock {
+        match old && chart.lock.is_none() {
+            true => found.explained.push(Note::DirectoryV1),
+            false => found.differ(ChartPart::Lock, change(&chart.lock, &recorded.lock)),
+        }
+    }
+    if !times_agree(chart, recorded) {
+        found.notes.push(Note::ModificationTimes);
+    }
+}
+
+/// Whether two lists that have the same parts have them in the same order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Other,
+    Same,
+}
+
+/// Compares two lists; an archive has no name twice.
+fn list(
+    archive: &[Part],
+    recorded: &[Part],
+    without_requirements: bool,
+    part: fn(String) -> ChartPart,
+    found: &mut Found,
+) -> Order {
+    let mut left: BTreeMap<&str, &Part> = archive
+        .iter()
+        .map(|part| (part.name.as_str(), part))
+        .collect();
+    let mut kept = Vec::with_capacity(recorded.len());
+    for record in recorded {
+        let Some(archived) = left.remove(record.name.as_str()) else {
+            found.differ(part(record.name.clone()), Change::Added);
+            continue;
+        };
+        kept.push(record.name.as_str());
+        if archived.digest != record.digest {
+            match record.without_mark == Some(archived.digest) {
+                true => found.explained.push(Note::ByteOrderMark),
+                false => found.differ(part(record.name.clone()), Change::Changed),
+            }
+        }
+    }
+    for name in left.keys() {
+        match without_requirements && matches!(*name, "requirements.yaml" | "requirements.lock") {
+            true => found.explained.push(Note::RequirementsFiles),
+            false => found.differ(part((*name).to_owned()), Change::Removed),
+        }
+    }
+    let in_both = archive.iter().map(|part| part.name.as_str());
+    match in_both.filter(|name| !left.contains_key(name)).eq(kept) {
+        true => Order::Same,
+        false => Order::Other,
+    }
+}
+
+/// Another order is honest only where all lists are in the order in which Helm walks a directory.
+fn order(templates: Order, files: Order, recorded: &RecordedChart, found: &mut Found) {
+    if templates == Order::Same && files == Order::Same {
+        return;
+    }
+    if is_walk(&recorded.templates) && is_walk(&recorded.files) {
+        found.notes.push(Note::DirectoryOrder);
+        return;
+    }
+    if templates == Order::Other {
+        found.differ(ChartPart::Templates, Change::Reordered);
+    }
+    if files == Order::Other {
+        found.differ(ChartPart::Files, Change::Reordered);
+    }
+}
+
+/// Says whether the names are in the order of `internal/sympath/walk.go`: entries of a directory
+/// by name, folders walked where they stand.
+fn is_walk(parts: &[Part]) -> bool {
+    parts.is_sorted_by(|one, next| one.name.split('/').lt(next.name.split('/')))
+}
+
+fn schema(chart: &Chart, recorded: &RecordedChart, found: &mut Found) {
+    if chart.schema == recorded.schema {
+        return;
+    }
+    match chart.schema.is_some() && chart.schema == recorded.schema_without_mark {
+        true => found.explained.push(Note::ByteOrderMark),
+        false => found.differ(ChartPart::Schema, change(&chart.schema, &recorded.schema)),
+    }
+}
+
+fn change<T>(archive: &Option<T>, recorded: &Option<T>) -> Change {
+    match (archive, recorded) {
+        (None, Some(_)) => Change::Added,
+        (Some(_), None) => Change::Removed,
+        _ => Change::Changed,
+    }
+}
+
+/// Compares the modification times that are there; they corroborate, and prove nothing.
+fn times_agree(chart: &Chart, recorded: &RecordedChart) -> bool {
+    let agree = |archive: &[Part], recorded: &[Part]| {
+        archive.iter().zip(recorded).all(|(archived, record)| {
+            record.modified.is_none() || record.modified == archived.modified
+        })
+    };
+    (recorded.modified.is_none() || recorded.modified == chart.modified)
+        && agree(&chart.templates, &recorded.templates)
+        && agree(&chart.files, &recorded.files)
+}

@@ -1,0 +1,304 @@
+//! The objects that a manifest lists.
+
+use crate::limits::{RecordLimits, YamlLimits};
+use crate::yaml::{self, Reading, Value, YamlError};
+
+use super::error::RecordError;
+
+/// An object of a manifest: where to look for it in the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestObject {
+    /// Group and version.
+    pub api_version: String,
+    /// Kind.
+    pub kind: String,
+    /// Namespace, if the manifest names one; otherwise that of the release, if the kind has any.
+    pub namespace: Option<String>,
+    /// Name, or its beginning if `generated`.
+    pub name: String,
+    /// The object has a `generateName` only.
+    pub generated: bool,
+}
+
+/// What a manifest contains.
+#[derive(Debug, Default)]
+pub(super) struct Manifest {
+    pub(super) objects: Vec<ManifestObject>,
+    pub(super) unread: usize,
+}
+
+/// Lists the objects of a manifest; what is none is counted.
+///
+/// # Errors
+/// Fails if there are too many.
+pub(super) fn objects(text: &str, limits: &RecordLimits) -> Result<Manifest, RecordError> {
+    let mut manifest = Manifest::default();
+    for document in documents(text) {
+        match quick(document) {
+            Quick::Blank => {}
+            Quick::Object(object) => manifest.objects.push(object),
+            Quick::Unsure => manifest.read(document, &limits.yaml),
+        }
+        if manifest.objects.len().saturating_add(manifest.unread) > limits.objects {
+            let limit = limits.objects;
+            return Err(RecordError::TooLarge {
+                what: "number of objects",
+                limit,
+            });
+        }
+    }
+    Ok(manifest)
+}
+
+impl Manifest {
+    /// Parses a document in full.
+    fn read(&mut self, document: &str, limits: &YamlLimits) {
+        match yaml::document(document, Reading::AsHelm, limits) {
+            Ok(Value::Null) => {}
+            Ok(value) => self.add(&value),
+            Err(
+                YamlError::NotJson | YamlError::NotPlain | YamlError::Syntax | YamlError::TooLarge,
+            ) => {
+                self.count_unread();
+            }
+        }
+    }
+
+    fn add(&mut self, value: &Value) {
+        let kind = text(value, "kind");
+        if let (Some("List"), Some(Value::List(items))) = (kind, get(value, "items")) {
+            return items.iter().for_each(|item| self.add(item));
+        }
+        match object(value) {
+            Some(object) => self.objects.push(object),
+            None => self.count_unread(),
+        }
+    }
+
+    fn count_unread(&mut self) {
+        self.unread = self.unread.saturating_add(1);
+    }
+}
+
+fn object(value: &Value) -> Option<ManifestObject> {
+    let metadata = get(value, "metadata")?;
+    let name = text(metadata, "name").filter(|name| !name.is_empty());
+    Some(ManifestObject {
+        api_version: text(value, "apiVersion")?.to_owned(),
+        kind: text(value, "kind")?.to_owned(),
+        namespace: text(metadata, "namespace")
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned),
+        name: name.or_else(|| text(metadata, "generateName"))?.to_owned(),
+        generated: name.is_none(),
+    })
+}
+
+fn get<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+    let Value::Map(pairs) = value else {
+        return None;
+    };
+    pairs
+        .iter()
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value)
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
+    match get(value, name)? {
+        Value::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// Splits at `(?m)^---[ \t]*`, as Helm does: text right behind the dashes belongs to the document.
+fn documents(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let current = rest?;
+        let current = current
+            .strip_prefix("---")
+            .map_or(current, |current| current.trim_start_matches([' ', '\t']));
+        let Some(end) = current.find("\n---") else {
+            rest = None;
+            return Some(current);
+        };
+        let (document, after) = current.split_at_checked(end)?;
+        rest = after.get(1..);
+        Some(document)
+    })
+}
+
+/// What a glance at a document tells.
+enum Quick {
+    Blank,
+    Object(ManifestObject),
+    /// The document has to be parsed.
+    Unsure,
+}
+
+/// Finds the object of a document in ordinary block style without parsing all of it.
+///
+/// Only plain `key: value` lines at the left margin and at the margin of `metadata` count. If one
+/// of the wanted keys is there twice, or anything there looks unusual, the answer is
+/// [`Quick::Unsure`]; so a quoted text over several lines can hide no key and pretend none.
+fn quick(document: &str) -> Quick {
+    let mut glance = Glance::default();
+    for line in document.lines() {
+        if glance.line(line).is_none() {
+            return Quick::Unsure;
+        }
+    }
+    glance.finish()
+}
+
+#[derive(Default)]
+struct Glance<'a> {
+    any: bool,
+    /// The key at the left margin whose value the lines belong to.
+    section: Section,
+    /// Spaces before the keys of `metadata`, once known.
+    margin: Option<usize>,
+    api_version: Option<&'a str>,
+    kind: Option<&'a str>,
+    metadata: bool,
+    name: Option<&'a str>,
+    generate_name: Option<&'a str>,
+    namespace: Option<&'a str>,
+    /// The last key of `metadata`.
+    last: Option<&'a str>,
+}
+
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Section {
+    #[default]
+    None,
+    /// A key with a value on its line, which must not continue.
+    Closed,
+    Metadata,
+    Other,
+}
+
+impl<'a> Glance<'a> {
+    /// Takes a line; `None` if it is unusual.
+    fn line(&mut self, line: &'a str) -> Option<()> {
+        let content = line.trim_start_matches(' ');
+        if content.trim_end().is_empty() || content.starts_with('#') {
+            return Some(());
+        }
+        self.any = true;
+        match line.len().saturating_sub(content.len()) {
+            0 => self.top(line),
+            indent => self.nested(indent, content),
+        }
+    }
+
+    fn top(&mut self, line: &'a str) -> Option<()> {
+        if line.starts_with("- ") {
+            return (self.section == Section::Other).then_some(());
+        }
+        let (key, value) = pair(line)?;
+        self.section = match key {
+            "apiVersion" => once(&mut self.api_version, value)?,
+            "kind" => once(&mut self.kind, value)?,
+            "metadata" if self.metadata || !value.is_empty() => return None,
+            "metadata" => {
+                self.metadata = true;
+                Section::Metadata
+            }
+            _ => Section::Other,
+        };
+        Some(())
+    }
+
+    fn nested(&mut self, indent: usize, content: &'a str) -> Option<()> {
+        match self.section {
+            Section::None | Section::Closed => return None,
+            Section::Other => return Some(()),
+            Section::Metadata => {}
+        }
+        let margin = *self.margin.get_or_insert(indent);
+        if indent > margin {
+            // Below the name, this would continue it.
+            return (!self.after_wanted()).then_some(());
+        }
+        if indent < margin {
+            return None;
+        }
+        let (key, value) = pair(content)?;
+        self.last = Some(key);
+        match key {
+            "name" => once(&mut self.name, value).map(drop),
+            "generateName" => once(&mut self.generate_name, value).map(drop),
+            "namespace" => once(&mut self.namespace, value).map(drop),
+            _ => Some(()),
+        }
+    }
+
+    fn after_wanted(&self) -> bool {
+        matches!(self.last, Some("name" | "generateName" | "namespace"))
+    }
+
+    fn finish(self) -> Quick {
+        if !self.any {
+            return Quick::Blank;
+        }
+        let (Some(api_version), Some(kind), Some(name)) = (
+            self.api_version,
+            self.kind,
+            self.name.or(self.generate_name),
+        ) else {
+            return Quick::Unsure;
+        };
+        if kind == "List" {
+            return Quick::Unsure;
+        }
+        Quick::Object(ManifestObject {
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+            namespace: self.namespace.map(str::to_owned),
+            name: name.to_owned(),
+            generated: self.name.is_none(),
+        })
+    }
+}
+
+/// Splits `key: value` with a plain key.
+fn pair(line: &str) -> Option<(&str, &str)> {
+    let (key, value) = line.trim_end().split_once(':')?;
+    let plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'/' | b'-' | b'_');
+    let is_key = key
+        .bytes()
+        .next()
+        .is_some_and(|byte| byte.is_ascii_alphabetic());
+    let separated = value.is_empty() || value.starts_with(' ');
+    (is_key && separated && key.bytes().all(plain)).then(|| (key, value.trim_start()))
+}
+
+/// Sets a value that must be there once and be a plain or simply quoted text.
+fn once<'a>(target: &mut Option<&'a str>, value: &'a str) -> Option<Section> {
+    let quoted = |mark: char| value.strip_prefix(mark)?.strip_suffix(mark);
+    let inner = quoted('"').or_else(|| quoted('\''));
+    let text = inner.unwrap_or(value);
+    let plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'/' | b'-' | b'_');
+    if text.is_empty() || !text.bytes().all(plain) || target.is_some() {
+        return None;
+    }
+    // A plain text that could be a number, a boolean or null is left to the parser.
+    if inner.is_none() && !is_plain_text(text) {
+        return None;
+    }
+    *target = Some(text);
+    Some(Section::Closed)
+}
+
+fn is_plain_text(text: &str) -> bool {
+    let letter = text
+        .bytes()
+        .next()
+        .is_some_and(|byte| byte.is_ascii_alphabetic());
+    let reserved = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"];
+    letter && !reserved.iter().any(|word| text.eq_ignore_ascii_case(word))
+}

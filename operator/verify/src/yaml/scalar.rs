@@ -1,0 +1,228 @@
+//! What a plain scalar means: go-yaml v2 `resolve.go`.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::{Value, YamlError};
+
+/// Resolves the text of a scalar, given its tag in the short form (`!!int`), if it has one.
+///
+/// # Errors
+/// Fails where go-yaml does: the text does not fit the tag, or is no base64 under `!!binary`.
+pub(super) fn resolve(tag: &str, text: String) -> Result<Value, YamlError> {
+    match tag {
+        "" | "!!bool" | "!!int" | "!!float" | "!!null" | "!!timestamp" => {
+            fit(tag, plain(tag, &text), text)
+        }
+        "!!binary" => binary(&text),
+        // `!!str` and, as in go-yaml, every tag that it does not know.
+        _ => Ok(Value::Text(text)),
+    }
+}
+
+/// Applies an explicit tag to what the text looks like.
+fn fit(tag: &str, found: Option<Value>, text: String) -> Result<Value, YamlError> {
+    match (tag, found) {
+        ("", None) => Ok(Value::Text(text)),
+        ("!!timestamp", None) if timestamp(&text) => Ok(Value::Text(text)),
+        ("", Some(value)) => Ok(value),
+        ("!!float", Some(Value::Int(number))) => {
+            #[allow(
+                clippy::cast_precision_loss,
+                reason = "Go converts to float64 here, too"
+            )]
+            #[allow(
+                clippy::as_conversions,
+                reason = "there is no other conversion to a float"
+            )]
+            let number = number as f64;
+            Ok(Value::Float(number))
+        }
+        ("!!bool", Some(value @ Value::Bool(_)))
+        | ("!!int", Some(value @ Value::Int(_)))
+        | ("!!float", Some(value @ Value::Float(_)))
+        | ("!!null", Some(value @ Value::Null)) => Ok(value),
+        _ => Err(YamlError::NotJson),
+    }
+}
+
+fn binary(text: &str) -> Result<Value, YamlError> {
+    let text: String = text.split(['\r', '\n']).collect();
+    let bytes = STANDARD.decode(text).map_err(|_| YamlError::NotJson)?;
+    Ok(Value::Text(lossy(&bytes)))
+}
+
+/// Replaces each invalid *byte* by U+FFFD, as Go's JSON encoder does.
+pub(crate) fn lossy(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| '\u{FFFD}'));
+    }
+    text
+}
+
+/// Says what a plain text is, or `None` for a text.
+fn plain(tag: &str, text: &str) -> Option<Value> {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => Some(Value::Null),
+        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
+            Some(Value::Bool(true))
+        }
+        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
+            Some(Value::Bool(false))
+        }
+        ".nan" | ".NaN" | ".NAN" => Some(Value::Float(f64::NAN)),
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => Some(Value::Float(f64::INFINITY)),
+        "-.inf" | "-.Inf" | "-.INF" => Some(Value::Float(f64::NEG_INFINITY)),
+        _ => match text.bytes().next() {
+            Some(b'.') => float(text),
+            Some(b'+' | b'-' | b'0'..=b'9') => number(tag, text),
+            _ => None,
+        },
+    }
+}
+
+/// Reads an integer or a float; a date is a text.
+fn number(tag: &str, text: &str) -> Option<Value> {
+    if (tag.is_empty() || tag == "!!timestamp") && timestamp(text) {
+        return None;
+    }
+    let text = text.replace('_', "");
+    integer(&text).map(Value::Int).or_else(|| float(&text))
+}
+
+/// Reads an integer as Go's `strconv.ParseInt(text, 0, 64)` and `ParseUint` do: `0x`, `0o`, `0b`
+/// and a plain leading `0` for octal.
+fn integer(text: &str) -> Option<i128> {
+    let (negative, signed, digits) = match text.as_bytes().first()? {
+        b'-' => (true, true, text.get(1..)?),
+        b'+' => (false, true, text.get(1..)?),
+        _ => (false, false, text),
+    };
+    let (radix, digits) = radix(digits);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return None;
+    }
+    let magnitude = i128::from(u64::from_str_radix(digits, radix).ok()?);
+    let number = if negative {
+        magnitude.checked_neg()?
+    } else {
+        magnitude
+    };
+    let fits = i64::try_from(number).is_ok() || (!signed && u64::try_from(number).is_ok());
+    fits.then_some(number)
+}
+
+fn radix(digits: &str) -> (u32, &str) {
+    let mut bytes = digits.bytes();
+    let prefix = (
+        bytes.next(),
+        bytes.next().map(|byte| byte.to_ascii_lowercase()),
+    );
+    let radix = match prefix {
+        (Some(b'0'), Some(b'x')) => 16,
+        (Some(b'0'), Some(b'o')) => 8,
+        (Some(b'0'), Some(b'b')) => 2,
+        (Some(b'0'), Some(_)) => return (8, digits.get(1..).unwrap_or_default()),
+        _ => return (10, digits),
+    };
+    (radix, digits.get(2..).unwrap_or_default())
+}
+
+/// Reads `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`; what overflows is a text.
+fn float(text: &str) -> Option<Value> {
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (unsigned, None),
+    };
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+    if !digits(whole) || !digits(fraction) || (whole.is_empty() && fraction.is_empty()) {
+        return None;
+    }
+    if let Some(exponent) = exponent {
+        let exponent = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
+        if exponent.is_empty() || !digits(exponent) {
+            return None;
+        }
+    }
+    let number: f64 = text.parse().ok()?;
+    number.is_finite().then_some(Value::Float(number))
+}
+
+/// Says whether go-yaml takes `text` for a timestamp. It stays a text either way, but is then not
+/// a number.
+fn timestamp(text: &str) -> bool {
+    // All formats begin with four digits and a dash, which no number does: `2001-1-2` would not
+    // parse as one anyway.
+    text.as_bytes().get(4) == Some(&b'-') && text.bytes().take(4).all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Value {
+        Value::Text(text.to_owned())
+    }
+
+    #[test]
+    fn plain_scalars_mean_what_go_yaml_v2_says() {
+        for (plain, value) in [
+            ("yes", Value::Bool(true)),
+            ("Off", Value::Bool(false)),
+            ("n", Value::Bool(false)),
+            ("yEs", text("yEs")),
+            ("014", Value::Int(12)),
+            ("0o14", Value::Int(12)),
+            ("08", Value::Float(8.0)),
+            ("0x1F", Value::Int(31)),
+            ("-0x1F", Value::Int(-31)),
+            ("0b11", Value::Int(3)),
+            ("+12", Value::Int(12)),
+            ("1_000", Value::Int(1000)),
+            (
+                "18446744073709551615",
+                Value::Int(18_446_744_073_709_551_615),
+            ),
+            (
+                "+18446744073709551615",
+                Value::Float(18_446_744_073_709_551_615.0),
+            ),
+            ("1e6", Value::Float(1e6)),
+            ("1.", Value::Float(1.0)),
+            (".5", Value::Float(0.5)),
+            (".", text(".")),
+            ("1e400", text("1e400")),
+            ("1.2.3", text("1.2.3")),
+            ("2001-01-01", text("2001-01-01")),
+            ("~", Value::Null),
+            ("", Value::Null),
+            ("-", text("-")),
+            ("0", Value::Int(0)),
+            ("0x", text("0x")),
+            ("12e03", Value::Float(12000.0)),
+            ("685230.15", Value::Float(685_230.15)),
+            ("190:20:30", text("190:20:30")),
+            ("v1", text("v1")),
+        ] {
+            assert_eq!(resolve("", plain.to_owned()), Ok(value), "{plain}");
+        }
+    }
+
+    #[test]
+    fn tags_are_applied_or_refused() {
+        assert_eq!(resolve("!!str", "12".to_owned()), Ok(text("12")));
+        assert_eq!(resolve("!!float", "12".to_owned()), Ok(Value::Float(12.0)));
+        assert_eq!(resolve("!!int", "x".to_owned()), Err(YamlError::NotJson));
+        assert_eq!(resolve("!!binary", "aGk=".to_owned()), Ok(text("hi")));
+        assert_eq!(resolve("!mine", "12".to_owned()), Ok(text("12")));
+    }
+
+    #[test]
+    fn each_invalid_byte_becomes_one_replacement_character() {
+        assert_eq!(lossy(b"a\xe2\x82b"), "a\u{FFFD}\u{FFFD}b");
+    }
+}

@@ -1,0 +1,414 @@
+//! What people are shown about a certificate, and what a refresh may learn.
+
+use charttrust_verify::openpgp::{CertificateError, Learned, Word};
+
+use crate::cells::v6;
+use crate::forge::{
+    CERTIFY, CERTIFY_AND_SIGN, DAY, ENCRYPT, Key, SIGN, Shape, Sig, USER_ID, day, sub, time, words,
+};
+
+const OK: Word = Word::Valid;
+const HARD: Word = Word::RevokedHard { compromised: false };
+
+#[test]
+fn a_summary_names_what_there_is() {
+    let summary = Shape::good().load().summary(time(day(10)));
+    assert_eq!(summary.algorithm, "Ed25519");
+    assert_eq!(summary.user_ids, ["Good <good@example.org>"]);
+    assert_eq!(summary.created, time(day(0)));
+    assert_eq!(summary.expires, None);
+    assert_eq!(
+        summary.signing_keys,
+        [Key::ed25519(1).fingerprint(), Key::ed25519(2).fingerprint()]
+    );
+    assert_eq!((summary.revocation, summary.usable), (None, Ok(())));
+    assert_eq!(v6().load().summary(time(day(10))).algorithm, "Ed25519");
+    assert!(
+        format!("{:?}", Shape::good().load()).len() < 60,
+        "no key material in logs"
+    );
+}
+
+#[test]
+fn a_hostile_user_id_is_escaped_and_cut() {
+    let mut shape = Shape::good();
+    shape.user_ids.clear();
+    for id in [
+        b"a\n[GNUPG:] GOODSIG 0 x".as_slice(),
+        b"\x1b[31mred\x07",
+        "rtl \u{202e}fdp \u{feff}\u{200b}\u{2028}".as_bytes(),
+        b"\xff\xfe",
+        "é 中 ok".as_bytes(),
+        &[b'x'; 128],
+        &[b'y'; 129],
+    ] {
+        shape.add_user_id(id, |sig| sig.flags(CERTIFY_AND_SIGN));
+    }
+    let shown = shape.load().summary(time(day(10))).user_ids;
+    assert_eq!(shown.len(), 7);
+    for text in &shown {
+        assert!(!text.chars().any(char::is_control), "{text:?}");
+        assert!(text.chars().count() <= 129 * 8);
+    }
+    assert!(shown.contains(&"a\\u{a}[GNUPG:] GOODSIG 0 x".to_owned()));
+    assert!(shown.contains(&"\\u{1b}[31mred\\u{7}".to_owned()));
+    assert!(shown.contains(&"rtl \\u{202e}fdp \\u{feff}\\u{200b}\\u{2028}".to_owned()));
+    assert!(shown.contains(&"é 中 ok".to_owned()));
+    assert!(shown.contains(&"x".repeat(128)));
+    assert!(shown.contains(&format!("{}…", "y".repeat(128))));
+}
+
+#[test]
+fn at_most_eight_user_ids_are_shown_the_primary_one_first() {
+    let mut shape = Shape::good();
+    for number in 0..9 {
+        let id = format!("number {number}");
+        shape.add_user_id(id.as_bytes(), |sig| {
+            let sig = sig.flags(CERTIFY_AND_SIGN);
+            if number == 7 {
+                sig.with(sub::PRIMARY, [1])
+            } else {
+                sig
+            }
+        });
+    }
+    let shown = shape.load().summary(time(day(10))).user_ids;
+    assert_eq!(shown.len(), 8);
+    assert_eq!(shown[0], "number 7");
+    assert_eq!(shown.iter().filter(|id| *id == "number 7").count(), 1);
+}
+
+#[test]
+fn user_ids_that_the_key_does_not_state_are_not_shown() {
+    let mut shape = Shape::good();
+    shape.user_ids.push((b"claimed".to_vec(), vec![]));
+    let forged = Sig::new(0x13, &shape.primary, day(0)).flags(3).broken();
+    let forged = shape.sign_user_id(&forged, b"forged");
+    shape.user_ids.push((b"forged".to_vec(), vec![forged]));
+    assert_eq!(
+        shape.load().summary(time(day(10))).user_ids,
+        ["Good <good@example.org>"]
+    );
+}
+
+/// A certificate whose keys end on these days.
+fn ending(primary: Option<u32>, subkey: Option<u32>, flags: u8) -> Shape {
+    let life = |sig: Sig, days: Option<u32>| match days {
+        Some(days) => sig.key_lifetime(days * DAY),
+        None => sig,
+    };
+    let mut shape = Shape::good();
+    shape.user_ids.clear();
+    shape.add_user_id(USER_ID, |sig| life(sig.flags(flags), primary));
+    shape.subkeys.clear();
+    shape.add_subkey(Key::ed25519(2), |sig| life(sig.flags(SIGN), subkey));
+    shape
+}
+
+#[test]
+fn a_key_ends_when_its_last_signing_key_does() {
+    let both = CERTIFY_AND_SIGN;
+    for (primary, subkey, flags, end) in [
+        (None, None, both, None),
+        (Some(100), None, both, Some(100)),
+        (None, Some(50), both, None),
+        (Some(100), Some(50), both, Some(100)),
+        (Some(100), Some(200), CERTIFY, Some(100)),
+        (Some(100), Some(50), CERTIFY, Some(50)),
+        (None, Some(50), CERTIFY, Some(50)),
+        (None, None, CERTIFY, None),
+    ] {
+        let summary = ending(primary, subkey, flags).load().summary(time(day(10)));
+        assert_eq!(
+            summary.expires,
+            end.map(|days| time(day(days))),
+            "{primary:?} {subkey:?} {flags}"
+        );
+    }
+    let ended = ending(Some(100), None, both).load().summary(time(day(200)));
+    assert_eq!(
+        (ended.expires, ended.usable),
+        (Some(time(day(100))), Err(Word::Expired))
+    );
+    assert_eq!(ended.signing_keys, []);
+}
+
+#[test]
+fn the_reason_why_a_key_cannot_be_used_is_about_its_signing_keys() {
+    let usable = |shape: &Shape, now: u32| shape.load().summary(time(day(now))).usable;
+    assert_eq!(
+        usable(&ending(None, Some(50), CERTIFY), 60),
+        Err(Word::Expired)
+    );
+    let mut shape = ending(None, Some(50), CERTIFY);
+    shape.add_subkey(Key::ed25519(3), |sig| sig.flags(ENCRYPT));
+    let revocation = shape.subkey_revocation(&Key::ed25519(3), day(5), |sig| sig);
+    shape.subkeys[1].1.push(revocation);
+    assert_eq!(
+        usable(&shape, 60),
+        Err(Word::Expired),
+        "an encryption key does not matter"
+    );
+    assert_eq!(usable(&shape, 40), Ok(()));
+    let revocation = shape.subkey_revocation(&Key::ed25519(2), day(5), |sig| sig);
+    shape.subkeys[0].1.push(revocation);
+    assert_eq!(usable(&shape, 60), Err(HARD));
+    let mut only_certifies = ending(None, None, CERTIFY);
+    only_certifies.subkeys.clear();
+    assert_eq!(usable(&only_certifies, 10), Err(Word::NotSigningCapable));
+    let mut nothing = Shape::good();
+    nothing.user_ids.clear();
+    assert_eq!(usable(&nothing, 10), Err(Word::NoValidSelfSignature));
+}
+
+#[test]
+fn a_revocation_is_described() {
+    for (code, reason, hard, compromised) in [
+        (0, "unspecified", true, false),
+        (1, "superseded", false, false),
+        (2, "compromised", true, true),
+        (3, "retired", false, false),
+        (32, "user ID invalid", false, false),
+        (100, "unknown reason", true, false),
+    ] {
+        let mut shape = Shape::good();
+        shape
+            .direct
+            .push(shape.key_revocation(day(50), |sig| sig.reason(code)));
+        let summary = shape.load().summary(time(day(60)));
+        let revocation = summary.revocation.unwrap();
+        let described = (revocation.reason, revocation.hard, revocation.compromised);
+        assert_eq!(described, (reason, hard, compromised));
+        assert_eq!(revocation.since, Some(time(day(50))));
+        let word = if hard {
+            Word::RevokedHard { compromised }
+        } else {
+            Word::RevokedSoft
+        };
+        assert_eq!(summary.usable, Err(word));
+    }
+}
+
+#[test]
+fn a_refresh_learns_verified_revocations() {
+    let own = Shape::good();
+    let mut copy = own.clone();
+    copy.direct
+        .push(own.key_revocation(day(50), |sig| sig.reason(2)));
+    let revocation = own.subkey_revocation(&Key::ed25519(2), day(50), |sig| sig);
+    copy.subkeys[0].1.push(revocation);
+    let learned = own.load().learn(&copy.load(), time(day(60))).unwrap();
+    let json = serde_json::to_string(&learned).unwrap();
+    let kept: Learned = serde_json::from_str(&json).unwrap();
+    assert_eq!(kept, learned);
+    let applied = own.load().apply(&kept).unwrap();
+    let word = Word::RevokedHard { compromised: true };
+    assert_eq!(
+        words(&applied, &own.primary, day(10), day(60)),
+        (word, word)
+    );
+    assert_eq!(applied.summary(time(day(60))).subkey_revocations.len(), 1);
+    let merged = own
+        .load()
+        .merge_revocations(&copy.load(), time(day(60)))
+        .unwrap();
+    assert_eq!(
+        merged.summary(time(day(60))),
+        applied.summary(time(day(60)))
+    );
+}
+
+#[test]
+fn a_refresh_learns_nothing_that_is_known_or_gives_trust() {
+    let own = Shape::good();
+    let mut copy = own.clone();
+    copy.add_subkey(Key::ed25519(3), |sig| sig.flags(SIGN));
+    copy.add_user_id(b"second", |sig| sig.flags(CERTIFY_AND_SIGN));
+    copy.direct
+        .push(own.key_revocation(day(50), |sig| sig.hash(99)));
+    copy.direct.push(own.key_revocation(day(50), Sig::broken));
+    let foreign = copy.subkey_revocation(&Key::ed25519(3), day(50), |sig| sig);
+    copy.subkeys[1].1.push(foreign);
+    let learned = own.load().learn(&copy.load(), time(day(60))).unwrap();
+    assert!(learned.is_empty(), "{learned:?}");
+    assert_eq!(
+        own.load().apply(&learned).unwrap().summary(time(day(60))),
+        own.load().summary(time(day(60)))
+    );
+    let mut revoked = own.clone();
+    revoked.direct.push(own.key_revocation(day(50), |sig| sig));
+    assert!(
+        revoked
+            .load()
+            .learn(&revoked.load(), time(day(60)))
+            .unwrap()
+            .is_empty()
+    );
+    assert!(
+        revoked
+            .load()
+            .learn(&own.load(), time(day(60)))
+            .unwrap()
+            .is_empty()
+    );
+    let other = Shape::of(Key::ed25519(9), Key::ed25519(8)).load();
+    assert!(matches!(
+        own.load().learn(&other, time(0)),
+        Err(CertificateError::OtherKey { .. })
+    ));
+}
+
+#[test]
+fn a_refresh_learns_a_shorter_life_and_never_a_longer_one() {
+    let certified = |made: u32, ends: Option<u32>| {
+        let mut shape = Shape::good();
+        let sig = Sig::new(0x13, &shape.primary, day(made)).flags(CERTIFY_AND_SIGN);
+        let sig = ends.map_or(sig.clone(), |days| sig.key_lifetime(days * DAY));
+        let body = shape.sign_user_id(&sig, USER_ID);
+        shape.user_ids[0].1.push(body);
+        shape.load()
+    };
+    let primary = Key::ed25519(1);
+    let now = |certificate: &charttrust_verify::openpgp::Certificate, at| {
+        words(certificate, &primary, day(10), day(at)).1
+    };
+    let (own, shorter, longer) = (
+        certified(20, Some(200)),
+        certified(30, Some(100)),
+        certified(30, Some(300)),
+    );
+    let learned = own.learn(&shorter, time(day(40))).unwrap();
+    assert!(!learned.is_empty());
+    let applied = own.apply(&learned).unwrap();
+    assert_eq!((now(&applied, 99), now(&applied, 100)), (OK, Word::Expired));
+    assert_eq!(applied.summary(time(day(40))).expires, Some(time(day(100))));
+    assert!(own.learn(&longer, time(day(40))).unwrap().is_empty());
+    assert!(
+        own.learn(&certified(30, None), time(day(40)))
+            .unwrap()
+            .is_empty()
+    );
+    let old_copy = certified(10, Some(100));
+    assert!(
+        own.learn(&old_copy, time(day(40))).unwrap().is_empty(),
+        "an old copy says nothing new"
+    );
+    let renewed = certified(50, Some(400)).apply(&learned).unwrap();
+    assert_eq!(
+        now(&renewed, 100),
+        OK,
+        "a newer statement in the object itself counts"
+    );
+    let same = shorter.apply(&learned).unwrap();
+    assert_eq!((now(&same, 99), now(&same, 100)), (OK, Word::Expired));
+    let united = applied.union(&own).unwrap();
+    assert_eq!(now(&united, 100), Word::Expired, "what was learned stays");
+}
+
+#[test]
+fn a_refresh_learns_a_shorter_life_of_a_subkey() {
+    let own = Shape::good();
+    let mut copy = own.clone();
+    let binding = copy.binding(&Key::ed25519(2), |mut sig| {
+        sig.hashed[0].1 = day(20).to_be_bytes().to_vec();
+        sig.flags(SIGN).key_lifetime(100 * DAY)
+    });
+    copy.subkeys[0].1.push(binding);
+    let applied = own
+        .load()
+        .merge_revocations(&copy.load(), time(day(40)))
+        .unwrap();
+    assert_eq!(words(&applied, &Key::ed25519(2), day(10), day(99)).1, OK);
+    assert_eq!(
+        words(&applied, &Key::ed25519(2), day(10), day(100)).1,
+        Word::Expired
+    );
+    assert_eq!(words(&applied, &Key::ed25519(1), day(10), day(100)).1, OK);
+}
+
+#[test]
+fn what_was_learned_only_grows() {
+    let own = Shape::good();
+    let with = |code: u8, ends: u32| {
+        let mut copy = own.clone();
+        copy.direct
+            .push(own.key_revocation(day(50), |sig| sig.reason(code)));
+        let sig = Sig::new(0x13, &own.primary, day(20))
+            .flags(CERTIFY_AND_SIGN)
+            .key_lifetime(ends * DAY);
+        let body = copy.sign_user_id(&sig, USER_ID);
+        copy.user_ids[0].1.push(body);
+        own.load().learn(&copy.load(), time(day(60))).unwrap()
+    };
+    let (mut one, mut other) = (with(1, 100), with(3, 90));
+    let (first, second) = (one.clone(), other.clone());
+    one.join(&second);
+    other.join(&first);
+    assert_eq!(one, other);
+    one.join(&Learned::default());
+    assert_eq!(one, other);
+    let applied = own.load().apply(&one).unwrap();
+    assert_eq!(applied.summary(time(day(60))).expires, Some(time(day(90))));
+}
+
+#[test]
+fn a_fetched_copy_without_user_ids_brings_its_revocation() {
+    let own = Shape::good();
+    let mut copy = own.clone();
+    copy.user_ids.clear();
+    copy.direct.push(own.key_revocation(day(50), |sig| sig));
+    let merged = own
+        .load()
+        .merge_revocations(&copy.load(), time(day(60)))
+        .unwrap();
+    assert_eq!(words(&merged, &own.primary, day(10), day(60)), (HARD, HARD));
+}
+
+#[test]
+fn a_forged_learned_revocation_does_nothing() {
+    let own = Shape::good();
+    let bodies = [
+        own.key_revocation(day(50), Sig::broken),
+        vec![1, 2, 3],
+        Vec::new(),
+    ];
+    for body in bodies {
+        let json = format!("{{\"revocations\":[\"{}\"]}}", hex::encode(body));
+        let learned: Learned = serde_json::from_str(&json).unwrap();
+        let applied = own.load().apply(&learned).unwrap();
+        assert_eq!(words(&applied, &own.primary, day(10), day(60)), (OK, OK));
+    }
+}
+
+#[test]
+fn every_word_has_a_name_and_a_sentence() {
+    let all = [
+        Word::Valid,
+        Word::Expired,
+        Word::RevokedHard { compromised: true },
+        Word::RevokedHard { compromised: false },
+        Word::RevokedSoft,
+        Word::RevocationNotVerifiable,
+        Word::NoValidSelfSignature,
+        Word::NotBound,
+        Word::NoBackSignature,
+        Word::NotSigningCapable,
+        Word::WeakHash,
+        Word::WeakKey,
+        Word::UnsupportedAlgorithm,
+        Word::CriticalUnknown,
+        Word::FromFuture,
+        Word::PredatesKey,
+        Word::SignatureExpired,
+        Word::WrongType,
+        Word::NoIssuer,
+        Word::BadSignature,
+        Word::UnknownKey,
+    ];
+    let sentences: std::collections::BTreeSet<_> = all.iter().map(ToString::to_string).collect();
+    assert_eq!(sentences.len(), all.len());
+    assert!(
+        all.iter()
+            .all(|word| format!("{word:?}").starts_with(word.as_str()))
+    );
+}
