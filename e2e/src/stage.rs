@@ -102,7 +102,6 @@ pub async fn kubectl(kubeconfig: &Path, arguments: &[&str]) -> Result<String> {
 }
 
 /// One user story: a namespace, a repository, a keyring and a Helm of its own.
-#[derive(Debug)]
 pub struct Story {
     /// The namespace; names of cluster-wide objects start with it.
     pub namespace: String,

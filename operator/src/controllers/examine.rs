@@ -300,15 +300,13 @@ fn facts(
     binding: Bound,
 ) -> ArchiveFacts {
     let claimed = Claimed { chart: &content.chart, version: &content.version };
-    let digest = chart.digest.to_string();
-    let index = look.claimed_digest.as_ref();
     ArchiveFacts {
         digest: chart.digest,
         name: chart.metadata.name.clone(),
         version: chart.metadata.version.clone(),
         binding,
         has_subcharts: !chart.subcharts.is_empty(),
-        index_disagrees: index.is_some_and(|index| !digest.ends_with(index.as_str())),
+        index_disagrees: look.claimed_digest.is_some_and(|index| index != look.archive.digest),
         provenance: provenance(&look.provenance, claimed),
         first_verified: None,
     }
