@@ -15,6 +15,7 @@ mod release;
 mod release_status;
 mod watches;
 pub mod world;
+pub mod written;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -9,7 +9,7 @@ use charttrust_verify::verdict::{Reason, Verdict};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::world::{Content, Release};
+use super::world::{Content, Release, Trust};
 use crate::api::conditions::{Condition, ReleaseCondition, Status, merge};
 use crate::api::reasons::{ReleaseReason, TrustedReason};
 use crate::api::release_trust as v1;
@@ -30,6 +30,7 @@ pub(super) fn conclude(
     old: Option<&v1::ReleaseTrustStatus>,
     release: &Release,
     judged: &Judged,
+    trust: &Trust,
     object: Option<&ReleaseTrust>,
     now: Timestamp,
 ) -> v1::ReleaseTrustStatus {
@@ -44,7 +45,7 @@ pub(super) fn conclude(
         last_handled_reconcile_at: answered
             .or_else(|| old.and_then(|old| old.last_handled_reconcile_at.clone())),
         release: described(release, judged).or_else(|| old.and_then(|old| old.release.clone())),
-        signer: signer(&signers),
+        signer: signer(&signers, trust),
         conditions: merge(before, conditions(release, judged, generation, now)),
         signers,
         evidence,
@@ -172,16 +173,21 @@ fn policy(policy: &PolicyVerdict) -> v1::PolicyVerdict {
     }
 }
 
-/// Who signed, for the column: the last eight digits say enough to recognise a key.
-fn signer(signers: &[v1::Signer]) -> Option<String> {
-    let mut names: Vec<_> = signers.iter().map(|signer| short(&signer.fingerprint)).collect();
+/// Who signed, for the column: the names of the keys, or the end of what the signature claims.
+fn signer(signers: &[v1::Signer], trust: &Trust) -> Option<String> {
+    let mut names: Vec<_> = signers.iter().map(|signer| name(&signer.fingerprint, trust)).collect();
+    names.sort();
     names.dedup();
     (!names.is_empty()).then(|| bounds::fit(&names.join(","), bounds::NAME))
 }
 
-fn short(fingerprint: &str) -> String {
+fn name(fingerprint: &str, trust: &Trust) -> String {
+    let is_of = |loaded: &super::world::LoadedKey| {
+        loaded.fingerprint.as_ref().is_some_and(|known| known.as_str() == fingerprint)
+    };
+    let known = trust.loaded.iter().find(|(_, loaded)| is_of(loaded)).map(|(name, _)| name.clone());
     let start = fingerprint.len().saturating_sub(16);
-    fingerprint.get(start..).unwrap_or(fingerprint).to_owned()
+    known.unwrap_or_else(|| fingerprint.get(start..).unwrap_or(fingerprint).to_owned())
 }
 
 fn signers(content: &Content) -> Vec<v1::Signer> {
