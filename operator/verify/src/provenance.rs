@@ -123,9 +123,10 @@ fn claimed_metadata(value: &Value) -> Result<Metadata, ProvenanceError> {
         return Err(ProvenanceError::NotPlain);
     }
     let metadata = decode_metadata(value).map_err(|_| ProvenanceError::Metadata)?;
-    match metadata.name.is_empty() || metadata.version.is_empty() {
-        true => Err(ProvenanceError::Metadata),
-        false => Ok(metadata),
+    if metadata.name.is_empty() || metadata.version.is_empty() {
+        Err(ProvenanceError::Metadata)
+    } else {
+        Ok(metadata)
     }
 }
 

@@ -130,9 +130,10 @@ impl Builder {
         if text == "<<" && (plain || tag == "!!merge") && self.at_key() {
             return self.set_key(Key::Merge);
         }
-        let value = match plain || !(tag.is_empty() || tag == "!") {
-            true => resolve(&tag, text)?,
-            false => Value::Text(text),
+        let value = if plain || !(tag.is_empty() || tag == "!") {
+            resolve(&tag, text)?
+        } else {
+            Value::Text(text)
         };
         self.place(anchor, value)
     }
@@ -229,18 +230,20 @@ impl Builder {
     }
 
     fn check_plain(&self, anchor: usize, tag: Option<&Tag>) -> Result<(), YamlError> {
-        match self.reading == Reading::Plain && (anchor != 0 || tag.is_some()) {
-            true => Err(YamlError::NotPlain),
-            false => Ok(()),
+        if self.reading == Reading::Plain && (anchor != 0 || tag.is_some()) {
+            Err(YamlError::NotPlain)
+        } else {
+            Ok(())
         }
     }
 
     fn spend(&mut self, nodes: usize, bytes: usize) -> Result<(), YamlError> {
         self.nodes = self.nodes.saturating_add(nodes);
         self.scalar_bytes = self.scalar_bytes.saturating_add(bytes);
-        match self.nodes > self.limits.nodes || self.scalar_bytes > self.limits.scalar_bytes {
-            true => Err(YamlError::TooLarge),
-            false => Ok(()),
+        if self.nodes > self.limits.nodes || self.scalar_bytes > self.limits.scalar_bytes {
+            Err(YamlError::TooLarge)
+        } else {
+            Ok(())
         }
     }
 }
