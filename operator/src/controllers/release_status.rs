@@ -209,16 +209,12 @@ fn of_statement(signed: &Signed) -> impl Iterator<Item = v1::Signer> {
 
 fn signature(signature: &SignatureFacts) -> v1::Signer {
     let claimed = &signature.claimed;
-    let issuer = || {
-        let fingerprint = claimed.claimed_issuer_fingerprint().map(ToString::to_string);
-        let key_id = || claimed.claimed_issuer_key_id().map(str::to_owned);
-        fingerprint.or_else(key_id).unwrap_or_default()
-    };
-    let algorithm = format!("{}/{}", claimed.claimed_algorithm(), claimed.claimed_hash());
+    let issuer = || claimed.issuer().unwrap_or_default().to_owned();
+    let algorithm = bounds::fit(&claimed.algorithm, bounds::WORD);
     let unverified = |fingerprint, fault| v1::Signer {
         fingerprint,
         subkey: None,
-        signed_at: claimed.claimed_created().map(time),
+        signed_at: claimed.created.map(time),
         algorithm: algorithm.clone(),
         verified: false,
         fault,
