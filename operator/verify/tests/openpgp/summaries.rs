@@ -522,13 +522,13 @@ fn a_union_knows_the_revokers_of_both() {
     with_revoker.direct.push(with_revoker.direct(&direct));
     let mut with_key = with_revoker.clone();
     with_key.after = crate::forge::packet(6, &revoker.body());
-    let mut revoked = with_key.clone();
+    let mut used = with_key.clone();
     let revocation = Sig::new(0x20, &revoker, day(50));
-    let revocation = revocation.sign(&revoker, &[&revoked.primary.hashed()]);
-    revoked.direct.push(revocation);
+    let revocation = revocation.sign(&revoker, &[&used.primary.hashed()]);
+    used.direct.push(revocation);
     let learned = with_revoker
         .load()
-        .learn(&revoked.load(), time(day(60)))
+        .learn(&used.load(), time(day(60)))
         .unwrap();
     let primary = &with_revoker.primary;
     let word = |certificate: &charttrust_verify::openpgp::Certificate| {
