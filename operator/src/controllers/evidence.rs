@@ -22,7 +22,7 @@ use crate::inventory::ReleaseId;
 
 /// The key under which evidence is sealed.
 #[derive(Clone, Debug)]
-pub struct Seal(hmac::Key);
+pub(super) struct Seal(hmac::Key);
 
 /// What the seal covers: whose evidence it is, the revision it was gathered for, all of it.
 #[derive(Serialize)]
@@ -37,10 +37,10 @@ struct Sealed<'a> {
 
 impl Seal {
     /// Bytes of a key.
-    pub const LENGTH: usize = 32;
+    pub(super) const LENGTH: usize = 32;
 
     /// A seal with this key.
-    pub fn new(key: &[u8]) -> Self {
+    pub(super) fn new(key: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
 
