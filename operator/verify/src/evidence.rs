@@ -82,6 +82,16 @@ pub enum Bound {
     Same(Vec<String>),
 }
 
+impl Answer {
+    /// Whether the source said something about the chart, be it that it has none.
+    pub(crate) fn is_known(&self) -> bool {
+        match self {
+            Self::Archive(_) | Self::Ambiguous { .. } | Self::NotFound => true,
+            Self::Unavailable { .. } => false,
+        }
+    }
+}
+
 /// What a source has as provenance of an archive.
 #[derive(Clone, Debug)]
 pub enum ProvenanceFacts {

@@ -15,5 +15,7 @@ mod forge;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod exceptions;
+mod origins;
 mod words;
 mod world;
