@@ -416,7 +416,7 @@ impl ArchiveFacts {
         let ProvenanceFacts::Signed(signed) = &mut self.provenance else {
             return false;
         };
-        let learned = signed.learn(keys);
+        let learned = signed.learn(keys, now);
         let vouches = signed.claims.claimed_archive == Some(self.digest)
             && signed.good_signers().next().is_some();
         if vouches && self.first_verified.is_none() {
@@ -500,14 +500,14 @@ impl Signed {
             })
     }
 
-    fn learn(&mut self, keys: &[Key]) -> bool {
+    fn learn(&mut self, keys: &[Key], now: Timestamp) -> bool {
         let Some(message) = self.message.clone() else {
             return false;
         };
         let mut learned = false;
         for (signature, packet) in self.signatures.iter_mut().zip(message.signatures()) {
             if !matches!(signature.outcome, Outcome::Verified(_)) {
-                let outcome = try_keys(&message, packet, keys);
+                let outcome = try_keys(&message, packet, keys, now);
                 learned |= signature.outcome != outcome;
                 signature.outcome = outcome;
             }
@@ -525,17 +525,42 @@ fn next_second(instant: Timestamp) -> Timestamp {
     instant.round(round).unwrap_or(instant)
 }
 
-/// Tries every key; key IDs collide, so the first that fails does not decide.
-fn try_keys(message: &SignedMessage, claimed: &ClaimedSignature, keys: &[Key]) -> Outcome {
-    let mut fault = None;
+/// Tries every key, whatever their order: key IDs collide, and certificates name foreign subkeys.
+fn try_keys(
+    message: &SignedMessage,
+    claimed: &ClaimedSignature,
+    keys: &[Key],
+    now: Timestamp,
+) -> Outcome {
+    let mut verified = Vec::new();
+    let mut faults = Vec::new();
     for key in keys {
         match openpgp::verify(message, claimed, &key.certificate) {
-            Ok(verified) => return Outcome::Verified(verified),
+            Ok(signature) => verified.push((is_foreign(key, &signature, now), signature)),
             Err(openpgp::Word::UnknownKey) => {}
-            Err(word) => fault = fault.or(Some((key.fingerprint().clone(), word))),
+            Err(word) => faults.push((key.fingerprint().clone(), word)),
         }
     }
-    fault.map_or(Outcome::UnknownIssuer, |(fingerprint, word)| {
-        Outcome::Fault(fingerprint, word)
-    })
+    let first = verified
+        .into_iter()
+        .min_by(|(a_foreign, a), (b_foreign, b)| {
+            (a_foreign, a.primary()).cmp(&(b_foreign, b.primary()))
+        });
+    let fault = faults
+        .into_iter()
+        .min_by_key(|(key, word)| (key.clone(), word.as_str()));
+    let fault = fault.map(|(key, word)| Outcome::Fault(key, word));
+    first
+        .map(|(_, signature)| Outcome::Verified(signature))
+        .or(fault)
+        .unwrap_or(Outcome::UnknownIssuer)
+}
+
+/// Whether the key names the signing subkey as its own, but the two are not bound to each other.
+fn is_foreign(key: &Key, signature: &VerifiedSignature, now: Timestamp) -> bool {
+    let word = openpgp::standing(&key.certificate, signature, now).at_signing;
+    matches!(
+        word,
+        openpgp::Word::NoBackSignature | openpgp::Word::NotBound
+    )
 }

@@ -10,6 +10,7 @@ pub mod digest;
 pub mod evidence;
 pub mod finding;
 pub mod key;
+mod life;
 pub mod limits;
 pub mod openpgp;
 mod opinion;

@@ -17,5 +17,6 @@ mod support;
 
 mod exceptions;
 mod origins;
+mod signers;
 mod words;
 mod world;
