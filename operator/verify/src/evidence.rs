@@ -11,12 +11,11 @@ use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use crate::binding::{self, Binding};
 use crate::chart::Chart;
 use crate::digest::Sha256Digest;
-use crate::finding::{Finding, Note, Word};
 use crate::key::Key;
 use crate::openpgp::{self, ClaimedSignature, Fingerprint, SignedMessage, VerifiedSignature};
 use crate::provenance;
 use crate::release::Record;
-use crate::verdict::{Cause, Reason};
+use crate::verdict::Cause;
 
 /// What every source that was asked has answered, by its configured URL.
 #[derive(Clone, Debug, Default)]
@@ -245,159 +244,6 @@ impl Evidence {
         self.archives()
             .filter_map(|(_, facts)| facts.signed())
             .flat_map(Signed::good_signers)
-    }
-}
-
-impl Evidence {
-    /// Takes in what a source answered at a later look.
-    ///
-    /// Once a release is bound to an archive, a look takes no trust away and turns no failure into
-    /// another; it may give trust, which `satisfies` decides. What it changes nothing about is
-    /// returned as findings.
-    pub fn absorb(
-        &mut self,
-        source: &str,
-        answer: Answer,
-        trusted: bool,
-        satisfies: impl Fn(&Self) -> bool,
-    ) -> Vec<Finding> {
-        let unavailable = match &answer {
-            Answer::Unavailable { cause, message } => Some((*cause, message.clone())),
-            Answer::Archive(_) | Answer::Ambiguous { .. } | Answer::NotFound => None,
-        };
-        match (self.answers.get(source), unavailable) {
-            (
-                Some(Answer::Archive(_) | Answer::Ambiguous { .. } | Answer::NotFound),
-                Some(doubt),
-            ) => {
-                vec![Finding::new(Word::Doubt(doubt.0), doubt.1)]
-            }
-            (Some(Answer::Archive(bound)), None) if trusted || bound.is_bound() => {
-                let (kept, findings) = bound.compare_later(source, &answer);
-                self.adopt(source, kept, trusted, satisfies, findings)
-            }
-            _ => {
-                self.answers.insert(source.to_owned(), answer);
-                Vec::new()
-            }
-        }
-    }
-
-    /// Takes over other provenance of the same archive: always where there was no answer before,
-    /// otherwise only where it gives trust.
-    fn adopt(
-        &mut self,
-        source: &str,
-        later: Later,
-        trusted: bool,
-        satisfies: impl Fn(&Self) -> bool,
-        findings: Vec<Finding>,
-    ) -> Vec<Finding> {
-        let facts = match later {
-            Later::Nothing => return findings,
-            Later::FirstAnswer(facts) => {
-                self.answers
-                    .insert(source.to_owned(), Answer::Archive(facts));
-                return Vec::new();
-            }
-            Later::OtherProvenance(facts) => facts,
-        };
-        let mut candidate = self.clone();
-        candidate
-            .answers
-            .insert(source.to_owned(), Answer::Archive(facts));
-        if trusted || !satisfies(&candidate) {
-            return findings;
-        }
-        *self = candidate;
-        Vec::new()
-    }
-}
-
-/// What a later look at a bound archive offers.
-enum Later {
-    /// Provenance where the source had given no usable answer before.
-    FirstAnswer(Box<ArchiveFacts>),
-    /// Nothing that could be taken over.
-    Nothing,
-    /// The same archive with other provenance.
-    OtherProvenance(Box<ArchiveFacts>),
-}
-
-impl ArchiveFacts {
-    fn is_bound(&self) -> bool {
-        match self.binding {
-            Bound::NoRecord | Bound::NotCompared | Bound::Same(_) => true,
-            Bound::Different(_) | Bound::OldWriter(_) => false,
-        }
-    }
-
-    fn compare_later(&self, source: &str, answer: &Answer) -> (Later, Vec<Finding>) {
-        let republished = |message: String| Finding::new(Word::Note(Note::Republished), message);
-        let facts = match answer {
-            Answer::Archive(facts) if facts.digest == self.digest => facts,
-            Answer::Archive(facts) => {
-                let message = format!("{source} now serves {}", facts.digest);
-                return (Later::Nothing, vec![republished(message)]);
-            }
-            Answer::Ambiguous { message } => {
-                let message = format!("{source} now serves another archive: {message}");
-                return (Later::Nothing, vec![republished(message)]);
-            }
-            Answer::NotFound => {
-                let message = format!("{source} lists this version no more");
-                let word = Word::Failure(Reason::ChartNotFound);
-                return (Later::Nothing, vec![Finding::new(word, message)]);
-            }
-            Answer::Unavailable { .. } => return (Later::Nothing, Vec::new()),
-        };
-        self.compare_provenance(source, facts)
-    }
-
-    fn compare_provenance(&self, source: &str, later: &Self) -> (Later, Vec<Finding>) {
-        let finding = |word, message: String| (Later::Nothing, vec![Finding::new(word, message)]);
-        match (&self.provenance, &later.provenance) {
-            (_, ProvenanceFacts::Unavailable { cause, message }) => {
-                finding(Word::Doubt(*cause), format!("provenance: {message}"))
-            }
-            (ProvenanceFacts::Signed(old), ProvenanceFacts::Signed(new))
-                if old.digest == new.digest && old.message.is_some() =>
-            {
-                (Later::Nothing, Vec::new())
-            }
-            (ProvenanceFacts::Signed(old), ProvenanceFacts::Signed(new))
-                if old.digest == new.digest =>
-            {
-                (Later::FirstAnswer(self.with(later)), Vec::new())
-            }
-            (ProvenanceFacts::Unavailable { .. }, _) => {
-                (Later::FirstAnswer(self.with(later)), Vec::new())
-            }
-            (_, ProvenanceFacts::Signed(_)) => {
-                let message = format!("{source} now serves other provenance");
-                let note = Finding::new(Word::Note(Note::Republished), message);
-                (Later::OtherProvenance(self.with(later)), vec![note])
-            }
-            (ProvenanceFacts::Signed(_), ProvenanceFacts::Missing) => finding(
-                Word::Failure(Reason::Unsigned),
-                format!("{source} has no provenance for it any more"),
-            ),
-            (ProvenanceFacts::Signed(_), ProvenanceFacts::Malformed { message }) => {
-                finding(Word::Failure(Reason::ProvenanceMalformed), message.clone())
-            }
-            (ProvenanceFacts::Missing | ProvenanceFacts::Malformed { .. }, _) => {
-                (Later::Nothing, Vec::new())
-            }
-        }
-    }
-
-    /// The same archive with a later look's provenance; when it was first verified stays.
-    fn with(&self, later: &Self) -> Box<Self> {
-        Box::new(Self {
-            provenance: later.provenance.clone(),
-            index_disagrees: later.index_disagrees,
-            ..self.clone()
-        })
     }
 }
 

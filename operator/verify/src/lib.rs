@@ -12,6 +12,7 @@ pub mod finding;
 pub mod key;
 mod life;
 pub mod limits;
+mod look;
 pub mod openpgp;
 mod opinion;
 mod origin;

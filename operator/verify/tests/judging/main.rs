@@ -16,6 +16,7 @@ mod forge;
 mod support;
 
 mod exceptions;
+mod looks;
 mod origins;
 mod signers;
 mod words;
