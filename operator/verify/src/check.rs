@@ -165,7 +165,13 @@ fn is_the_release(binding: &Bound) -> bool {
 /// Of several archives with the content of the release one decides; what is wrong with the others
 /// is told.
 fn decide(mut judged: Vec<(&Bound, Opinion)>, opinion: &mut Opinion) {
-    judged.sort_by_key(|(binding, judged)| preference(binding, judged.verdict()));
+    let has_lapsed = judged.iter().any(|(_, judged)| judged.has_lapsed);
+    judged.sort_by_key(|(binding, judged)| {
+        let is_proof = is_the_release(binding) && !has_lapsed;
+        // Exceptions see all failures and doubts, so the order of sources must not choose among them.
+        let rest = (judged.failing.clone(), judged.doubts.clone());
+        (preference(is_proof, judged.verdict()), Reverse(rest))
+    });
     let mut judged = judged.into_iter().map(|(_, judged)| judged);
     let Some(deciding) = judged.next() else {
         return;
@@ -177,17 +183,17 @@ fn decide(mut judged: Vec<(&Bound, Opinion)>, opinion: &mut Opinion) {
 }
 
 /// Trust through one archive is enough. Else proof of badness about the very content that runs
-/// is not hidden by a source that lacks it; and what one source could not answer, failures of
-/// another do not settle.
-fn preference(binding: &Bound, verdict: Verdict) -> (u8, Reverse<impl Ord + use<>>) {
-    let order = match (verdict.class(), is_the_release(binding)) {
-        (Class::Trusted | Class::Unmanaged, _) => 0,
-        (Class::Badness, true) => 1,
-        (Class::CouldNotTell | Class::Exempt, _) => 2,
-        (Class::ProofMissing | Class::Tampering, true) => 3,
-        (Class::ProofMissing, false) => 4,
-        (Class::Tampering, false) => 5,
-        (Class::Badness, false) => 6,
+/// is not hidden by a source that lacks it, unless nothing but time has ended the trust; and what
+/// one source could not answer, failures of another do not settle.
+fn preference(is_proof: bool, verdict: Verdict) -> (u8, Reverse<impl Ord + use<>>) {
+    let order = match verdict.class() {
+        Class::Trusted | Class::Unmanaged => 0,
+        Class::Badness if is_proof => 1,
+        Class::CouldNotTell | Class::Exempt => 2,
+        Class::Tampering if is_proof => 3,
+        Class::ProofMissing => 4,
+        Class::Tampering => 5,
+        Class::Badness => 6,
     };
     (order, Reverse(verdict.rank()))
 }
@@ -230,10 +236,12 @@ fn judge_archive(subject: &Subject<'_>) -> Opinion {
     if pinned {
         replace_missing_signature(&mut opinion);
     }
+    let of_signatures = opinion.failing.len();
     check_metadata(subject, &mut opinion);
     check_binding(subject, &mut opinion);
     check_dependencies(subject, &mut opinion);
     note_index(subject, &mut opinion);
+    opinion.has_lapsed &= opinion.failing.len() == of_signatures && opinion.doubts.is_empty();
     let is_compared = matches!(facts.binding, Bound::Same(_));
     opinion.basis = match (vouching, rule.verify.level) {
         (Some(Vouching::Valid), Level::Strict) if is_compared => Some(Basis::SignatureVerified),
@@ -284,6 +292,7 @@ fn check_signed(subject: &Subject<'_>, signed: &Signed, opinion: &mut Opinion) -
         }
     }
     let tally = signers::tally(subject, signed);
+    opinion.has_lapsed = tally.has_lapsed && is_about_this_archive;
     for (reason, message) in tally.failing {
         // A revoked key that signed something else proves nothing bad of this archive.
         if is_about_this_archive || reason.class() != Class::Badness {
@@ -303,6 +312,7 @@ fn replace_missing_signature(opinion: &mut Opinion) {
     let replaceable = [
         Reason::KeyExpired,
         Reason::KeyOutOfScope,
+        Reason::SignatureInvalid,
         Reason::SignerNotTrusted,
         Reason::WeakSignature,
         Reason::ProvenanceMalformed,

@@ -16,12 +16,17 @@ pub(crate) fn life(
     subject: &Subject<'_>,
     key: &Key,
     verified: &VerifiedSignature,
-) -> Result<Vouching, Reason> {
+    clock: Clock,
+) -> Life {
     let mut reasons = BTreeSet::new();
     let expired_keys = subject.rule.verify.expired_keys;
     let standing = openpgp::standing(&key.certificate, verified, subject.now);
-    reasons.extend(certificate_life(&standing, expired_keys));
-    reasons.extend(our_end_date(key, verified, expired_keys, subject.now));
+    reasons.extend(certificate_life(&standing, expired_keys, clock));
+    reasons.extend(our_end_date(
+        key,
+        verified,
+        judged_at(subject, verified, clock),
+    ));
     if !key.scope.covers(subject.case.chart, Some(subject.source)) {
         reasons.insert(Reason::KeyOutOfScope);
     }
@@ -39,30 +44,45 @@ pub(crate) fn life(
     reasons.into_iter().next().map_or(Ok(vouching), Err)
 }
 
+/// What a signature is worth, or why it is worth nothing.
+pub(crate) type Life = Result<Vouching, Reason>;
+
+/// Whether time counts that has passed since a signature was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clock {
+    Running,
+    Stopped,
+}
+
 /// The certificate's own word: judged at signing always, and now too where expiry is not forgiven.
 fn certificate_life(
     standing: &Standing,
     expired_keys: ExpiredKeys,
+    clock: Clock,
 ) -> impl Iterator<Item = Reason> + use<> {
-    let forgiven = expired_keys == ExpiredKeys::AcceptIfSignedBefore;
-    let today = (!(forgiven && standing.now == Word::Expired)).then_some(standing.now);
-    let words = [Some(standing.at_signing), today];
-    words.into_iter().flatten().filter_map(reason)
+    let is_forgiven = |word: Word| match clock {
+        Clock::Running => {
+            expired_keys == ExpiredKeys::AcceptIfSignedBefore && word == Word::Expired
+        }
+        Clock::Stopped => true,
+    };
+    let has_ended = clock == Clock::Stopped && standing.at_signing == Word::SignatureExpired;
+    let at_signing = (!has_ended).then_some(standing.at_signing);
+    let today = (!is_forgiven(standing.now)).then_some(standing.now);
+    [at_signing, today].into_iter().flatten().filter_map(reason)
 }
 
 /// `spec.notAfter`, judged like the key's own expiry: the instant itself is expired.
-fn our_end_date(
-    key: &Key,
-    verified: &VerifiedSignature,
-    expired_keys: ExpiredKeys,
-    now: Timestamp,
-) -> Option<Reason> {
+fn our_end_date(key: &Key, verified: &VerifiedSignature, judged: Timestamp) -> Option<Reason> {
     let end = key.not_after?;
-    let judged = match expired_keys {
-        ExpiredKeys::AcceptIfSignedBefore => verified.created(),
-        ExpiredKeys::Reject => verified.created().max(now),
-    };
-    (judged >= end).then_some(Reason::KeyExpired)
+    (verified.created().max(judged) >= end).then_some(Reason::KeyExpired)
+}
+
+fn judged_at(subject: &Subject<'_>, verified: &VerifiedSignature, clock: Clock) -> Timestamp {
+    match (subject.rule.verify.expired_keys, clock) {
+        (ExpiredKeys::Reject, Clock::Running) => subject.now,
+        (ExpiredKeys::AcceptIfSignedBefore, _) | (_, Clock::Stopped) => verified.created(),
+    }
 }
 
 /// `spec.revocation`. Hard reasons count whatever the signature's date, because a thief writes the

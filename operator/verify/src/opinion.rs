@@ -14,6 +14,8 @@ pub(crate) struct Opinion {
     pub(crate) doubts: BTreeSet<Cause>,
     /// What trust would rest on.
     pub(crate) basis: Option<Basis>,
+    /// Whether only time has taken trust away.
+    pub(crate) has_lapsed: bool,
     pub(crate) findings: Vec<Finding>,
     pub(crate) origin: Option<String>,
 }

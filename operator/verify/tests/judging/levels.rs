@@ -217,7 +217,9 @@ fn a_pin_stands_in_for_a_missing_signature() {
         message: "no answer".into(),
     };
     let weak = signature_by(person(1).signer(), &text(), |sig| sig.hash(2));
+    let broken = signature_by(person(1).signer(), &text(), Sig::broken);
     for facts in [
+        provenance(&text(), &[broken]),
         ProvenanceFacts::Missing,
         unavailable,
         read(b"junk"),
@@ -239,6 +241,22 @@ fn a_pin_stands_in_for_a_missing_signature() {
 }
 
 #[test]
+fn a_signature_that_does_not_hold_proves_no_more_once_its_key_is_known() {
+    let broken = signature_by(person(1).signer(), &text(), Sig::broken);
+    let mut world = World::good();
+    world.pin();
+    world.facts().provenance = provenance(&text(), &[broken]);
+    assert_eq!(world.verdict(), PINNED);
+    let told = world.judge().findings;
+    assert!(
+        told.iter()
+            .any(|finding| finding.word.to_string() == "SignatureInvalid")
+    );
+    world.keys.clear();
+    assert_eq!(world.verdict(), PINNED, "by a stranger");
+}
+
+#[test]
 fn a_pin_never_stands_in_for_a_revoked_or_wrong_signature() {
     for (revocation, reason) in [
         (RevocationReason::Compromised, Reason::KeyCompromised),
@@ -248,12 +266,6 @@ fn a_pin_never_stands_in_for_a_revoked_or_wrong_signature() {
     ] {
         pinned(|world| _ = world.revoke("alice", revocation), no(reason));
     }
-    let broken = signature_by(person(1).signer(), &text(), Sig::broken);
-    let broken = provenance(&text(), &[broken]);
-    pinned(
-        |world| world.facts().provenance = broken.clone(),
-        no(Reason::SignatureInvalid),
-    );
     let about_other = signed_text(&text_about(other_digest()));
     pinned(
         |world| world.facts().provenance = about_other.clone(),

@@ -230,7 +230,9 @@ fn provenance_that_comes_late_takes_no_trust_from_a_pin() {
     world.facts().provenance = unreachable();
     let pinned = Verdict::Trusted(Basis::DigestPinned);
     assert_eq!(world.verdict(), pinned);
-    assert_eq!(world.look(SOURCE, archive(broken())), ["Republished"]);
+    let text = crate::world::text_about(other_digest());
+    let about_other = provenance(&text, &[signature_by(person(1).signer(), &text, |sig| sig)]);
+    assert_eq!(world.look(SOURCE, archive(about_other)), ["Republished"]);
     assert_eq!(world.verdict(), pinned);
     assert!(
         world

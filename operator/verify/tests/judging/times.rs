@@ -171,6 +171,78 @@ fn a_hard_revocation_is_worse_than_any_expiry_or_scope() {
     cells("everything", &key, &[(10, 500, STOLEN, STOLEN)]);
 }
 
+/// Alice's key ends on day 50; Bob's was stolen. Both signed, one is enough.
+fn beside_a_thief() -> World {
+    let mut world = World::signed_by(&[person(1), person(2)]);
+    world.signers(&["alice", "bob"], 1);
+    world.verify().expired_keys = ExpiredKeys::Reject;
+    world.alice().not_after = Some(time(day(50)));
+    world.revoke("bob", RevocationReason::Compromised);
+    world
+}
+
+#[test]
+fn time_alone_brings_no_badness() {
+    let world = beside_a_thief();
+    assert_eq!(world.clone().on(49).verdict(), OK);
+    assert_eq!(world.clone().on(50).verdict(), EXPIRED);
+    let told = world.judge().findings;
+    assert!(
+        told.iter()
+            .any(|finding| finding.message.contains("KeyCompromised"))
+    );
+    let mut without_alice = world;
+    without_alice.signers(&["bob"], 1);
+    assert_eq!(without_alice.verdict(), STOLEN);
+}
+
+#[test]
+fn time_alone_brings_no_badness_from_another_source() {
+    let mut world = beside_a_thief();
+    world
+        .rule()
+        .sources
+        .push(crate::world::source(crate::world::MIRROR));
+    for (source, number) in [(crate::world::SOURCE, 1), (crate::world::MIRROR, 2)] {
+        let signature = crate::world::signature(&person(number));
+        world.answer(
+            source,
+            crate::world::archive(provenance(&text(), &[signature])),
+        );
+    }
+    assert_eq!(world.clone().on(49).verdict(), OK);
+    assert_eq!(world.clone().on(50).verdict(), EXPIRED);
+    // What never was trusted hides no badness.
+    crate::world::facts_of(&mut world.evidence, crate::world::SOURCE).name = "other".into();
+    assert_eq!(world.clone().on(49).verdict(), STOLEN);
+    assert_eq!(world.on(50).verdict(), STOLEN);
+}
+
+#[test]
+fn who_shares_a_subkey_with_an_expired_key_brings_no_badness() {
+    let mut world = World::good();
+    world
+        .keys
+        .push(crate::world::key(&crate::signers::adopter(4, 1, true)));
+    world.signers(&["alice", "dave"], 2);
+    world.verify().expired_keys = ExpiredKeys::Reject;
+    world.alice().not_after = Some(time(day(50)));
+    world.revoke("dave", RevocationReason::Compromised);
+    assert_eq!(world.clone().on(49).verdict(), NOT_YET);
+    assert_eq!(world.on(50).verdict(), EXPIRED);
+}
+
+#[test]
+fn a_signature_that_ends_brings_no_badness() {
+    let signer = person(1).signer().clone();
+    let short = crate::world::signature_by(&signer, &text(), |sig| sig.lifetime(40 * DAY));
+    let mut world = beside_a_thief();
+    world.alice().not_after = None;
+    world.facts().provenance = provenance(&text(), &[short, crate::world::signature(&person(2))]);
+    assert_eq!(world.clone().on(49).verdict(), OK);
+    assert_eq!(world.on(50).verdict(), NOT_YET);
+}
+
 /// When the archive was first verified, and what that is worth.
 fn witnessed(reason: RevocationReason, first_verified: Option<u32>, since: Option<u32>) -> Verdict {
     let mut world = declared(reason);

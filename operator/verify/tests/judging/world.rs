@@ -31,7 +31,7 @@ pub(crate) const SIGNED: u32 = 10;
 pub(crate) const TODAY: u32 = 100;
 
 /// Everything that is judged.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct World {
     pub(crate) keys: Vec<Key>,
     pub(crate) policies: Vec<Policy>,
@@ -44,7 +44,8 @@ pub(crate) struct World {
 impl World {
     /// Alice signed the chart, and the only policy lists Alice.
     pub(crate) fn good() -> Self {
-        Self::signed_by(&[person(1)])
+        static GOOD: LazyLock<World> = LazyLock::new(|| World::signed_by(&[person(1)]));
+        GOOD.clone()
     }
 
     /// All of these signed the chart and are known; the policy lists Alice (1) alone.
