@@ -78,6 +78,11 @@ impl Keyring {
         Ok(Self { home })
     }
 
+    /// Its folder, as `GNUPGHOME` takes it.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
     /// Makes a key for `name` that does not expire.
     pub fn key(&self, name: &str, algorithm: Algorithm) -> Result<Key, GpgError> {
         self.key_with(name, algorithm, "never", &[])
