@@ -144,7 +144,7 @@ fn exit_code(verdict: Verdict) -> u8 {
 
 fn verify(arguments: &Verify) -> Result<(Verdict, Report), UsageError> {
     let now = arguments.at.unwrap_or_else(clock::now);
-    let mut keys = keys(arguments, now)?;
+    let mut keys = keys(arguments)?;
     let policy = policy(arguments, &keys)?;
     let archive = read_file(&arguments.chart, MAX_ARCHIVE)?;
     let chart = match chart::read(&archive, &ArchiveLimits::default()) {
@@ -180,11 +180,11 @@ fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, UsageError> {
     Ok(bytes)
 }
 
-fn keys(arguments: &Verify, now: Timestamp) -> Result<Vec<Key>, UsageError> {
+fn keys(arguments: &Verify) -> Result<Vec<Key>, UsageError> {
     let mut keys = Vec::new();
     for path in &arguments.key {
         for file in files(path)? {
-            keys.extend(keys_of(&file, arguments.policy.is_some(), now)?);
+            keys.extend(keys_of(&file, arguments.policy.is_some())?);
         }
     }
     if keys.is_empty() { Err(UsageError::NoKey) } else { Ok(parse::share_revocations(keys.iter())) }
@@ -203,12 +203,12 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, UsageError> {
     Ok(files)
 }
 
-fn keys_of(path: &Path, only_trusted: bool, now: Timestamp) -> Result<Vec<Key>, UsageError> {
+fn keys_of(path: &Path, only_trusted: bool) -> Result<Vec<Key>, UsageError> {
     let bytes = read_file(path, MAX_KEY)?;
     let unusable =
         |problem: String| UsageError::Unusable { path: path.display().to_string(), problem };
     if is_yaml(path) {
-        return trusted_keys(&bytes, now).map_err(unusable);
+        return trusted_keys(&bytes).map_err(unusable);
     }
     if only_trusted {
         return Ok(Vec::new());
@@ -231,7 +231,7 @@ fn is_yaml(path: &Path) -> bool {
 }
 
 /// The TrustedKeys among the documents of a file; other kinds are not ours to judge.
-fn trusted_keys(bytes: &[u8], now: Timestamp) -> Result<Vec<Key>, String> {
+fn trusted_keys(bytes: &[u8]) -> Result<Vec<Key>, String> {
     let mut keys = Vec::new();
     for document in documents(bytes)? {
         if document.get("kind").and_then(|kind| kind.as_str()) != Some("TrustedKey") {
@@ -242,7 +242,7 @@ fn trusted_keys(bytes: &[u8], now: Timestamp) -> Result<Vec<Key>, String> {
             let name = object.metadata.name.unwrap_or_default();
             return Err(format!("TrustedKey {name}: offline, only spec.publicKey.inline is known"));
         };
-        keys.push(parse::key(&object, material.as_bytes(), now).map_err(|p| p.to_string())?);
+        keys.push(parse::key(&object, material.as_bytes()).map_err(|p| p.to_string())?);
     }
     Ok(keys)
 }

@@ -26,6 +26,7 @@ pub(super) async fn read(context: &Context, name: &str) {
         Some(Err(problem)) => Some(LoadedKey {
             generation: 0,
             fingerprint: None,
+            revocation: None,
             key: Err(KeyProblem::new(KeyReason::InvalidSpec, problem)),
         }),
         Some(Ok(object)) => Some(load(context, object).await),
@@ -51,10 +52,10 @@ async fn load(context: &Context, object: &TrustedKey) -> LoadedKey {
     let generation = object.metadata.generation.unwrap_or_default();
     let fingerprint = object.spec.fingerprint.parse().ok();
     let key = match material(context, object).await {
-        Ok(material) => parse::key(object, &material, clock::now()),
+        Ok(material) => parse::key(object, &material),
         Err(problem) => Err(problem),
     };
-    LoadedKey { generation, fingerprint, key }
+    LoadedKey { generation, fingerprint, key, revocation: parse::own_revocation(object) }
 }
 
 /// The bytes of the key, from wherever the object says.

@@ -9,7 +9,7 @@ use super::{Context, Error, FIELD_MANAGER, Task, policy_status};
 use crate::api::{ChartTrustPolicy, REQUESTED_AT};
 use crate::clock;
 use crate::inventory::ReleaseId;
-use crate::parse::{self, ParsedPolicy};
+use crate::parse::{self, LoadedPolicy};
 use crate::watch::within_deadline;
 
 /// Takes the object into what is known, and has every release judged that it selects or selected.
@@ -46,7 +46,7 @@ fn asks(object: &ChartTrustPolicy) -> bool {
     asked.is_some() && asked != status.and_then(|status| status.last_handled_reconcile_at.as_ref())
 }
 
-fn selects(context: &Context, loaded: Option<&ParsedPolicy>, id: &ReleaseId) -> bool {
+fn selects(context: &Context, loaded: Option<&LoadedPolicy>, id: &ReleaseId) -> bool {
     let labels = context.namespace_labels(&id.namespace);
     let release = ReleaseRef {
         namespace: &id.namespace,
@@ -57,7 +57,7 @@ fn selects(context: &Context, loaded: Option<&ParsedPolicy>, id: &ReleaseId) -> 
 }
 
 /// When the next exception ends.
-fn next_exception_end(loaded: &ParsedPolicy) -> Option<Instant> {
+fn next_exception_end(loaded: &LoadedPolicy) -> Option<Instant> {
     let now = clock::now();
     let ends = loaded.policy.exceptions.iter().map(|exception| exception.expires_at);
     let next = ends.filter(|end| *end > now).min()?;

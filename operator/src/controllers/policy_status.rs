@@ -11,7 +11,7 @@ use super::world::Trust;
 use crate::api::chart_trust_policy::{ChartTrustPolicyStatus, ReleaseCounts};
 use crate::api::conditions::{Condition, PolicyCondition, Status, merge};
 use crate::api::reasons::PolicyReason;
-use crate::parse::ParsedPolicy;
+use crate::parse::LoadedPolicy;
 
 /// What a policy's releases came to.
 #[derive(Clone, Debug, Default)]
@@ -74,7 +74,7 @@ fn sources(policy: &Policy) -> impl Iterator<Item = &str> {
 /// The status to write. Equal knowledge gives an equal status, whatever the time.
 pub(super) fn conclude(
     old: Option<&ChartTrustPolicyStatus>,
-    loaded: &ParsedPolicy,
+    loaded: &LoadedPolicy,
     trust: &Trust,
     counted: &Counted,
     requested_at: Option<String>,
@@ -94,7 +94,7 @@ pub(super) fn conclude(
 type State = ((Status, PolicyReason), String);
 
 fn conditions(
-    loaded: &ParsedPolicy,
+    loaded: &LoadedPolicy,
     trust: &Trust,
     counted: &Counted,
     now: Timestamp,
@@ -117,7 +117,7 @@ fn conditions(
     states.into_iter().map(condition).collect()
 }
 
-fn readiness(loaded: &ParsedPolicy) -> State {
+fn readiness(loaded: &LoadedPolicy) -> State {
     if loaded.problems.is_empty() {
         return ((Status::True, PolicyReason::Reconciled), String::new());
     }
@@ -143,7 +143,7 @@ fn keys_resolved(policy: &Policy, trust: &Trust) -> State {
     ((Status::False, PolicyReason::KeysUnresolved), missing.join("; "))
 }
 
-fn reachable(loaded: &ParsedPolicy, counted: &Counted) -> State {
+fn reachable(loaded: &LoadedPolicy, counted: &Counted) -> State {
     if loaded.policy.suspended {
         return ((Status::Unknown, PolicyReason::Suspended), "looks are suspended".to_owned());
     }

@@ -11,7 +11,7 @@ use charttrust_verify::check::Judgement;
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::{Evidence, Outcome, SignatureFacts};
 use charttrust_verify::finding::Finding;
-use charttrust_verify::key::Key;
+use charttrust_verify::key::{Key, OwnRevocation};
 use charttrust_verify::openpgp::Fingerprint;
 use charttrust_verify::policy::Policy;
 use charttrust_verify::verdict::Cause;
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::api::release_trust::ReleaseTrustStatus;
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::Driver;
-use crate::parse::{self, ParsedPolicy};
+use crate::parse::{self, LoadedPolicy};
 
 /// Everything in memory.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ pub struct Trust {
     /// The usable keys, revocations of equal fingerprints shared.
     pub keys: Arc<Vec<Key>>,
     /// What each `ChartTrustPolicy` was read as, by name.
-    pub policies: Arc<BTreeMap<String, ParsedPolicy>>,
+    pub policies: Arc<BTreeMap<String, LoadedPolicy>>,
     /// The policies to judge by, in the order of their names.
     pub judged_by: Arc<Vec<Policy>>,
 }
@@ -49,6 +49,8 @@ pub struct LoadedKey {
     pub generation: i64,
     /// The fingerprint that the object names, if it is one.
     pub fingerprint: Option<Fingerprint>,
+    /// What the object says of its end, even if the key itself cannot be used.
+    pub revocation: Option<OwnRevocation>,
     /// The key, or why it cannot be used.
     pub key: Result<Key, parse::KeyProblem>,
 }
@@ -134,14 +136,13 @@ impl World {
         let mut trust = self.trust.write().unwrap_or_else(PoisonError::into_inner);
         let mut loaded = (*trust.loaded).clone();
         let before = put(&mut loaded, name, key);
-        let usable = loaded.values().filter_map(|loaded| loaded.key.as_ref().ok());
-        trust.keys = Arc::new(parse::share_revocations(usable));
+        trust.keys = Arc::new(usable_keys(&loaded));
         trust.loaded = Arc::new(loaded);
         before
     }
 
     /// Takes in what a `ChartTrustPolicy` was read as; `None` if it is gone. Returns what it was.
-    pub fn set_policy(&self, name: &str, policy: Option<ParsedPolicy>) -> Option<ParsedPolicy> {
+    pub fn set_policy(&self, name: &str, policy: Option<LoadedPolicy>) -> Option<LoadedPolicy> {
         let mut trust = self.trust.write().unwrap_or_else(PoisonError::into_inner);
         let mut policies = (*trust.policies).clone();
         let before = put(&mut policies, name, policy);
@@ -218,6 +219,20 @@ impl World {
     fn releases(&self) -> MutexGuard<'_, Releases> {
         self.releases.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The usable keys. Every revocation counts for all keys of its fingerprint, that of an unusable
+/// object too: a mistake elsewhere in it must not give trust back.
+fn usable_keys(loaded: &BTreeMap<String, LoadedKey>) -> Vec<Key> {
+    let usable = loaded.values().filter_map(|loaded| loaded.key.as_ref().ok());
+    let mut keys = parse::share_revocations(usable);
+    for unusable in loaded.values().filter(|loaded| loaded.key.is_err()) {
+        if let (Some(fingerprint), Some(revocation)) = (&unusable.fingerprint, &unusable.revocation)
+        {
+            parse::add_revocation(&mut keys, fingerprint, revocation);
+        }
+    }
+    keys
 }
 
 fn put<V>(map: &mut BTreeMap<String, V>, name: &str, value: Option<V>) -> Option<V> {

@@ -25,8 +25,8 @@ pub(crate) const SIGNED: &str =
 pub(crate) fn limits() -> Limits {
     Limits {
         connect: Duration::from_secs(5),
-        idle: Duration::from_millis(300),
-        total: Duration::from_millis(900),
+        idle: Duration::from_secs(1),
+        total: Duration::from_secs(3),
         index_bytes: 4096,
         archive_bytes: 4096,
         ..Limits::default()

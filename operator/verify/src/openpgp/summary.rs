@@ -5,8 +5,9 @@ use jiff::Timestamp;
 use super::acceptance::Lifespan;
 use super::certificate::Certificate;
 use super::fingerprint::Fingerprint;
+use super::keys::Key;
 use super::limits;
-use super::revocation::{Revocation, worst};
+use super::revocation::{KeyRevocation, Revocation, worst};
 use super::time::timestamp;
 use super::validity::{Component, Made, Moment, judge};
 use super::words::Word;
@@ -40,9 +41,10 @@ impl Certificate {
         let now = now.as_second();
         let moment = Moment { at: now, now };
         let parts = self.parts();
+        let word = |key: &Key| self.word_for_new(&key.fingerprint, now);
         let words: Vec<_> = self
             .keys()
-            .map(|key| (&key.fingerprint, self.word_for_new(key_of(key), now)))
+            .map(|key| (&key.fingerprint, word(key)))
             .collect();
         let signing_keys: Vec<Fingerprint> = words
             .iter()
@@ -55,7 +57,7 @@ impl Certificate {
             created: timestamp(parts.primary.created),
             expires: self.usable_until(&signing_keys, moment).map(timestamp),
             usable: self.usable(&words, moment),
-            revocation: worst(&parts.revocations).map(|one| one.public()),
+            revocation: worst(&parts.revocations).map(KeyRevocation::public),
             subkey_revocations: self.subkey_revocations(),
             signing_keys,
         }
@@ -98,7 +100,7 @@ impl Certificate {
                 let binding = subkey.active_binding(moment);
                 binding.is_some_and(|binding| binding.own.may_sign == Some(true))
             }
-            Some(Component::Primary) => self.parts().may_sign(&Component::Primary, moment).is_ok(),
+            Some(Component::Primary) => self.parts().may_sign(Component::Primary, moment).is_ok(),
             None => false,
         }
     }
@@ -143,10 +145,6 @@ impl Certificate {
             .map(escaped)
             .collect()
     }
-}
-
-fn key_of(key: &super::keys::Key) -> &Fingerprint {
-    &key.fingerprint
 }
 
 /// Which of several words says most about a certificate that cannot be used.

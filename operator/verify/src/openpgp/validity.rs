@@ -79,9 +79,9 @@ pub(super) fn judge(certificate: &Certificate, made: &Made<'_>, moment: Moment) 
     if let Some(revoked) = deciding_revocation(certificate, made) {
         return word(revoked.effect);
     }
-    let outcome = judge_dates(parts, &signer, made.life, moment)
+    let outcome = judge_dates(parts, signer, made.life, moment)
         .and_then(|()| parts.primary_valid(moment))
-        .and_then(|()| parts.may_sign(&signer, moment));
+        .and_then(|()| parts.may_sign(signer, moment));
     outcome.err().unwrap_or(Word::Valid)
 }
 
@@ -118,17 +118,21 @@ fn word(effect: Effect) -> Word {
 
 fn judge_dates(
     parts: &Parts,
-    signer: &Component<'_>,
+    signer: Component<'_>,
     life: Lifespan,
     moment: Moment,
 ) -> Result<(), Word> {
-    if is_future(life.created, moment.now) {
+    let (primary, signer) = (parts.primary.created, signer.key(parts).created);
+    if [life.created, primary, signer]
+        .iter()
+        .any(|created| is_future(*created, moment.now))
+    {
         return Err(Word::FromFuture);
     }
     if life.expires.is_some_and(|end| moment.now >= end) {
         return Err(Word::SignatureExpired);
     }
-    if life.created < parts.primary.created || life.created < signer.key(parts).created {
+    if life.created < primary || life.created < signer {
         return Err(Word::PredatesKey);
     }
     Ok(())
@@ -141,8 +145,8 @@ pub(super) enum Component<'a> {
     Subkey(&'a Subkey),
 }
 
-impl Component<'_> {
-    fn key<'a>(&'a self, parts: &'a Parts) -> &'a Key {
+impl<'a> Component<'a> {
+    fn key(self, parts: &'a Parts) -> &'a Key {
         match self {
             Self::Primary => &parts.primary,
             Self::Subkey(subkey) => &subkey.key,
@@ -170,9 +174,6 @@ impl Parts {
     /// Whether the primary key lives and has a self-signature that says so.
     pub(super) fn primary_valid(&self, moment: Moment) -> Result<(), Word> {
         self.primary.strength()?;
-        if is_future(self.primary.created, moment.now) {
-            return Err(Word::FromFuture);
-        }
         if self.active_self_signatures(moment).next().is_none() {
             return Err(Word::NoValidSelfSignature);
         }
@@ -190,7 +191,7 @@ impl Parts {
     }
 
     /// Whether the component may sign, given that the primary key is valid.
-    pub(super) fn may_sign(&self, signer: &Component<'_>, moment: Moment) -> Result<(), Word> {
+    pub(super) fn may_sign(&self, signer: Component<'_>, moment: Moment) -> Result<(), Word> {
         match signer {
             Component::Primary => self.primary_may_sign(moment),
             Component::Subkey(subkey) => subkey.may_sign(moment),
@@ -253,9 +254,6 @@ impl Subkey {
 
     fn may_sign(&self, moment: Moment) -> Result<(), Word> {
         self.key.strength()?;
-        if is_future(self.key.created, moment.now) {
-            return Err(Word::FromFuture);
-        }
         let binding = self.active_binding(moment).ok_or(Word::NotBound)?;
         alive_until(self.expires(moment), moment)?;
         if binding.own.may_sign != Some(true) {

@@ -576,14 +576,8 @@ fn framing_errors_refuse_the_material() {
 #[test]
 fn armor_is_read_strictly_or_not_at_all() {
     let block = public_block(&Shape::good().bytes());
-    let indented = block
-        .lines()
-        .map(|line| format!("  {line}\n"))
-        .collect::<String>();
-    let quoted = block
-        .lines()
-        .map(|line| format!("> {line}\n"))
-        .collect::<String>();
+    let indented = format!("  {}", block.replace('\n', "\n  "));
+    let quoted = format!("> {}", block.replace('\n', "\n> "));
     let armor = |text: &str| load_all(text.as_bytes()).unwrap_err();
     for text in [
         indented,

@@ -354,7 +354,7 @@ fn one_to_eight_signatures_are_read() {
 #[test]
 fn an_empty_text_is_a_text() {
     let body = Sig::new(1, &Key::ed25519(1), day(10)).sign(&Key::ed25519(1), &[b""]);
-    let file = message_of("", &[body.clone()]);
+    let file = message_of("", &[body]);
     assert_eq!(accepted_text(&file), "");
     let file = file.replacen("\n\n\n", "\n\n", 1);
     assert_eq!(accepted_text(&file), "");

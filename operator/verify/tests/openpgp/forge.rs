@@ -223,6 +223,8 @@ pub(crate) struct Sig {
     pub(crate) hashed: Vec<(u8, Vec<u8>)>,
     pub(crate) unhashed: Vec<(u8, Vec<u8>)>,
     pub(crate) broken: bool,
+    /// Another length of the salt than version 6 asks for.
+    pub(crate) salt_length: Option<usize>,
 }
 
 impl Sig {
@@ -241,6 +243,7 @@ impl Sig {
             ],
             unhashed: Vec::new(),
             broken: false,
+            salt_length: None,
         }
     }
 
@@ -307,14 +310,12 @@ impl Sig {
         let algorithm = self.key_algorithm.unwrap_or(key.algorithm);
         let mut head = vec![self.version, self.kind, algorithm, self.hash];
         head.extend(area(self.version, &self.hashed));
-        let salt = vec![
-            0x5a;
-            if self.version == 6 {
-                hash.salt_len().unwrap_or(16)
-            } else {
-                0
-            }
-        ];
+        let usual = if self.version == 6 {
+            hash.salt_len().unwrap_or(16)
+        } else {
+            0
+        };
+        let salt = vec![0x5a; self.salt_length.unwrap_or(usual)];
         let mut input = salt.clone();
         for part in parts {
             input.extend_from_slice(part);

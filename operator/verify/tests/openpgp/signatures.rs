@@ -6,7 +6,7 @@ use charttrust_verify::openpgp::{
 
 use crate::cells::v6;
 use crate::forge::{
-    BORN, DAY, Key, Shape, Sig, TEXT, day, hashed_text, message, message_of, packet, stand, sub,
+    BORN, DAY, Key, Shape, Sig, TEXT, day, hashed_text, message, message_of, stand, sub,
     text_signature, time, vector, verify_word,
 };
 
@@ -63,7 +63,7 @@ fn a_plain_text_signature_is_valid() {
         OK
     );
     assert_eq!(
-        word(|sig| sig.with(99, [1]).with(101, [2]).unhashed(99 | 0x80, [3])),
+        word(|sig| sig.with(99, [1]).with(101, [2]).unhashed(0xe3, [3])),
         OK
     );
 }
@@ -416,21 +416,40 @@ fn a_signature_from_the_future_waits_until_clocks_agree() {
 #[test]
 fn a_key_from_the_future_waits_too() {
     let shape = Shape::of(Key::ed25519(1).born(day(50)), Key::ed25519(2).born(day(50)));
-    let record = stand_record(&shape, day(50));
     let early = SignatureRecord {
         created: time(day(10)),
-        ..record
+        ..stand_record(&shape, day(50))
     };
-    let verified = VerifiedSignature::restore(early);
+    let early = VerifiedSignature::restore(early);
     assert_eq!(
-        standing(&shape.load(), &verified, time(day(20))).now,
-        Word::PredatesKey
+        standing(&shape.load(), &early, time(day(20))).now,
+        Word::FromFuture
     );
     assert_eq!(
         shape.load().summary(time(day(20))).usable,
-        Err(Word::PredatesKey)
+        Err(Word::FromFuture)
     );
     assert_eq!(shape.primary_words(day(50), day(50) - 300), (OK, OK));
+}
+
+#[test]
+fn a_subkey_from_the_future_waits_too() {
+    let mut shape = Shape::good();
+    shape.subkeys.clear();
+    shape.add_subkey(Key::ed25519(2).born(day(50)), |sig| sig.flags(2));
+    let record = SignatureRecord {
+        signer: shape.signer().fingerprint(),
+        ..stand_record(&shape, day(10))
+    };
+    let early = VerifiedSignature::restore(record);
+    assert_eq!(
+        standing(&shape.load(), &early, time(day(20))).now,
+        Word::FromFuture
+    );
+    assert_eq!(
+        standing(&shape.load(), &early, time(day(60))).now,
+        Word::PredatesKey
+    );
 }
 
 fn stand_record(shape: &Shape, created: u32) -> SignatureRecord {
@@ -620,5 +639,29 @@ fn rpgp_agrees_about_the_mathematics_of_accepted_messages() {
         let key = SignedPublicKey::from_bytes(shape.bytes().as_slice()).unwrap();
         theirs.verify(&key).unwrap();
     }
-    assert_eq!(packet(2, &[]).len(), 6);
+}
+
+#[test]
+fn times_that_nobody_signed_are_ignored() {
+    let mut shape = Shape::good();
+    shape.user_ids.clear();
+    shape.add_user_id(crate::forge::USER_ID, |sig| {
+        sig.flags(3)
+            .unhashed(sub::KEY_LIFETIME, DAY.to_be_bytes())
+            .unhashed(sub::LIFETIME, DAY.to_be_bytes())
+    });
+    assert_eq!(shape.primary_words(day(10), day(20)), (OK, OK));
+    let message = message(&[text_signature(&Key::ed25519(1), day(10), |sig| {
+        sig.unhashed(sub::LIFETIME, DAY.to_be_bytes())
+    })]);
+    let verified = verify(&message, &message.signatures()[0], &shape.load()).unwrap();
+    assert_eq!(verified.expires(), None);
+}
+
+#[test]
+fn certificates_can_be_shared_between_threads() {
+    fn shared<T: Send + Sync + Clone + 'static>() {}
+    shared::<charttrust_verify::openpgp::Certificate>();
+    shared::<charttrust_verify::openpgp::SignedMessage>();
+    shared::<VerifiedSignature>();
 }

@@ -1,0 +1,28 @@
+//! From what people wrote to what the engine judges by.
+//!
+//! Pure. Every problem of an object is found at once, with the path of its field and the next
+//! step. The schema refuses most of them before, but an object may be older than the schema, or
+//! come from a file.
+
+mod duration;
+#[cfg(test)]
+mod examples;
+mod exception;
+mod key;
+mod policy;
+mod problem;
+mod rule;
+mod selector;
+mod share;
+mod source;
+mod text;
+mod time;
+
+pub use duration::{DurationError, duration};
+pub use key::{KeyProblem, key, own_revocation};
+pub use policy::{LoadedPolicy, policy, unreadable_policy};
+pub use problem::Problem;
+pub use share::{add_revocation, share_revocations};
+pub use time::{TimeError, timestamp};
+
+use problem::Problems;

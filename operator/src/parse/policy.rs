@@ -1,0 +1,355 @@
+//! `ChartTrustPolicy` → the policy to judge by.
+
+use std::time::Duration;
+
+use charttrust_verify::policy::{Demands, Policy, Selection};
+use kube::ResourceExt as _;
+
+use super::exception::exceptions;
+use super::rule::rules;
+use super::selector::selector;
+use super::text::release_globs;
+use super::{Problem, Problems, duration};
+use crate::api::ChartTrustPolicy;
+use crate::api::chart_trust_policy::{Match, QuarantineSpec};
+
+/// A policy as it was read.
+#[derive(Clone, Debug)]
+pub struct LoadedPolicy {
+    /// Generation of the object that was read.
+    pub generation: i64,
+    /// The policy to judge by. With problems it trusts nobody and forgives nothing.
+    pub policy: Policy,
+    /// How often sources are looked at again.
+    pub interval: Duration,
+    /// What is wrong with the object; empty if nothing is.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads a policy. One with a problem is judged as if it trusted nobody, never skipped.
+pub fn policy(object: &ChartTrustPolicy) -> LoadedPolicy {
+    let spec = &object.spec;
+    let mut problems = Problems::default();
+    let interval = interval(&spec.interval, &mut problems);
+    let selection = selection(&spec.selection, &mut problems);
+    let rules = rules(&spec.rules, &mut problems);
+    let exceptions = exceptions(&spec.exceptions, &mut problems);
+    if let Some(quarantine) = &spec.quarantine {
+        check_quarantine(quarantine, &mut problems);
+    }
+    let problems = problems.into_vec();
+    let policy = Policy {
+        name: object.name_any(),
+        suspended: spec.suspend,
+        selection,
+        demands: Demands::Rules(rules),
+        exceptions,
+    };
+    LoadedPolicy {
+        generation: object.metadata.generation.unwrap_or_default(),
+        policy: distrust(policy, &problems),
+        interval,
+        problems,
+    }
+}
+
+/// The policy of an object that does not even have the form: it may have meant any release, so it
+/// selects all of them, and trusts nobody.
+pub fn unreadable_policy(name: &str, problem: &str) -> LoadedPolicy {
+    let message = format!("cannot be read: {problem}, apply the object again");
+    let problems = vec![Problem {
+        path: "spec".to_owned(),
+        message,
+    }];
+    let policy = Policy {
+        name: name.to_owned(),
+        suspended: false,
+        selection: Selection::default(),
+        demands: Demands::Rules(Vec::new()),
+        exceptions: Vec::new(),
+    };
+    LoadedPolicy {
+        generation: 0,
+        policy: distrust(policy, &problems),
+        interval: DEFAULT_INTERVAL,
+        problems,
+    }
+}
+
+/// A policy with problems demands what nobody can satisfy, of every release it may have meant.
+fn distrust(policy: Policy, problems: &[Problem]) -> Policy {
+    let Some(problem) = Problems::summary(problems) else {
+        return policy;
+    };
+    let is_selection = |problem: &Problem| problem.path.starts_with("spec.match");
+    let selection = if problems.iter().any(is_selection) {
+        Selection::default()
+    } else {
+        policy.selection
+    };
+    let demands = Demands::TrustNobody { problem };
+    Policy {
+        selection,
+        demands,
+        exceptions: Vec::new(),
+        ..policy
+    }
+}
+
+fn interval(text: &str, problems: &mut Problems) -> Duration {
+    let read = problems.take("spec.interval", duration(text));
+    if read.is_some_and(|interval| interval < LEAST_INTERVAL) {
+        problems.add(
+            "spec.interval",
+            "is shorter than 1s, write a longer one, for example 1h",
+        );
+    }
+    read.map_or(DEFAULT_INTERVAL, |interval| interval.max(LEAST_INTERVAL))
+}
+
+fn selection(matched: &Match, problems: &mut Problems) -> Selection {
+    let namespaces = matched.namespace_selector.as_ref();
+    let read = |labels| selector("spec.match.namespaceSelector", labels, problems);
+    Selection {
+        namespaces: namespaces.map(read),
+        excluded_namespaces: matched.exclude_namespaces.iter().cloned().collect(),
+        releases: release_globs("spec.match.releases", &matched.releases, problems),
+    }
+}
+
+fn check_quarantine(quarantine: &QuarantineSpec, problems: &mut Problems) {
+    let reasons = &quarantine.on_reasons;
+    problems.expect_some(
+        "spec.quarantine.onReasons",
+        reasons,
+        "of KeyCompromised and KeyRevoked",
+    );
+    problems.expect_some("spec.quarantine.actions", &quarantine.actions, "action");
+    problems.take("spec.quarantine.after", duration(&quarantine.after));
+    let percent = "spec.quarantine.limit.maxPercent";
+    if !(1..=100).contains(&quarantine.limit.max_percent) {
+        problems.add(percent, "is no percentage, write a number from 1 to 100");
+    }
+    if quarantine.limit.max_releases == 0 {
+        problems.add(
+            "spec.quarantine.limit.maxReleases",
+            "is 0, leave quarantine out instead",
+        );
+    }
+}
+
+/// Least time between two looks at a source (`design.md` §3.2).
+const LEAST_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The schema's default.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+#[cfg(test)]
+mod tests {
+    use charttrust_verify::policy::ReleaseRef;
+
+    use super::*;
+
+    const GOOD: &str = r#"
+apiVersion: charttrust.io/v1alpha1
+kind: ChartTrustPolicy
+metadata: {name: platform, generation: 3}
+spec:
+  interval: 30m
+  match: {excludeNamespaces: [kube-system], releases: ["shop/*"]}
+  rules:
+    - name: in-house
+      charts: ["payments", "shop-*"]
+      versions: ">=2.0.0"
+      sources: [{url: "https://charts.example.com"}]
+      verify: {signers: {keys: [platform-2026], keySelector: {matchLabels: {team: a}}}}
+      digests:
+        - chart: payments
+          version: 2.4.1
+          digest: sha256:0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0
+  exceptions:
+    - name: one
+      releases: ["shop/payments"]
+      reasons: [Unsigned]
+      expiresAt: "2026-12-15T00:00:00Z"
+      justification: broken
+  quarantine: {onReasons: [KeyRevoked], actions: [ScaleToZero]}
+"#;
+
+    fn good() -> ChartTrustPolicy {
+        serde_saphyr::from_str(GOOD).unwrap()
+    }
+
+    /// One good base, one change, the paths that are named.
+    fn paths(change: impl FnOnce(&mut ChartTrustPolicy)) -> Vec<String> {
+        let mut object = good();
+        change(&mut object);
+        let loaded = policy(&object);
+        let trusts_nobody = matches!(loaded.policy.demands, Demands::TrustNobody { .. });
+        assert_eq!(trusts_nobody, !loaded.problems.is_empty());
+        loaded
+            .problems
+            .into_iter()
+            .map(|problem| problem.path)
+            .collect()
+    }
+
+    #[test]
+    fn a_good_policy_is_read_whole() {
+        let loaded = policy(&good());
+        assert_eq!(loaded.problems, []);
+        assert_eq!(loaded.generation, 3);
+        assert_eq!(loaded.interval, Duration::from_secs(30 * 60));
+        assert_eq!(loaded.policy.exceptions.len(), 1);
+        let Demands::Rules(rules) = &loaded.policy.demands else {
+            panic!("no rules")
+        };
+        assert!(rules[0].covers("shop-web"));
+        assert!(rules[0].verify.signers.keys.contains("platform-2026"));
+        assert_eq!(rules[0].pins.len(), 1);
+        assert_eq!(rules[0].sources.len(), 1);
+    }
+
+    #[test]
+    fn every_unusable_field_is_named() {
+        let at = |path: &str, change: fn(&mut ChartTrustPolicy)| {
+            assert_eq!(paths(change), [path]);
+        };
+        at("spec.interval", |p| p.spec.interval = "1".to_owned());
+        at("spec.interval", |p| p.spec.interval = "999ms".to_owned());
+        at("spec.match.releases[0]", |p| {
+            p.spec.selection.releases = vec!["a/b/c".to_owned()];
+        });
+        at("spec.match.releases", |p| p.spec.selection.releases.clear());
+        at("spec.match.namespaceSelector.matchExpressions[0]", |p| {
+            let selector = "{matchExpressions: [{key: a, operator: In}]}";
+            p.spec.selection.namespace_selector = Some(serde_saphyr::from_str(selector).unwrap());
+        });
+        at("spec.rules", |p| p.spec.rules.clear());
+        at("spec.rules[1].name", |p| {
+            p.spec.rules.push(p.spec.rules[0].clone());
+        });
+        at("spec.rules[0].charts", |p| p.spec.rules[0].charts.clear());
+        at("spec.rules[0].charts[1]", |p| {
+            p.spec.rules[0].charts[1] = "a/b".to_owned();
+        });
+        at("spec.rules[0].versions", |p| {
+            p.spec.rules[0].versions = Some(">=two".to_owned());
+        });
+        at("spec.rules[0].sources[0].url", |p| {
+            p.spec.rules[0].sources[0].url = "ftp://a".to_owned();
+        });
+        at("spec.rules[0].sources[0].mirrors[0]", |p| {
+            p.spec.rules[0].sources[0]
+                .mirrors
+                .push("https://me@a".to_owned());
+        });
+        at("spec.rules[0].verify.signers.threshold", |p| {
+            p.spec.rules[0].verify.signers.threshold = 0;
+        });
+        at(
+            "spec.rules[0].verify.signers.keySelector.matchExpressions[0]",
+            |p| {
+                let selector = "{matchExpressions: [{key: a, operator: Near}]}";
+                let selector = serde_saphyr::from_str(selector).unwrap();
+                p.spec.rules[0].verify.signers.key_selector = Some(selector);
+            },
+        );
+        at("spec.rules[0].digests[0].digest", |p| {
+            p.spec.rules[0].digests[0].digest = "sha256:00".to_owned();
+        });
+        at("spec.rules[0].digests[0].chart", |p| {
+            p.spec.rules[0].digests[0].chart = "shop-*".to_owned();
+        });
+        at("spec.exceptions[1].name", |p| {
+            p.spec.exceptions.push(p.spec.exceptions[0].clone());
+        });
+        at("spec.exceptions[0].releases", |p| {
+            p.spec.exceptions[0].releases.clear();
+        });
+        at("spec.exceptions[0].reasons", |p| {
+            p.spec.exceptions[0].reasons.clear();
+        });
+        at("spec.exceptions[0].expiresAt", |p| {
+            p.spec.exceptions[0].expires_at = "2026-12-15".to_owned();
+        });
+        at("spec.exceptions[0].justification", |p| {
+            p.spec.exceptions[0].justification = " ".to_owned();
+        });
+        at("spec.quarantine.onReasons", |p| {
+            quarantine(p).on_reasons.clear();
+        });
+        at("spec.quarantine.actions", |p| quarantine(p).actions.clear());
+        at("spec.quarantine.after", |p| {
+            quarantine(p).after = "soon".to_owned();
+        });
+        at("spec.quarantine.limit.maxPercent", |p| {
+            quarantine(p).limit.max_percent = 101;
+        });
+        at("spec.quarantine.limit.maxReleases", |p| {
+            quarantine(p).limit.max_releases = 0;
+        });
+    }
+
+    fn quarantine(object: &mut ChartTrustPolicy) -> &mut QuarantineSpec {
+        object.spec.quarantine.as_mut().unwrap()
+    }
+
+    #[test]
+    fn all_problems_are_named_at_once() {
+        let paths = paths(|p| {
+            p.spec.interval = "often".to_owned();
+            p.spec.rules[0].versions = Some("new".to_owned());
+            p.spec.exceptions[0].expires_at = "never".to_owned();
+        });
+        assert_eq!(
+            paths,
+            [
+                "spec.interval",
+                "spec.rules[0].versions",
+                "spec.exceptions[0].expiresAt"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_problem_outside_match_keeps_the_selection_and_forgives_nothing() {
+        let mut object = good();
+        object.spec.rules[0].versions = Some("new".to_owned());
+        let policy = policy(&object).policy;
+        assert!(policy.exceptions.is_empty());
+        assert!(policy.selection.selects(&release("shop", "payments")));
+        assert!(!policy.selection.selects(&release("bank", "payments")));
+    }
+
+    #[test]
+    fn a_policy_that_cannot_tell_whom_it_means_means_everybody() {
+        let mut object = good();
+        object.spec.selection.releases = vec![String::new()];
+        assert!(
+            policy(&object)
+                .policy
+                .selection
+                .selects(&release("kube-system", "any"))
+        );
+        let unreadable = unreadable_policy("platform", "spec.rules: missing field");
+        assert!(
+            unreadable
+                .policy
+                .selection
+                .selects(&release("kube-system", "any"))
+        );
+        assert!(matches!(
+            unreadable.policy.demands,
+            Demands::TrustNobody { .. }
+        ));
+    }
+
+    fn release<'a>(namespace: &'a str, name: &'a str) -> ReleaseRef<'a> {
+        ReleaseRef {
+            namespace,
+            namespace_labels: None,
+            name,
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What is demanded of some charts.
+
+use std::num::NonZeroU32;
+
+use charttrust_verify::policy::{Dependencies, ExpiredKeys, Level, Pin, Rule, Signers, Verify};
+
+use super::Problems;
+use super::selector::selector;
+use super::source::sources;
+use super::text::chart_globs;
+use crate::api::chart_trust_policy as api;
+
+/// The rules of a policy, in their order. What cannot be used is a problem.
+pub(super) fn rules(all: &[api::Rule], problems: &mut Problems) -> Vec<Rule> {
+    problems.expect_some("spec.rules", all, "rule");
+    problems.expect_unique("spec.rules", all.iter().map(|one| one.name.as_str()));
+    let numbered = all.iter().enumerate();
+    numbered
+        .map(|(index, one)| rule(&format!("spec.rules[{index}]"), one, problems))
+        .collect()
+}
+
+fn rule(path: &str, rule: &api::Rule, problems: &mut Problems) -> Rule {
+    let versions = rule.versions.as_ref().map(|text| {
+        text.parse()
+            .map_err(|_| "is no version constraint, write it as Helm does: >=2.0.0 <4")
+    });
+    Rule {
+        name: rule.name.clone(),
+        charts: chart_globs(&format!("{path}.charts"), &rule.charts, problems),
+        versions: versions.and_then(|read| problems.take(&format!("{path}.versions"), read)),
+        sources: sources(&format!("{path}.sources"), &rule.sources, problems),
+        verify: verify(&format!("{path}.verify"), &rule.verify, problems),
+        pins: pins(&format!("{path}.digests"), &rule.digests, problems),
+    }
+}
+
+fn verify(path: &str, verify: &api::Verify, problems: &mut Problems) -> Verify {
+    Verify {
+        level: match verify.level {
+            api::Level::None => Level::None,
+            api::Level::Signature => Level::Signature,
+            api::Level::Strict => Level::Strict,
+        },
+        signers: signers(&format!("{path}.signers"), &verify.signers, problems),
+        expired_keys: match verify.expired_keys {
+            api::ExpiredKeys::AcceptIfSignedBefore => ExpiredKeys::AcceptIfSignedBefore,
+            api::ExpiredKeys::Reject => ExpiredKeys::Reject,
+        },
+        dependencies: match verify.dependencies {
+            api::Dependencies::Inherit => Dependencies::Inherit,
+            api::Dependencies::Verify => Dependencies::Verify,
+        },
+    }
+}
+
+fn signers(path: &str, signers: &api::Signers, problems: &mut Problems) -> Signers {
+    let threshold = NonZeroU32::new(signers.threshold).unwrap_or_else(|| {
+        problems.add(
+            format!("{path}.threshold"),
+            "is 0, at least one signer is needed",
+        );
+        NonZeroU32::MIN
+    });
+    let path = format!("{path}.keySelector");
+    Signers {
+        keys: signers.keys.iter().cloned().collect(),
+        selector: signers
+            .key_selector
+            .as_ref()
+            .map(|labels| selector(&path, labels, problems)),
+        threshold,
+    }
+}
+
+fn pins(path: &str, digests: &[api::PinnedDigest], problems: &mut Problems) -> Vec<Pin> {
+    let numbered = digests.iter().enumerate();
+    numbered
+        .filter_map(|(index, one)| pin(&format!("{path}[{index}]"), one, problems))
+        .collect()
+}
+
+fn pin(path: &str, pinned: &api::PinnedDigest, problems: &mut Problems) -> Option<Pin> {
+    for (field, text) in [("chart", &pinned.chart), ("version", &pinned.version)] {
+        if text.is_empty() || text.contains(['*', '?']) {
+            problems.add(
+                format!("{path}.{field}"),
+                "must name exactly one, write it out",
+            );
+        }
+    }
+    let digest = pinned.digest.parse().map_err(
+        |_| "is no digest, write sha256: and the 64 lower-case digits that sha256sum prints",
+    );
+    let digest = problems.take(&format!("{path}.digest"), digest)?;
+    Some(Pin {
+        chart: pinned.chart.clone(),
+        version: pinned.version.clone(),
+        digest,
+    })
+}

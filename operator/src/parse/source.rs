@@ -1,0 +1,127 @@
+//! Where charts are published.
+
+use charttrust_verify::policy::{CaRef, Source};
+
+use super::Problems;
+use crate::api::chart_trust_policy::{self as api, CaKind};
+
+/// The sources of a rule.
+pub(super) fn sources(path: &str, all: &[api::Source], problems: &mut Problems) -> Vec<Source> {
+    let numbered = all.iter().enumerate();
+    numbered
+        .map(|(index, one)| source(&format!("{path}[{index}]"), one, problems))
+        .collect()
+}
+
+fn source(path: &str, source: &api::Source, problems: &mut Problems) -> Source {
+    problems.take(&format!("{path}.url"), address(&source.url));
+    for (index, mirror) in source.mirrors.iter().enumerate() {
+        problems.take(&format!("{path}.mirrors[{index}]"), address(mirror));
+    }
+    Source {
+        url: source.url.clone(),
+        mirrors: source.mirrors.clone(),
+        credentials_secret: source
+            .credentials_secret_ref
+            .as_ref()
+            .map(|named| named.name.clone()),
+        ca: source.ca_ref.as_ref().map(authority),
+    }
+}
+
+fn authority(ca: &api::CaRef) -> CaRef {
+    match ca.kind {
+        CaKind::ConfigMap => CaRef::ConfigMap(ca.name.clone()),
+        CaKind::Secret => CaRef::Secret(ca.name.clone()),
+    }
+}
+
+/// Whether a URL names a place in the one way in which scopes compare it: nothing in it changes
+/// when a client cleans it up.
+pub(super) fn address(url: &str) -> Result<(), AddressError> {
+    let schemes = ["https://", "http://", "oci://"];
+    let rest = schemes.iter().find_map(|scheme| url.strip_prefix(scheme));
+    let (host, path) = rest.map(split_host).ok_or(AddressError::Scheme)?;
+    if host.is_empty() || url.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
+        return Err(AddressError::Malformed);
+    }
+    if host.contains('@') {
+        return Err(AddressError::User);
+    }
+    if url.contains(['?', '#']) {
+        return Err(AddressError::Query);
+    }
+    if path.split('/').any(is_dots) {
+        return Err(AddressError::Dots);
+    }
+    Ok(())
+}
+
+fn split_host(rest: &str) -> (&str, &str) {
+    rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()))
+}
+
+fn is_dots(segment: &str) -> bool {
+    let plain = segment.to_ascii_lowercase().replace("%2e", ".");
+    matches!(plain.as_str(), "." | "..")
+}
+
+/// Why a URL is no address of a source.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(super) enum AddressError {
+    /// It climbs.
+    #[error("has a . or .. in its path, write the path out")]
+    Dots,
+    /// No host, or characters that no URL has.
+    #[error("is no address, write it as https://charts.example.com/path")]
+    Malformed,
+    /// A query or fragment.
+    #[error("has a query or fragment, remove it, and give credentials by credentialsSecretRef")]
+    Query,
+    /// Another scheme.
+    #[error("is no address of a chart source, begin it with https:// or oci://")]
+    Scheme,
+    /// A user or password.
+    #[error("has a user in it, remove it, and give credentials by credentialsSecretRef")]
+    User,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_repositories_and_registries_are_accepted() {
+        for url in [
+            "https://charts.example.com",
+            "https://charts.example.com:8443/team/",
+            "http://127.0.0.1:8080",
+            "oci://ghcr.io/example/charts",
+            "oci://[::1]:5000/a..b/c@d",
+        ] {
+            assert_eq!(address(url), Ok(()), "{url}");
+        }
+    }
+
+    #[test]
+    fn addresses_that_mean_two_things_are_refused() {
+        for (url, error) in [
+            ("", AddressError::Scheme),
+            ("charts.example.com", AddressError::Scheme),
+            ("HTTPS://charts.example.com", AddressError::Scheme),
+            ("file:///etc", AddressError::Scheme),
+            ("https://", AddressError::Malformed),
+            ("https:///a", AddressError::Malformed),
+            ("https://a.example b", AddressError::Malformed),
+            ("https://a.example\\@b.example", AddressError::Malformed),
+            ("https://me:secret@a.example", AddressError::User),
+            ("https://a.example?x=1", AddressError::Query),
+            ("https://a.example/#x", AddressError::Query),
+            ("https://a.example/team/../b", AddressError::Dots),
+            ("https://a.example/team/%2E%2e/b", AddressError::Dots),
+            ("https://a.example/.", AddressError::Dots),
+        ] {
+            assert_eq!(address(url), Err(error), "{url}");
+        }
+    }
+}
