@@ -24,7 +24,7 @@ check_advisories() {
     not_done+=("advisories: their database (github.com/RustSec/advisory-db) cannot be reached")
     return
   fi
-  "$deny" --locked --workspace check --disable-fetch advisories
+  "$deny" --locked --workspace check advisories
 }
 
 # Unit and property tests, drift of crds/, examples/ and README.

@@ -50,6 +50,7 @@ impl Stage {
         let keyring = Keyring::new()?;
         let operator = sibling("charttrust")?;
         let shell = Shell::new(screen, &operator, cluster.kubeconfig(), keyring.home())?;
+        std::fs::create_dir(shell.folder().join("src"))?;
         let repository = Repository::start()?;
         link(repository.dir(), &shell.folder().join("charts"))?;
         link(&root().join("crds"), &shell.folder().join("crds"))?;
