@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::evidence::{self, Seal};
 use super::world::{Content, Release, Trust};
-use crate::api::conditions::{Condition, ReleaseCondition, Status, merge};
+use crate::api::conditions::{Condition, ReleaseCondition, Status, find, merge};
 use crate::api::reasons::{ReleaseReason, TrustedReason};
 use crate::api::release_trust as v1;
 use crate::api::bounds;
@@ -51,7 +51,7 @@ pub(super) fn conclude(
             .or_else(|| old.and_then(|old| old.last_handled_reconcile_at.clone())),
         release: described.or_else(|| old.and_then(|old| old.release.clone())),
         signer: signer(&signers, trust),
-        conditions: merge(before, conditions(release, judged, now)),
+        conditions: merge(before, conditions(release, judged, before, now)),
         signers,
         evidence,
         findings: judged.judgement.findings.iter().map(finding).collect(),
@@ -83,40 +83,44 @@ fn described(release: &Release, judged: &Judged) -> Option<v1::Release> {
 fn conditions(
     release: &Release,
     judged: &Judged,
+    before: &[Condition],
     now: Timestamp,
 ) -> Vec<Condition> {
     let ready = (Status::True, ReleaseReason::Evaluated);
-    let (freshness, silent) = freshness(release);
+    let fresh = freshness(release).map(|(state, silent)| {
+        Condition::new(ReleaseCondition::Fresh, state, silent, GENERATION, now)
+    });
+    // After a start, what was so before the last look stands until the next.
+    let fresh = fresh.or_else(|| find(before, ReleaseCondition::Fresh).cloned());
     let verdict = reason(judged.judgement.verdict);
     let headline = headline(&judged.judgement);
-    vec![
-        Condition::new(ReleaseCondition::Ready, ready, "", GENERATION, now),
-        Condition::new(
-            ReleaseCondition::Trusted,
-            (verdict.status(), verdict),
-            headline,
-            GENERATION,
-            now,
-        ),
-        Condition::new(ReleaseCondition::Fresh, freshness, silent, GENERATION, now),
-    ]
+    let verdict = Condition::new(
+        ReleaseCondition::Trusted,
+        (verdict.status(), verdict),
+        headline,
+        GENERATION,
+        now,
+    );
+    let ready = Condition::new(ReleaseCondition::Ready, ready, "", GENERATION, now);
+    [Some(ready), Some(verdict), fresh].into_iter().flatten().collect()
 }
 
-/// False once a source has been silent for two of its intervals.
-fn freshness(release: &Release) -> ((Status, ReleaseReason), String) {
+/// False once a source has been silent for two of its intervals; `None` before the first look.
+fn freshness(release: &Release) -> Option<((Status, ReleaseReason), String)> {
     let is_stale = |state: &super::world::LookState| {
         state.failures > 0 && state.answering_since + state.every * 2 <= Instant::now()
     };
     let silent: Vec<_> =
         release.looks.iter().filter(|(_, s)| is_stale(s)).map(|(url, _)| url.as_str()).collect();
-    match (silent.is_empty(), release.looks.is_empty()) {
-        (false, _) => {
-            let message = format!("no answer for two intervals: {}", silent.join(", "));
-            ((Status::False, ReleaseReason::LookFailed), message)
-        }
-        (true, true) => ((Status::Unknown, ReleaseReason::NotLooked), String::new()),
-        (true, false) => ((Status::True, ReleaseReason::LookSucceeded), String::new()),
+    if release.looks.is_empty() {
+        return None;
     }
+    Some(if silent.is_empty() {
+        ((Status::True, ReleaseReason::LookSucceeded), String::new())
+    } else {
+        let message = format!("no answer for two intervals: {}", silent.join(", "));
+        ((Status::False, ReleaseReason::LookFailed), message)
+    })
 }
 
 fn reason(verdict: Verdict) -> TrustedReason {
