@@ -4,6 +4,7 @@
 //! controller judges from there, so a revocation never waits for a slow source.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash as _, Hasher as _};
 use std::time::Duration;
 
 use charttrust_verify::chart::{ArchiveError, Chart};
@@ -188,14 +189,25 @@ fn earliest(known: Option<Instant>, other: Instant) -> Option<Instant> {
 fn due_at(context: &Context, id: &ReleaseId, url: &str, every: Duration) -> Instant {
     let release = context.world.release(id).unwrap_or_default();
     let answered = release.contents().all(|content| content.evidence.answers.contains_key(url));
+    let trust = context.world.trust();
+    let wants_text =
+        release.contents().any(|content| content.evidence.wants_text(url, &trust.keys));
     match release.looks.get(url) {
         Some(state) if state.failures > 0 && !release.forced => {
             state.last_asked + pause(state.failures, every)
         }
         Some(state) if answered && !release.forced => state.last_asked + every,
-        None if answered && !release.forced => Instant::now() + every,
+        None if answered && !release.forced && !wants_text => Instant::now() + spread(id, every),
         _ => Instant::now(),
     }
+}
+
+/// After a start, looks are spread over one interval, for each release at a place of its own.
+fn spread(id: &ReleaseId, every: Duration) -> Duration {
+    let mut hasher = std::hash::DefaultHasher::new();
+    id.hash(&mut hasher);
+    let place = u32::try_from(hasher.finish() % 1000).unwrap_or_default();
+    every * place / 1000
 }
 
 /// Exponential: 2 s, 4 s, 8 s … up to the interval or five minutes.
@@ -300,15 +312,13 @@ fn facts(
     binding: Bound,
 ) -> ArchiveFacts {
     let claimed = Claimed { chart: &content.chart, version: &content.version };
-    let digest = chart.digest.to_string();
-    let index = look.claimed_digest.as_ref();
     ArchiveFacts {
         digest: chart.digest,
         name: chart.metadata.name.clone(),
         version: chart.metadata.version.clone(),
         binding,
         has_subcharts: !chart.subcharts.is_empty(),
-        index_disagrees: index.is_some_and(|index| !digest.ends_with(index.as_str())),
+        index_disagrees: look.claimed_digest.is_some_and(|index| index != look.archive.digest),
         provenance: provenance(&look.provenance, claimed),
         first_verified: None,
     }

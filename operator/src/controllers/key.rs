@@ -1,14 +1,17 @@
 //! Reads a `TrustedKey`, has the releases judged that it concerns, and writes its status.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{ListParams, PostParams};
-use kube::{Api, ResourceExt as _};
+use kube::{Api, ResourceExt};
 use tokio::time::Instant;
 
-use super::world::{LoadedKey, issuer_names};
+use super::watches::{Ours, material_of};
+use super::world::{LoadedKey, Reading, issuer_names};
+use super::written::Written;
 use super::{Context, Error, FIELD_MANAGER, Task, key_status};
 use crate::api::TrustedKey;
 use crate::api::reasons::KeyReason;
@@ -21,41 +24,64 @@ use crate::watch::within_deadline;
 /// Takes the object into what is known, and has everything that depends on it judged again.
 pub(super) async fn read(context: &Context, name: &str) {
     let object = context.mirrors.keys.find(&name.to_owned());
+    let now = clock::now();
+    let reading = reading(context, object.as_deref(), now);
+    if let Some(known) = still_true(context, name, &reading) {
+        return schedule(context, name, &known, now);
+    }
     let loaded = match object.as_deref() {
         None => None,
         Some(Err(problem)) => Some(LoadedKey {
-            generation: 0,
+            reading,
             fingerprint: None,
             revocation: None,
             key: Err(KeyProblem::new(KeyReason::InvalidSpec, problem)),
         }),
-        Some(Ok(object)) => Some(load(context, object).await),
+        Some(Ok(object)) => Some(load(context, object, reading).await),
     };
-    let ends = loaded.as_ref().and_then(|loaded| next_end(loaded, clock::now()));
+    if let Some(loaded) = &loaded {
+        schedule(context, name, loaded, now);
+    }
     let mut concerned = concerned(context, loaded.as_ref());
     let before = context.world.set_key(name, loaded);
     concerned.extend(self::concerned(context, before.as_ref()));
     for id in concerned {
         context.queue.add(Task::Release(id.clone()));
+        // A signature that was never verified before may have to be fetched.
+        context.examinations.add(id);
     }
     let listing = context.world.trust();
     for policy in listing.policies.keys() {
         context.queue.add(Task::PolicyStatus(policy.clone()));
     }
     context.queue.add(Task::KeyStatus(name.to_owned()));
-    if let Some(end) = ends {
-        context.queue.add_at(Task::Key(name.to_owned()), end);
-    }
 }
 
-async fn load(context: &Context, object: &TrustedKey) -> LoadedKey {
-    let generation = object.metadata.generation.unwrap_or_default();
+/// Which state of the object this is.
+fn reading(context: &Context, object: Option<&Ours<TrustedKey>>, at: Timestamp) -> Reading {
+    let Some(Ok(object)) = object else {
+        return Reading { generation: 0, details: String::new(), at };
+    };
+    let material = material_of(object).map(|place| context.mirrors.own_version(&place));
+    let details = format!("{:?} {:?} {material:?}", object.metadata.uid, object.labels());
+    Reading { generation: object.metadata.generation.unwrap_or_default(), details, at }
+}
+
+/// What is known of this very state, if neither time nor a failure calls for another look.
+fn still_true(context: &Context, name: &str, reading: &Reading) -> Option<LoadedKey> {
+    let known = context.world.trust().loaded.get(name)?.clone();
+    let has_ended = ends(&known).any(|end| end > known.reading.at && end <= reading.at);
+    let is_same = known.reading.is_of_same_state(reading) && reading.generation > 0;
+    (is_same && !has_ended && !is_to_be_retried(&known)).then_some(known)
+}
+
+async fn load(context: &Context, object: &TrustedKey, reading: Reading) -> LoadedKey {
     let fingerprint = object.spec.fingerprint.parse().ok();
     let key = match material(context, object).await {
         Ok(material) => parse::key(object, &material),
         Err(problem) => Err(problem),
     };
-    LoadedKey { generation, fingerprint, key, revocation: parse::own_revocation(object) }
+    LoadedKey { reading, fingerprint, key, revocation: parse::own_revocation(object) }
 }
 
 /// The bytes of the key, from wherever the object says.
@@ -120,21 +146,33 @@ fn concerned(context: &Context, loaded: Option<&LoadedKey>) -> BTreeSet<ReleaseI
     context.world.releases_of_issuers(all.iter().map(String::as_str))
 }
 
-/// When time alone will next change what the key is worth: what has no proof at hand is read again.
-fn next_end(loaded: &LoadedKey, now: Timestamp) -> Option<Instant> {
-    let retried = match &loaded.key {
-        Err(problem) if problem.reason == KeyReason::ProgressingWithRetry => {
-            return Some(Instant::now() + super::RETRY);
-        }
-        Err(_) => return None,
-        Ok(key) => key,
-    };
-    let ends = [retried.certificate.summary(now).expires, retried.not_after];
-    let next = ends.into_iter().flatten().filter(|end| *end > now).min()?;
-    let wait = next.duration_since(now).unsigned_abs();
-    // Long waits are cut, so that a clock that is set right meanwhile is noticed.
-    Some(Instant::now() + wait.min(std::time::Duration::from_hours(1)))
+/// Instants at which time alone changes what the key is worth.
+fn ends(loaded: &LoadedKey) -> impl Iterator<Item = Timestamp> {
+    let key = loaded.key.as_ref().ok();
+    let expires = key.and_then(|key| key.certificate.summary(loaded.reading.at).expires);
+    let not_after = key.and_then(|key| key.not_after);
+    [expires, not_after].into_iter().flatten()
 }
+
+fn is_to_be_retried(loaded: &LoadedKey) -> bool {
+    let problem = loaded.key.as_ref().err();
+    problem.is_some_and(|problem| problem.reason == KeyReason::ProgressingWithRetry)
+}
+
+/// Has the key read again when time changes what it is worth, or when its material could not be
+/// read.
+fn schedule(context: &Context, name: &str, loaded: &LoadedKey, now: Timestamp) {
+    let next = ends(loaded).filter(|end| *end > now).min();
+    // Long waits are cut, so that a clock that is set right meanwhile is noticed.
+    let wait = next.map(|end| end.duration_since(now).unsigned_abs().min(LONGEST_WAIT));
+    let wait = if is_to_be_retried(loaded) { Some(super::RETRY) } else { wait };
+    if let Some(wait) = wait {
+        context.queue.add_at(Task::Key(name.to_owned()), Instant::now() + wait);
+    }
+}
+
+/// Longest time for which a deadline is taken on trust.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 /// Writes the status if anything but the time has changed.
 pub(super) async fn write_status(context: &Context, name: &str) -> Result<(), Error> {
@@ -145,17 +183,24 @@ pub(super) async fn write_status(context: &Context, name: &str) -> Result<(), Er
     let key = trust.keys.iter().find(|key| key.name == name);
     let releases = loaded.fingerprint.as_ref().map_or(0, |f| context.world.dependents(f));
     let successor = object.spec.successor.as_deref();
-    let old = object.status.as_ref();
+    let watched = object.resource_version();
+    let ours = context.world.key_statuses.find(name, watched.as_deref());
+    let old = ours.as_ref().map(|ours| &ours.status).or(object.status.as_ref());
     let status = key_status::conclude(old, loaded, key, successor, releases, clock::now());
     if old == Some(&status) {
         return Ok(());
     }
     let api = Api::<TrustedKey>::all(context.client.clone());
     let mut changed = object.clone();
-    changed.status = Some(status);
+    changed.status = Some(status.clone());
     changed.metadata.managed_fields = None;
+    changed.metadata.resource_version = ours.map(|ours| ours.resource_version).or(watched);
     let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..Default::default() };
-    match within_deadline(api.replace_status(&object.name_any(), &params, &changed)).await {
+    let written = within_deadline(api.replace_status(name, &params, &changed)).await;
+    let version = written.as_ref().ok().and_then(ResourceExt::resource_version);
+    let note = version.map(|resource_version| Written { resource_version, status });
+    context.world.key_statuses.note(name, note);
+    match written {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
         Err(error) => Err(Error::Api("write the status of a TrustedKey", error)),

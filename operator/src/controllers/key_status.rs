@@ -33,8 +33,8 @@ pub(super) fn conclude(
         expires: life.ends.map(time),
         signing_keys: life.signing_keys(),
         releases: u32::try_from(releases).unwrap_or(u32::MAX),
-        conditions: merge(before, life.conditions(loaded.generation, now)),
-        observed_generation: Some(loaded.generation),
+        conditions: merge(before, life.conditions(loaded.reading.generation, now)),
+        observed_generation: Some(loaded.reading.generation),
     }
 }
 

@@ -2,9 +2,14 @@
 
 use charttrust_verify::policy::ReleaseRef;
 use kube::api::PostParams;
-use kube::{Api, ResourceExt as _};
+use kube::{Api, ResourceExt};
+use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::key::LONGEST_WAIT;
+use super::watches::Ours;
+use super::world::Reading;
+use super::written::Written;
 use super::{Context, Error, FIELD_MANAGER, Task, policy_status};
 use crate::api::{ChartTrustPolicy, REQUESTED_AT};
 use crate::clock;
@@ -15,15 +20,20 @@ use crate::watch::within_deadline;
 /// Takes the object into what is known, and has every release judged that it selects or selected.
 pub(super) fn read(context: &Context, name: &str) {
     let object = context.mirrors.policies.find(&name.to_owned());
+    let now = clock::now();
+    let reading = reading(object.as_deref(), now);
+    if is_still_true(context, name, &reading) {
+        return schedule(context, name, now);
+    }
     let loaded = match object.as_deref() {
         None => None,
         Some(Err(problem)) => Some(parse::unreadable_policy(name, problem)),
         Some(Ok(object)) => Some(parse::policy(object)),
     };
     let requested = object.as_deref().and_then(|object| object.as_ref().ok()).is_some_and(asks);
-    let next = loaded.as_ref().and_then(next_exception_end);
     let after = loaded.clone();
-    let before = context.world.set_policy(name, loaded);
+    let before = context.world.set_policy(name, loaded.map(|loaded| (reading, loaded)));
+    schedule(context, name, now);
     for id in context.world.release_ids() {
         if selects(context, before.as_ref(), &id) || selects(context, after.as_ref(), &id) {
             if requested {
@@ -34,9 +44,28 @@ pub(super) fn read(context: &Context, name: &str) {
         }
     }
     context.queue.add(Task::PolicyStatus(name.to_owned()));
-    if let Some(at) = next {
-        context.queue.add_at(Task::Policy(name.to_owned()), at);
-    }
+}
+
+/// Which state of the object this is.
+fn reading(object: Option<&Ours<ChartTrustPolicy>>, at: Timestamp) -> Reading {
+    let Some(Ok(object)) = object else {
+        return Reading { generation: 0, details: String::new(), at };
+    };
+    let asked = object.annotations().get(REQUESTED_AT);
+    let details = format!("{:?} {asked:?}", object.metadata.uid);
+    Reading { generation: object.metadata.generation.unwrap_or_default(), details, at }
+}
+
+/// Whether this very state was read, and no exception has ended since.
+fn is_still_true(context: &Context, name: &str, reading: &Reading) -> bool {
+    let trust = context.world.trust();
+    let (Some(known), Some(loaded)) =
+        (trust.policy_readings.get(name), trust.policies.get(name))
+    else {
+        return false;
+    };
+    let has_ended = ends(loaded).any(|end| end > known.at && end <= reading.at);
+    known.is_of_same_state(reading) && reading.generation > 0 && !has_ended
 }
 
 /// Whether the annotation asks for a look that was not answered yet.
@@ -56,13 +85,18 @@ fn selects(context: &Context, loaded: Option<&LoadedPolicy>, id: &ReleaseId) -> 
     loaded.is_some_and(|loaded| loaded.policy.selection.selects(&release))
 }
 
-/// When the next exception ends.
-fn next_exception_end(loaded: &LoadedPolicy) -> Option<Instant> {
-    let now = clock::now();
-    let ends = loaded.policy.exceptions.iter().map(|exception| exception.expires_at);
-    let next = ends.filter(|end| *end > now).min()?;
-    let wait = next.duration_since(now).unsigned_abs();
-    Some(Instant::now() + wait.min(std::time::Duration::from_hours(1)))
+/// Instants at which time alone changes what the policy forgives.
+fn ends(loaded: &LoadedPolicy) -> impl Iterator<Item = Timestamp> {
+    loaded.policy.exceptions.iter().map(|exception| exception.expires_at)
+}
+
+/// Has the policy read again when an exception ends.
+fn schedule(context: &Context, name: &str, now: Timestamp) {
+    let trust = context.world.trust();
+    let Some(loaded) = trust.policies.get(name) else { return };
+    let Some(next) = ends(loaded).filter(|end| *end > now).min() else { return };
+    let wait = next.duration_since(now).unsigned_abs().min(LONGEST_WAIT);
+    context.queue.add_at(Task::Policy(name.to_owned()), Instant::now() + wait);
 }
 
 /// Writes the status if anything but the time has changed.
@@ -72,7 +106,9 @@ pub(super) async fn write_status(context: &Context, name: &str) -> Result<(), Er
     let trust = context.world.trust();
     let Some(loaded) = trust.policies.get(name) else { return Ok(()) };
     let counted = policy_status::count(context, name);
-    let old = object.status.as_ref();
+    let watched = object.resource_version();
+    let ours = context.world.policy_statuses.find(name, watched.as_deref());
+    let old = ours.as_ref().map(|ours| &ours.status).or(object.status.as_ref());
     let asked = object.annotations().get(REQUESTED_AT).cloned();
     let status = policy_status::conclude(old, loaded, &trust, &counted, asked, clock::now());
     if old == Some(&status) {
@@ -80,10 +116,15 @@ pub(super) async fn write_status(context: &Context, name: &str) -> Result<(), Er
     }
     let api = Api::<ChartTrustPolicy>::all(context.client.clone());
     let mut changed = object.clone();
-    changed.status = Some(status);
+    changed.status = Some(status.clone());
     changed.metadata.managed_fields = None;
+    changed.metadata.resource_version = ours.map(|ours| ours.resource_version).or(watched);
     let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..Default::default() };
-    match within_deadline(api.replace_status(&object.name_any(), &params, &changed)).await {
+    let written = within_deadline(api.replace_status(name, &params, &changed)).await;
+    let version = written.as_ref().ok().and_then(ResourceExt::resource_version);
+    let note = version.map(|resource_version| Written { resource_version, status });
+    context.world.policy_statuses.note(name, note);
+    match written {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
         Err(error) => Err(Error::Api("write the status of a ChartTrustPolicy", error)),

@@ -11,7 +11,8 @@ use kube::api::{DeleteParams, ObjectMeta, PostParams, Preconditions};
 use kube::{Api, ResourceExt as _};
 
 use super::release_status::{self, Judged};
-use super::world::{Content, Release, Revision, Trust, Written};
+use super::world::{Content, Release, Revision, Trust};
+use super::written::Written;
 use super::{Context, Error, Task, events};
 use crate::api::release_trust::ReleaseTrustStatus;
 use crate::api::{REQUESTED_AT, ReleaseTrust};
@@ -36,7 +37,7 @@ pub(super) async fn reconcile(context: &Context, id: &ReleaseId) -> Result<(), E
         return Ok(());
     }
     let old = before(&release, existing);
-    let status = release_status::conclude(old, &release, &judged, existing, clock::now());
+    let status = release_status::conclude(id, old, &release, &judged, &trust, context.seal(), clock::now());
     note_judgement(context, id, &judged.judgement);
     if old == Some(&status) {
         return Ok(());
@@ -61,20 +62,13 @@ fn before<'a>(
 ) -> Option<&'a ReleaseTrustStatus> {
     let watched = existing.and_then(|object| object.status.as_ref());
     match (&release.written, existing) {
-        (Some(written), Some(object)) if is_newer(object, written) => watched,
+        (Some(written), Some(object))
+            if written.is_older_than(object.resource_version().as_deref()) =>
+        {
+            watched
+        }
         (Some(written), _) => Some(&written.status),
         (None, _) => watched,
-    }
-}
-
-/// Resource versions of one kind are numbers that grow (KEP-5504); one that is no number counts as
-/// newer, so that what the server has is believed.
-fn is_newer(object: &ReleaseTrust, written: &Written) -> bool {
-    let number = |text: &str| text.parse::<u64>().ok();
-    let watched = object.resource_version().and_then(|version| number(&version));
-    match (watched, number(&written.resource_version)) {
-        (Some(watched), Some(written)) => watched > written,
-        _ => true,
     }
 }
 
@@ -193,8 +187,9 @@ async fn write(
         Some(existing) => existing.clone(),
         None => create(&api, id).await?,
     };
-    if let Some(written) = release.written.as_ref().filter(|w| !is_newer(&object, w)) {
-        object.metadata.resource_version = Some(written.resource_version.clone());
+    let watched = object.resource_version();
+    if let Some(ours) = release.written.as_ref().filter(|w| !w.is_older_than(watched.as_deref())) {
+        object.metadata.resource_version = Some(ours.resource_version.clone());
     }
     object.status = Some(status);
     object.metadata.managed_fields = None;

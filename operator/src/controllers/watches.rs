@@ -169,7 +169,7 @@ impl Context {
 }
 
 /// The object that holds a key's material, unless it is inline.
-fn material_of(key: &TrustedKey) -> Option<OwnObject> {
+pub(super) fn material_of(key: &TrustedKey) -> Option<OwnObject> {
     let material = &key.spec.public_key;
     let map = material.config_map_ref.as_ref().map(|r| OwnObject::ConfigMap(r.name.clone()));
     let secret = || material.secret_ref.as_ref().map(|r| OwnObject::Secret(r.name.clone()));

@@ -15,9 +15,13 @@ use charttrust_verify::key::{Key, OwnRevocation};
 use charttrust_verify::openpgp::Fingerprint;
 use charttrust_verify::policy::Policy;
 use charttrust_verify::verdict::Cause;
+use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::written::{LastWritten, Written};
+use crate::api::chart_trust_policy::ChartTrustPolicyStatus;
 use crate::api::release_trust::ReleaseTrustStatus;
+use crate::api::trusted_key::TrustedKeyStatus;
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::Driver;
 use crate::parse::{self, LoadedPolicy};
@@ -27,6 +31,10 @@ use crate::parse::{self, LoadedPolicy};
 pub struct World {
     trust: RwLock<Trust>,
     releases: Mutex<Releases>,
+    /// What was written last to each `TrustedKey`.
+    pub key_statuses: LastWritten<TrustedKeyStatus>,
+    /// What was written last to each `ChartTrustPolicy`.
+    pub policy_statuses: LastWritten<ChartTrustPolicyStatus>,
 }
 
 /// Keys and policies as they were last read.
@@ -38,6 +46,8 @@ pub struct Trust {
     pub keys: Arc<Vec<Key>>,
     /// What each `ChartTrustPolicy` was read as, by name.
     pub policies: Arc<BTreeMap<String, LoadedPolicy>>,
+    /// Which state of each policy was read.
+    pub policy_readings: Arc<BTreeMap<String, Reading>>,
     /// The policies to judge by, in the order of their names.
     pub judged_by: Arc<Vec<Policy>>,
 }
@@ -45,14 +55,33 @@ pub struct Trust {
 /// A `TrustedKey` as it was read.
 #[derive(Clone, Debug)]
 pub struct LoadedKey {
-    /// Generation of the object that was read.
-    pub generation: i64,
+    /// What was read.
+    pub reading: Reading,
     /// The fingerprint that the object names, if it is one.
     pub fingerprint: Option<Fingerprint>,
     /// What the object says of its end, even if the key itself cannot be used.
     pub revocation: Option<OwnRevocation>,
     /// The key, or why it cannot be used.
     pub key: Result<Key, parse::KeyProblem>,
+}
+
+/// Which state of an object was read, and when. The same state is not read again until time alone
+/// has changed what it means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// What else counts: labels, annotations, versions of referenced objects.
+    pub details: String,
+    /// When it was read.
+    pub at: Timestamp,
+}
+
+impl Reading {
+    /// Whether this is the same state as another reading's.
+    pub fn is_of_same_state(&self, other: &Self) -> bool {
+        self.generation == other.generation && self.details == other.details
+    }
 }
 
 #[derive(Debug, Default)]
@@ -70,7 +99,7 @@ pub struct Release {
     /// What was last concluded.
     pub judgement: Option<Judgement>,
     /// What was last written, and the resource version that it got.
-    pub written: Option<Written>,
+    pub written: Option<Written<ReleaseTrustStatus>>,
     /// The looks at each source.
     pub looks: BTreeMap<String, LookState>,
     /// What the last look at each source found that changes nothing, as the release is bound.
@@ -103,15 +132,6 @@ pub struct Content {
     pub evidence: Evidence,
 }
 
-/// A status as it was written.
-#[derive(Clone, Debug)]
-pub struct Written {
-    /// Resource version after the write.
-    pub resource_version: String,
-    /// The status.
-    pub status: ReleaseTrustStatus,
-}
-
 /// What is known of the looks at one source for one release.
 #[derive(Clone, Copy, Debug)]
 pub struct LookState {
@@ -142,8 +162,14 @@ impl World {
     }
 
     /// Takes in what a `ChartTrustPolicy` was read as; `None` if it is gone. Returns what it was.
-    pub fn set_policy(&self, name: &str, policy: Option<LoadedPolicy>) -> Option<LoadedPolicy> {
+    pub fn set_policy(
+        &self,
+        name: &str,
+        policy: Option<(Reading, LoadedPolicy)>,
+    ) -> Option<LoadedPolicy> {
         let mut trust = self.trust.write().unwrap_or_else(PoisonError::into_inner);
+        let (reading, policy) = policy.unzip();
+        put(Arc::make_mut(&mut trust.policy_readings), name, reading);
         let mut policies = (*trust.policies).clone();
         let before = put(&mut policies, name, policy);
         trust.judged_by =
@@ -284,8 +310,8 @@ fn issuers_of(signature: &SignatureFacts) -> impl Iterator<Item = String> {
         Outcome::UnknownIssuer => None,
     };
     let claimed = &signature.claimed;
-    let fingerprint = claimed.claimed_issuer_fingerprint().map(ToString::to_string);
-    let key_id = claimed.claimed_issuer_key_id().map(str::to_owned);
+    let fingerprint = claimed.fingerprint.as_ref().map(ToString::to_string);
+    let key_id = claimed.key_id.clone();
     [known, fingerprint, key_id].into_iter().flatten()
 }
 

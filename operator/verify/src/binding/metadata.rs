@@ -30,9 +30,10 @@ pub(super) fn compare(chart: &Chart, record: &Record, version: &str, found: &mut
         Likeness::Different => {
             let only_dependencies =
                 without_dependencies(&judged.expected) == without_dependencies(&recorded);
-            match only_dependencies && !tree.is_readable() {
-                true => found.explained.push(Note::ValuesUnreadable),
-                false => fields(&judged.expected, &recorded, found),
+            if only_dependencies && !tree.is_readable() {
+                found.explained.push(Note::ValuesUnreadable);
+            } else {
+                fields(&judged.expected, &recorded, found);
             }
         }
     }

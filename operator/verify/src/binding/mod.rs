@@ -220,9 +220,10 @@ impl fmt::Display for Shown<'_> {
         for letter in letters.by_ref().take(MOST_LETTERS) {
             let mut text = String::from(letter);
             crate::chart::sanitize(&mut text);
-            match text.is_empty() || letter == '`' {
-                true => write!(f, "{}", letter.escape_unicode())?,
-                false => f.write_str(&text)?,
+            if text.is_empty() || letter == '`' {
+                write!(f, "{}", letter.escape_unicode())?;
+            } else {
+                f.write_str(&text)?;
             }
         }
         if letters.next().is_some() {

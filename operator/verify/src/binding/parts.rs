@@ -19,9 +19,13 @@ pub(super) fn compare(chart: &Chart, recorded: &RecordedChart, found: &mut Found
     order(templates, files, recorded, found);
     schema(chart, recorded, found);
     if chart.lock != recorded.lock {
-        match old && chart.lock.is_none() {
-            true => found.explained.push(Note::DirectoryV1),
-            false => found.differ(ChartPart::Lock, change(&chart.lock, &recorded.lock)),
+        if old && chart.lock.is_none() {
+            found.explained.push(Note::DirectoryV1);
+        } else {
+            found.differ(
+                ChartPart::Lock,
+                change(chart.lock.as_ref(), recorded.lock.as_ref()),
+            );
         }
     }
     if !times_agree(chart, recorded) {
@@ -56,22 +60,25 @@ fn list(
         };
         kept.push(record.name.as_str());
         if archived.digest != record.digest {
-            match record.without_mark == Some(archived.digest) {
-                true => found.explained.push(Note::ByteOrderMark),
-                false => found.differ(part(record.name.clone()), Change::Changed),
+            if record.without_mark == Some(archived.digest) {
+                found.explained.push(Note::ByteOrderMark);
+            } else {
+                found.differ(part(record.name.clone()), Change::Changed);
             }
         }
     }
     for name in left.keys() {
-        match without_requirements && matches!(*name, "requirements.yaml" | "requirements.lock") {
-            true => found.explained.push(Note::RequirementsFiles),
-            false => found.differ(part((*name).to_owned()), Change::Removed),
+        if without_requirements && matches!(*name, "requirements.yaml" | "requirements.lock") {
+            found.explained.push(Note::RequirementsFiles);
+        } else {
+            found.differ(part((*name).to_owned()), Change::Removed);
         }
     }
     let in_both = archive.iter().map(|part| part.name.as_str());
-    match in_both.filter(|name| !left.contains_key(name)).eq(kept) {
-        true => Order::Same,
-        false => Order::Other,
+    if in_both.filter(|name| !left.contains_key(name)).eq(kept) {
+        Order::Same
+    } else {
+        Order::Other
     }
 }
 
@@ -102,13 +109,17 @@ fn schema(chart: &Chart, recorded: &RecordedChart, found: &mut Found) {
     if chart.schema == recorded.schema {
         return;
     }
-    match chart.schema.is_some() && chart.schema == recorded.schema_without_mark {
-        true => found.explained.push(Note::ByteOrderMark),
-        false => found.differ(ChartPart::Schema, change(&chart.schema, &recorded.schema)),
+    if chart.schema.is_some() && chart.schema == recorded.schema_without_mark {
+        found.explained.push(Note::ByteOrderMark);
+    } else {
+        found.differ(
+            ChartPart::Schema,
+            change(chart.schema.as_ref(), recorded.schema.as_ref()),
+        );
     }
 }
 
-fn change<T>(archive: &Option<T>, recorded: &Option<T>) -> Change {
+fn change<T>(archive: Option<&T>, recorded: Option<&T>) -> Change {
     match (archive, recorded) {
         (None, Some(_)) => Change::Added,
         (Some(_), None) => Change::Removed,

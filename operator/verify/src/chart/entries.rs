@@ -74,9 +74,10 @@ pub(super) fn list(
         budget.file(entry.size)?;
         listing.add(&entry, reader.content(), &budget, depth)?;
     }
-    match listing.files.is_empty() {
-        true => Err(Damage::NoFiles.into()),
-        false => Ok(listing.files),
+    if listing.files.is_empty() {
+        Err(Damage::NoFiles.into())
+    } else {
+        Ok(listing.files)
     }
 }
 

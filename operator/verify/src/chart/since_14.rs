@@ -1,6 +1,6 @@
 //! A table of the Unicode Character Database.
 
-/// Characters assigned after Unicode 13.0 and up to 16.0 (DerivedAge of the Unicode Character
+/// Characters assigned after Unicode 13.0 and up to 16.0 (`DerivedAge` of the Unicode Character
 /// Database), sorted: the writer of a record may have called them unprintable.
 #[rustfmt::skip]
 pub(super) const SINCE_14: [(u32, u32); 141] = [

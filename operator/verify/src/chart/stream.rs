@@ -45,12 +45,13 @@ impl Budget {
     pub(super) fn entry(&mut self) -> Result<(), ArchiveError> {
         let mut spent = self.0.borrow_mut();
         spent.entries = spent.entries.saturating_add(1);
-        match spent.entries > spent.limits.entries {
-            true => Err(ArchiveError::too_large(
+        if spent.entries > spent.limits.entries {
+            Err(ArchiveError::too_large(
                 "number of entries",
                 spent.limits.entries,
-            )),
-            false => Ok(()),
+            ))
+        } else {
+            Ok(())
         }
     }
 
@@ -58,12 +59,13 @@ impl Budget {
     pub(super) fn chart(&mut self) -> Result<(), ArchiveError> {
         let mut spent = self.0.borrow_mut();
         spent.charts = spent.charts.saturating_add(1);
-        match spent.charts > spent.limits.charts {
-            true => Err(ArchiveError::too_large(
+        if spent.charts > spent.limits.charts {
+            Err(ArchiveError::too_large(
                 "number of subcharts",
                 spent.limits.charts,
-            )),
-            false => Ok(()),
+            ))
+        } else {
+            Ok(())
         }
     }
 
@@ -72,12 +74,13 @@ impl Budget {
         let mut spent = self.0.borrow_mut();
         let limit = spent.limits.file_bytes;
         spent.file_bytes = spent.file_bytes.saturating_add(bytes);
-        match spent.file_bytes >= limit {
-            true => Err(ArchiveError::TooLarge {
+        if spent.file_bytes >= limit {
+            Err(ArchiveError::TooLarge {
                 what: "inflated size",
                 limit,
-            }),
-            false => Ok(()),
+            })
+        } else {
+            Ok(())
         }
     }
 
@@ -86,12 +89,13 @@ impl Budget {
         let mut spent = self.0.borrow_mut();
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         spent.document_bytes = spent.document_bytes.saturating_add(bytes);
-        match spent.document_bytes > spent.limits.document_bytes {
-            true => Err(ArchiveError::too_large(
+        if spent.document_bytes > spent.limits.document_bytes {
+            Err(ArchiveError::too_large(
                 "size of documents",
                 spent.limits.document_bytes,
-            )),
-            false => Ok(()),
+            ))
+        } else {
+            Ok(())
         }
     }
 
@@ -116,12 +120,13 @@ impl Budget {
         let limit = spent.limits.stream_bytes;
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         spent.stream_bytes = spent.stream_bytes.saturating_add(bytes);
-        match spent.stream_bytes > limit {
-            true => Err(ArchiveError::TooLarge {
+        if spent.stream_bytes > limit {
+            Err(ArchiveError::TooLarge {
                 what: "inflated size",
                 limit,
-            }),
-            false => Ok(()),
+            })
+        } else {
+            Ok(())
         }
     }
 }

@@ -57,7 +57,9 @@ impl<R: Read> Reader<R> {
     pub(super) fn next(&mut self, budget: &mut Budget) -> Result<Option<Entry>, ArchiveError> {
         let mut extension = Extension::default();
         loop {
-            self.skip_padding()?;
+            if !self.skip_padding()? {
+                return Ok(None);
+            }
             let Some(header) = self.header()? else {
                 return Ok(None);
             };
@@ -67,11 +69,8 @@ impl<R: Read> Reader<R> {
                 b'g' => self.global(&header, &extension)?,
                 b'L' => {
                     let name = self.special(&header)?;
-                    if extension
-                        .long_name
-                        .replace(until_nul(&name).to_vec())
-                        .is_some()
-                    {
+                    let name = until_nul(&name).to_vec();
+                    if name.is_empty() || extension.long_name.replace(name).is_some() {
                         return Err(Ambiguity::StackedHeaders.into());
                     }
                 }
@@ -81,12 +80,12 @@ impl<R: Read> Reader<R> {
                         return Err(Ambiguity::StackedHeaders.into());
                     }
                 }
-                _ => return self.entry(&header, extension).map(Some),
+                _ => return self.entry(&header, &extension).map(Some),
             }
         }
     }
 
-    fn entry(&mut self, header: &Header, extension: Extension) -> Result<Entry, ArchiveError> {
+    fn entry(&mut self, header: &Header, extension: &Extension) -> Result<Entry, ArchiveError> {
         let mut entry = header.entry()?;
         if let Some(name) = &extension.long_name {
             entry.name.clone_from(name);
@@ -122,9 +121,10 @@ impl<R: Read> Reader<R> {
         let pending =
             extension.pax.is_some() || extension.long_name.is_some() || extension.long_link;
         let harmless = |key: &Vec<u8>| matches!(key.as_slice(), b"comment" | b"charset" | b"mtime");
-        match pending || !records.keys().all(harmless) {
-            true => Err(Ambiguity::GlobalHeader.into()),
-            false => Ok(()),
+        if pending || !records.keys().all(harmless) {
+            Err(Ambiguity::GlobalHeader.into())
+        } else {
+            Ok(())
         }
     }
 
@@ -144,13 +144,13 @@ impl<R: Read> Reader<R> {
         Ok(content)
     }
 
-    fn skip_padding(&mut self) -> Result<(), ArchiveError> {
-        let mut block = [0; BLOCK];
+    /// Skips what fills the last block; `false` if the stream ends within, which Go takes for the
+    /// end of the archive.
+    fn skip_padding(&mut self) -> Result<bool, ArchiveError> {
         let padding = std::mem::take(&mut self.padding);
-        if let Some(rest) = block.get_mut(..padding) {
-            fill(&mut self.input, rest)?;
-        }
-        Ok(())
+        let mut block = [0; BLOCK];
+        let rest = block.get_mut(..padding).unwrap_or_default();
+        Ok(read_up_to(&mut self.input, rest)? == padding)
     }
 
     /// Reads one header block; `None` after two blocks of zeros, or one, or none, and no more.
@@ -160,7 +160,7 @@ impl<R: Read> Reader<R> {
             return Ok(None);
         }
         if block != [0; BLOCK] {
-            return Header::checked(block).map(Some);
+            return Header::checked(&block).map(Some);
         }
         if fill(&mut self.input, &mut block)? && block != [0; BLOCK] {
             return Err(Damage::Header.into());
@@ -171,15 +171,23 @@ impl<R: Read> Reader<R> {
 
 /// Fills `buffer`; `false` if nothing was left. Part of it is an error.
 fn fill(input: &mut impl Read, buffer: &mut [u8]) -> Result<bool, ArchiveError> {
-    let mut filled = 0;
+    match read_up_to(input, buffer)? {
+        0 if !buffer.is_empty() => Ok(false),
+        filled if filled < buffer.len() => Err(Damage::Truncated.into()),
+        _ => Ok(true),
+    }
+}
+
+/// Fills as much of `buffer` as there is, and returns how much that was.
+fn read_up_to(input: &mut impl Read, buffer: &mut [u8]) -> Result<usize, ArchiveError> {
+    let mut filled = 0_usize;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match input.read(rest)? {
-            0 if filled == 0 => return Ok(false),
-            0 => return Err(Damage::Truncated.into()),
+            0 => break,
             read => filled = filled.saturating_add(read),
         }
     }
-    Ok(true)
+    Ok(filled)
 }
 
 fn padding(size: u64) -> usize {
@@ -279,8 +287,8 @@ fn split_at_byte(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
 struct Header([u8; BLOCK]);
 
 impl Header {
-    fn checked(block: [u8; BLOCK]) -> Result<Self, ArchiveError> {
-        let header = Self(block);
+    fn checked(block: &[u8; BLOCK]) -> Result<Self, ArchiveError> {
+        let header = Self(*block);
         let recorded = octal(header.field(148, 8))?;
         let (mut unsigned, mut signed) = (0_u64, 0_i64);
         for (index, byte) in block.iter().enumerate() {

@@ -45,12 +45,13 @@ fn inflate(bytes: &[u8], limit: usize) -> Result<Zeroizing<Vec<u8>>, RecordError
     decoder
         .read_to_end(&mut json)
         .map_err(|_| RecordError::Compression)?;
-    match json.len() > limit {
-        true => Err(RecordError::TooLarge {
+    if json.len() > limit {
+        Err(RecordError::TooLarge {
             what: "inflated size",
             limit,
-        }),
-        false => Ok(json),
+        })
+    } else {
+        Ok(json)
     }
 }
 

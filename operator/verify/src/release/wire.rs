@@ -146,7 +146,7 @@ impl<'de> Known<'de> for Release<'de> {
             "chart" => {
                 self.chart = map
                     .next_value::<Option<Fields<_>>>()?
-                    .map(|fields| fields.0)
+                    .map(|fields| fields.0);
             }
             "config" => self.config = map.next_value()?,
             "manifest" => self.manifest = map.next_value()?,
@@ -267,9 +267,7 @@ impl<'de, T: Known<'de>> Visitor<'de> for FieldsVisitor<T> {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
-            let bit = u32::try_from(index)
-                .map(|index| 1_u32.wrapping_shl(index))
-                .unwrap_or(0);
+            let bit = u32::try_from(index).map_or(0, |index| 1_u32.wrapping_shl(index));
             let exact = T::KEYS.get(index).is_some_and(|known| *known == key);
             if !exact || seen & bit != 0 {
                 return Err(A::Error::custom("repeated key, or key in another case"));

@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 
 /// A tar archive in the making.
 #[derive(Clone, Default)]
-pub struct Tar(pub Vec<u8>);
+pub(crate) struct Tar(pub(crate) Vec<u8>);
 
 /// One tar header, as a ustar writer would fill it.
-pub struct Header(pub [u8; 512]);
+pub(crate) struct Header(pub(crate) [u8; 512]);
 
 impl Header {
-    pub fn new(name: &[u8], kind: u8, size: usize) -> Self {
+    pub(crate) fn new(name: &[u8], kind: u8, size: usize) -> Self {
         let mut header = Self([0; 512]);
         header.put(0, &name[..name.len().min(100)]);
         header.put(100, b"0000644\0");
@@ -33,12 +33,12 @@ impl Header {
         header
     }
 
-    pub fn put(&mut self, at: usize, bytes: &[u8]) -> &mut Self {
+    pub(crate) fn put(&mut self, at: usize, bytes: &[u8]) -> &mut Self {
         self.0[at..at + bytes.len()].copy_from_slice(bytes);
         self
     }
 
-    pub fn sealed(mut self) -> [u8; 512] {
+    pub(crate) fn sealed(mut self) -> [u8; 512] {
         self.put(148, b"        ");
         let sum: u32 = self.0.iter().map(|byte| u32::from(*byte)).sum();
         self.put(148, format!("{sum:06o}\0 ").as_bytes());
@@ -47,17 +47,17 @@ impl Header {
 }
 
 impl Tar {
-    pub fn file(self, name: &str, content: &[u8]) -> Self {
+    pub(crate) fn file(self, name: &str, content: &[u8]) -> Self {
         let header = Header::new(name.as_bytes(), b'0', content.len());
         self.entry(header, content)
     }
 
-    pub fn entry(mut self, header: Header, content: &[u8]) -> Self {
+    pub(crate) fn entry(mut self, header: Header, content: &[u8]) -> Self {
         self.0.extend(header.sealed());
         self.content(content)
     }
 
-    pub fn content(mut self, content: &[u8]) -> Self {
+    pub(crate) fn content(mut self, content: &[u8]) -> Self {
         self.0.extend(content);
         let padding = (512 - content.len() % 512) % 512;
         self.0.extend(vec![0; padding]);
@@ -65,7 +65,7 @@ impl Tar {
     }
 
     /// An extended header.
-    pub fn pax(self, kind: u8, records: &[(&str, &str)]) -> Self {
+    pub(crate) fn pax(self, kind: u8, records: &[(&str, &str)]) -> Self {
         let content: String = records
             .iter()
             .map(|(key, value)| pax_record(key, value))
@@ -74,7 +74,7 @@ impl Tar {
         self.entry(header, content.as_bytes())
     }
 
-    pub fn gzip(mut self) -> Vec<u8> {
+    pub(crate) fn gzip(mut self) -> Vec<u8> {
         self.0.extend([0; 1024]);
         gzip(&self.0)
     }
@@ -89,19 +89,19 @@ fn pax_record(key: &str, value: &str) -> String {
     format!("{length} {key}={value}\n")
 }
 
-pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
-pub const CHART_YAML: &str = "apiVersion: v2\nname: web\nversion: 1.2.3\nappVersion: 1.10\n\
+pub(crate) const CHART_YAML: &str = "apiVersion: v2\nname: web\nversion: 1.2.3\nappVersion: 1.10\n\
                               description: A web server\nkeywords: [a, b]\n\
                               maintainers:\n- name: Ann\n  email: ann@example.com\n";
-pub const VALUES: &str = "replicas: 1\nimage:\n  tag: x\n";
+pub(crate) const VALUES: &str = "replicas: 1\nimage:\n  tag: x\n";
 
 /// The files of the base chart, in archive order.
-pub fn files() -> Vec<(String, Vec<u8>)> {
+pub(crate) fn files() -> Vec<(String, Vec<u8>)> {
     [
         ("Chart.yaml", CHART_YAML),
         ("values.yaml", VALUES),
@@ -115,7 +115,7 @@ pub fn files() -> Vec<(String, Vec<u8>)> {
     .to_vec()
 }
 
-pub fn archive(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn archive(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     files
         .iter()
         .fold(Tar::default(), |tar, (name, content)| {
@@ -124,12 +124,12 @@ pub fn archive(files: &[(String, Vec<u8>)]) -> Vec<u8> {
         .gzip()
 }
 
-pub fn load(archive: &[u8]) -> Result<Chart, ArchiveError> {
+pub(crate) fn load(archive: &[u8]) -> Result<Chart, ArchiveError> {
     read(archive, &ArchiveLimits::default())
 }
 
 /// The record that Helm 4 makes of the base chart.
-pub fn record() -> Value {
+pub(crate) fn record() -> Value {
     let part = |name: &str| {
         let content = files()
             .into_iter()
@@ -177,11 +177,11 @@ pub fn record() -> Value {
 }
 
 /// Wraps JSON as Helm does.
-pub fn payload(json: &[u8]) -> Vec<u8> {
+pub(crate) fn payload(json: &[u8]) -> Vec<u8> {
     STANDARD.encode(gzip(json)).into_bytes()
 }
 
-pub fn decoded(record: &Value) -> Result<Record, RecordError> {
+pub(crate) fn decoded(record: &Value) -> Result<Record, RecordError> {
     decode(
         &payload(&serde_json::to_vec(record).unwrap()),
         &RecordLimits::default(),

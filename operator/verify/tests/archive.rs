@@ -1,0 +1,534 @@
+//! Chart archives: what is read, and what is refused.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::needless_pass_by_value,
+    reason = "tests may stop where they fail"
+)]
+
+mod support;
+
+use charttrust_verify::binding::{Binding, compare};
+use charttrust_verify::chart::{Ambiguity, ArchiveError, Chart, Damage, Oddity, read};
+use charttrust_verify::digest::Sha256Digest;
+use charttrust_verify::limits::ArchiveLimits;
+use proptest::prelude::*;
+use support::{CHART_YAML, Header, Tar, archive, decoded, files, gzip, load, record};
+
+fn base() -> Tar {
+    Tar::default()
+        .file("web/Chart.yaml", CHART_YAML.as_bytes())
+        .file("web/templates/a", b"a")
+}
+
+fn templates(chart: &Chart) -> Vec<&str> {
+    chart
+        .templates
+        .iter()
+        .map(|part| part.name.as_str())
+        .collect()
+}
+
+fn ambiguous(tar: Tar, ambiguity: Ambiguity) {
+    assert_eq!(
+        load(&tar.gzip()).unwrap_err(),
+        ArchiveError::Ambiguous(ambiguity)
+    );
+}
+
+fn malformed(tar: Tar, damage: Damage) {
+    assert_eq!(
+        load(&tar.gzip()).unwrap_err(),
+        ArchiveError::Malformed(damage)
+    );
+}
+
+fn within(tar: Tar, change: impl Fn(&mut ArchiveLimits)) -> Result<Chart, ArchiveError> {
+    let mut limits = ArchiveLimits::default();
+    change(&mut limits);
+    read(&tar.gzip(), &limits)
+}
+
+fn too_large(result: Result<Chart, ArchiveError>) {
+    assert!(
+        matches!(result, Err(ArchiveError::TooLarge { .. })),
+        "{result:?}"
+    );
+}
+
+#[test]
+fn archive_is_read_and_hashed() {
+    let archive = archive(&files());
+    let chart = load(&archive).unwrap();
+    assert_eq!(chart.digest, Sha256Digest::of(&archive));
+    assert_eq!(
+        templates(&chart),
+        ["templates/deployment.yaml", "templates/service.yaml"]
+    );
+    assert_eq!(
+        chart.templates[0].digest,
+        Sha256Digest::of(b"kind: Deployment\n")
+    );
+    assert_eq!(chart.schema, Some(Sha256Digest::of(b"{}")));
+    assert_eq!(
+        (
+            chart.metadata.name.as_str(),
+            chart.metadata.app_version.as_str()
+        ),
+        ("web", "1.1")
+    );
+    assert!(chart.oddities.is_empty() && chart.lock.is_none());
+}
+
+/// Made by Helm: `pkg/provenance/testdata/hashtest-1.2.3.tgz`; see `data/README.md`.
+#[test]
+fn archive_made_by_helm_is_read() {
+    let archive = include_bytes!("data/hashtest-1.2.3.tgz");
+    let chart = load(archive).unwrap();
+    let digest = "sha256:c6841b3a895f1444a6738b5d04564a57e860ce42f8519c3be807fb6d9bee7888";
+    assert_eq!(chart.digest.to_string(), digest);
+    assert_eq!(
+        (
+            chart.metadata.name.as_str(),
+            chart.metadata.version.as_str()
+        ),
+        ("hashtest", "1.2.3")
+    );
+}
+
+/// Made by Helm: `pkg/chart/v2/loader/testdata/frobnitz-1.2.3.tgz` and its Windows twin.
+#[test]
+fn chart_with_subcharts_is_read_alike_with_both_separators() {
+    let chart = load(include_bytes!("data/frobnitz-1.2.3.tgz")).unwrap();
+    let windows = load(include_bytes!("data/frobnitz_backslash-1.2.3.tgz")).unwrap();
+    let subcharts: Vec<_> = chart
+        .subcharts
+        .iter()
+        .map(|chart| chart.name.as_str())
+        .collect();
+    assert_eq!(subcharts, ["alpine", "mariner"]);
+    assert_eq!(templates(&chart), templates(&windows));
+    let names = |chart: &Chart| {
+        let mut names: Vec<_> = chart.files.iter().map(|part| part.name.clone()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&chart), names(&windows));
+    assert_eq!(chart.lock.unwrap().dependencies.len(), 2);
+}
+
+#[test]
+fn web_page_is_not_gzip() {
+    for bytes in [b"<html>".as_slice(), b"", b"\x1f\x8b", b"\x1f\x8b\x07"] {
+        assert_eq!(load(bytes).unwrap_err(), ArchiveError::NotGzip);
+    }
+    let damage = ArchiveError::Malformed(Damage::Truncated);
+    assert_eq!(load(b"\x1f\x8b\x08").unwrap_err(), damage);
+}
+
+#[test]
+fn links_and_devices_are_refused() {
+    for kind in [b'1', b'2'] {
+        ambiguous(
+            base().entry(Header::new(b"web/l", kind, 0), b""),
+            Ambiguity::Link,
+        );
+    }
+    for kind in [b'3', b'4', b'6'] {
+        ambiguous(
+            base().entry(Header::new(b"web/d", kind, 0), b""),
+            Ambiguity::Device,
+        );
+    }
+}
+
+#[test]
+fn duplicate_names_are_refused_however_they_are_written() {
+    for name in [
+        "web/templates/a",
+        "other/templates/a",
+        "web/templates//a",
+        "web/./templates/x/../a",
+    ] {
+        ambiguous(
+            base().file(name, b"b"),
+            Ambiguity::Duplicate("templates/a".to_owned()),
+        );
+    }
+    let windows = Ambiguity::Duplicate("templates/a".to_owned());
+    ambiguous(base().file("web\\templates\\a", b"b"), windows);
+    ambiguous(
+        base()
+            .entry(Header::new(b"web/\xff", b'0', 0), b"")
+            .file("web/\u{fffd}", b""),
+        Ambiguity::Duplicate("\u{fffd}".to_owned()),
+    );
+}
+
+#[test]
+fn sparse_unusual_and_global_entries_are_refused() {
+    ambiguous(
+        base().entry(Header::new(b"web/s", b'S', 0), b""),
+        Ambiguity::Sparse,
+    );
+    let sparse = base()
+        .pax(b'x', &[("GNU.sparse.major", "1")])
+        .file("web/s", b"");
+    ambiguous(sparse, Ambiguity::Sparse);
+    for kind in *b"DMNVz" {
+        ambiguous(
+            base().entry(Header::new(b"web/s", kind, 0), b""),
+            Ambiguity::Kind,
+        );
+    }
+    ambiguous(
+        base().pax(b'g', &[("path", "web/b")]),
+        Ambiguity::GlobalHeader,
+    );
+    assert!(load(&base().pax(b'g', &[("comment", "0123")]).gzip()).is_ok());
+}
+
+#[test]
+fn sizes_that_readers_see_differently_are_refused() {
+    ambiguous(
+        base().pax(b'x', &[("size", "512")]).file("web/b", b"b"),
+        Ambiguity::Size,
+    );
+    assert!(
+        load(
+            &base()
+                .pax(b'x', &[("size", "1")])
+                .file("web/b", b"b")
+                .gzip()
+        )
+        .is_ok()
+    );
+    let mut header = Header::new(b"web/b", b'0', 0);
+    header.put(124, b"\x80\0\0\0\0\0\0\0\0\0\0\x01");
+    ambiguous(base().entry(header, b"b"), Ambiguity::Size);
+    ambiguous(
+        base().entry(Header::new(b"web/d/", b'5', 512), &[0; 512]),
+        Ambiguity::Size,
+    );
+}
+
+#[test]
+fn stacked_extension_headers_are_refused() {
+    let twice = base()
+        .pax(b'x', &[("path", "a/b")])
+        .pax(b'x', &[("path", "a/c")]);
+    ambiguous(twice.file("web/b", b""), Ambiguity::StackedHeaders);
+    let repeated = base().pax(b'x', &[("path", "a/b"), ("path", "a/c")]);
+    ambiguous(repeated.file("web/b", b""), Ambiguity::StackedHeaders);
+    let long = |tar: Tar| tar.entry(Header::new(b"././@LongLink", b'L', 4), b"a/d\0");
+    ambiguous(
+        long(long(base())).file("web/b", b""),
+        Ambiguity::StackedHeaders,
+    );
+    let both = long(base().pax(b'x', &[("path", "a/b")]));
+    ambiguous(both.file("web/b", b""), Ambiguity::StackedHeaders);
+}
+
+#[test]
+fn long_names_of_all_formats_are_read() {
+    let name = format!("web/templates/{}", "n".repeat(200));
+    let gnu = base().entry(
+        Header::new(b"././@LongLink", b'L', name.len()),
+        name.as_bytes(),
+    );
+    let pax = base().pax(b'x', &[("path", &name)]);
+    let mut header = Header::new("n".repeat(50).as_bytes(), b'0', 0);
+    header.put(345, b"web/templates/ustar");
+    for tar in [gnu.file("short", b""), pax.file("short", b"")] {
+        assert_eq!(templates(&load(&tar.gzip()).unwrap())[1], &name[4..]);
+    }
+    let chart = load(&base().entry(header, b"").gzip()).unwrap();
+    assert_eq!(
+        templates(&chart)[1],
+        format!("templates/ustar/{}", "n".repeat(50))
+    );
+}
+
+#[test]
+fn directories_missing_markers_and_trailing_bytes_are_tolerated() {
+    let mut header = Header::new(b"web/x", b'0', 0);
+    header.put(100, b"0040755\0");
+    let tar = base()
+        .entry(Header::new(b"web/templates/", b'5', 0), b"")
+        .entry(header, b"");
+    assert_eq!(templates(&load(&tar.gzip()).unwrap()), ["templates/a"]);
+    assert!(load(&gzip(&base().0)).is_ok());
+    let trailing = [base().gzip(), b"junk".to_vec()].concat();
+    assert!(load(&trailing).is_ok());
+    let (one, two) = base().0.split_at(700).map_both();
+    assert!(load(&[gzip(&one), gzip(&two)].concat()).is_ok());
+}
+
+trait MapBoth {
+    fn map_both(self) -> (Vec<u8>, Vec<u8>);
+}
+
+impl MapBoth for (&[u8], &[u8]) {
+    fn map_both(self) -> (Vec<u8>, Vec<u8>) {
+        (self.0.to_vec(), self.1.to_vec())
+    }
+}
+
+#[test]
+fn entries_behind_the_end_are_not_read() {
+    let mut tar = base();
+    tar.0.extend([0; 1024]);
+    let chart = load(&tar.file("web/templates/b", b"").gzip()).unwrap();
+    assert_eq!(templates(&chart), ["templates/a"]);
+}
+
+#[test]
+fn names_that_lead_out_of_the_chart_are_refused() {
+    for name in [
+        "Chart.yaml",
+        "web/../x",
+        "web//x",
+        "web/..x",
+        "web/c:/x",
+        "web/.",
+        "x",
+        "Chart.yaml/x",
+    ] {
+        malformed(base().file(name, b""), Damage::Path);
+    }
+}
+
+#[test]
+fn odd_but_readable_names_are_noted() {
+    let chart = load(&base().file("other/x", b"").file("web/a//b", b"").gzip()).unwrap();
+    assert_eq!(
+        chart.oddities,
+        [Oddity::SeveralTopDirectories, Oddity::UncleanPath]
+    );
+}
+
+#[test]
+fn damaged_archives_are_refused() {
+    let mut wrong_sum = base();
+    wrong_sum.0[0] ^= 1;
+    malformed(wrong_sum, Damage::Header);
+    let cut = base().0[..600].to_vec();
+    assert_eq!(
+        load(&gzip(&cut)).unwrap_err(),
+        ArchiveError::Malformed(Damage::Truncated)
+    );
+    let mut corrupt = base().gzip();
+    let middle = corrupt.len() / 2;
+    corrupt.truncate(middle);
+    assert!(matches!(load(&corrupt), Err(ArchiveError::Malformed(_))));
+    assert_eq!(
+        load(&Tar::default().gzip()).unwrap_err(),
+        ArchiveError::Malformed(Damage::NoFiles)
+    );
+    malformed(Tar::default().file("web/x", b""), Damage::NoChart);
+}
+
+#[test]
+fn chart_that_helm_would_not_load_is_refused() {
+    let metadata = |yaml: &str| load(&Tar::default().file("w/Chart.yaml", yaml.as_bytes()).gzip());
+    for yaml in [
+        "name: web",
+        "version: 1.2.3",
+        "{name: .., version: 1.2.3}",
+        "{name: a/b, version: 1.2.3}",
+        "{name: web, version: latest}",
+        "{name: web, version: 1.2.3, type: x}",
+        "{name: web, version: 1.2.3, dependencies: [{name: a}, {name: b, alias: a}]}",
+        "{name: web, version: 1.2.3, dependencies: [{name: a, alias: 'a b'}]}",
+    ] {
+        assert!(
+            matches!(
+                metadata(yaml),
+                Err(ArchiveError::Malformed(Damage::Metadata(_)))
+            ),
+            "{yaml}"
+        );
+    }
+    for yaml in [
+        "a: b: c",
+        "[]",
+        "name: []",
+        "keywords: x",
+        "maintainers: [~]",
+        "deprecated: 'x'",
+    ] {
+        assert!(
+            matches!(
+                metadata(yaml),
+                Err(ArchiveError::Malformed(Damage::Document { .. }))
+            ),
+            "{yaml}"
+        );
+    }
+    malformed(
+        base().file("web/charts/README.md", b""),
+        Damage::Subchart {
+            name: "README.md".to_owned(),
+            what: Damage::NoChart.to_string(),
+        },
+    );
+}
+
+#[test]
+fn metadata_follow_the_rules_of_go() {
+    let yaml = "name: web\nVersion: 0.1.0\nversion: 1.2.3\nappVersion: 20230101.12\ndescription: yes\n\
+                icon: ~\nhome: 014\nkeywords: [1.0, ~, x]\nannotations: {a: 1e6, b: ~, 1: on}\nextra: 1\n";
+    let tar = Tar::default().file("w/Chart.yaml", yaml.as_bytes());
+    let requirements = b"dependencies: [{name: a, version: 1.0}]\nkeywords: [y]\n";
+    let metadata = load(&tar.file("w/requirements.yaml", requirements).gzip())
+        .unwrap()
+        .metadata;
+    assert_eq!(metadata.version, "1.2.3");
+    assert_eq!(metadata.app_version, "2.0230102e+07");
+    assert_eq!(
+        (metadata.description.as_str(), metadata.home.as_str()),
+        ("true", "12")
+    );
+    assert_eq!(metadata.api_version, "v1");
+    assert_eq!(metadata.keywords, ["true"]);
+    let annotations: Vec<_> = metadata.annotations.values().map(String::as_str).collect();
+    assert_eq!(annotations, ["true", "1e+06", ""]);
+    assert_eq!(metadata.dependencies[0].version, "1");
+}
+
+#[test]
+fn vendored_archives_are_looked_into() {
+    let inner = Tar::default().file("db/Chart.yaml", b"{name: db, version: 1.0.0}");
+    let chart = load(
+        &base()
+            .file("web/charts/db-1.0.0.tgz", &inner.clone().gzip())
+            .gzip(),
+    )
+    .unwrap();
+    assert_eq!(chart.subcharts[0].name, "db");
+    assert!(chart.files.is_empty());
+    let linked = inner.entry(Header::new(b"db/l", b'2', 0), b"").gzip();
+    ambiguous(
+        base().file("web/charts/db-1.0.0.tgz", &linked),
+        Ambiguity::Link,
+    );
+    let chart = load(&base().file("web/charts/_db.tgz", b"no archive").gzip()).unwrap();
+    assert!(chart.subcharts.is_empty());
+    let chart = load(&base().file("web/charts/db-1.0.0.tgz.prov", b"x").gzip()).unwrap();
+    assert_eq!(chart.files[0].name, "charts/db-1.0.0.tgz.prov");
+}
+
+#[test]
+fn every_limit_holds_at_n_and_n_plus_1() {
+    let size = base().gzip().len();
+    assert!(within(base(), |limits| limits.archive_bytes = size).is_ok());
+    too_large(within(base(), |limits| limits.archive_bytes = size - 1));
+    let bytes = u64::try_from(CHART_YAML.len()).unwrap() + 1;
+    assert!(within(base(), |limits| limits.file_bytes = bytes + 1).is_ok());
+    too_large(within(base(), |limits| limits.file_bytes = bytes));
+    assert!(within(base(), |limits| limits.entries = 2).is_ok());
+    too_large(within(base(), |limits| limits.entries = 1));
+    assert!(within(base(), |limits| limits.path_bytes = 15).is_ok());
+    too_large(within(base(), |limits| limits.path_bytes = 14));
+    assert!(within(base(), |limits| limits.document_bytes = CHART_YAML.len()).is_ok());
+    too_large(within(base(), |limits| {
+        limits.document_bytes = CHART_YAML.len() - 1;
+    }));
+    let long = || {
+        base()
+            .entry(Header::new(b"L", b'L', 8), b"web/abc\0")
+            .file("x", b"")
+    };
+    assert!(within(long(), |limits| limits.header_bytes = 8).is_ok());
+    too_large(within(long(), |limits| limits.header_bytes = 7));
+    let stream = u64::try_from(base().0.len() + 1024).unwrap();
+    assert!(within(base(), |limits| limits.stream_bytes = stream).is_ok());
+    too_large(within(base(), |limits| limits.stream_bytes = stream - 1));
+    too_large(within(base(), |limits| limits.yaml.nodes = 5));
+}
+
+#[test]
+fn depth_and_number_of_subcharts_are_limited_at_n_and_n_plus_1() {
+    let nested = |depth: usize| {
+        let name = format!("web/{}Chart.yaml", "charts/a/".repeat(depth));
+        (1..depth).fold(
+            base().file(&name, b"{name: a, version: 1.0.0}"),
+            |tar, depth| {
+                let name = format!("web/{}Chart.yaml", "charts/a/".repeat(depth));
+                tar.file(&name, b"{name: a, version: 1.0.0}")
+            },
+        )
+    };
+    assert!(load(&nested(8).gzip()).is_ok());
+    too_large(load(&nested(9).gzip()));
+    assert!(within(nested(3), |limits| limits.charts = 4).is_ok());
+    too_large(within(nested(3), |limits| limits.charts = 3));
+    let packed = |depth: usize| {
+        (0..depth).fold(base().gzip(), |inner, _| {
+            base().file("web/charts/web.tgz", &inner).gzip()
+        })
+    };
+    assert!(load(&packed(8)).is_ok());
+    too_large(load(&packed(9)));
+}
+
+#[test]
+fn bomb_is_stopped_by_the_limit() {
+    let tar = base().file("web/big", &vec![0; 100 * 1024 * 1024]);
+    too_large(load(&tar.gzip()));
+}
+
+proptest! {
+    #[test]
+    fn archive_with_a_flipped_byte_is_never_the_same_with_the_same_digest(
+        at in any::<prop::sample::Index>(), bit in 0_u8..8,
+    ) {
+        let original = archive(&files());
+        let mut bytes = original.clone();
+        bytes[at.index(original.len())] ^= 1 << bit;
+        if let Ok(chart) = load(&bytes) {
+            prop_assert_ne!(chart.digest, Sha256Digest::of(&original));
+        }
+    }
+
+    #[test]
+    fn tar_with_changed_bytes_is_read_or_refused(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        seal in any::<bool>(),
+    ) {
+        let mut tar = base().pax(b'x', &[("mtime", "1.5")]).file("web/b", b"b").0;
+        let length = tar.len();
+        for (at, byte) in changes {
+            tar[at.index(length)] = byte;
+        }
+        if seal {
+            for header in tar.chunks_exact_mut(512) {
+                let block = Header(header.try_into().unwrap()).sealed();
+                header.copy_from_slice(&block);
+            }
+        }
+        let _ = load(&gzip(&tar));
+    }
+
+    #[test]
+    fn any_bytes_behind_the_magic_number_are_refused_or_read(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = load(&[&[0x1f, 0x8b, 8], bytes.as_slice()].concat());
+        let _ = load(&gzip(&bytes));
+    }
+
+    #[test]
+    fn changed_content_is_never_the_same(file in 3_usize..7, at in any::<prop::sample::Index>(), bit in 0_u8..8) {
+        let mut files = files();
+        let length = files[file].1.len();
+        files[file].1[at.index(length)] ^= 1 << bit;
+        if let Ok(chart) = load(&archive(&files)) {
+            let binding = compare(&chart, &decoded(&record()).unwrap());
+            let different = matches!(binding, Binding::Different { .. });
+            prop_assert!(different);
+        }
+    }
+}

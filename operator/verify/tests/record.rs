@@ -1,0 +1,318 @@
+//! Release records: layers, shapes and limits.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::needless_pass_by_value,
+    reason = "tests may stop where they fail"
+)]
+
+mod support;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use charttrust_verify::limits::RecordLimits;
+use charttrust_verify::release::{ManifestObject, Record, RecordError, Status, decode};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use support::{decoded, gzip, payload, record};
+
+fn changed(change: impl Fn(&mut Value)) -> Result<Record, RecordError> {
+    let mut record = record();
+    change(&mut record);
+    decoded(&record)
+}
+
+fn text() -> String {
+    serde_json::to_string(&record()).unwrap()
+}
+
+fn with_text(text: &str) -> Result<Record, RecordError> {
+    decode(&payload(text.as_bytes()), &RecordLimits::default())
+}
+
+fn not_helms(result: &Result<Record, RecordError>) {
+    assert!(
+        matches!(result, Err(RecordError::Json { .. })),
+        "{result:?}"
+    );
+}
+
+fn object(api_version: &str, kind: &str, namespace: Option<&str>, name: &str) -> ManifestObject {
+    ManifestObject {
+        api_version: api_version.to_owned(),
+        kind: kind.to_owned(),
+        namespace: namespace.map(str::to_owned),
+        name: name.to_owned(),
+        generated: false,
+    }
+}
+
+fn manifest(text: &str) -> Record {
+    changed(|record| record["manifest"] = json!(text)).unwrap()
+}
+
+#[test]
+fn record_is_decoded() {
+    let record = decoded(&record()).unwrap();
+    assert_eq!(
+        (record.name.as_str(), record.namespace.as_str()),
+        ("shop", "prod")
+    );
+    assert_eq!((record.revision, record.status), (3, Status::Deployed));
+    assert_eq!(record.apply_method.as_deref(), Some("ssa"));
+    assert_eq!(
+        record.last_deployed.unwrap().to_string(),
+        "2026-11-22T10:00:00.5Z"
+    );
+    assert_eq!(record.chart.metadata.name, "web");
+    let objects = [
+        object("v1", "Service", None, "shop-web"),
+        object("apps/v1", "Deployment", Some("other"), "shop-web"),
+    ];
+    assert_eq!(record.objects, objects);
+    assert_eq!(record.unread_objects, 0);
+}
+
+#[test]
+fn plain_json_and_several_gzip_members_are_decoded() {
+    let limits = RecordLimits::default();
+    assert!(decode(STANDARD.encode(text()).as_bytes(), &limits).is_ok());
+    let (one, two) = text().split_at(100).map_bytes();
+    let members = [gzip(&one), gzip(&two)].concat();
+    assert!(decode(STANDARD.encode(members).as_bytes(), &limits).is_ok());
+}
+
+trait MapBytes {
+    fn map_bytes(self) -> (Vec<u8>, Vec<u8>);
+}
+
+impl MapBytes for (&str, &str) {
+    fn map_bytes(self) -> (Vec<u8>, Vec<u8>) {
+        (self.0.as_bytes().to_vec(), self.1.as_bytes().to_vec())
+    }
+}
+
+#[test]
+fn broken_layers_are_told_apart() {
+    let limits = RecordLimits::default();
+    assert_eq!(decode(b"!", &limits).unwrap_err(), RecordError::Base64);
+    let cut = gzip(text().as_bytes());
+    let cut = STANDARD.encode(&cut[..cut.len() - 20]);
+    assert_eq!(
+        decode(cut.as_bytes(), &limits).unwrap_err(),
+        RecordError::Compression
+    );
+    not_helms(&with_text("{"));
+    not_helms(&with_text("[]"));
+    not_helms(&with_text(&format!("{} x", text())));
+}
+
+#[test]
+fn null_missing_and_unknown_fields_are_tolerated() {
+    let record = changed(|record| {
+        for field in ["config", "manifest", "hooks", "apply_method"] {
+            record[field] = Value::Null;
+        }
+        for field in ["values", "files", "schema", "modtime", "later"] {
+            record["chart"][field] = Value::Null;
+        }
+        record["info"]["first_deployed"] = json!("");
+        record["info"]["status"] = json!("new-status");
+    })
+    .unwrap();
+    assert!(record.objects.is_empty() && record.chart.files.is_empty());
+    assert_eq!(
+        (record.first_deployed, record.status),
+        (None, Status::Unknown)
+    );
+}
+
+#[test]
+fn missing_essentials_are_refused() {
+    for (field, missing) in [
+        ("name", "name"),
+        ("version", "revision"),
+        ("chart", "chart"),
+    ] {
+        let result = changed(|record| drop(record.as_object_mut().unwrap().remove(field)));
+        assert_eq!(result.unwrap_err(), RecordError::Missing(missing));
+    }
+    let result =
+        changed(|record| drop(record["chart"].as_object_mut().unwrap().remove("metadata")));
+    assert_eq!(result.unwrap_err(), RecordError::Missing("chart metadata"));
+    let result = changed(|record| record["chart"]["metadata"]["keywords"] = json!("x"));
+    assert_eq!(
+        result.unwrap_err(),
+        RecordError::Missing("readable chart metadata")
+    );
+    let result = changed(|record| record["chart"]["lock"] = json!("x"));
+    assert_eq!(result.unwrap_err(), RecordError::Missing("readable lock"));
+}
+
+#[test]
+fn keys_twice_or_in_another_case_are_refused() {
+    for (from, to) in [
+        ("\"chart\":", "\"chart\":null,\"chart\":"),
+        ("\"chart\":", "\"Chart\":null,\"chart\":"),
+        ("\"templates\":", "\"TEMPLATES\":[],\"templates\":"),
+        ("\"data\":", "\"data\":\"\",\"data\":"),
+        ("\"keywords\":", "\"keywords\":[],\"keywords\":"),
+        ("\"status\":", "\"\u{17f}tatus\":\"\",\"status\":"),
+    ] {
+        assert!(text().contains(from), "{from}");
+        not_helms(&with_text(&text().replacen(from, to, 1)));
+    }
+    not_helms(&changed(|record| {
+        record["chart"]["metadata"]["version"] = json!(1);
+    }));
+    not_helms(&changed(|record| {
+        record["chart"]["templates"][0]["data"] = json!("!");
+    }));
+}
+
+#[test]
+fn content_digest_ignores_what_a_rollback_changes() {
+    let rollback = |record: &mut Value| {
+        record["version"] = json!(7);
+        record["info"] = json!({"status": "superseded"});
+        record["manifest"] = json!("");
+        record["chart"].as_object_mut().unwrap().remove("modtime");
+        record["config"]["image"]["tag"] = json!("z");
+        record["chart"]["lock"] = Value::Null;
+    };
+    let digest = decoded(&record()).unwrap().content_digest();
+    assert_eq!(changed(rollback).unwrap().content_digest(), digest);
+}
+
+#[test]
+fn content_digest_covers_every_compared_part() {
+    let original = decoded(&record()).unwrap().content_digest();
+    let changes: [fn(&mut Value); 8] = [
+        |record| record["chart"]["templates"][0]["data"] = json!(""),
+        |record| {
+            record["chart"]["templates"]
+                .as_array_mut()
+                .unwrap()
+                .reverse();
+        },
+        |record| record["chart"]["files"][0]["name"] = json!("x"),
+        |record| record["chart"]["schema"] = Value::Null,
+        |record| record["chart"]["metadata"]["icon"] = json!("x"),
+        |record| record["chart"]["lock"] = json!({"digest": "x"}),
+        |record| record["config"]["enabled"] = json!(false),
+        |record| record["chart"]["values"]["enabled"] = json!(true),
+    ];
+    for change in changes {
+        assert_ne!(changed(change).unwrap().content_digest(), original);
+    }
+}
+
+#[test]
+fn debug_output_shows_no_values() {
+    let record = changed(|record| record["config"]["password"] = json!("canary")).unwrap();
+    assert!(!format!("{record:?}").contains("canary"));
+}
+
+#[test]
+fn manifest_in_unusual_style_is_parsed_in_full() {
+    let record = manifest(
+        "---\n\n--- # comment\n{apiVersion: v1, kind: Secret, metadata: {name: a}}\n\
+         ---apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Pod, metadata: {name: b}}\n\
+         ---\napiVersion: v1\nkind: Pod\nmetadata:\n  annotations:\n    x: |\n      name: no\n  \
+         generateName: \"c-\"\nspec:\n- x\n---\nkind: \"Pod\"\napiVersion: v1\nmetadata:\n  name: 1\n\
+         ---\n# nothing\n---\na: b: c\n",
+    );
+    let mut generated = object("v1", "Pod", None, "c-");
+    generated.generated = true;
+    let objects = [
+        object("v1", "Secret", None, "a"),
+        object("v1", "Pod", None, "b"),
+        generated,
+    ];
+    assert_eq!(record.objects, objects);
+    assert_eq!(record.unread_objects, 2);
+}
+
+#[test]
+fn key_inside_a_quoted_text_pretends_no_object() {
+    let record = manifest(
+        "apiVersion: v1\nkind: ConfigMap\ndata:\n  a: \"x\nkind: Deployment\n  \"\nmetadata:\n  name: a\n",
+    );
+    assert_eq!(record.objects, [object("v1", "ConfigMap", None, "a")]);
+    let record = manifest(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  annotations:\n    a: \"x\n  name: b\n  \"\n  name: a\n",
+    );
+    assert_eq!(record.objects, [object("v1", "ConfigMap", None, "a")]);
+}
+
+#[test]
+fn every_limit_holds_at_n_and_n_plus_1() {
+    let payload = payload(text().as_bytes());
+    let within = |change: fn(&mut RecordLimits, usize), limit: usize| {
+        let mut limits = RecordLimits::default();
+        change(&mut limits, limit);
+        decode(&payload, &limits)
+    };
+    for (change, limit) in [
+        (
+            (|limits, limit| limits.payload_bytes = limit) as fn(&mut RecordLimits, usize),
+            payload.len(),
+        ),
+        (|limits, limit| limits.json_bytes = limit, text().len()),
+        (|limits, limit| limits.parts = limit, 4),
+        (|limits, limit| limits.objects = limit, 2),
+    ] {
+        assert!(within(change, limit).is_ok());
+        let error = within(change, limit - 1).unwrap_err();
+        assert!(matches!(error, RecordError::TooLarge { .. }), "{error}");
+    }
+}
+
+#[test]
+fn bomb_and_deep_nesting_are_refused() {
+    let bomb = payload(&vec![b' '; 100 * 1024 * 1024]);
+    let error = decode(&bomb, &RecordLimits::default()).unwrap_err();
+    assert!(matches!(error, RecordError::TooLarge { .. }), "{error}");
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    for field in ["info", "config", "chart"] {
+        not_helms(&with_text(&text().replacen(
+            '{',
+            &format!("{{\"{field}\":{deep},"),
+            1,
+        )));
+    }
+    // What nobody reads is skipped without recursion.
+    assert!(with_text(&text().replacen('{', &format!("{{\"hooks\":{deep},"), 1)).is_ok());
+}
+
+proptest! {
+    #[test]
+    fn changed_json_is_decoded_or_refused(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut text = text().into_bytes();
+        let at = at.index(text.len());
+        text[at] = byte;
+        let _ = decode(&payload(&text), &RecordLimits::default());
+    }
+
+    #[test]
+    fn quick_reading_of_a_manifest_agrees_with_full_parsing(
+        lines in prop::collection::vec(prop::sample::select(vec![
+            "apiVersion: v1", "kind: Pod", "kind: \"Pod\"", "metadata:", "  name: a", "  name: \"b\"",
+            "  namespace: n", "  labels:", "    name: x", "    y: \"z", "  \"", "spec:", "  name: c",
+            "- a", "  - name: d", "data: |", "  kind: x", "    more", "# c", "", "kind: yes", "  <<: {name: q}",
+            "'kind': Job", "  generateName: g-", "\tx: y", "status: {}", "name: e", "...", "metadata: {name: f}",
+        ]), 1..9),
+    ) {
+        // A tag on an ignored key makes the glance unsure without changing the meaning.
+        let text = lines.join("\n");
+        let quick = manifest(&text).objects;
+        let full = manifest(&format!("{text}\n'zz': zz\n")).objects;
+        if !quick.is_empty() && !full.is_empty() {
+            prop_assert_eq!(quick, full);
+        }
+    }
+}
