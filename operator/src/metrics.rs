@@ -14,7 +14,6 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::api::trusted_key::TrustedKeyStatus;
-use crate::controllers::world::World;
 use crate::sources::Counts;
 
 /// Every metric of the operator.
@@ -33,6 +32,17 @@ pub struct Metrics {
     key_releases: Family<KeyLabels, Gauge>,
     key_expiry: Family<KeyLabels, Gauge>,
     events_dropped: Counter,
+}
+
+/// What one policy says of one release.
+#[derive(Clone, Debug)]
+pub(crate) struct PolicyVerdict {
+    /// Name of the policy.
+    pub(crate) policy: String,
+    /// Namespace of the release.
+    pub(crate) namespace: String,
+    /// Its verdict.
+    pub(crate) verdict: Verdict,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -170,22 +180,16 @@ impl Metrics {
     /// Takes the numbers of this moment.
     pub(crate) fn observe(
         &self,
-        world: &World,
+        verdicts: impl IntoIterator<Item = PolicyVerdict>,
         keys: &[(String, TrustedKeyStatus)],
         counts: &Counts,
     ) {
         self.releases.clear();
-        world.judgements(|id, judgement| {
-            for policy in &judgement.policies {
-                let labels = ReleaseLabels {
-                    policy: policy.policy.clone(),
-                    namespace: id.namespace.clone(),
-                    verdict: result(policy.verdict),
-                    reason: policy.verdict.word(),
-                };
-                self.releases.get_or_create(&labels).inc();
-            }
-        });
+        for PolicyVerdict { policy, namespace, verdict } in verdicts {
+            let (reason, verdict) = (verdict.word(), result(verdict));
+            let labels = ReleaseLabels { policy, namespace, verdict, reason };
+            self.releases.get_or_create(&labels).inc();
+        }
         self.observe_keys(keys);
         self.observe_sources(counts);
     }

@@ -32,7 +32,7 @@ use tokio::time::Instant;
 
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::{Driver, Records};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, PolicyVerdict};
 use crate::sources::{Fetcher, Reader, Settings as SourceSettings};
 use evidence::Seal;
 use queue::{Item, Queue, Work};
@@ -227,7 +227,15 @@ impl Context {
 
     /// Numbers for the metrics of this moment.
     pub fn observe(&self) {
-        self.metrics.observe(&self.world, &self.mirrors.key_states(), &self.fetcher.counts());
+        let mut verdicts = Vec::new();
+        self.world.judgements(|id, judgement| {
+            verdicts.extend(judgement.policies.iter().map(|said| PolicyVerdict {
+                policy: said.policy.clone(),
+                namespace: id.namespace.clone(),
+                verdict: said.verdict,
+            }));
+        });
+        self.metrics.observe(verdicts, &self.mirrors.key_states(), &self.fetcher.counts());
     }
 }
 
