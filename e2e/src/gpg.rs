@@ -3,6 +3,8 @@
 //! Keys live in a temporary home and die with it; none has a passphrase.
 
 use std::ffi::OsStr;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -72,10 +74,17 @@ impl Keyring {
     /// An empty keyring.
     pub fn new() -> Result<Self, GpgError> {
         // A short path: the agent's socket lies below it, and sockets allow 108 bytes.
+        // GnuPG warns unless the folder is private.
         let home = tempfile::Builder::new()
             .prefix("ct-gpg-")
+            .permissions(Permissions::from_mode(0o700))
             .tempdir_in("/tmp")?;
         Ok(Self { home })
+    }
+
+    /// Its folder, as `GNUPGHOME` takes it.
+    pub fn home(&self) -> &Path {
+        self.home.path()
     }
 
     /// Makes a key for `name` that does not expire.
