@@ -208,6 +208,11 @@ pub struct Signer {
     #[schemars(schema_with = "schema::time")]
     pub signed_at: Option<Time>,
 
+    /// When the signature itself expires. Absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub expires_at: Option<Time>,
+
     /// Key and hash algorithm. Example: `RSA4096/SHA512`.
     #[schemars(length(max = bounds::WORD))]
     pub algorithm: String,
@@ -286,7 +291,7 @@ pub struct SourceEvidence {
     #[schemars(with = "Binding")]
     pub binding: Option<Binding>,
 
-    /// A few of the differences between release and archive.
+    /// A few of the differences between release and archive; for Same, those that do not matter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = bounds::SHORT_LIST),
@@ -512,6 +517,7 @@ mod tests {
                 fingerprint: "272855BE2326D757EEFF53968847F310E4F26D44".to_owned(),
                 subkey: None,
                 signed_at: Some(super::super::time("2026-11-17T00:00:00Z".parse().unwrap())),
+                expires_at: None,
                 algorithm: "RSA4096/SHA512".to_owned(),
                 verified: true,
                 fault: None,

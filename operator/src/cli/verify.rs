@@ -438,10 +438,7 @@ fn signers(evidence: &Evidence, keys: &[Key]) -> Vec<ReportedSigner> {
     let signatures = signed.map(|signed| signed.signatures.as_slice()).unwrap_or_default();
     let signer = |signature: &charttrust_verify::evidence::SignatureFacts| {
         let claimed = &signature.claimed;
-        let issuer = || {
-            let fingerprint = claimed.claimed_issuer_fingerprint().map(ToString::to_string);
-            fingerprint.or_else(|| claimed.claimed_issuer_key_id().map(str::to_owned))
-        };
+        let issuer = || claimed.issuer().map(str::to_owned);
         let known = match &signature.outcome {
             Outcome::Verified(verified) => Some(verified.primary()),
             Outcome::Fault(fingerprint, _) => Some(fingerprint),
@@ -451,8 +448,8 @@ fn signers(evidence: &Evidence, keys: &[Key]) -> Vec<ReportedSigner> {
         ReportedSigner {
             key: key.map(|key| key.name.clone()),
             fingerprint: known.map(ToString::to_string).or_else(issuer).unwrap_or_default(),
-            signed_at: claimed.claimed_created().map(|at| at.to_string()),
-            algorithm: format!("{}/{}", claimed.claimed_algorithm(), claimed.claimed_hash()),
+            signed_at: claimed.created.map(|at| at.to_string()),
+            algorithm: claimed.algorithm.clone(),
             verified: matches!(signature.outcome, Outcome::Verified(_)),
         }
     };

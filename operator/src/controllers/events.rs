@@ -56,6 +56,17 @@ pub(super) fn of_release(
     })
 }
 
+/// Evidence that lay in a `ReleaseTrust` and is not believed.
+pub(super) fn of_rejection(id: &ReleaseId, why: &str) -> Announcement {
+    Announcement {
+        regarding: reference(id),
+        alarming: true,
+        action: "Verify",
+        reason: "EvidenceRejected".to_owned(),
+        note: format!("{why}; it is gathered again from the source"),
+    }
+}
+
 fn reference(id: &ReleaseId) -> ObjectReference {
     ObjectReference {
         api_version: Some(ReleaseTrust::api_version(&()).into_owned()),

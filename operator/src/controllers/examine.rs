@@ -4,6 +4,7 @@
 //! controller judges from there, so a revocation never waits for a slow source.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash as _, Hasher as _};
 use std::time::Duration;
 
 use charttrust_verify::chart::{ArchiveError, Chart};
@@ -188,14 +189,25 @@ fn earliest(known: Option<Instant>, other: Instant) -> Option<Instant> {
 fn due_at(context: &Context, id: &ReleaseId, url: &str, every: Duration) -> Instant {
     let release = context.world.release(id).unwrap_or_default();
     let answered = release.contents().all(|content| content.evidence.answers.contains_key(url));
+    let trust = context.world.trust();
+    let wants_text =
+        release.contents().any(|content| content.evidence.wants_text(url, &trust.keys));
     match release.looks.get(url) {
         Some(state) if state.failures > 0 && !release.forced => {
             state.last_asked + pause(state.failures, every)
         }
         Some(state) if answered && !release.forced => state.last_asked + every,
-        None if answered && !release.forced => Instant::now() + every,
+        None if answered && !release.forced && !wants_text => Instant::now() + spread(id, every),
         _ => Instant::now(),
     }
+}
+
+/// After a start, looks are spread over one interval, for each release at a place of its own.
+fn spread(id: &ReleaseId, every: Duration) -> Duration {
+    let mut hasher = std::hash::DefaultHasher::new();
+    id.hash(&mut hasher);
+    let place = u32::try_from(hasher.finish() % 1000).unwrap_or_default();
+    every * place / 1000
 }
 
 /// Exponential: 2 s, 4 s, 8 s … up to the interval or five minutes.

@@ -47,6 +47,8 @@ pub(super) async fn read(context: &Context, name: &str) {
     concerned.extend(self::concerned(context, before.as_ref()));
     for id in concerned {
         context.queue.add(Task::Release(id.clone()));
+        // A signature that was never verified before may have to be fetched.
+        context.examinations.add(id);
     }
     let listing = context.world.trust();
     for policy in listing.policies.keys() {

@@ -5,6 +5,7 @@
 
 mod credentials;
 mod events;
+mod evidence;
 mod examine;
 mod key;
 mod key_status;
@@ -13,12 +14,13 @@ mod policy_status;
 pub mod queue;
 mod release;
 mod release_status;
+pub mod sealing;
 mod watches;
 pub mod world;
 pub mod written;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use charttrust_verify::chart::{self, ArchiveError, Chart, Part};
@@ -32,6 +34,7 @@ use crate::inventory::ReleaseId;
 use crate::inventory::helm::{Driver, Records};
 use crate::metrics::Metrics;
 use crate::sources::{Fetcher, Reader, Settings as SourceSettings};
+use evidence::Seal;
 use queue::{Item, Queue, Work};
 use watches::Mirrors;
 use world::World;
@@ -55,6 +58,7 @@ pub struct Context {
     examinations: Queue<ReleaseId>,
     fetcher: Fetcher<Result<Chart, ArchiveError>>,
     credentials: credentials::Cache,
+    seal: OnceLock<Seal>,
     metrics: Arc<Metrics>,
 }
 
@@ -115,6 +119,7 @@ impl Context {
             examinations: Queue::default(),
             fetcher: Fetcher::new(settings.sources, reader),
             credentials: credentials::Cache::default(),
+            seal: OnceLock::new(),
             metrics,
         }
     }
@@ -132,6 +137,9 @@ impl Context {
 
     async fn work(self: Arc<Self>, ready: watch::Sender<bool>) {
         self.mirrors.completed().await;
+        let seal = self.unlock().await;
+        sealing::recall(&self, &seal).await;
+        self.seal.get_or_init(|| seal);
         self.read_all_trust().await;
         ready.send_replace(true);
         tracing::info!(
@@ -145,6 +153,25 @@ impl Context {
         let running: Vec<_> = workers.chain(examiners).map(tokio::spawn).collect();
         let _stop_together = AbortOnDrop(running);
         std::future::pending::<()>().await;
+    }
+
+    /// The key of the seal; without it nothing is judged, because nothing could be kept.
+    async fn unlock(&self) -> Seal {
+        loop {
+            match sealing::unlock(self).await {
+                Ok(seal) => return seal,
+                Err(error) => {
+                    tracing::warn!(%error, "waiting for the key of the evidence");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+    }
+
+    fn seal(&self) -> &Seal {
+        // Invariant: set before the first release is judged; an empty key would seal nothing that a
+        // later start believes.
+        self.seal.get_or_init(|| Seal::new(&[]))
     }
 
     /// Keys first, then policies, so that no release is judged by half of them.
@@ -228,4 +255,7 @@ enum Error {
     /// The API server refused or did not answer.
     #[error("failed to {0}")]
     Api(&'static str, #[source] kube::Error),
+    /// The key of the evidence cannot be used.
+    #[error("Secret {SECRET} {0}", SECRET = sealing::SECRET)]
+    Seal(&'static str),
 }

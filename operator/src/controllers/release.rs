@@ -37,7 +37,7 @@ pub(super) async fn reconcile(context: &Context, id: &ReleaseId) -> Result<(), E
         return Ok(());
     }
     let old = before(&release, existing);
-    let status = release_status::conclude(old, &release, &judged, &trust, existing, clock::now());
+    let status = release_status::conclude(id, old, &release, &judged, &trust, context.seal(), clock::now());
     note_judgement(context, id, &judged.judgement);
     if old == Some(&status) {
         return Ok(());

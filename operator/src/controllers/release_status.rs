@@ -1,19 +1,18 @@
 //! What a `ReleaseTrust` says: pure, from the judgement and the evidence.
 
 use charttrust_verify::check::{Judgement, PolicyVerdict};
-use charttrust_verify::evidence::{
-    Answer, ArchiveFacts, Bound, Outcome, ProvenanceFacts, SignatureFacts, Signed,
-};
 use charttrust_verify::finding::{Finding, Word};
 use charttrust_verify::verdict::{Reason, Verdict};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::evidence::{self, Seal};
 use super::world::{Content, Release, Trust};
-use crate::api::conditions::{Condition, ReleaseCondition, Status, merge};
+use crate::api::conditions::{Condition, ReleaseCondition, Status, find, merge};
 use crate::api::reasons::{ReleaseReason, TrustedReason};
 use crate::api::release_trust as v1;
-use crate::api::{ReleaseTrust, bounds, time};
+use crate::api::bounds;
+use crate::inventory::ReleaseId;
 use crate::inventory::helm::Driver;
 
 /// The judged revision of a release, and what it is worth.
@@ -25,28 +24,34 @@ pub(super) struct Judged {
     pub(super) judgement: Judgement,
 }
 
+/// A `ReleaseTrust` has no spec, so its generation never changes.
+const GENERATION: i64 = 1;
+
 /// The status to write. Equal knowledge gives an equal status, whatever the time.
 pub(super) fn conclude(
+    id: &ReleaseId,
     old: Option<&v1::ReleaseTrustStatus>,
     release: &Release,
     judged: &Judged,
     trust: &Trust,
-    object: Option<&ReleaseTrust>,
+    seal: &Seal,
     now: Timestamp,
 ) -> v1::ReleaseTrustStatus {
-    let generation = object.and_then(|object| object.metadata.generation).unwrap_or(1);
     let content = content(release, judged);
-    let evidence = content.and_then(evidence);
-    let signers = content.map(signers).unwrap_or_default();
+    let described = described(release, judged);
+    let (evidence, signers) = match (content, &described) {
+        (Some(content), Some(described)) => evidence::describe(id, described, content, seal),
+        _ => (None, Vec::new()),
+    };
     let before = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
     let answered = release.requested_at.clone().filter(|_| !release.forced);
     v1::ReleaseTrustStatus {
-        observed_generation: Some(generation),
+        observed_generation: Some(GENERATION),
         last_handled_reconcile_at: answered
             .or_else(|| old.and_then(|old| old.last_handled_reconcile_at.clone())),
-        release: described(release, judged).or_else(|| old.and_then(|old| old.release.clone())),
+        release: described.or_else(|| old.and_then(|old| old.release.clone())),
         signer: signer(&signers, trust),
-        conditions: merge(before, conditions(release, judged, generation, now)),
+        conditions: merge(before, conditions(release, judged, before, now)),
         signers,
         evidence,
         findings: judged.judgement.findings.iter().map(finding).collect(),
@@ -78,41 +83,44 @@ fn described(release: &Release, judged: &Judged) -> Option<v1::Release> {
 fn conditions(
     release: &Release,
     judged: &Judged,
-    generation: i64,
+    before: &[Condition],
     now: Timestamp,
 ) -> Vec<Condition> {
     let ready = (Status::True, ReleaseReason::Evaluated);
-    let (freshness, silent) = freshness(release);
+    let fresh = freshness(release).map(|(state, silent)| {
+        Condition::new(ReleaseCondition::Fresh, state, silent, GENERATION, now)
+    });
+    // After a start, what was so before the last look stands until the next.
+    let fresh = fresh.or_else(|| find(before, ReleaseCondition::Fresh).cloned());
     let verdict = reason(judged.judgement.verdict);
     let headline = headline(&judged.judgement);
-    vec![
-        Condition::new(ReleaseCondition::Ready, ready, "", generation, now),
-        Condition::new(
-            ReleaseCondition::Trusted,
-            (verdict.status(), verdict),
-            headline,
-            generation,
-            now,
-        ),
-        Condition::new(ReleaseCondition::Fresh, freshness, silent, generation, now),
-    ]
+    let verdict = Condition::new(
+        ReleaseCondition::Trusted,
+        (verdict.status(), verdict),
+        headline,
+        GENERATION,
+        now,
+    );
+    let ready = Condition::new(ReleaseCondition::Ready, ready, "", GENERATION, now);
+    [Some(ready), Some(verdict), fresh].into_iter().flatten().collect()
 }
 
-/// False once a source has been silent for two of its intervals.
-fn freshness(release: &Release) -> ((Status, ReleaseReason), String) {
+/// False once a source has been silent for two of its intervals; `None` before the first look.
+fn freshness(release: &Release) -> Option<((Status, ReleaseReason), String)> {
     let is_stale = |state: &super::world::LookState| {
         state.failures > 0 && state.answering_since + state.every * 2 <= Instant::now()
     };
     let silent: Vec<_> =
         release.looks.iter().filter(|(_, s)| is_stale(s)).map(|(url, _)| url.as_str()).collect();
-    match (silent.is_empty(), release.looks.is_empty()) {
-        (false, _) => {
-            let message = format!("no answer for two intervals: {}", silent.join(", "));
-            ((Status::False, ReleaseReason::LookFailed), message)
-        }
-        (true, true) => ((Status::Unknown, ReleaseReason::NotLooked), String::new()),
-        (true, false) => ((Status::True, ReleaseReason::LookSucceeded), String::new()),
+    if release.looks.is_empty() {
+        return None;
     }
+    Some(if silent.is_empty() {
+        ((Status::True, ReleaseReason::LookSucceeded), String::new())
+    } else {
+        let message = format!("no answer for two intervals: {}", silent.join(", "));
+        ((Status::False, ReleaseReason::LookFailed), message)
+    })
 }
 
 fn reason(verdict: Verdict) -> TrustedReason {
@@ -188,131 +196,4 @@ fn name(fingerprint: &str, trust: &Trust) -> String {
     let known = trust.loaded.iter().find(|(_, loaded)| is_of(loaded)).map(|(name, _)| name.clone());
     let start = fingerprint.len().saturating_sub(16);
     known.unwrap_or_else(|| fingerprint.get(start..).unwrap_or(fingerprint).to_owned())
-}
-
-fn signers(content: &Content) -> Vec<v1::Signer> {
-    let mut seen = Vec::new();
-    let mut signers = Vec::new();
-    for signed in content.evidence.archives().filter_map(|(_, facts)| facts.signed()) {
-        if !seen.contains(&signed.digest) {
-            seen.push(signed.digest);
-            signers.extend(of_statement(signed));
-        }
-    }
-    signers.truncate(bounds::LIST);
-    signers
-}
-
-fn of_statement(signed: &Signed) -> impl Iterator<Item = v1::Signer> {
-    signed.signatures.iter().map(signature)
-}
-
-fn signature(signature: &SignatureFacts) -> v1::Signer {
-    let claimed = &signature.claimed;
-    let issuer = || {
-        let fingerprint = claimed.claimed_issuer_fingerprint().map(ToString::to_string);
-        let key_id = || claimed.claimed_issuer_key_id().map(str::to_owned);
-        fingerprint.or_else(key_id).unwrap_or_default()
-    };
-    let algorithm = format!("{}/{}", claimed.claimed_algorithm(), claimed.claimed_hash());
-    let unverified = |fingerprint, fault| v1::Signer {
-        fingerprint,
-        subkey: None,
-        signed_at: claimed.claimed_created().map(time),
-        algorithm: algorithm.clone(),
-        verified: false,
-        fault,
-        provenance: None,
-    };
-    match &signature.outcome {
-        Outcome::UnknownIssuer => unverified(issuer(), None),
-        Outcome::Fault(fingerprint, word) => {
-            unverified(fingerprint.to_string(), Some(word.as_str().to_owned()))
-        }
-        Outcome::Verified(verified) => v1::Signer {
-            fingerprint: verified.primary().to_string(),
-            subkey: (verified.signer() != verified.primary())
-                .then(|| verified.signer().to_string()),
-            signed_at: Some(time(verified.created())),
-            algorithm: format!("{}/{}", verified.algorithm(), verified.hash()),
-            verified: true,
-            fault: None,
-            provenance: None,
-        },
-    }
-}
-
-fn evidence(content: &Content) -> Option<v1::Evidence> {
-    let answers = &content.evidence.answers;
-    let mut sources: Vec<_> =
-        answers.iter().map(|(url, answer)| source(content, url, answer)).collect();
-    sources.sort_by_key(|source| source.binding != Some(v1::Binding::Same));
-    sources.truncate(bounds::LIST);
-    let content = content.digest.to_string();
-    (!sources.is_empty()).then_some(v1::Evidence { content, sources, tag: None })
-}
-
-fn source(content: &Content, url: &str, answer: &Answer) -> v1::SourceEvidence {
-    let bare = |answer, message: Option<&String>| v1::SourceEvidence {
-        message: message.map(|message| bounds::fit(message, bounds::MESSAGE)),
-        ..v1::SourceEvidence::new(url, answer)
-    };
-    match answer {
-        Answer::Ambiguous { message } => bare(v1::SourceAnswer::Ambiguous, Some(message)),
-        Answer::NotFound => bare(v1::SourceAnswer::NotFound, None),
-        Answer::Unavailable { message, .. } => bare(v1::SourceAnswer::Unavailable, Some(message)),
-        Answer::Archive(facts) => archive(content, url, facts),
-    }
-}
-
-fn archive(content: &Content, url: &str, facts: &ArchiveFacts) -> v1::SourceEvidence {
-    let other = |ours: &str, theirs: &str| (ours != theirs).then(|| theirs.to_owned());
-    let signed = facts.signed();
-    let claims = signed.map(|signed| &signed.claims);
-    let signed_archive = claims.map(|claims| claims.claimed_archive);
-    v1::SourceEvidence {
-        archive: Some(facts.digest.to_string()),
-        chart: other(&content.chart, &facts.name),
-        version: other(&content.version, &facts.version),
-        binding: Some(binding(&facts.binding)),
-        differences: differences(&facts.binding),
-        subcharts: facts.has_subcharts,
-        index_disagrees: facts.index_disagrees,
-        provenance: signed.map(|signed| signed.digest.to_string()),
-        provenance_problem: problem(&facts.provenance),
-        signed_chart: claims.and_then(|claims| other(&content.chart, &claims.claimed_name)),
-        signed_version: claims.and_then(|claims| other(&content.version, &claims.claimed_version)),
-        signed_archive: signed_archive
-            .filter(|digest| *digest != Some(facts.digest))
-            .map(|digest| digest.map(|digest| digest.to_string()).unwrap_or_default()),
-        first_verified: facts.first_verified.map(time),
-        ..v1::SourceEvidence::new(url, v1::SourceAnswer::Archive)
-    }
-}
-
-fn binding(bound: &Bound) -> v1::Binding {
-    match bound {
-        Bound::Different(_) => v1::Binding::Different,
-        Bound::NoRecord | Bound::NotCompared => v1::Binding::NoRecord,
-        Bound::OldWriter(_) => v1::Binding::OldWriter,
-        Bound::Same(_) => v1::Binding::Same,
-    }
-}
-
-fn differences(bound: &Bound) -> Vec<String> {
-    match bound {
-        Bound::Different(all) | Bound::OldWriter(all) => {
-            all.iter().map(|text| bounds::fit(text, bounds::MESSAGE)).collect()
-        }
-        Bound::NoRecord | Bound::NotCompared | Bound::Same(_) => Vec::new(),
-    }
-}
-
-fn problem(provenance: &ProvenanceFacts) -> Option<v1::ProvenanceProblem> {
-    match provenance {
-        ProvenanceFacts::Malformed { .. } => Some(v1::ProvenanceProblem::Malformed),
-        ProvenanceFacts::Missing => Some(v1::ProvenanceProblem::Missing),
-        ProvenanceFacts::Signed(_) => None,
-        ProvenanceFacts::Unavailable { .. } => Some(v1::ProvenanceProblem::Unavailable),
-    }
 }

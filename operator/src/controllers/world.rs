@@ -310,8 +310,8 @@ fn issuers_of(signature: &SignatureFacts) -> impl Iterator<Item = String> {
         Outcome::UnknownIssuer => None,
     };
     let claimed = &signature.claimed;
-    let fingerprint = claimed.claimed_issuer_fingerprint().map(ToString::to_string);
-    let key_id = claimed.claimed_issuer_key_id().map(str::to_owned);
+    let fingerprint = claimed.fingerprint.as_ref().map(ToString::to_string);
+    let key_id = claimed.key_id.clone();
     [known, fingerprint, key_id].into_iter().flatten()
 }
 

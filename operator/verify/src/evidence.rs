@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 
 use crate::binding::{self, Binding};
 use crate::chart::Chart;
@@ -128,16 +128,54 @@ pub struct Claims {
 }
 
 /// One signature of a provenance file, and what trying the known keys on it showed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignatureFacts {
     /// What the packet says of itself.
-    pub claimed: ClaimedSignature,
+    pub claimed: Claim,
     /// What is known of it.
     pub outcome: Outcome,
 }
 
+/// What a signature packet says of itself. Worth nothing by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Fingerprint of the key that is said to have made it.
+    pub fingerprint: Option<Fingerprint>,
+    /// Key ID of that key: 16 hexadecimal digits.
+    pub key_id: Option<String>,
+    /// When it is said to be made.
+    pub created: Option<Timestamp>,
+    /// Algorithm of key and hash, such as `RSA/SHA512`.
+    pub algorithm: String,
+}
+
+impl Claim {
+    /// The claimed issuer for people: the fingerprint, or else the key ID.
+    pub fn issuer(&self) -> Option<&str> {
+        let fingerprint = self.fingerprint.as_ref().map(Fingerprint::as_str);
+        fingerprint.or(self.key_id.as_deref())
+    }
+
+    /// Whether a key of this fingerprint is the claimed issuer.
+    fn names(&self, key: &Fingerprint) -> bool {
+        let by_id = || self.key_id.as_deref() == Some(key.key_id());
+        self.fingerprint.as_ref().map_or_else(by_id, |claimed| claimed == key)
+    }
+}
+
+impl From<&ClaimedSignature> for Claim {
+    fn from(claimed: &ClaimedSignature) -> Self {
+        Self {
+            fingerprint: claimed.claimed_issuer_fingerprint().cloned(),
+            key_id: claimed.claimed_issuer_key_id().map(str::to_owned),
+            created: claimed.claimed_created(),
+            algorithm: format!("{}/{}", claimed.claimed_algorithm(), claimed.claimed_hash()),
+        }
+    }
+}
+
 /// What trying the known keys on a signature showed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It cannot hold under the key that it names.
     Fault(Fingerprint, openpgp::Word),
@@ -158,6 +196,19 @@ impl Evidence {
             }
         }
         learned
+    }
+
+    /// Whether a look at a source could verify a signature that a known key claims to have made, but
+    /// whose text is at hand no more.
+    pub fn wants_text(&self, source: &str, keys: &[Key]) -> bool {
+        let Some(Answer::Archive(facts)) = self.answers.get(source) else { return false };
+        let Some(signed) = facts.signed().filter(|signed| signed.message.is_none()) else {
+            return false;
+        };
+        let unknown = signed.signatures.iter().filter(|s| s.outcome == Outcome::UnknownIssuer);
+        let mut issuers = keys.iter().flat_map(|key| key.certificate.key_fingerprints());
+        let claims: Vec<_> = unknown.map(|signature| &signature.claimed).collect();
+        issuers.any(|issuer| claims.iter().any(|claim| claim.names(issuer)))
     }
 
     /// Every archive that a source answered with.
@@ -338,7 +389,7 @@ impl ArchiveFacts {
         let vouches = signed.claims.claimed_archive == Some(self.digest)
             && signed.good_signers().next().is_some();
         if vouches && self.first_verified.is_none() {
-            self.first_verified = Some(now);
+            self.first_verified = Some(next_second(now));
             return true;
         }
         learned
@@ -372,7 +423,7 @@ impl ProvenanceFacts {
             claimed_version: statement.claimed_version,
         };
         let unknown = |claimed: &ClaimedSignature| SignatureFacts {
-            claimed: claimed.clone(),
+            claimed: Claim::from(claimed),
             outcome: Outcome::UnknownIssuer,
         };
         Self::Signed(Box::new(Signed {
@@ -415,15 +466,22 @@ impl Signed {
     fn learn(&mut self, keys: &[Key]) -> bool {
         let Some(message) = self.message.clone() else { return false };
         let mut learned = false;
-        for signature in &mut self.signatures {
+        for (signature, packet) in self.signatures.iter_mut().zip(message.signatures()) {
             if !matches!(signature.outcome, Outcome::Verified(_)) {
-                let outcome = try_keys(&message, &signature.claimed, keys);
-                learned |= !matches!(outcome, Outcome::UnknownIssuer);
+                let outcome = try_keys(&message, packet, keys);
+                learned |= signature.outcome != outcome;
                 signature.outcome = outcome;
             }
         }
         learned
     }
+}
+
+/// The second that is not earlier than an instant. Evidence is stored in whole seconds, and one that
+/// was rounded down could be older than a revocation that it is younger than.
+fn next_second(instant: Timestamp) -> Timestamp {
+    let round = TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Ceil);
+    instant.round(round).unwrap_or(instant)
 }
 
 /// Tries every key; key IDs collide, so the first that fails does not decide.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::check::Subject;
 use crate::evidence::{Outcome, SignatureFacts, Signed};
 use crate::key::{Grandfather, Key, OwnRevocation, RevocationReason};
-use crate::openpgp::{self, ClaimedSignature, Fingerprint, VerifiedSignature, Word};
+use crate::openpgp::{self, Fingerprint, VerifiedSignature, Word};
 use crate::policy::ExpiredKeys;
 use crate::verdict::Reason;
 
@@ -95,16 +95,10 @@ fn vouches(subject: &Subject<'_>, signature: &SignatureFacts) -> Vote {
             }
         },
         Outcome::UnknownIssuer => {
-            Vote::NotListed(format!("signed by {}, an unknown key", claimed_issuer(&signature.claimed)))
+            let issuer = signature.claimed.issuer().unwrap_or("nobody");
+            Vote::NotListed(format!("signed by {issuer}, an unknown key"))
         }
     }
-}
-
-/// The issuer that a signature claims, for people.
-fn claimed_issuer(claimed: &ClaimedSignature) -> String {
-    let fingerprint = claimed.claimed_issuer_fingerprint().map(ToString::to_string);
-    let key_id = || claimed.claimed_issuer_key_id().map(str::to_owned);
-    fingerprint.or_else(key_id).unwrap_or_else(|| "nobody".to_owned())
 }
 
 fn listed<'a>(

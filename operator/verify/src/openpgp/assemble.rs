@@ -78,9 +78,8 @@ fn assemble(
     let Some(first) = copies.first() else {
         return Err(pinned_not_found(material, fingerprint));
     };
-    let primary = Key::read(&first.primary.body).map_err(|_| CertificateError::MalformedKey)?;
-    let mut parts = Parts::new(primary);
-    parts.subkeys = distinct_subkeys(&copies)?;
+    let mut parts = Parts::new(Arc::clone(&first.primary));
+    parts.subkeys = distinct_subkeys(&copies);
     // Revocations come first, so that no flood of other signatures uses up what they need.
     add_revocations(&mut parts, material, budget)?;
     let mut seen = BTreeSet::new();
@@ -106,18 +105,15 @@ fn pinned_not_found(material: &Material, pinned: &Fingerprint) -> CertificateErr
     }
 }
 
-fn distinct_subkeys(copies: &[&ClaimedCertificate]) -> Result<Vec<Subkey>, CertificateError> {
+fn distinct_subkeys(copies: &[&ClaimedCertificate]) -> Vec<Subkey> {
     let mut seen = BTreeSet::new();
     let all = copies.iter().flat_map(|copy| &copy.subkeys);
     all.filter(|claimed| seen.insert(claimed.key.fingerprint.clone()))
-        .map(|claimed| {
-            let key = Key::read(&claimed.key.body).map_err(|_| CertificateError::MalformedKey)?;
-            Ok(Subkey {
-                key: Arc::new(key),
-                bindings: Vec::new(),
-                revocations: Vec::new(),
-                life_limit: None,
-            })
+        .map(|claimed| Subkey {
+            key: Arc::clone(&claimed.key),
+            bindings: Vec::new(),
+            revocations: Vec::new(),
+            life_limit: None,
         })
         .collect()
 }
@@ -141,9 +137,9 @@ pub(super) fn add_revocations(
 type Seen = BTreeSet<(Fingerprint, Vec<u8>, Vec<u8>)>;
 
 impl Parts {
-    fn new(primary: Key) -> Self {
+    fn new(primary: Arc<Key>) -> Self {
         Self {
-            primary: Arc::new(primary),
+            primary,
             direct: Vec::new(),
             user_ids: Vec::new(),
             subkeys: Vec::new(),
@@ -338,9 +334,7 @@ impl Parts {
         for revoker in &mut self.revokers {
             let mut primaries = material.certificates.iter().map(|one| &one.primary);
             let found = primaries.find(|key| key.fingerprint == revoker.fingerprint);
-            revoker.key = found
-                .and_then(|key| Key::read(&key.body).ok())
-                .map(Arc::new);
+            revoker.key = found.cloned();
         }
     }
 }

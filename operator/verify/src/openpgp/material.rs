@@ -1,5 +1,7 @@
 //! From bytes to packets grouped by certificate (RFC 9580 section 10.1); nothing is verified yet.
 
+use std::sync::Arc;
+
 use super::armor::{self, ArmorError};
 use super::fingerprint::Fingerprint;
 use super::keys::{Key, KeyError};
@@ -21,7 +23,7 @@ pub(super) struct Material {
 /// The packets between one primary key and the next.
 #[derive(Debug)]
 pub(super) struct ClaimedCertificate {
-    pub(super) primary: Key,
+    pub(super) primary: Arc<Key>,
     pub(super) direct: Vec<Signature>,
     pub(super) user_ids: Vec<ClaimedUserId>,
     pub(super) subkeys: Vec<ClaimedSubkey>,
@@ -36,7 +38,7 @@ pub(super) struct ClaimedUserId {
 
 #[derive(Debug)]
 pub(super) struct ClaimedSubkey {
-    pub(super) key: Key,
+    pub(super) key: Arc<Key>,
     pub(super) signatures: Vec<Signature>,
 }
 
@@ -204,7 +206,7 @@ impl ClaimedCertificate {
     fn new(primary: Key) -> Self {
         Self {
             bytes: primary.body.len(),
-            primary,
+            primary: Arc::new(primary),
             direct: Vec::new(),
             user_ids: Vec::new(),
             subkeys: Vec::new(),
@@ -252,7 +254,7 @@ impl ClaimedCertificate {
 impl ClaimedSubkey {
     fn new(key: Key) -> Self {
         Self {
-            key,
+            key: Arc::new(key),
             signatures: Vec::new(),
         }
     }

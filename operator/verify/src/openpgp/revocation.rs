@@ -203,8 +203,7 @@ fn reason_word(effect: Effect, reason: Option<u8>) -> &'static str {
 
 fn may_be_by(packet: &SignaturePacket, key: &Fingerprint, near: bool) -> bool {
     let issuers = packet.issuers();
-    let unclear = issuers.is_empty() || packet.has_unreadable_issuer();
-    issuers.may_name(key) || (near && unclear)
+    issuers.may_name(key) || (near && issuers.is_empty())
 }
 
 fn statement_digest(statement: &[u8]) -> String {

@@ -161,7 +161,7 @@ impl SignaturePacket {
         self.everywhere(EMBEDDED_SIGNATURE).filter_map(Self::read)
     }
 
-    /// Issuers named in either area.
+    /// Issuers that can be read, named in either area.
     pub(super) fn issuers(&self) -> Issuers {
         Issuers {
             fingerprints: self
@@ -170,16 +170,19 @@ impl SignaturePacket {
                 .collect(),
             key_ids: self
                 .everywhere(ISSUER_KEY_ID)
+                .filter(|id| id.len() == KEY_ID_BYTES)
                 .map(hex::encode_upper)
                 .collect(),
         }
     }
 
-    /// Whether some issuer subpacket of a known key version cannot be read.
+    /// Whether some issuer subpacket cannot be read.
     pub(super) fn has_unreadable_issuer(&self) -> bool {
         self.everywhere(ISSUER_FINGERPRINT)
             .any(|body| issuer(body).is_none())
-            || self.everywhere(ISSUER_KEY_ID).any(|body| body.len() != 8)
+            || self
+                .everywhere(ISSUER_KEY_ID)
+                .any(|body| body.len() != KEY_ID_BYTES)
     }
 
     /// Whether the hashed area addresses the signature to somebody (section 5.2.3.36).
@@ -335,6 +338,7 @@ pub(super) const KEY_REVOCATION: u8 = 0x20;
 pub(super) const SUBKEY_REVOCATION: u8 = 0x28;
 pub(super) const CERTIFICATION_REVOCATION: u8 = 0x30;
 
+const KEY_ID_BYTES: usize = 8;
 const SIGN_BIT: u8 = 0x02;
 
 const CREATION_TIME: u8 = 2;

@@ -123,7 +123,7 @@ fn judge_dates(
     moment: Moment,
 ) -> Result<(), Word> {
     let (primary, signer) = (parts.primary.created, signer.key(parts).created);
-    if [life.created, primary, signer]
+    if [life.created, signer]
         .iter()
         .any(|created| is_future(*created, moment.now))
     {

@@ -53,6 +53,22 @@ pub enum Word {
 }
 
 impl Word {
+    /// The word of a signature that can never become good, from how [`Self::as_str`] writes it.
+    pub fn of_fault(word: &str) -> Option<Self> {
+        let faults = [
+            Self::BadSignature,
+            Self::CriticalUnknown,
+            Self::NoIssuer,
+            Self::PredatesKey,
+            Self::SignatureExpired,
+            Self::UnsupportedAlgorithm,
+            Self::WeakHash,
+            Self::WeakKey,
+            Self::WrongType,
+        ];
+        faults.into_iter().find(|fault| fault.as_str() == word)
+    }
+
     /// The word itself, for findings.
     pub fn as_str(self) -> &'static str {
         match self {

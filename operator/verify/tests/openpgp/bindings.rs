@@ -1,7 +1,7 @@
 //! Self-signatures, subkey bindings and back-signatures: unbound, forged, weak and adopted keys.
 
 use charttrust_verify::openpgp::{
-    CertificateError, Fingerprint, FingerprintError, Word, load, load_all,
+    ArmorError, CertificateError, Fingerprint, FingerprintError, Word, load, load_all,
 };
 
 use crate::cells::v6;
@@ -614,6 +614,13 @@ fn armor_is_read_strictly_or_not_at_all() {
     ] {
         assert!(load_all(text.as_bytes()).is_ok(), "{text}");
     }
+    let open = block.replace("-----END PGP PUBLIC KEY BLOCK-----\n", "");
+    let twice = CertificateError::Armor(ArmorError::Marker);
+    assert_eq!(
+        armor(&format!("{open}{block}")),
+        twice,
+        "a block inside a block"
+    );
     let two_checksums = block.replace("-----END", "=AAAA\n=AAAA\n-----END");
     assert_eq!(armor(&two_checksums).reason(), "ArmorMalformed");
 }

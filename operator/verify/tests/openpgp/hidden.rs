@@ -208,6 +208,14 @@ fn a_revocation_that_cannot_be_checked_stops_the_key() {
             }),
         ),
         ("EdDSA with SHA-1", revoked(|sig| sig.hash(2))),
+        (
+            "unknown hash, malformed key ID",
+            revoked(|sig| {
+                unknown_hash(sig)
+                    .without(sub::ISSUER)
+                    .unhashed(sub::KEY_ID, [9])
+            }),
+        ),
         ("unknown version", revoked(|sig| sig.version(99))),
         (
             "version 6 with a hash it does not know",

@@ -1,4 +1,13 @@
 //! The `OpenPGP` room against real tools' output and against forged input.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "clippy.toml allows these in test functions, not in the helpers of tests"
+)]
 
 mod bindings;
 mod cells;

@@ -165,6 +165,16 @@ fn the_mathematics_must_be_right() {
         verify_word(&Shape::good().load(), by_stranger),
         Word::BadSignature
     );
+    let mut mislabelled = Sig::new(0x01, &Key::ed25519(1), day(10));
+    mislabelled.key_algorithm = Some(17);
+    let body = mislabelled.sign(&Key::ed25519(1), &[&hashed_text(TEXT)]);
+    let word = verify_word(&Shape::good().load(), body);
+    assert_eq!(word, Word::BadSignature, "said to be DSA");
+    let mut unsalted = Sig::new(0x01, &Key::v6(1), day(10));
+    unsalted.salt_length = Some(31);
+    let body = unsalted.sign(&Key::v6(1), &[&hashed_text(TEXT)]);
+    let word = verify_word(&v6().load(), body);
+    assert_eq!(word, Word::BadSignature, "salt of another length");
     let other_text = Sig::new(0x01, &Key::ed25519(1), day(10)).sign(&Key::ed25519(1), &[b"x"]);
     assert_eq!(
         verify_word(&Shape::good().load(), other_text),
@@ -664,4 +674,21 @@ fn certificates_can_be_shared_between_threads() {
     shared::<charttrust_verify::openpgp::Certificate>();
     shared::<charttrust_verify::openpgp::SignedMessage>();
     shared::<VerifiedSignature>();
+}
+
+#[test]
+fn an_rsa_key_for_encryption_only_does_not_sign() {
+    let mut key = Key::rsa();
+    key.algorithm = 2;
+    let shape = Shape::of(key, Key::ed25519(2));
+    let body = text_signature(&shape.primary, day(10), |mut sig| {
+        sig.key_algorithm = Some(1);
+        sig
+    });
+    assert_eq!(verify_word(&shape.load(), body), Word::UnsupportedAlgorithm);
+    let mut sign_only = Key::rsa();
+    sign_only.algorithm = 3;
+    let shape = Shape::of(sign_only, Key::ed25519(2));
+    let body = text_signature(&shape.primary, day(10), |sig| sig);
+    assert_eq!(verify_word(&shape.load(), body), OK);
 }

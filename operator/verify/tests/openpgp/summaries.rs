@@ -412,3 +412,155 @@ fn every_word_has_a_name_and_a_sentence() {
             .all(|word| format!("{word:?}").starts_with(word.as_str()))
     );
 }
+
+#[test]
+fn a_weak_signing_subkey_is_named_as_the_reason() {
+    let mut shape = ending(None, None, CERTIFY);
+    shape.subkeys.clear();
+    shape.add_subkey(Key::file("rsa1024"), |sig| sig.flags(SIGN));
+    let usable = shape.load().summary(time(day(10))).usable;
+    assert_eq!(usable, Err(Word::WeakKey));
+}
+
+#[test]
+fn a_union_takes_every_restriction_of_both() {
+    let now = time(day(60));
+    let word = |one: &Shape, other: &Shape, signer: &Key| {
+        let words = [(one, other), (other, one)].map(|(first, second)| {
+            let united = first.load().union(&second.load()).unwrap();
+            crate::forge::words(&united, signer, day(10), day(60)).1
+        });
+        assert_eq!(words[0], words[1], "the order does not matter");
+        words[0]
+    };
+    let good = Shape::good();
+    let (primary, subkey) = (Key::ed25519(1), Key::ed25519(2));
+    assert_eq!(word(&good, &good, &primary), OK);
+
+    let mut revoked = good.clone();
+    revoked.direct.push(good.key_revocation(day(50), |sig| sig));
+    assert_eq!(word(&good, &revoked, &primary), HARD);
+
+    let mut unclear = good.clone();
+    unclear
+        .direct
+        .push(good.key_revocation(day(50), |sig| sig.hash(99)));
+    assert_eq!(
+        word(&good, &unclear, &primary),
+        Word::RevocationNotVerifiable
+    );
+
+    let mut subkey_revoked = good.clone();
+    let revocation = good.subkey_revocation(&subkey, day(50), |sig| sig);
+    subkey_revoked.subkeys[0].1.push(revocation);
+    assert_eq!(word(&good, &subkey_revoked, &subkey), HARD);
+
+    let mut user_id_revoked = good.clone();
+    let revocation = good.sign_user_id(&Sig::new(0x30, &primary, day(50)), USER_ID);
+    user_id_revoked.user_ids[0].1.push(revocation);
+    assert_eq!(
+        word(&good, &user_id_revoked, &primary),
+        Word::NoValidSelfSignature
+    );
+
+    let mut shorter = good.clone();
+    let sig = Sig::new(0x13, &primary, day(20))
+        .flags(CERTIFY_AND_SIGN)
+        .key_lifetime(30 * DAY);
+    let body = good.sign_user_id(&sig, USER_ID);
+    shorter.user_ids[0].1.push(body);
+    assert_eq!(word(&good, &shorter, &primary), Word::Expired);
+    let binding = good.binding(&subkey, |mut sig| {
+        sig.hashed[0].1 = day(20).to_be_bytes().to_vec();
+        sig.flags(SIGN).key_lifetime(30 * DAY)
+    });
+    shorter.subkeys[0].1.push(binding);
+
+    let learned = good.load().learn(&shorter.load(), time(day(25))).unwrap();
+    let limited = good.load().apply(&learned).unwrap();
+    for united in [
+        good.load().union(&limited).unwrap(),
+        limited.union(&good.load()).unwrap(),
+    ] {
+        assert_eq!(words(&united, &primary, day(10), day(60)).1, Word::Expired);
+        assert_eq!(united.summary(now).usable, Err(Word::Expired));
+        let subkey_end = united.learn(&good.load(), now).unwrap();
+        assert!(subkey_end.is_empty());
+    }
+}
+
+#[test]
+fn a_union_keeps_what_was_learned_about_a_subkey() {
+    let good = Shape::good();
+    let mut shorter = good.clone();
+    let binding = good.binding(&Key::ed25519(2), |mut sig| {
+        sig.hashed[0].1 = day(20).to_be_bytes().to_vec();
+        sig.flags(SIGN).key_lifetime(30 * DAY)
+    });
+    shorter.subkeys[0].1.push(binding);
+    let limited = good
+        .load()
+        .merge_revocations(&shorter.load(), time(day(25)))
+        .unwrap();
+    for united in [
+        good.load().union(&limited).unwrap(),
+        limited.union(&good.load()).unwrap(),
+    ] {
+        assert_eq!(
+            words(&united, &Key::ed25519(2), day(10), day(60)).1,
+            Word::Expired
+        );
+    }
+}
+
+#[test]
+fn a_union_knows_the_revokers_of_both() {
+    let revoker = Key::ed25519(9);
+    let mut with_revoker = Shape::good();
+    let body = [&[0x80, 22][..], &revoker.fingerprint_bytes()].concat();
+    let direct = Sig::new(0x1f, &with_revoker.primary, day(0)).with(sub::REVOKER, body);
+    with_revoker.direct.push(with_revoker.direct(&direct));
+    let mut with_key = with_revoker.clone();
+    with_key.after = crate::forge::packet(6, &revoker.body());
+    let mut used = with_key.clone();
+    let revocation = Sig::new(0x20, &revoker, day(50));
+    let revocation = revocation.sign(&revoker, &[&used.primary.hashed()]);
+    used.direct.push(revocation);
+    let learned = with_revoker
+        .load()
+        .learn(&used.load(), time(day(60)))
+        .unwrap();
+    let primary = &with_revoker.primary;
+    let word = |certificate: &charttrust_verify::openpgp::Certificate| {
+        words(
+            &certificate.apply(&learned).unwrap(),
+            primary,
+            day(10),
+            day(60),
+        )
+        .1
+    };
+    assert_eq!(
+        word(&Shape::good().load()),
+        OK,
+        "nobody designated the revoker"
+    );
+    assert_eq!(
+        word(&with_revoker.load()),
+        Word::RevocationNotVerifiable,
+        "its key is missing"
+    );
+    assert_eq!(word(&with_key.load()), HARD);
+    assert_eq!(
+        word(&with_revoker.load().union(&with_key.load()).unwrap()),
+        HARD
+    );
+    assert_eq!(
+        word(&with_key.load().union(&with_revoker.load()).unwrap()),
+        HARD
+    );
+    assert_eq!(
+        word(&Shape::good().load().union(&with_key.load()).unwrap()),
+        HARD
+    );
+}
