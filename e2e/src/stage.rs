@@ -8,6 +8,7 @@ use std::time::Duration;
 use charttrust::api::conditions::{self, ReleaseCondition};
 use charttrust::api::{ChartTrustPolicy, ReleaseTrust, TrustedKey};
 use kube::api::{DeleteParams, Patch, PatchParams};
+use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
@@ -244,6 +245,26 @@ impl Story {
     pub async fn upgrade(&self, release: &str, chart: &Chart) -> Result {
         let archive = chart.archive.to_string_lossy();
         Ok(self.helm.upgrade(&self.namespace, release, &archive, &[]).await?)
+    }
+
+    /// Helm writes a record several times; waits until the last state of a release's first
+    /// revision was judged, so that nothing is left to write.
+    pub async fn settled(&self, release: &str) {
+        let secrets = Api::<Secret>::namespaced(self.client.clone(), &self.namespace);
+        let trusts = self.trusts();
+        eventually(SOON, &format!("{release} was judged as it is"), async || {
+            let name = format!("sh.helm.release.v1.{release}.v1");
+            let secret = secrets.get(&name).await.map_err(|error| error.to_string())?;
+            let trust = trusts.get(release).await.map_err(|error| error.to_string())?;
+            let judged = trust.status.and_then(|status| status.release);
+            let judged = judged.map(|release| release.resource_version);
+            if judged == secret.metadata.resource_version {
+                Ok(())
+            } else {
+                Err(format!("{judged:?}"))
+            }
+        })
+        .await;
     }
 
     /// The `ReleaseTrust`s of this story.

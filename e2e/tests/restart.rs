@@ -35,23 +35,8 @@ async fn trusted_release(stage: &Stage, prefix: &str) -> (Story, StoryKey) {
     story.policy("policy", &[&key], json!({})).await.unwrap();
     story.install("web", &chart).await.unwrap();
     story.expect("web", "SignatureVerified").await;
-    settled(&story, "web").await;
+    story.settled("web").await;
     (story, key)
-}
-
-/// Helm writes its record several times; waits until the last of them was judged.
-async fn settled(story: &Story, release: &str) {
-    let secrets =
-        Api::<k8s_openapi::api::core::v1::Secret>::namespaced(story.client.clone(), &story.namespace);
-    let trusts = story.trusts();
-    eventually(SOON, "the record was judged as it is", async || {
-        let name = format!("sh.helm.release.v1.{release}.v1");
-        let secret = secrets.get(&name).await.map_err(|error| error.to_string())?;
-        let trust = trusts.get(release).await.map_err(|error| error.to_string())?;
-        let judged = trust.status.and_then(|status| status.release).map(|r| r.resource_version);
-        if judged == secret.metadata.resource_version { Ok(()) } else { Err(format!("{judged:?}")) }
-    })
-    .await;
 }
 
 /// Waits until the operator counts this many releases of a policy as trusted.
@@ -121,7 +106,7 @@ async fn forged_evidence_is_never_believed() {
     story.policy("policy", &[&key], json!({})).await.unwrap();
     story.install("web", &chart).await.unwrap();
     story.expect("web", "SignerNotTrusted").await;
-    settled(&story, "web").await;
+    story.settled("web").await;
 
     stage.operator(Operator::kill);
     story.repository.stop();

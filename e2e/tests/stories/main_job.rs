@@ -173,6 +173,7 @@ async fn a_revocation_writes_what_it_concerns_and_downloads_nothing(version: Ver
     }
     for release in ["a", "b", "c"] {
         story.expect(release, "SignatureVerified").await;
+        story.settled(release).await;
     }
     counted(&story, &stolen.name, 2).await;
     counted(&story, &other.name, 1).await;
