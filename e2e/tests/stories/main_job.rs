@@ -1,45 +1,16 @@
 //! The main job: what a release is worth, on a real control plane, with both Helms.
 
-use std::path::Path;
-
 use charttrust::api::{ChartTrustPolicy, TrustedKey};
 use charttrust_e2e::charts::Source;
-use charttrust_e2e::cluster::Cluster;
 use charttrust_e2e::eventually;
 use charttrust_e2e::helm::Version;
-use charttrust_e2e::stage::{SOON, Stage, Story};
+use charttrust_e2e::stage::{SOON, Story};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
-use tokio::sync::OnceCell;
 
-/// One plane and one operator for all stories of this file.
-async fn stage() -> &'static Stage {
-    static STAGE: OnceCell<Stage> = OnceCell::const_new();
-    let set = async || {
-        let cluster = Cluster::shared(env!("CARGO_BIN_EXE_testbed"));
-        Stage::set(cluster, Path::new(&operator_binary())).await.unwrap()
-    };
-    STAGE.get_or_init(set).await
-}
-
-/// `make` builds it first and says where.
-fn operator_binary() -> String {
-    std::env::var("CHARTTRUST_BINARY").expect("CHARTTRUST_BINARY names the operator; run make test")
-}
-
-async fn story(prefix: &str, version: Version) -> Story {
-    let cluster = stage().await.cluster;
-    Story::begin(cluster, prefix, version).await.unwrap()
-}
-
-macro_rules! with_both_helms {
-    ($($(#[$meta:meta])* $name:ident)+) => {
-        mod helm_3 { $($(#[$meta])* #[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(super::Version::V3).await; })+ }
-        mod helm_4 { $($(#[$meta])* #[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(super::Version::V4).await; })+ }
-    };
-}
+use crate::setup::{stage, story, with_both_helms};
 
 with_both_helms! {
     a_signed_chart_is_trusted
