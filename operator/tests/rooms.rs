@@ -7,11 +7,30 @@ use std::path::{Path, PathBuf};
 fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("api", &[] as &[_]),
-        ("cli", &["api", "clock", "controllers", "metrics", "parse", "serve", "sources"] as &[_]),
+        (
+            "cli",
+            &[
+                "api",
+                "clock",
+                "controllers",
+                "metrics",
+                "parse",
+                "serve",
+                "sources",
+            ] as &[_],
+        ),
         ("clock", &[]),
         (
             "controllers",
-            &["api", "clock", "inventory", "metrics", "parse", "sources", "watch"],
+            &[
+                "api",
+                "clock",
+                "inventory",
+                "metrics",
+                "parse",
+                "sources",
+                "watch",
+            ],
         ),
         ("inventory", &["watch"]),
         ("metrics", &["api", "sources"]),
@@ -33,7 +52,9 @@ fn rooms_import_only_what_the_table_allows() {
             continue;
         }
         seen.insert(room.clone());
-        let may = allowed.get(room.as_str()).unwrap_or_else(|| panic!("{room} is not in the table"));
+        let may = allowed
+            .get(room.as_str())
+            .unwrap_or_else(|| panic!("{room} is not in the table"));
         for other in imports(&std::fs::read_to_string(&file).unwrap()) {
             let is_known = other == room || may.contains(&other.as_str());
             assert!(is_known, "{} imports crate::{other}", file.display());
@@ -47,7 +68,15 @@ fn rooms_import_only_what_the_table_allows() {
 fn the_engine_depends_on_nothing_that_touches_the_world() {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("verify/Cargo.toml");
     let manifest = std::fs::read_to_string(manifest).unwrap();
-    for forbidden in ["kube", "k8s-openapi", "tokio", "reqwest", "hyper", "axum", "charttrust."] {
+    for forbidden in [
+        "kube",
+        "k8s-openapi",
+        "tokio",
+        "reqwest",
+        "hyper",
+        "axum",
+        "charttrust.",
+    ] {
         let depends = manifest.lines().any(|line| line.starts_with(forbidden));
         assert!(!depends, "the engine depends on {forbidden}");
     }
@@ -68,7 +97,11 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
 
 fn room_of(src: &Path, file: &Path) -> String {
     let first = file.strip_prefix(src).unwrap().components().next().unwrap();
-    first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned()
+    first
+        .as_os_str()
+        .to_string_lossy()
+        .trim_end_matches(".rs")
+        .to_owned()
 }
 
 /// The rooms that a file names after `crate::`, in grouped imports too.
@@ -76,12 +109,20 @@ fn imports(text: &str) -> BTreeSet<String> {
     let mut rooms = BTreeSet::new();
     for after in text.split("crate::").skip(1) {
         let names = match after.strip_prefix('{') {
-            Some(group) => group.split('}').next().unwrap_or_default().split(',').collect(),
+            Some(group) => group
+                .split('}')
+                .next()
+                .unwrap_or_default()
+                .split(',')
+                .collect(),
             None => vec![after],
         };
         for name in names {
-            let word: String =
-                name.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let word: String = name
+                .trim()
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect();
             rooms.extend((!word.is_empty()).then_some(word));
         }
     }

@@ -22,10 +22,16 @@ impl Case {
             std::fs::copy(vectors.join(from), dir.path().join(to)).unwrap();
         };
         copy("data/hashtest-1.2.3.tgz", "hashtest-1.2.3.tgz");
-        copy("openpgp/vectors/helm-hashtest-1.2.3.tgz.prov", "hashtest-1.2.3.tgz.prov");
+        copy(
+            "openpgp/vectors/helm-hashtest-1.2.3.tgz.prov",
+            "hashtest-1.2.3.tgz.prov",
+        );
         copy("openpgp/vectors/helm-test-key.pub", "key.gpg");
         copy("openpgp/vectors/ed25519.asc", "other.asc");
-        Self { dir, arguments: Vec::new() }
+        Self {
+            dir,
+            arguments: Vec::new(),
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -43,7 +49,8 @@ impl Case {
     }
 
     fn with(mut self, arguments: &[&str]) -> Self {
-        self.arguments.extend(arguments.iter().map(ToString::to_string));
+        self.arguments
+            .extend(arguments.iter().map(ToString::to_string));
         self
     }
 
@@ -74,7 +81,10 @@ impl Case {
 
 fn trusted_key() -> String {
     let armored = include_str!("../verify/tests/openpgp/vectors/ed25519.asc");
-    let indented: String = armored.lines().map(|line| format!("      {line}\n")).collect();
+    let indented: String = armored
+        .lines()
+        .map(|line| format!("      {line}\n"))
+        .collect();
     format!(
         "apiVersion: charttrust.io/v1alpha1\nkind: TrustedKey\nmetadata:\n  name: other\nspec:\n  \
          fingerprint: \"{}\"\n  publicKey:\n    inline: |\n{indented}",
@@ -106,7 +116,10 @@ fn the_text_names_chart_verdict_and_signer() {
     let output = Case::new().run_checked("key.gpg", 0);
     let text = String::from_utf8(output.stdout).unwrap();
     let first = text.lines().next().unwrap();
-    assert!(first.starts_with("hashtest 1.2.3   trusted/ArchiveVerified"), "{text}");
+    assert!(
+        first.starts_with("hashtest 1.2.3   trusted/ArchiveVerified"),
+        "{text}"
+    );
     assert!(first.contains(FINGERPRINT), "{text}");
     assert!(text.contains("NotChecked: release content"), "{text}");
     assert!(text.contains("NotChecked: source"), "{text}");
@@ -114,7 +127,10 @@ fn the_text_names_chart_verdict_and_signer() {
 
 #[test]
 fn a_folder_of_keys_is_read() {
-    Case::new().remove("other.asc").with(&["--level", "signature"]).gives("key.gpg", 0, "ArchiveVerified");
+    Case::new()
+        .remove("other.asc")
+        .with(&["--level", "signature"])
+        .gives("key.gpg", 0, "ArchiveVerified");
 }
 
 #[test]
@@ -124,7 +140,9 @@ fn another_key_does_not_vouch() {
 
 #[test]
 fn without_provenance_it_is_unsigned() {
-    Case::new().remove("hashtest-1.2.3.tgz.prov").gives("key.gpg", 1, "Unsigned");
+    Case::new()
+        .remove("hashtest-1.2.3.tgz.prov")
+        .gives("key.gpg", 1, "Unsigned");
 }
 
 #[test]
@@ -132,7 +150,8 @@ fn an_archive_with_one_more_byte_is_another_archive() {
     let case = Case::new();
     let mut bytes = std::fs::read(case.path("hashtest-1.2.3.tgz")).unwrap();
     bytes.push(0);
-    case.write("hashtest-1.2.3.tgz", bytes).gives("key.gpg", 1, "DigestMismatch");
+    case.write("hashtest-1.2.3.tgz", bytes)
+        .gives("key.gpg", 1, "DigestMismatch");
 }
 
 #[test]
@@ -141,22 +160,31 @@ fn changed_signed_text_is_no_longer_signed() {
     let text = std::fs::read_to_string(case.path("hashtest-1.2.3.tgz.prov")).unwrap();
     let changed = text.replace("Test chart", "Best chart");
     assert_ne!(changed, text);
-    case.write("hashtest-1.2.3.tgz.prov", changed).gives("key.gpg", 1, "SignatureInvalid");
+    case.write("hashtest-1.2.3.tgz.prov", changed)
+        .gives("key.gpg", 1, "SignatureInvalid");
 }
 
 #[test]
 fn text_that_is_no_provenance_is_malformed() {
-    Case::new().write("hashtest-1.2.3.tgz.prov", "hello").gives("key.gpg", 1, "ProvenanceMalformed");
+    Case::new().write("hashtest-1.2.3.tgz.prov", "hello").gives(
+        "key.gpg",
+        1,
+        "ProvenanceMalformed",
+    );
 }
 
 #[test]
 fn what_is_no_archive_is_unknown() {
-    Case::new().write("hashtest-1.2.3.tgz", "hello").gives("key.gpg", 3, "SourceUnavailable");
+    Case::new()
+        .write("hashtest-1.2.3.tgz", "hello")
+        .gives("key.gpg", 3, "SourceUnavailable");
 }
 
 #[test]
 fn a_time_before_the_signature_does_not_trust_it() {
-    Case::new().with(&["--at", "2015-01-01T00:00:00Z"]).gives("key.gpg", 1, "SignerNotTrusted");
+    Case::new()
+        .with(&["--at", "2015-01-01T00:00:00Z"])
+        .gives("key.gpg", 1, "SignerNotTrusted");
 }
 
 #[test]
@@ -175,16 +203,20 @@ fn a_source_that_the_rule_does_not_name_is_unknown() {
     Case::new()
         .write("policy.yaml", policy)
         .write("key.yaml", trusted_key())
-        .with(&["--policy", "policy.yaml", "--source", "https://elsewhere.example.com"])
+        .with(&[
+            "--policy",
+            "policy.yaml",
+            "--source",
+            "https://elsewhere.example.com",
+        ])
         .gives("key.yaml", 3, "SourceUnknown");
 }
 
 #[test]
 fn a_pinned_digest_needs_no_signature() {
     let digest = "sha256:c6841b3a895f1444a6738b5d04564a57e860ce42f8519c3be807fb6d9bee7888";
-    let pin = format!(
-        "      digests: [{{chart: hashtest, version: 1.2.3, digest: \"{digest}\"}}]\n"
-    );
+    let pin =
+        format!("      digests: [{{chart: hashtest, version: 1.2.3, digest: \"{digest}\"}}]\n");
     Case::new()
         .remove("hashtest-1.2.3.tgz.prov")
         .write("policy.yaml", policy(&pin))
@@ -196,18 +228,31 @@ fn a_pinned_digest_needs_no_signature() {
 #[test]
 fn what_cannot_be_used_is_named_with_exit_code_2() {
     for (case, key, named) in [
-        (Case::new().remove("hashtest-1.2.3.tgz"), "key.gpg", "hashtest-1.2.3.tgz"),
+        (
+            Case::new().remove("hashtest-1.2.3.tgz"),
+            "key.gpg",
+            "hashtest-1.2.3.tgz",
+        ),
         (Case::new(), "nowhere.asc", "nowhere.asc"),
         (Case::new().write("bad.asc", "hello"), "bad.asc", "bad.asc"),
-        (Case::new().with(&["--prov", "nowhere.prov"]), "key.gpg", "nowhere.prov"),
         (
-            Case::new().write("policy.yaml", "kind: Other").with(&["--policy", "policy.yaml"]),
+            Case::new().with(&["--prov", "nowhere.prov"]),
+            "key.gpg",
+            "nowhere.prov",
+        ),
+        (
+            Case::new()
+                .write("policy.yaml", "kind: Other")
+                .with(&["--policy", "policy.yaml"]),
             "key.gpg",
             "no key was found",
         ),
     ] {
         let output = case.run_checked(key, 2);
         let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.starts_with("error: ") && said.contains(named), "{said}");
+        assert!(
+            said.starts_with("error: ") && said.contains(named),
+            "{said}"
+        );
     }
 }

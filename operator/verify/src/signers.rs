@@ -55,11 +55,22 @@ pub(crate) fn tally(subject: &Subject<'_>, signed: &Signed) -> Tally {
         (false, false) => None,
     };
     if vouching.is_some() {
-        others.extend(failing.drain(..).map(|(reason, message)| format!("{reason}: {message}")));
+        others.extend(
+            failing
+                .drain(..)
+                .map(|(reason, message)| format!("{reason}: {message}")),
+        );
     } else if failing.is_empty() {
-        failing.push((Reason::SignerNotTrusted, too_few(subject, valid.len(), &others)));
+        failing.push((
+            Reason::SignerNotTrusted,
+            too_few(subject, valid.len(), &others),
+        ));
     }
-    Tally { vouching, failing, others }
+    Tally {
+        vouching,
+        failing,
+        others,
+    }
 }
 
 fn too_few(subject: &Subject<'_>, count: usize, others: &[String]) -> String {
@@ -170,7 +181,10 @@ fn certificate_life(
     let standing = openpgp::standing(&key.certificate, verified, now);
     let forgiven = expired_keys == ExpiredKeys::AcceptIfSignedBefore;
     let today = (!(forgiven && standing.now == Word::Expired)).then_some(standing.now);
-    [Some(standing.at_signing), today].into_iter().flatten().filter_map(reason)
+    [Some(standing.at_signing), today]
+        .into_iter()
+        .flatten()
+        .filter_map(reason)
 }
 
 /// `spec.notAfter`, judged like the key's own expiry: the instant itself is expired.
@@ -199,13 +213,23 @@ fn our_word(
         RevocationReason::Compromised => Reason::KeyCompromised,
         RevocationReason::Unspecified => Reason::KeyRevoked,
         RevocationReason::Retired | RevocationReason::Superseded => {
-            let before = revocation.since.is_some_and(|since| verified.created() < since);
-            return if before { Ok(Vouching::Valid) } else { Err(Reason::KeyRetired) };
+            let before = revocation
+                .since
+                .is_some_and(|since| verified.created() < since);
+            return if before {
+                Ok(Vouching::Valid)
+            } else {
+                Err(Reason::KeyRetired)
+            };
         }
     };
     let witnessed = revocation.grandfather == Grandfather::Witnessed
         && matches!((first_verified, revocation.since), (Some(first), Some(since)) if first < since);
-    if witnessed { Ok(Vouching::Grandfathered) } else { Err(hard) }
+    if witnessed {
+        Ok(Vouching::Grandfathered)
+    } else {
+        Err(hard)
+    }
 }
 
 /// The public reason for a detailed word of the OpenPGP rules; `None` for a valid signature.
