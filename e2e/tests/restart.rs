@@ -151,7 +151,7 @@ async fn forged_evidence_is_never_believed() {
     assert_eq!(rejected, 1);
 }
 
-/// As a tenant with rights on ReleaseTrusts would: a verified signature of the listed key.
+/// As a tenant with rights on these objects would: a verified signature of the listed key.
 async fn forge(story: &Story, key: &StoryKey) {
     let trusts = story.trusts();
     let trust = trusts.get("web").await.unwrap();

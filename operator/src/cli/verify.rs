@@ -156,7 +156,9 @@ fn verify(arguments: &Verify) -> Result<(Verdict, Report), UsageError> {
         Err(error) => return Ok(unreadable(arguments, &error)),
     };
     if arguments.source.is_none() {
-        keys.iter_mut().for_each(|key| key.scope.sources.clear());
+        for key in &mut keys {
+            key.scope.sources.clear();
+        }
     }
     let rule = rule(arguments, policy, &chart.metadata.name)?;
     let evidence = evidence(arguments, &chart, &rule, &keys, now)?;

@@ -331,12 +331,12 @@ fn signers(content: &Content) -> Vec<v1::Signer> {
         signed
             .signatures
             .iter()
-            .map(move |signature| signer(signature, digest.clone()))
+            .map(move |signature| signer(signature, digest.as_ref()))
     });
     all.take(bounds::LIST).collect()
 }
 
-fn signer(signature: &SignatureFacts, provenance: Option<String>) -> v1::Signer {
+fn signer(signature: &SignatureFacts, provenance: Option<&String>) -> v1::Signer {
     let claimed = &signature.claimed;
     let unverified = |fingerprint: String, fault| v1::Signer {
         fingerprint,
@@ -346,7 +346,7 @@ fn signer(signature: &SignatureFacts, provenance: Option<String>) -> v1::Signer 
         algorithm: bounds::fit(&claimed.algorithm, bounds::WORD),
         verified: false,
         fault,
-        provenance: provenance.clone(),
+        provenance: provenance.cloned(),
     };
     match &signature.outcome {
         Outcome::UnknownIssuer => unverified(claimed.issuer().unwrap_or_default().to_owned(), None),
@@ -362,7 +362,7 @@ fn signer(signature: &SignatureFacts, provenance: Option<String>) -> v1::Signer 
             algorithm: format!("{}/{}", verified.algorithm(), verified.hash()),
             verified: true,
             fault: None,
-            provenance: provenance.clone(),
+            provenance: provenance.cloned(),
         },
     }
 }

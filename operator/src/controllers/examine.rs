@@ -4,6 +4,7 @@
 //! controller judges from there, so a revocation never waits for a slow source.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::hash::{Hash as _, Hasher as _};
 use std::time::Duration;
 
@@ -33,11 +34,11 @@ pub(super) async fn examine(context: &Context, id: &ReleaseId) {
     for (source, every) in sources_of(context, &trust, id) {
         let due = due_at(context, id, &source.url, every);
         if due > Instant::now() {
-            next_look = earliest(next_look, due);
+            next_look = Some(earliest(next_look, due));
             continue;
         }
         look(context, &trust, id, &source, every, &mut fresh).await;
-        next_look = earliest(next_look, due_at(context, id, &source.url, every));
+        next_look = Some(earliest(next_look, due_at(context, id, &source.url, every)));
     }
     context.world.update(id, |release| release.forced = false);
     context.queue.add(Task::Release(id.clone()));
@@ -90,7 +91,7 @@ async fn read_changed(context: &Context, id: &ReleaseId) -> Fresh {
         }
     }
     context.world.update(id, |release| {
-        release.revisions.retain(|key, _| judged.contains_key(key))
+        release.revisions.retain(|key, _| judged.contains_key(key));
     });
     fresh
 }
@@ -142,27 +143,31 @@ fn revision(
     record: &Record,
     known: &Release,
 ) -> Revision {
-    let content = match contradiction(id, key, &meta, record) {
-        Some(message) => Err((Cause::ReleaseUnreadable, message)),
-        None => {
-            let chart = record.chart.metadata.name.clone();
-            let version = record.chart.metadata.version.clone();
-            let digest = record.content_digest();
-            let same = known.contents().find(|content| {
-                content.digest == digest && content.chart == chart && content.version == version
-            });
-            let evidence = same.map_or_else(Evidence::default, |content| content.evidence.clone());
-            Ok(Content {
-                chart,
-                version,
-                digest,
-                evidence,
-            })
-        }
-    };
+    let content = contradiction(id, key, &meta, record).map_or_else(
+        || Ok(kept(record, known)),
+        |message| Err((Cause::ReleaseUnreadable, message)),
+    );
     Revision {
         resource_version: meta.resource_version,
         content,
+    }
+}
+
+fn kept(record: &Record, known: &Release) -> Content {
+    let chart = record.chart.metadata.name.clone();
+    let version = record.chart.metadata.version.clone();
+    let digest = record.content_digest();
+    let same = known.contents().find(|content| {
+        content.digest == digest && content.chart == chart && content.version == version
+    });
+    let evidence = same
+        .map(|content| content.evidence.clone())
+        .unwrap_or_default();
+    Content {
+        chart,
+        version,
+        digest,
+        evidence,
     }
 }
 
@@ -223,8 +228,8 @@ fn sources_of(
     sources
 }
 
-fn earliest(known: Option<Instant>, other: Instant) -> Option<Instant> {
-    Some(known.map_or(other, |known| known.min(other)))
+fn earliest(known: Option<Instant>, other: Instant) -> Instant {
+    known.map_or(other, |known| known.min(other))
 }
 
 /// When a source is to be asked for a release: now if it has not answered about a judged content
@@ -259,7 +264,7 @@ fn spread(id: &ReleaseId, every: Duration) -> Duration {
 /// Exponential: 2 s, 4 s, 8 s … up to the interval or five minutes.
 fn pause(failures: u32, every: Duration) -> Duration {
     let longest = every
-        .min(Duration::from_mins(5))
+        .min(Duration::from_secs(300))
         .max(Duration::from_secs(1));
     let exponent = failures.min(16);
     Duration::from_secs(1)
@@ -366,13 +371,11 @@ async fn record<'a>(
     content: &Content,
     fresh: &'a mut Fresh,
 ) -> Option<&'a Record> {
-    if !fresh.contains_key(&key) {
-        let (_, record) = read(context, id, key).await.ok()?;
-        fresh.insert(key, record);
-    }
-    fresh
-        .get(&key)
-        .filter(|record| record.content_digest() == content.digest)
+    let record = match fresh.entry(key) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(place) => place.insert(read(context, id, key).await.ok()?.1),
+    };
+    (record.content_digest() == content.digest).then_some(record)
 }
 
 fn facts(

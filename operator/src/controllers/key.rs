@@ -225,7 +225,7 @@ fn schedule(context: &Context, name: &str, loaded: &LoadedKey, now: Timestamp) {
 }
 
 /// Longest time for which a deadline is taken on trust.
-pub(super) const LONGEST_WAIT: Duration = Duration::from_hours(1);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// Writes the status if anything but the time has changed.
 pub(super) async fn write_status(context: &Context, name: &str) -> Result<(), Error> {

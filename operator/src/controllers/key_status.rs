@@ -154,9 +154,10 @@ impl Life {
     }
 
     fn conditions(&self, generation: i64, now: Timestamp) -> Vec<Condition> {
-        let ready = match self.is_read {
-            true => (Status::True, KeyReason::Accepted),
-            false => self.valid,
+        let ready = if self.is_read {
+            (Status::True, KeyReason::Accepted)
+        } else {
+            self.valid
         };
         let new =
             |type_, state, message: &str| Condition::new(type_, state, message, generation, now);

@@ -14,7 +14,7 @@ use super::release_status::{self, Judged};
 use super::world::{Content, Release, Revision, Trust};
 use super::written::Written;
 use super::{Context, Error, Task, events};
-use crate::api::release_trust::ReleaseTrustStatus;
+use crate::api::release_trust::{ReleaseTrustSpec, ReleaseTrustStatus};
 use crate::api::{REQUESTED_AT, ReleaseTrust};
 use crate::clock;
 use crate::inventory::ReleaseId;
@@ -264,7 +264,7 @@ async fn create(api: &Api<ReleaseTrust>, id: &ReleaseId) -> Result<ReleaseTrust,
     let object = ReleaseTrust {
         metadata,
         status: None,
-        spec: Default::default(),
+        spec: ReleaseTrustSpec::default(),
     };
     match within_deadline(api.create(&parameters(), &object)).await {
         Ok(created) => Ok(created),

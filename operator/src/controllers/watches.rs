@@ -170,7 +170,7 @@ fn keep_release(
 fn readable<K: Clone>(object: &DeserializeGuard<K>) -> Ours<K> {
     match &object.0 {
         Ok(object) => Ok(object.clone()),
-        Err(invalid) => Err(invalid.error.to_string()),
+        Err(invalid) => Err(invalid.error.clone()),
     }
 }
 

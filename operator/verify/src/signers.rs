@@ -42,8 +42,8 @@ pub(crate) fn tally(subject: &Subject<'_>, signed: &Signed) -> Tally {
         match vouches(subject, signature) {
             Vote::Failing(reason, message) => failing.push((reason, message)),
             Vote::NotListed(message) => others.push(message),
-            Vote::Vouching(Vouching::Grandfathered, signer) => drop(grandfathered.insert(signer)),
-            Vote::Vouching(Vouching::Valid, signer) => drop(valid.insert(signer)),
+            Vote::Vouching(Vouching::Grandfathered, primary) => drop(grandfathered.insert(primary)),
+            Vote::Vouching(Vouching::Valid, primary) => drop(valid.insert(primary)),
         }
     }
     grandfathered.extend(valid.iter().cloned());
@@ -128,7 +128,7 @@ fn by_known_key(subject: &Subject<'_>, verified: &VerifiedSignature) -> Vote {
     let signer = verified.primary();
     let best = listed(subject, signer)
         .map(|key| (key, life(subject, key, verified)))
-        .max_by_key(|(_, life)| rank(life));
+        .max_by_key(|(_, life)| rank(*life));
     match best {
         None => Vote::NotListed(format!("signed by {signer}, which is not listed")),
         Some((_, Ok(vouching))) => Vote::Vouching(vouching, signer.clone()),
@@ -140,10 +140,10 @@ fn by_known_key(subject: &Subject<'_>, verified: &VerifiedSignature) -> Vote {
 }
 
 /// The best first: valid, grandfathered, then the least bad reason.
-fn rank(life: &Result<Vouching, Reason>) -> (bool, bool, Option<Reason>) {
+fn rank(life: Result<Vouching, Reason>) -> (bool, bool, Option<Reason>) {
     match life {
-        Ok(vouching) => (true, *vouching == Vouching::Valid, None),
-        Err(reason) => (false, false, Some(*reason)),
+        Ok(vouching) => (true, vouching == Vouching::Valid, None),
+        Err(reason) => (false, false, Some(reason)),
     }
 }
 
