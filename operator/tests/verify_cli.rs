@@ -81,13 +81,10 @@ impl Case {
 
 fn trusted_key() -> String {
     let armored = include_str!("../verify/tests/openpgp/vectors/ed25519.asc");
-    let indented: String = armored
-        .lines()
-        .map(|line| format!("      {line}\n"))
-        .collect();
+    let indented = armored.replace('\n', "\n      ");
     format!(
         "apiVersion: charttrust.io/v1alpha1\nkind: TrustedKey\nmetadata:\n  name: other\nspec:\n  \
-         fingerprint: \"{}\"\n  publicKey:\n    inline: |\n{indented}",
+         fingerprint: \"{}\"\n  publicKey:\n    inline: |\n      {indented}",
         fingerprint_of_other()
     )
 }
