@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use charttrust::api::conditions::{self, ReleaseCondition};
 use charttrust::api::{ChartTrustPolicy, ReleaseTrust, TrustedKey};
-use kube::api::{DeleteParams, Patch, PatchParams};
 use k8s_openapi::api::core::v1::Secret;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
@@ -54,7 +54,12 @@ impl Stage {
         };
         let mut operator = Operator::start(&options)?;
         operator.ready(SOON).await?;
-        Ok(Self { cluster, identity, operator: Mutex::new(operator), options })
+        Ok(Self {
+            cluster,
+            identity,
+            operator: Mutex::new(operator),
+            options,
+        })
     }
 
     /// Calls `act` with the running operator.
@@ -82,7 +87,11 @@ pub async fn install(kubeconfig: &Path) -> Result {
     kubectl(kubeconfig, &["apply", "--server-side", "-f", &path("crds")]).await?;
     let established = ["wait", "--for=condition=Established", "--timeout=60s", "-f"];
     kubectl(kubeconfig, &[&established[..], &[&path("crds")]].concat()).await?;
-    kubectl(kubeconfig, &["apply", "--server-side", "-f", &path("operator/install")]).await?;
+    kubectl(
+        kubeconfig,
+        &["apply", "--server-side", "-f", &path("operator/install")],
+    )
+    .await?;
     Ok(())
 }
 
@@ -93,7 +102,11 @@ fn path(below: &str) -> String {
 /// Runs the real kubectl, and gives what it prints.
 pub async fn kubectl(kubeconfig: &Path, arguments: &[&str]) -> Result<String> {
     let mut command = tokio::process::Command::new(tools::path(Tool::Kubectl)?);
-    command.arg("--kubeconfig").arg(kubeconfig).args(arguments).kill_on_drop(true);
+    command
+        .arg("--kubeconfig")
+        .arg(kubeconfig)
+        .args(arguments)
+        .kill_on_drop(true);
     let output = command.output().await?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
@@ -146,7 +159,11 @@ impl Story {
     pub fn make_key(&self, name: &str) -> Result<StoryKey> {
         let key = self.keyring.key(name, Algorithm::Rsa2048)?;
         let signer = self.keyring.signer(&key)?;
-        Ok(StoryKey { name: format!("{}-{name}", self.namespace), key, signer })
+        Ok(StoryKey {
+            name: format!("{}-{name}", self.namespace),
+            key,
+            signer,
+        })
     }
 
     /// Makes a key and declares it as `TrustedKey`.
@@ -197,7 +214,12 @@ impl Story {
             "spec": spec,
         });
         let api = Api::<K>::all_with(self.client.clone(), &());
-        api.patch(name, &PatchParams::apply("story").force(), &Patch::Apply(&object)).await?;
+        api.patch(
+            name,
+            &PatchParams::apply("story").force(),
+            &Patch::Apply(&object),
+        )
+        .await?;
         Ok(())
     }
 
@@ -207,7 +229,8 @@ impl Story {
         K: kube::Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
     {
         let api = Api::<K>::all_with(self.client.clone(), &());
-        api.patch(name, &PatchParams::default(), &Patch::Merge(change)).await?;
+        api.patch(name, &PatchParams::default(), &Patch::Merge(change))
+            .await?;
         Ok(())
     }
 
@@ -232,19 +255,27 @@ impl Story {
     /// Packages a chart without publishing it.
     pub async fn package(&self, source: &Source, key: Option<&StoryKey>) -> Result<Chart> {
         let signer = key.map(|key| &key.signer);
-        Ok(source.package(&self.helm, self.charts.path(), signer).await?)
+        Ok(source
+            .package(&self.helm, self.charts.path(), signer)
+            .await?)
     }
 
     /// Installs a chart under the name of the release.
     pub async fn install(&self, release: &str, chart: &Chart) -> Result {
         let archive = chart.archive.to_string_lossy();
-        Ok(self.helm.install(&self.namespace, release, &archive, &[]).await?)
+        Ok(self
+            .helm
+            .install(&self.namespace, release, &archive, &[])
+            .await?)
     }
 
     /// Upgrades a release to a chart.
     pub async fn upgrade(&self, release: &str, chart: &Chart) -> Result {
         let archive = chart.archive.to_string_lossy();
-        Ok(self.helm.upgrade(&self.namespace, release, &archive, &[]).await?)
+        Ok(self
+            .helm
+            .upgrade(&self.namespace, release, &archive, &[])
+            .await?)
     }
 
     /// Helm writes a record several times; waits until the last state of a release's first
@@ -252,18 +283,28 @@ impl Story {
     pub async fn settled(&self, release: &str) {
         let secrets = Api::<Secret>::namespaced(self.client.clone(), &self.namespace);
         let trusts = self.trusts();
-        eventually(SOON, &format!("{release} was judged as it is"), async || {
-            let name = format!("sh.helm.release.v1.{release}.v1");
-            let secret = secrets.get(&name).await.map_err(|error| error.to_string())?;
-            let trust = trusts.get(release).await.map_err(|error| error.to_string())?;
-            let judged = trust.status.and_then(|status| status.release);
-            let judged = judged.map(|release| release.resource_version);
-            if judged == secret.metadata.resource_version {
-                Ok(())
-            } else {
-                Err(format!("{judged:?}"))
-            }
-        })
+        eventually(
+            SOON,
+            &format!("{release} was judged as it is"),
+            async || {
+                let name = format!("sh.helm.release.v1.{release}.v1");
+                let secret = secrets
+                    .get(&name)
+                    .await
+                    .map_err(|error| error.to_string())?;
+                let trust = trusts
+                    .get(release)
+                    .await
+                    .map_err(|error| error.to_string())?;
+                let judged = trust.status.and_then(|status| status.release);
+                let judged = judged.map(|release| release.resource_version);
+                if judged == secret.metadata.resource_version {
+                    Ok(())
+                } else {
+                    Err(format!("{judged:?}"))
+                }
+            },
+        )
         .await;
     }
 
@@ -276,10 +317,17 @@ impl Story {
     pub async fn expect(&self, release: &str, word: &str) -> ReleaseTrust {
         let trusts = self.trusts();
         eventually(SOON, &format!("{release} is {word}"), async || {
-            let found = trusts.get_opt(release).await.map_err(|error| error.to_string())?;
+            let found = trusts
+                .get_opt(release)
+                .await
+                .map_err(|error| error.to_string())?;
             let found = found.ok_or("there is no ReleaseTrust")?;
             let verdict = verdict(&found);
-            if verdict == word { Ok(found) } else { Err(describe(&found)) }
+            if verdict == word {
+                Ok(found)
+            } else {
+                Err(describe(&found))
+            }
         })
         .await
     }
@@ -296,7 +344,9 @@ pub fn verdict(trust: &ReleaseTrust) -> String {
 
 fn describe(trust: &ReleaseTrust) -> String {
     let findings = trust.status.iter().flat_map(|status| &status.findings);
-    let findings: Vec<_> = findings.map(|f| format!("{}: {}", f.reason, f.message)).collect();
+    let findings: Vec<_> = findings
+        .map(|f| format!("{}: {}", f.reason, f.message))
+        .collect();
     format!("{} [{}]", verdict(trust), findings.join(" | "))
 }
 

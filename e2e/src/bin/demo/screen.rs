@@ -11,7 +11,9 @@ pub(crate) struct Screen {
 impl Screen {
     pub(crate) fn new() -> Self {
         let is_refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { is_coloured: std::io::stdout().is_terminal() && !is_refused }
+        Self {
+            is_coloured: std::io::stdout().is_terminal() && !is_refused,
+        }
     }
 
     /// Begins a part of the story.
@@ -40,7 +42,11 @@ impl Screen {
     }
 
     fn dressed(self, code: &str, text: &str) -> String {
-        if self.is_coloured { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.is_coloured {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 }
 

@@ -27,7 +27,9 @@ impl Shell {
         kubeconfig: &Path,
         gnupg: &Path,
     ) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("charttrust-demo-").tempdir()?;
+        let folder = tempfile::Builder::new()
+            .prefix("charttrust-demo-")
+            .tempdir()?;
         let at = |name: &str| folder.path().join(name);
         std::fs::create_dir(at("bin"))?;
         std::os::unix::fs::symlink(operator, at("bin/charttrust"))?;
@@ -43,7 +45,11 @@ impl Shell {
             ("KUBECONFIG", kubeconfig.into()),
             ("PATH", path_with(&at("bin"))?),
         ];
-        Ok(Self { folder, environment, screen })
+        Ok(Self {
+            folder,
+            environment,
+            screen,
+        })
     }
 
     /// Where it is.
@@ -69,7 +75,10 @@ impl Shell {
             }
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command.current_dir(self.folder()).stdin(Stdio::null()).kill_on_drop(true);
+        command
+            .current_dir(self.folder())
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
         let output = command.output().await?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         if !output.status.success() {
@@ -80,7 +89,10 @@ impl Shell {
 
     /// The lines with which a user gets the same environment.
     pub(crate) fn exports(&self) -> String {
-        let shown = self.environment.iter().filter(|(name, _)| !name.starts_with("HELM_"));
+        let shown = self
+            .environment
+            .iter()
+            .filter(|(name, _)| !name.starts_with("HELM_"));
         let export = |(name, value): &(&str, OsString)| match *name {
             "PATH" => format!("export PATH={}/bin:$PATH\n", self.folder().display()),
             _ => format!("export {name}={}\n", value.to_string_lossy()),

@@ -38,15 +38,22 @@ impl Stage {
     /// Builds the foreign programs where they are missing, and starts the control plane.
     pub(crate) async fn build(screen: Screen) -> Result<Self> {
         screen.heading("The stage");
-        screen.say("The foreign programs come from their Go modules, once; later runs find them built.");
+        screen.say(
+            "The foreign programs come from their Go modules, once; later runs find them built.",
+        );
         let tools = tokio::task::spawn_blocking(|| tools::ensure(&TOOLS));
         tools.await??;
-        screen.say("A control plane is started on this machine: etcd, API server, controller manager.");
+        screen.say(
+            "A control plane is started on this machine: etcd, API server, controller manager.",
+        );
         let testbed = sibling("testbed")?;
         let started = Instant::now();
         let start = move || Cluster::start(&testbed.to_string_lossy());
         let cluster = tokio::task::spawn_blocking(start).await??;
-        screen.say(&format!("It answers after {}.\n", seconds(started.elapsed())));
+        screen.say(&format!(
+            "It answers after {}.\n",
+            seconds(started.elapsed())
+        ));
         let keyring = Keyring::new()?;
         let operator = sibling("charttrust")?;
         let shell = Shell::new(screen, &operator, cluster.kubeconfig(), keyring.home())?;
@@ -56,15 +63,25 @@ impl Stage {
         link(&root().join("crds"), &shell.folder().join("crds"))?;
         link(&root().join("operator"), &shell.folder().join("operator"))?;
         let client = cluster.client().await?;
-        let stage =
-            Self { screen, shell, repository, client, operator: None, cluster, _keyring: keyring };
+        let stage = Self {
+            screen,
+            shell,
+            repository,
+            client,
+            operator: None,
+            cluster,
+            _keyring: keyring,
+        };
         stage.shell.run("kubectl version").await?;
         Ok(stage)
     }
 
     /// Starts the operator under its own identity, and returns when it has read everything once.
     pub(crate) async fn start_operator(&mut self) -> Result {
-        let identity = self.cluster.identity(OPERATOR_NAMESPACE, "charttrust").await?;
+        let identity = self
+            .cluster
+            .identity(OPERATOR_NAMESPACE, "charttrust")
+            .await?;
         let options = Options {
             binary: sibling("charttrust")?,
             kubeconfig: identity.kubeconfig(),
@@ -79,35 +96,55 @@ impl Stage {
         let started = Instant::now();
         let (operator, _) = self.operator.insert((Operator::start(&options)?, identity));
         operator.ready(SOON).await?;
-        self.screen.output(&format!("Ready after {}.", seconds(started.elapsed())));
+        self.screen
+            .output(&format!("Ready after {}.", seconds(started.elapsed())));
         Ok(())
     }
 
     /// The last lines that the operator logged.
     pub(crate) fn operator_log(&self) -> String {
-        let log = self.operator.as_ref().map(|(operator, _)| operator.log()).unwrap_or_default();
+        let log = self
+            .operator
+            .as_ref()
+            .map(|(operator, _)| operator.log())
+            .unwrap_or_default();
         let lines: Vec<_> = log.lines().collect();
-        let last = lines.get(lines.len().saturating_sub(20)..).unwrap_or_default();
+        let last = lines
+            .get(lines.len().saturating_sub(20)..)
+            .unwrap_or_default();
         format!("The operator said last:\n{}\n", last.join("\n"))
     }
 
     /// Waits until exactly these verdicts stand.
     pub(crate) async fn expect(&self, expected: &[(&str, &str)]) -> Result {
-        let expected = expected.iter().map(|(id, word)| ((*id).to_owned(), (*word).to_owned()));
+        let expected = expected
+            .iter()
+            .map(|(id, word)| ((*id).to_owned(), (*word).to_owned()));
         let expected: Verdicts = expected.collect();
         self.until("verdicts", &expected, async || {
-            let trusts = self.all::<ReleaseTrust>().list(&ListParams::default()).await?;
-            Ok(trusts.iter().map(|trust| (id(trust), verdict(trust))).collect())
+            let trusts = self
+                .all::<ReleaseTrust>()
+                .list(&ListParams::default())
+                .await?;
+            Ok(trusts
+                .iter()
+                .map(|trust| (id(trust), verdict(trust)))
+                .collect())
         })
         .await
     }
 
     /// Waits until each key shows as many dependent releases.
     pub(crate) async fn expect_used(&self, expected: &[(&str, u32)]) -> Result {
-        let expected = expected.iter().map(|(key, releases)| ((*key).to_owned(), *releases));
+        let expected = expected
+            .iter()
+            .map(|(key, releases)| ((*key).to_owned(), *releases));
         let expected: BTreeMap<_, _> = expected.collect();
         self.until("numbers of releases by key", &expected, async || {
-            let keys = self.all::<TrustedKey>().list(&ListParams::default()).await?;
+            let keys = self
+                .all::<TrustedKey>()
+                .list(&ListParams::default())
+                .await?;
             let used = |key: TrustedKey| (key.name_any(), key.status.unwrap_or_default().releases);
             Ok(keys.into_iter().map(used).collect())
         })
@@ -116,11 +153,15 @@ impl Stage {
 
     /// Waits until the policy shows these numbers of trusted and untrusted releases.
     pub(crate) async fn expect_counted(&self, policy: &str, expected: (u32, u32)) -> Result {
-        self.until("trusted and untrusted releases of the policy", &expected, async || {
-            let found = self.all::<ChartTrustPolicy>().get(policy).await?;
-            let releases = found.status.unwrap_or_default().releases;
-            Ok((releases.trusted, releases.untrusted))
-        })
+        self.until(
+            "trusted and untrusted releases of the policy",
+            &expected,
+            async || {
+                let found = self.all::<ChartTrustPolicy>().get(policy).await?;
+                let releases = found.status.unwrap_or_default().releases;
+                Ok((releases.trusted, releases.untrusted))
+            },
+        )
         .await
     }
 
@@ -175,13 +216,19 @@ impl Stage {
         if let Some((operator, _)) = &mut self.operator {
             let started = Instant::now();
             let ended = operator.stop().is_some_and(|status| status.success());
-            let how = if ended { "ended in order" } else { "did not end in order" };
+            let how = if ended {
+                "ended in order"
+            } else {
+                "did not end in order"
+            };
             let took = seconds(started.elapsed());
-            self.screen.say(&format!("The operator {how} on SIGTERM, after {took}."));
+            self.screen
+                .say(&format!("The operator {how} on SIGTERM, after {took}."));
         }
         let screen = self.screen;
         drop(self);
-        screen.say("Control plane, repository, keys and folders are gone. Only built programs stay.");
+        screen
+            .say("Control plane, repository, keys and folders are gone. Only built programs stay.");
     }
 }
 
@@ -235,13 +282,21 @@ where
 }
 
 fn id(trust: &ReleaseTrust) -> String {
-    format!("{}/{}", trust.namespace().unwrap_or_default(), trust.name_any())
+    format!(
+        "{}/{}",
+        trust.namespace().unwrap_or_default(),
+        trust.name_any()
+    )
 }
 
 /// A program of this project; cargo puts all of them into one folder.
 fn sibling(name: &str) -> Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name(name);
-    if path.exists() { Ok(path) } else { Err(format!("{name} is not built; run make demo").into()) }
+    if path.exists() {
+        Ok(path)
+    } else {
+        Err(format!("{name} is not built; run make demo").into())
+    }
 }
 
 fn link(to: &Path, from: &Path) -> Result {

@@ -46,18 +46,26 @@ a stranger. (Yours have a passphrase or lie in a token; these are thrown away in
         .await?;
     }
     screen.say("Helm reads secret keys in the older format:\n");
-    shell.run("gpg --batch --export-secret-keys > secret.gpg").await?;
+    shell
+        .run("gpg --batch --export-secret-keys > secret.gpg")
+        .await?;
     Ok(())
 }
 
 async fn publish_charts(stage: &Stage) -> Result {
-    let Stage { screen, shell, repository, .. } = stage;
+    let Stage {
+        screen,
+        shell,
+        repository,
+        ..
+    } = stage;
     screen.heading("2. Charts");
     shell.run(
         "for chart in payments ledger search newsletter forum invoices; do helm4 create src/$chart; done",
     )
     .await?;
-    screen.say("They are packaged into the folder that the chart repository serves, some signed:\n");
+    screen
+        .say("They are packaged into the folder that the chart repository serves, some signed:\n");
     for line in [
         "helm4 package src/payments --version 2.4.1 -d charts --sign --key platform-2026 --keyring secret.gpg",
         "helm3 package src/search --version 1.9.0 -d charts --sign --key platform-2026 --keyring secret.gpg",
@@ -73,19 +81,30 @@ async fn publish_charts(stage: &Stage) -> Result {
 place of the signed one. The signature beside it stays.
 ",
     );
-    shell.run("echo '# one line more' >> src/invoices/templates/deployment.yaml").await?;
-    shell.run("helm3 package src/invoices --version 1.2.0 -d charts").await?;
+    shell
+        .run("echo '# one line more' >> src/invoices/templates/deployment.yaml")
+        .await?;
+    shell
+        .run("helm3 package src/invoices --version 1.2.0 -d charts")
+        .await?;
     shell.run("helm4 repo index charts && ls charts").await?;
     screen.say(&format!("The repository answers at {}.", repository.url()));
     Ok(())
 }
 
 async fn install_releases(stage: &Stage) -> Result {
-    let Stage { screen, shell, repository, .. } = stage;
+    let Stage {
+        screen,
+        shell,
+        repository,
+        ..
+    } = stage;
     let url = repository.url();
     screen.heading("3. Releases");
     screen.say("Teams install what they need, some with Helm 3, some with Helm 4.\n");
-    shell.run("kubectl create namespace shop; kubectl create namespace finance").await?;
+    shell
+        .run("kubectl create namespace shop; kubectl create namespace finance")
+        .await?;
     for (helm, chart, namespace) in [
         ("helm4", "payments", "shop"),
         ("helm3", "search", "shop"),
@@ -94,10 +113,11 @@ async fn install_releases(stage: &Stage) -> Result {
         ("helm3", "invoices", "shop"),
         ("helm4", "ledger", "finance"),
     ] {
-        shell.run(&format!(
-            "{helm} install {chart} {chart} --repo {url} -n {namespace} | grep STATUS"
-        ))
-        .await?;
+        shell
+            .run(&format!(
+                "{helm} install {chart} {chart} --repo {url} -n {namespace} | grep STATUS"
+            ))
+            .await?;
     }
     shell.run("helm4 list -A").await?;
     screen.say("All six are deployed, and nothing tells which of them anybody vouches for.");
@@ -106,8 +126,14 @@ async fn install_releases(stage: &Stage) -> Result {
 
 async fn install_operator(stage: &mut Stage) -> Result {
     stage.screen.heading("4. The operator");
-    stage.shell.run("kubectl apply --server-side -f crds/ -f operator/install/").await?;
-    stage.shell.quietly("kubectl wait --for=condition=Established -f crds/").await?;
+    stage
+        .shell
+        .run("kubectl apply --server-side -f crds/ -f operator/install/")
+        .await?;
+    stage
+        .shell
+        .quietly("kubectl wait --for=condition=Established -f crds/")
+        .await?;
     stage.screen.say(
         "It runs as its own ServiceAccount, which may read releases and write nothing but its own
 kinds and events. Addresses on loopback have to be allowed by name.
@@ -125,7 +151,12 @@ what is wanted, the answer is Unknown/NoPolicy.",
 }
 
 async fn declare_trust(stage: &Stage) -> Result {
-    let Stage { screen, shell, repository, .. } = stage;
+    let Stage {
+        screen,
+        shell,
+        repository,
+        ..
+    } = stage;
     screen.heading("5. Whom to trust");
     screen.say(
         "Keys are declared by name and pinned by fingerprint; a web page never decides who is trusted.
@@ -140,7 +171,9 @@ The file for platform-2027 looks the same. Nobody declares the stranger's key.
     std::fs::write(shell.folder().join("policy.yaml"), policy)?;
     shell.run("cat platform-2026.yaml").await?;
     shell.run("cat policy.yaml").await?;
-    shell.run("kubectl apply -f platform-2026.yaml -f platform-2027.yaml -f policy.yaml").await?;
+    shell
+        .run("kubectl apply -f platform-2026.yaml -f platform-2027.yaml -f policy.yaml")
+        .await?;
     Ok(())
 }
 
@@ -149,9 +182,17 @@ async fn trusted_key(stage: &Stage, name: &str) -> Result<String> {
     let list = format!("gpg --batch --with-colons --list-keys {name}");
     let listed = stage.shell.quietly(&list).await?;
     let line = listed.lines().find(|line| line.starts_with("fpr:"));
-    let fingerprint = line.and_then(|line| line.split(':').nth(9)).ok_or("gpg lists no key")?;
-    let armored = stage.shell.quietly(&format!("gpg --batch --armor --export {name}")).await?;
-    let indented: String = armored.lines().map(|line| format!("      {line}\n")).collect();
+    let fingerprint = line
+        .and_then(|line| line.split(':').nth(9))
+        .ok_or("gpg lists no key")?;
+    let armored = stage
+        .shell
+        .quietly(&format!("gpg --batch --armor --export {name}"))
+        .await?;
+    let indented: String = armored
+        .lines()
+        .map(|line| format!("      {line}\n"))
+        .collect();
     Ok(KEY
         .replace("NAME", name)
         .replace("FINGERPRINT", fingerprint)
@@ -161,8 +202,12 @@ async fn trusted_key(stage: &Stage, name: &str) -> Result<String> {
 async fn read_verdicts(stage: &Stage) -> Result {
     let Stage { screen, shell, .. } = stage;
     screen.heading("6. The verdicts");
-    stage.expect(&SIX.map(|(release, before, _)| (release, before))).await?;
-    stage.expect_used(&[("platform-2026", 2), ("platform-2027", 2)]).await?;
+    stage
+        .expect(&SIX.map(|(release, before, _)| (release, before)))
+        .await?;
+    stage
+        .expect_used(&[("platform-2026", 2), ("platform-2027", 2)])
+        .await?;
     stage.expect_counted("platform", (3, 3)).await?;
     shell.run("kubectl get tkey").await?;
     shell.run("kubectl get ctp").await?;
@@ -181,7 +226,12 @@ Each verdict says why:
 }
 
 async fn revoke_a_key(stage: &Stage) -> Result {
-    let Stage { screen, shell, repository, .. } = stage;
+    let Stage {
+        screen,
+        shell,
+        repository,
+        ..
+    } = stage;
     screen.heading("7. A key is stolen");
     screen.say(
         "The laptop with platform-2026 is gone. One change of one object says so. The dates in old
@@ -199,8 +249,12 @@ signatures do not help the key: whoever has it can write any date.
         .filter(|(_, before, after)| before != after)
         .map(|(release, _, _)| *release)
         .collect();
-    let delay = watch.delay("platform-2026", &affected, "KeyCompromised").await?;
-    stage.expect(&SIX.map(|(release, _, after)| (release, after))).await?;
+    let delay = watch
+        .delay("platform-2026", &affected, "KeyCompromised")
+        .await?;
+    stage
+        .expect(&SIX.map(|(release, _, after)| (release, after)))
+        .await?;
     stage.expect_counted("platform", (1, 5)).await?;
     let asked = repository.requests().len() - asked;
     screen.say(&format!(
@@ -217,19 +271,30 @@ Requests to the chart repository meanwhile: {asked}. Taking trust away needs no 
 has not. Everybody who watches the namespace is told:
 ",
     );
-    shell.run("kubectl get events -n shop --field-selector reason=KeyCompromised").await?;
+    shell
+        .run("kubectl get events -n shop --field-selector reason=KeyCompromised")
+        .await?;
     Ok(())
 }
 
 async fn find_the_way_forward(stage: &Stage) -> Result {
-    let Stage { screen, shell, repository, .. } = stage;
+    let Stage {
+        screen,
+        shell,
+        repository,
+        ..
+    } = stage;
     screen.heading("8. The way forward");
     screen.say("The team signs a new version with the new key, and upgrades.\n");
     shell.run("helm4 package src/payments --version 2.4.2 -d charts --sign --key platform-2027 --keyring secret.gpg")
         .await?;
     shell.run("helm4 repo index charts").await?;
     let url = repository.url();
-    shell.run(&format!("helm4 upgrade payments payments --repo {url} -n shop | grep STATUS")).await?;
+    shell
+        .run(&format!(
+            "helm4 upgrade payments payments --repo {url} -n shop | grep STATUS"
+        ))
+        .await?;
     let after = SIX.map(|(release, _, after)| match release {
         "shop/payments" => (release, "SignatureVerified"),
         _ => (release, after),

@@ -1,0 +1,6 @@
+//! User stories on a real control plane with real Helm: each ends in the exact word that a user
+//! reads. One plane and one operator serve all; each story has a namespace, a repository and keys
+//! of its own.
+
+mod main_job;
+mod setup;
