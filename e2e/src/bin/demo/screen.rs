@@ -19,26 +19,25 @@ impl Screen {
     /// Begins a part of the story.
     pub(crate) fn heading(self, text: &str) {
         let line = "─".repeat(WIDTH.saturating_sub(text.chars().count() + 4));
-        println!("\n{}\n", self.dressed(BOLD, &format!("── {text} {line}")));
+        println!("\n{}", self.dressed(BOLD, &format!("── {text} {line}")));
     }
 
-    /// Tells something.
+    /// Tells something, in a paragraph of its own.
     pub(crate) fn say(self, text: &str) {
-        println!("{text}");
+        println!("\n{}", text.trim_end());
     }
 
     /// Shows a command as it is typed.
     pub(crate) fn command(self, line: &str) {
-        println!("{}", self.dressed(CYAN, &format!("$ {line}")));
+        println!("\n{}", self.dressed(CYAN, &format!("$ {line}")));
     }
 
-    /// Shows what a command said, and leaves a line free.
+    /// Shows what a command said.
     pub(crate) fn output(self, text: &str) {
         let text = text.trim_end();
         if !text.is_empty() {
             println!("{text}");
         }
-        println!();
     }
 
     fn dressed(self, code: &str, text: &str) -> String {
