@@ -4,4 +4,6 @@
 
 mod keys;
 mod main_job;
+mod policies;
 mod setup;
+mod sources;
