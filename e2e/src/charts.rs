@@ -96,8 +96,12 @@ impl Chart {
     pub fn statement(&self) -> std::io::Result<String> {
         let provenance = std::fs::read_to_string(self.provenance())?;
         let (_, body) = provenance.split_once("\n\n").unwrap_or_default();
-        let (body, _) = body.split_once("\n-----BEGIN PGP SIGNATURE-----").unwrap_or_default();
-        let lines = body.lines().map(|line| line.strip_prefix("- ").unwrap_or(line));
+        let (body, _) = body
+            .split_once("\n-----BEGIN PGP SIGNATURE-----")
+            .unwrap_or_default();
+        let lines = body
+            .lines()
+            .map(|line| line.strip_prefix("- ").unwrap_or(line));
         Ok(lines.flat_map(|line| [line, "\n"]).collect())
     }
 

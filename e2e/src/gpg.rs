@@ -3,6 +3,8 @@
 //! Keys live in a temporary home and die with it; none has a passphrase.
 
 use std::ffi::OsStr;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -74,10 +76,17 @@ impl Keyring {
     /// An empty keyring.
     pub fn new() -> Result<Self, GpgError> {
         // A short path: the agent's socket lies below it, and sockets allow 108 bytes.
+        // GnuPG warns unless the folder is private.
         let home = tempfile::Builder::new()
             .prefix("ct-gpg-")
+            .permissions(Permissions::from_mode(0o700))
             .tempdir_in("/tmp")?;
         Ok(Self { home })
+    }
+
+    /// Its folder, as `GNUPGHOME` takes it.
+    pub fn home(&self) -> &Path {
+        self.home.path()
     }
 
     /// Makes a key for `name` that does not expire.
@@ -302,13 +311,17 @@ pub fn with_both_signatures(one: &str, other: &str) -> Option<String> {
     let (text, first) = one.split_once(SIGNATURE_BEGINS)?;
     let (_, second) = other.split_once(SIGNATURE_BEGINS)?;
     let both = STANDARD.encode([packets(first)?, packets(second)?].concat());
-    Some(format!("{text}{SIGNATURE_BEGINS}\n\n{both}\n{SIGNATURE_ENDS}\n"))
+    Some(format!(
+        "{text}{SIGNATURE_BEGINS}\n\n{both}\n{SIGNATURE_ENDS}\n"
+    ))
 }
 
 /// The packets of an armored signature, without headers and checksum.
 fn packets(armored: &str) -> Option<Vec<u8>> {
     let (body, _) = armored.split_once(SIGNATURE_ENDS)?;
-    let lines = body.lines().filter(|line| !line.contains(':') && !line.starts_with('='));
+    let lines = body
+        .lines()
+        .filter(|line| !line.contains(':') && !line.starts_with('='));
     STANDARD.decode(lines.collect::<String>()).ok()
 }
 

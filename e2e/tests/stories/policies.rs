@@ -17,7 +17,10 @@ with_both_helms! {
 
 /// Publishes a chart and installs it under its name.
 async fn release(story: &Story, chart: &str, version: &str, key: Option<&StoryKey>) -> Chart {
-    let chart = story.publish(&Source::new(chart, version), key).await.unwrap();
+    let chart = story
+        .publish(&Source::new(chart, version), key)
+        .await
+        .unwrap();
     story.install(&chart.name, &chart).await.unwrap();
     chart
 }
@@ -34,7 +37,10 @@ async fn a_version_outside_the_rule_is_not_allowed_though_signed() {
     story.expect("new", "SignatureVerified").await;
     let rule = story.rule("*", &[&key], json!({"versions": ">=1.0.0"}));
     let relaxed = json!({"spec": {"rules": [rule]}});
-    story.patch::<ChartTrustPolicy>(&policy, relaxed).await.unwrap();
+    story
+        .patch::<ChartTrustPolicy>(&policy, relaxed)
+        .await
+        .unwrap();
     story.expect("old", "SignatureVerified").await;
 }
 
@@ -61,7 +67,10 @@ async fn a_pin_replaces_a_missing_signature_but_never_a_revoked_one() {
     story.expect("wrong", "Unsigned").await;
     story.expect("revoked", "SignatureVerified").await;
     let revoke = json!({"spec": {"revocation": {"reason": "Compromised"}}});
-    story.patch::<TrustedKey>(&stolen.name, revoke).await.unwrap();
+    story
+        .patch::<TrustedKey>(&stolen.name, revoke)
+        .await
+        .unwrap();
     story.expect("revoked", "KeyCompromised").await;
 }
 
@@ -81,16 +90,28 @@ async fn of_two_policies_the_one_that_refuses_wins() {
     let agrees = story.policy("agrees", &[&ours], json!({})).await.unwrap();
     release(&story, "web", "1.0.0", Some(&ours)).await;
     story.expect("web", "SignatureVerified").await;
-    let refuses = story.policy("refuses", &[&theirs], json!({})).await.unwrap();
+    let refuses = story
+        .policy("refuses", &[&theirs], json!({}))
+        .await
+        .unwrap();
     let trust = story.expect("web", "SignerNotTrusted").await;
     let policies = trust.status.unwrap().policies;
-    let said: Vec<_> = policies.iter().map(|p| (p.policy.as_str(), p.reason.as_str())).collect();
-    let expected =
-        [(agrees.as_str(), "SignatureVerified"), (refuses.as_str(), "SignerNotTrusted")];
+    let said: Vec<_> = policies
+        .iter()
+        .map(|p| (p.policy.as_str(), p.reason.as_str()))
+        .collect();
+    let expected = [
+        (agrees.as_str(), "SignatureVerified"),
+        (refuses.as_str(), "SignerNotTrusted"),
+    ];
     assert_eq!(said, expected);
     let policies = story.policies();
-    story.expect_condition(&policies, &agrees, "Compliant=True/AllTrusted").await;
-    story.expect_condition(&policies, &refuses, "Compliant=False/ReleasesUntrusted").await;
+    story
+        .expect_condition(&policies, &agrees, "Compliant=True/AllTrusted")
+        .await;
+    story
+        .expect_condition(&policies, &refuses, "Compliant=False/ReleasesUntrusted")
+        .await;
     story.delete::<ChartTrustPolicy>(&refuses).await.unwrap();
     story.expect("web", "SignatureVerified").await;
 }
@@ -104,7 +125,10 @@ async fn a_release_in_an_excluded_namespace_has_no_policy() {
     release(&story, "web", "1.0.0", None).await;
     story.expect("web", "NoPolicy").await;
     let include = json!({"spec": {"match": {"excludeNamespaces": null}}});
-    story.patch::<ChartTrustPolicy>(&policy, include).await.unwrap();
+    story
+        .patch::<ChartTrustPolicy>(&policy, include)
+        .await
+        .unwrap();
     story.expect("web", "Unsigned").await;
 }
 
@@ -137,10 +161,16 @@ async fn an_exception_forgives_what_it_names_until_it_ends() {
         exception(&story, "forgiven", "Unsigned", 8),
         exception(&story, "otherwise", "SignerNotTrusted", 3600),
     ]}});
-    story.patch::<ChartTrustPolicy>(&policy, exceptions).await.unwrap();
+    story
+        .patch::<ChartTrustPolicy>(&policy, exceptions)
+        .await
+        .unwrap();
     let trust = story.expect("forgiven", "Exempt").await;
     let findings = trust.status.unwrap().findings;
-    assert!(findings.iter().any(|finding| finding.reason == "Unsigned"), "{findings:?}");
+    assert!(
+        findings.iter().any(|finding| finding.reason == "Unsigned"),
+        "{findings:?}"
+    );
     counts(&story, &policy, json!({"exempt": 1, "untrusted": 1})).await;
     let policies = story.policies();
     let soon = "ExceptionExpiring=True/ExceptionExpiresSoon";
@@ -168,9 +198,16 @@ fn exception(story: &Story, release: &str, reason: &str, seconds: i64) -> Value 
 async fn counts(story: &Story, policy: &str, wanted: Value) {
     let policies = story.policies();
     eventually(SOON, &format!("{policy} counts {wanted}"), async || {
-        let found = policies.get(policy).await.map_err(|error| error.to_string())?;
+        let found = policies
+            .get(policy)
+            .await
+            .map_err(|error| error.to_string())?;
         let seen = serde_json::to_value(found.status.unwrap_or_default().releases).unwrap();
-        let is_so = wanted.as_object().unwrap().iter().all(|(word, count)| seen[word] == *count);
+        let is_so = wanted
+            .as_object()
+            .unwrap()
+            .iter()
+            .all(|(word, count)| seen[word] == *count);
         if is_so { Ok(()) } else { Err(seen.to_string()) }
     })
     .await;
@@ -211,9 +248,14 @@ async fn a_suspended_policy_asks_no_source_and_goes_on_judging() {
     story.expect("known", "SignatureVerified").await;
     story.settled("known").await;
     let suspend = json!({"spec": {"suspend": true}});
-    story.patch::<ChartTrustPolicy>(&policy, suspend).await.unwrap();
+    story
+        .patch::<ChartTrustPolicy>(&policy, suspend)
+        .await
+        .unwrap();
     let suspended = "SourcesReachable=Unknown/Suspended";
-    story.expect_condition(&story.policies(), &policy, suspended).await;
+    story
+        .expect_condition(&story.policies(), &policy, suspended)
+        .await;
     let asked = story.repository.requests().len();
     release(&story, "new", "1.0.0", Some(&key)).await;
     story.expect("new", "Pending").await;
@@ -222,7 +264,10 @@ async fn a_suspended_policy_asks_no_source_and_goes_on_judging() {
     story.expect("known", "KeyCompromised").await;
     assert_eq!(story.repository.requests().len(), asked);
     let resume = json!({"spec": {"suspend": false}});
-    story.patch::<ChartTrustPolicy>(&policy, resume).await.unwrap();
+    story
+        .patch::<ChartTrustPolicy>(&policy, resume)
+        .await
+        .unwrap();
     story.expect("new", "KeyCompromised").await;
 }
 
@@ -230,8 +275,14 @@ async fn a_suspended_policy_asks_no_source_and_goes_on_judging() {
 async fn a_policy_with_an_unusable_field_names_it_and_trusts_nobody() {
     let story = story("malformed", Version::V4).await;
     let key = story.trusted_key("platform").await.unwrap();
-    let sound = story.policy("sound", &[&key], releases(&story, "sound")).await.unwrap();
-    let broken = story.policy("broken", &[&key], releases(&story, "broken")).await.unwrap();
+    let sound = story
+        .policy("sound", &[&key], releases(&story, "sound"))
+        .await
+        .unwrap();
+    let broken = story
+        .policy("broken", &[&key], releases(&story, "broken"))
+        .await
+        .unwrap();
     for chart in ["sound", "broken"] {
         release(&story, chart, "1.0.0", Some(&key)).await;
         story.expect(chart, "SignatureVerified").await;
@@ -241,17 +292,31 @@ async fn a_policy_with_an_unusable_field_names_it_and_trusts_nobody() {
         json!({"spec": {"rules": [rule]}})
     };
     let unusable = rule("not a constraint");
-    story.patch::<ChartTrustPolicy>(&broken, unusable).await.unwrap();
+    story
+        .patch::<ChartTrustPolicy>(&broken, unusable)
+        .await
+        .unwrap();
     story.expect("broken", "SignerNotTrusted").await;
     let policies = story.policies();
-    let message = story.expect_condition(&policies, &broken, "Ready=False/InvalidSpec").await;
+    let message = story
+        .expect_condition(&policies, &broken, "Ready=False/InvalidSpec")
+        .await;
     assert!(message.contains("spec.rules[0].versions"), "{message}");
-    story.expect_condition(&policies, &broken, "Stalled=True/InvalidSpec").await;
-    story.expect_condition(&policies, &sound, "Ready=True/Reconciled").await;
+    story
+        .expect_condition(&policies, &broken, "Stalled=True/InvalidSpec")
+        .await;
+    story
+        .expect_condition(&policies, &sound, "Ready=True/Reconciled")
+        .await;
     story.expect("sound", "SignatureVerified").await;
-    story.patch::<ChartTrustPolicy>(&broken, rule(">=1.0.0")).await.unwrap();
+    story
+        .patch::<ChartTrustPolicy>(&broken, rule(">=1.0.0"))
+        .await
+        .unwrap();
     story.expect("broken", "SignatureVerified").await;
-    story.expect_condition(&policies, &broken, "Ready=True/Reconciled").await;
+    story
+        .expect_condition(&policies, &broken, "Ready=True/Reconciled")
+        .await;
 }
 
 fn releases(story: &Story, name: &str) -> Value {

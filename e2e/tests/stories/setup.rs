@@ -12,7 +12,9 @@ pub(crate) async fn stage() -> &'static Stage {
     static STAGE: OnceCell<Stage> = OnceCell::const_new();
     let set = async || {
         let cluster = Cluster::shared(env!("CARGO_BIN_EXE_testbed"));
-        Stage::set(cluster, Path::new(&operator_binary())).await.unwrap()
+        Stage::set(cluster, Path::new(&operator_binary()))
+            .await
+            .unwrap()
     };
     STAGE.get_or_init(set).await
 }

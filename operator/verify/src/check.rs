@@ -57,7 +57,9 @@ pub fn judge(case: &Case<'_>, policies: &[Policy], keys: &[Key], now: Timestamp)
     let mut verdicts = Vec::new();
     let mut findings = Vec::new();
     for policy in policies {
-        let Some(rule) = policy.rule_for(&case.release, case.chart) else { continue };
+        let Some(rule) = policy.rule_for(&case.release, case.chart) else {
+            continue;
+        };
         let opinion = match rule {
             Ok(rule) => judge_rule(case, rule, keys, now),
             Err(problem) => unreadable(problem),
@@ -68,7 +70,11 @@ pub fn judge(case: &Case<'_>, policies: &[Policy], keys: &[Key], now: Timestamp)
     }
     let verdict = Verdict::worst(verdicts.iter().map(|policy| policy.verdict))
         .unwrap_or(Verdict::Unknown(Cause::NoPolicy));
-    Judgement { verdict, policies: verdicts, findings }
+    Judgement {
+        verdict,
+        policies: verdicts,
+        findings,
+    }
 }
 
 /// What one rule says, before exceptions.
@@ -87,12 +93,14 @@ struct Opinion {
 impl Opinion {
     fn fail(&mut self, reason: Reason, message: impl Into<String>) {
         self.failing.insert(reason);
-        self.findings.push(Finding::new(Word::Failure(reason), message));
+        self.findings
+            .push(Finding::new(Word::Failure(reason), message));
     }
 
     fn doubt(&mut self, cause: Cause, message: impl Into<String>) {
         self.doubts.insert(cause);
-        self.findings.push(Finding::new(Word::Doubt(cause), message));
+        self.findings
+            .push(Finding::new(Word::Doubt(cause), message));
     }
 
     fn note(&mut self, note: Note, message: impl Into<String>) {
@@ -100,10 +108,16 @@ impl Opinion {
     }
 
     fn verdict(&self) -> Verdict {
-        let failing = self.failing.first().map(|reason| Verdict::Untrusted(*reason));
+        let failing = self
+            .failing
+            .first()
+            .map(|reason| Verdict::Untrusted(*reason));
         let doubt = self.doubts.first().map(|cause| Verdict::Unknown(*cause));
         let basis = self.basis.map(Verdict::Trusted);
-        failing.or(doubt).or(basis).unwrap_or(Verdict::Unknown(Cause::Pending))
+        failing
+            .or(doubt)
+            .or(basis)
+            .unwrap_or(Verdict::Unknown(Cause::Pending))
     }
 }
 
@@ -130,7 +144,10 @@ fn conclude(
         exempt_by: exception.map(|exception| exception.name.clone()),
         origin: opinion.origin,
     };
-    (concluded, opinion.findings.into_iter().map(by_policy).collect())
+    (
+        concluded,
+        opinion.findings.into_iter().map(by_policy).collect(),
+    )
 }
 
 fn unreadable(problem: &str) -> Opinion {
@@ -143,7 +160,10 @@ fn unreadable(problem: &str) -> Opinion {
 fn judge_rule(case: &Case<'_>, rule: &Rule, keys: &[Key], now: Timestamp) -> Opinion {
     let mut opinion = Opinion::default();
     if rule.verify.level == Level::None {
-        opinion.doubt(Cause::Unmanaged, format!("rule {:?} asks for no verification", rule.name));
+        opinion.doubt(
+            Cause::Unmanaged,
+            format!("rule {:?} asks for no verification", rule.name),
+        );
         return opinion;
     }
     check_version(case, rule, &mut opinion);
@@ -153,7 +173,16 @@ fn judge_rule(case: &Case<'_>, rule: &Rule, keys: &[Key], now: Timestamp) -> Opi
     };
     let best = candidates
         .into_iter()
-        .map(|(source, facts)| judge_archive(&Subject { case, rule, keys, source, facts, now }))
+        .map(|(source, facts)| {
+            judge_archive(&Subject {
+                case,
+                rule,
+                keys,
+                source,
+                facts,
+                now,
+            })
+        })
         .min_by_key(|opinion| opinion.verdict().class());
     if let Some(best) = best {
         opinion.absorb(best);
@@ -173,8 +202,10 @@ impl Opinion {
 
 fn check_version(case: &Case<'_>, rule: &Rule, opinion: &mut Opinion) {
     if !rule.allows_version(case.version) {
-        let message =
-            format!("version {} is outside what rule {:?} allows", case.version, rule.name);
+        let message = format!(
+            "version {} is outside what rule {:?} allows",
+            case.version, rule.name
+        );
         opinion.fail(Reason::VersionNotAllowed, message);
     }
 }
@@ -189,7 +220,9 @@ fn bound_archives<'a>(
     opinion: &mut Opinion,
 ) -> Vec<Candidate<'a>> {
     let answers: Vec<_> = answers(case, rule).collect();
-    let same = of_binding(&answers, |bound| matches!(bound, Bound::NoRecord | Bound::NotCompared | Bound::Same(_)));
+    let same = of_binding(&answers, |bound| {
+        matches!(bound, Bound::NoRecord | Bound::NotCompared | Bound::Same(_))
+    });
     if !same.is_empty() {
         return same;
     }
@@ -208,7 +241,9 @@ fn answers<'a>(
     rule: &'a Rule,
 ) -> impl Iterator<Item = (&'a str, Option<&'a Answer>)> {
     let evidence = case.evidence;
-    rule.sources.iter().map(|source| (source.url.as_str(), evidence.answers.get(&source.url)))
+    rule.sources
+        .iter()
+        .map(|source| (source.url.as_str(), evidence.answers.get(&source.url)))
 }
 
 fn of_binding<'a>(
@@ -223,13 +258,12 @@ fn of_binding<'a>(
 }
 
 /// Whether some source of the rule has not answered, so that nothing can be concluded.
-fn without_answer(
-    answers: &[(&str, Option<&Answer>)],
-    rule: &Rule,
-    opinion: &mut Opinion,
-) -> bool {
+fn without_answer(answers: &[(&str, Option<&Answer>)], rule: &Rule, opinion: &mut Opinion) -> bool {
     if answers.is_empty() {
-        opinion.doubt(Cause::SourceUnknown, format!("rule {:?} names no source", rule.name));
+        opinion.doubt(
+            Cause::SourceUnknown,
+            format!("rule {:?} names no source", rule.name),
+        );
         return true;
     }
     let before = opinion.doubts.len();
@@ -250,11 +284,7 @@ fn explain_silence(source: &str, answer: Option<&Answer>, opinion: &mut Opinion)
 }
 
 /// All sources answered and none has the content of the record.
-fn explain_no_origin(
-    case: &Case<'_>,
-    answers: &[(&str, Option<&Answer>)],
-    opinion: &mut Opinion,
-) {
+fn explain_no_origin(case: &Case<'_>, answers: &[(&str, Option<&Answer>)], opinion: &mut Opinion) {
     for (source, answer) in answers {
         match answer {
             Some(Answer::Archive(facts)) => differs(source, facts, opinion),
@@ -264,7 +294,11 @@ fn explain_no_origin(
             Some(Answer::NotFound | Answer::Unavailable { .. }) | None => {}
         }
     }
-    if opinion.failing.is_empty() || opinion.failing.iter().all(|r| *r == Reason::VersionNotAllowed)
+    if opinion.failing.is_empty()
+        || opinion
+            .failing
+            .iter()
+            .all(|r| *r == Reason::VersionNotAllowed)
     {
         not_found(case, answers.iter().map(|(source, _)| *source), opinion);
     }
@@ -275,28 +309,26 @@ fn differs(source: &str, facts: &ArchiveFacts, opinion: &mut Opinion) {
         Bound::Different(differences) | Bound::OldWriter(differences) => differences.join("; "),
         Bound::NoRecord | Bound::NotCompared | Bound::Same(_) => return,
     };
-    let message =
-        format!("the release differs from {} {} of {source}: {differences}", facts.name, facts.version);
+    let message = format!(
+        "the release differs from {} {} of {source}: {differences}",
+        facts.name, facts.version
+    );
     opinion.fail(Reason::ContentMismatch, message);
 }
 
-fn not_found<'a>(
-    case: &Case<'_>,
-    sources: impl Iterator<Item = &'a str>,
-    opinion: &mut Opinion,
-) {
+fn not_found<'a>(case: &Case<'_>, sources: impl Iterator<Item = &'a str>, opinion: &mut Opinion) {
     let sources: Vec<_> = sources.collect();
-    let message =
-        format!("{} {} is in no index of {}", case.chart, case.version, sources.join(", "));
+    let message = format!(
+        "{} {} is in no index of {}",
+        case.chart,
+        case.version,
+        sources.join(", ")
+    );
     opinion.fail(Reason::ChartNotFound, message);
 }
 
 /// Level Signature: the first source that has the chart and version decides.
-fn first_archive<'a>(
-    case: &Case<'a>,
-    rule: &'a Rule,
-    opinion: &mut Opinion,
-) -> Vec<Candidate<'a>> {
+fn first_archive<'a>(case: &Case<'a>, rule: &'a Rule, opinion: &mut Opinion) -> Vec<Candidate<'a>> {
     let answers: Vec<_> = answers(case, rule).collect();
     for (source, answer) in &answers {
         match answer {
@@ -330,8 +362,17 @@ pub(crate) struct Subject<'a> {
 }
 
 fn judge_archive(subject: &Subject<'_>) -> Opinion {
-    let Subject { case, rule, source, facts, .. } = *subject;
-    let mut opinion = Opinion { origin: Some(source.to_owned()), ..Opinion::default() };
+    let Subject {
+        case,
+        rule,
+        source,
+        facts,
+        ..
+    } = *subject;
+    let mut opinion = Opinion {
+        origin: Some(source.to_owned()),
+        ..Opinion::default()
+    };
     let vouching = check_provenance(subject, &mut opinion);
     let pinned = rule.pins(case.chart, case.version, &facts.digest);
     if pinned {
@@ -352,13 +393,13 @@ fn judge_archive(subject: &Subject<'_>) -> Opinion {
 }
 
 /// Integrity, authenticity and the life and scope of the keys.
-fn check_provenance(
-    subject: &Subject<'_>,
-    opinion: &mut Opinion,
-) -> Option<Vouching> {
+fn check_provenance(subject: &Subject<'_>, opinion: &mut Opinion) -> Option<Vouching> {
     match &subject.facts.provenance {
         ProvenanceFacts::Missing => {
-            opinion.fail(Reason::Unsigned, format!("{} has no provenance for it", subject.source));
+            opinion.fail(
+                Reason::Unsigned,
+                format!("{} has no provenance for it", subject.source),
+            );
             None
         }
         ProvenanceFacts::Malformed { message } => {
@@ -379,7 +420,10 @@ fn check_signed(subject: &Subject<'_>, signed: &Signed, opinion: &mut Opinion) -
     match signed.claims.claimed_archive {
         Some(_) if is_about_this_archive => {}
         Some(digest) => {
-            let message = format!("signed {digest}, but {expected} is {}", subject.facts.digest);
+            let message = format!(
+                "signed {digest}, but {expected} is {}",
+                subject.facts.digest
+            );
             opinion.fail(Reason::DigestMismatch, message);
         }
         None => {
@@ -412,7 +456,9 @@ fn replace_missing_signature(opinion: &mut Opinion) {
         Reason::ProvenanceMalformed,
         Reason::Unsigned,
     ];
-    opinion.failing.retain(|reason| !replaceable.contains(reason));
+    opinion
+        .failing
+        .retain(|reason| !replaceable.contains(reason));
     opinion.doubts.clear();
 }
 
@@ -425,14 +471,20 @@ fn check_metadata(subject: &Subject<'_>, opinion: &mut Opinion) {
     let facts = subject.facts;
     let mut agree = |what: &str, name: &str, version: &str| {
         if (name, version) != release {
-            let message =
-                format!("{what} is {name} {version}, the release is {} {}", release.0, release.1);
+            let message = format!(
+                "{what} is {name} {version}, the release is {} {}",
+                release.0, release.1
+            );
             opinion.fail(Reason::MetadataMismatch, message);
         }
     };
     agree("the archive", &facts.name, &facts.version);
     if let Some(signed) = facts.signed() {
-        agree("the signed chart", &signed.claims.claimed_name, &signed.claims.claimed_version);
+        agree(
+            "the signed chart",
+            &signed.claims.claimed_name,
+            &signed.claims.claimed_version,
+        );
     }
 }
 
@@ -448,7 +500,10 @@ fn check_binding(subject: &Subject<'_>, opinion: &mut Opinion) {
             }
         }
         Bound::NoRecord => {
-            opinion.doubt(Cause::NotBindable, "there is no release record to compare with");
+            opinion.doubt(
+                Cause::NotBindable,
+                "there is no release record to compare with",
+            );
         }
         Bound::NotCompared => opinion.note(Note::NotChecked, "release content (offline)"),
         Bound::OldWriter(differences) => {

@@ -225,8 +225,10 @@ impl fmt::Display for Verdict {
     }
 }
 
-fn position<T: PartialEq>(all: &[T], word: T) -> usize {
-    all.iter().position(|known| *known == word).unwrap_or(all.len())
+fn position<T: Copy + PartialEq>(all: &[T], word: T) -> usize {
+    all.iter()
+        .position(|known| *known == word)
+        .unwrap_or(all.len())
 }
 
 #[cfg(test)]
