@@ -8,6 +8,7 @@ use charttrust_e2e::stage::{OPERATOR_NAMESPACE, Story, StoryKey};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
+use kube::api::DeleteParams;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
@@ -115,7 +116,7 @@ async fn the_end_of_a_key_is_acted_on_when_it_happens() {
 }
 
 fn in_seconds(seconds: i64) -> String {
-    (Timestamp::now() + SignedDuration::from_secs(seconds))
+    (charttrust::clock::now() + SignedDuration::from_secs(seconds))
         .strftime("%FT%TZ")
         .to_string()
 }
@@ -520,7 +521,7 @@ async fn a_key_in_a_secret_counts_as_soon_as_the_secret_is_there() {
     story.expect("web", "SignatureVerified").await;
 
     secrets
-        .delete(&key.name, &Default::default())
+        .delete(&key.name, &DeleteParams::default())
         .await
         .unwrap();
     story.expect("web", "SignerNotTrusted").await;

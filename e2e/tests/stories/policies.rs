@@ -184,7 +184,7 @@ async fn an_exception_forgives_what_it_names_until_it_ends() {
 }
 
 fn exception(story: &Story, release: &str, reason: &str, seconds: i64) -> Value {
-    let end = Timestamp::now() + SignedDuration::from_secs(seconds);
+    let end = charttrust::clock::now() + SignedDuration::from_secs(seconds);
     json!({
         "name": release,
         "releases": [format!("{}/{release}", story.namespace)],
