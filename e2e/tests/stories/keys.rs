@@ -5,7 +5,7 @@ use charttrust_e2e::charts::Source;
 use charttrust_e2e::gpg::{self, Algorithm, Revocation};
 use charttrust_e2e::helm::Version;
 use charttrust_e2e::stage::{OPERATOR_NAMESPACE, Story, StoryKey};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
 use kube::api::DeleteParams;

@@ -6,7 +6,7 @@ use charttrust_e2e::eventually;
 use charttrust_e2e::helm::Version;
 use charttrust_e2e::stage::{SOON, Story, StoryKey};
 use charttrust_verify::digest::Sha256Digest;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::setup::{story, with_both_helms};
