@@ -2,7 +2,7 @@
 //! a namespace with a repository and keys of its own for each story.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use charttrust::api::conditions::{self, ReleaseCondition};
@@ -128,10 +128,11 @@ pub struct Story {
     /// The keys.
     pub keyring: Keyring,
     charts: tempfile::TempDir,
+    scribe: OnceLock<StoryKey>,
 }
 
 /// A key that signs charts, and the `TrustedKey` that names it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct StoryKey {
     /// Name of the `TrustedKey`.
     pub name: String,
@@ -151,6 +152,7 @@ impl Story {
             repository: Repository::start()?,
             keyring: Keyring::new()?,
             charts: tempfile::tempdir()?,
+            scribe: OnceLock::new(),
             namespace,
         })
     }
@@ -158,12 +160,7 @@ impl Story {
     /// Makes a key; nothing is declared yet.
     pub fn make_key(&self, name: &str) -> Result<StoryKey> {
         let key = self.keyring.key(name, Algorithm::Rsa2048)?;
-        let signer = self.keyring.signer(&key)?;
-        Ok(StoryKey {
-            name: format!("{}-{name}", self.namespace),
-            key,
-            signer,
-        })
+        self.adopt(name, key)
     }
 
     /// Makes a key and declares it as `TrustedKey`.
@@ -200,6 +197,24 @@ impl Story {
         let name = format!("{}-{name}", self.namespace);
         self.apply::<ChartTrustPolicy>(&name, spec).await?;
         Ok(name)
+    }
+
+    /// A rule of a policy: Strict, this repository, these keys; with more fields.
+    pub fn rule(&self, charts: &str, keys: &[&StoryKey], more: Value) -> Value {
+        let keys: Vec<_> = keys.iter().map(|key| &key.name).collect();
+        let mut rule = json!({
+            "name": charts.replace('*', "any"),
+            "charts": [charts],
+            "sources": [{"url": self.repository.url()}],
+            "verify": {"signers": {"keys": keys}},
+        });
+        merge(&mut rule, more);
+        rule
+    }
+
+    /// Declares a policy for this namespace with these rules.
+    pub async fn rules(&self, name: &str, rules: &[Value]) -> Result<String> {
+        self.policy(name, &[], json!({"rules": rules})).await
     }
 
     /// Applies an object of ours with this spec.
@@ -258,6 +273,42 @@ impl Story {
         Ok(source
             .package(&self.helm, self.charts.path(), signer)
             .await?)
+    }
+
+    /// Publishes a chart whose provenance has signatures by these keys, made by GnuPG with more
+    /// options, such as `--faked-system-time`.
+    pub async fn publish_signed(
+        &self,
+        source: &Source,
+        keys: &[&StoryKey],
+        options: &[&str],
+    ) -> Result<Chart> {
+        let scribe = self.scribe()?;
+        let chart = self.package(source, Some(&scribe)).await?;
+        let keys: Vec<_> = keys.iter().map(|key| &key.key).collect();
+        let statement = chart.statement()?;
+        chart.prove(&self.keyring.clearsign(&statement, &keys, options)?)?;
+        self.repository.publish(&self.helm, &chart).await?;
+        Ok(chart)
+    }
+
+    /// The key under which Helm writes what others sign.
+    fn scribe(&self) -> Result<StoryKey> {
+        if let Some(scribe) = self.scribe.get() {
+            return Ok(scribe.clone());
+        }
+        let scribe = self.make_key("scribe")?;
+        Ok(self.scribe.get_or_init(|| scribe).clone())
+    }
+
+    /// Takes a key of the keyring into the story; nothing is declared yet.
+    pub fn adopt(&self, name: &str, key: gpg::Key) -> Result<StoryKey> {
+        let signer = self.keyring.signer(&key)?;
+        Ok(StoryKey {
+            name: format!("{}-{name}", self.namespace),
+            key,
+            signer,
+        })
     }
 
     /// Installs a chart under the name of the release.
@@ -331,6 +382,71 @@ impl Story {
         })
         .await
     }
+}
+
+impl Story {
+    /// Waits until a release has a finding of this word, whatever its verdict.
+    pub async fn expect_finding(&self, release: &str, word: &str) -> ReleaseTrust {
+        let trusts = self.trusts();
+        eventually(
+            SOON,
+            &format!("{release} has a finding {word}"),
+            async || {
+                let found = trusts
+                    .get(release)
+                    .await
+                    .map_err(|error| error.to_string())?;
+                let findings = found.status.iter().flat_map(|status| &status.findings);
+                let is_there = findings.into_iter().any(|finding| finding.reason == word);
+                if is_there {
+                    Ok(found)
+                } else {
+                    Err(describe(&found))
+                }
+            },
+        )
+        .await
+    }
+
+    /// Waits until an object of ours has a condition such as `Ready=True/Accepted`, and gives the
+    /// condition's message.
+    pub async fn expect_condition<K>(&self, api: &Api<K>, name: &str, wanted: &str) -> String
+    where
+        K: Clone + serde::de::DeserializeOwned + serde::Serialize + std::fmt::Debug,
+    {
+        eventually(SOON, &format!("{name} has {wanted}"), async || {
+            let object = api.get(name).await.map_err(|error| error.to_string())?;
+            let object = serde_json::to_value(object).map_err(|error| error.to_string())?;
+            let conditions = object["status"]["conditions"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
+            let told: Vec<_> = conditions.iter().map(tell).collect();
+            match told.iter().position(|condition| condition == wanted) {
+                Some(found) => Ok(conditions[found]["message"]
+                    .as_str()
+                    .unwrap_or("")
+                    .to_owned()),
+                None => Err(told.join(", ")),
+            }
+        })
+        .await
+    }
+
+    /// The keys of the cluster.
+    pub fn keys(&self) -> Api<TrustedKey> {
+        Api::all(self.client.clone())
+    }
+
+    /// The policies of the cluster.
+    pub fn policies(&self) -> Api<ChartTrustPolicy> {
+        Api::all(self.client.clone())
+    }
+}
+
+fn tell(condition: &Value) -> String {
+    let field = |name: &str| condition[name].as_str().unwrap_or_default();
+    format!("{}={}/{}", field("type"), field("status"), field("reason"))
 }
 
 /// The word of a verdict.

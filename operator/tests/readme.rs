@@ -9,7 +9,9 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 fn the_reasons_are_exactly_the_words_of_the_engine() {
     let words = Basis::ALL.iter().map(|word| word.word());
     let words = words.chain(Reason::ALL.iter().map(|word| word.word()));
-    let words: Vec<_> = words.chain(Cause::ALL.iter().map(|word| word.word())).collect();
+    let words: Vec<_> = words
+        .chain(Cause::ALL.iter().map(|word| word.word()))
+        .collect();
     let section = section("## Reasons");
     let listed: Vec<_> = section.lines().filter_map(first_cell).collect();
     assert_eq!(listed, words);
@@ -22,7 +24,12 @@ fn the_columns_are_those_of_kubectl() {
         let kind = &definition.spec.names.kind;
         let row = section.lines().find(|line| first_cell(line) == Some(kind));
         let row = row.unwrap_or_else(|| panic!("no row for {kind}"));
-        let said = row.trim_end_matches('|').rsplit('|').next().unwrap_or_default().trim();
+        let said = row
+            .trim_end_matches('|')
+            .rsplit('|')
+            .next()
+            .unwrap_or_default()
+            .trim();
         assert_eq!(said, columns(&definition), "{kind}");
     }
 }
@@ -30,7 +37,10 @@ fn the_columns_are_those_of_kubectl() {
 #[test]
 fn every_linked_file_exists() {
     let readme = readme();
-    let links = readme.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let links = readme
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next());
     let files: Vec<_> = links.filter(|link| !link.starts_with(['#', 'h'])).collect();
     assert!(!files.is_empty());
     for file in files {
@@ -45,15 +55,23 @@ fn first_cell(line: &str) -> Option<&str> {
 
 /// What kubectl prints at the head of a list, without `-o wide`.
 fn columns(definition: &CustomResourceDefinition) -> String {
-    let columns = definition.spec.versions[0].additional_printer_columns.iter().flatten();
+    let columns = definition.spec.versions[0]
+        .additional_printer_columns
+        .iter()
+        .flatten();
     let shown = columns.filter(|column| column.priority.unwrap_or(0) == 0);
-    shown.map(|column| column.name.to_uppercase()).collect::<Vec<_>>().join(" ")
+    shown
+        .map(|column| column.name.to_uppercase())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// From a heading to the next one.
 fn section(heading: &str) -> String {
     let readme = readme();
-    let start = readme.find(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no {heading}"));
+    let start = readme
+        .find(&format!("\n{heading}\n"))
+        .unwrap_or_else(|| panic!("no {heading}"));
     let rest = &readme[start + heading.len() + 1..];
     rest[..rest.find("\n## ").unwrap_or(rest.len())].to_owned()
 }

@@ -2,5 +2,8 @@
 //! reads. One plane and one operator serve all; each story has a namespace, a repository and keys
 //! of its own.
 
+mod keys;
 mod main_job;
+mod policies;
 mod setup;
+mod sources;

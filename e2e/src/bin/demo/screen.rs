@@ -23,6 +23,10 @@ impl Screen {
     }
 
     /// Tells something, in a paragraph of its own.
+    #[expect(
+        clippy::unused_self,
+        reason = "the screen is spoken to alike, dressed or not"
+    )]
     pub(crate) fn say(self, text: &str) {
         println!("\n{}", text.trim_end());
     }
@@ -33,6 +37,10 @@ impl Screen {
     }
 
     /// Shows what a command said.
+    #[expect(
+        clippy::unused_self,
+        reason = "the screen is spoken to alike, dressed or not"
+    )]
     pub(crate) fn output(self, text: &str) {
         let text = text.trim_end();
         if !text.is_empty() {

@@ -50,10 +50,7 @@ impl Stage {
         let started = Instant::now();
         let start = move || Cluster::start(&testbed.to_string_lossy());
         let cluster = tokio::task::spawn_blocking(start).await??;
-        screen.say(&format!(
-            "It answers after {}.",
-            seconds(started.elapsed())
-        ));
+        screen.say(&format!("It answers after {}.", seconds(started.elapsed())));
         let keyring = Keyring::new()?;
         let operator = sibling("charttrust")?;
         let shell = Shell::new(screen, &operator, cluster.kubeconfig(), keyring.home())?;

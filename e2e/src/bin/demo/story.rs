@@ -63,8 +63,7 @@ async fn publish_charts(stage: &Stage) -> Result {
         "for chart in payments ledger search newsletter forum invoices; do helm4 create src/$chart; done",
     )
     .await?;
-    screen
-        .say("They are packaged into the folder that the chart repository serves, some signed:");
+    screen.say("They are packaged into the folder that the chart repository serves, some signed:");
     for line in [
         "helm4 package src/payments --version 2.4.1 -d charts --sign --key platform-2026 --keyring secret.gpg",
         "helm3 package src/search --version 1.9.0 -d charts --sign --key platform-2026 --keyring secret.gpg",
@@ -185,14 +184,11 @@ async fn trusted_key(stage: &Stage, name: &str) -> Result<String> {
         .shell
         .quietly(&format!("gpg --batch --armor --export {name}"))
         .await?;
-    let indented: String = armored
-        .lines()
-        .map(|line| format!("      {line}\n"))
-        .collect();
+    let indented = format!("      {}", armored.trim_end().replace('\n', "\n      "));
     Ok(KEY
         .replace("NAME", name)
         .replace("FINGERPRINT", fingerprint)
-        .replace("ARMORED", indented.trim_end()))
+        .replace("ARMORED", &indented))
 }
 
 async fn read_verdicts(stage: &Stage) -> Result {
