@@ -47,7 +47,8 @@ pub(super) async fn examine(context: &Context, id: &ReleaseId) {
     }
 }
 
-type Key = (Driver, u32);
+/// A revision of a release.
+pub(super) type Key = (Driver, u32);
 
 /// Records decoded in this run, by revision; dropped at its end.
 type Fresh = BTreeMap<Key, Record>;
@@ -99,7 +100,8 @@ async fn read_changed(context: &Context, id: &ReleaseId) -> Fresh {
 /// How long to wait after the API server did not give a record.
 const RETRY_READ: Duration = Duration::from_secs(5);
 
-fn judged(context: &Context, id: &ReleaseId) -> BTreeMap<Key, RecordMeta> {
+/// The stored revisions to judge, by what their metadata say.
+pub(super) fn judged(context: &Context, id: &ReleaseId) -> BTreeMap<Key, RecordMeta> {
     let mut judged = BTreeMap::new();
     for driver in [Driver::Secret, Driver::ConfigMap] {
         let revisions = helm::revisions(context.records(driver), id, driver);

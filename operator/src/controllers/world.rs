@@ -104,6 +104,8 @@ pub struct Release {
     pub looks: BTreeMap<String, LookState>,
     /// What the last look at each source found that changes nothing, as the release is bound.
     pub notices: BTreeMap<String, Vec<Finding>>,
+    /// Since when nothing can be said because something was not looked at yet.
+    pub pending_since: Option<Instant>,
     /// Whether a look was asked for at once.
     pub forced: bool,
     /// The last value of the annotation that asked for a look.
