@@ -16,7 +16,7 @@ use charttrust_verify::evidence::{
 };
 use charttrust_verify::policy::{self, Level, ReleaseRef};
 use charttrust_verify::release::Record;
-use charttrust_verify::verdict::Cause;
+use charttrust_verify::verdict::{Cause, Verdict};
 use tokio::time::Instant;
 
 use super::world::{Content, LookState, Release, Revision, Trust};
@@ -466,7 +466,7 @@ fn absorb(
         namespace_labels: labels.as_deref(),
         name: &id.name,
     };
-    let trusted = |evidence: &Evidence| {
+    let verdicts = |evidence: &Evidence| -> Vec<Verdict> {
         let mut evidence = evidence.clone();
         let now = clock::now();
         evidence.learn(&trust.keys, now);
@@ -476,11 +476,9 @@ fn absorb(
             version: &content.version,
             evidence: &evidence,
         };
-        check::judge(&case, &trust.judged_by, &trust.keys, now)
-            .verdict
-            .is_trusted()
+        let judgement = check::judge(&case, &trust.judged_by, &trust.keys, now);
+        judgement.policies.iter().map(|policy| policy.verdict).collect()
     };
-    let is_trusted = trusted(&content.evidence);
     context.world.update(id, |release| {
         let Some(Revision {
             content: Ok(known), ..
@@ -491,9 +489,7 @@ fn absorb(
         if known.digest != content.digest {
             return;
         }
-        let notices = known
-            .evidence
-            .absorb(&source.url, answer, is_trusted, trusted);
+        let notices = known.evidence.absorb(&source.url, answer, verdicts);
         known.evidence.learn(&trust.keys, clock::now());
         release.notices.insert(source.url.clone(), notices);
     });

@@ -38,6 +38,8 @@ pub enum Note {
     OtherRevision,
     /// A signature that does not count.
     OtherSignature,
+    /// What is wrong with an archive of another source, which does not decide.
+    OtherSource,
     /// A published version changed, or index and archive disagree.
     Republished,
     /// Default values differ from the archive's, as `--reuse-values` makes them.
@@ -71,6 +73,7 @@ impl fmt::Display for Word {
                 Note::NotChecked => "NotChecked",
                 Note::OtherRevision => "OtherRevision",
                 Note::OtherSignature => "OtherSignature",
+                Note::OtherSource => "OtherSource",
                 Note::Republished => "Republished",
                 Note::ValuesDiffer => "ValuesDiffer",
             }),
