@@ -492,7 +492,9 @@ fn absorb(
         let notices = known
             .evidence
             .absorb(&source.url, answer, is_trusted, trusted);
-        known.evidence.learn(&trust.keys, clock::now());
+        // Read under the lock, so that a key is not missed that came while the source was asked.
+        let keys = context.world.trust().keys;
+        known.evidence.learn(&keys, clock::now());
         release.notices.insert(source.url.clone(), notices);
     });
 }

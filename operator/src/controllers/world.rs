@@ -206,6 +206,21 @@ impl World {
         result
     }
 
+    /// Tries the keys of this moment on signatures of a release that no key could explain before.
+    pub fn learn(&self, id: &ReleaseId, now: Timestamp) {
+        if self.release(id).is_none() {
+            return;
+        }
+        self.update(id, |release| {
+            // Read under the lock, so that no key is missed that comes with the evidence.
+            let keys = self.trust().keys;
+            let revisions = release.revisions.values_mut();
+            for content in revisions.filter_map(|revision| revision.content.as_mut().ok()) {
+                content.evidence.learn(&keys, now);
+            }
+        });
+    }
+
     /// Forgets a release.
     pub fn forget(&self, id: &ReleaseId) {
         let mut releases = self.releases();
