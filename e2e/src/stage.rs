@@ -385,6 +385,20 @@ impl Story {
 }
 
 impl Story {
+    /// Waits until a release has no `ReleaseTrust` any more.
+    pub async fn expect_gone(&self, release: &str) {
+        let trusts = self.trusts();
+        eventually(
+            SOON,
+            &format!("the ReleaseTrust {release} is gone"),
+            async || match trusts.get_opt(release).await {
+                Ok(None) => Ok(()),
+                other => Err(format!("{other:?}")),
+            },
+        )
+        .await;
+    }
+
     /// Waits until a release has a finding of this word, whatever its verdict.
     pub async fn expect_finding(&self, release: &str, word: &str) -> ReleaseTrust {
         let trusts = self.trusts();

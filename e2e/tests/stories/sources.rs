@@ -368,53 +368,30 @@ async fn a_signature_added_later_gives_trust() {
 async fn a_look_can_be_asked_for_at_once() {
     let story = story("asked", Version::V4).await;
     let key = story.trusted_key("platform").await.unwrap();
-    let policy = story
-        .policy("policy", &[&key], json!({"interval": "24h"}))
-        .await
-        .unwrap();
-    let chart = story
-        .publish(&Source::new("web", "1.0.0"), None)
-        .await
-        .unwrap();
+    let rarely = json!({"interval": "24h"});
+    let policy = story.policy("policy", &[&key], rarely).await.unwrap();
+    story
+        .repository
+        .misbehave("/web-1.0.0.tgz.prov", Fault::Status(404));
+    let source = Source::new("web", "1.0.0");
+    let chart = story.publish(&source, Some(&key)).await.unwrap();
     story.install("web", &chart).await.unwrap();
     story.expect("web", "Unsigned").await;
+    story.settled("web").await;
     let asked = |at: &str| json!({"metadata": {"annotations": {"charttrust.io/requestedAt": at}}});
 
-    let again = story
-        .package(&Source::new("api", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
-    drop(again);
     let before = looks(&story);
     let trusts = story.trusts();
-    let patch = Patch::Merge(asked("monday"));
+    let monday = Patch::Merge(asked("monday"));
     trusts
-        .patch("web", &PatchParams::default(), &patch)
+        .patch("web", &PatchParams::default(), &monday)
         .await
         .unwrap();
     handled(&trusts, "web", "monday").await;
     assert!(looks(&story) > before);
 
-    // The file is there now; nobody would look before tomorrow.
-    let signed = story
-        .package(&Source::new("web", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
-    let statement = signed.statement().unwrap();
-    let digest = |path: &std::path::Path| {
-        charttrust_verify::digest::Sha256Digest::of(&std::fs::read(path).unwrap()).to_string()
-    };
-    let served = story.repository.dir().join("web-1.0.0.tgz");
-    let statement = statement.replace(&digest(&signed.archive), &digest(&served));
-    let provenance = story
-        .keyring
-        .clearsign(&statement, &[&key.key], &[])
-        .unwrap();
-    std::fs::write(
-        story.repository.dir().join("web-1.0.0.tgz.prov"),
-        provenance,
-    )
-    .unwrap();
+    // The provenance file is there now, but nobody would look before tomorrow.
+    story.repository.behave();
     story
         .patch::<ChartTrustPolicy>(&policy, asked("tuesday"))
         .await
