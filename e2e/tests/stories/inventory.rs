@@ -92,7 +92,7 @@ async fn a_failed_upgrade_is_judged_together_with_what_was_deployed(version: Ver
         .status
         .unwrap()
         .findings;
-    let other = "revision 1 (Secret) is SignatureVerified";
+    let other = "revision 1 (Secret) is Trusted/SignatureVerified";
     assert!(
         findings.iter().any(|finding| finding.message == other),
         "{findings:?}"
