@@ -11,7 +11,8 @@ not_done=()
 
 check_prerequisites() { e2e/prerequisites.sh cargo rustfmt clippy go cc gpg git; }
 
-check_format() { cargo fmt --all --check; }
+# Names the files; `make fmt` mends them.
+check_format() { cargo fmt --all --check -- -l; }
 
 check_clippy() { cargo clippy --locked --workspace --all-targets -- --deny warnings; }
 

@@ -18,7 +18,6 @@ use charttrust_e2e::stage::{self, OPERATOR_NAMESPACE, Story, StoryKey};
 use charttrust_e2e::{eventually, record};
 use clap::Parser;
 use futures::{StreamExt as _, TryStreamExt as _};
-use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
@@ -267,8 +266,14 @@ fn downloads(story: &Story) -> usize {
     let requests = story.repository.requests();
     requests
         .iter()
-        .filter(|asked| asked.path.ends_with(".tgz") && asked.status == 200)
+        .filter(|asked| is_archive(&asked.path) && asked.status == 200)
         .count()
+}
+
+fn is_archive(path: &str) -> bool {
+    Path::new(path)
+        .extension()
+        .is_some_and(|extension| extension == "tgz")
 }
 
 /// Resident memory now and at its peak, in KiB, as the kernel counts it.
@@ -297,7 +302,7 @@ async fn revoke(
     let asked = story.repository.requests().len();
     let revoke = json!({"spec": {"revocation": {"reason": "Compromised"}}});
     story.patch::<TrustedKey>(&key.name, revoke).await?;
-    let committed = Timestamp::now();
+    let committed = charttrust::clock::now();
     let written = || -> Result<Events> {
         Ok(audit
             .since(mark)?

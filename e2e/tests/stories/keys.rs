@@ -6,10 +6,10 @@ use charttrust_e2e::eventually;
 use charttrust_e2e::gpg::{self, Algorithm, Revocation};
 use charttrust_e2e::helm::Version;
 use charttrust_e2e::stage::{OPERATOR_NAMESPACE, SOON, Story, StoryKey};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::setup::story;
@@ -116,7 +116,7 @@ async fn the_end_of_a_key_is_acted_on_when_it_happens() {
 }
 
 fn in_seconds(seconds: i64) -> String {
-    (Timestamp::now() + SignedDuration::from_secs(seconds))
+    (charttrust::clock::now() + SignedDuration::from_secs(seconds))
         .strftime("%FT%TZ")
         .to_string()
 }
@@ -265,7 +265,7 @@ async fn a_witnessed_release_stays_trusted_when_its_key_is_revoked_from_later_on
         .unwrap();
     story.install("known", &known).await.unwrap();
     story.expect("known", "SignatureVerified").await;
-    let since = Timestamp::now() + SignedDuration::from_secs(3);
+    let since = charttrust::clock::now() + SignedDuration::from_secs(3);
     let word = |since: &str| {
         let word = json!({
             "reason": "Compromised", "since": since, "grandfather": "Witnessed",
@@ -282,7 +282,7 @@ async fn a_witnessed_release_stays_trusted_when_its_key_is_revoked_from_later_on
     story.patch::<TrustedKey>(&key.name, lately).await.unwrap();
     story.expect("known", "Grandfathered").await;
     eventually(SOON, "the revocation has begun", async || {
-        if Timestamp::now() > since {
+        if charttrust::clock::now() > since {
             Ok(())
         } else {
             Err("not yet")
@@ -526,7 +526,7 @@ async fn a_key_in_a_secret_counts_as_soon_as_the_secret_is_there() {
     story.expect("web", "SignatureVerified").await;
 
     secrets
-        .delete(&key.name, &Default::default())
+        .delete(&key.name, &DeleteParams::default())
         .await
         .unwrap();
     story.expect("web", "SignerNotTrusted").await;

@@ -5,7 +5,7 @@ use charttrust_e2e::charts::{Chart, Source};
 use charttrust_e2e::eventually;
 use charttrust_e2e::helm::Version;
 use charttrust_e2e::stage::{SOON, Story, StoryKey};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::setup::{story, with_both_helms};
@@ -183,7 +183,7 @@ async fn an_exception_forgives_what_it_names_until_it_ends() {
 }
 
 fn exception(story: &Story, release: &str, reason: &str, seconds: i64) -> Value {
-    let end = Timestamp::now() + SignedDuration::from_secs(seconds);
+    let end = charttrust::clock::now() + SignedDuration::from_secs(seconds);
     json!({
         "name": release,
         "releases": [format!("{}/{release}", story.namespace)],

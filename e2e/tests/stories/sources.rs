@@ -8,7 +8,7 @@ use charttrust_e2e::repository::Fault;
 use charttrust_e2e::stage::{OPERATOR_NAMESPACE, SOON, Story, StoryKey, verdict};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use crate::setup::{story, with_both_helms};
@@ -475,5 +475,8 @@ async fn a_private_repository_is_asked_with_the_credentials_of_its_secret() {
     story
         .expect_condition(&story.policies(), &policy, answering)
         .await;
-    secrets.delete(&login, &Default::default()).await.unwrap();
+    secrets
+        .delete(&login, &DeleteParams::default())
+        .await
+        .unwrap();
 }

@@ -34,7 +34,10 @@ async fn main() -> ExitCode {
         let ended = ended()?;
         tokio::select! {
             done = perform(&arguments, screen) => done,
-            () = ended => Ok(screen.say("\nEnded before its end; nothing but built programs stays.")),
+            () = ended => {
+                screen.say("\nEnded before its end; nothing but built programs stays.");
+                Ok(())
+            }
         }
     };
     match done.await {

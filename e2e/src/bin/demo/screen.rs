@@ -23,6 +23,10 @@ impl Screen {
     }
 
     /// Tells something.
+    #[expect(
+        clippy::unused_self,
+        reason = "the screen is spoken to alike, dressed or not"
+    )]
     pub(crate) fn say(self, text: &str) {
         println!("{text}");
     }
@@ -33,6 +37,10 @@ impl Screen {
     }
 
     /// Shows what a command said, and leaves a line free.
+    #[expect(
+        clippy::unused_self,
+        reason = "the screen is spoken to alike, dressed or not"
+    )]
     pub(crate) fn output(self, text: &str) {
         let text = text.trim_end();
         if !text.is_empty() {
