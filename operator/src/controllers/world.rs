@@ -104,10 +104,35 @@ pub struct Release {
     pub looks: BTreeMap<String, LookState>,
     /// What the last look at each source found that changes nothing, as the release is bound.
     pub notices: BTreeMap<String, Vec<Finding>>,
-    /// Whether a look was asked for at once.
-    pub forced: bool,
+    /// The looks that were asked for at once.
+    pub requests: Requests,
     /// The last value of the annotation that asked for a look.
     pub requested_at: Option<String>,
+}
+
+/// Looks that were asked for at once. Counted, because one that is asked for while another look is
+/// under way is not answered by that.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Requests {
+    asked: u64,
+    answered: u64,
+}
+
+impl Requests {
+    /// Asks for a look.
+    pub fn ask(&mut self) {
+        self.asked = self.asked.saturating_add(1);
+    }
+
+    /// Whether a look is owed.
+    pub fn are_open(&self) -> bool {
+        self.answered < self.asked
+    }
+
+    /// A look that began when these had been asked for has ended.
+    pub fn answer(&mut self, begun: Self) {
+        self.answered = begun.asked;
+    }
 }
 
 /// One judged revision.
