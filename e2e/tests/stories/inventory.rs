@@ -106,6 +106,36 @@ async fn a_failed_upgrade_is_judged_together_with_what_was_deployed(version: Ver
     assert_eq!(trust.status.unwrap().release.unwrap().revision, 4);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_that_was_never_finished_is_judged_too() {
+    let (story, key) = story_with_policy("pending", Version::V4).await;
+    let signed = story
+        .publish(&Source::new("web", "1.0.0"), Some(&key))
+        .await
+        .unwrap();
+    let unsigned = story.publish(&failing("1.1.0"), None).await.unwrap();
+    story.install("web", &signed).await.unwrap();
+    story.upgrade("web", &unsigned).await.unwrap_err();
+    // What is left if Helm is killed in the middle.
+    let name = "sh.helm.release.v1.web.v2";
+    let secrets = Api::<Secret>::namespaced(story.client.clone(), &story.namespace);
+    let payload = secrets.get(name).await.unwrap().data.unwrap()["release"].clone();
+    let mut record = charttrust_e2e::record::decode(&payload.0).unwrap();
+    record["info"]["status"] = json!("pending-upgrade");
+    let payload = charttrust_e2e::record::encode(&record).unwrap();
+    let labels = json!({"labels": {"status": "pending-upgrade"}});
+    change(
+        &story,
+        name,
+        json!({"metadata": labels, "data": {"release": payload}}),
+    )
+    .await;
+    story.expect("web", "Unsigned").await;
+    story.settled("web").await;
+    let trust = story.expect("web", "Unsigned").await;
+    assert_eq!(trust.status.unwrap().release.unwrap().revision, 2);
+}
+
 async fn a_label_that_contradicts_the_record_makes_the_release_unreadable(version: Version) {
     let (story, key) = story_with_policy("relabelled", version).await;
     let signed = story
