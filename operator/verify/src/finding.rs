@@ -49,7 +49,7 @@ impl Finding {
     pub fn new(word: Word, message: impl Into<String>) -> Self {
         Self {
             word,
-            message: bounded(&message.into()),
+            message: bounded(message.into()),
             policy: None,
         }
     }
@@ -80,7 +80,7 @@ impl fmt::Display for Word {
 
 /// Cuts at a character border and replaces control and direction characters, which foreign text
 /// could use to forge what a terminal shows.
-fn bounded(message: &str) -> String {
+fn bounded(message: String) -> String {
     let mut clean = String::with_capacity(message.len().min(MAX_MESSAGE));
     for character in message.chars() {
         let shown = if is_deceptive(character) {
