@@ -28,6 +28,7 @@ use crate::sources::{self, FetchError, Look, ProvenanceAnswer};
 
 /// Brings what is known of a release up to date, and has it judged.
 pub(super) async fn examine(context: &Context, id: &ReleaseId) {
+    let begun = context.world.update(id, |release| release.requests);
     let mut fresh = read_changed(context, id).await;
     let trust = context.world.trust();
     let mut next_look = None;
@@ -40,7 +41,9 @@ pub(super) async fn examine(context: &Context, id: &ReleaseId) {
         look(context, &trust, id, &source, every, &mut fresh).await;
         next_look = Some(earliest(next_look, due_at(context, id, &source.url, every)));
     }
-    context.world.update(id, |release| release.forced = false);
+    context
+        .world
+        .update(id, |release| release.requests.answer(begun));
     context.queue.add(Task::Release(id.clone()));
     if let Some(at) = next_look {
         context.examinations.add_at(id.clone(), at);
@@ -245,12 +248,13 @@ fn due_at(context: &Context, id: &ReleaseId, url: &str, every: Duration) -> Inst
     let wants_text = release
         .contents()
         .any(|content| content.evidence.wants_text(url, &trust.keys));
+    let is_forced = release.requests.are_open();
     match release.looks.get(url) {
-        Some(state) if state.failures > 0 && !release.forced => {
+        Some(state) if state.failures > 0 && !is_forced => {
             state.last_asked + pause(state.failures, every)
         }
-        Some(state) if answered && !release.forced => state.last_asked + every,
-        None if answered && !release.forced && !wants_text => Instant::now() + spread(id, every),
+        Some(state) if answered && !is_forced => state.last_asked + every,
+        None if answered && !is_forced && !wants_text => Instant::now() + spread(id, every),
         _ => Instant::now(),
     }
 }
@@ -490,7 +494,9 @@ fn absorb(
             return;
         }
         let notices = known.evidence.absorb(&source.url, answer, verdicts);
-        known.evidence.learn(&trust.keys, clock::now());
+        // Read under the lock, so that a key is not missed that came while the source was asked.
+        let keys = context.world.trust().keys;
+        known.evidence.learn(&keys, clock::now());
         release.notices.insert(source.url.clone(), notices);
     });
 }

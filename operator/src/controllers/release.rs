@@ -207,7 +207,7 @@ fn note_request(
     if release.requested_at.as_ref().or(answered) != Some(asked) {
         context.world.update(id, |release| {
             release.requested_at = Some(asked.clone());
-            release.forced = true;
+            release.requests.ask();
         });
         context.examinations.add(id.clone());
     }
