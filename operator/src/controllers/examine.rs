@@ -481,7 +481,11 @@ fn absorb(
             evidence: &evidence,
         };
         let judgement = check::judge(&case, &trust.judged_by, &trust.keys, now);
-        judgement.policies.iter().map(|policy| policy.verdict).collect()
+        judgement
+            .policies
+            .iter()
+            .map(|policy| policy.verdict)
+            .collect()
     };
     context.world.update(id, |release| {
         let Some(Revision {

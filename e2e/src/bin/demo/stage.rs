@@ -50,10 +50,7 @@ impl Stage {
         let started = Instant::now();
         let start = move || Cluster::start(&testbed.to_string_lossy());
         let cluster = tokio::task::spawn_blocking(start).await??;
-        screen.say(&format!(
-            "It answers after {}.\n",
-            seconds(started.elapsed())
-        ));
+        screen.say(&format!("It answers after {}.", seconds(started.elapsed())));
         let keyring = Keyring::new()?;
         let operator = sibling("charttrust")?;
         let shell = Shell::new(screen, &operator, cluster.kubeconfig(), keyring.home())?;
@@ -200,14 +197,14 @@ impl Stage {
     pub(crate) fn explain_how_to_look_around(&self) {
         self.screen.heading("Look around");
         self.screen.say(&format!(
-            "In another terminal:\n\n{}cd {}\n\nThen, for example:\n",
+            "In another terminal:\n\n{}cd {}\n\nThen, for example:",
             self.shell.exports(),
             self.shell.folder().display(),
         ));
         for line in LOOKS {
             self.screen.command(line);
         }
-        self.screen.say("\nCtrl-C here ends everything.");
+        self.screen.say("Ctrl-C here ends everything.");
     }
 
     /// Ends everything in order, and says so.
