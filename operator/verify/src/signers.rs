@@ -145,7 +145,7 @@ fn by_known_key(subject: &Subject<'_>, verified: &VerifiedSignature) -> Vote {
         let life = life(subject, key, &seen);
         let best = lives.entry(key.fingerprint()).or_insert((key, life));
         // Scope and end date are per object, so the best of several of one fingerprint counts.
-        if rank(&life) > rank(&best.1) {
+        if rank(life) > rank(best.1) {
             *best = (key, life);
         }
     }
@@ -197,9 +197,9 @@ fn seen_by(key: &Key, verified: &VerifiedSignature, now: Timestamp) -> Option<Ve
 type Life = Result<Vouching, Reason>;
 
 /// The best last: the least bad reason, grandfathered, valid.
-fn rank(life: &Life) -> (bool, bool, Option<Reason>) {
+fn rank(life: Life) -> (bool, bool, Option<Reason>) {
     match life {
-        Ok(vouching) => (true, *vouching == Vouching::Valid, None),
-        Err(reason) => (false, false, Some(*reason)),
+        Ok(vouching) => (true, vouching == Vouching::Valid, None),
+        Err(reason) => (false, false, Some(reason)),
     }
 }

@@ -184,10 +184,7 @@ async fn trusted_key(stage: &Stage, name: &str) -> Result<String> {
         .shell
         .quietly(&format!("gpg --batch --armor --export {name}"))
         .await?;
-    let indented: String = armored
-        .lines()
-        .map(|line| format!("      {line}\n"))
-        .collect();
+    let indented = format!("      {}", armored.trim_end().replace('\n', "\n      "));
     Ok(KEY
         .replace("NAME", name)
         .replace("FINGERPRINT", fingerprint)
