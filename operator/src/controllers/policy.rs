@@ -42,7 +42,7 @@ pub(super) fn read(context: &Context, name: &str) {
     for id in context.world.release_ids() {
         if selects(context, before.as_ref(), &id) || selects(context, after.as_ref(), &id) {
             if requested {
-                context.world.update(&id, |release| release.forced = true);
+                context.world.update(&id, |release| release.requests.ask());
             }
             context.examinations.add(id.clone());
             context.queue.add(Task::Release(id));

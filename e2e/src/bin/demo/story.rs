@@ -188,7 +188,7 @@ async fn trusted_key(stage: &Stage, name: &str) -> Result<String> {
     Ok(KEY
         .replace("NAME", name)
         .replace("FINGERPRINT", fingerprint)
-        .replace("ARMORED", &indented))
+        .replace("ARMORED", indented.trim_end()))
 }
 
 async fn read_verdicts(stage: &Stage) -> Result {
