@@ -324,7 +324,7 @@ fn faults_of_listed_signers_have_their_own_words() {
         ),
     ] {
         let mut world = World::good();
-        world.facts().provenance = provenance(&text(), &[signature.clone()]);
+        world.facts().provenance = provenance(&text(), std::slice::from_ref(&signature));
         assert_eq!(world.verdict(), Verdict::Untrusted(reason));
         world.signers(&["bob"], 1);
         assert_eq!(world.verdict(), TOO_FEW, "not listed, so nothing of ours");
