@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::api::{ListParams, PostParams};
-use kube::{Api, ResourceExt};
+use kube::api::ListParams;
+use kube::{Api, ResourceExt as _};
 use tokio::time::Instant;
 
 use super::watches::{Ours, material_of};
 use super::world::{LoadedKey, Reading, issuer_names};
-use super::written::Written;
-use super::{Context, Error, FIELD_MANAGER, Task, key_status};
+use super::{Context, Error, Task, key_status};
 use crate::api::TrustedKey;
 use crate::api::reasons::KeyReason;
 use crate::api::trusted_key::DataRef;
@@ -248,28 +247,10 @@ pub(super) async fn write_status(context: &Context, name: &str) -> Result<(), Er
     if old == Some(&status) {
         return Ok(());
     }
-    let api = Api::<TrustedKey>::all(context.client.clone());
     let mut changed = object.clone();
     changed.status = Some(status.clone());
-    changed.metadata.managed_fields = None;
-    changed.metadata.resource_version = ours.map(|ours| ours.resource_version).or(watched);
-    let params = PostParams {
-        field_manager: Some(FIELD_MANAGER.into()),
-        ..Default::default()
-    };
-    let written = within_deadline(api.replace_status(name, &params, &changed)).await;
-    let version = written
-        .as_ref()
-        .ok()
-        .and_then(ResourceExt::resource_version);
-    let note = version.map(|resource_version| Written {
-        resource_version,
-        status,
-    });
-    context.world.key_statuses.note(name, note);
-    match written {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        Err(error) => Err(Error::Api("write the status of a TrustedKey", error)),
-    }
+    let statuses = &context.world.key_statuses;
+    statuses
+        .write(context, changed, status, "write the status of a TrustedKey")
+        .await
 }
