@@ -248,7 +248,7 @@ signatures do not help the key: whoever has it can write any date.",
     stage.expect_counted("platform", (1, 5)).await?;
     let asked = repository.requests().len() - asked;
     screen.say(&format!(
-        "From the API server's answer to the last of {} changed verdicts: {}.
+        "From the revocation to the last of {} changed verdicts, both as another client sees them: {}.
 Requests to the chart repository meanwhile: {asked}. Taking trust away needs no download.
 ",
         affected.len(),
