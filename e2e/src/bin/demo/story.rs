@@ -229,19 +229,19 @@ async fn revoke_a_key(stage: &Stage) -> Result {
 signatures do not help the key: whoever has it can write any date.",
     );
     let asked = repository.requests().len();
-    let watch = stage.watch().await?;
-    shell.run(
-        r#"kubectl patch tkey platform-2026 --type merge -p '{"spec":{"revocation":{"reason":"Compromised"}}}'"#,
-    )
-    .await?;
     let affected: Vec<_> = SIX
         .iter()
         .filter(|(_, before, after)| before != after)
         .map(|(release, _, _)| *release)
         .collect();
-    let delay = watch
-        .delay("platform-2026", &affected, "KeyCompromised")
+    let delay = stage
+        .measure("platform-2026", &affected, "KeyCompromised")
         .await?;
+    shell.run(
+        r#"kubectl patch tkey platform-2026 --type merge -p '{"spec":{"revocation":{"reason":"Compromised"}}}'"#,
+    )
+    .await?;
+    let delay = delay.await??;
     stage
         .expect(&SIX.map(|(release, _, after)| (release, after)))
         .await?;
