@@ -229,26 +229,26 @@ async fn revoke_a_key(stage: &Stage) -> Result {
 signatures do not help the key: whoever has it can write any date.",
     );
     let asked = repository.requests().len();
-    let watch = stage.watch().await?;
-    shell.run(
-        r#"kubectl patch tkey platform-2026 --type merge -p '{"spec":{"revocation":{"reason":"Compromised"}}}'"#,
-    )
-    .await?;
     let affected: Vec<_> = SIX
         .iter()
         .filter(|(_, before, after)| before != after)
         .map(|(release, _, _)| *release)
         .collect();
-    let delay = watch
-        .delay("platform-2026", &affected, "KeyCompromised")
+    let delay = stage
+        .measure("platform-2026", &affected, "KeyCompromised")
         .await?;
+    shell.run(
+        r#"kubectl patch tkey platform-2026 --type merge -p '{"spec":{"revocation":{"reason":"Compromised"}}}'"#,
+    )
+    .await?;
+    let delay = delay.await??;
     stage
         .expect(&SIX.map(|(release, _, after)| (release, after)))
         .await?;
     stage.expect_counted("platform", (1, 5)).await?;
     let asked = repository.requests().len() - asked;
     screen.say(&format!(
-        "From the API server's answer to the last of {} changed verdicts: {}.
+        "From the revocation to the last of {} changed verdicts, both as another client sees them: {}.
 Requests to the chart repository meanwhile: {asked}. Taking trust away needs no download.
 ",
         affected.len(),
