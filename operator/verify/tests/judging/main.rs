@@ -15,14 +15,9 @@ mod forge;
 #[path = "../support/mod.rs"]
 mod support;
 
-mod bits;
 mod exceptions;
-mod levels;
 mod looks;
 mod origins;
-mod policies;
-mod properties;
 mod signers;
-mod times;
 mod words;
 mod world;

@@ -198,7 +198,7 @@ fn one_revocation_that_is_not_grandfathered_is_enough() {
 }
 
 /// Dave lists Alice's signing subkey as his own, without her consent if `consents` is false.
-pub(crate) fn adopter(number: u8, of: u8, with_consent: bool) -> Shape {
+fn adopter(number: u8, of: u8, with_consent: bool) -> Shape {
     let mut shape = person(number);
     let subkey = person(of).signer().clone();
     let binding = if with_consent {

@@ -26,8 +26,8 @@ fn every_reason_has_a_change_that_gives_it() {
 
 fn provoke(reason: Reason, world: &mut World) {
     match reason {
-        Reason::KeyCompromised => _ = world.revoke("alice", RevocationReason::Compromised),
-        Reason::KeyRevoked => _ = world.revoke("alice", RevocationReason::Unspecified),
+        Reason::KeyCompromised => drop(world.revoke("alice", RevocationReason::Compromised)),
+        Reason::KeyRevoked => drop(world.revoke("alice", RevocationReason::Unspecified)),
         Reason::ContentMismatch => world.facts().binding = Bound::Different(vec!["it".into()]),
         Reason::DigestMismatch => world.facts().digest = other_digest(),
         Reason::MetadataMismatch => world.facts().version = "1.2.4".into(),
