@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
@@ -90,6 +91,30 @@ impl Chart {
         let mut path = self.archive.clone().into_os_string();
         path.push(".prov");
         path.into()
+    }
+
+    /// Digest of the archive, as a policy pins it.
+    pub fn digest(&self) -> std::io::Result<String> {
+        let bytes = std::fs::read(&self.archive)?;
+        Ok(format!("sha256:{}", hex::encode(digest(&SHA256, &bytes))))
+    }
+
+    /// What Helm signed: the text of the provenance file without its signature.
+    pub fn statement(&self) -> std::io::Result<String> {
+        let provenance = std::fs::read_to_string(self.provenance())?;
+        let (_, body) = provenance.split_once("\n\n").unwrap_or_default();
+        let (body, _) = body
+            .split_once("\n-----BEGIN PGP SIGNATURE-----")
+            .unwrap_or_default();
+        let lines = body
+            .lines()
+            .map(|line| line.strip_prefix("- ").unwrap_or(line));
+        Ok(lines.flat_map(|line| [line, "\n"]).collect())
+    }
+
+    /// Replaces the provenance file.
+    pub fn prove(&self, provenance: &str) -> std::io::Result<()> {
+        std::fs::write(self.provenance(), provenance)
     }
 
     /// Adds a line to every template of the archive and leaves the provenance as it is: a sound

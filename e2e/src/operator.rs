@@ -76,6 +76,11 @@ impl Operator {
         Ok(get(&self.metrics, "/metrics").await?)
     }
 
+    /// Where `/metrics` is.
+    pub fn metrics_url(&self) -> String {
+        format!("http://{}/metrics", self.metrics)
+    }
+
     /// Everything it has logged so far.
     pub fn log(&self) -> String {
         self.process.log()

@@ -1,23 +1,20 @@
 //! Reads a `TrustedKey`, has the releases judged that it concerns, and writes its status.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::api::{ListParams, PostParams};
-use kube::{Api, ResourceExt};
+use kube::api::ListParams;
+use kube::{Api, ResourceExt as _};
 use tokio::time::Instant;
 
 use super::watches::{Ours, material_of};
 use super::world::{LoadedKey, Reading, issuer_names};
-use super::written::Written;
-use super::{Context, Error, FIELD_MANAGER, Task, key_status};
+use super::{Context, Error, Task, key_status};
 use crate::api::TrustedKey;
 use crate::api::reasons::KeyReason;
 use crate::api::trusted_key::DataRef;
 use crate::clock;
-use crate::inventory::ReleaseId;
 use crate::parse::{self, KeyProblem};
 use crate::watch::within_deadline;
 
@@ -42,10 +39,12 @@ pub(super) async fn read(context: &Context, name: &str) {
     if let Some(loaded) = &loaded {
         schedule(context, name, loaded, now);
     }
-    let mut concerned = concerned(context, loaded.as_ref());
+    let mut issuers = issuers(loaded.as_ref());
     let before = context.world.set_key(name, loaded);
-    concerned.extend(self::concerned(context, before.as_ref()));
-    for id in concerned {
+    issuers.extend(self::issuers(before.as_ref()));
+    let issuers = issuers.iter().map(String::as_str);
+    for id in context.world.releases_of_issuers(issuers) {
+        context.world.learn(&id, now);
         context.queue.add(Task::Release(id.clone()));
         // A signature that was never verified before may have to be fetched.
         context.examinations.add(id);
@@ -60,11 +59,23 @@ pub(super) async fn read(context: &Context, name: &str) {
 /// Which state of the object this is.
 fn reading(context: &Context, object: Option<&Ours<TrustedKey>>, at: Timestamp) -> Reading {
     let Some(Ok(object)) = object else {
-        return Reading { generation: 0, details: String::new(), at };
+        return Reading {
+            generation: 0,
+            details: String::new(),
+            at,
+        };
     };
     let material = material_of(object).map(|place| context.mirrors.own_version(&place));
-    let details = format!("{:?} {:?} {material:?}", object.metadata.uid, object.labels());
-    Reading { generation: object.metadata.generation.unwrap_or_default(), details, at }
+    let details = format!(
+        "{:?} {:?} {material:?}",
+        object.metadata.uid,
+        object.labels()
+    );
+    Reading {
+        generation: object.metadata.generation.unwrap_or_default(),
+        details,
+        at,
+    }
 }
 
 /// What is known of this very state, if neither time nor a failure calls for another look.
@@ -81,7 +92,12 @@ async fn load(context: &Context, object: &TrustedKey, reading: Reading) -> Loade
         Ok(material) => parse::key(object, &material),
         Err(problem) => Err(problem),
     };
-    LoadedKey { reading, fingerprint, key, revocation: parse::own_revocation(object) }
+    LoadedKey {
+        reading,
+        fingerprint,
+        key,
+        revocation: parse::own_revocation(object),
+    }
 }
 
 /// The bytes of the key, from wherever the object says.
@@ -105,20 +121,43 @@ async fn material(context: &Context, object: &TrustedKey) -> Result<Vec<u8>, Key
 async fn from_config_map(context: &Context, place: &DataRef) -> Result<Vec<u8>, KeyProblem> {
     let api = Api::<ConfigMap>::namespaced(context.client.clone(), &context.namespace);
     let params = ListParams::default().fields(&format!("metadata.name={}", place.name));
-    let found = within_deadline(api.list(&params)).await.map_err(|_| unread(context, place))?;
-    let map = found.items.into_iter().next().ok_or_else(|| missing(context, place))?;
-    let text = map.data.unwrap_or_default().remove(&place.key).map(String::into_bytes);
-    let bytes = || map.binary_data.unwrap_or_default().remove(&place.key).map(|bytes| bytes.0);
+    let found = within_deadline(api.list(&params))
+        .await
+        .map_err(|_| unread(context, place))?;
+    let map = found
+        .items
+        .into_iter()
+        .next()
+        .ok_or_else(|| missing(context, place))?;
+    let text = map
+        .data
+        .unwrap_or_default()
+        .remove(&place.key)
+        .map(String::into_bytes);
+    let bytes = || {
+        map.binary_data
+            .unwrap_or_default()
+            .remove(&place.key)
+            .map(|bytes| bytes.0)
+    };
     text.or_else(bytes).ok_or_else(|| missing(context, place))
 }
 
 async fn from_secret(context: &Context, place: &DataRef) -> Result<Vec<u8>, KeyProblem> {
     let api = Api::<Secret>::namespaced(context.client.clone(), &context.namespace);
     let params = ListParams::default().fields(&format!("metadata.name={}", place.name));
-    let found = within_deadline(api.list(&params)).await.map_err(|_| unread(context, place))?;
-    let secret = found.items.into_iter().next().ok_or_else(|| missing(context, place))?;
+    let found = within_deadline(api.list(&params))
+        .await
+        .map_err(|_| unread(context, place))?;
+    let secret = found
+        .items
+        .into_iter()
+        .next()
+        .ok_or_else(|| missing(context, place))?;
     let bytes = secret.data.unwrap_or_default().remove(&place.key);
-    bytes.map(|bytes| bytes.0).ok_or_else(|| missing(context, place))
+    bytes
+        .map(|bytes| bytes.0)
+        .ok_or_else(|| missing(context, place))
 }
 
 fn missing(context: &Context, place: &DataRef) -> KeyProblem {
@@ -137,13 +176,15 @@ fn unread(context: &Context, place: &DataRef) -> KeyProblem {
     KeyProblem::new(KeyReason::ProgressingWithRetry, &message)
 }
 
-/// Releases with a signature that claims this key as issuer.
-fn concerned(context: &Context, loaded: Option<&LoadedKey>) -> BTreeSet<ReleaseId> {
-    let Some(loaded) = loaded else { return BTreeSet::new() };
-    let pinned = loaded.fingerprint.iter().map(|fingerprint| fingerprint.as_str().to_owned());
+/// Every name under which a signature may claim this key as issuer.
+fn issuers(loaded: Option<&LoadedKey>) -> Vec<String> {
+    let Some(loaded) = loaded else {
+        return Vec::new();
+    };
+    let pinned = loaded.fingerprint.iter();
+    let pinned = pinned.map(|fingerprint| fingerprint.as_str().to_owned());
     let names = loaded.key.as_ref().map(issuer_names).unwrap_or_default();
-    let all: Vec<String> = pinned.chain(names).collect();
-    context.world.releases_of_issuers(all.iter().map(String::as_str))
+    pinned.chain(names).collect()
 }
 
 /// Instants at which time alone changes what the key is worth.
@@ -165,44 +206,51 @@ fn schedule(context: &Context, name: &str, loaded: &LoadedKey, now: Timestamp) {
     let next = ends(loaded).filter(|end| *end > now).min();
     // Long waits are cut, so that a clock that is set right meanwhile is noticed.
     let wait = next.map(|end| end.duration_since(now).unsigned_abs().min(LONGEST_WAIT));
-    let wait = if is_to_be_retried(loaded) { Some(super::RETRY) } else { wait };
+    let wait = if is_to_be_retried(loaded) {
+        Some(super::RETRY)
+    } else {
+        wait
+    };
     if let Some(wait) = wait {
-        context.queue.add_at(Task::Key(name.to_owned()), Instant::now() + wait);
+        context
+            .queue
+            .add_at(Task::Key(name.to_owned()), Instant::now() + wait);
     }
 }
 
 /// Longest time for which a deadline is taken on trust.
-pub(super) const LONGEST_WAIT: Duration = Duration::from_hours(1);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// Writes the status if anything but the time has changed.
 pub(super) async fn write_status(context: &Context, name: &str) -> Result<(), Error> {
     let object = context.mirrors.keys.find(&name.to_owned());
-    let Some(Ok(object)) = object.as_deref() else { return Ok(()) };
+    let Some(Ok(object)) = object.as_deref() else {
+        return Ok(());
+    };
     let trust = context.world.trust();
-    let Some(loaded) = trust.loaded.get(name) else { return Ok(()) };
+    let Some(loaded) = trust.loaded.get(name) else {
+        return Ok(());
+    };
     let key = trust.keys.iter().find(|key| key.name == name);
-    let releases = loaded.fingerprint.as_ref().map_or(0, |f| context.world.dependents(f));
+    let releases = loaded
+        .fingerprint
+        .as_ref()
+        .map_or(0, |f| context.world.dependents(f));
     let successor = object.spec.successor.as_deref();
     let watched = object.resource_version();
     let ours = context.world.key_statuses.find(name, watched.as_deref());
-    let old = ours.as_ref().map(|ours| &ours.status).or(object.status.as_ref());
+    let old = ours
+        .as_ref()
+        .map(|ours| &ours.status)
+        .or(object.status.as_ref());
     let status = key_status::conclude(old, loaded, key, successor, releases, clock::now());
     if old == Some(&status) {
         return Ok(());
     }
-    let api = Api::<TrustedKey>::all(context.client.clone());
     let mut changed = object.clone();
     changed.status = Some(status.clone());
-    changed.metadata.managed_fields = None;
-    changed.metadata.resource_version = ours.map(|ours| ours.resource_version).or(watched);
-    let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..Default::default() };
-    let written = within_deadline(api.replace_status(name, &params, &changed)).await;
-    let version = written.as_ref().ok().and_then(ResourceExt::resource_version);
-    let note = version.map(|resource_version| Written { resource_version, status });
-    context.world.key_statuses.note(name, note);
-    match written {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        Err(error) => Err(Error::Api("write the status of a TrustedKey", error)),
-    }
+    let statuses = &context.world.key_statuses;
+    statuses
+        .write(context, changed, status, "write the status of a TrustedKey")
+        .await
 }

@@ -1,21 +1,18 @@
 //! Reads a `ChartTrustPolicy`, has the releases judged that it concerns, and writes its status.
 
 use charttrust_verify::policy::ReleaseRef;
-use kube::api::PostParams;
-use kube::{Api, ResourceExt};
 use jiff::Timestamp;
+use kube::ResourceExt as _;
 use tokio::time::Instant;
 
 use super::key::LONGEST_WAIT;
 use super::watches::Ours;
 use super::world::Reading;
-use super::written::Written;
-use super::{Context, Error, FIELD_MANAGER, Task, policy_status};
+use super::{Context, Error, Task, policy_status};
 use crate::api::{ChartTrustPolicy, REQUESTED_AT};
 use crate::clock;
 use crate::inventory::ReleaseId;
 use crate::parse::{self, LoadedPolicy};
-use crate::watch::within_deadline;
 
 /// Takes the object into what is known, and has every release judged that it selects or selected.
 pub(super) fn read(context: &Context, name: &str) {
@@ -30,14 +27,19 @@ pub(super) fn read(context: &Context, name: &str) {
         Some(Err(problem)) => Some(parse::unreadable_policy(name, problem)),
         Some(Ok(object)) => Some(parse::policy(object)),
     };
-    let requested = object.as_deref().and_then(|object| object.as_ref().ok()).is_some_and(asks);
+    let requested = object
+        .as_deref()
+        .and_then(|object| object.as_ref().ok())
+        .is_some_and(asks);
     let after = loaded.clone();
-    let before = context.world.set_policy(name, loaded.map(|loaded| (reading, loaded)));
+    let before = context
+        .world
+        .set_policy(name, loaded.map(|loaded| (reading, loaded)));
     schedule(context, name, now);
     for id in context.world.release_ids() {
         if selects(context, before.as_ref(), &id) || selects(context, after.as_ref(), &id) {
             if requested {
-                context.world.update(&id, |release| release.forced = true);
+                context.world.update(&id, |release| release.requests.ask());
             }
             context.examinations.add(id.clone());
             context.queue.add(Task::Release(id));
@@ -49,18 +51,25 @@ pub(super) fn read(context: &Context, name: &str) {
 /// Which state of the object this is.
 fn reading(object: Option<&Ours<ChartTrustPolicy>>, at: Timestamp) -> Reading {
     let Some(Ok(object)) = object else {
-        return Reading { generation: 0, details: String::new(), at };
+        return Reading {
+            generation: 0,
+            details: String::new(),
+            at,
+        };
     };
     let asked = object.annotations().get(REQUESTED_AT);
     let details = format!("{:?} {asked:?}", object.metadata.uid);
-    Reading { generation: object.metadata.generation.unwrap_or_default(), details, at }
+    Reading {
+        generation: object.metadata.generation.unwrap_or_default(),
+        details,
+        at,
+    }
 }
 
 /// Whether this very state was read, and no exception has ended since.
 fn is_still_true(context: &Context, name: &str, reading: &Reading) -> bool {
     let trust = context.world.trust();
-    let (Some(known), Some(loaded)) =
-        (trust.policy_readings.get(name), trust.policies.get(name))
+    let (Some(known), Some(loaded)) = (trust.policy_readings.get(name), trust.policies.get(name))
     else {
         return false;
     };
@@ -87,46 +96,59 @@ fn selects(context: &Context, loaded: Option<&LoadedPolicy>, id: &ReleaseId) -> 
 
 /// Instants at which time alone changes what the policy forgives.
 fn ends(loaded: &LoadedPolicy) -> impl Iterator<Item = Timestamp> {
-    loaded.policy.exceptions.iter().map(|exception| exception.expires_at)
+    loaded
+        .policy
+        .exceptions
+        .iter()
+        .map(|exception| exception.expires_at)
 }
 
 /// Has the policy read again when an exception ends.
 fn schedule(context: &Context, name: &str, now: Timestamp) {
     let trust = context.world.trust();
-    let Some(loaded) = trust.policies.get(name) else { return };
-    let Some(next) = ends(loaded).filter(|end| *end > now).min() else { return };
+    let Some(loaded) = trust.policies.get(name) else {
+        return;
+    };
+    let Some(next) = ends(loaded).filter(|end| *end > now).min() else {
+        return;
+    };
     let wait = next.duration_since(now).unsigned_abs().min(LONGEST_WAIT);
-    context.queue.add_at(Task::Policy(name.to_owned()), Instant::now() + wait);
+    context
+        .queue
+        .add_at(Task::Policy(name.to_owned()), Instant::now() + wait);
 }
 
 /// Writes the status if anything but the time has changed.
 pub(super) async fn write_status(context: &Context, name: &str) -> Result<(), Error> {
     let object = context.mirrors.policies.find(&name.to_owned());
-    let Some(Ok(object)) = object.as_deref() else { return Ok(()) };
+    let Some(Ok(object)) = object.as_deref() else {
+        return Ok(());
+    };
     let trust = context.world.trust();
-    let Some(loaded) = trust.policies.get(name) else { return Ok(()) };
+    let Some(loaded) = trust.policies.get(name) else {
+        return Ok(());
+    };
     let counted = policy_status::count(context, name);
     let watched = object.resource_version();
     let ours = context.world.policy_statuses.find(name, watched.as_deref());
-    let old = ours.as_ref().map(|ours| &ours.status).or(object.status.as_ref());
+    let old = ours
+        .as_ref()
+        .map(|ours| &ours.status)
+        .or(object.status.as_ref());
     let asked = object.annotations().get(REQUESTED_AT).cloned();
     let status = policy_status::conclude(old, loaded, &trust, &counted, asked, clock::now());
     if old == Some(&status) {
         return Ok(());
     }
-    let api = Api::<ChartTrustPolicy>::all(context.client.clone());
     let mut changed = object.clone();
     changed.status = Some(status.clone());
-    changed.metadata.managed_fields = None;
-    changed.metadata.resource_version = ours.map(|ours| ours.resource_version).or(watched);
-    let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..Default::default() };
-    let written = within_deadline(api.replace_status(name, &params, &changed)).await;
-    let version = written.as_ref().ok().and_then(ResourceExt::resource_version);
-    let note = version.map(|resource_version| Written { resource_version, status });
-    context.world.policy_statuses.note(name, note);
-    match written {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        Err(error) => Err(Error::Api("write the status of a ChartTrustPolicy", error)),
-    }
+    let statuses = &context.world.policy_statuses;
+    statuses
+        .write(
+            context,
+            changed,
+            status,
+            "write the status of a ChartTrustPolicy",
+        )
+        .await
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use charttrust_verify::check::{self, Case, Judgement};
 use charttrust_verify::finding::{Finding, Note, Word};
@@ -9,12 +10,13 @@ use charttrust_verify::policy::ReleaseRef;
 use charttrust_verify::verdict::{Cause, Class, Verdict};
 use kube::api::{DeleteParams, ObjectMeta, PostParams, Preconditions};
 use kube::{Api, ResourceExt as _};
+use tokio::time::Instant;
 
 use super::release_status::{self, Judged};
 use super::world::{Content, Release, Revision, Trust};
 use super::written::Written;
-use super::{Context, Error, Task, events};
-use crate::api::release_trust::ReleaseTrustStatus;
+use super::{Context, Error, Task, events, examine};
+use crate::api::release_trust::{ReleaseTrustSpec, ReleaseTrustStatus};
 use crate::api::{REQUESTED_AT, ReleaseTrust};
 use crate::clock;
 use crate::inventory::ReleaseId;
@@ -32,12 +34,19 @@ pub(super) async fn reconcile(context: &Context, id: &ReleaseId) -> Result<(), E
     note_request(context, id, &release, existing);
     let trust = context.world.trust();
     let judged = evaluate(context, id, &release, &trust);
-    if judged.is_pending() && before(&release, existing).is_some() {
-        // A look is under way; what was known stands until it answers.
+    let old = before(&release, existing);
+    if is_waiting(context, id, &judged) && old.is_some() {
         return Ok(());
     }
-    let old = before(&release, existing);
-    let status = release_status::conclude(id, old, &release, &judged, &trust, context.seal(), clock::now());
+    let status = release_status::conclude(
+        id,
+        old,
+        &release,
+        &judged,
+        &trust,
+        context.seal(),
+        clock::now(),
+    );
     note_judgement(context, id, &judged.judgement);
     if old == Some(&status) {
         return Ok(());
@@ -47,6 +56,29 @@ pub(super) async fn reconcile(context: &Context, id: &ReleaseId) -> Result<(), E
     events::publish(context, announced).await;
     Ok(())
 }
+
+/// Whether a look is under way for which the last verdict stands, but only so long: it was about
+/// something else, and a source may never answer.
+fn is_waiting(context: &Context, id: &ReleaseId, judged: &Judged) -> bool {
+    let now = Instant::now();
+    let since = context.world.update(id, |release| {
+        if !judged.is_pending() {
+            release.pending_since = None;
+            return None;
+        }
+        Some(*release.pending_since.get_or_insert(now))
+    });
+    let Some(until) = since.map(|since| since + PATIENCE) else {
+        return false;
+    };
+    if until > now {
+        context.queue.add_at(Task::Release(id.clone()), until);
+    }
+    until > now
+}
+
+/// How long a verdict stands while what it was about has changed and was not looked at yet.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn has_no_record(context: &Context, id: &ReleaseId) -> bool {
     [Driver::Secret, Driver::ConfigMap]
@@ -72,26 +104,48 @@ fn before<'a>(
     }
 }
 
-/// Pure: judges every judged revision; the worst verdict wins.
+/// Judges every revision that may be live; the worst verdict wins.
 fn evaluate(context: &Context, id: &ReleaseId, release: &Release, trust: &Trust) -> Judged {
     let labels = context.namespace_labels(&id.namespace);
     let newest_first = release.revisions.iter().rev();
-    let judgements: Vec<_> = newest_first
+    let mut judgements: Vec<_> = newest_first
         .map(|(key, revision)| (*key, judge(id, labels.as_ref(), revision, trust)))
         .collect();
+    let judged = examine::judged(context, id).into_keys();
+    let unread = judged.filter(|key| !release.revisions.contains_key(key));
+    judgements.extend(unread.map(|key| (key, pending())));
     let worst = Verdict::worst(judgements.iter().map(|(_, judgement)| judgement.verdict));
-    let Some(index) = judgements.iter().position(|(_, j)| Some(j.verdict) == worst) else {
-        return Judged { revision: None, judgement: pending() };
+    let Some(index) = judgements
+        .iter()
+        .position(|(_, j)| Some(j.verdict) == worst)
+    else {
+        return Judged {
+            revision: None,
+            judgement: pending(),
+        };
     };
     let mut others = judgements;
     let (key, mut judgement) = others.remove(index);
-    judgement.findings.extend(others.iter().map(|(key, other)| other_revision(*key, other)));
-    judgement.findings.extend(release.notices.values().flatten().cloned());
-    Judged { revision: Some(key), judgement }
+    judgement.findings.extend(
+        others
+            .iter()
+            .map(|(key, other)| other_revision(*key, other)),
+    );
+    judgement
+        .findings
+        .extend(release.notices.values().flatten().cloned());
+    Judged {
+        revision: Some(key),
+        judgement,
+    }
 }
 
 fn other_revision((driver, number): (Driver, u32), judgement: &Judgement) -> Finding {
-    let message = format!("revision {number} ({}) is {}", driver.word(), judgement.verdict);
+    let message = format!(
+        "revision {number} ({}) is {}",
+        driver.word(),
+        judgement.verdict
+    );
     Finding::new(Word::Note(Note::OtherRevision), message)
 }
 
@@ -105,13 +159,23 @@ fn judge(
         Ok(content) => content,
         Err((cause, message)) => return doubt(*cause, message),
     };
-    let Content { chart, version, evidence, .. } = content;
+    let Content {
+        chart,
+        version,
+        evidence,
+        ..
+    } = content;
     let release = ReleaseRef {
         namespace: &id.namespace,
         namespace_labels: labels.map(AsRef::as_ref),
         name: &id.name,
     };
-    let case = Case { release, chart, version, evidence };
+    let case = Case {
+        release,
+        chart,
+        version,
+        evidence,
+    };
     check::judge(&case, &trust.judged_by, &trust.keys, clock::now())
 }
 
@@ -143,7 +207,7 @@ fn note_request(
     if release.requested_at.as_ref().or(answered) != Some(asked) {
         context.world.update(id, |release| {
             release.requested_at = Some(asked.clone());
-            release.forced = true;
+            release.requests.ask();
         });
         context.examinations.add(id.clone());
     }
@@ -166,7 +230,9 @@ fn note_judgement(context: &Context, id: &ReleaseId, judgement: &Judgement) {
     let release = context.world.release(id).unwrap_or_default();
     for (name, loaded) in trust.loaded.iter() {
         let signed = |fingerprint| {
-            release.contents().any(|content| content.evidence.good_signers().any(|f| f == fingerprint))
+            release
+                .contents()
+                .any(|content| content.evidence.good_signers().any(|f| f == fingerprint))
         };
         if loaded.fingerprint.as_ref().is_some_and(signed) {
             context.queue.add(Task::KeyStatus(name.clone()));
@@ -188,7 +254,11 @@ async fn write(
         None => create(&api, id).await?,
     };
     let watched = object.resource_version();
-    if let Some(ours) = release.written.as_ref().filter(|w| !w.is_older_than(watched.as_deref())) {
+    if let Some(ours) = release
+        .written
+        .as_ref()
+        .filter(|w| !w.is_older_than(watched.as_deref()))
+    {
         object.metadata.resource_version = Some(ours.resource_version.clone());
     }
     object.status = Some(status);
@@ -203,7 +273,10 @@ async fn write(
     let resource_version = written.resource_version().unwrap_or_default();
     let status = written.status.unwrap_or_default();
     context.world.update(id, |release| {
-        release.written = Some(Written { resource_version, status });
+        release.written = Some(Written {
+            resource_version,
+            status,
+        });
     });
     Ok(())
 }
@@ -215,7 +288,11 @@ async fn create(api: &Api<ReleaseTrust>, id: &ReleaseId) -> Result<ReleaseTrust,
         namespace: Some(id.namespace.clone()),
         ..ObjectMeta::default()
     };
-    let object = ReleaseTrust { metadata, status: None, spec: Default::default() };
+    let object = ReleaseTrust {
+        metadata,
+        status: None,
+        spec: ReleaseTrustSpec::default(),
+    };
     match within_deadline(api.create(&parameters(), &object)).await {
         Ok(created) => Ok(created),
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
@@ -227,7 +304,10 @@ async fn create(api: &Api<ReleaseTrust>, id: &ReleaseId) -> Result<ReleaseTrust,
 }
 
 fn parameters() -> PostParams {
-    PostParams { field_manager: Some(super::FIELD_MANAGER.into()), ..PostParams::default() }
+    PostParams {
+        field_manager: Some(super::FIELD_MANAGER.into()),
+        ..PostParams::default()
+    }
 }
 
 /// The last record is gone, so the release is.
@@ -239,8 +319,14 @@ async fn remove(
     let known = context.world.release(id);
     if let Some(existing) = existing {
         let api = Api::<ReleaseTrust>::namespaced(context.client.clone(), &id.namespace);
-        let preconditions = Preconditions { uid: existing.uid(), resource_version: None };
-        let parameters = DeleteParams { preconditions: Some(preconditions), ..Default::default() };
+        let preconditions = Preconditions {
+            uid: existing.uid(),
+            resource_version: None,
+        };
+        let parameters = DeleteParams {
+            preconditions: Some(preconditions),
+            ..Default::default()
+        };
         match within_deadline(api.delete(&id.name, &parameters)).await {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if status.is_not_found() => {}
@@ -248,7 +334,9 @@ async fn remove(
         }
     }
     context.world.forget(id);
-    let policies = known.and_then(|release| release.judgement).map(|judgement| judgement.policies);
+    let policies = known
+        .and_then(|release| release.judgement)
+        .map(|judgement| judgement.policies);
     for policy in policies.unwrap_or_default() {
         context.queue.add(Task::PolicyStatus(policy.policy));
     }

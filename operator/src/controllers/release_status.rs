@@ -8,10 +8,10 @@ use tokio::time::Instant;
 
 use super::evidence::{self, Seal};
 use super::world::{Content, Release, Trust};
-use crate::api::conditions::{Condition, ReleaseCondition, Status, merge};
+use crate::api::bounds;
+use crate::api::conditions::{Condition, ReleaseCondition, Status, find, merge};
 use crate::api::reasons::{ReleaseReason, TrustedReason};
 use crate::api::release_trust as v1;
-use crate::api::bounds;
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::Driver;
 
@@ -44,14 +44,17 @@ pub(super) fn conclude(
         _ => (None, Vec::new()),
     };
     let before = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
-    let answered = release.requested_at.clone().filter(|_| !release.forced);
+    let answered = release
+        .requested_at
+        .clone()
+        .filter(|_| !release.requests.are_open());
     v1::ReleaseTrustStatus {
         observed_generation: Some(GENERATION),
         last_handled_reconcile_at: answered
             .or_else(|| old.and_then(|old| old.last_handled_reconcile_at.clone())),
         release: described.or_else(|| old.and_then(|old| old.release.clone())),
         signer: signer(&signers, trust),
-        conditions: merge(before, conditions(release, judged, now)),
+        conditions: merge(before, conditions(release, judged, before, now)),
         signers,
         evidence,
         findings: judged.judgement.findings.iter().map(finding).collect(),
@@ -60,7 +63,12 @@ pub(super) fn conclude(
 }
 
 fn content<'a>(release: &'a Release, judged: &Judged) -> Option<&'a Content> {
-    release.revisions.get(&judged.revision?)?.content.as_ref().ok()
+    release
+        .revisions
+        .get(&judged.revision?)?
+        .content
+        .as_ref()
+        .ok()
 }
 
 fn described(release: &Release, judged: &Judged) -> Option<v1::Release> {
@@ -73,8 +81,12 @@ fn described(release: &Release, judged: &Judged) -> Option<v1::Release> {
             Driver::Secret => v1::Driver::Secret,
         },
         revision: i64::from(number),
-        chart: content.map(|c| bounds::fit(&c.chart, bounds::NAME)).unwrap_or_default(),
-        version: content.map(|c| bounds::fit(&c.version, bounds::VERSION)).unwrap_or_default(),
+        chart: content
+            .map(|c| bounds::fit(&c.chart, bounds::NAME))
+            .unwrap_or_default(),
+        version: content
+            .map(|c| bounds::fit(&c.version, bounds::VERSION))
+            .unwrap_or_default(),
         owner: v1::Owner::Helm,
         resource_version: revision.resource_version.clone(),
     })
@@ -83,46 +95,58 @@ fn described(release: &Release, judged: &Judged) -> Option<v1::Release> {
 fn conditions(
     release: &Release,
     judged: &Judged,
+    before: &[Condition],
     now: Timestamp,
 ) -> Vec<Condition> {
     let ready = (Status::True, ReleaseReason::Evaluated);
-    let (freshness, silent) = freshness(release);
+    let fresh = freshness(release).map(|(state, silent)| {
+        Condition::new(ReleaseCondition::Fresh, state, silent, GENERATION, now)
+    });
+    // After a start, what was so before the last look stands until the next.
+    let fresh = fresh.or_else(|| find(before, ReleaseCondition::Fresh).cloned());
     let verdict = reason(judged.judgement.verdict);
     let headline = headline(&judged.judgement);
-    vec![
-        Condition::new(ReleaseCondition::Ready, ready, "", GENERATION, now),
-        Condition::new(
-            ReleaseCondition::Trusted,
-            (verdict.status(), verdict),
-            headline,
-            GENERATION,
-            now,
-        ),
-        Condition::new(ReleaseCondition::Fresh, freshness, silent, GENERATION, now),
-    ]
+    let verdict = Condition::new(
+        ReleaseCondition::Trusted,
+        (verdict.status(), verdict),
+        headline,
+        GENERATION,
+        now,
+    );
+    let ready = Condition::new(ReleaseCondition::Ready, ready, "", GENERATION, now);
+    [Some(ready), Some(verdict), fresh]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
-/// False once a source has been silent for two of its intervals.
-fn freshness(release: &Release) -> ((Status, ReleaseReason), String) {
+/// False once a source has been silent for two of its intervals; `None` before the first look.
+fn freshness(release: &Release) -> Option<((Status, ReleaseReason), String)> {
     let is_stale = |state: &super::world::LookState| {
         state.failures > 0 && state.answering_since + state.every * 2 <= Instant::now()
     };
-    let silent: Vec<_> =
-        release.looks.iter().filter(|(_, s)| is_stale(s)).map(|(url, _)| url.as_str()).collect();
-    match (silent.is_empty(), release.looks.is_empty()) {
-        (false, _) => {
-            let message = format!("no answer for two intervals: {}", silent.join(", "));
-            ((Status::False, ReleaseReason::LookFailed), message)
-        }
-        (true, true) => ((Status::Unknown, ReleaseReason::NotLooked), String::new()),
-        (true, false) => ((Status::True, ReleaseReason::LookSucceeded), String::new()),
+    let silent: Vec<_> = release
+        .looks
+        .iter()
+        .filter(|(_, s)| is_stale(s))
+        .map(|(url, _)| url.as_str())
+        .collect();
+    if release.looks.is_empty() {
+        return None;
     }
+    Some(if silent.is_empty() {
+        ((Status::True, ReleaseReason::LookSucceeded), String::new())
+    } else {
+        let message = format!("no answer for two intervals: {}", silent.join(", "));
+        ((Status::False, ReleaseReason::LookFailed), message)
+    })
 }
 
 fn reason(verdict: Verdict) -> TrustedReason {
     let word = verdict.word();
     // Invariant: both vocabularies have the same words; a test compares them.
-    word.parse().expect("the API knows every word of the engine")
+    word.parse()
+        .expect("the API knows every word of the engine")
 }
 
 /// The message of the finding that made the verdict, or who vouches.
@@ -132,8 +156,14 @@ fn headline(judgement: &Judgement) -> String {
         Verdict::Unknown(cause) => Some(Word::Doubt(cause)),
         Verdict::Trusted(_) => None,
     };
-    let deciding = judgement.findings.iter().find(|finding| Some(finding.word) == word);
-    let origin = judgement.policies.iter().find_map(|policy| policy.origin.as_ref());
+    let deciding = judgement
+        .findings
+        .iter()
+        .find(|finding| Some(finding.word) == word);
+    let origin = judgement
+        .policies
+        .iter()
+        .find_map(|policy| policy.origin.as_ref());
     match (deciding, origin) {
         (Some(finding), _) => finding.message.clone(),
         (None, Some(origin)) if judgement.verdict.is_trusted() => format!("archive of {origin}"),
@@ -142,17 +172,27 @@ fn headline(judgement: &Judgement) -> String {
 }
 
 fn exempt(judgement: &Judgement) -> Option<String> {
-    let policy = judgement.policies.iter().find(|policy| policy.exempt_by.is_some())?;
-    let failures = judgement.findings.iter().filter_map(|finding| match finding.word {
-        Word::Failure(reason) => Some(reason),
-        Word::Doubt(_) | Word::Note(_) => None,
-    });
+    let policy = judgement
+        .policies
+        .iter()
+        .find(|policy| policy.exempt_by.is_some())?;
+    let failures = judgement
+        .findings
+        .iter()
+        .filter_map(|finding| match finding.word {
+            Word::Failure(reason) => Some(reason),
+            Word::Doubt(_) | Word::Note(_) => None,
+        });
     let mut reasons: Vec<Reason> = failures.collect();
     reasons.sort_unstable();
     reasons.dedup();
     let reasons: Vec<_> = reasons.into_iter().map(Reason::word).collect();
     let exception = policy.exempt_by.as_deref().unwrap_or_default();
-    Some(format!("{}/{exception} forgives {}", policy.policy, reasons.join(", ")))
+    Some(format!(
+        "{}/{exception} forgives {}",
+        policy.policy,
+        reasons.join(", ")
+    ))
 }
 
 fn finding(finding: &Finding) -> v1::Finding {
@@ -179,7 +219,10 @@ fn policy(policy: &PolicyVerdict) -> v1::PolicyVerdict {
 
 /// Who signed, for the column: the names of the keys, or the end of what the signature claims.
 fn signer(signers: &[v1::Signer], trust: &Trust) -> Option<String> {
-    let mut names: Vec<_> = signers.iter().map(|signer| name(&signer.fingerprint, trust)).collect();
+    let mut names: Vec<_> = signers
+        .iter()
+        .map(|signer| name(&signer.fingerprint, trust))
+        .collect();
     names.sort();
     names.dedup();
     (!names.is_empty()).then(|| bounds::fit(&names.join(","), bounds::NAME))
@@ -187,9 +230,16 @@ fn signer(signers: &[v1::Signer], trust: &Trust) -> Option<String> {
 
 fn name(fingerprint: &str, trust: &Trust) -> String {
     let is_of = |loaded: &super::world::LoadedKey| {
-        loaded.fingerprint.as_ref().is_some_and(|known| known.as_str() == fingerprint)
+        loaded
+            .fingerprint
+            .as_ref()
+            .is_some_and(|known| known.as_str() == fingerprint)
     };
-    let known = trust.loaded.iter().find(|(_, loaded)| is_of(loaded)).map(|(name, _)| name.clone());
+    let known = trust
+        .loaded
+        .iter()
+        .find(|(_, loaded)| is_of(loaded))
+        .map(|(name, _)| name.clone());
     let start = fingerprint.len().saturating_sub(16);
     known.unwrap_or_else(|| fingerprint.get(start..).unwrap_or(fingerprint).to_owned())
 }

@@ -3,6 +3,7 @@
 //! Pure: the same keys, policies, evidence and time class give the same judgement, in any order.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
@@ -70,6 +71,8 @@ pub fn judge(case: &Case<'_>, policies: &[Policy], keys: &[Key], now: Timestamp)
         verdicts.push(verdict);
         findings.append(&mut found);
     }
+    let mut seen = BTreeSet::new();
+    findings.retain(|finding| seen.insert(finding.clone()));
     let verdict = Verdict::worst(verdicts.iter().map(|policy| policy.verdict))
         .unwrap_or(Verdict::Unknown(Cause::NoPolicy));
     Judgement {
@@ -167,10 +170,14 @@ fn is_the_release(binding: &Bound) -> bool {
 fn decide(mut judged: Vec<(&Bound, Opinion)>, opinion: &mut Opinion) {
     let has_lapsed = judged.iter().any(|(_, judged)| judged.has_lapsed);
     judged.sort_by_key(|(binding, judged)| {
-        let is_proof = is_the_release(binding) && !has_lapsed;
+        let proof = if is_the_release(binding) && !has_lapsed {
+            Proof::OfTheRelease
+        } else {
+            Proof::OfTheArchive
+        };
         // Exceptions see all failures and doubts, so the order of sources must not choose among them.
         let rest = (judged.failing.clone(), judged.doubts.clone());
-        (preference(is_proof, judged.verdict()), Reverse(rest))
+        (preference(proof, judged.verdict()), Reverse(rest))
     });
     let mut judged = judged.into_iter().map(|(_, judged)| judged);
     let Some(deciding) = judged.next() else {
@@ -182,15 +189,22 @@ fn decide(mut judged: Vec<(&Bound, Opinion)>, opinion: &mut Opinion) {
     }
 }
 
+/// Whether what is wrong with an archive must be wrong with the release.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    OfTheArchive,
+    OfTheRelease,
+}
+
 /// Trust through one archive is enough. Else proof of badness about the very content that runs
 /// is not hidden by a source that lacks it, unless nothing but time has ended the trust; and what
 /// one source could not answer, failures of another do not settle.
-fn preference(is_proof: bool, verdict: Verdict) -> (u8, Reverse<impl Ord + use<>>) {
+fn preference(proof: Proof, verdict: Verdict) -> (u8, Reverse<impl Ord + use<>>) {
     let order = match verdict.class() {
         Class::Trusted | Class::Unmanaged => 0,
-        Class::Badness if is_proof => 1,
+        Class::Badness if proof == Proof::OfTheRelease => 1,
         Class::CouldNotTell | Class::Exempt => 2,
-        Class::Tampering if is_proof => 3,
+        Class::Tampering if proof == Proof::OfTheRelease => 3,
         Class::ProofMissing => 4,
         Class::Tampering => 5,
         Class::Badness => 6,

@@ -51,7 +51,7 @@ impl Finding {
     pub fn new(word: Word, message: impl Into<String>) -> Self {
         Self {
             word,
-            message: bounded(message.into()),
+            message: bounded(&message.into()),
             policy: None,
         }
     }
@@ -83,7 +83,7 @@ impl fmt::Display for Word {
 
 /// Cuts at a character border and replaces control and direction characters, which foreign text
 /// could use to forge what a terminal shows.
-fn bounded(message: String) -> String {
+fn bounded(message: &str) -> String {
     let mut clean = String::with_capacity(message.len().min(MAX_MESSAGE));
     for character in message.chars() {
         let shown = if is_deceptive(character) {
@@ -99,9 +99,19 @@ fn bounded(message: String) -> String {
     clean
 }
 
+/// Controls and everything invisible or reordering, as the user IDs of keys are shown.
 fn is_deceptive(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    use unicode_general_category::{GeneralCategory as Category, get_general_category};
+    matches!(
+        get_general_category(character),
+        Category::Control
+            | Category::Format
+            | Category::LineSeparator
+            | Category::ParagraphSeparator
+            | Category::PrivateUse
+            | Category::Surrogate
+            | Category::Unassigned
+    )
 }
 
 #[cfg(test)]
@@ -129,5 +139,18 @@ mod tests {
             message("a\u{1b}[31mb\nc\u{202e}d"),
             "a\u{fffd}[31mb\u{fffd}c\u{fffd}d"
         );
+    }
+
+    #[test]
+    fn foreign_text_hides_nothing() {
+        let invisible = "\u{ad}\u{61c}\u{200b}\u{2028}\u{2060}\u{2066}\u{feff}\u{e000}\u{e0041}";
+        for character in invisible.chars() {
+            assert_eq!(
+                message(&format!("a{character}b")),
+                "a\u{fffd}b",
+                "{character:?}"
+            );
+        }
+        assert_eq!(message("é 漢 ✔ 😀"), "é 漢 ✔ 😀");
     }
 }

@@ -28,15 +28,15 @@ impl Opinion {
     }
 
     pub(crate) fn fail_each(&mut self, reason: Reason, messages: Vec<String>) {
-        messages
-            .into_iter()
-            .for_each(|message| self.fail(reason, message));
+        for message in messages {
+            self.fail(reason, message);
+        }
     }
 
     pub(crate) fn note_each(&mut self, note: Note, messages: Vec<String>) {
-        messages
-            .into_iter()
-            .for_each(|message| self.note(note, message));
+        for message in messages {
+            self.note(note, message);
+        }
     }
 
     pub(crate) fn doubt(&mut self, cause: Cause, message: impl Into<String>) {

@@ -324,10 +324,10 @@ mod tests {
     #[test]
     fn files_and_bytes_are_limited_at_n_and_n_plus_1() {
         let with = |count: usize| {
-            let more = (1..count)
+            let more: Vec<_> = (1..count)
                 .map(|index| format!("  {index}.tgz: {SUM}\n"))
-                .collect::<String>();
-            parse(&(base() + &more)).map(|provenance| provenance.files.len())
+                .collect();
+            parse(&(base() + &more.concat())).map(|provenance| provenance.files.len())
         };
         assert_eq!(with(16), Ok(16));
         assert_eq!(

@@ -238,7 +238,7 @@ fn lives<'a>(
         let life = life(subject, key, &seen, clock);
         let best = lives.entry(key.fingerprint()).or_insert((key, life));
         // Scope and end date are per object, so the best of several of one fingerprint counts.
-        if rank(&life) > rank(&best.1) {
+        if rank(life) > rank(best.1) {
             *best = (key, life);
         }
     }
@@ -285,9 +285,9 @@ fn seen_by(key: &Key, verified: &VerifiedSignature, now: Timestamp) -> Option<Ve
 }
 
 /// The best last: the least bad reason, grandfathered, valid.
-fn rank(life: &Life) -> (bool, bool, Option<Reason>) {
+fn rank(life: Life) -> (bool, bool, Option<Reason>) {
     match life {
-        Ok(vouching) => (true, *vouching == Vouching::Valid, None),
-        Err(reason) => (false, false, Some(*reason)),
+        Ok(vouching) => (true, vouching == Vouching::Valid, None),
+        Err(reason) => (false, false, Some(reason)),
     }
 }

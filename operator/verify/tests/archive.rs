@@ -1,5 +1,15 @@
 //! Chart archives: what is read, and what is refused.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::needless_pass_by_value,
+    reason = "tests may stop where they fail"
+)]
+
 mod support;
 
 use charttrust_verify::binding::{Binding, compare};
@@ -426,7 +436,7 @@ fn every_limit_holds_at_n_and_n_plus_1() {
     too_large(within(base(), |limits| limits.path_bytes = 14));
     assert!(within(base(), |limits| limits.document_bytes = CHART_YAML.len()).is_ok());
     too_large(within(base(), |limits| {
-        limits.document_bytes = CHART_YAML.len() - 1
+        limits.document_bytes = CHART_YAML.len() - 1;
     }));
     let long = || {
         base()

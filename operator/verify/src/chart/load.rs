@@ -30,7 +30,7 @@ pub(super) fn archive(bytes: &[u8], limits: &ArchiveLimits) -> Result<Chart, Arc
     Ok(Chart {
         digest: Sha256Digest::of(bytes),
         subcharts: subcharts.collect(),
-        values: Packed::new(loaded.tree()),
+        values: Packed::new(&loaded.tree()),
         metadata: loaded.metadata,
         templates: loaded.templates,
         files: loaded.files,

@@ -150,11 +150,7 @@ impl<R: Read> Reader<R> {
         let padding = std::mem::take(&mut self.padding);
         let mut block = [0; BLOCK];
         let rest = block.get_mut(..padding).unwrap_or_default();
-        match fill(&mut self.input, rest) {
-            Ok(_) => Ok(true),
-            Err(ArchiveError::Malformed(Damage::Truncated)) => Ok(false),
-            Err(error) => Err(error),
-        }
+        Ok(read_up_to(&mut self.input, rest)? == padding)
     }
 
     /// Reads one header block; `None` after two blocks of zeros, or one, or none, and no more.
@@ -175,15 +171,23 @@ impl<R: Read> Reader<R> {
 
 /// Fills `buffer`; `false` if nothing was left. Part of it is an error.
 fn fill(input: &mut impl Read, buffer: &mut [u8]) -> Result<bool, ArchiveError> {
-    let mut filled = 0;
+    match read_up_to(input, buffer)? {
+        0 if !buffer.is_empty() => Ok(false),
+        filled if filled < buffer.len() => Err(Damage::Truncated.into()),
+        _ => Ok(true),
+    }
+}
+
+/// Fills as much of `buffer` as there is, and returns how much that was.
+fn read_up_to(input: &mut impl Read, buffer: &mut [u8]) -> Result<usize, ArchiveError> {
+    let mut filled = 0_usize;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match input.read(rest)? {
-            0 if filled == 0 => return Ok(false),
-            0 => return Err(Damage::Truncated.into()),
+            0 => break,
             read => filled = filled.saturating_add(read),
         }
     }
-    Ok(true)
+    Ok(filled)
 }
 
 fn padding(size: u64) -> usize {

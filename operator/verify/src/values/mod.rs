@@ -52,7 +52,17 @@ impl Defaults {
         }
         let mut merged = Json::Object(Map::new());
         for document in documents {
-            merge(&mut merged, table(read(&document)?)?);
+            match read(&document).and_then(table) {
+                Ok(document) => merge(&mut merged, document),
+                Err(YamlError::TooLarge) => return Err(YamlError::TooLarge),
+                // Helm 4 cannot load the chart, Helm 3 can.
+                Err(_) => {
+                    return Ok(Self::Read {
+                        first,
+                        merged: None,
+                    });
+                }
+            }
         }
         let merged = (merged != first).then_some(merged);
         Ok(Self::Read { first, merged })
@@ -103,10 +113,10 @@ impl Tree {
 pub(crate) struct Packed(Box<[u8]>);
 
 impl Packed {
-    pub(crate) fn new(tree: Tree) -> Self {
+    pub(crate) fn new(tree: &Tree) -> Self {
         let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
         // Invariant: writing to memory cannot fail; an empty result unpacks to `None`.
-        let written = serde_json::to_vec(&tree)
+        let written = serde_json::to_vec(tree)
             .ok()
             .and_then(|json| encoder.write_all(&json).ok());
         let packed = written
@@ -319,6 +329,18 @@ mod tests {
     }
 
     #[test]
+    fn broken_second_document_is_no_matter_for_helm_3() {
+        let first = json!({"a": 1.0});
+        assert_eq!(
+            read("a: 1\n---\n[b\n"),
+            Ok(Defaults::Read {
+                first,
+                merged: None
+            })
+        );
+    }
+
+    #[test]
     fn numbers_are_compared_as_floats() {
         assert!(same(&json!({"a": [1]}), &json!({"a": [1.0]})));
         assert!(!same(&json!({"a": 1}), &json!({"a": "1"})));
@@ -338,6 +360,6 @@ mod tests {
             }],
             subcharts: Vec::new(),
         };
-        assert_eq!(Packed::new(tree.clone()).tree(), Some(tree));
+        assert_eq!(Packed::new(&tree).tree(), Some(tree));
     }
 }

@@ -25,7 +25,6 @@ fn fit(tag: &str, found: Option<Value>, text: String) -> Result<Value, YamlError
     match (tag, found) {
         ("", None) => Ok(Value::Text(text)),
         ("!!timestamp", None) if timestamp(&text) => Ok(Value::Text(text)),
-        ("", Some(value)) => Ok(value),
         ("!!float", Some(Value::Int(number))) => {
             #[allow(
                 clippy::cast_precision_loss,
@@ -38,7 +37,8 @@ fn fit(tag: &str, found: Option<Value>, text: String) -> Result<Value, YamlError
             let number = number as f64;
             Ok(Value::Float(number))
         }
-        ("!!bool", Some(value @ Value::Bool(_)))
+        ("", Some(value))
+        | ("!!bool", Some(value @ Value::Bool(_)))
         | ("!!int", Some(value @ Value::Int(_)))
         | ("!!float", Some(value @ Value::Float(_)))
         | ("!!null", Some(value @ Value::Null)) => Ok(value),
@@ -76,11 +76,25 @@ fn plain(tag: &str, text: &str) -> Option<Value> {
         ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => Some(Value::Float(f64::INFINITY)),
         "-.inf" | "-.Inf" | "-.INF" => Some(Value::Float(f64::NEG_INFINITY)),
         _ => match text.bytes().next() {
-            Some(b'.') => float(text),
+            Some(b'.') => fraction(text),
             Some(b'+' | b'-' | b'0'..=b'9') => number(tag, text),
             _ => None,
         },
     }
+}
+
+/// Reads a float that begins with its point, where Go's `ParseFloat` wants every `_` between digits.
+fn fraction(text: &str) -> Option<Value> {
+    let digit = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_digit());
+    let mut parts = text.split('_').peekable();
+    while let Some(part) = parts.next() {
+        if let Some(next) = parts.peek()
+            && !(digit(part.bytes().last()) && digit(next.bytes().next()))
+        {
+            return None;
+        }
+    }
+    float(&text.replace('_', ""))
 }
 
 /// Reads an integer or a float; a date is a text.
@@ -194,6 +208,9 @@ mod tests {
             ("1e6", Value::Float(1e6)),
             ("1.", Value::Float(1.0)),
             (".5", Value::Float(0.5)),
+            (".51_000", Value::Float(0.51)),
+            ("._5", text("._5")),
+            (".5_", text(".5_")),
             (".", text(".")),
             ("1e400", text("1e400")),
             ("1.2.3", text("1.2.3")),

@@ -20,12 +20,15 @@ pub(crate) enum Reading {
 /// Reads the first document of `text`; what follows it is not looked at, as in Helm.
 ///
 /// # Errors
-/// Fails if the document is not YAML, has no JSON form, or costs more than `limits`.
+/// Fails if the document is not YAML, contains line breaks that only YAML 1.1 knows, has no JSON form, or costs more than `limits`.
 pub(crate) fn document(
     text: &str,
     reading: Reading,
     limits: &YamlLimits,
 ) -> Result<Value, YamlError> {
+    if text.contains(OLD_BREAKS) {
+        return Err(YamlError::Syntax);
+    }
     let mut builder = Builder::new(reading, *limits);
     for event in Parser::new_from_str_with_options(text, options(limits)) {
         let (event, _) = event.map_err(|_| YamlError::Syntax)?;
@@ -318,6 +321,10 @@ fn short(tag: &Tag) -> String {
     }
 }
 
+/// Next line, line separator and paragraph separator end a line for go-yaml, but not for the parser
+/// used here; what contains them is not read at all rather than differently.
+const OLD_BREAKS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -360,6 +367,13 @@ mod tests {
         let q = map(&[("a", Value::Int(1)), ("b", Value::Int(3))]);
         assert_eq!(pairs[1], ("q".to_owned(), q));
         assert_eq!(pairs[0].1, pairs[2].1);
+    }
+
+    #[test]
+    fn line_breaks_of_yaml_1_1_are_refused() {
+        for text in ["a: \u{2028}", "a: b\u{2029}c", "a: 'b\u{85}'"] {
+            assert_eq!(read(text), Err(YamlError::Syntax));
+        }
     }
 
     #[test]
@@ -429,7 +443,7 @@ mod tests {
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..12 {
             let line = format!("*a{}, ", level - 1).repeat(9);
-            bomb += &format!("a{level}: &a{level} [{line}]\n");
+            bomb = format!("{bomb}a{level}: &a{level} [{line}]\n");
         }
         assert_eq!(read(&bomb), Err(YamlError::TooLarge));
     }

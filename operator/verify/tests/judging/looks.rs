@@ -86,7 +86,7 @@ fn rebuilt() -> Answer {
     let text = crate::world::text_about(other_digest());
     let signature = signature_by(person(1).signer(), &text, |sig| sig);
     changed(archive(provenance(&text, &[signature])), |facts| {
-        facts.digest = other_digest()
+        facts.digest = other_digest();
     })
 }
 

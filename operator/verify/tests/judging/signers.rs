@@ -324,7 +324,7 @@ fn faults_of_listed_signers_have_their_own_words() {
         ),
     ] {
         let mut world = World::good();
-        world.facts().provenance = provenance(&text(), &[signature.clone()]);
+        world.facts().provenance = provenance(&text(), std::slice::from_ref(&signature));
         assert_eq!(world.verdict(), Verdict::Untrusted(reason));
         world.signers(&["bob"], 1);
         assert_eq!(world.verdict(), TOO_FEW, "not listed, so nothing of ours");
@@ -357,6 +357,16 @@ fn a_restored_signature_is_judged_like_a_verified_one() {
     assert_eq!(world.verdict(), Verdict::Untrusted(Reason::KeyCompromised));
     world.keys.clear();
     assert_eq!(world.verdict(), TOO_FEW);
+}
+
+#[test]
+fn each_fact_is_found_once() {
+    let signature = signature(&person(1));
+    let signed = provenance(&text(), &[signature.clone(), signature]);
+    let mut world = World::of(vec![key(&person(1))], signed);
+    world.revoke("alice", RevocationReason::Compromised);
+    let findings = world.judge().findings;
+    assert_eq!(findings.len(), 1, "{findings:?}");
 }
 
 #[test]

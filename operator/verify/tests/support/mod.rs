@@ -1,10 +1,5 @@
 //! Builds archives and records for the tests.
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects
-)]
+#![allow(dead_code, reason = "every test crate uses its own part")]
 
 use std::io::Write;
 

@@ -1,0 +1,183 @@
+//! Restarts: what was learned is kept, what others forged is not believed.
+
+use std::path::Path;
+
+use charttrust::api::{ReleaseTrust, TrustedKey};
+use charttrust_e2e::audit::Event;
+use charttrust_e2e::charts::Source;
+use charttrust_e2e::cluster::Cluster;
+use charttrust_e2e::eventually;
+use charttrust_e2e::helm::Version;
+use charttrust_e2e::operator::Operator;
+use charttrust_e2e::stage::{SOON, Stage, Story, StoryKey, verdict};
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
+
+/// The operator of this file is restarted, so one story has it at a time.
+async fn stage() -> MutexGuard<'static, Stage> {
+    static STAGE: OnceCell<Mutex<Stage>> = OnceCell::const_new();
+    let set = async || {
+        let binary = std::env::var("CHARTTRUST_BINARY")
+            .expect("CHARTTRUST_BINARY names the operator; run make test");
+        let cluster = Cluster::shared(env!("CARGO_BIN_EXE_testbed"));
+        Mutex::new(Stage::set(cluster, Path::new(&binary)).await.unwrap())
+    };
+    STAGE.get_or_init(set).await.lock().await
+}
+
+/// A release `web` of a signed chart, trusted.
+async fn trusted_release(stage: &Stage, prefix: &str) -> (Story, StoryKey) {
+    let story = Story::begin(stage.cluster, prefix, Version::V4)
+        .await
+        .unwrap();
+    let key = story.trusted_key("platform").await.unwrap();
+    let chart = story
+        .publish(&Source::new("web", "1.0.0"), Some(&key))
+        .await
+        .unwrap();
+    story.policy("policy", &[&key], json!({})).await.unwrap();
+    story.install("web", &chart).await.unwrap();
+    story.expect("web", "SignatureVerified").await;
+    story.settled("web").await;
+    (story, key)
+}
+
+/// Waits until the operator counts this many releases of a policy as trusted.
+async fn judged(stage: &Stage, namespace: &str, word: &str) {
+    eventually(
+        SOON,
+        &format!("the operator counts a release as {word}"),
+        async || {
+            let url = stage.operator(|operator| operator.metrics_url());
+            let text = reqwest_text(&url).await?;
+            let of_us = text.lines().any(|line| {
+                line.starts_with("charttrust_releases{")
+                    && line.contains(&format!("namespace=\"{namespace}\""))
+                    && line.contains(&format!("reason=\"{word}\""))
+            });
+            if of_us { Ok(()) } else { Err(text) }
+        },
+    )
+    .await;
+}
+
+async fn reqwest_text(url: &str) -> Result<String, String> {
+    let answer = reqwest::get(url).await.map_err(|error| error.to_string())?;
+    answer.text().await.map_err(|error| error.to_string())
+}
+
+fn is_of(story: &Story) -> impl Fn(&Event) -> bool {
+    let namespace = story.namespace.clone();
+    move |event| event.namespace == namespace || event.name.starts_with(&namespace)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_downloads_nothing_and_writes_nothing() {
+    let stage = stage().await;
+    let (story, _) = trusted_release(&stage, "again").await;
+    judged(&stage, &story.namespace, "SignatureVerified").await;
+    let asked = story.repository.requests().len();
+    let audit = stage.cluster.audit().unwrap();
+    stage.operator(Operator::kill);
+    let mark = audit.mark().unwrap();
+    stage.restart().await.unwrap();
+    judged(&stage, &story.namespace, "SignatureVerified").await;
+    let writes = audit
+        .since(mark)
+        .unwrap()
+        .by(stage.identity.user())
+        .writes();
+    let writes = writes.only(is_of(&story));
+    assert!(writes.is_empty(), "{writes:?}");
+    assert_eq!(story.repository.requests().len(), asked);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_is_judged_from_evidence_with_the_repository_down() {
+    let stage = stage().await;
+    let (mut story, key) = trusted_release(&stage, "kept").await;
+    stage.operator(Operator::kill);
+    story.repository.stop();
+    stage.restart().await.unwrap();
+    let revoke = json!({"spec": {"revocation": {"reason": "Compromised"}}});
+    story.patch::<TrustedKey>(&key.name, revoke).await.unwrap();
+    story.expect("web", "KeyCompromised").await;
+    let withdraw = json!({"spec": {"revocation": null}});
+    story
+        .patch::<TrustedKey>(&key.name, withdraw)
+        .await
+        .unwrap();
+    story.expect("web", "SignatureVerified").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forged_evidence_is_never_believed() {
+    let stage = stage().await;
+    let mut story = Story::begin(stage.cluster, "forged", Version::V4)
+        .await
+        .unwrap();
+    let key = story.trusted_key("platform").await.unwrap();
+    let stranger = story.make_key("stranger").unwrap();
+    let chart = story
+        .publish(&Source::new("web", "1.0.0"), Some(&stranger))
+        .await
+        .unwrap();
+    story.policy("policy", &[&key], json!({})).await.unwrap();
+    story.install("web", &chart).await.unwrap();
+    story.expect("web", "SignerNotTrusted").await;
+    story.settled("web").await;
+
+    stage.operator(Operator::kill);
+    story.repository.stop();
+    let mark = stage.cluster.audit().unwrap().mark().unwrap();
+    forge(&story, &key).await;
+    stage.restart().await.unwrap();
+    story.expect("web", "SourceUnavailable").await;
+    let audit = stage.cluster.audit().unwrap();
+    let ours = audit
+        .since(mark)
+        .unwrap()
+        .by(stage.identity.user())
+        .writes();
+    let ours = ours.of("releasetrusts").only(is_of(&story));
+    assert!(!ours.is_empty());
+    for event in ours.iter() {
+        let written: ReleaseTrust = serde_json::from_value(event.request.clone().unwrap()).unwrap();
+        assert_ne!(verdict(&written), "SignatureVerified");
+    }
+    let rejected = rejections(&story).await;
+    assert_eq!(rejected, 1);
+}
+
+/// As a tenant with rights on these objects would: a verified signature of the listed key.
+async fn forge(story: &Story, key: &StoryKey) {
+    let trusts = story.trusts();
+    let trust = trusts.get("web").await.unwrap();
+    let mut status = trust.status.unwrap();
+    status.signers[0]
+        .fingerprint
+        .clone_from(&key.key.fingerprint);
+    status.signers[0].verified = true;
+    let change = Patch::Merge(json!({"status": status}));
+    trusts
+        .patch_status("web", &PatchParams::default(), &change)
+        .await
+        .unwrap();
+}
+
+async fn rejections(story: &Story) -> usize {
+    let events = Api::<k8s_openapi::api::events::v1::Event>::namespaced(
+        story.client.clone(),
+        &story.namespace,
+    );
+    let all = events
+        .list(&kube::api::ListParams::default())
+        .await
+        .unwrap();
+    all.items
+        .iter()
+        .filter(|e| e.reason.as_deref() == Some("EvidenceRejected"))
+        .count()
+}
