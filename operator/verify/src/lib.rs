@@ -3,6 +3,23 @@
 //! Nothing here reads a clock, a file, a network or a cluster. Time is an argument; foreign
 //! bytes come with a limit.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::todo,
+        clippy::unimplemented,
+        clippy::unreachable,
+        clippy::unwrap_used,
+        reason = "whatever bytes come in, the engine answers: nothing here may panic or wrap around"
+    )
+)]
+
 pub mod binding;
 pub mod chart;
 pub mod check;

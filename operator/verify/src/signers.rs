@@ -57,7 +57,7 @@ pub(crate) fn tally(subject: &Subject<'_>, signed: &Signed) -> Tally {
                 others.push(problem.told());
             }
             Problem::Listed(reason, message) if vouching.is_none() => {
-                failing.push((reason, message))
+                failing.push((reason, message));
             }
             Problem::Listed(..) | Problem::NotListed(_) => others.push(problem.told()),
         }

@@ -28,20 +28,20 @@ fn sayings() -> Vec<(Verdict, World)> {
     vec![
         change(TRUSTED, |_| {}),
         change(Verdict::Trusted(Basis::ArchiveVerified), |world| {
-            world.level(Level::Signature)
+            world.level(Level::Signature);
         }),
         change(Verdict::Unknown(Cause::Unmanaged), |world| {
-            world.level(Level::None)
+            world.level(Level::None);
         }),
         change(Verdict::Unknown(Cause::SourceUnknown), |world| {
-            world.rule().sources.clear()
+            world.rule().sources.clear();
         }),
         change(Verdict::Unknown(Cause::Exempt), |world| {
             world.signers(&[], 1);
             world.except(&[Reason::SignerNotTrusted]);
         }),
         change(Verdict::Untrusted(Reason::SignerNotTrusted), |world| {
-            world.signers(&[], 1)
+            world.signers(&[], 1);
         }),
         change(Verdict::Untrusted(Reason::VersionNotAllowed), |world| {
             world.rule().versions = Some(">=2".parse().unwrap());
