@@ -359,6 +359,17 @@ fn what_the_index_says_is_always_up_to_date() {
 }
 
 #[test]
+fn an_archive_that_was_bound_stays_bound() {
+    let mut world = World::good();
+    let answer = changed(changed_binding(archive(good())), |facts| {
+        facts.index_disagrees = true
+    });
+    assert!(world.look(SOURCE, answer).is_empty());
+    assert_eq!(world.verdict(), TRUSTED);
+    assert!(world.facts().index_disagrees);
+}
+
+#[test]
 fn text_that_comes_back_lets_new_keys_be_tried() {
     let mut world = World::signed_by(&[person(1), person(2)]);
     let provenance = world.facts().provenance.clone();

@@ -3,7 +3,7 @@
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::{Answer, Bound, ProvenanceFacts};
 use charttrust_verify::key::RevocationReason;
-use charttrust_verify::policy::Level;
+use charttrust_verify::policy::{Dependencies, Level};
 use charttrust_verify::verdict::{Basis, Cause, Reason, Verdict};
 
 use crate::forge::Sig;
@@ -195,6 +195,15 @@ fn of_several_failures_the_worst_is_the_headline_in_any_order() {
         let verdict = in_both_orders(&mut beside_unsigned(provenance));
         assert_eq!(verdict, Verdict::Untrusted(reason));
     }
+}
+
+#[test]
+fn an_exception_forgives_alike_in_any_order_of_sources() {
+    let mut world = two(Level::Strict, Says::SameUnsigned, Says::SameUnsigned);
+    facts_of(&mut world.evidence, MIRROR).has_subcharts = true;
+    world.verify().dependencies = Dependencies::Verify;
+    world.except(&[Reason::Unsigned]);
+    assert_eq!(in_both_orders(&mut world), UNSIGNED);
 }
 
 #[test]

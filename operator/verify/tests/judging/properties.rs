@@ -13,7 +13,7 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
 use crate::forge::{Sig, day, time};
-use crate::signers::adopter;
+use crate::signers::{Adoption, adopter};
 use crate::world::{
     self, MIRROR, SOURCE, World, archive, key, key_named, person, provenance, signature_by, source,
     text,
@@ -24,8 +24,8 @@ const NAMES: [&str; 6] = ["alice", "bob", "carol", "dave", "eve", "alice-too"];
 /// Four people, one who adopted Alice's subkey, and a second object of Alice.
 static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
     let mut keys: Vec<_> = [1, 2, 3].map(|number| key(&person(number))).into();
-    keys.push(key_named("dave", &adopter(4, 2, true)));
-    keys.push(key_named("eve", &adopter(5, 1, false)));
+    keys.push(key_named("dave", &adopter(4, 2, Adoption::Agreed)));
+    keys.push(key_named("eve", &adopter(5, 1, Adoption::WithoutConsent)));
     keys.push(key_named("alice-too", &person(1)));
     keys
 });

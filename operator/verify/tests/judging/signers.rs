@@ -197,14 +197,22 @@ fn one_revocation_that_is_not_grandfathered_is_enough() {
     assert_eq!(world.verdict(), Verdict::Untrusted(Reason::KeyCompromised));
 }
 
-/// Dave lists Alice's signing subkey as his own, without her consent if `consents` is false.
-pub(crate) fn adopter(number: u8, of: u8, with_consent: bool) -> Shape {
+/// How a certificate comes to list somebody else's subkey.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Adoption {
+    Agreed,
+    Forged,
+    WithoutConsent,
+}
+
+/// Somebody who lists another one's signing subkey.
+pub(crate) fn adopter(number: u8, of: u8, adoption: Adoption) -> Shape {
     let mut shape = person(number);
     let subkey = person(of).signer().clone();
-    let binding = if with_consent {
-        shape.binding(&subkey, |sig| sig.flags(SIGN))
-    } else {
-        shape.bare_binding(&subkey, |sig| sig.flags(SIGN))
+    let binding = match adoption {
+        Adoption::Agreed => shape.binding(&subkey, |sig| sig.flags(SIGN)),
+        Adoption::Forged => shape.binding(&subkey, |sig| sig.flags(SIGN).broken()),
+        Adoption::WithoutConsent => shape.bare_binding(&subkey, |sig| sig.flags(SIGN)),
     };
     shape.subkeys.push((subkey, vec![binding]));
     shape
@@ -212,11 +220,11 @@ pub(crate) fn adopter(number: u8, of: u8, with_consent: bool) -> Shape {
 
 #[test]
 fn who_adopts_a_subkey_takes_nothing_from_its_owner() {
-    for with_consent in [false, true] {
+    for adoption in [Adoption::Agreed, Adoption::Forged, Adoption::WithoutConsent] {
         for listed in [&["alice"][..], &["alice", "dave"]] {
             let mut world = World::good();
             world.signers(listed, 1);
-            world.keys.insert(0, key(&adopter(4, 1, with_consent)));
+            world.keys.insert(0, key(&adopter(4, 1, adoption)));
             assert_eq!(world.verdict(), TRUSTED);
             world.keys.reverse();
             assert_eq!(world.verdict(), TRUSTED);
@@ -228,24 +236,70 @@ fn who_adopts_a_subkey_takes_nothing_from_its_owner() {
 
 #[test]
 fn who_adopts_a_subkey_without_consent_signs_nothing_with_it() {
+    for adoption in [Adoption::Forged, Adoption::WithoutConsent] {
+        let mut world = World::good();
+        world.keys.push(key(&adopter(4, 1, adoption)));
+        world.signers(&["dave"], 1);
+        assert_eq!(world.verdict(), TOO_FEW);
+        world.revoke("dave", RevocationReason::Compromised);
+        assert_eq!(
+            world.verdict(),
+            TOO_FEW,
+            "nothing bad about what Alice signed"
+        );
+        world.keys.remove(0);
+        assert_eq!(world.verdict(), TOO_FEW, "nor if Alice is not known");
+    }
+}
+
+#[test]
+fn what_a_subkey_signed_stays_the_keys_when_it_is_taken_out() {
     let mut world = World::good();
-    world.keys.push(key(&adopter(4, 1, false)));
-    world.signers(&["dave"], 1);
+    world.learn();
+    let mut without = person(1);
+    without.subkeys.clear();
+    world.alice().certificate = without.load();
     assert_eq!(world.verdict(), TOO_FEW);
-    world.revoke("dave", RevocationReason::Compromised);
-    assert_eq!(
-        world.verdict(),
-        TOO_FEW,
-        "nothing bad about what Alice signed"
+    world.revoke("alice", RevocationReason::Compromised);
+    assert_eq!(world.verdict(), Verdict::Untrusted(Reason::KeyCompromised));
+}
+
+#[test]
+fn a_signature_is_filed_under_a_key_that_is_bound_to_it() {
+    for number in [2, 3, 4] {
+        for adoption in [Adoption::Forged, Adoption::WithoutConsent] {
+            let mut world = World::good();
+            let alice = world.keys[0].fingerprint().clone();
+            world.keys.insert(0, key(&adopter(number, 1, adoption)));
+            world.learn();
+            let signers: Vec<_> = world.evidence.good_signers().collect();
+            assert_eq!(signers, [&alice]);
+        }
+    }
+}
+
+#[test]
+fn learning_says_whether_anything_was_learned() {
+    let mut world = World::signed_by(&[person(1), person(2)]);
+    let bob = world.keys.pop().unwrap();
+    assert!(!world.evidence.learn(&[], world.now));
+    assert!(world.evidence.learn(&world.keys, world.now));
+    assert!(
+        !world.evidence.learn(&world.keys, world.now),
+        "the same again"
     );
-    world.keys.remove(0);
-    assert_eq!(world.verdict(), TOO_FEW, "nor if Alice is not known");
+    world.keys.push(bob);
+    assert!(
+        !world.evidence.wants_text(crate::world::SOURCE, &world.keys),
+        "it is at hand"
+    );
+    assert!(world.evidence.learn(&world.keys, world.now));
 }
 
 #[test]
 fn one_signature_by_a_shared_subkey_is_one_signer() {
     let mut world = World::good();
-    world.keys.push(key(&adopter(4, 1, true)));
+    world.keys.push(key(&adopter(4, 1, Adoption::Agreed)));
     world.signers(&["dave"], 1);
     assert_eq!(world.verdict(), TRUSTED);
     world.signers(&["alice", "dave"], 2);
@@ -256,7 +310,7 @@ fn one_signature_by_a_shared_subkey_is_one_signer() {
 fn revocation_of_a_key_that_shares_its_subkey_is_not_hidden() {
     for number in [2, 4] {
         let mut world = World::good();
-        world.keys.push(key(&adopter(number, 1, true)));
+        world.keys.push(key(&adopter(number, 1, Adoption::Agreed)));
         world.learn();
         world.revoke("alice", RevocationReason::Compromised);
         assert_eq!(world.verdict(), Verdict::Untrusted(Reason::KeyCompromised));

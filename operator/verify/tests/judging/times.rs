@@ -1,5 +1,6 @@
 //! Key state × signature time × reference time, under both readings of expiry: one line a cell.
 
+use charttrust_verify::evidence::{ArchiveFacts, Bound, ProvenanceFacts};
 use charttrust_verify::key::{Grandfather, Key, RevocationReason};
 use charttrust_verify::policy::ExpiredKeys;
 use charttrust_verify::verdict::{Basis, Reason, Verdict};
@@ -221,9 +222,11 @@ fn time_alone_brings_no_badness_from_another_source() {
 #[test]
 fn who_shares_a_subkey_with_an_expired_key_brings_no_badness() {
     let mut world = World::good();
-    world
-        .keys
-        .push(crate::world::key(&crate::signers::adopter(4, 1, true)));
+    world.keys.push(crate::world::key(&crate::signers::adopter(
+        4,
+        1,
+        crate::signers::Adoption::Agreed,
+    )));
     world.signers(&["alice", "dave"], 2);
     world.verify().expired_keys = ExpiredKeys::Reject;
     world.alice().not_after = Some(time(day(50)));
@@ -241,6 +244,47 @@ fn a_signature_that_ends_brings_no_badness() {
     world.facts().provenance = provenance(&text(), &[short, crate::world::signature(&person(2))]);
     assert_eq!(world.clone().on(49).verdict(), OK);
     assert_eq!(world.on(50).verdict(), NOT_YET);
+}
+
+#[test]
+fn what_never_was_trusted_hides_no_badness() {
+    let about_other = crate::world::text_about(crate::world::other_digest());
+    let by_alice = |text: &str| crate::world::signature_by(person(1).signer(), text, |sig| sig);
+    for change in [
+        (|facts, other| facts.provenance = other) as fn(&mut ArchiveFacts, ProvenanceFacts),
+        |facts, _| facts.name = "other".into(),
+        |facts, _| facts.binding = Bound::NoRecord,
+    ] {
+        let mut world = beside_a_thief();
+        world
+            .rule()
+            .sources
+            .push(crate::world::source(crate::world::MIRROR));
+        let by_bob = crate::world::signature(&person(2));
+        world.answer(
+            crate::world::MIRROR,
+            crate::world::archive(provenance(&text(), &[by_bob])),
+        );
+        world.facts().provenance = provenance(&text(), &[by_alice(&text())]);
+        assert_eq!(world.clone().on(50).verdict(), EXPIRED);
+        change(
+            world.facts(),
+            provenance(&about_other, &[by_alice(&about_other)]),
+        );
+        assert_eq!(world.clone().on(49).verdict(), STOLEN);
+        assert_eq!(world.on(50).verdict(), STOLEN);
+    }
+}
+
+#[test]
+fn a_signature_from_a_fast_clock_is_not_older_than_it_says() {
+    let mut key = alice(&person(1));
+    key.not_after = Some(time(day(50)));
+    let mut world = world(key, 50);
+    world.now = time(day(50) - 60);
+    assert_eq!(world.verdict(), EXPIRED);
+    world.verify().expired_keys = ExpiredKeys::Reject;
+    assert_eq!(world.verdict(), EXPIRED);
 }
 
 /// When the archive was first verified, and what that is worth.
@@ -328,7 +372,7 @@ fn nothing_is_witnessed_without_a_good_signature_of_this_archive() {
             &crate::world::text(),
             &[crate::world::signature(&person(2))],
         ),
-        charttrust_verify::evidence::ProvenanceFacts::Missing,
+        ProvenanceFacts::Missing,
     ] {
         let mut world = World::good();
         world.facts().provenance = provenance;
