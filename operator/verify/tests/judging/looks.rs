@@ -362,7 +362,7 @@ fn what_the_index_says_is_always_up_to_date() {
 fn an_archive_that_was_bound_stays_bound() {
     let mut world = World::good();
     let answer = changed(changed_binding(archive(good())), |facts| {
-        facts.index_disagrees = true
+        facts.index_disagrees = true;
     });
     assert!(world.look(SOURCE, answer).is_empty());
     assert_eq!(world.verdict(), TRUSTED);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use charttrust_verify::evidence::{Outcome, ProvenanceFacts};
-use charttrust_verify::key::{Grandfather, Key, RevocationReason};
+use charttrust_verify::key::{Grandfather, Key, RevocationReason, Scope};
 use charttrust_verify::openpgp::{SignatureRecord, VerifiedSignature, Word};
 use charttrust_verify::policy::{LabelSelector, Pattern, Requirement};
 use charttrust_verify::verdict::{Basis, Class, Reason, Verdict};
@@ -241,6 +241,9 @@ fn who_adopts_a_subkey_without_consent_signs_nothing_with_it() {
         world.keys.push(key(&adopter(4, 1, adoption)));
         world.signers(&["dave"], 1);
         assert_eq!(world.verdict(), TOO_FEW);
+        world.keys[1].scope.sources = vec!["https://other.example.com".into()];
+        assert_eq!(world.verdict(), TOO_FEW, "whatever Dave may speak for");
+        world.keys[1].scope = Scope::default();
         world.revoke("dave", RevocationReason::Compromised);
         assert_eq!(
             world.verdict(),
