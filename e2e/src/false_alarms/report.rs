@@ -1,0 +1,173 @@
+//! What came of a run.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::helm::Version;
+
+use super::install::Way;
+
+/// What came of a run; printed for people.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Charts that were signed and published.
+    pub charts: usize,
+    /// Sources and archives that were not, and why.
+    pub not_packaged: Vec<(PathBuf, String)>,
+    /// Installations that left no record, and why.
+    pub not_installed: Vec<(String, String)>,
+    /// Releases that have a record.
+    pub records: Vec<Record>,
+    /// Verdicts that are not Trusted although nobody changed anything.
+    pub alarms: Vec<(String, String)>,
+    /// Trusted, with findings.
+    pub findings: BTreeMap<String, usize>,
+    /// How often each alteration of a record was tried in the engine.
+    pub altered: BTreeMap<&'static str, usize>,
+    /// How often one was found, but not called tampering, as an old Helm or an installation from
+    /// a folder gives the same: the release is not Trusted, but NotBindable.
+    pub doubted: BTreeMap<&'static str, usize>,
+    /// How many records were altered in the cluster.
+    pub altered_in_cluster: usize,
+    /// Alterations that were not found.
+    pub missed: Vec<(String, String)>,
+    /// How long each step took.
+    pub times: Vec<(&'static str, Duration)>,
+}
+
+/// One record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record {
+    /// Which Helm wrote it.
+    pub version: Version,
+    /// How the chart was installed.
+    pub way: Way,
+    /// Whether the cluster took the chart's own manifest.
+    pub replaced: bool,
+    /// Whether Helm says that the release is deployed.
+    pub deployed: bool,
+}
+
+impl Report {
+    /// Whether no honest release was doubted and no change was missed.
+    pub fn is_good(&self) -> bool {
+        self.alarms.is_empty() && self.missed.is_empty() && !self.records.is_empty()
+    }
+
+    fn count(&self, which: impl Fn(&Record) -> bool) -> usize {
+        self.records.iter().filter(|record| which(record)).count()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        group(f, "Not packaged", &self.not_packaged, |path| {
+            path.display().to_string()
+        })?;
+        group(f, "Not installed", &self.not_installed, Clone::clone)?;
+        writeln!(f, "Alarms: {}", self.alarms.len())?;
+        for (release, cause) in &self.alarms {
+            writeln!(f, "  {release}: {cause}")?;
+        }
+        writeln!(f, "Alterations not found: {}", self.missed.len())?;
+        for (release, what) in &self.missed {
+            writeln!(f, "  {release}: {what}")?;
+        }
+        writeln!(f, "Findings of trusted releases:")?;
+        for (finding, count) in &self.findings {
+            writeln!(f, "  {count:5}  {finding}")?;
+        }
+        writeln!(f, "Alterations of records in the engine:")?;
+        for (name, count) in &self.altered {
+            write!(f, "  {count:5}  {name}")?;
+            match self.doubted.get(name) {
+                Some(doubted) => writeln!(f, " ({doubted} of these NotBindable)")?,
+                None => writeln!(f)?,
+            }
+        }
+        self.summary(f)
+    }
+}
+
+impl Report {
+    fn summary(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Charts: {} signed and published", self.charts)?;
+        writeln!(f, "        {} not packaged", self.not_packaged.len())?;
+        let by = |version| self.count(|record| record.version == version);
+        let (three, four) = (by(Version::V3), by(Version::V4));
+        let total = self.records.len();
+        writeln!(f, "Records: {total}, {three} by Helm 3, {four} by Helm 4")?;
+        for way in [Way::Archive, Way::Folder, Way::Off, Way::On, Way::Reused] {
+            writeln!(
+                f,
+                "  {:5}  {}",
+                self.count(|record| record.way == way),
+                way.words()
+            )?;
+        }
+        let failed = self.count(|record| !record.deployed);
+        writeln!(f, "  {failed:5}  of these in another state than deployed")?;
+        let replaced = self.count(|record| record.replaced);
+        writeln!(f, "  {replaced:5}  of these with a replaced manifest")?;
+        writeln!(
+            f,
+            "Installations without a record: {}",
+            self.not_installed.len()
+        )?;
+        let tried: usize = self.altered.values().sum();
+        let here = self.altered_in_cluster;
+        writeln!(
+            f,
+            "Altered: {tried} records in the engine, {here} in the cluster"
+        )?;
+        for (step, time) in &self.times {
+            writeln!(f, "  {:5} s  {step}", time.as_secs())?;
+        }
+        let (bad, missed) = (self.alarms.len(), self.missed.len());
+        let good = total.saturating_sub(bad);
+        writeln!(
+            f,
+            "Trusted: {good} of {total}; false alarms: {bad}; not found: {missed}"
+        )
+    }
+}
+
+impl Way {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Archive => "from the archive",
+            Self::Folder => "from the folder",
+            Self::Off => "with all conditions off",
+            Self::On => "with all conditions on",
+            Self::Reused => "upgraded with --reuse-values",
+        }
+    }
+}
+
+fn group<T>(
+    f: &mut fmt::Formatter<'_>,
+    title: &str,
+    all: &[(T, String)],
+    name: impl Fn(&T) -> String,
+) -> fmt::Result {
+    writeln!(f, "{title}: {}", all.len())?;
+    let mut reasons = BTreeMap::<String, Vec<String>>::new();
+    for (what, reason) in all {
+        let told = name(what);
+        let last = reason.trim().lines().last().unwrap_or_default();
+        let short = last.rsplit_once("Error: ").map_or(last, |(_, tail)| tail);
+        reasons
+            .entry(short.chars().take(200).collect())
+            .or_default()
+            .push(told);
+    }
+    for (reason, all) in reasons {
+        writeln!(f, "  {reason}")?;
+        for what in all {
+            writeln!(f, "    {what}")?;
+        }
+    }
+    Ok(())
+}
