@@ -1,6 +1,6 @@
 //! Finds charts in a folder, packages what is source, and signs everything with one key.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -53,15 +53,17 @@ pub(super) struct Packaged {
     pub(super) name: String,
     /// Its version.
     pub(super) version: String,
-    /// The archive in the repository.
+    /// The archive in its row.
     pub(super) archive: PathBuf,
+    /// Charts of the same name and version lie in different rows.
+    pub(super) row: usize,
     /// The folder it was packaged from, unless it came as an archive.
     pub(super) folder: Option<PathBuf>,
     /// Conditions of its dependencies, as `--set` takes them.
     pub(super) conditions: Vec<String>,
 }
 
-/// Packages everything into one folder.
+/// Packages everything into the rows of one folder, each of which becomes a repository.
 pub(super) struct Packager<'a> {
     helms: [&'a Helm; 2],
     keyring: &'a Keyring,
@@ -71,7 +73,8 @@ pub(super) struct Packager<'a> {
     siblings: BTreeMap<String, Vec<(String, PathBuf)>>,
     /// Copies of charts whose dependencies had to be added.
     copies: TempDir,
-    taken: HashSet<String>,
+    /// How many rows have something of that name, version or file name.
+    taken: HashMap<String, usize>,
 }
 
 impl<'a> Packager<'a> {
@@ -80,7 +83,7 @@ impl<'a> Packager<'a> {
         (keyring, key, signer): (&'a Keyring, &'a Key, &'a Signer),
         repository: &'a Path,
     ) -> Result<Self> {
-        let (copies, taken, siblings) = (tempfile::tempdir()?, HashSet::new(), BTreeMap::new());
+        let (copies, taken, siblings) = (tempfile::tempdir()?, HashMap::new(), BTreeMap::new());
         Ok(Self {
             helms,
             keyring,
@@ -126,35 +129,38 @@ impl<'a> Packager<'a> {
     }
 
     async fn folder(&mut self, folder: &Path, helm: &Helm) -> Result<Packaged> {
-        let source = Source::read(folder)?;
-        self.take(&source)?;
+        let source = Source::read(folder)?.installable()?;
+        let file = format!("{}-{}.tgz", source.name, source.version);
         let folder = self.complete(folder, helm, 0).await?;
-        let made = self
-            .repository
-            .join(format!("{}-{}.tgz", source.name, source.version));
-        helm.package(&folder, self.repository, Some(self.signer))
-            .await?;
-        if !made.exists() {
-            return Err(format!("Helm did not write {}", made.display()).into());
+        let (row, archive) = self.place(&file)?;
+        let row_folder = archive.with_file_name("");
+        helm.package(&folder, &row_folder, Some(self.signer)).await?;
+        if !archive.exists() {
+            return Err(format!("Helm did not write {file}").into());
         }
-        Ok(source.packaged(made, Some(folder)))
+        *self.taken.entry(file).or_default() += 1;
+        Ok(source.packaged(archive, row, Some(folder)))
     }
 
     /// Takes a ready-made archive as it is, signed as `helm package --sign` would.
     async fn archive(&mut self, archive: &Path, helm: &Helm) -> Result<Packaged> {
-        let metadata = helm
-            .run(&["show", "chart", &archive.to_string_lossy()])
-            .await?;
-        let source = Source::parse(&metadata)?;
-        self.take(&source)?;
-        let name = archive.file_name().unwrap_or_default();
-        let copy = self.repository.join(name);
-        if copy.exists() {
-            return Err("another archive has the same file name".into());
-        }
+        let metadata = helm.run(&["show", "chart", &archive.to_string_lossy()]).await?;
+        let source = Source::parse(&metadata)?.installable()?;
+        // Whatever the file was called: a row has each name and version once.
+        let file = format!("{}-{}.tgz", source.name, source.version);
+        let (row, copy) = self.place(&file)?;
         std::fs::copy(archive, &copy)?;
         self.sign(&copy, metadata.trim_end())?;
-        Ok(source.packaged(copy, None))
+        *self.taken.entry(file).or_default() += 1;
+        Ok(source.packaged(copy, row, None))
+    }
+
+    /// The first row where this file has a place, and its path there.
+    fn place(&self, file: &str) -> std::io::Result<(usize, PathBuf)> {
+        let row = self.taken.get(file).copied().unwrap_or_default();
+        let folder = self.repository.join(row.to_string());
+        std::fs::create_dir_all(&folder)?;
+        Ok((row, folder.join(file)))
     }
 
     fn sign(&self, archive: &Path, metadata: &str) -> Result {
@@ -163,7 +169,7 @@ impl<'a> Packager<'a> {
         let text = format!("{metadata}\n\n...\nfiles:\n  {name}: sha256:{sum}\n");
         let message = self.copies.path().join("message");
         std::fs::write(&message, text)?;
-        let provenance = self.repository.join(format!("{name}.prov"));
+        let provenance = archive.with_file_name(format!("{name}.prov"));
         let options = [
             "--digest-algo",
             "SHA512",
@@ -174,21 +180,6 @@ impl<'a> Packager<'a> {
         self.keyring
             .gpg(&[&options[..], &files, &[&message.to_string_lossy()]].concat())?;
         Ok(())
-    }
-
-    /// A repository has each name and version once.
-    fn take(&mut self, source: &Source) -> Result {
-        if source.kind.as_deref() == Some("library") {
-            return Err("library charts cannot be installed".into());
-        }
-        if self
-            .taken
-            .insert(format!("{}-{}", source.name, source.version))
-        {
-            Ok(())
-        } else {
-            Err("another chart has the same name and version".into())
-        }
     }
 
     /// The folder itself if it has all its dependencies, else a copy with those that are among the
@@ -290,6 +281,13 @@ impl Source {
             folder,
             conditions,
         }
+    }
+
+    fn installable(self) -> Result<Self> {
+        if self.kind.as_deref() == Some("library") {
+            return Err("library charts cannot be installed".into());
+        }
+        Ok(self)
     }
 
     /// The dependencies that Helm misses under `charts/`.

@@ -20,8 +20,12 @@ pub struct Report {
     pub not_installed: Vec<(String, String)>,
     /// Releases that have a record.
     pub records: Vec<Record>,
+    /// How many of them the operator trusts.
+    pub trusted: usize,
     /// Verdicts that are not Trusted although nobody changed anything.
     pub alarms: Vec<(String, String)>,
+    /// Installed from folders of which Helm packages another chart, and NotBindable therefore.
+    pub other_charts: Vec<String>,
     /// Trusted, with findings.
     pub findings: BTreeMap<String, usize>,
     /// How often each alteration of a record was tried in the engine.
@@ -70,6 +74,11 @@ impl fmt::Display for Report {
         writeln!(f, "Alarms: {}", self.alarms.len())?;
         for (release, cause) in &self.alarms {
             writeln!(f, "  {release}: {cause}")?;
+        }
+        let others = self.other_charts.len();
+        writeln!(f, "NotBindable, as Helm packages another chart of the folder: {others}")?;
+        for release in &self.other_charts {
+            writeln!(f, "  {release}")?;
         }
         writeln!(f, "Alterations not found: {}", self.missed.len())?;
         for (release, what) in &self.missed {
@@ -126,7 +135,7 @@ impl Report {
             writeln!(f, "  {:5} s  {step}", time.as_secs())?;
         }
         let (bad, missed) = (self.alarms.len(), self.missed.len());
-        let good = total.saturating_sub(bad);
+        let good = self.trusted;
         writeln!(
             f,
             "Trusted: {good} of {total}; false alarms: {bad}; not found: {missed}"
