@@ -1,6 +1,37 @@
-# Commands of this project; what takes more than a few lines lies in e2e/.
-.PHONY: false-alarms
+# `make help` lists the commands; what takes more than a few lines lies in e2e/.
+.PHONY: help demo test fmt lint crds deny e2e false-alarms clean
+.DEFAULT_GOAL := help
+
+help: ## lists these commands
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: ## tells the story on a real control plane; KEEP=1 leaves it up until Ctrl-C
+	@e2e/prerequisites.sh cargo go cc gpg git
+	cargo build --locked --package charttrust --package charttrust-e2e --bins
+	@cargo run --locked --quiet --package charttrust-e2e --bin demo -- $(if $(KEEP),--keep)
+
+test: ## runs every check and every test
+	@e2e/check.sh
+
+fmt: ## formats the code
+	cargo fmt --all
+
+lint: ## checks format and clippy's rules
+	@e2e/check.sh format clippy
+
+crds: ## writes crds/ from the types
+	cargo run --locked --quiet --package charttrust-e2e --bin crds
+
+deny: ## checks licences, bans, sources and advisories of what we depend on
+	@e2e/check.sh deny advisories
+
+e2e: ## runs the user stories on a real control plane
+	@e2e/check.sh operator testbed e2e
 
 false-alarms: ## installs the charts below CHARTS=DIR signed, and lists every false alarm
+	@e2e/prerequisites.sh cargo go cc gpg
 	cargo build --locked --package charttrust --package charttrust-e2e --bins
-	@cargo run --locked --quiet --package charttrust-e2e --bin false-alarms -- "$(CHARTS)" $(ARGS)
+	@cargo run --locked --quiet --package charttrust-e2e --bin false-alarms -- $(ARGS) "$(CHARTS)"
+
+clean: ## removes what cargo built; programs in the user's cache folder stay
+	cargo clean

@@ -92,6 +92,24 @@ impl Chart {
         path.into()
     }
 
+    /// What Helm signed: the text of the provenance file without its signature.
+    pub fn statement(&self) -> std::io::Result<String> {
+        let provenance = std::fs::read_to_string(self.provenance())?;
+        let (_, body) = provenance.split_once("\n\n").unwrap_or_default();
+        let (body, _) = body
+            .split_once("\n-----BEGIN PGP SIGNATURE-----")
+            .unwrap_or_default();
+        let lines = body
+            .lines()
+            .map(|line| line.strip_prefix("- ").unwrap_or(line));
+        Ok(lines.flat_map(|line| [line, "\n"]).collect())
+    }
+
+    /// Replaces the provenance file.
+    pub fn prove(&self, provenance: &str) -> std::io::Result<()> {
+        std::fs::write(self.provenance(), provenance)
+    }
+
     /// Adds a line to every template of the archive and leaves the provenance as it is: a sound
     /// archive that nobody signed.
     pub fn tamper(&self) -> std::io::Result<()> {

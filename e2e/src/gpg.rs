@@ -3,9 +3,13 @@
 //! Keys live in a temporary home and die with it; none has a passphrase.
 
 use std::ffi::OsStr;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as STANDARD;
 use tempfile::TempDir;
 
 use crate::command::{CommandError, run, run_with_input};
@@ -72,10 +76,17 @@ impl Keyring {
     /// An empty keyring.
     pub fn new() -> Result<Self, GpgError> {
         // A short path: the agent's socket lies below it, and sockets allow 108 bytes.
+        // GnuPG warns unless the folder is private.
         let home = tempfile::Builder::new()
             .prefix("ct-gpg-")
+            .permissions(Permissions::from_mode(0o700))
             .tempdir_in("/tmp")?;
         Ok(Self { home })
+    }
+
+    /// Its folder, as `GNUPGHOME` takes it.
+    pub fn home(&self) -> &Path {
+        self.home.path()
     }
 
     /// Makes a key for `name` that does not expire.
@@ -170,6 +181,30 @@ impl Keyring {
     pub fn import(&self, armored: &str) -> Result<(), GpgError> {
         let mut command = self.command(&["--import"]);
         run_with_input(&mut command, armored)?;
+        Ok(())
+    }
+
+    /// Signs a text in the clear by one or more keys, with more options of `gpg` such as
+    /// `--faked-system-time`.
+    pub fn clearsign(
+        &self,
+        text: &str,
+        keys: &[&Key],
+        options: &[&str],
+    ) -> Result<String, GpgError> {
+        let mut command = self.command(options);
+        for key in keys {
+            command.args(["--local-user", &key.fingerprint]);
+        }
+        command.arg("--clearsign");
+        let signed = run_with_input(&mut command, text)?;
+        Ok(String::from_utf8_lossy(&signed).into_owned())
+    }
+
+    /// Gives a key another end, for example after `1w` from `at` (`20240131T120000`).
+    pub fn set_expiry(&self, key: &Key, expires: &str, at: &str) -> Result<(), GpgError> {
+        let fixed = ["--faked-system-time", at, "--quick-set-expire"];
+        self.gpg(&[&fixed[..], &[&key.fingerprint, expires]].concat())?;
         Ok(())
     }
 
@@ -270,6 +305,28 @@ pub enum GpgError {
     #[error("gpg did not say which key it made")]
     NoKey,
 }
+
+/// One cleartext message with the signatures of two, which are of the same text.
+pub fn with_both_signatures(one: &str, other: &str) -> Option<String> {
+    let (text, first) = one.split_once(SIGNATURE_BEGINS)?;
+    let (_, second) = other.split_once(SIGNATURE_BEGINS)?;
+    let both = STANDARD.encode([packets(first)?, packets(second)?].concat());
+    Some(format!(
+        "{text}{SIGNATURE_BEGINS}\n\n{both}\n{SIGNATURE_ENDS}\n"
+    ))
+}
+
+/// The packets of an armored signature, without headers and checksum.
+fn packets(armored: &str) -> Option<Vec<u8>> {
+    let (body, _) = armored.split_once(SIGNATURE_ENDS)?;
+    let lines = body
+        .lines()
+        .filter(|line| !line.contains(':') && !line.starts_with('='));
+    STANDARD.decode(lines.collect::<String>()).ok()
+}
+
+const SIGNATURE_BEGINS: &str = "-----BEGIN PGP SIGNATURE-----";
+const SIGNATURE_ENDS: &str = "-----END PGP SIGNATURE-----";
 
 /// The fingerprint in a status line such as `[GNUPG:] KEY_CREATED P 0123…`.
 fn created_key(status: &str) -> Option<String> {

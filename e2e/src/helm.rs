@@ -24,6 +24,7 @@ pub struct Helm {
     binary: PathBuf,
     home: TempDir,
     kubeconfig: Option<PathBuf>,
+    driver: Option<String>,
 }
 
 impl Helm {
@@ -40,6 +41,7 @@ impl Helm {
             binary: tools::path(tool)?,
             home,
             kubeconfig: None,
+            driver: None,
         })
     }
 
@@ -47,6 +49,13 @@ impl Helm {
     #[must_use]
     pub fn on(mut self, kubeconfig: &Path) -> Self {
         self.kubeconfig = Some(kubeconfig.to_owned());
+        self
+    }
+
+    /// The same, keeping its records elsewhere (`configmap`).
+    #[must_use]
+    pub fn storing_in(mut self, driver: &str) -> Self {
+        self.driver = Some(driver.to_owned());
         self
     }
 
@@ -147,6 +156,9 @@ impl Helm {
             if name.to_string_lossy().starts_with("HELM_") {
                 command.env_remove(name);
             }
+        }
+        if let Some(driver) = &self.driver {
+            command.env("HELM_DRIVER", driver);
         }
         for folder in ["CACHE", "CONFIG", "DATA"] {
             command.env(format!("HELM_{folder}_HOME"), self.home.path().join(folder));

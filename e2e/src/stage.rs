@@ -2,13 +2,13 @@
 //! a namespace with a repository and keys of its own for each story.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use charttrust::api::conditions::{self, ReleaseCondition};
 use charttrust::api::{ChartTrustPolicy, ReleaseTrust, TrustedKey};
-use kube::api::{DeleteParams, Patch, PatchParams};
 use k8s_openapi::api::core::v1::Secret;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
@@ -54,7 +54,12 @@ impl Stage {
         };
         let mut operator = Operator::start(&options)?;
         operator.ready(SOON).await?;
-        Ok(Self { cluster, identity, operator: Mutex::new(operator), options })
+        Ok(Self {
+            cluster,
+            identity,
+            operator: Mutex::new(operator),
+            options,
+        })
     }
 
     /// Calls `act` with the running operator.
@@ -82,7 +87,11 @@ pub async fn install(kubeconfig: &Path) -> Result {
     kubectl(kubeconfig, &["apply", "--server-side", "-f", &path("crds")]).await?;
     let established = ["wait", "--for=condition=Established", "--timeout=60s", "-f"];
     kubectl(kubeconfig, &[&established[..], &[&path("crds")]].concat()).await?;
-    kubectl(kubeconfig, &["apply", "--server-side", "-f", &path("operator/install")]).await?;
+    kubectl(
+        kubeconfig,
+        &["apply", "--server-side", "-f", &path("operator/install")],
+    )
+    .await?;
     Ok(())
 }
 
@@ -93,7 +102,11 @@ fn path(below: &str) -> String {
 /// Runs the real kubectl, and gives what it prints.
 pub async fn kubectl(kubeconfig: &Path, arguments: &[&str]) -> Result<String> {
     let mut command = tokio::process::Command::new(tools::path(Tool::Kubectl)?);
-    command.arg("--kubeconfig").arg(kubeconfig).args(arguments).kill_on_drop(true);
+    command
+        .arg("--kubeconfig")
+        .arg(kubeconfig)
+        .args(arguments)
+        .kill_on_drop(true);
     let output = command.output().await?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
@@ -115,10 +128,11 @@ pub struct Story {
     /// The keys.
     pub keyring: Keyring,
     charts: tempfile::TempDir,
+    scribe: OnceLock<StoryKey>,
 }
 
 /// A key that signs charts, and the `TrustedKey` that names it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct StoryKey {
     /// Name of the `TrustedKey`.
     pub name: String,
@@ -138,6 +152,7 @@ impl Story {
             repository: Repository::start()?,
             keyring: Keyring::new()?,
             charts: tempfile::tempdir()?,
+            scribe: OnceLock::new(),
             namespace,
         })
     }
@@ -145,8 +160,7 @@ impl Story {
     /// Makes a key; nothing is declared yet.
     pub fn make_key(&self, name: &str) -> Result<StoryKey> {
         let key = self.keyring.key(name, Algorithm::Rsa2048)?;
-        let signer = self.keyring.signer(&key)?;
-        Ok(StoryKey { name: format!("{}-{name}", self.namespace), key, signer })
+        self.adopt(name, key)
     }
 
     /// Makes a key and declares it as `TrustedKey`.
@@ -185,6 +199,24 @@ impl Story {
         Ok(name)
     }
 
+    /// A rule of a policy: Strict, this repository, these keys; with more fields.
+    pub fn rule(&self, charts: &str, keys: &[&StoryKey], more: Value) -> Value {
+        let keys: Vec<_> = keys.iter().map(|key| &key.name).collect();
+        let mut rule = json!({
+            "name": charts.replace('*', "any"),
+            "charts": [charts],
+            "sources": [{"url": self.repository.url()}],
+            "verify": {"signers": {"keys": keys}},
+        });
+        merge(&mut rule, more);
+        rule
+    }
+
+    /// Declares a policy for this namespace with these rules.
+    pub async fn rules(&self, name: &str, rules: &[Value]) -> Result<String> {
+        self.policy(name, &[], json!({"rules": rules})).await
+    }
+
     /// Applies an object of ours with this spec.
     pub async fn apply<K>(&self, name: &str, spec: Value) -> Result
     where
@@ -197,7 +229,12 @@ impl Story {
             "spec": spec,
         });
         let api = Api::<K>::all_with(self.client.clone(), &());
-        api.patch(name, &PatchParams::apply("story").force(), &Patch::Apply(&object)).await?;
+        api.patch(
+            name,
+            &PatchParams::apply("story").force(),
+            &Patch::Apply(&object),
+        )
+        .await?;
         Ok(())
     }
 
@@ -207,7 +244,8 @@ impl Story {
         K: kube::Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
     {
         let api = Api::<K>::all_with(self.client.clone(), &());
-        api.patch(name, &PatchParams::default(), &Patch::Merge(change)).await?;
+        api.patch(name, &PatchParams::default(), &Patch::Merge(change))
+            .await?;
         Ok(())
     }
 
@@ -232,19 +270,63 @@ impl Story {
     /// Packages a chart without publishing it.
     pub async fn package(&self, source: &Source, key: Option<&StoryKey>) -> Result<Chart> {
         let signer = key.map(|key| &key.signer);
-        Ok(source.package(&self.helm, self.charts.path(), signer).await?)
+        Ok(source
+            .package(&self.helm, self.charts.path(), signer)
+            .await?)
+    }
+
+    /// Publishes a chart whose provenance has signatures by these keys, made by GnuPG with more
+    /// options, such as `--faked-system-time`.
+    pub async fn publish_signed(
+        &self,
+        source: &Source,
+        keys: &[&StoryKey],
+        options: &[&str],
+    ) -> Result<Chart> {
+        let scribe = self.scribe()?;
+        let chart = self.package(source, Some(&scribe)).await?;
+        let keys: Vec<_> = keys.iter().map(|key| &key.key).collect();
+        let statement = chart.statement()?;
+        chart.prove(&self.keyring.clearsign(&statement, &keys, options)?)?;
+        self.repository.publish(&self.helm, &chart).await?;
+        Ok(chart)
+    }
+
+    /// The key under which Helm writes what others sign.
+    fn scribe(&self) -> Result<StoryKey> {
+        if let Some(scribe) = self.scribe.get() {
+            return Ok(scribe.clone());
+        }
+        let scribe = self.make_key("scribe")?;
+        Ok(self.scribe.get_or_init(|| scribe).clone())
+    }
+
+    /// Takes a key of the keyring into the story; nothing is declared yet.
+    pub fn adopt(&self, name: &str, key: gpg::Key) -> Result<StoryKey> {
+        let signer = self.keyring.signer(&key)?;
+        Ok(StoryKey {
+            name: format!("{}-{name}", self.namespace),
+            key,
+            signer,
+        })
     }
 
     /// Installs a chart under the name of the release.
     pub async fn install(&self, release: &str, chart: &Chart) -> Result {
         let archive = chart.archive.to_string_lossy();
-        Ok(self.helm.install(&self.namespace, release, &archive, &[]).await?)
+        Ok(self
+            .helm
+            .install(&self.namespace, release, &archive, &[])
+            .await?)
     }
 
     /// Upgrades a release to a chart.
     pub async fn upgrade(&self, release: &str, chart: &Chart) -> Result {
         let archive = chart.archive.to_string_lossy();
-        Ok(self.helm.upgrade(&self.namespace, release, &archive, &[]).await?)
+        Ok(self
+            .helm
+            .upgrade(&self.namespace, release, &archive, &[])
+            .await?)
     }
 
     /// Helm writes a record several times; waits until the last state of a release's first
@@ -252,18 +334,28 @@ impl Story {
     pub async fn settled(&self, release: &str) {
         let secrets = Api::<Secret>::namespaced(self.client.clone(), &self.namespace);
         let trusts = self.trusts();
-        eventually(SOON, &format!("{release} was judged as it is"), async || {
-            let name = format!("sh.helm.release.v1.{release}.v1");
-            let secret = secrets.get(&name).await.map_err(|error| error.to_string())?;
-            let trust = trusts.get(release).await.map_err(|error| error.to_string())?;
-            let judged = trust.status.and_then(|status| status.release);
-            let judged = judged.map(|release| release.resource_version);
-            if judged == secret.metadata.resource_version {
-                Ok(())
-            } else {
-                Err(format!("{judged:?}"))
-            }
-        })
+        eventually(
+            SOON,
+            &format!("{release} was judged as it is"),
+            async || {
+                let name = format!("sh.helm.release.v1.{release}.v1");
+                let secret = secrets
+                    .get(&name)
+                    .await
+                    .map_err(|error| error.to_string())?;
+                let trust = trusts
+                    .get(release)
+                    .await
+                    .map_err(|error| error.to_string())?;
+                let judged = trust.status.and_then(|status| status.release);
+                let judged = judged.map(|release| release.resource_version);
+                if judged == secret.metadata.resource_version {
+                    Ok(())
+                } else {
+                    Err(format!("{judged:?}"))
+                }
+            },
+        )
         .await;
     }
 
@@ -276,13 +368,85 @@ impl Story {
     pub async fn expect(&self, release: &str, word: &str) -> ReleaseTrust {
         let trusts = self.trusts();
         eventually(SOON, &format!("{release} is {word}"), async || {
-            let found = trusts.get_opt(release).await.map_err(|error| error.to_string())?;
+            let found = trusts
+                .get_opt(release)
+                .await
+                .map_err(|error| error.to_string())?;
             let found = found.ok_or("there is no ReleaseTrust")?;
             let verdict = verdict(&found);
-            if verdict == word { Ok(found) } else { Err(describe(&found)) }
+            if verdict == word {
+                Ok(found)
+            } else {
+                Err(describe(&found))
+            }
         })
         .await
     }
+}
+
+impl Story {
+    /// Waits until a release has a finding of this word, whatever its verdict.
+    pub async fn expect_finding(&self, release: &str, word: &str) -> ReleaseTrust {
+        let trusts = self.trusts();
+        eventually(
+            SOON,
+            &format!("{release} has a finding {word}"),
+            async || {
+                let found = trusts
+                    .get(release)
+                    .await
+                    .map_err(|error| error.to_string())?;
+                let findings = found.status.iter().flat_map(|status| &status.findings);
+                let is_there = findings.into_iter().any(|finding| finding.reason == word);
+                if is_there {
+                    Ok(found)
+                } else {
+                    Err(describe(&found))
+                }
+            },
+        )
+        .await
+    }
+
+    /// Waits until an object of ours has a condition such as `Ready=True/Accepted`, and gives the
+    /// condition's message.
+    pub async fn expect_condition<K>(&self, api: &Api<K>, name: &str, wanted: &str) -> String
+    where
+        K: Clone + serde::de::DeserializeOwned + serde::Serialize + std::fmt::Debug,
+    {
+        eventually(SOON, &format!("{name} has {wanted}"), async || {
+            let object = api.get(name).await.map_err(|error| error.to_string())?;
+            let object = serde_json::to_value(object).map_err(|error| error.to_string())?;
+            let conditions = object["status"]["conditions"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
+            let told: Vec<_> = conditions.iter().map(tell).collect();
+            match told.iter().position(|condition| condition == wanted) {
+                Some(found) => Ok(conditions[found]["message"]
+                    .as_str()
+                    .unwrap_or("")
+                    .to_owned()),
+                None => Err(told.join(", ")),
+            }
+        })
+        .await
+    }
+
+    /// The keys of the cluster.
+    pub fn keys(&self) -> Api<TrustedKey> {
+        Api::all(self.client.clone())
+    }
+
+    /// The policies of the cluster.
+    pub fn policies(&self) -> Api<ChartTrustPolicy> {
+        Api::all(self.client.clone())
+    }
+}
+
+fn tell(condition: &Value) -> String {
+    let field = |name: &str| condition[name].as_str().unwrap_or_default();
+    format!("{}={}/{}", field("type"), field("status"), field("reason"))
 }
 
 /// The word of a verdict.
@@ -296,7 +460,9 @@ pub fn verdict(trust: &ReleaseTrust) -> String {
 
 fn describe(trust: &ReleaseTrust) -> String {
     let findings = trust.status.iter().flat_map(|status| &status.findings);
-    let findings: Vec<_> = findings.map(|f| format!("{}: {}", f.reason, f.message)).collect();
+    let findings: Vec<_> = findings
+        .map(|f| format!("{}: {}", f.reason, f.message))
+        .collect();
     format!("{} [{}]", verdict(trust), findings.join(" | "))
 }
 

@@ -26,8 +26,15 @@ async fn stage() -> &'static Stage {
 
 async fn run(folders: &[&Path], sample: usize) -> Report {
     let deadline = Duration::from_secs(120);
-    let options = Options { parallel: 2, sample, altered: 4, deadline };
-    let report = false_alarms::run(stage().await, folders, options).await.unwrap();
+    let options = Options {
+        parallel: 2,
+        sample,
+        altered: 4,
+        deadline,
+    };
+    let report = false_alarms::run(stage().await, folders, options)
+        .await
+        .unwrap();
     println!("{report}");
     report
 }
@@ -40,7 +47,11 @@ async fn helms_own_test_charts_raise_no_alarm() {
     let report = run(&[&folders[0], &folders[1]], 4).await;
     assert!(report.is_good(), "{report}");
     assert!(report.charts >= 20, "{} charts", report.charts);
-    assert!(report.records.len() >= 50, "{} records", report.records.len());
+    assert!(
+        report.records.len() >= 50,
+        "{} records",
+        report.records.len()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,22 +78,54 @@ fn write_odd_charts(dir: &Path) -> usize {
 
 /// Bytes that tools like to change: line ends, marks, what is no text.
 fn bytes(chart: &Path) {
-    write(chart, "Chart.yaml", "\u{feff}apiVersion: v2\r\nname: bytes\r\nversion: 1.0.0\r\n");
+    write(
+        chart,
+        "Chart.yaml",
+        "\u{feff}apiVersion: v2\r\nname: bytes\r\nversion: 1.0.0\r\n",
+    );
     write(chart, "values.yaml", "\u{feff}a: 1\r\nb: two");
-    write(chart, "values.schema.json", "\u{feff}{\"type\": \"object\"}");
+    write(
+        chart,
+        "values.schema.json",
+        "\u{feff}{\"type\": \"object\"}",
+    );
     write(chart, "templates/no-newline.yaml", CONFIG.trim_end());
-    write(chart, "templates/crlf.yaml", CONFIG.replace("config", "crlf").replace('\n', "\r\n"));
-    write(chart, "templates/mark.yaml", format!("\u{feff}{}", CONFIG.replace("config", "mark")));
+    write(
+        chart,
+        "templates/crlf.yaml",
+        CONFIG.replace("config", "crlf").replace('\n', "\r\n"),
+    );
+    write(
+        chart,
+        "templates/mark.yaml",
+        format!("\u{feff}{}", CONFIG.replace("config", "mark")),
+    );
     write(chart, "templates/empty.yaml", "");
-    write(chart, "templates/_helpers.tpl", "{{- define \"x\" }}{{ end -}}");
-    write(chart, "templates/sub/_deep.txt", "not YAML: {{ .Chart.Name }}");
+    write(
+        chart,
+        "templates/_helpers.tpl",
+        "{{- define \"x\" }}{{ end -}}",
+    );
+    write(
+        chart,
+        "templates/sub/_deep.txt",
+        "not YAML: {{ .Chart.Name }}",
+    );
     write(chart, "templates/hook.yaml", HOOK);
-    write(chart, "templates/NOTES.txt", "\u{1f680} {{ .Release.Name }}");
+    write(
+        chart,
+        "templates/NOTES.txt",
+        "\u{1f680} {{ .Release.Name }}",
+    );
     write(chart, "crds/odd.yaml", CRD);
     write(chart, "files/binary", [0, 1, 0xff, 0xfe, b'\n', 0x80]);
     write(chart, "files/empty", "");
     write(chart, "files/with space and ü.txt", "x");
-    write(chart, ".helmignore", "# none\n*.bak\nignored/\n/files/secret\n");
+    write(
+        chart,
+        ".helmignore",
+        "# none\n*.bak\nignored/\n/files/secret\n",
+    );
     write(chart, "files/notes.bak", "ignored");
     write(chart, "files/secret", "ignored");
     write(chart, "ignored/file", "ignored");
@@ -92,19 +135,35 @@ fn bytes(chart: &Path) {
 /// Aliases, conditions, tags, imported values, and a chart that nobody lists.
 fn dependencies(chart: &Path) {
     write(chart, "Chart.yaml", DEPENDENCIES);
-    write(chart, "values.yaml", "own: 1\nsecond: {enabled: true}\ntags: {never: false}\n");
+    write(
+        chart,
+        "values.yaml",
+        "own: 1\nsecond: {enabled: true}\ntags: {never: false}\n",
+    );
     write(chart, "templates/config.yaml", CONFIG);
     for name in ["child", "tagged", "unlisted"] {
         let child = chart.join("charts").join(name);
-        write(&child, "Chart.yaml", format!("apiVersion: v2\nname: {name}\nversion: 1.2.3\n"));
+        write(
+            &child,
+            "Chart.yaml",
+            format!("apiVersion: v2\nname: {name}\nversion: 1.2.3\n"),
+        );
         write(&child, "values.yaml", CHILD_VALUES);
-        write(&child, "templates/config.yaml", CONFIG.replace("-config", "-{{ .Chart.Name }}"));
+        write(
+            &child,
+            "templates/config.yaml",
+            CONFIG.replace("-config", "-{{ .Chart.Name }}"),
+        );
     }
 }
 
 /// As charts were before Helm 3.
 fn old(chart: &Path) {
-    write(chart, "Chart.yaml", "name: old\nversion: 0.1.0\nappVersion: 1.10\nengine: gotpl\n");
+    write(
+        chart,
+        "Chart.yaml",
+        "name: old\nversion: 0.1.0\nappVersion: 1.10\nengine: gotpl\n",
+    );
     write(chart, "requirements.yaml", REQUIREMENTS);
     write(chart, "requirements.lock", LOCK);
     write(chart, "templates/config.yaml", CONFIG);
@@ -124,7 +183,11 @@ fn empty(chart: &Path) {
 
 /// What YAML 1.1 makes of values, and more than one document.
 fn values(chart: &Path) {
-    write(chart, "Chart.yaml", "apiVersion: v2\nname: values\nversion: 1.0.0\n");
+    write(
+        chart,
+        "Chart.yaml",
+        "apiVersion: v2\nname: values\nversion: 1.0.0\n",
+    );
     let values = "n: 1\nyes: no\noctal: 014\nother: 0o14\ndate: 2024-01-31\nbig: 12345678901234567890\n\
         small: 1e-7\nlist: [1, ~]\nanchor: &a {x: 1}\nalias: {<<: *a, y: 2}\n---\nsecond: 1\n";
     write(chart, "values.yaml", values);
@@ -149,13 +212,15 @@ fn foreign(archive: &Path) {
     folder.set_entry_type(tar::EntryType::Directory);
     folder.set_size(0);
     folder.set_mode(0o755);
-    tar.append_data(&mut folder, "other/", std::io::empty()).unwrap();
+    tar.append_data(&mut folder, "other/", std::io::empty())
+        .unwrap();
     for (path, content) in entries {
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
         header.set_mode(0o600);
         header.set_mtime(1_700_000_000);
-        tar.append_data(&mut header, path, content.as_bytes()).unwrap();
+        tar.append_data(&mut header, path, content.as_bytes())
+            .unwrap();
     }
     std::fs::write(archive, tar.into_inner().unwrap().finish().unwrap()).unwrap();
 }

@@ -29,9 +29,14 @@ async fn stage() -> MutexGuard<'static, Stage> {
 
 /// A release `web` of a signed chart, trusted.
 async fn trusted_release(stage: &Stage, prefix: &str) -> (Story, StoryKey) {
-    let story = Story::begin(stage.cluster, prefix, Version::V4).await.unwrap();
+    let story = Story::begin(stage.cluster, prefix, Version::V4)
+        .await
+        .unwrap();
     let key = story.trusted_key("platform").await.unwrap();
-    let chart = story.publish(&Source::new("web", "1.0.0"), Some(&key)).await.unwrap();
+    let chart = story
+        .publish(&Source::new("web", "1.0.0"), Some(&key))
+        .await
+        .unwrap();
     story.policy("policy", &[&key], json!({})).await.unwrap();
     story.install("web", &chart).await.unwrap();
     story.expect("web", "SignatureVerified").await;
@@ -41,16 +46,20 @@ async fn trusted_release(stage: &Stage, prefix: &str) -> (Story, StoryKey) {
 
 /// Waits until the operator counts this many releases of a policy as trusted.
 async fn judged(stage: &Stage, namespace: &str, word: &str) {
-    eventually(SOON, &format!("the operator counts a release as {word}"), async || {
-        let url = stage.operator(|operator| operator.metrics_url());
-        let text = reqwest_text(&url).await?;
-        let of_us = text.lines().any(|line| {
-            line.starts_with("charttrust_releases{")
-                && line.contains(&format!("namespace=\"{namespace}\""))
-                && line.contains(&format!("reason=\"{word}\""))
-        });
-        if of_us { Ok(()) } else { Err(text) }
-    })
+    eventually(
+        SOON,
+        &format!("the operator counts a release as {word}"),
+        async || {
+            let url = stage.operator(|operator| operator.metrics_url());
+            let text = reqwest_text(&url).await?;
+            let of_us = text.lines().any(|line| {
+                line.starts_with("charttrust_releases{")
+                    && line.contains(&format!("namespace=\"{namespace}\""))
+                    && line.contains(&format!("reason=\"{word}\""))
+            });
+            if of_us { Ok(()) } else { Err(text) }
+        },
+    )
     .await;
 }
 
@@ -75,7 +84,11 @@ async fn a_restart_downloads_nothing_and_writes_nothing() {
     let mark = audit.mark().unwrap();
     stage.restart().await.unwrap();
     judged(&stage, &story.namespace, "SignatureVerified").await;
-    let writes = audit.since(mark).unwrap().by(stage.identity.user()).writes();
+    let writes = audit
+        .since(mark)
+        .unwrap()
+        .by(stage.identity.user())
+        .writes();
     let writes = writes.only(is_of(&story));
     assert!(writes.is_empty(), "{writes:?}");
     assert_eq!(story.repository.requests().len(), asked);
@@ -92,17 +105,25 @@ async fn a_revocation_is_judged_from_evidence_with_the_repository_down() {
     story.patch::<TrustedKey>(&key.name, revoke).await.unwrap();
     story.expect("web", "KeyCompromised").await;
     let withdraw = json!({"spec": {"revocation": null}});
-    story.patch::<TrustedKey>(&key.name, withdraw).await.unwrap();
+    story
+        .patch::<TrustedKey>(&key.name, withdraw)
+        .await
+        .unwrap();
     story.expect("web", "SignatureVerified").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn forged_evidence_is_never_believed() {
     let stage = stage().await;
-    let mut story = Story::begin(stage.cluster, "forged", Version::V4).await.unwrap();
+    let mut story = Story::begin(stage.cluster, "forged", Version::V4)
+        .await
+        .unwrap();
     let key = story.trusted_key("platform").await.unwrap();
     let stranger = story.make_key("stranger").unwrap();
-    let chart = story.publish(&Source::new("web", "1.0.0"), Some(&stranger)).await.unwrap();
+    let chart = story
+        .publish(&Source::new("web", "1.0.0"), Some(&stranger))
+        .await
+        .unwrap();
     story.policy("policy", &[&key], json!({})).await.unwrap();
     story.install("web", &chart).await.unwrap();
     story.expect("web", "SignerNotTrusted").await;
@@ -115,27 +136,35 @@ async fn forged_evidence_is_never_believed() {
     stage.restart().await.unwrap();
     story.expect("web", "SourceUnavailable").await;
     let audit = stage.cluster.audit().unwrap();
-    let ours = audit.since(mark).unwrap().by(stage.identity.user()).writes();
+    let ours = audit
+        .since(mark)
+        .unwrap()
+        .by(stage.identity.user())
+        .writes();
     let ours = ours.of("releasetrusts").only(is_of(&story));
     assert!(!ours.is_empty());
     for event in ours.iter() {
-        let written: ReleaseTrust =
-            serde_json::from_value(event.request.clone().unwrap()).unwrap();
+        let written: ReleaseTrust = serde_json::from_value(event.request.clone().unwrap()).unwrap();
         assert_ne!(verdict(&written), "SignatureVerified");
     }
     let rejected = rejections(&story).await;
     assert_eq!(rejected, 1);
 }
 
-/// As a tenant with rights on ReleaseTrusts would: a verified signature of the listed key.
+/// As a tenant with rights on these objects would: a verified signature of the listed key.
 async fn forge(story: &Story, key: &StoryKey) {
     let trusts = story.trusts();
     let trust = trusts.get("web").await.unwrap();
     let mut status = trust.status.unwrap();
-    status.signers[0].fingerprint.clone_from(&key.key.fingerprint);
+    status.signers[0]
+        .fingerprint
+        .clone_from(&key.key.fingerprint);
     status.signers[0].verified = true;
     let change = Patch::Merge(json!({"status": status}));
-    trusts.patch_status("web", &PatchParams::default(), &change).await.unwrap();
+    trusts
+        .patch_status("web", &PatchParams::default(), &change)
+        .await
+        .unwrap();
 }
 
 async fn rejections(story: &Story) -> usize {
@@ -143,6 +172,12 @@ async fn rejections(story: &Story) -> usize {
         story.client.clone(),
         &story.namespace,
     );
-    let all = events.list(&kube::api::ListParams::default()).await.unwrap();
-    all.items.iter().filter(|e| e.reason.as_deref() == Some("EvidenceRejected")).count()
+    let all = events
+        .list(&kube::api::ListParams::default())
+        .await
+        .unwrap();
+    all.items
+        .iter()
+        .filter(|e| e.reason.as_deref() == Some("EvidenceRejected"))
+        .count()
 }

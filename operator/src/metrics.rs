@@ -14,7 +14,6 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::api::trusted_key::TrustedKeyStatus;
-use crate::controllers::world::World;
 use crate::sources::Counts;
 
 /// Every metric of the operator.
@@ -33,6 +32,17 @@ pub struct Metrics {
     key_releases: Family<KeyLabels, Gauge>,
     key_expiry: Family<KeyLabels, Gauge>,
     events_dropped: Counter,
+}
+
+/// What one policy says of one release.
+#[derive(Clone, Debug)]
+pub(crate) struct PolicyVerdict {
+    /// Name of the policy.
+    pub(crate) policy: String,
+    /// Namespace of the release.
+    pub(crate) namespace: String,
+    /// Its verdict.
+    pub(crate) verdict: Verdict,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -106,14 +116,28 @@ impl Metrics {
     }
 
     fn register(&self) {
-        let Ok(mut registry) = self.registry.lock() else { return };
+        let Ok(mut registry) = self.registry.lock() else {
+            return;
+        };
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The version that runs", build);
         registry.register("releases", "Releases by verdict", self.releases.clone());
-        registry.register("verifications", "Verdicts concluded", self.verifications.clone());
+        registry.register(
+            "verifications",
+            "Verdicts concluded",
+            self.verifications.clone(),
+        );
         registry.register("looks", "Looks at sources", self.looks.clone());
-        registry.register("reconciliations", "Reconciliations", self.reconciliations.clone());
-        registry.register("reconciliation_errors", "Failed reconciliations", self.errors.clone());
+        registry.register(
+            "reconciliations",
+            "Reconciliations",
+            self.reconciliations.clone(),
+        );
+        registry.register(
+            "reconciliation_errors",
+            "Failed reconciliations",
+            self.errors.clone(),
+        );
         registry.register_with_unit(
             "reconciliation_duration",
             "Time of a reconciliation",
@@ -122,12 +146,32 @@ impl Metrics {
         );
         let requests = self.source_requests.clone();
         registry.register("source_requests", "Requests to sources", requests);
-        registry.register("archive_downloads", "Archives downloaded", self.downloads.clone());
-        registry.register("trusted_key_state", "State of each key", self.key_states.clone());
-        registry.register("trusted_key_releases", "Releases by key", self.key_releases.clone());
+        registry.register(
+            "archive_downloads",
+            "Archives downloaded",
+            self.downloads.clone(),
+        );
+        registry.register(
+            "trusted_key_state",
+            "State of each key",
+            self.key_states.clone(),
+        );
+        registry.register(
+            "trusted_key_releases",
+            "Releases by key",
+            self.key_releases.clone(),
+        );
         let expiry = self.key_expiry.clone();
-        registry.register("trusted_key_expiry_timestamp_seconds", "End of each key", expiry);
-        registry.register("events_dropped", "Events not written", self.events_dropped.clone());
+        registry.register(
+            "trusted_key_expiry_timestamp_seconds",
+            "End of each key",
+            expiry,
+        );
+        registry.register(
+            "events_dropped",
+            "Events not written",
+            self.events_dropped.clone(),
+        );
     }
 
     /// The text that Prometheus reads.
@@ -144,7 +188,9 @@ impl Metrics {
     pub(crate) fn reconciled(&self, controller: &'static str, ok: bool, took: Duration) {
         let labels = ControllerLabels { controller };
         self.reconciliations.get_or_create(&labels).inc();
-        self.durations.get_or_create(&labels).observe(took.as_secs_f64());
+        self.durations
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
         if !ok {
             self.errors.get_or_create(&labels).inc();
         }
@@ -152,7 +198,10 @@ impl Metrics {
 
     /// A verdict was concluded that differs from the one before.
     pub(crate) fn judged(&self, verdict: Verdict) {
-        let labels = VerificationLabels { result: result(verdict), reason: verdict.word() };
+        let labels = VerificationLabels {
+            result: result(verdict),
+            reason: verdict.word(),
+        };
         self.verifications.get_or_create(&labels).inc();
     }
 
@@ -170,22 +219,26 @@ impl Metrics {
     /// Takes the numbers of this moment.
     pub(crate) fn observe(
         &self,
-        world: &World,
+        verdicts: impl IntoIterator<Item = PolicyVerdict>,
         keys: &[(String, TrustedKeyStatus)],
         counts: &Counts,
     ) {
         self.releases.clear();
-        world.judgements(|id, judgement| {
-            for policy in &judgement.policies {
-                let labels = ReleaseLabels {
-                    policy: policy.policy.clone(),
-                    namespace: id.namespace.clone(),
-                    verdict: result(policy.verdict),
-                    reason: policy.verdict.word(),
-                };
-                self.releases.get_or_create(&labels).inc();
-            }
-        });
+        for PolicyVerdict {
+            policy,
+            namespace,
+            verdict,
+        } in verdicts
+        {
+            let (reason, verdict) = (verdict.word(), result(verdict));
+            let labels = ReleaseLabels {
+                policy,
+                namespace,
+                verdict,
+                reason,
+            };
+            self.releases.get_or_create(&labels).inc();
+        }
         self.observe_keys(keys);
         self.observe_sources(counts);
     }
@@ -196,12 +249,19 @@ impl Metrics {
         self.key_expiry.clear();
         for (key, status) in keys {
             let labels = KeyLabels { key: key.clone() };
-            self.key_releases.get_or_create(&labels).set(i64::from(status.releases));
+            self.key_releases
+                .get_or_create(&labels)
+                .set(i64::from(status.releases));
             if let Some(expires) = &status.expires {
-                self.key_expiry.get_or_create(&labels).set(expires.0.as_second());
+                self.key_expiry
+                    .get_or_create(&labels)
+                    .set(expires.0.as_second());
             }
             if let Some(state) = status.state {
-                let state = KeyStateLabels { key: key.clone(), state: format!("{state:?}") };
+                let state = KeyStateLabels {
+                    key: key.clone(),
+                    state: format!("{state:?}"),
+                };
                 self.key_states.get_or_create(&state).set(1);
             }
         }
@@ -210,7 +270,10 @@ impl Metrics {
     fn observe_sources(&self, counts: &Counts) {
         raise(&self.downloads, counts.downloads);
         for ((host, class), number) in &counts.requests {
-            let labels = SourceLabels { host: host.clone(), code_class: class.as_str() };
+            let labels = SourceLabels {
+                host: host.clone(),
+                code_class: class.as_str(),
+            };
             raise(&self.source_requests.get_or_create(&labels), *number);
         }
     }

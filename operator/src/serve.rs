@@ -25,12 +25,16 @@ pub async fn health(address: SocketAddr, ready: watch::Receiver<bool>) -> std::i
             if ready {
                 (StatusCode::OK, "ready")
             } else {
-                (StatusCode::SERVICE_UNAVAILABLE, "not everything has been read yet")
+                (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "not everything has been read yet",
+                )
             }
         }
     };
-    let router =
-        Router::new().route("/healthz", get(async || "alive")).route("/readyz", get(readyz));
+    let router = Router::new()
+        .route("/healthz", get(async || "alive"))
+        .route("/readyz", get(readyz));
     serve(address, router).await
 }
 

@@ -25,31 +25,47 @@ pub struct Mirror<K, V> {
 
 impl<K: Clone + Ord, V> Default for Mirror<K, V> {
     fn default() -> Self {
-        Self { values: RwLock::default(), complete: watch::Sender::new(false) }
+        Self {
+            values: RwLock::default(),
+            complete: watch::Sender::new(false),
+        }
     }
 }
 
 impl<K: Clone + Ord, V> Mirror<K, V> {
     /// What is known under a key.
     pub fn find(&self, key: &K) -> Option<Arc<V>> {
-        self.values.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.values
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(key)
+            .cloned()
     }
 
     /// Everything that is known, in order.
     pub fn all(&self) -> Vec<(K, Arc<V>)> {
         let values = self.values.read().unwrap_or_else(PoisonError::into_inner);
-        values.iter().map(|(key, value)| (key.clone(), Arc::clone(value))).collect()
+        values
+            .iter()
+            .map(|(key, value)| (key.clone(), Arc::clone(value)))
+            .collect()
     }
 
     /// What is known under a range of keys, in order.
     pub fn range(&self, keys: impl RangeBounds<K>) -> Vec<(K, Arc<V>)> {
         let values = self.values.read().unwrap_or_else(PoisonError::into_inner);
-        values.range(keys).map(|(key, value)| (key.clone(), Arc::clone(value))).collect()
+        values
+            .range(keys)
+            .map(|(key, value)| (key.clone(), Arc::clone(value)))
+            .collect()
     }
 
     /// How many objects are known.
     pub fn len(&self) -> usize {
-        self.values.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.values
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 
     /// Whether none is known.
@@ -80,7 +96,11 @@ impl<K: Clone + Ord, V> Mirror<K, V> {
     /// Replaces everything; returns the keys that are gone.
     fn replace(&self, listed: BTreeMap<K, Arc<V>>) -> Vec<K> {
         let mut values = self.values.write().unwrap_or_else(PoisonError::into_inner);
-        let gone = values.keys().filter(|key| !listed.contains_key(key)).cloned().collect();
+        let gone = values
+            .keys()
+            .filter(|key| !listed.contains_key(key))
+            .cloned()
+            .collect();
         *values = listed;
         gone
     }
@@ -139,12 +159,12 @@ fn relisted<K: Clone + Ord, V>(
 ///
 /// # Errors
 /// The error of the request, or a timeout in the shape of one.
-pub async fn within_deadline<T>(
-    request: impl Future<Output = kube::Result<T>>,
-) -> kube::Result<T> {
+pub async fn within_deadline<T>(request: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
     match tokio::time::timeout(REQUEST_DEADLINE, request).await {
         Ok(answer) => answer,
-        Err(_) => Err(kube::Error::Service("the API server gave no answer in time".into())),
+        Err(_) => Err(kube::Error::Service(
+            "the API server gave no answer in time".into(),
+        )),
     }
 }
 

@@ -18,7 +18,6 @@ use charttrust_e2e::stage::{self, OPERATOR_NAMESPACE, Story, StoryKey};
 use charttrust_e2e::{eventually, record};
 use clap::Parser;
 use futures::{StreamExt as _, TryStreamExt as _};
-use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
@@ -53,8 +52,15 @@ async fn main() -> Result {
     let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start(&arguments.testbed)?));
     stage::install(cluster.kubeconfig()).await?;
     let story = Story::begin(cluster, "bench", Version::V4).await?;
-    let (many, few) = (story.trusted_key("many").await?, story.trusted_key("few").await?);
-    println!("preparing {} charts and {} releases …", arguments.charts, total(&arguments));
+    let (many, few) = (
+        story.trusted_key("many").await?,
+        story.trusted_key("few").await?,
+    );
+    println!(
+        "preparing {} charts and {} releases …",
+        arguments.charts,
+        total(&arguments)
+    );
     let charts = publish(&arguments, &story, &many, &few).await?;
     let raw = populate(&arguments, &story, &charts).await?;
     story.policy("policy", &[&many, &few], json!({})).await?;
@@ -63,18 +69,36 @@ async fn main() -> Result {
     let mut operator = start(&arguments, &identity)?;
     let empty = Instant::now();
     let cold = measure(&arguments, cluster, &identity, &mut operator, &story, empty).await?;
-    println!("\ncold start, {} releases of {} charts", total(&arguments), arguments.charts);
+    println!(
+        "\ncold start, {} releases of {} charts",
+        total(&arguments),
+        arguments.charts
+    );
     cold.print(&operator, raw);
-    println!("  downloads              {} (distinct charts: {})", downloads(&story), charts.len());
+    println!(
+        "  downloads              {} (distinct charts: {})",
+        downloads(&story),
+        charts.len()
+    );
 
     operator.kill();
     let before = story.repository.requests().len();
     let mut operator = start(&arguments, &identity)?;
-    let warm =
-        measure(&arguments, cluster, &identity, &mut operator, &story, Instant::now()).await?;
+    let warm = measure(
+        &arguments,
+        cluster,
+        &identity,
+        &mut operator,
+        &story,
+        Instant::now(),
+    )
+    .await?;
     println!("\nwarm restart");
     warm.print(&operator, raw);
-    println!("  repository requests    {}", story.repository.requests().len() - before);
+    println!(
+        "  repository requests    {}",
+        story.repository.requests().len() - before
+    );
 
     revoke(&arguments, cluster, &identity, &story, &few).await
 }
@@ -100,7 +124,9 @@ async fn publish(
         }
         Result::Ok(chart)
     };
-    let all = futures::stream::iter(0..arguments.charts).map(package).buffered(2);
+    let all = futures::stream::iter(0..arguments.charts)
+        .map(package)
+        .buffered(2);
     let charts = all.try_collect().await?;
     story.repository.reindex(&story.helm).await?;
     Ok(charts)
@@ -117,14 +143,21 @@ async fn populate(arguments: &Arguments, story: &Story, charts: &[Chart]) -> Res
         let mut bytes = 0;
         for copy in 0..arguments.each {
             let secret = renamed(&original, &format!("{}-{copy}", chart.name))?;
-            bytes += secret.data.iter().flatten().map(|(_, value)| value.0.len()).sum::<usize>();
+            bytes += secret
+                .data
+                .iter()
+                .flatten()
+                .map(|(_, value)| value.0.len())
+                .sum::<usize>();
             if copy > 0 {
                 secrets.create(&PostParams::default(), &secret).await?;
             }
         }
         Result::Ok(bytes)
     };
-    let all = futures::stream::iter(charts).map(install).buffer_unordered(2);
+    let all = futures::stream::iter(charts)
+        .map(install)
+        .buffer_unordered(2);
     Ok(all.try_collect::<Vec<_>>().await?.into_iter().sum())
 }
 
@@ -173,7 +206,10 @@ impl Cost {
         println!("  requests to the server {}", self.requests);
         println!("  object writes          {}", self.writes);
         let [now, peak] = memory(operator.id()).map(|kib| kib / 1024);
-        println!("  memory now, peak       {now} MiB, {peak} MiB (records: {} MiB)", raw >> 20);
+        println!(
+            "  memory now, peak       {now} MiB, {peak} MiB (records: {} MiB)",
+            raw >> 20
+        );
     }
 }
 
@@ -192,37 +228,63 @@ async fn measure(
     let ours = cluster.audit()?.since(mark)?.by(identity.user());
     let requests = ours.len();
     let writes = ours.writes();
-    Ok(Cost { seconds: waited, requests, writes: writes.len() })
+    Ok(Cost {
+        seconds: waited,
+        requests,
+        writes: writes.len(),
+    })
 }
 
 /// Waits until the operator counts so many releases as trusted, and has nothing more to write.
 async fn judged(operator: &Operator, namespace: &str, wanted: usize) {
     eventually(PATIENCE, "all releases are judged", async || {
-        let text = operator.metrics().await.map_err(|error| error.to_string())?;
+        let text = operator
+            .metrics()
+            .await
+            .map_err(|error| error.to_string())?;
         let counts = text.lines().filter(|line| {
             line.starts_with("charttrust_releases{")
                 && line.contains(&format!("namespace=\"{namespace}\""))
                 && line.contains("verdict=\"trusted\"")
         });
-        let number = |line: &str| line.rsplit(' ').next().and_then(|n| n.parse::<usize>().ok());
+        let number = |line: &str| {
+            line.rsplit(' ')
+                .next()
+                .and_then(|n| n.parse::<usize>().ok())
+        };
         let sum: usize = counts.filter_map(number).sum();
-        if sum == wanted { Ok(()) } else { Err(format!("{sum} of {wanted}")) }
+        if sum == wanted {
+            Ok(())
+        } else {
+            Err(format!("{sum} of {wanted}"))
+        }
     })
     .await;
 }
 
 fn downloads(story: &Story) -> usize {
     let requests = story.repository.requests();
-    requests.iter().filter(|asked| asked.path.ends_with(".tgz") && asked.status == 200).count()
+    requests
+        .iter()
+        .filter(|asked| is_archive(&asked.path) && asked.status == 200)
+        .count()
+}
+
+fn is_archive(path: &str) -> bool {
+    Path::new(path)
+        .extension()
+        .is_some_and(|extension| extension == "tgz")
 }
 
 /// Resident memory now and at its peak, in KiB, as the kernel counts it.
 fn memory(process: u32) -> [u64; 2] {
-    let status = std::fs::read_to_string(Path::new("/proc").join(process.to_string()).join("status"));
+    let status =
+        std::fs::read_to_string(Path::new("/proc").join(process.to_string()).join("status"));
     let status = status.unwrap_or_default();
     let field = |name: &str| {
         let line = status.lines().find(|line| line.starts_with(name));
-        line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or_default()
+        line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
+            .unwrap_or_default()
     };
     [field("VmRSS:"), field("VmHWM:")]
 }
@@ -240,20 +302,46 @@ async fn revoke(
     let asked = story.repository.requests().len();
     let revoke = json!({"spec": {"revocation": {"reason": "Compromised"}}});
     story.patch::<TrustedKey>(&key.name, revoke).await?;
-    let committed = Timestamp::now();
+    let committed = charttrust::clock::now();
     let written = || -> Result<Events> {
-        Ok(audit.since(mark)?.by(identity.user()).writes().of("releasetrusts"))
+        Ok(audit
+            .since(mark)?
+            .by(identity.user())
+            .writes()
+            .of("releasetrusts"))
     };
-    eventually(PATIENCE, "every dependent release was written", async || {
-        let count = written().map_err(|error| error.to_string())?.len();
-        if count >= arguments.each { Ok(()) } else { Err(format!("{count}")) }
-    })
+    eventually(
+        PATIENCE,
+        "every dependent release was written",
+        async || {
+            let count = written().map_err(|error| error.to_string())?.len();
+            if count >= arguments.each {
+                Ok(())
+            } else {
+                Err(format!("{count}"))
+            }
+        },
+    )
     .await;
     let writes = written()?;
-    let last = writes.iter().map(|event| event.time).max().unwrap_or(committed);
-    println!("\nrevocation of a key with {} of {} releases", arguments.each, total(arguments));
+    let last = writes
+        .iter()
+        .map(|event| event.time)
+        .max()
+        .unwrap_or(committed);
+    println!(
+        "\nrevocation of a key with {} of {} releases",
+        arguments.each,
+        total(arguments)
+    );
     println!("  releases written       {}", writes.len());
-    println!("  time to the last       {} ms", last.duration_since(committed).as_millis());
-    println!("  repository requests    {}", story.repository.requests().len() - asked);
+    println!(
+        "  time to the last       {} ms",
+        last.duration_since(committed).as_millis()
+    );
+    println!(
+        "  repository requests    {}",
+        story.repository.requests().len() - asked
+    );
     Ok(())
 }

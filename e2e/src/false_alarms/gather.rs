@@ -134,7 +134,8 @@ impl<'a> Packager<'a> {
         let folder = self.complete(folder, helm, 0).await?;
         let (row, archive) = self.place(&file)?;
         let row_folder = archive.with_file_name("");
-        helm.package(&folder, &row_folder, Some(self.signer)).await?;
+        helm.package(&folder, &row_folder, Some(self.signer))
+            .await?;
         if !archive.exists() {
             return Err(format!("Helm did not write {file}").into());
         }
@@ -144,7 +145,9 @@ impl<'a> Packager<'a> {
 
     /// Takes a ready-made archive as it is, signed as `helm package --sign` would.
     async fn archive(&mut self, archive: &Path, helm: &Helm) -> Result<Packaged> {
-        let metadata = helm.run(&["show", "chart", &archive.to_string_lossy()]).await?;
+        let metadata = helm
+            .run(&["show", "chart", &archive.to_string_lossy()])
+            .await?;
         let source = Source::parse(&metadata)?.installable()?;
         // Whatever the file was called: a row has each name and version once.
         let file = format!("{}-{}.tgz", source.name, source.version);

@@ -59,7 +59,11 @@ pub async fn run(stage: &Stage, folders: &[&Path], options: Options) -> Result<R
     let helm = |version| Helm::new(version).map(|helm| helm.on(kubeconfig));
     let helms = [helm(Version::V3)?, helm(Version::V4)?];
     let (charts, copies) = publish(&story, &key, &helms, folders, &mut report).await?;
-    for row in charts.iter().map(|chart| chart.row).collect::<BTreeSet<_>>() {
+    for row in charts
+        .iter()
+        .map(|chart| chart.row)
+        .collect::<BTreeSet<_>>()
+    {
         declare(&story, &key, row).await?;
     }
     step(&mut report, "packaging and signing");
@@ -81,7 +85,10 @@ pub async fn run(stage: &Stage, folders: &[&Path], options: Options) -> Result<R
 
 /// Publishes one row, with a policy of its own over what is installed from it.
 async fn declare(story: &Story, key: &StoryKey, row: usize) -> Result {
-    story.helm.index(&story.repository.dir().join(row.to_string())).await?;
+    story
+        .helm
+        .index(&story.repository.dir().join(row.to_string()))
+        .await?;
     let rule = json!({
         "name": "all",
         "charts": ["*"],
@@ -90,7 +97,10 @@ async fn declare(story: &Story, key: &StoryKey, row: usize) -> Result {
     });
     let releases = format!("{}-{row}-*/*", story.namespace);
     let more = json!({"match": {"releases": [releases]}, "rules": [rule]});
-    story.policy(&format!("row-{row}"), &[key], more).await.map(drop)
+    story
+        .policy(&format!("row-{row}"), &[key], more)
+        .await
+        .map(drop)
 }
 
 async fn publish(
@@ -224,9 +234,8 @@ fn is_settled(release: &Installed<'_>, trusts: &Trusts) -> bool {
             .as_ref()
             .and_then(|status| status.release.as_ref());
         judged.is_some_and(|judged| judged.revision >= revision)
-            && trusted(trust).is_some_and(|(status, reason)| {
-                status != Status::Unknown || reason == NOT_BINDABLE
-            })
+            && trusted(trust)
+                .is_some_and(|(status, reason)| status != Status::Unknown || reason == NOT_BINDABLE)
     })
 }
 
@@ -295,9 +304,14 @@ fn compare(installed: &[Installed<'_>], report: &mut Report) -> Result {
         };
         match alter::judge_payload(&chart, &release.payload) {
             Ok(Binding::Same { .. }) => {}
-            other => report
-                .alarms
-                .push((told.clone(), format!("compared: {other:?}"))),
+            Ok(Binding::OldWriter { notes }) if is_other_chart(release, &chart, &notes) => {
+                report.other_charts.push(told);
+                continue;
+            }
+            other => {
+                report.alarms.push((told, format!("compared: {other:?}")));
+                continue;
+            }
         }
         for alteration in alter::alterations(&json) {
             *report.altered.entry(alteration.name).or_default() += 1;

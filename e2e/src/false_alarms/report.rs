@@ -76,7 +76,10 @@ impl fmt::Display for Report {
             writeln!(f, "  {release}: {cause}")?;
         }
         let others = self.other_charts.len();
-        writeln!(f, "NotBindable, as Helm packages another chart of the folder: {others}")?;
+        writeln!(
+            f,
+            "NotBindable, as Helm packages another chart of the folder: {others}"
+        )?;
         for release in &self.other_charts {
             writeln!(f, "  {release}")?;
         }

@@ -49,7 +49,10 @@ pub fn main() -> ExitCode {
 }
 
 fn operate(arguments: run::Run) -> u8 {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return complain(&error, INTERNAL),
     };

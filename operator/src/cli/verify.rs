@@ -80,7 +80,11 @@ pub enum Output {
 #[derive(Debug, thiserror::Error)]
 enum UsageError {
     #[error("{path}: cannot be read")]
-    File { path: String, #[source] source: std::io::Error },
+    File {
+        path: String,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("{path}: larger than {limit} bytes")]
     TooLarge { path: String, limit: u64 },
     #[error("{path}: {problem}")]
@@ -152,7 +156,9 @@ fn verify(arguments: &Verify) -> Result<(Verdict, Report), UsageError> {
         Err(error) => return Ok(unreadable(arguments, &error)),
     };
     if arguments.source.is_none() {
-        keys.iter_mut().for_each(|key| key.scope.sources.clear());
+        for key in &mut keys {
+            key.scope.sources.clear();
+        }
     }
     let rule = rule(arguments, policy, &chart.metadata.name)?;
     let evidence = evidence(arguments, &chart, &rule, &keys, now)?;
@@ -170,12 +176,20 @@ const MAX_PROVENANCE: u64 = 64 * 1024;
 fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, UsageError> {
     use std::io::Read as _;
     let name = || path.display().to_string();
-    let failed = |source| UsageError::File { path: name(), source };
+    let failed = |source| UsageError::File {
+        path: name(),
+        source,
+    };
     let file = std::fs::File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(limit + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     if bytes.len() as u64 > limit {
-        return Err(UsageError::TooLarge { path: name(), limit });
+        return Err(UsageError::TooLarge {
+            path: name(),
+            limit,
+        });
     }
     Ok(bytes)
 }
@@ -187,7 +201,11 @@ fn keys(arguments: &Verify) -> Result<Vec<Key>, UsageError> {
             keys.extend(keys_of(&file, arguments.policy.is_some())?);
         }
     }
-    if keys.is_empty() { Err(UsageError::NoKey) } else { Ok(parse::share_revocations(keys.iter())) }
+    if keys.is_empty() {
+        Err(UsageError::NoKey)
+    } else {
+        Ok(parse::share_revocations(keys.iter()))
+    }
 }
 
 /// The file itself, or the files of a folder in the order of their names.
@@ -195,18 +213,29 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, UsageError> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let failed = |source| UsageError::File { path: path.display().to_string(), source };
+    let failed = |source| UsageError::File {
+        path: path.display().to_string(),
+        source,
+    };
     let entries = std::fs::read_dir(path).map_err(failed)?;
-    let paths: Result<Vec<_>, _> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
-    let mut files: Vec<_> = paths.map_err(failed)?.into_iter().filter(|p| p.is_file()).collect();
+    let paths: Result<Vec<_>, _> = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect();
+    let mut files: Vec<_> = paths
+        .map_err(failed)?
+        .into_iter()
+        .filter(|p| p.is_file())
+        .collect();
     files.sort();
     Ok(files)
 }
 
 fn keys_of(path: &Path, only_trusted: bool) -> Result<Vec<Key>, UsageError> {
     let bytes = read_file(path, MAX_KEY)?;
-    let unusable =
-        |problem: String| UsageError::Unusable { path: path.display().to_string(), problem };
+    let unusable = |problem: String| UsageError::Unusable {
+        path: path.display().to_string(),
+        problem,
+    };
     if is_yaml(path) {
         return trusted_keys(&bytes).map_err(unusable);
     }
@@ -240,7 +269,9 @@ fn trusted_keys(bytes: &[u8]) -> Result<Vec<Key>, String> {
         let object: TrustedKey = serde_json::from_value(document).map_err(|e| e.to_string())?;
         let Some(material) = object.spec.public_key.inline.clone() else {
             let name = object.metadata.name.unwrap_or_default();
-            return Err(format!("TrustedKey {name}: offline, only spec.publicKey.inline is known"));
+            return Err(format!(
+                "TrustedKey {name}: offline, only spec.publicKey.inline is known"
+            ));
         };
         keys.push(parse::key(&object, material.as_bytes()).map_err(|p| p.to_string())?);
     }
@@ -254,16 +285,25 @@ fn documents(bytes: &[u8]) -> Result<Vec<serde_json::Value>, String> {
 
 /// The policy of `--policy`, or one that believes every key given.
 fn policy(arguments: &Verify, keys: &[Key]) -> Result<Policy, UsageError> {
-    let Some(path) = &arguments.policy else { return Ok(any_key(arguments.level, keys)) };
+    let Some(path) = &arguments.policy else {
+        return Ok(any_key(arguments.level, keys));
+    };
     let bytes = read_file(path, MAX_POLICY)?;
-    let unusable =
-        |problem: String| UsageError::Unusable { path: path.display().to_string(), problem };
+    let unusable = |problem: String| UsageError::Unusable {
+        path: path.display().to_string(),
+        problem,
+    };
     let wanted = |document: &serde_json::Value| {
         document.get("kind").and_then(|kind| kind.as_str()) == Some("ChartTrustPolicy")
     };
-    let mut found = documents(&bytes).map_err(unusable)?.into_iter().filter(wanted);
+    let mut found = documents(&bytes)
+        .map_err(unusable)?
+        .into_iter()
+        .filter(wanted);
     let (Some(document), None) = (found.next(), found.next()) else {
-        return Err(unusable("holds not exactly one ChartTrustPolicy".to_owned()));
+        return Err(unusable(
+            "holds not exactly one ChartTrustPolicy".to_owned(),
+        ));
     };
     let object: ChartTrustPolicy =
         serde_json::from_value(document).map_err(|error| unusable(error.to_string()))?;
@@ -313,10 +353,14 @@ fn rule(arguments: &Verify, policy: Policy, chart: &str) -> Result<Rule, UsageEr
     };
     let found = rules.into_iter().find(|rule| rule.covers(chart));
     let mut rule = found.ok_or_else(|| UsageError::NoRule(name, chart.to_owned()))?;
-    let given = arguments.source.as_deref().map(|url| url.trim_end_matches('/'));
+    let given = arguments
+        .source
+        .as_deref()
+        .map(|url| url.trim_end_matches('/'));
     match given {
         Some(url) if !rule.sources.is_empty() => {
-            rule.sources.retain(|source| source.url.trim_end_matches('/') == url);
+            rule.sources
+                .retain(|source| source.url.trim_end_matches('/') == url);
         }
         Some(url) => rule.sources = vec![place(url)],
         None => rule.sources = vec![place(NO_SOURCE)],
@@ -327,7 +371,12 @@ fn rule(arguments: &Verify, policy: Policy, chart: &str) -> Result<Rule, UsageEr
 const NO_SOURCE: &str = "the file";
 
 fn place(url: &str) -> Source {
-    Source { url: url.to_owned(), mirrors: Vec::new(), credentials_secret: None, ca: None }
+    Source {
+        url: url.to_owned(),
+        mirrors: Vec::new(),
+        credentials_secret: None,
+        ca: None,
+    }
 }
 
 fn evidence(
@@ -337,7 +386,10 @@ fn evidence(
     keys: &[Key],
     now: Timestamp,
 ) -> Result<Evidence, UsageError> {
-    let claimed = Claimed { chart: &chart.metadata.name, version: &chart.metadata.version };
+    let claimed = Claimed {
+        chart: &chart.metadata.name,
+        version: &chart.metadata.version,
+    };
     let facts = ArchiveFacts {
         digest: chart.digest,
         name: chart.metadata.name.clone(),
@@ -350,7 +402,9 @@ fn evidence(
     };
     let mut evidence = Evidence::default();
     for source in &rule.sources {
-        evidence.answers.insert(source.url.clone(), Answer::Archive(Box::new(facts.clone())));
+        evidence
+            .answers
+            .insert(source.url.clone(), Answer::Archive(Box::new(facts.clone())));
     }
     evidence.learn(keys, now);
     Ok(evidence)
@@ -369,7 +423,10 @@ fn provenance(arguments: &Verify, claimed: Claimed<'_>) -> Result<ProvenanceFact
     if !is_named && !path.exists() {
         return Ok(ProvenanceFacts::Missing);
     }
-    Ok(ProvenanceFacts::read(&read_file(&path, MAX_PROVENANCE)?, claimed))
+    Ok(ProvenanceFacts::read(
+        &read_file(&path, MAX_PROVENANCE)?,
+        claimed,
+    ))
 }
 
 fn judge(
@@ -386,7 +443,11 @@ fn judge(
         demands: Demands::Rules(vec![rule]),
         exceptions: Vec::new(),
     };
-    let release = ReleaseRef { namespace: "", namespace_labels: None, name: "" };
+    let release = ReleaseRef {
+        namespace: "",
+        namespace_labels: None,
+        name: "",
+    };
     let case = Case {
         release,
         chart: &chart.metadata.name,
@@ -414,7 +475,10 @@ fn report(
         chart: chart.metadata.name.clone(),
         version: chart.metadata.version.clone(),
         digest: Some(chart.digest.to_string()),
-        rule: judgement.policies.iter().find_map(|policy| policy.rule.clone()),
+        rule: judgement
+            .policies
+            .iter()
+            .find_map(|policy| policy.rule.clone()),
         signers: signers(evidence, keys),
         findings,
     }
@@ -429,13 +493,18 @@ fn verdict_word(verdict: Verdict) -> &'static str {
 }
 
 fn reported(finding: &Finding) -> ReportedFinding {
-    ReportedFinding { reason: finding.word.to_string(), message: finding.message.clone() }
+    ReportedFinding {
+        reason: finding.word.to_string(),
+        message: finding.message.clone(),
+    }
 }
 
 fn signers(evidence: &Evidence, keys: &[Key]) -> Vec<ReportedSigner> {
     let first = evidence.archives().next();
     let signed = first.and_then(|(_, facts)| facts.signed());
-    let signatures = signed.map(|signed| signed.signatures.as_slice()).unwrap_or_default();
+    let signatures = signed
+        .map(|signed| signed.signatures.as_slice())
+        .unwrap_or_default();
     let signer = |signature: &charttrust_verify::evidence::SignatureFacts| {
         let claimed = &signature.claimed;
         let issuer = || claimed.issuer().map(str::to_owned);
@@ -447,7 +516,10 @@ fn signers(evidence: &Evidence, keys: &[Key]) -> Vec<ReportedSigner> {
         let key = known.and_then(|f| keys.iter().find(|key| key.fingerprint() == f));
         ReportedSigner {
             key: key.map(|key| key.name.clone()),
-            fingerprint: known.map(ToString::to_string).or_else(issuer).unwrap_or_default(),
+            fingerprint: known
+                .map(ToString::to_string)
+                .or_else(issuer)
+                .unwrap_or_default(),
             signed_at: claimed.created.map(|at| at.to_string()),
             algorithm: claimed.algorithm.clone(),
             verified: matches!(signature.outcome, Outcome::Verified(_)),
@@ -464,7 +536,10 @@ fn unreadable(arguments: &Verify, error: &ArchiveError) -> (Verdict, Report) {
         ArchiveError::TooLarge { .. } => Verdict::Unknown(Cause::LimitExceeded),
         _ => Verdict::Unknown(Cause::SourceUnavailable),
     };
-    let finding = ReportedFinding { reason: verdict.word().to_owned(), message: error.to_string() };
+    let finding = ReportedFinding {
+        reason: verdict.word().to_owned(),
+        message: error.to_string(),
+    };
     let report = Report {
         verdict: verdict_word(verdict),
         reason: verdict.word(),
@@ -491,7 +566,11 @@ fn print(output: Output, report: &Report) -> std::io::Result<()> {
 }
 
 fn write_text(out: &mut impl std::io::Write, report: &Report) -> std::io::Result<()> {
-    write!(out, "{} {}   {}/{}", report.chart, report.version, report.verdict, report.reason)?;
+    write!(
+        out,
+        "{} {}   {}/{}",
+        report.chart, report.version, report.verdict, report.reason
+    )?;
     for signer in report.signers.iter().filter(|signer| signer.verified) {
         match &signer.key {
             Some(key) if *key != signer.fingerprint => {

@@ -45,7 +45,13 @@ pub(super) async fn resolve(context: &Context, wanted: &policy::Source) -> Resul
             None => None,
         },
     };
-    context.credentials.keep(wanted, Resolved { versions, source: source.clone() });
+    context.credentials.keep(
+        wanted,
+        Resolved {
+            versions,
+            source: source.clone(),
+        },
+    );
     Ok(source)
 }
 
@@ -62,7 +68,9 @@ fn versions(context: &Context, wanted: &policy::Source) -> Versions {
 impl Cache {
     fn find(&self, wanted: &policy::Source, versions: &Versions) -> Option<Source> {
         let cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = cache.get(wanted).filter(|resolved| resolved.versions == *versions)?;
+        let found = cache
+            .get(wanted)
+            .filter(|resolved| resolved.versions == *versions)?;
         Some(found.source.clone())
     }
 
@@ -92,9 +100,10 @@ async fn credentials(context: &Context, name: &str) -> Result<Credentials, Strin
         return Ok(Credentials::Bearer(token));
     }
     match (data.remove("tls.crt"), data.remove("tls.key")) {
-        (Some(cert), Some(key)) => {
-            Ok(Credentials::Tls { cert: cert.0, key: Zeroizing::new(key.0) })
-        }
+        (Some(cert), Some(key)) => Ok(Credentials::Tls {
+            cert: cert.0,
+            key: Zeroizing::new(key.0),
+        }),
         _ => Err(format!(
             "Secret {name} in namespace {} has none of username and password, bearerToken, \
              tls.crt and tls.key",
@@ -106,7 +115,10 @@ async fn credentials(context: &Context, name: &str) -> Result<Credentials, Strin
 async fn authority(context: &Context, place: &CaRef) -> Result<Vec<u8>, String> {
     let (kind, name, found) = match place {
         CaRef::Secret(name) => {
-            let found = secret(context, name).await?.remove(CA_KEY).map(|bytes| bytes.0);
+            let found = secret(context, name)
+                .await?
+                .remove(CA_KEY)
+                .map(|bytes| bytes.0);
             ("Secret", name, found)
         }
         CaRef::ConfigMap(name) => ("ConfigMap", name, config_map(context, name).await?),
@@ -123,7 +135,9 @@ async fn secret(
 ) -> Result<std::collections::BTreeMap<String, ByteString>, String> {
     let api = Api::<Secret>::namespaced(context.client.clone(), &context.namespace);
     let params = ListParams::default().fields(&format!("metadata.name={name}"));
-    let list = within_deadline(api.list(&params)).await.map_err(|_| unread("Secret", name))?;
+    let list = within_deadline(api.list(&params))
+        .await
+        .map_err(|_| unread("Secret", name))?;
     let found = list.items.into_iter().next();
     let found = found.ok_or_else(|| absent("Secret", name, &context.namespace))?;
     Ok(found.data.unwrap_or_default())
@@ -132,10 +146,16 @@ async fn secret(
 async fn config_map(context: &Context, name: &str) -> Result<Option<Vec<u8>>, String> {
     let api = Api::<ConfigMap>::namespaced(context.client.clone(), &context.namespace);
     let params = ListParams::default().fields(&format!("metadata.name={name}"));
-    let list = within_deadline(api.list(&params)).await.map_err(|_| unread("ConfigMap", name))?;
+    let list = within_deadline(api.list(&params))
+        .await
+        .map_err(|_| unread("ConfigMap", name))?;
     let found = list.items.into_iter().next();
     let found = found.ok_or_else(|| absent("ConfigMap", name, &context.namespace))?;
-    Ok(found.data.unwrap_or_default().remove(CA_KEY).map(String::into_bytes))
+    Ok(found
+        .data
+        .unwrap_or_default()
+        .remove(CA_KEY)
+        .map(String::into_bytes))
 }
 
 fn absent(kind: &str, name: &str, namespace: &str) -> String {

@@ -44,15 +44,27 @@ pub(super) fn of_release(
         Some(before) if was_known => before.reason != after.reason,
         _ => matches!(judgement.verdict, Verdict::Untrusted(_)),
     };
-    let applies = |name: &str| trust.policies.get(name).is_some_and(|l| !l.policy.suspended);
+    let applies = |name: &str| {
+        trust
+            .policies
+            .get(name)
+            .is_some_and(|l| !l.policy.suspended)
+    };
     let is_silenced = !judgement.policies.is_empty()
-        && !judgement.policies.iter().any(|policy| applies(&policy.policy));
+        && !judgement
+            .policies
+            .iter()
+            .any(|policy| applies(&policy.policy));
     (is_news && !is_silenced).then(|| Announcement {
         regarding: reference(id),
         alarming: is_alarming(judgement.verdict),
         action: "Verify",
         reason: after.reason.clone(),
-        note: if after.message.is_empty() { after.reason.clone() } else { after.message.clone() },
+        note: if after.message.is_empty() {
+            after.reason.clone()
+        } else {
+            after.message.clone()
+        },
     })
 }
 
@@ -79,14 +91,22 @@ fn reference(id: &ReleaseId) -> ObjectReference {
 
 /// Publishes an announcement. An event that cannot be written is not worth failing for.
 pub(super) async fn publish(context: &Context, announcement: Option<Announcement>) {
-    let Some(announcement) = announcement else { return };
+    let Some(announcement) = announcement else {
+        return;
+    };
     let namespace = announcement.regarding.namespace.clone().unwrap_or_default();
     let event = event(&announcement);
     let api = Api::<Event>::namespaced(context.client.clone(), &namespace);
-    let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..Default::default() };
+    let params = PostParams {
+        field_manager: Some(FIELD_MANAGER.into()),
+        ..Default::default()
+    };
     if let Err(error) = within_deadline(api.create(&params, &event)).await {
         context.metrics.event_dropped();
-        tracing::warn!(error = &error as &dyn std::error::Error, "an event was not written");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "an event was not written"
+        );
     }
 }
 
@@ -106,7 +126,14 @@ fn event(announcement: &Announcement) -> Event {
         regarding: Some(announcement.regarding.clone()),
         reporting_controller: Some("charttrust.io/charttrust".to_owned()),
         reporting_instance: Some("charttrust".to_owned()),
-        type_: Some(if announcement.alarming { "Warning" } else { "Normal" }.to_owned()),
+        type_: Some(
+            if announcement.alarming {
+                "Warning"
+            } else {
+                "Normal"
+            }
+            .to_owned(),
+        ),
         ..Event::default()
     }
 }

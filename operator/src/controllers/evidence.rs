@@ -50,7 +50,9 @@ impl Seal {
     }
 
     fn is_valid(&self, sealed: &Sealed<'_>, tag: &str) -> bool {
-        let Ok(tag) = BASE64_STANDARD_NO_PAD.decode(tag) else { return false };
+        let Ok(tag) = BASE64_STANDARD_NO_PAD.decode(tag) else {
+            return false;
+        };
         hmac::verify(&self.0, &message(sealed), &tag).is_ok()
     }
 }
@@ -69,8 +71,10 @@ pub(super) fn describe(
 ) -> (Option<v1::Evidence>, Vec<v1::Signer>) {
     let signers = signers(content);
     let answers = &content.evidence.answers;
-    let mut sources: Vec<_> =
-        answers.iter().map(|(url, answer)| source(content, url, answer)).collect();
+    let mut sources: Vec<_> = answers
+        .iter()
+        .map(|(url, answer)| source(content, url, answer))
+        .collect();
     sources.sort_by_key(|source| source.binding != Some(v1::Binding::Same));
     sources.truncate(bounds::LIST);
     if sources.is_empty() {
@@ -86,7 +90,14 @@ pub(super) fn describe(
         signers: &signers,
     };
     let tag = seal.tag(&sealed);
-    (Some(v1::Evidence { content, sources, tag: Some(tag) }), signers)
+    (
+        Some(v1::Evidence {
+            content,
+            sources,
+            tag: Some(tag),
+        }),
+        signers,
+    )
 }
 
 /// Why stored evidence is not believed.
@@ -132,7 +143,9 @@ fn content(
         let is_answer = source.answer != v1::SourceAnswer::Unavailable
             && source.provenance_problem != Some(v1::ProvenanceProblem::Unavailable);
         if is_answer {
-            restored.answers.insert(source.url.clone(), answer(release, source, signers)?);
+            restored
+                .answers
+                .insert(source.url.clone(), answer(release, source, signers)?);
         }
     }
     Some(Content {
@@ -162,9 +175,9 @@ fn answer(
     signers: &[v1::Signer],
 ) -> Option<Answer> {
     Some(match source.answer {
-        v1::SourceAnswer::Ambiguous => {
-            Answer::Ambiguous { message: source.message.clone().unwrap_or_default() }
-        }
+        v1::SourceAnswer::Ambiguous => Answer::Ambiguous {
+            message: source.message.clone().unwrap_or_default(),
+        },
         v1::SourceAnswer::NotFound => Answer::NotFound,
         v1::SourceAnswer::Unavailable => return None,
         v1::SourceAnswer::Archive => Answer::Archive(Box::new(facts(release, source, signers)?)),
@@ -239,7 +252,10 @@ fn provenance(
     }
     let named = source.provenance.as_ref()?;
     let of_this = |signer: &&v1::Signer| {
-        signer.provenance.as_ref().is_none_or(|provenance| provenance == named)
+        signer
+            .provenance
+            .as_ref()
+            .is_none_or(|provenance| provenance == named)
     };
     let signatures: Option<Vec<_>> = signers.iter().filter(of_this).map(signature).collect();
     let claimed_archive = match source.signed_archive.as_deref() {
@@ -300,7 +316,11 @@ fn problem(provenance: &ProvenanceFacts) -> Option<v1::ProvenanceProblem> {
 /// Every signature of every statement; each names its statement only if there are several.
 fn signers(content: &Content) -> Vec<v1::Signer> {
     let mut statements: Vec<&Signed> = Vec::new();
-    for signed in content.evidence.archives().filter_map(|(_, facts)| facts.signed()) {
+    for signed in content
+        .evidence
+        .archives()
+        .filter_map(|(_, facts)| facts.signed())
+    {
         if statements.iter().all(|known| known.digest != signed.digest) {
             statements.push(signed);
         }
@@ -308,12 +328,15 @@ fn signers(content: &Content) -> Vec<v1::Signer> {
     let are_several = statements.len() > 1;
     let all = statements.iter().flat_map(|signed| {
         let digest = are_several.then(|| signed.digest.to_string());
-        signed.signatures.iter().map(move |signature| signer(signature, digest.clone()))
+        signed
+            .signatures
+            .iter()
+            .map(move |signature| signer(signature, digest.as_ref()))
     });
     all.take(bounds::LIST).collect()
 }
 
-fn signer(signature: &SignatureFacts, provenance: Option<String>) -> v1::Signer {
+fn signer(signature: &SignatureFacts, provenance: Option<&String>) -> v1::Signer {
     let claimed = &signature.claimed;
     let unverified = |fingerprint: String, fault| v1::Signer {
         fingerprint,
@@ -323,7 +346,7 @@ fn signer(signature: &SignatureFacts, provenance: Option<String>) -> v1::Signer 
         algorithm: bounds::fit(&claimed.algorithm, bounds::WORD),
         verified: false,
         fault,
-        provenance: provenance.clone(),
+        provenance: provenance.cloned(),
     };
     match &signature.outcome {
         Outcome::UnknownIssuer => unverified(claimed.issuer().unwrap_or_default().to_owned(), None),
@@ -332,13 +355,14 @@ fn signer(signature: &SignatureFacts, provenance: Option<String>) -> v1::Signer 
         }
         Outcome::Verified(verified) => v1::Signer {
             fingerprint: verified.primary().to_string(),
-            subkey: (verified.signer() != verified.primary()).then(|| verified.signer().to_string()),
+            subkey: (verified.signer() != verified.primary())
+                .then(|| verified.signer().to_string()),
             signed_at: Some(time(verified.created())),
             expires_at: verified.expires().map(time),
             algorithm: format!("{}/{}", verified.algorithm(), verified.hash()),
             verified: true,
             fault: None,
-            provenance: provenance.clone(),
+            provenance: provenance.cloned(),
         },
     }
 }
@@ -387,7 +411,10 @@ mod tests {
     const SUBKEY: &str = "89ABCDEF0123456789ABCDEF0123456789ABCDEF";
 
     fn id() -> ReleaseId {
-        ReleaseId { namespace: "shop".into(), name: "web".into() }
+        ReleaseId {
+            namespace: "shop".into(),
+            name: "web".into(),
+        }
     }
 
     fn release() -> v1::Release {
@@ -454,7 +481,9 @@ mod tests {
 
     fn content_of(answer: Answer) -> Content {
         let mut evidence = Evidence::default();
-        evidence.answers.insert("https://charts.example.com".into(), answer);
+        evidence
+            .answers
+            .insert("https://charts.example.com".into(), answer);
         Content {
             chart: "web".into(),
             version: "1.0.0".into(),
@@ -466,7 +495,12 @@ mod tests {
     fn status_of(content: &Content) -> v1::ReleaseTrustStatus {
         let (evidence, signers) = describe(&id(), &release(), content, &seal());
         let status = v1::ReleaseTrustStatus::default();
-        v1::ReleaseTrustStatus { release: Some(release()), evidence, signers, ..status }
+        v1::ReleaseTrustStatus {
+            release: Some(release()),
+            evidence,
+            signers,
+            ..status
+        }
     }
 
     fn every_answer() -> Vec<Answer> {
@@ -480,10 +514,14 @@ mod tests {
         ];
         let other = Some(Sha256Digest::of(b"other"));
         vec![
-            Answer::Ambiguous { message: "a link".into() },
+            Answer::Ambiguous {
+                message: "a link".into(),
+            },
             Answer::NotFound,
             archive_facts(ProvenanceFacts::Missing),
-            archive_facts(ProvenanceFacts::Malformed { message: "no BEGIN line".into() }),
+            archive_facts(ProvenanceFacts::Malformed {
+                message: "no BEGIN line".into(),
+            }),
             archive_facts(signed(all, Some(Sha256Digest::of(b"archive")))),
             archive_facts(signed(Vec::new(), other)),
             archive_facts(signed(vec![Outcome::UnknownIssuer], None)),
@@ -494,7 +532,9 @@ mod tests {
     fn what_was_written_is_read_back() {
         for answer in every_answer() {
             let content = content_of(answer);
-            let restored = restore(&id(), &status_of(&content), &seal()).unwrap().unwrap();
+            let restored = restore(&id(), &status_of(&content), &seal())
+                .unwrap()
+                .unwrap();
             assert_eq!(format!("{restored:?}"), format!("{content:?}"));
         }
     }
@@ -510,7 +550,10 @@ mod tests {
 
     #[test]
     fn silence_is_not_read_back() {
-        let silence = Answer::Unavailable { cause: Cause::LimitExceeded, message: "big".into() };
+        let silence = Answer::Unavailable {
+            cause: Cause::LimitExceeded,
+            message: "big".into(),
+        };
         let half = ProvenanceFacts::Unavailable {
             cause: Cause::SourceUnavailable,
             message: "500".into(),
@@ -536,20 +579,35 @@ mod tests {
         for change in changes {
             let mut status = status_of(&content);
             change(&mut status);
-            assert_eq!(restore(&id(), &status, &seal()).unwrap().err(), Some(Rejected::Seal));
+            assert_eq!(
+                restore(&id(), &status, &seal()).unwrap().err(),
+                Some(Rejected::Seal)
+            );
         }
     }
 
     #[test]
     fn evidence_of_another_release_or_key_is_not_believed() {
         let status = status_of(&content_of(every_answer().remove(4)));
-        let elsewhere = ReleaseId { namespace: "other".into(), ..id() };
-        let renamed = ReleaseId { name: "other".into(), ..id() };
+        let elsewhere = ReleaseId {
+            namespace: "other".into(),
+            ..id()
+        };
+        let renamed = ReleaseId {
+            name: "other".into(),
+            ..id()
+        };
         for id in [elsewhere, renamed] {
-            assert_eq!(restore(&id, &status, &seal()).unwrap().err(), Some(Rejected::Seal));
+            assert_eq!(
+                restore(&id, &status, &seal()).unwrap().err(),
+                Some(Rejected::Seal)
+            );
         }
         let lost = Seal::new(&[8; Seal::LENGTH]);
-        assert_eq!(restore(&id(), &status, &lost).unwrap().err(), Some(Rejected::Seal));
+        assert_eq!(
+            restore(&id(), &status, &lost).unwrap().err(),
+            Some(Rejected::Seal)
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! controller judges from there, so a revocation never waits for a slow source.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::hash::{Hash as _, Hasher as _};
 use std::time::Duration;
 
@@ -33,11 +34,11 @@ pub(super) async fn examine(context: &Context, id: &ReleaseId) {
     for (source, every) in sources_of(context, &trust, id) {
         let due = due_at(context, id, &source.url, every);
         if due > Instant::now() {
-            next_look = earliest(next_look, due);
+            next_look = Some(earliest(next_look, due));
             continue;
         }
         look(context, &trust, id, &source, every, &mut fresh).await;
-        next_look = earliest(next_look, due_at(context, id, &source.url, every));
+        next_look = Some(earliest(next_look, due_at(context, id, &source.url, every)));
     }
     context.world.update(id, |release| release.forced = false);
     context.queue.add(Task::Release(id.clone()));
@@ -65,22 +66,33 @@ async fn read_changed(context: &Context, id: &ReleaseId) -> Fresh {
         match read(context, id, *key).await {
             Ok((meta, record)) => {
                 let revision = revision(id, *key, meta, &record, &known);
-                context.world.update(id, |release| release.revisions.insert(*key, revision));
+                context
+                    .world
+                    .update(id, |release| release.revisions.insert(*key, revision));
                 fresh.insert(*key, record);
             }
             Err(ReadError::Gone) => {}
             Err(error @ (ReadError::Record(_) | ReadError::NoPayload)) => {
                 let content = Err((Cause::ReleaseUnreadable, unreadable(*key, &error)));
-                let revision = Revision { resource_version: meta.resource_version.clone(), content };
-                context.world.update(id, |release| release.revisions.insert(*key, revision));
+                let revision = Revision {
+                    resource_version: meta.resource_version.clone(),
+                    content,
+                };
+                context
+                    .world
+                    .update(id, |release| release.revisions.insert(*key, revision));
             }
             Err(error @ ReadError::Api(_)) => {
                 tracing::warn!(release = %id, error = &error as &dyn std::error::Error, "will retry");
-                context.examinations.add_at(id.clone(), Instant::now() + RETRY_READ);
+                context
+                    .examinations
+                    .add_at(id.clone(), Instant::now() + RETRY_READ);
             }
         }
     }
-    context.world.update(id, |release| release.revisions.retain(|key, _| judged.contains_key(key)));
+    context.world.update(id, |release| {
+        release.revisions.retain(|key, _| judged.contains_key(key));
+    });
     fresh
 }
 
@@ -92,7 +104,11 @@ fn judged(context: &Context, id: &ReleaseId) -> BTreeMap<Key, RecordMeta> {
     for driver in [Driver::Secret, Driver::ConfigMap] {
         let revisions = helm::revisions(context.records(driver), id, driver);
         for number in helm::judged(&revisions) {
-            judged.extend(revisions.get(&number).map(|meta| ((driver, number), meta.clone())));
+            judged.extend(
+                revisions
+                    .get(&number)
+                    .map(|meta| ((driver, number), meta.clone())),
+            );
         }
     }
     judged
@@ -103,7 +119,15 @@ async fn read(
     id: &ReleaseId,
     (driver, revision): Key,
 ) -> Result<(RecordMeta, Record), ReadError> {
-    helm::read(&context.client, &RecordKey { release: id.clone(), driver, revision }).await
+    helm::read(
+        &context.client,
+        &RecordKey {
+            release: id.clone(),
+            driver,
+            revision,
+        },
+    )
+    .await
 }
 
 fn unreadable((driver, number): Key, error: &ReadError) -> String {
@@ -119,20 +143,32 @@ fn revision(
     record: &Record,
     known: &Release,
 ) -> Revision {
-    let content = match contradiction(id, key, &meta, record) {
-        Some(message) => Err((Cause::ReleaseUnreadable, message)),
-        None => {
-            let chart = record.chart.metadata.name.clone();
-            let version = record.chart.metadata.version.clone();
-            let digest = record.content_digest();
-            let same = known.contents().find(|content| {
-                content.digest == digest && content.chart == chart && content.version == version
-            });
-            let evidence = same.map_or_else(Evidence::default, |content| content.evidence.clone());
-            Ok(Content { chart, version, digest, evidence })
-        }
-    };
-    Revision { resource_version: meta.resource_version, content }
+    let content = contradiction(id, key, &meta, record).map_or_else(
+        || Ok(kept(record, known)),
+        |message| Err((Cause::ReleaseUnreadable, message)),
+    );
+    Revision {
+        resource_version: meta.resource_version,
+        content,
+    }
+}
+
+fn kept(record: &Record, known: &Release) -> Content {
+    let chart = record.chart.metadata.name.clone();
+    let version = record.chart.metadata.version.clone();
+    let digest = record.content_digest();
+    let same = known.contents().find(|content| {
+        content.digest == digest && content.chart == chart && content.version == version
+    });
+    let evidence = same
+        .map(|content| content.evidence.clone())
+        .unwrap_or_default();
+    Content {
+        chart,
+        version,
+        digest,
+        evidence,
+    }
 }
 
 /// Name, labels and content of a record can disagree only by somebody's hand.
@@ -148,8 +184,12 @@ fn contradiction(
         ("revision", record.revision.to_string(), number.to_string()),
         ("status", status, meta.claimed_status.clone()),
     ];
-    let (what, inside, outside) = facts.into_iter().find(|(_, inside, outside)| inside != outside)?;
-    Some(format!("revision {number}: the record says {what} {inside:?}, its object {outside:?}"))
+    let (what, inside, outside) = facts
+        .into_iter()
+        .find(|(_, inside, outside)| inside != outside)?;
+    Some(format!(
+        "revision {number}: the record says {what} {inside:?}, its object {outside:?}"
+    ))
 }
 
 /// The sources to look at, each with the shortest interval of the policies that name it.
@@ -166,12 +206,20 @@ fn sources_of(
     };
     let release = context.world.release(id).unwrap_or_default();
     let mut sources = BTreeMap::new();
-    for loaded in trust.policies.values().filter(|loaded| !loaded.policy.suspended) {
+    for loaded in trust
+        .policies
+        .values()
+        .filter(|loaded| !loaded.policy.suspended)
+    {
         for content in release.contents() {
             let Some(Ok(rule)) = loaded.policy.rule_for(&reference, &content.chart) else {
                 continue;
             };
-            for source in rule.sources.iter().filter(|_| rule.verify.level != Level::None) {
+            for source in rule
+                .sources
+                .iter()
+                .filter(|_| rule.verify.level != Level::None)
+            {
                 let every = sources.entry(source.clone()).or_insert(loaded.interval);
                 *every = loaded.interval.min(*every);
             }
@@ -180,18 +228,21 @@ fn sources_of(
     sources
 }
 
-fn earliest(known: Option<Instant>, other: Instant) -> Option<Instant> {
-    Some(known.map_or(other, |known| known.min(other)))
+fn earliest(known: Option<Instant>, other: Instant) -> Instant {
+    known.map_or(other, |known| known.min(other))
 }
 
 /// When a source is to be asked for a release: now if it has not answered about a judged content
 /// yet or a look was asked for, after a pause if it failed, otherwise when the interval is over.
 fn due_at(context: &Context, id: &ReleaseId, url: &str, every: Duration) -> Instant {
     let release = context.world.release(id).unwrap_or_default();
-    let answered = release.contents().all(|content| content.evidence.answers.contains_key(url));
+    let answered = release
+        .contents()
+        .all(|content| content.evidence.answers.contains_key(url));
     let trust = context.world.trust();
-    let wants_text =
-        release.contents().any(|content| content.evidence.wants_text(url, &trust.keys));
+    let wants_text = release
+        .contents()
+        .any(|content| content.evidence.wants_text(url, &trust.keys));
     match release.looks.get(url) {
         Some(state) if state.failures > 0 && !release.forced => {
             state.last_asked + pause(state.failures, every)
@@ -212,9 +263,13 @@ fn spread(id: &ReleaseId, every: Duration) -> Duration {
 
 /// Exponential: 2 s, 4 s, 8 s … up to the interval or five minutes.
 fn pause(failures: u32, every: Duration) -> Duration {
-    let longest = every.min(Duration::from_mins(5)).max(Duration::from_secs(1));
+    let longest = every
+        .min(Duration::from_secs(300))
+        .max(Duration::from_secs(1));
     let exponent = failures.min(16);
-    Duration::from_secs(1).saturating_mul(1 << exponent).min(longest)
+    Duration::from_secs(1)
+        .saturating_mul(1 << exponent)
+        .min(longest)
 }
 
 /// One look at one source, for every judged content.
@@ -228,10 +283,18 @@ async fn look(
 ) {
     let asked = Instant::now();
     let resolved = credentials::resolve(context, source).await;
-    let keys: Vec<Key> = context.world.release(id).unwrap_or_default().revisions.into_keys().collect();
+    let keys: Vec<Key> = context
+        .world
+        .release(id)
+        .unwrap_or_default()
+        .revisions
+        .into_keys()
+        .collect();
     let mut failure = false;
     for key in keys {
-        let Some(content) = content(context, id, key) else { continue };
+        let Some(content) = content(context, id, key) else {
+            continue;
+        };
         let answer = match &resolved {
             Ok(resolved) => ask(context, id, key, &content, resolved, fresh).await,
             Err(message) => unavailable(Cause::SourceUnavailable, message.clone()),
@@ -253,7 +316,13 @@ fn is_silence(answer: &Answer) -> bool {
 }
 
 fn content(context: &Context, id: &ReleaseId, key: Key) -> Option<Content> {
-    context.world.release(id)?.revisions.remove(&key)?.content.ok()
+    context
+        .world
+        .release(id)?
+        .revisions
+        .remove(&key)?
+        .content
+        .ok()
 }
 
 async fn ask(
@@ -264,7 +333,11 @@ async fn ask(
     source: &sources::Source,
     fresh: &mut Fresh,
 ) -> Answer {
-    let look = match context.fetcher.look(source, &content.chart, &content.version).await {
+    let look = match context
+        .fetcher
+        .look(source, &content.chart, &content.version)
+        .await
+    {
         Ok(look) => look,
         Err(error) => return failed(&error),
     };
@@ -298,11 +371,11 @@ async fn record<'a>(
     content: &Content,
     fresh: &'a mut Fresh,
 ) -> Option<&'a Record> {
-    if !fresh.contains_key(&key) {
-        let (_, record) = read(context, id, key).await.ok()?;
-        fresh.insert(key, record);
-    }
-    fresh.get(&key).filter(|record| record.content_digest() == content.digest)
+    let record = match fresh.entry(key) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(place) => place.insert(read(context, id, key).await.ok()?.1),
+    };
+    (record.content_digest() == content.digest).then_some(record)
 }
 
 fn facts(
@@ -311,14 +384,19 @@ fn facts(
     chart: &Chart,
     binding: Bound,
 ) -> ArchiveFacts {
-    let claimed = Claimed { chart: &content.chart, version: &content.version };
+    let claimed = Claimed {
+        chart: &content.chart,
+        version: &content.version,
+    };
     ArchiveFacts {
         digest: chart.digest,
         name: chart.metadata.name.clone(),
         version: chart.metadata.version.clone(),
         binding,
         has_subcharts: !chart.subcharts.is_empty(),
-        index_disagrees: look.claimed_digest.is_some_and(|index| index != look.archive.digest),
+        index_disagrees: look
+            .claimed_digest
+            .is_some_and(|index| index != look.archive.digest),
         provenance: provenance(&look.provenance, claimed),
         first_verified: None,
     }
@@ -326,14 +404,15 @@ fn facts(
 
 fn provenance(answer: &ProvenanceAnswer, claimed: Claimed<'_>) -> ProvenanceFacts {
     match answer {
-        ProvenanceAnswer::Malformed(message) => {
-            ProvenanceFacts::Malformed { message: (*message).to_owned() }
-        }
+        ProvenanceAnswer::Malformed(message) => ProvenanceFacts::Malformed {
+            message: (*message).to_owned(),
+        },
         ProvenanceAnswer::Missing(_) => ProvenanceFacts::Missing,
         ProvenanceAnswer::Present(bytes) => ProvenanceFacts::read(bytes, claimed),
-        ProvenanceAnswer::Unavailable(error) => {
-            ProvenanceFacts::Unavailable { cause: cause(error), message: error.to_string() }
-        }
+        ProvenanceAnswer::Unavailable(error) => ProvenanceFacts::Unavailable {
+            cause: cause(error),
+            message: error.to_string(),
+        },
     }
 }
 
@@ -361,7 +440,9 @@ fn unavailable(cause: Cause, message: String) -> Answer {
 
 fn unreadable_archive(error: &ArchiveError) -> Answer {
     match error {
-        ArchiveError::Ambiguous(_) => Answer::Ambiguous { message: error.to_string() },
+        ArchiveError::Ambiguous(_) => Answer::Ambiguous {
+            message: error.to_string(),
+        },
         ArchiveError::TooLarge { .. } => unavailable(Cause::LimitExceeded, error.to_string()),
         _ => unavailable(Cause::SourceUnavailable, error.to_string()),
     }
@@ -393,17 +474,24 @@ fn absorb(
             version: &content.version,
             evidence: &evidence,
         };
-        check::judge(&case, &trust.judged_by, &trust.keys, now).verdict.is_trusted()
+        check::judge(&case, &trust.judged_by, &trust.keys, now)
+            .verdict
+            .is_trusted()
     };
     let is_trusted = trusted(&content.evidence);
     context.world.update(id, |release| {
-        let Some(Revision { content: Ok(known), .. }) = release.revisions.get_mut(&key) else {
+        let Some(Revision {
+            content: Ok(known), ..
+        }) = release.revisions.get_mut(&key)
+        else {
             return;
         };
         if known.digest != content.digest {
             return;
         }
-        let notices = known.evidence.absorb(&source.url, answer, is_trusted, trusted);
+        let notices = known
+            .evidence
+            .absorb(&source.url, answer, is_trusted, trusted);
         known.evidence.learn(&trust.keys, clock::now());
         release.notices.insert(source.url.clone(), notices);
     });
@@ -427,7 +515,12 @@ fn note_look(
             Some(before) if failed => before.failures.saturating_add(1),
             _ => u32::from(failed),
         };
-        let state = LookState { last_asked: asked, answering_since, every, failures };
+        let state = LookState {
+            last_asked: asked,
+            answering_since,
+            every,
+            failures,
+        };
         release.looks.insert(url.to_owned(), state);
     });
 }

@@ -60,11 +60,23 @@ pub(super) async fn read(context: &Context, name: &str) {
 /// Which state of the object this is.
 fn reading(context: &Context, object: Option<&Ours<TrustedKey>>, at: Timestamp) -> Reading {
     let Some(Ok(object)) = object else {
-        return Reading { generation: 0, details: String::new(), at };
+        return Reading {
+            generation: 0,
+            details: String::new(),
+            at,
+        };
     };
     let material = material_of(object).map(|place| context.mirrors.own_version(&place));
-    let details = format!("{:?} {:?} {material:?}", object.metadata.uid, object.labels());
-    Reading { generation: object.metadata.generation.unwrap_or_default(), details, at }
+    let details = format!(
+        "{:?} {:?} {material:?}",
+        object.metadata.uid,
+        object.labels()
+    );
+    Reading {
+        generation: object.metadata.generation.unwrap_or_default(),
+        details,
+        at,
+    }
 }
 
 /// What is known of this very state, if neither time nor a failure calls for another look.
@@ -81,7 +93,12 @@ async fn load(context: &Context, object: &TrustedKey, reading: Reading) -> Loade
         Ok(material) => parse::key(object, &material),
         Err(problem) => Err(problem),
     };
-    LoadedKey { reading, fingerprint, key, revocation: parse::own_revocation(object) }
+    LoadedKey {
+        reading,
+        fingerprint,
+        key,
+        revocation: parse::own_revocation(object),
+    }
 }
 
 /// The bytes of the key, from wherever the object says.
@@ -105,20 +122,43 @@ async fn material(context: &Context, object: &TrustedKey) -> Result<Vec<u8>, Key
 async fn from_config_map(context: &Context, place: &DataRef) -> Result<Vec<u8>, KeyProblem> {
     let api = Api::<ConfigMap>::namespaced(context.client.clone(), &context.namespace);
     let params = ListParams::default().fields(&format!("metadata.name={}", place.name));
-    let found = within_deadline(api.list(&params)).await.map_err(|_| unread(context, place))?;
-    let map = found.items.into_iter().next().ok_or_else(|| missing(context, place))?;
-    let text = map.data.unwrap_or_default().remove(&place.key).map(String::into_bytes);
-    let bytes = || map.binary_data.unwrap_or_default().remove(&place.key).map(|bytes| bytes.0);
+    let found = within_deadline(api.list(&params))
+        .await
+        .map_err(|_| unread(context, place))?;
+    let map = found
+        .items
+        .into_iter()
+        .next()
+        .ok_or_else(|| missing(context, place))?;
+    let text = map
+        .data
+        .unwrap_or_default()
+        .remove(&place.key)
+        .map(String::into_bytes);
+    let bytes = || {
+        map.binary_data
+            .unwrap_or_default()
+            .remove(&place.key)
+            .map(|bytes| bytes.0)
+    };
     text.or_else(bytes).ok_or_else(|| missing(context, place))
 }
 
 async fn from_secret(context: &Context, place: &DataRef) -> Result<Vec<u8>, KeyProblem> {
     let api = Api::<Secret>::namespaced(context.client.clone(), &context.namespace);
     let params = ListParams::default().fields(&format!("metadata.name={}", place.name));
-    let found = within_deadline(api.list(&params)).await.map_err(|_| unread(context, place))?;
-    let secret = found.items.into_iter().next().ok_or_else(|| missing(context, place))?;
+    let found = within_deadline(api.list(&params))
+        .await
+        .map_err(|_| unread(context, place))?;
+    let secret = found
+        .items
+        .into_iter()
+        .next()
+        .ok_or_else(|| missing(context, place))?;
     let bytes = secret.data.unwrap_or_default().remove(&place.key);
-    bytes.map(|bytes| bytes.0).ok_or_else(|| missing(context, place))
+    bytes
+        .map(|bytes| bytes.0)
+        .ok_or_else(|| missing(context, place))
 }
 
 fn missing(context: &Context, place: &DataRef) -> KeyProblem {
@@ -139,11 +179,18 @@ fn unread(context: &Context, place: &DataRef) -> KeyProblem {
 
 /// Releases with a signature that claims this key as issuer.
 fn concerned(context: &Context, loaded: Option<&LoadedKey>) -> BTreeSet<ReleaseId> {
-    let Some(loaded) = loaded else { return BTreeSet::new() };
-    let pinned = loaded.fingerprint.iter().map(|fingerprint| fingerprint.as_str().to_owned());
+    let Some(loaded) = loaded else {
+        return BTreeSet::new();
+    };
+    let pinned = loaded
+        .fingerprint
+        .iter()
+        .map(|fingerprint| fingerprint.as_str().to_owned());
     let names = loaded.key.as_ref().map(issuer_names).unwrap_or_default();
     let all: Vec<String> = pinned.chain(names).collect();
-    context.world.releases_of_issuers(all.iter().map(String::as_str))
+    context
+        .world
+        .releases_of_issuers(all.iter().map(String::as_str))
 }
 
 /// Instants at which time alone changes what the key is worth.
@@ -165,27 +212,43 @@ fn schedule(context: &Context, name: &str, loaded: &LoadedKey, now: Timestamp) {
     let next = ends(loaded).filter(|end| *end > now).min();
     // Long waits are cut, so that a clock that is set right meanwhile is noticed.
     let wait = next.map(|end| end.duration_since(now).unsigned_abs().min(LONGEST_WAIT));
-    let wait = if is_to_be_retried(loaded) { Some(super::RETRY) } else { wait };
+    let wait = if is_to_be_retried(loaded) {
+        Some(super::RETRY)
+    } else {
+        wait
+    };
     if let Some(wait) = wait {
-        context.queue.add_at(Task::Key(name.to_owned()), Instant::now() + wait);
+        context
+            .queue
+            .add_at(Task::Key(name.to_owned()), Instant::now() + wait);
     }
 }
 
 /// Longest time for which a deadline is taken on trust.
-pub(super) const LONGEST_WAIT: Duration = Duration::from_hours(1);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// Writes the status if anything but the time has changed.
 pub(super) async fn write_status(context: &Context, name: &str) -> Result<(), Error> {
     let object = context.mirrors.keys.find(&name.to_owned());
-    let Some(Ok(object)) = object.as_deref() else { return Ok(()) };
+    let Some(Ok(object)) = object.as_deref() else {
+        return Ok(());
+    };
     let trust = context.world.trust();
-    let Some(loaded) = trust.loaded.get(name) else { return Ok(()) };
+    let Some(loaded) = trust.loaded.get(name) else {
+        return Ok(());
+    };
     let key = trust.keys.iter().find(|key| key.name == name);
-    let releases = loaded.fingerprint.as_ref().map_or(0, |f| context.world.dependents(f));
+    let releases = loaded
+        .fingerprint
+        .as_ref()
+        .map_or(0, |f| context.world.dependents(f));
     let successor = object.spec.successor.as_deref();
     let watched = object.resource_version();
     let ours = context.world.key_statuses.find(name, watched.as_deref());
-    let old = ours.as_ref().map(|ours| &ours.status).or(object.status.as_ref());
+    let old = ours
+        .as_ref()
+        .map(|ours| &ours.status)
+        .or(object.status.as_ref());
     let status = key_status::conclude(old, loaded, key, successor, releases, clock::now());
     if old == Some(&status) {
         return Ok(());
@@ -195,10 +258,19 @@ pub(super) async fn write_status(context: &Context, name: &str) -> Result<(), Er
     changed.status = Some(status.clone());
     changed.metadata.managed_fields = None;
     changed.metadata.resource_version = ours.map(|ours| ours.resource_version).or(watched);
-    let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..Default::default() };
+    let params = PostParams {
+        field_manager: Some(FIELD_MANAGER.into()),
+        ..Default::default()
+    };
     let written = within_deadline(api.replace_status(name, &params, &changed)).await;
-    let version = written.as_ref().ok().and_then(ResourceExt::resource_version);
-    let note = version.map(|resource_version| Written { resource_version, status });
+    let version = written
+        .as_ref()
+        .ok()
+        .and_then(ResourceExt::resource_version);
+    let note = version.map(|resource_version| Written {
+        resource_version,
+        status,
+    });
     context.world.key_statuses.note(name, note);
     match written {
         Ok(_) => Ok(()),

@@ -27,7 +27,10 @@ pub(super) fn conclude(
     };
     TrustedKeyStatus {
         state: Some(life.state),
-        algorithm: life.summary.as_ref().map(|s| bounds::fit(&s.algorithm, bounds::WORD)),
+        algorithm: life
+            .summary
+            .as_ref()
+            .map(|s| bounds::fit(&s.algorithm, bounds::WORD)),
         user_ids: life.user_ids(),
         created: life.summary.as_ref().map(|s| time(s.created)),
         expires: life.ends.map(time),
@@ -77,15 +80,27 @@ impl Life {
                 (Status::False, KeyReason::Compromised),
                 "signatures by this key count no more, whatever their date".to_owned(),
             ),
-            (Some(reason), _) => (KeyState::Revoked, (Status::False, reason), revoked_text(reason)),
+            (Some(reason), _) => (
+                KeyState::Revoked,
+                (Status::False, reason),
+                revoked_text(reason),
+            ),
             (None, _) if has_ended => (
                 KeyState::Expired,
                 (Status::False, KeyReason::Expired),
                 "signatures made before the end still count where the policy accepts them".into(),
             ),
             (None, _) if is_unusable => {
-                let why = summary.usable.err().map(|word| word.to_string()).unwrap_or_default();
-                (KeyState::Invalid, (Status::False, KeyReason::MaterialUnusable), why)
+                let why = summary
+                    .usable
+                    .err()
+                    .map(|word| word.to_string())
+                    .unwrap_or_default();
+                (
+                    KeyState::Invalid,
+                    (Status::False, KeyReason::MaterialUnusable),
+                    why,
+                )
             }
             (None, Some(successor)) => (
                 KeyState::Retiring,
@@ -97,40 +112,69 @@ impl Life {
                 (Status::True, KeyReason::Accepted),
                 "the key ends soon; sign with a successor".into(),
             ),
-            (None, None) => (KeyState::Active, (Status::True, KeyReason::Accepted), String::new()),
+            (None, None) => (
+                KeyState::Active,
+                (Status::True, KeyReason::Accepted),
+                String::new(),
+            ),
         };
-        Self { state, summary: Some(summary), ends, valid, revoked, is_read: true, message }
+        Self {
+            state,
+            summary: Some(summary),
+            ends,
+            valid,
+            revoked,
+            is_read: true,
+            message,
+        }
     }
 
     fn user_ids(&self) -> Vec<String> {
         let ids = self.summary.iter().flat_map(|summary| &summary.user_ids);
-        ids.take(bounds::SHORT_LIST).map(|id| bounds::fit(id, bounds::LONG_LIST)).collect()
+        ids.take(bounds::SHORT_LIST)
+            .map(|id| bounds::fit(id, bounds::LONG_LIST))
+            .collect()
     }
 
     fn signing_keys(&self) -> Vec<SigningKey> {
-        let Some(summary) = &self.summary else { return Vec::new() };
+        let Some(summary) = &self.summary else {
+            return Vec::new();
+        };
         let signing = |fingerprint: &charttrust_verify::openpgp::Fingerprint| SigningKey {
             fingerprint: fingerprint.to_string(),
             algorithm: bounds::fit(&summary.algorithm, bounds::WORD),
             expires: None,
         };
-        summary.signing_keys.iter().take(bounds::LIST).map(signing).collect()
+        summary
+            .signing_keys
+            .iter()
+            .take(bounds::LIST)
+            .map(signing)
+            .collect()
     }
 
     fn conditions(&self, generation: i64, now: Timestamp) -> Vec<Condition> {
-        let ready = match self.is_read {
-            true => (Status::True, KeyReason::Accepted),
-            false => self.valid,
+        let ready = if self.is_read {
+            (Status::True, KeyReason::Accepted)
+        } else {
+            self.valid
         };
-        let new = |type_, state, message: &str| {
-            Condition::new(type_, state, message, generation, now)
-        };
+        let new =
+            |type_, state, message: &str| Condition::new(type_, state, message, generation, now);
         let mut conditions = vec![
-            new(KeyCondition::Ready, ready, if self.is_read { "" } else { &self.message }),
+            new(
+                KeyCondition::Ready,
+                ready,
+                if self.is_read { "" } else { &self.message },
+            ),
             new(KeyCondition::Valid, self.valid, &self.message),
         ];
         if let Some(reason) = self.revoked {
-            conditions.push(new(KeyCondition::Revoked, (Status::True, reason), &self.message));
+            conditions.push(new(
+                KeyCondition::Revoked,
+                (Status::True, reason),
+                &self.message,
+            ));
         }
         if self.is_expiring(now) {
             let soon = (Status::True, KeyReason::ExpiresSoon);
@@ -153,12 +197,15 @@ impl Life {
 
 /// Why a key counts as revoked, the worst first: by us or by a certificate.
 fn revoked(key: &Key, summary: &Summary) -> Option<KeyReason> {
-    let ours = key.revocations.iter().map(|revocation| match revocation.reason {
-        RevocationReason::Compromised => KeyReason::Compromised,
-        RevocationReason::Unspecified => KeyReason::Unspecified,
-        RevocationReason::Retired => KeyReason::Retired,
-        RevocationReason::Superseded => KeyReason::Superseded,
-    });
+    let ours = key
+        .revocations
+        .iter()
+        .map(|revocation| match revocation.reason {
+            RevocationReason::Compromised => KeyReason::Compromised,
+            RevocationReason::Unspecified => KeyReason::Unspecified,
+            RevocationReason::Retired => KeyReason::Retired,
+            RevocationReason::Superseded => KeyReason::Superseded,
+        });
     let theirs = summary.revocation.as_ref().map(|revocation| {
         match (revocation.hard, revocation.compromised) {
             (true, true) => KeyReason::Compromised,
@@ -173,7 +220,8 @@ fn revoked(key: &Key, summary: &Summary) -> Option<KeyReason> {
         KeyReason::Superseded,
         KeyReason::Retired,
     ];
-    ours.chain(theirs).min_by_key(|reason| order.iter().position(|known| known == reason))
+    ours.chain(theirs)
+        .min_by_key(|reason| order.iter().position(|known| known == reason))
 }
 
 fn revoked_text(reason: KeyReason) -> String {

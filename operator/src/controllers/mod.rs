@@ -32,7 +32,7 @@ use tokio::time::Instant;
 
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::{Driver, Records};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, PolicyVerdict};
 use crate::sources::{Fetcher, Reader, Settings as SourceSettings};
 use evidence::Seal;
 use queue::{Item, Queue, Work};
@@ -109,7 +109,10 @@ impl Context {
     /// A context that knows nothing yet.
     pub fn new(client: Client, settings: Settings, metrics: Arc<Metrics>) -> Self {
         let read = |bytes: &[u8]| chart::read(bytes, &ArchiveLimits::default());
-        let reader = Reader { read: Arc::new(read), weigh };
+        let reader = Reader {
+            read: Arc::new(read),
+            weigh,
+        };
         Self {
             client,
             namespace: settings.namespace,
@@ -201,13 +204,20 @@ impl Context {
     async fn reconcile(&self, work: &Work<Task>) {
         let started = Instant::now();
         let (controller, result) = match &work.item {
-            Task::Key(name) => ("key", { key::read(self, name).await; Ok(()) }),
-            Task::Policy(name) => ("policy", { policy::read(self, name); Ok(()) }),
+            Task::Key(name) => ("key", {
+                key::read(self, name).await;
+                Ok(())
+            }),
+            Task::Policy(name) => ("policy", {
+                policy::read(self, name);
+                Ok(())
+            }),
             Task::Release(id) => ("release", release::reconcile(self, id).await),
             Task::KeyStatus(name) => ("key", key::write_status(self, name).await),
             Task::PolicyStatus(name) => ("policy", policy::write_status(self, name).await),
         };
-        self.metrics.reconciled(controller, result.is_ok(), started.elapsed());
+        self.metrics
+            .reconciled(controller, result.is_ok(), started.elapsed());
         if let Err(error) = result {
             tracing::warn!(task = ?work.item, error = &error as &dyn std::error::Error, "will retry");
             self.queue.add_at(work.item.clone(), Instant::now() + RETRY);
@@ -227,13 +237,27 @@ impl Context {
 
     /// Numbers for the metrics of this moment.
     pub fn observe(&self) {
-        self.metrics.observe(&self.world, &self.mirrors.key_states(), &self.fetcher.counts());
+        let mut verdicts = Vec::new();
+        self.world.judgements(|id, judgement| {
+            verdicts.extend(judgement.policies.iter().map(|said| PolicyVerdict {
+                policy: said.policy.clone(),
+                namespace: id.namespace.clone(),
+                verdict: said.verdict,
+            }));
+        });
+        self.metrics
+            .observe(verdicts, &self.mirrors.key_states(), &self.fetcher.counts());
     }
 }
 
 /// About how many bytes of memory an archive takes that was read.
 fn weigh(chart: &Result<Chart, ArchiveError>) -> usize {
-    let of_parts = |parts: &[Part]| parts.iter().map(|part| part.name.len() + 128).sum::<usize>();
+    let of_parts = |parts: &[Part]| {
+        parts
+            .iter()
+            .map(|part| part.name.len() + 128)
+            .sum::<usize>()
+    };
     match chart {
         Ok(chart) => 8192 + of_parts(&chart.templates) + of_parts(&chart.files),
         Err(_) => 256,

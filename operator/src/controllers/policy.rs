@@ -1,9 +1,9 @@
 //! Reads a `ChartTrustPolicy`, has the releases judged that it concerns, and writes its status.
 
 use charttrust_verify::policy::ReleaseRef;
+use jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, ResourceExt};
-use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::key::LONGEST_WAIT;
@@ -30,9 +30,14 @@ pub(super) fn read(context: &Context, name: &str) {
         Some(Err(problem)) => Some(parse::unreadable_policy(name, problem)),
         Some(Ok(object)) => Some(parse::policy(object)),
     };
-    let requested = object.as_deref().and_then(|object| object.as_ref().ok()).is_some_and(asks);
+    let requested = object
+        .as_deref()
+        .and_then(|object| object.as_ref().ok())
+        .is_some_and(asks);
     let after = loaded.clone();
-    let before = context.world.set_policy(name, loaded.map(|loaded| (reading, loaded)));
+    let before = context
+        .world
+        .set_policy(name, loaded.map(|loaded| (reading, loaded)));
     schedule(context, name, now);
     for id in context.world.release_ids() {
         if selects(context, before.as_ref(), &id) || selects(context, after.as_ref(), &id) {
@@ -49,18 +54,25 @@ pub(super) fn read(context: &Context, name: &str) {
 /// Which state of the object this is.
 fn reading(object: Option<&Ours<ChartTrustPolicy>>, at: Timestamp) -> Reading {
     let Some(Ok(object)) = object else {
-        return Reading { generation: 0, details: String::new(), at };
+        return Reading {
+            generation: 0,
+            details: String::new(),
+            at,
+        };
     };
     let asked = object.annotations().get(REQUESTED_AT);
     let details = format!("{:?} {asked:?}", object.metadata.uid);
-    Reading { generation: object.metadata.generation.unwrap_or_default(), details, at }
+    Reading {
+        generation: object.metadata.generation.unwrap_or_default(),
+        details,
+        at,
+    }
 }
 
 /// Whether this very state was read, and no exception has ended since.
 fn is_still_true(context: &Context, name: &str, reading: &Reading) -> bool {
     let trust = context.world.trust();
-    let (Some(known), Some(loaded)) =
-        (trust.policy_readings.get(name), trust.policies.get(name))
+    let (Some(known), Some(loaded)) = (trust.policy_readings.get(name), trust.policies.get(name))
     else {
         return false;
     };
@@ -87,28 +99,45 @@ fn selects(context: &Context, loaded: Option<&LoadedPolicy>, id: &ReleaseId) -> 
 
 /// Instants at which time alone changes what the policy forgives.
 fn ends(loaded: &LoadedPolicy) -> impl Iterator<Item = Timestamp> {
-    loaded.policy.exceptions.iter().map(|exception| exception.expires_at)
+    loaded
+        .policy
+        .exceptions
+        .iter()
+        .map(|exception| exception.expires_at)
 }
 
 /// Has the policy read again when an exception ends.
 fn schedule(context: &Context, name: &str, now: Timestamp) {
     let trust = context.world.trust();
-    let Some(loaded) = trust.policies.get(name) else { return };
-    let Some(next) = ends(loaded).filter(|end| *end > now).min() else { return };
+    let Some(loaded) = trust.policies.get(name) else {
+        return;
+    };
+    let Some(next) = ends(loaded).filter(|end| *end > now).min() else {
+        return;
+    };
     let wait = next.duration_since(now).unsigned_abs().min(LONGEST_WAIT);
-    context.queue.add_at(Task::Policy(name.to_owned()), Instant::now() + wait);
+    context
+        .queue
+        .add_at(Task::Policy(name.to_owned()), Instant::now() + wait);
 }
 
 /// Writes the status if anything but the time has changed.
 pub(super) async fn write_status(context: &Context, name: &str) -> Result<(), Error> {
     let object = context.mirrors.policies.find(&name.to_owned());
-    let Some(Ok(object)) = object.as_deref() else { return Ok(()) };
+    let Some(Ok(object)) = object.as_deref() else {
+        return Ok(());
+    };
     let trust = context.world.trust();
-    let Some(loaded) = trust.policies.get(name) else { return Ok(()) };
+    let Some(loaded) = trust.policies.get(name) else {
+        return Ok(());
+    };
     let counted = policy_status::count(context, name);
     let watched = object.resource_version();
     let ours = context.world.policy_statuses.find(name, watched.as_deref());
-    let old = ours.as_ref().map(|ours| &ours.status).or(object.status.as_ref());
+    let old = ours
+        .as_ref()
+        .map(|ours| &ours.status)
+        .or(object.status.as_ref());
     let asked = object.annotations().get(REQUESTED_AT).cloned();
     let status = policy_status::conclude(old, loaded, &trust, &counted, asked, clock::now());
     if old == Some(&status) {
@@ -119,10 +148,19 @@ pub(super) async fn write_status(context: &Context, name: &str) -> Result<(), Er
     changed.status = Some(status.clone());
     changed.metadata.managed_fields = None;
     changed.metadata.resource_version = ours.map(|ours| ours.resource_version).or(watched);
-    let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..Default::default() };
+    let params = PostParams {
+        field_manager: Some(FIELD_MANAGER.into()),
+        ..Default::default()
+    };
     let written = within_deadline(api.replace_status(name, &params, &changed)).await;
-    let version = written.as_ref().ok().and_then(ResourceExt::resource_version);
-    let note = version.map(|resource_version| Written { resource_version, status });
+    let version = written
+        .as_ref()
+        .ok()
+        .and_then(ResourceExt::resource_version);
+    let note = version.map(|resource_version| Written {
+        resource_version,
+        status,
+    });
     context.world.policy_statuses.note(name, note);
     match written {
         Ok(_) => Ok(()),

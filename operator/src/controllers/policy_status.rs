@@ -29,7 +29,10 @@ pub(super) struct Counted {
 pub(super) fn count(context: &Context, name: &str) -> Counted {
     let mut counted = Counted::default();
     context.world.judgements(|id, judgement| {
-        let verdicts = judgement.policies.iter().filter(|policy| policy.policy == name);
+        let verdicts = judgement
+            .policies
+            .iter()
+            .filter(|policy| policy.policy == name);
         for policy in verdicts {
             counted.add(&id.to_string(), policy.verdict);
         }
@@ -68,7 +71,10 @@ fn sources(policy: &Policy) -> impl Iterator<Item = &str> {
         Demands::Rules(rules) => rules.as_slice(),
         Demands::TrustNobody { .. } => &[],
     };
-    rules.iter().flat_map(|rule| &rule.sources).map(|source| source.url.as_str())
+    rules
+        .iter()
+        .flat_map(|rule| &rule.sources)
+        .map(|source| source.url.as_str())
 }
 
 /// The status to write. Equal knowledge gives an equal status, whatever the time.
@@ -102,8 +108,14 @@ fn conditions(
     let ready = readiness(loaded);
     let mut states = vec![
         (PolicyCondition::Ready, ready.clone()),
-        (PolicyCondition::KeysResolved, keys_resolved(&loaded.policy, trust)),
-        (PolicyCondition::SourcesReachable, reachable(loaded, counted)),
+        (
+            PolicyCondition::KeysResolved,
+            keys_resolved(&loaded.policy, trust),
+        ),
+        (
+            PolicyCondition::SourcesReachable,
+            reachable(loaded, counted),
+        ),
         (PolicyCondition::Compliant, compliance(counted)),
     ];
     states.extend(exceptions(&loaded.policy, now).map(|s| (PolicyCondition::ExceptionExpiring, s)));
@@ -122,7 +134,10 @@ fn readiness(loaded: &LoadedPolicy) -> State {
         return ((Status::True, PolicyReason::Reconciled), String::new());
     }
     let problems: Vec<_> = loaded.problems.iter().map(ToString::to_string).collect();
-    let message = format!("judged as if it trusted nobody until mended: {}", problems.join("; "));
+    let message = format!(
+        "judged as if it trusted nobody until mended: {}",
+        problems.join("; ")
+    );
     ((Status::False, PolicyReason::InvalidSpec), message)
 }
 
@@ -131,21 +146,36 @@ fn keys_resolved(policy: &Policy, trust: &Trust) -> State {
         Demands::Rules(rules) => rules.as_slice(),
         Demands::TrustNobody { .. } => &[],
     };
-    let named: BTreeSet<&String> = rules.iter().flat_map(|rule| &rule.verify.signers.keys).collect();
-    let missing = named.iter().filter_map(|name| match trust.loaded.get(*name) {
-        None => Some(format!("TrustedKey {name} does not exist")),
-        Some(loaded) => loaded.key.as_ref().err().map(|problem| format!("TrustedKey {name}: {problem}")),
-    });
+    let named: BTreeSet<&String> = rules
+        .iter()
+        .flat_map(|rule| &rule.verify.signers.keys)
+        .collect();
+    let missing = named
+        .iter()
+        .filter_map(|name| match trust.loaded.get(*name) {
+            None => Some(format!("TrustedKey {name} does not exist")),
+            Some(loaded) => loaded
+                .key
+                .as_ref()
+                .err()
+                .map(|problem| format!("TrustedKey {name}: {problem}")),
+        });
     let missing: Vec<_> = missing.collect();
     if missing.is_empty() {
         return ((Status::True, PolicyReason::AllResolved), String::new());
     }
-    ((Status::False, PolicyReason::KeysUnresolved), missing.join("; "))
+    (
+        (Status::False, PolicyReason::KeysUnresolved),
+        missing.join("; "),
+    )
 }
 
 fn reachable(loaded: &LoadedPolicy, counted: &Counted) -> State {
     if loaded.policy.suspended {
-        return ((Status::Unknown, PolicyReason::Suspended), "looks are suspended".to_owned());
+        return (
+            (Status::Unknown, PolicyReason::Suspended),
+            "looks are suspended".to_owned(),
+        );
     }
     if counted.silent.is_empty() {
         return ((Status::True, PolicyReason::AllReachable), String::new());
@@ -171,7 +201,12 @@ fn compliance(counted: &Counted) -> State {
 const NAMED: usize = 5;
 
 fn some_of(all: &[String]) -> String {
-    let named = all.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let named = all
+        .iter()
+        .take(NAMED)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
     match all.len().saturating_sub(NAMED) {
         0 => named,
         more => format!("{named} and {more} more"),
@@ -183,7 +218,10 @@ const SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 fn exceptions(policy: &Policy, now: Timestamp) -> Option<State> {
     let named = |wanted: &dyn Fn(Timestamp) -> bool| -> Vec<_> {
-        let all = policy.exceptions.iter().filter(|exception| wanted(exception.expires_at));
+        let all = policy
+            .exceptions
+            .iter()
+            .filter(|exception| wanted(exception.expires_at));
         all.map(|exception| exception.name.as_str()).collect()
     };
     let over = named(&|end| end <= now);

@@ -54,9 +54,15 @@ pub struct Work<T: Item> {
 
 impl<T: Item> Default for Queue<T> {
     fn default() -> Self {
-        let state =
-            State { waiting: BTreeMap::new(), due: HashMap::new(), running: HashSet::new() };
-        Self(Arc::new(Shared { state: Mutex::new(state), changed: Notify::new() }))
+        let state = State {
+            waiting: BTreeMap::new(),
+            due: HashMap::new(),
+            running: HashSet::new(),
+        };
+        Self(Arc::new(Shared {
+            state: Mutex::new(state),
+            changed: Notify::new(),
+        }))
     }
 }
 
@@ -79,7 +85,12 @@ impl<T: Item> Queue<T> {
             tokio::pin!(changed);
             changed.as_mut().enable();
             let wake = match self.state().take(Instant::now()) {
-                Ok(item) => return Work { item, queue: self.clone() },
+                Ok(item) => {
+                    return Work {
+                        item,
+                        queue: self.clone(),
+                    };
+                }
                 Err(wake) => wake,
             };
             match wake {
@@ -114,7 +125,10 @@ impl<T: Item> State<T> {
             self.remove(&item, known);
         }
         self.due.insert(item.clone(), at);
-        self.waiting.entry(item.rank()).or_default().insert((at, item));
+        self.waiting
+            .entry(item.rank())
+            .or_default()
+            .insert((at, item));
     }
 
     fn remove(&mut self, item: &T, at: Instant) {
@@ -132,18 +146,22 @@ impl<T: Item> State<T> {
         for (rank, items) in &self.waiting {
             blocked |= self.running.iter().any(|item| item.rank() < *rank);
             let patience = if blocked { PATIENCE } else { Duration::ZERO };
-            let startable = |(at, item): &&(Instant, T)| {
-                *at + patience <= now && !self.running.contains(item)
-            };
+            let startable =
+                |(at, item): &&(Instant, T)| *at + patience <= now && !self.running.contains(item);
             let due = items.iter().take_while(|(at, _)| *at <= now);
             found = due.clone().find(startable).cloned();
             if found.is_some() {
                 break;
             }
-            wake = [wake, wake_of(items, now, patience)].into_iter().flatten().min();
+            wake = [wake, wake_of(items, now, patience)]
+                .into_iter()
+                .flatten()
+                .min();
             blocked |= due.count() > 0;
         }
-        let Some((at, item)) = found else { return Err(wake) };
+        let Some((at, item)) = found else {
+            return Err(wake);
+        };
         self.remove(&item, at);
         self.running.insert(item.clone());
         Ok(item)
@@ -152,7 +170,10 @@ impl<T: Item> State<T> {
 
 /// When the earliest item of a rank that is not startable now could become so by time alone.
 fn wake_of<T>(items: &BTreeSet<(Instant, T)>, now: Instant, patience: Duration) -> Option<Instant> {
-    items.iter().map(|(at, _)| *at + patience).find(|at| *at > now)
+    items
+        .iter()
+        .map(|(at, _)| *at + patience)
+        .find(|at| *at > now)
 }
 
 impl<T: Item> Drop for Work<T> {
@@ -183,7 +204,10 @@ mod tests {
 
     fn startable(queue: &Queue<Task>) -> Option<Work<Task>> {
         let item = queue.state().take(Instant::now()).ok()?;
-        Some(Work { item, queue: queue.clone() })
+        Some(Work {
+            item,
+            queue: queue.clone(),
+        })
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ use super::release_status::{self, Judged};
 use super::world::{Content, Release, Revision, Trust};
 use super::written::Written;
 use super::{Context, Error, Task, events};
-use crate::api::release_trust::ReleaseTrustStatus;
+use crate::api::release_trust::{ReleaseTrustSpec, ReleaseTrustStatus};
 use crate::api::{REQUESTED_AT, ReleaseTrust};
 use crate::clock;
 use crate::inventory::ReleaseId;
@@ -37,7 +37,15 @@ pub(super) async fn reconcile(context: &Context, id: &ReleaseId) -> Result<(), E
         return Ok(());
     }
     let old = before(&release, existing);
-    let status = release_status::conclude(id, old, &release, &judged, &trust, context.seal(), clock::now());
+    let status = release_status::conclude(
+        id,
+        old,
+        &release,
+        &judged,
+        &trust,
+        context.seal(),
+        clock::now(),
+    );
     note_judgement(context, id, &judged.judgement);
     if old == Some(&status) {
         return Ok(());
@@ -80,18 +88,37 @@ fn evaluate(context: &Context, id: &ReleaseId, release: &Release, trust: &Trust)
         .map(|(key, revision)| (*key, judge(id, labels.as_ref(), revision, trust)))
         .collect();
     let worst = Verdict::worst(judgements.iter().map(|(_, judgement)| judgement.verdict));
-    let Some(index) = judgements.iter().position(|(_, j)| Some(j.verdict) == worst) else {
-        return Judged { revision: None, judgement: pending() };
+    let Some(index) = judgements
+        .iter()
+        .position(|(_, j)| Some(j.verdict) == worst)
+    else {
+        return Judged {
+            revision: None,
+            judgement: pending(),
+        };
     };
     let mut others = judgements;
     let (key, mut judgement) = others.remove(index);
-    judgement.findings.extend(others.iter().map(|(key, other)| other_revision(*key, other)));
-    judgement.findings.extend(release.notices.values().flatten().cloned());
-    Judged { revision: Some(key), judgement }
+    judgement.findings.extend(
+        others
+            .iter()
+            .map(|(key, other)| other_revision(*key, other)),
+    );
+    judgement
+        .findings
+        .extend(release.notices.values().flatten().cloned());
+    Judged {
+        revision: Some(key),
+        judgement,
+    }
 }
 
 fn other_revision((driver, number): (Driver, u32), judgement: &Judgement) -> Finding {
-    let message = format!("revision {number} ({}) is {}", driver.word(), judgement.verdict);
+    let message = format!(
+        "revision {number} ({}) is {}",
+        driver.word(),
+        judgement.verdict
+    );
     Finding::new(Word::Note(Note::OtherRevision), message)
 }
 
@@ -105,13 +132,23 @@ fn judge(
         Ok(content) => content,
         Err((cause, message)) => return doubt(*cause, message),
     };
-    let Content { chart, version, evidence, .. } = content;
+    let Content {
+        chart,
+        version,
+        evidence,
+        ..
+    } = content;
     let release = ReleaseRef {
         namespace: &id.namespace,
         namespace_labels: labels.map(AsRef::as_ref),
         name: &id.name,
     };
-    let case = Case { release, chart, version, evidence };
+    let case = Case {
+        release,
+        chart,
+        version,
+        evidence,
+    };
     check::judge(&case, &trust.judged_by, &trust.keys, clock::now())
 }
 
@@ -166,7 +203,9 @@ fn note_judgement(context: &Context, id: &ReleaseId, judgement: &Judgement) {
     let release = context.world.release(id).unwrap_or_default();
     for (name, loaded) in trust.loaded.iter() {
         let signed = |fingerprint| {
-            release.contents().any(|content| content.evidence.good_signers().any(|f| f == fingerprint))
+            release
+                .contents()
+                .any(|content| content.evidence.good_signers().any(|f| f == fingerprint))
         };
         if loaded.fingerprint.as_ref().is_some_and(signed) {
             context.queue.add(Task::KeyStatus(name.clone()));
@@ -188,7 +227,11 @@ async fn write(
         None => create(&api, id).await?,
     };
     let watched = object.resource_version();
-    if let Some(ours) = release.written.as_ref().filter(|w| !w.is_older_than(watched.as_deref())) {
+    if let Some(ours) = release
+        .written
+        .as_ref()
+        .filter(|w| !w.is_older_than(watched.as_deref()))
+    {
         object.metadata.resource_version = Some(ours.resource_version.clone());
     }
     object.status = Some(status);
@@ -203,7 +246,10 @@ async fn write(
     let resource_version = written.resource_version().unwrap_or_default();
     let status = written.status.unwrap_or_default();
     context.world.update(id, |release| {
-        release.written = Some(Written { resource_version, status });
+        release.written = Some(Written {
+            resource_version,
+            status,
+        });
     });
     Ok(())
 }
@@ -215,7 +261,11 @@ async fn create(api: &Api<ReleaseTrust>, id: &ReleaseId) -> Result<ReleaseTrust,
         namespace: Some(id.namespace.clone()),
         ..ObjectMeta::default()
     };
-    let object = ReleaseTrust { metadata, status: None, spec: Default::default() };
+    let object = ReleaseTrust {
+        metadata,
+        status: None,
+        spec: ReleaseTrustSpec::default(),
+    };
     match within_deadline(api.create(&parameters(), &object)).await {
         Ok(created) => Ok(created),
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
@@ -227,7 +277,10 @@ async fn create(api: &Api<ReleaseTrust>, id: &ReleaseId) -> Result<ReleaseTrust,
 }
 
 fn parameters() -> PostParams {
-    PostParams { field_manager: Some(super::FIELD_MANAGER.into()), ..PostParams::default() }
+    PostParams {
+        field_manager: Some(super::FIELD_MANAGER.into()),
+        ..PostParams::default()
+    }
 }
 
 /// The last record is gone, so the release is.
@@ -239,8 +292,14 @@ async fn remove(
     let known = context.world.release(id);
     if let Some(existing) = existing {
         let api = Api::<ReleaseTrust>::namespaced(context.client.clone(), &id.namespace);
-        let preconditions = Preconditions { uid: existing.uid(), resource_version: None };
-        let parameters = DeleteParams { preconditions: Some(preconditions), ..Default::default() };
+        let preconditions = Preconditions {
+            uid: existing.uid(),
+            resource_version: None,
+        };
+        let parameters = DeleteParams {
+            preconditions: Some(preconditions),
+            ..Default::default()
+        };
         match within_deadline(api.delete(&id.name, &parameters)).await {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if status.is_not_found() => {}
@@ -248,7 +307,9 @@ async fn remove(
         }
     }
     context.world.forget(id);
-    let policies = known.and_then(|release| release.judgement).map(|judgement| judgement.policies);
+    let policies = known
+        .and_then(|release| release.judgement)
+        .map(|judgement| judgement.policies);
     for policy in policies.unwrap_or_default() {
         context.queue.add(Task::PolicyStatus(policy.policy));
     }

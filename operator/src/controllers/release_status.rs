@@ -8,10 +8,10 @@ use tokio::time::Instant;
 
 use super::evidence::{self, Seal};
 use super::world::{Content, Release, Trust};
+use crate::api::bounds;
 use crate::api::conditions::{Condition, ReleaseCondition, Status, find, merge};
 use crate::api::reasons::{ReleaseReason, TrustedReason};
 use crate::api::release_trust as v1;
-use crate::api::bounds;
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::Driver;
 
@@ -60,7 +60,12 @@ pub(super) fn conclude(
 }
 
 fn content<'a>(release: &'a Release, judged: &Judged) -> Option<&'a Content> {
-    release.revisions.get(&judged.revision?)?.content.as_ref().ok()
+    release
+        .revisions
+        .get(&judged.revision?)?
+        .content
+        .as_ref()
+        .ok()
 }
 
 fn described(release: &Release, judged: &Judged) -> Option<v1::Release> {
@@ -73,8 +78,12 @@ fn described(release: &Release, judged: &Judged) -> Option<v1::Release> {
             Driver::Secret => v1::Driver::Secret,
         },
         revision: i64::from(number),
-        chart: content.map(|c| bounds::fit(&c.chart, bounds::NAME)).unwrap_or_default(),
-        version: content.map(|c| bounds::fit(&c.version, bounds::VERSION)).unwrap_or_default(),
+        chart: content
+            .map(|c| bounds::fit(&c.chart, bounds::NAME))
+            .unwrap_or_default(),
+        version: content
+            .map(|c| bounds::fit(&c.version, bounds::VERSION))
+            .unwrap_or_default(),
         owner: v1::Owner::Helm,
         resource_version: revision.resource_version.clone(),
     })
@@ -102,7 +111,10 @@ fn conditions(
         now,
     );
     let ready = Condition::new(ReleaseCondition::Ready, ready, "", GENERATION, now);
-    [Some(ready), Some(verdict), fresh].into_iter().flatten().collect()
+    [Some(ready), Some(verdict), fresh]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// False once a source has been silent for two of its intervals; `None` before the first look.
@@ -110,8 +122,12 @@ fn freshness(release: &Release) -> Option<((Status, ReleaseReason), String)> {
     let is_stale = |state: &super::world::LookState| {
         state.failures > 0 && state.answering_since + state.every * 2 <= Instant::now()
     };
-    let silent: Vec<_> =
-        release.looks.iter().filter(|(_, s)| is_stale(s)).map(|(url, _)| url.as_str()).collect();
+    let silent: Vec<_> = release
+        .looks
+        .iter()
+        .filter(|(_, s)| is_stale(s))
+        .map(|(url, _)| url.as_str())
+        .collect();
     if release.looks.is_empty() {
         return None;
     }
@@ -126,7 +142,8 @@ fn freshness(release: &Release) -> Option<((Status, ReleaseReason), String)> {
 fn reason(verdict: Verdict) -> TrustedReason {
     let word = verdict.word();
     // Invariant: both vocabularies have the same words; a test compares them.
-    word.parse().expect("the API knows every word of the engine")
+    word.parse()
+        .expect("the API knows every word of the engine")
 }
 
 /// The message of the finding that made the verdict, or who vouches.
@@ -136,8 +153,14 @@ fn headline(judgement: &Judgement) -> String {
         Verdict::Unknown(cause) => Some(Word::Doubt(cause)),
         Verdict::Trusted(_) => None,
     };
-    let deciding = judgement.findings.iter().find(|finding| Some(finding.word) == word);
-    let origin = judgement.policies.iter().find_map(|policy| policy.origin.as_ref());
+    let deciding = judgement
+        .findings
+        .iter()
+        .find(|finding| Some(finding.word) == word);
+    let origin = judgement
+        .policies
+        .iter()
+        .find_map(|policy| policy.origin.as_ref());
     match (deciding, origin) {
         (Some(finding), _) => finding.message.clone(),
         (None, Some(origin)) if judgement.verdict.is_trusted() => format!("archive of {origin}"),
@@ -146,17 +169,27 @@ fn headline(judgement: &Judgement) -> String {
 }
 
 fn exempt(judgement: &Judgement) -> Option<String> {
-    let policy = judgement.policies.iter().find(|policy| policy.exempt_by.is_some())?;
-    let failures = judgement.findings.iter().filter_map(|finding| match finding.word {
-        Word::Failure(reason) => Some(reason),
-        Word::Doubt(_) | Word::Note(_) => None,
-    });
+    let policy = judgement
+        .policies
+        .iter()
+        .find(|policy| policy.exempt_by.is_some())?;
+    let failures = judgement
+        .findings
+        .iter()
+        .filter_map(|finding| match finding.word {
+            Word::Failure(reason) => Some(reason),
+            Word::Doubt(_) | Word::Note(_) => None,
+        });
     let mut reasons: Vec<Reason> = failures.collect();
     reasons.sort_unstable();
     reasons.dedup();
     let reasons: Vec<_> = reasons.into_iter().map(Reason::word).collect();
     let exception = policy.exempt_by.as_deref().unwrap_or_default();
-    Some(format!("{}/{exception} forgives {}", policy.policy, reasons.join(", ")))
+    Some(format!(
+        "{}/{exception} forgives {}",
+        policy.policy,
+        reasons.join(", ")
+    ))
 }
 
 fn finding(finding: &Finding) -> v1::Finding {
@@ -183,7 +216,10 @@ fn policy(policy: &PolicyVerdict) -> v1::PolicyVerdict {
 
 /// Who signed, for the column: the names of the keys, or the end of what the signature claims.
 fn signer(signers: &[v1::Signer], trust: &Trust) -> Option<String> {
-    let mut names: Vec<_> = signers.iter().map(|signer| name(&signer.fingerprint, trust)).collect();
+    let mut names: Vec<_> = signers
+        .iter()
+        .map(|signer| name(&signer.fingerprint, trust))
+        .collect();
     names.sort();
     names.dedup();
     (!names.is_empty()).then(|| bounds::fit(&names.join(","), bounds::NAME))
@@ -191,9 +227,16 @@ fn signer(signers: &[v1::Signer], trust: &Trust) -> Option<String> {
 
 fn name(fingerprint: &str, trust: &Trust) -> String {
     let is_of = |loaded: &super::world::LoadedKey| {
-        loaded.fingerprint.as_ref().is_some_and(|known| known.as_str() == fingerprint)
+        loaded
+            .fingerprint
+            .as_ref()
+            .is_some_and(|known| known.as_str() == fingerprint)
     };
-    let known = trust.loaded.iter().find(|(_, loaded)| is_of(loaded)).map(|(name, _)| name.clone());
+    let known = trust
+        .loaded
+        .iter()
+        .find(|(_, loaded)| is_of(loaded))
+        .map(|(name, _)| name.clone());
     let start = fingerprint.len().saturating_sub(16);
     known.unwrap_or_else(|| fingerprint.get(start..).unwrap_or(fingerprint).to_owned())
 }

@@ -32,47 +32,73 @@ pub(super) async fn unlock(context: &Context) -> Result<Seal, Error> {
         Err(kube::Error::Api(status)) if status.is_already_exists() => {}
         Err(error) => return Err(Error::Api("create the key of the evidence", error)),
     }
-    read(&api).await?.ok_or(Error::Seal("is not there after it was created"))
+    read(&api)
+        .await?
+        .ok_or(Error::Seal("is not there after it was created"))
 }
 
 async fn read(api: &Api<Secret>) -> Result<Option<Seal>, Error> {
     let params = ListParams::default().fields(&format!("metadata.name={SECRET}"));
     let found = within_deadline(api.list(&params)).await;
     let found = found.map_err(|error| Error::Api("read the key of the evidence", error))?;
-    let Some(secret) = found.items.into_iter().next() else { return Ok(None) };
+    let Some(secret) = found.items.into_iter().next() else {
+        return Ok(None);
+    };
     let key = secret.data.unwrap_or_default().remove(DATA_KEY);
     match key.filter(|key| key.0.len() == Seal::LENGTH) {
         Some(key) => Ok(Some(Seal::new(&key.0))),
-        None => Err(Error::Seal("holds no key of 32 bytes; delete it, and evidence is gathered anew")),
+        None => Err(Error::Seal(
+            "holds no key of 32 bytes; delete it, and evidence is gathered anew",
+        )),
     }
 }
 
 fn fresh_key() -> Result<Secret, Error> {
     let mut key = [0; Seal::LENGTH];
-    rand::fill(&mut key).map_err(|_| Error::Seal("cannot be made: the system gives no randomness"))?;
+    rand::fill(&mut key)
+        .map_err(|_| Error::Seal("cannot be made: the system gives no randomness"))?;
     Ok(Secret {
-        metadata: ObjectMeta { name: Some(SECRET.to_owned()), ..ObjectMeta::default() },
-        data: Some(BTreeMap::from([(DATA_KEY.to_owned(), ByteString(key.to_vec()))])),
+        metadata: ObjectMeta {
+            name: Some(SECRET.to_owned()),
+            ..ObjectMeta::default()
+        },
+        data: Some(BTreeMap::from([(
+            DATA_KEY.to_owned(),
+            ByteString(key.to_vec()),
+        )])),
         type_: Some("charttrust.io/evidence-key".to_owned()),
         ..Secret::default()
     })
 }
 
 fn parameters() -> PostParams {
-    PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() }
+    PostParams {
+        field_manager: Some(FIELD_MANAGER.into()),
+        ..PostParams::default()
+    }
 }
 
 /// Takes in the evidence of every `ReleaseTrust` that carries our seal; reports the others.
 pub(super) async fn recall(context: &Context, seal: &Seal) {
     for (id, object) in context.mirrors.trusts.all() {
-        let Ok(object) = object.as_ref() else { continue };
-        match object.status.as_ref().and_then(|status| evidence::restore(&id, status, seal)) {
+        let Ok(object) = object.as_ref() else {
+            continue;
+        };
+        match object
+            .status
+            .as_ref()
+            .and_then(|status| evidence::restore(&id, status, seal))
+        {
             None => {}
             Some(Ok(content)) => remember(context, &id, object, content),
             Some(Err(rejected)) => {
                 let version = object.resource_version().unwrap_or_default();
                 tracing::warn!(release = %id, version, %rejected, "evidence is gathered again");
-                events::publish(context, Some(events::of_rejection(&id, &rejected.to_string()))).await;
+                events::publish(
+                    context,
+                    Some(events::of_rejection(&id, &rejected.to_string())),
+                )
+                .await;
             }
         }
     }
@@ -81,7 +107,11 @@ pub(super) async fn recall(context: &Context, seal: &Seal) {
 /// As if the record had been read and its sources had answered just now; a record that has changed
 /// since has another resource version and is read again.
 fn remember(context: &Context, id: &ReleaseId, object: &ReleaseTrust, content: Content) {
-    let Some(release) = object.status.as_ref().and_then(|status| status.release.as_ref()) else {
+    let Some(release) = object
+        .status
+        .as_ref()
+        .and_then(|status| status.release.as_ref())
+    else {
         return;
     };
     let driver = match release.driver {
@@ -89,10 +119,15 @@ fn remember(context: &Context, id: &ReleaseId, object: &ReleaseTrust, content: C
         v1::Driver::ConfigMap => Driver::ConfigMap,
         v1::Driver::Application => return,
     };
-    let Ok(number) = u32::try_from(release.revision) else { return };
+    let Ok(number) = u32::try_from(release.revision) else {
+        return;
+    };
     let resource_version = release.resource_version.clone();
     context.world.update(id, |known| {
-        let revision = Revision { resource_version, content: Ok(content) };
+        let revision = Revision {
+            resource_version,
+            content: Ok(content),
+        };
         known.revisions.insert((driver, number), revision);
     });
 }

@@ -79,30 +79,68 @@ pub(super) async fn follow_all(context: Arc<Context>) {
     let context = &*context;
     let client = &context.client;
     let mirrors = &context.mirrors;
-    let own_secrets = Api::<PartialObjectMeta<Secret>>::namespaced(client.clone(), &context.namespace);
-    let own_maps = Api::<PartialObjectMeta<ConfigMap>>::namespaced(client.clone(), &context.namespace);
+    let own_secrets =
+        Api::<PartialObjectMeta<Secret>>::namespaced(client.clone(), &context.namespace);
+    let own_maps =
+        Api::<PartialObjectMeta<ConfigMap>>::namespaced(client.clone(), &context.namespace);
     let record_changed = |key: &RecordKey| context.record_changed(key);
     tokio::join!(
         helm::follow_secrets(client.clone(), &mirrors.secrets, record_changed),
         helm::follow_config_maps(client.clone(), &mirrors.config_maps, record_changed),
-        follow(Api::all(client.clone()), config(), &mirrors.keys, keep_named, |name| {
-            context.queue.add(Task::Key(name.clone()));
-        }),
-        follow(Api::all(client.clone()), config(), &mirrors.policies, keep_named, |name| {
-            context.queue.add(Task::Policy(name.clone()));
-        }),
-        follow(Api::all(client.clone()), config(), &mirrors.trusts, keep_release, |id| {
-            context.queue.add(Task::Release(id.clone()));
-        }),
-        follow(Api::all(client.clone()), config(), &mirrors.namespaces, keep_labels, |name| {
-            context.namespace_changed(name);
-        }),
-        follow(own_secrets, config(), &mirrors.own, keep_own(OwnObject::Secret), |object| {
-            context.own_changed(object);
-        }),
-        follow(own_maps, config(), &mirrors.own_config_maps, keep_own(OwnObject::ConfigMap), |object| {
-            context.own_changed(object);
-        }),
+        follow(
+            Api::all(client.clone()),
+            config(),
+            &mirrors.keys,
+            keep_named,
+            |name| {
+                context.queue.add(Task::Key(name.clone()));
+            }
+        ),
+        follow(
+            Api::all(client.clone()),
+            config(),
+            &mirrors.policies,
+            keep_named,
+            |name| {
+                context.queue.add(Task::Policy(name.clone()));
+            }
+        ),
+        follow(
+            Api::all(client.clone()),
+            config(),
+            &mirrors.trusts,
+            keep_release,
+            |id| {
+                context.queue.add(Task::Release(id.clone()));
+            }
+        ),
+        follow(
+            Api::all(client.clone()),
+            config(),
+            &mirrors.namespaces,
+            keep_labels,
+            |name| {
+                context.namespace_changed(name);
+            }
+        ),
+        follow(
+            own_secrets,
+            config(),
+            &mirrors.own,
+            keep_own(OwnObject::Secret),
+            |object| {
+                context.own_changed(object);
+            }
+        ),
+        follow(
+            own_maps,
+            config(),
+            &mirrors.own_config_maps,
+            keep_own(OwnObject::ConfigMap),
+            |object| {
+                context.own_changed(object);
+            }
+        ),
     );
 }
 
@@ -118,20 +156,27 @@ where
     Some((object.meta().name.clone()?, readable(object)))
 }
 
-fn keep_release(object: &DeserializeGuard<ReleaseTrust>) -> Option<(ReleaseId, Ours<ReleaseTrust>)> {
+fn keep_release(
+    object: &DeserializeGuard<ReleaseTrust>,
+) -> Option<(ReleaseId, Ours<ReleaseTrust>)> {
     let meta = object.meta();
-    let id = ReleaseId { namespace: meta.namespace.clone()?, name: meta.name.clone()? };
+    let id = ReleaseId {
+        namespace: meta.namespace.clone()?,
+        name: meta.name.clone()?,
+    };
     Some((id, readable(object)))
 }
 
 fn readable<K: Clone>(object: &DeserializeGuard<K>) -> Ours<K> {
     match &object.0 {
         Ok(object) => Ok(object.clone()),
-        Err(invalid) => Err(invalid.error.to_string()),
+        Err(invalid) => Err(invalid.error.clone()),
     }
 }
 
-fn keep_labels(object: &PartialObjectMeta<Namespace>) -> Option<(String, BTreeMap<String, String>)> {
+fn keep_labels(
+    object: &PartialObjectMeta<Namespace>,
+) -> Option<(String, BTreeMap<String, String>)> {
     Some((object.metadata.name.clone()?, object.labels().clone()))
 }
 
@@ -147,7 +192,10 @@ fn keep_own<K>(
 impl Context {
     fn record_changed(&self, key: &RecordKey) {
         self.examinations.add(key.release.clone());
-        self.queue.add_at(Task::Release(key.release.clone()), Instant::now() + PENDING_AFTER);
+        self.queue.add_at(
+            Task::Release(key.release.clone()),
+            Instant::now() + PENDING_AFTER,
+        );
     }
 
     /// Labels of a namespace select policies.
@@ -161,7 +209,11 @@ impl Context {
     /// Keys whose material lies in a changed object are read again.
     fn own_changed(&self, object: &OwnObject) {
         for (name, key) in self.mirrors.keys.all() {
-            if key.as_ref().as_ref().is_ok_and(|key| material_of(key).as_ref() == Some(object)) {
+            if key
+                .as_ref()
+                .as_ref()
+                .is_ok_and(|key| material_of(key).as_ref() == Some(object))
+            {
                 self.queue.add(Task::Key(name));
             }
         }
@@ -171,7 +223,15 @@ impl Context {
 /// The object that holds a key's material, unless it is inline.
 pub(super) fn material_of(key: &TrustedKey) -> Option<OwnObject> {
     let material = &key.spec.public_key;
-    let map = material.config_map_ref.as_ref().map(|r| OwnObject::ConfigMap(r.name.clone()));
-    let secret = || material.secret_ref.as_ref().map(|r| OwnObject::Secret(r.name.clone()));
+    let map = material
+        .config_map_ref
+        .as_ref()
+        .map(|r| OwnObject::ConfigMap(r.name.clone()));
+    let secret = || {
+        material
+            .secret_ref
+            .as_ref()
+            .map(|r| OwnObject::Secret(r.name.clone()))
+    };
     map.or_else(secret)
 }

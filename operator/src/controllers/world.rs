@@ -148,7 +148,10 @@ pub struct LookState {
 impl World {
     /// Keys and policies as they are now.
     pub fn trust(&self) -> Trust {
-        self.trust.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.trust
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Takes in what a `TrustedKey` was read as; `None` if it is gone. Returns what it was before.
@@ -172,8 +175,12 @@ impl World {
         put(Arc::make_mut(&mut trust.policy_readings), name, reading);
         let mut policies = (*trust.policies).clone();
         let before = put(&mut policies, name, policy);
-        trust.judged_by =
-            Arc::new(policies.values().map(|loaded| loaded.policy.clone()).collect());
+        trust.judged_by = Arc::new(
+            policies
+                .values()
+                .map(|loaded| loaded.policy.clone())
+                .collect(),
+        );
         trust.policies = Arc::new(policies);
         before
     }
@@ -213,15 +220,24 @@ impl World {
         issuers: impl Iterator<Item = &'a str>,
     ) -> BTreeSet<ReleaseId> {
         let releases = self.releases();
-        issuers.filter_map(|issuer| releases.by_issuer.get(issuer)).flatten().cloned().collect()
+        issuers
+            .filter_map(|issuer| releases.by_issuer.get(issuer))
+            .flatten()
+            .cloned()
+            .collect()
     }
 
     /// How many releases have a cryptographically good signature by a key, whatever became of it.
     pub fn dependents(&self, fingerprint: &Fingerprint) -> usize {
         let releases = self.releases();
-        let Some(ids) = releases.by_issuer.get(fingerprint.as_str()) else { return 0 };
+        let Some(ids) = releases.by_issuer.get(fingerprint.as_str()) else {
+            return 0;
+        };
         let depends = |id: &&ReleaseId| {
-            releases.by_id.get(id).is_some_and(|release| release.has_good_signer(fingerprint))
+            releases
+                .by_id
+                .get(id)
+                .is_some_and(|release| release.has_good_signer(fingerprint))
         };
         ids.iter().filter(depends).count()
     }
@@ -230,7 +246,10 @@ impl World {
     pub fn silent_sources(&self) -> BTreeSet<String> {
         let releases = self.releases();
         let looks = releases.by_id.values().flat_map(|release| &release.looks);
-        looks.filter(|(_, state)| state.failures > 0).map(|(url, _)| url.clone()).collect()
+        looks
+            .filter(|(_, state)| state.failures > 0)
+            .map(|(url, _)| url.clone())
+            .collect()
     }
 
     /// Calls `visit` for every release that was judged.
@@ -250,7 +269,9 @@ impl World {
 /// The usable keys. Every revocation counts for all keys of its fingerprint, that of an unusable
 /// object too: a mistake elsewhere in it must not give trust back.
 fn usable_keys(loaded: &BTreeMap<String, LoadedKey>) -> Vec<Key> {
-    let usable = loaded.values().filter_map(|loaded| loaded.key.as_ref().ok());
+    let usable = loaded
+        .values()
+        .filter_map(|loaded| loaded.key.as_ref().ok());
     let mut keys = parse::share_revocations(usable);
     for unusable in loaded.values().filter(|loaded| loaded.key.is_err()) {
         if let (Some(fingerprint), Some(revocation)) = (&unusable.fingerprint, &unusable.revocation)
@@ -279,7 +300,10 @@ impl Releases {
             }
         }
         for issuer in after.difference(before) {
-            self.by_issuer.entry(issuer.clone()).or_default().insert(id.clone());
+            self.by_issuer
+                .entry(issuer.clone())
+                .or_default()
+                .insert(id.clone());
         }
     }
 }
@@ -287,16 +311,22 @@ impl Releases {
 impl Release {
     /// The contents of the judged revisions that could be read.
     pub fn contents(&self) -> impl Iterator<Item = &Content> {
-        self.revisions.values().filter_map(|revision| revision.content.as_ref().ok())
+        self.revisions
+            .values()
+            .filter_map(|revision| revision.content.as_ref().ok())
     }
 
     fn has_good_signer(&self, fingerprint: &Fingerprint) -> bool {
-        self.contents().any(|content| content.evidence.good_signers().any(|f| f == fingerprint))
+        self.contents()
+            .any(|content| content.evidence.good_signers().any(|f| f == fingerprint))
     }
 
     fn issuers(&self) -> BTreeSet<String> {
         let signatures = self.contents().flat_map(|content| {
-            let signed = content.evidence.archives().filter_map(|(_, facts)| facts.signed());
+            let signed = content
+                .evidence
+                .archives()
+                .filter_map(|(_, facts)| facts.signed());
             signed.flat_map(|signed| &signed.signatures)
         });
         signatures.flat_map(issuers_of).collect()
@@ -319,5 +349,7 @@ fn issuers_of(signature: &SignatureFacts) -> impl Iterator<Item = String> {
 /// key and its subkeys.
 pub fn issuer_names(key: &Key) -> Vec<String> {
     let fingerprints = key.certificate.key_fingerprints();
-    fingerprints.flat_map(|f| [f.as_str().to_owned(), f.key_id().to_owned()]).collect()
+    fingerprints
+        .flat_map(|f| [f.as_str().to_owned(), f.key_id().to_owned()])
+        .collect()
 }

@@ -38,7 +38,9 @@ impl<S: Clone> LastWritten<S> {
     /// What was written to an object, unless somebody has written since.
     pub fn find(&self, name: &str, watched: Option<&str>) -> Option<Written<S>> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(name).filter(|written| !written.is_older_than(watched)).cloned()
+        all.get(name)
+            .filter(|written| !written.is_older_than(watched))
+            .cloned()
     }
 
     /// Notes a write; `None` after a write that failed, so that the server is believed again.
@@ -58,7 +60,13 @@ mod tests {
     #[test]
     fn what_we_wrote_counts_until_a_newer_version_is_seen() {
         let last = LastWritten::default();
-        last.note("a", Some(Written { resource_version: "10".into(), status: "ours" }));
+        last.note(
+            "a",
+            Some(Written {
+                resource_version: "10".into(),
+                status: "ours",
+            }),
+        );
         let found = |watched| last.find("a", watched).map(|written| written.status);
         assert_eq!(found(Some("9")), Some("ours"));
         assert_eq!(found(Some("10")), Some("ours"));

@@ -82,20 +82,36 @@ pub async fn follow_config_maps(client: Client, records: &Records, changed: impl
 
 fn identify<K>(driver: Driver, object: &PartialObjectMeta<K>) -> Option<(RecordKey, RecordMeta)> {
     let (name, revision) = parse_object_name(object.metadata.name.as_deref()?)?;
-    let release = ReleaseId { namespace: object.metadata.namespace.clone()?, name };
-    Some((RecordKey { release, driver, revision }, RecordMeta::of(&object.metadata)))
+    let release = ReleaseId {
+        namespace: object.metadata.namespace.clone()?,
+        name,
+    };
+    Some((
+        RecordKey {
+            release,
+            driver,
+            revision,
+        },
+        RecordMeta::of(&object.metadata),
+    ))
 }
 
 /// `sh.helm.release.v1.<release>.v<revision>`; release names may contain dots.
 fn parse_object_name(name: &str) -> Option<(String, u32)> {
     let (release, revision) = name.strip_prefix(NAME_PREFIX)?.rsplit_once(".v")?;
-    let canonical = revision.parse::<u32>().ok().filter(|n| n.to_string() == revision)?;
+    let canonical = revision
+        .parse::<u32>()
+        .ok()
+        .filter(|n| n.to_string() == revision)?;
     (!release.is_empty()).then(|| (release.to_owned(), canonical))
 }
 
 impl RecordMeta {
     fn of(metadata: &ObjectMeta) -> Self {
-        let status = metadata.labels.as_ref().and_then(|labels| labels.get("status"));
+        let status = metadata
+            .labels
+            .as_ref()
+            .and_then(|labels| labels.get("status"));
         Self {
             resource_version: metadata.resource_version.clone().unwrap_or_default(),
             claimed_status: status.cloned().unwrap_or_default(),
@@ -116,9 +132,16 @@ pub fn revisions(
     release: &ReleaseId,
     driver: Driver,
 ) -> BTreeMap<u32, RecordMeta> {
-    let key = |revision| RecordKey { release: release.clone(), driver, revision };
+    let key = |revision| RecordKey {
+        release: release.clone(),
+        driver,
+        revision,
+    };
     let stored = records.range(key(0)..=key(u32::MAX));
-    stored.into_iter().map(|(key, meta)| (key.revision, (*meta).clone())).collect()
+    stored
+        .into_iter()
+        .map(|(key, meta)| (key.revision, (*meta).clone()))
+        .collect()
 }
 
 /// The revisions to judge: the highest deployed one and whatever is newer and may be live in part;
@@ -127,7 +150,10 @@ pub fn judged(revisions: &BTreeMap<u32, RecordMeta>) -> Vec<u32> {
     let deployed = |meta: &RecordMeta| meta.claimed_status == "deployed";
     let newest_first = revisions.iter().rev();
     let Some((running, _)) = newest_first.clone().find(|(_, meta)| deployed(meta)) else {
-        return newest_first.take(1).map(|(revision, _)| *revision).collect();
+        return newest_first
+            .take(1)
+            .map(|(revision, _)| *revision)
+            .collect();
     };
     let may_be_live =
         |meta: &RecordMeta| !matches!(meta.claimed_status.as_str(), "superseded" | "uninstalled");
@@ -171,7 +197,10 @@ pub async fn read(client: &Client, key: &RecordKey) -> Result<(RecordMeta, Recor
     let decoded =
         tokio::task::spawn_blocking(move || release::decode(&payload, &RecordLimits::default()));
     // Invariant: decoding does not panic; were it to, the record is unreadable and nothing else.
-    let record = decoded.await.map_err(|_| ReadError::NoPayload)?.map_err(ReadError::Record)?;
+    let record = decoded
+        .await
+        .map_err(|_| ReadError::NoPayload)?
+        .map_err(ReadError::Record)?;
     Ok((meta, record))
 }
 
@@ -181,7 +210,9 @@ async fn secret_payload(client: &Client, key: &RecordKey) -> Result<Payload, Rea
     let api = Api::<Secret>::namespaced(client.clone(), &key.release.namespace);
     let fields = format!("{SECRET_TYPE},metadata.name={}", key.object_name());
     let params = ListParams::default().fields(&fields);
-    let list = within_deadline(api.list(&params)).await.map_err(ReadError::Api)?;
+    let list = within_deadline(api.list(&params))
+        .await
+        .map_err(ReadError::Api)?;
     let mut secret = list.items.into_iter().next().ok_or(ReadError::Gone)?;
     let meta = RecordMeta::of(&secret.metadata);
     let mut data = secret.data.take().unwrap_or_default();
@@ -192,7 +223,9 @@ async fn secret_payload(client: &Client, key: &RecordKey) -> Result<Payload, Rea
 async fn config_map_payload(client: &Client, key: &RecordKey) -> Result<Payload, ReadError> {
     let api = Api::<ConfigMap>::namespaced(client.clone(), &key.release.namespace);
     let params = ListParams::default().fields(&format!("metadata.name={}", key.object_name()));
-    let list = within_deadline(api.list(&params)).await.map_err(ReadError::Api)?;
+    let list = within_deadline(api.list(&params))
+        .await
+        .map_err(ReadError::Api)?;
     let mut map = list.items.into_iter().next().ok_or(ReadError::Gone)?;
     let meta = RecordMeta::of(&map.metadata);
     let mut data = map.data.take().unwrap_or_default();
@@ -209,7 +242,12 @@ mod tests {
             resource_version: "1".into(),
             claimed_status: status.into(),
         };
-        judged(&revisions.iter().map(|(revision, status)| (*revision, meta(status))).collect())
+        judged(
+            &revisions
+                .iter()
+                .map(|(revision, status)| (*revision, meta(status)))
+                .collect(),
+        )
     }
 
     #[test]
@@ -221,7 +259,10 @@ mod tests {
     #[test]
     fn newer_revisions_that_may_be_live_are_judged_too() {
         assert_eq!(judged_of(&[(1, "deployed"), (2, "failed")]), [2, 1]);
-        assert_eq!(judged_of(&[(1, "deployed"), (2, "pending-upgrade")]), [2, 1]);
+        assert_eq!(
+            judged_of(&[(1, "deployed"), (2, "pending-upgrade")]),
+            [2, 1]
+        );
         assert_eq!(judged_of(&[(1, "deployed"), (2, "superseded")]), [1]);
         assert_eq!(judged_of(&[(1, "deployed"), (2, "never heard of")]), [2, 1]);
     }
@@ -245,7 +286,11 @@ mod tests {
             ("other", None),
         ] {
             let found = parse_object_name(name);
-            assert_eq!(found.as_ref().map(|(name, n)| (name.as_str(), *n)), parsed, "{name}");
+            assert_eq!(
+                found.as_ref().map(|(name, n)| (name.as_str(), *n)),
+                parsed,
+                "{name}"
+            );
         }
     }
 }

@@ -2,13 +2,13 @@
 //!
 //! Pure: the same keys, policies, evidence and time class give the same judgement, in any order.
 
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
 
-use crate::evidence::{Answer, ArchiveFacts, Bound, Evidence, ProvenanceFacts, Signed};
-use crate::finding::{Finding, Note, Word};
+use crate::evidence::{ArchiveFacts, Bound, Evidence, ProvenanceFacts, Signed};
+use crate::finding::{Finding, Note};
 use crate::key::Key;
+use crate::opinion::Opinion;
+use crate::origin::{bound_archives, differs, first_archive};
 use crate::policy::{Dependencies, Level, Policy, ReleaseRef, Rule};
 use crate::signers::{self, Vouching};
 use crate::verdict::{Basis, Cause, Class, Reason, Verdict};
@@ -57,7 +57,9 @@ pub fn judge(case: &Case<'_>, policies: &[Policy], keys: &[Key], now: Timestamp)
     let mut verdicts = Vec::new();
     let mut findings = Vec::new();
     for policy in policies {
-        let Some(rule) = policy.rule_for(&case.release, case.chart) else { continue };
+        let Some(rule) = policy.rule_for(&case.release, case.chart) else {
+            continue;
+        };
         let opinion = match rule {
             Ok(rule) => judge_rule(case, rule, keys, now),
             Err(problem) => unreadable(problem),
@@ -68,42 +70,10 @@ pub fn judge(case: &Case<'_>, policies: &[Policy], keys: &[Key], now: Timestamp)
     }
     let verdict = Verdict::worst(verdicts.iter().map(|policy| policy.verdict))
         .unwrap_or(Verdict::Unknown(Cause::NoPolicy));
-    Judgement { verdict, policies: verdicts, findings }
-}
-
-/// What one rule says, before exceptions.
-#[derive(Debug, Default)]
-struct Opinion {
-    /// What is wrong. Any makes the rule fail.
-    failing: BTreeSet<Reason>,
-    /// What could not be found out. Any keeps the rule from being satisfied.
-    doubts: BTreeSet<Cause>,
-    /// What trust would rest on.
-    basis: Option<Basis>,
-    findings: Vec<Finding>,
-    origin: Option<String>,
-}
-
-impl Opinion {
-    fn fail(&mut self, reason: Reason, message: impl Into<String>) {
-        self.failing.insert(reason);
-        self.findings.push(Finding::new(Word::Failure(reason), message));
-    }
-
-    fn doubt(&mut self, cause: Cause, message: impl Into<String>) {
-        self.doubts.insert(cause);
-        self.findings.push(Finding::new(Word::Doubt(cause), message));
-    }
-
-    fn note(&mut self, note: Note, message: impl Into<String>) {
-        self.findings.push(Finding::new(Word::Note(note), message));
-    }
-
-    fn verdict(&self) -> Verdict {
-        let failing = self.failing.first().map(|reason| Verdict::Untrusted(*reason));
-        let doubt = self.doubts.first().map(|cause| Verdict::Unknown(*cause));
-        let basis = self.basis.map(Verdict::Trusted);
-        failing.or(doubt).or(basis).unwrap_or(Verdict::Unknown(Cause::Pending))
+    Judgement {
+        verdict,
+        policies: verdicts,
+        findings,
     }
 }
 
@@ -130,7 +100,10 @@ fn conclude(
         exempt_by: exception.map(|exception| exception.name.clone()),
         origin: opinion.origin,
     };
-    (concluded, opinion.findings.into_iter().map(by_policy).collect())
+    (
+        concluded,
+        opinion.findings.into_iter().map(by_policy).collect(),
+    )
 }
 
 fn unreadable(problem: &str) -> Opinion {
@@ -143,7 +116,10 @@ fn unreadable(problem: &str) -> Opinion {
 fn judge_rule(case: &Case<'_>, rule: &Rule, keys: &[Key], now: Timestamp) -> Opinion {
     let mut opinion = Opinion::default();
     if rule.verify.level == Level::None {
-        opinion.doubt(Cause::Unmanaged, format!("rule {:?} asks for no verification", rule.name));
+        opinion.doubt(
+            Cause::Unmanaged,
+            format!("rule {:?} asks for no verification", rule.name),
+        );
         return opinion;
     }
     check_version(case, rule, &mut opinion);
@@ -153,7 +129,16 @@ fn judge_rule(case: &Case<'_>, rule: &Rule, keys: &[Key], now: Timestamp) -> Opi
     };
     let best = candidates
         .into_iter()
-        .map(|(source, facts)| judge_archive(&Subject { case, rule, keys, source, facts, now }))
+        .map(|(source, facts)| {
+            judge_archive(&Subject {
+                case,
+                rule,
+                keys,
+                source,
+                facts,
+                now,
+            })
+        })
         .min_by_key(|opinion| opinion.verdict().class());
     if let Some(best) = best {
         opinion.absorb(best);
@@ -161,161 +146,14 @@ fn judge_rule(case: &Case<'_>, rule: &Rule, keys: &[Key], now: Timestamp) -> Opi
     opinion
 }
 
-impl Opinion {
-    fn absorb(&mut self, other: Self) {
-        self.failing.extend(other.failing);
-        self.doubts.extend(other.doubts);
-        self.basis = other.basis;
-        self.findings.extend(other.findings);
-        self.origin = other.origin;
-    }
-}
-
 fn check_version(case: &Case<'_>, rule: &Rule, opinion: &mut Opinion) {
     if !rule.allows_version(case.version) {
-        let message =
-            format!("version {} is outside what rule {:?} allows", case.version, rule.name);
+        let message = format!(
+            "version {} is outside what rule {:?} allows",
+            case.version, rule.name
+        );
         opinion.fail(Reason::VersionNotAllowed, message);
     }
-}
-
-type Candidate<'a> = (&'a str, &'a ArchiveFacts);
-
-/// Level Strict: every source is tried, and the archive whose content equals the record is the
-/// origin. `ContentMismatch` only if all answered and none matches.
-fn bound_archives<'a>(
-    case: &Case<'a>,
-    rule: &'a Rule,
-    opinion: &mut Opinion,
-) -> Vec<Candidate<'a>> {
-    let answers: Vec<_> = answers(case, rule).collect();
-    let same = of_binding(&answers, |bound| matches!(bound, Bound::NoRecord | Bound::NotCompared | Bound::Same(_)));
-    if !same.is_empty() {
-        return same;
-    }
-    if without_answer(&answers, rule, opinion) {
-        return Vec::new();
-    }
-    let old_writer = of_binding(&answers, |bound| matches!(bound, Bound::OldWriter(_)));
-    if old_writer.is_empty() {
-        explain_no_origin(case, &answers, opinion);
-    }
-    old_writer
-}
-
-fn answers<'a>(
-    case: &Case<'a>,
-    rule: &'a Rule,
-) -> impl Iterator<Item = (&'a str, Option<&'a Answer>)> {
-    let evidence = case.evidence;
-    rule.sources.iter().map(|source| (source.url.as_str(), evidence.answers.get(&source.url)))
-}
-
-fn of_binding<'a>(
-    answers: &[(&'a str, Option<&'a Answer>)],
-    wanted: impl Fn(&Bound) -> bool,
-) -> Vec<Candidate<'a>> {
-    let archive = |(source, answer): &(&'a str, Option<&'a Answer>)| match answer {
-        Some(Answer::Archive(facts)) if wanted(&facts.binding) => Some((*source, facts.as_ref())),
-        _ => None,
-    };
-    answers.iter().filter_map(archive).collect()
-}
-
-/// Whether some source of the rule has not answered, so that nothing can be concluded.
-fn without_answer(
-    answers: &[(&str, Option<&Answer>)],
-    rule: &Rule,
-    opinion: &mut Opinion,
-) -> bool {
-    if answers.is_empty() {
-        opinion.doubt(Cause::SourceUnknown, format!("rule {:?} names no source", rule.name));
-        return true;
-    }
-    let before = opinion.doubts.len();
-    for (source, answer) in answers {
-        explain_silence(source, *answer, opinion);
-    }
-    opinion.doubts.len() > before
-}
-
-fn explain_silence(source: &str, answer: Option<&Answer>, opinion: &mut Opinion) {
-    match answer {
-        None => opinion.doubt(Cause::Pending, format!("{source} was not asked yet")),
-        Some(Answer::Unavailable { cause, message }) => {
-            opinion.doubt(*cause, format!("{source}: {message}"));
-        }
-        Some(Answer::Archive(_) | Answer::Ambiguous { .. } | Answer::NotFound) => {}
-    }
-}
-
-/// All sources answered and none has the content of the record.
-fn explain_no_origin(
-    case: &Case<'_>,
-    answers: &[(&str, Option<&Answer>)],
-    opinion: &mut Opinion,
-) {
-    for (source, answer) in answers {
-        match answer {
-            Some(Answer::Archive(facts)) => differs(source, facts, opinion),
-            Some(Answer::Ambiguous { message }) => {
-                opinion.fail(Reason::ArchiveAmbiguous, format!("{source}: {message}"));
-            }
-            Some(Answer::NotFound | Answer::Unavailable { .. }) | None => {}
-        }
-    }
-    if opinion.failing.is_empty() || opinion.failing.iter().all(|r| *r == Reason::VersionNotAllowed)
-    {
-        not_found(case, answers.iter().map(|(source, _)| *source), opinion);
-    }
-}
-
-fn differs(source: &str, facts: &ArchiveFacts, opinion: &mut Opinion) {
-    let differences = match &facts.binding {
-        Bound::Different(differences) | Bound::OldWriter(differences) => differences.join("; "),
-        Bound::NoRecord | Bound::NotCompared | Bound::Same(_) => return,
-    };
-    let message =
-        format!("the release differs from {} {} of {source}: {differences}", facts.name, facts.version);
-    opinion.fail(Reason::ContentMismatch, message);
-}
-
-fn not_found<'a>(
-    case: &Case<'_>,
-    sources: impl Iterator<Item = &'a str>,
-    opinion: &mut Opinion,
-) {
-    let sources: Vec<_> = sources.collect();
-    let message =
-        format!("{} {} is in no index of {}", case.chart, case.version, sources.join(", "));
-    opinion.fail(Reason::ChartNotFound, message);
-}
-
-/// Level Signature: the first source that has the chart and version decides.
-fn first_archive<'a>(
-    case: &Case<'a>,
-    rule: &'a Rule,
-    opinion: &mut Opinion,
-) -> Vec<Candidate<'a>> {
-    let answers: Vec<_> = answers(case, rule).collect();
-    for (source, answer) in &answers {
-        match answer {
-            Some(Answer::Archive(facts)) => return vec![(*source, facts.as_ref())],
-            Some(Answer::NotFound) => {}
-            Some(Answer::Ambiguous { message }) => {
-                opinion.fail(Reason::ArchiveAmbiguous, format!("{source}: {message}"));
-                return Vec::new();
-            }
-            None | Some(Answer::Unavailable { .. }) => {
-                explain_silence(source, *answer, opinion);
-                return Vec::new();
-            }
-        }
-    }
-    if !without_answer(&answers, rule, opinion) {
-        not_found(case, answers.iter().map(|(source, _)| *source), opinion);
-    }
-    Vec::new()
 }
 
 /// One archive, judged under one rule.
@@ -330,8 +168,17 @@ pub(crate) struct Subject<'a> {
 }
 
 fn judge_archive(subject: &Subject<'_>) -> Opinion {
-    let Subject { case, rule, source, facts, .. } = *subject;
-    let mut opinion = Opinion { origin: Some(source.to_owned()), ..Opinion::default() };
+    let Subject {
+        case,
+        rule,
+        source,
+        facts,
+        ..
+    } = *subject;
+    let mut opinion = Opinion {
+        origin: Some(source.to_owned()),
+        ..Opinion::default()
+    };
     let vouching = check_provenance(subject, &mut opinion);
     let pinned = rule.pins(case.chart, case.version, &facts.digest);
     if pinned {
@@ -352,13 +199,13 @@ fn judge_archive(subject: &Subject<'_>) -> Opinion {
 }
 
 /// Integrity, authenticity and the life and scope of the keys.
-fn check_provenance(
-    subject: &Subject<'_>,
-    opinion: &mut Opinion,
-) -> Option<Vouching> {
+fn check_provenance(subject: &Subject<'_>, opinion: &mut Opinion) -> Option<Vouching> {
     match &subject.facts.provenance {
         ProvenanceFacts::Missing => {
-            opinion.fail(Reason::Unsigned, format!("{} has no provenance for it", subject.source));
+            opinion.fail(
+                Reason::Unsigned,
+                format!("{} has no provenance for it", subject.source),
+            );
             None
         }
         ProvenanceFacts::Malformed { message } => {
@@ -379,7 +226,10 @@ fn check_signed(subject: &Subject<'_>, signed: &Signed, opinion: &mut Opinion) -
     match signed.claims.claimed_archive {
         Some(_) if is_about_this_archive => {}
         Some(digest) => {
-            let message = format!("signed {digest}, but {expected} is {}", subject.facts.digest);
+            let message = format!(
+                "signed {digest}, but {expected} is {}",
+                subject.facts.digest
+            );
             opinion.fail(Reason::DigestMismatch, message);
         }
         None => {
@@ -412,7 +262,9 @@ fn replace_missing_signature(opinion: &mut Opinion) {
         Reason::ProvenanceMalformed,
         Reason::Unsigned,
     ];
-    opinion.failing.retain(|reason| !replaceable.contains(reason));
+    opinion
+        .failing
+        .retain(|reason| !replaceable.contains(reason));
     opinion.doubts.clear();
 }
 
@@ -425,14 +277,20 @@ fn check_metadata(subject: &Subject<'_>, opinion: &mut Opinion) {
     let facts = subject.facts;
     let mut agree = |what: &str, name: &str, version: &str| {
         if (name, version) != release {
-            let message =
-                format!("{what} is {name} {version}, the release is {} {}", release.0, release.1);
+            let message = format!(
+                "{what} is {name} {version}, the release is {} {}",
+                release.0, release.1
+            );
             opinion.fail(Reason::MetadataMismatch, message);
         }
     };
     agree("the archive", &facts.name, &facts.version);
     if let Some(signed) = facts.signed() {
-        agree("the signed chart", &signed.claims.claimed_name, &signed.claims.claimed_version);
+        agree(
+            "the signed chart",
+            &signed.claims.claimed_name,
+            &signed.claims.claimed_version,
+        );
     }
 }
 
@@ -448,7 +306,10 @@ fn check_binding(subject: &Subject<'_>, opinion: &mut Opinion) {
             }
         }
         Bound::NoRecord => {
-            opinion.doubt(Cause::NotBindable, "there is no release record to compare with");
+            opinion.doubt(
+                Cause::NotBindable,
+                "there is no release record to compare with",
+            );
         }
         Bound::NotCompared => opinion.note(Note::NotChecked, "release content (offline)"),
         Bound::OldWriter(differences) => {

@@ -159,7 +159,9 @@ impl Claim {
     /// Whether a key of this fingerprint is the claimed issuer.
     fn names(&self, key: &Fingerprint) -> bool {
         let by_id = || self.key_id.as_deref() == Some(key.key_id());
-        self.fingerprint.as_ref().map_or_else(by_id, |claimed| claimed == key)
+        self.fingerprint
+            .as_ref()
+            .map_or_else(by_id, |claimed| claimed == key)
     }
 }
 
@@ -201,27 +203,38 @@ impl Evidence {
     /// Whether a look at a source could verify a signature that a known key claims to have made, but
     /// whose text is at hand no more.
     pub fn wants_text(&self, source: &str, keys: &[Key]) -> bool {
-        let Some(Answer::Archive(facts)) = self.answers.get(source) else { return false };
+        let Some(Answer::Archive(facts)) = self.answers.get(source) else {
+            return false;
+        };
         let Some(signed) = facts.signed().filter(|signed| signed.message.is_none()) else {
             return false;
         };
-        let unknown = signed.signatures.iter().filter(|s| s.outcome == Outcome::UnknownIssuer);
-        let mut issuers = keys.iter().flat_map(|key| key.certificate.key_fingerprints());
+        let unknown = signed
+            .signatures
+            .iter()
+            .filter(|s| s.outcome == Outcome::UnknownIssuer);
+        let mut issuers = keys
+            .iter()
+            .flat_map(|key| key.certificate.key_fingerprints());
         let claims: Vec<_> = unknown.map(|signature| &signature.claimed).collect();
         issuers.any(|issuer| claims.iter().any(|claim| claim.names(issuer)))
     }
 
     /// Every archive that a source answered with.
     pub fn archives(&self) -> impl Iterator<Item = (&str, &ArchiveFacts)> {
-        self.answers.iter().filter_map(|(source, answer)| match answer {
-            Answer::Archive(facts) => Some((source.as_str(), facts.as_ref())),
-            Answer::Ambiguous { .. } | Answer::NotFound | Answer::Unavailable { .. } => None,
-        })
+        self.answers
+            .iter()
+            .filter_map(|(source, answer)| match answer {
+                Answer::Archive(facts) => Some((source.as_str(), facts.as_ref())),
+                Answer::Ambiguous { .. } | Answer::NotFound | Answer::Unavailable { .. } => None,
+            })
     }
 
     /// Primary fingerprints with a cryptographically good signature, whatever became of the key.
     pub fn good_signers(&self) -> impl Iterator<Item = &Fingerprint> {
-        self.archives().filter_map(|(_, facts)| facts.signed()).flat_map(Signed::good_signers)
+        self.archives()
+            .filter_map(|(_, facts)| facts.signed())
+            .flat_map(Signed::good_signers)
     }
 }
 
@@ -243,7 +256,10 @@ impl Evidence {
             Answer::Archive(_) | Answer::Ambiguous { .. } | Answer::NotFound => None,
         };
         match (self.answers.get(source), unavailable) {
-            (Some(Answer::Archive(_) | Answer::Ambiguous { .. } | Answer::NotFound), Some(doubt)) => {
+            (
+                Some(Answer::Archive(_) | Answer::Ambiguous { .. } | Answer::NotFound),
+                Some(doubt),
+            ) => {
                 vec![Finding::new(Word::Doubt(doubt.0), doubt.1)]
             }
             (Some(Answer::Archive(bound)), None) if trusted || bound.is_bound() => {
@@ -270,13 +286,16 @@ impl Evidence {
         let facts = match later {
             Later::Nothing => return findings,
             Later::FirstAnswer(facts) => {
-                self.answers.insert(source.to_owned(), Answer::Archive(facts));
+                self.answers
+                    .insert(source.to_owned(), Answer::Archive(facts));
                 return Vec::new();
             }
             Later::OtherProvenance(facts) => facts,
         };
         let mut candidate = self.clone();
-        candidate.answers.insert(source.to_owned(), Answer::Archive(facts));
+        candidate
+            .answers
+            .insert(source.to_owned(), Answer::Archive(facts));
         if trusted || !satisfies(&candidate) {
             return findings;
         }
@@ -384,7 +403,9 @@ impl ArchiveFacts {
     }
 
     fn learn(&mut self, keys: &[Key], now: Timestamp) -> bool {
-        let ProvenanceFacts::Signed(signed) = &mut self.provenance else { return false };
+        let ProvenanceFacts::Signed(signed) = &mut self.provenance else {
+            return false;
+        };
         let learned = signed.learn(keys);
         let vouches = signed.claims.claimed_archive == Some(self.digest)
             && signed.good_signers().next().is_some();
@@ -439,7 +460,11 @@ impl Bound {
     /// Compares a release record with an archive.
     pub fn compare(chart: &Chart, record: &Record) -> Self {
         let words = |differences: Vec<_>| {
-            differences.iter().take(MAX_DIFFERENCES).map(ToString::to_string).collect()
+            differences
+                .iter()
+                .take(MAX_DIFFERENCES)
+                .map(ToString::to_string)
+                .collect()
         };
         match binding::compare(chart, record) {
             Binding::Same { notes } => Self::Same(notes.iter().map(ToString::to_string).collect()),
@@ -457,14 +482,18 @@ const MAX_DIFFERENCES: usize = 3;
 impl Signed {
     /// Primary fingerprints whose signature of this statement holds cryptographically.
     pub fn good_signers(&self) -> impl Iterator<Item = &Fingerprint> {
-        self.signatures.iter().filter_map(|signature| match &signature.outcome {
-            Outcome::Verified(verified) => Some(verified.primary()),
-            Outcome::Fault(..) | Outcome::UnknownIssuer => None,
-        })
+        self.signatures
+            .iter()
+            .filter_map(|signature| match &signature.outcome {
+                Outcome::Verified(verified) => Some(verified.primary()),
+                Outcome::Fault(..) | Outcome::UnknownIssuer => None,
+            })
     }
 
     fn learn(&mut self, keys: &[Key]) -> bool {
-        let Some(message) = self.message.clone() else { return false };
+        let Some(message) = self.message.clone() else {
+            return false;
+        };
         let mut learned = false;
         for (signature, packet) in self.signatures.iter_mut().zip(message.signatures()) {
             if !matches!(signature.outcome, Outcome::Verified(_)) {
@@ -480,7 +509,9 @@ impl Signed {
 /// The second that is not earlier than an instant. Evidence is stored in whole seconds, and one that
 /// was rounded down could be older than a revocation that it is younger than.
 fn next_second(instant: Timestamp) -> Timestamp {
-    let round = TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Ceil);
+    let round = TimestampRound::new()
+        .smallest(Unit::Second)
+        .mode(RoundMode::Ceil);
     instant.round(round).unwrap_or(instant)
 }
 
@@ -494,5 +525,7 @@ fn try_keys(message: &SignedMessage, claimed: &ClaimedSignature, keys: &[Key]) -
             Err(word) => fault = fault.or(Some((key.fingerprint().clone(), word))),
         }
     }
-    fault.map_or(Outcome::UnknownIssuer, |(fingerprint, word)| Outcome::Fault(fingerprint, word))
+    fault.map_or(Outcome::UnknownIssuer, |(fingerprint, word)| {
+        Outcome::Fault(fingerprint, word)
+    })
 }

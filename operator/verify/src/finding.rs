@@ -47,7 +47,11 @@ pub enum Note {
 impl Finding {
     /// A finding that belongs to no policy yet.
     pub fn new(word: Word, message: impl Into<String>) -> Self {
-        Self { word, message: bounded(message.into()), policy: None }
+        Self {
+            word,
+            message: bounded(message.into()),
+            policy: None,
+        }
     }
 
     /// The same finding, made under a policy.
@@ -79,7 +83,11 @@ impl fmt::Display for Word {
 fn bounded(message: String) -> String {
     let mut clean = String::with_capacity(message.len().min(MAX_MESSAGE));
     for character in message.chars() {
-        let shown = if is_deceptive(character) { '\u{fffd}' } else { character };
+        let shown = if is_deceptive(character) {
+            '\u{fffd}'
+        } else {
+            character
+        };
         if clean.len().saturating_add(shown.len_utf8()) > MAX_MESSAGE {
             break;
         }
@@ -106,11 +114,17 @@ mod tests {
         assert_eq!(message(&"a".repeat(MAX_MESSAGE)).len(), MAX_MESSAGE);
         assert_eq!(message(&"a".repeat(MAX_MESSAGE + 1)).len(), MAX_MESSAGE);
         assert_eq!(message(&"ä".repeat(MAX_MESSAGE)).len(), MAX_MESSAGE);
-        assert_eq!(message(&format!("a{}", "ä".repeat(MAX_MESSAGE))).len(), MAX_MESSAGE - 1);
+        assert_eq!(
+            message(&format!("a{}", "ä".repeat(MAX_MESSAGE))).len(),
+            MAX_MESSAGE - 1
+        );
     }
 
     #[test]
     fn foreign_text_cannot_move_the_cursor() {
-        assert_eq!(message("a\u{1b}[31mb\nc\u{202e}d"), "a\u{fffd}[31mb\u{fffd}c\u{fffd}d");
+        assert_eq!(
+            message("a\u{1b}[31mb\nc\u{202e}d"),
+            "a\u{fffd}[31mb\u{fffd}c\u{fffd}d"
+        );
     }
 }

@@ -55,7 +55,8 @@ impl Scope {
 fn is_under(prefix: &str, url: &str) -> bool {
     let prefix = prefix.trim_end_matches('/');
     let url = url.trim_end_matches('/');
-    url.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    url.strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// `spec.revocation` of one `TrustedKey`.

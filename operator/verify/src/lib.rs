@@ -12,6 +12,8 @@ pub mod finding;
 pub mod key;
 pub mod limits;
 pub mod openpgp;
+mod opinion;
+mod origin;
 pub mod policy;
 pub mod provenance;
 pub mod release;

@@ -119,7 +119,10 @@ impl Signers {
     /// Whether the rule lists this key, by name or by labels.
     pub fn list(&self, key: &Key) -> bool {
         self.keys.contains(&key.name)
-            || self.selector.as_ref().is_some_and(|selector| selector.matches(&key.labels))
+            || self
+                .selector
+                .as_ref()
+                .is_some_and(|selector| selector.matches(&key.labels))
     }
 }
 
@@ -248,7 +251,10 @@ impl Selection {
 }
 
 fn any_or_empty(patterns: &[ReleasePattern], release: &ReleaseRef<'_>) -> bool {
-    patterns.is_empty() || patterns.iter().any(|p| p.matches(release.namespace, release.name))
+    patterns.is_empty()
+        || patterns
+            .iter()
+            .any(|p| p.matches(release.namespace, release.name))
 }
 
 impl Rule {
@@ -259,7 +265,9 @@ impl Rule {
 
     /// Whether the version is one the rule allows.
     pub fn allows_version(&self, version: &str) -> bool {
-        self.versions.as_ref().is_none_or(|constraint| constraint.allows(version))
+        self.versions
+            .as_ref()
+            .is_none_or(|constraint| constraint.allows(version))
     }
 
     /// Whether exactly this archive is pinned for this chart and version.
@@ -282,7 +290,10 @@ impl Exception {
         now < self.expires_at
             && !failing.is_empty()
             && failing.is_subset(&self.reasons)
-            && self.releases.iter().any(|p| p.matches(release.namespace, release.name))
+            && self
+                .releases
+                .iter()
+                .any(|p| p.matches(release.namespace, release.name))
     }
 }
 
@@ -306,7 +317,11 @@ impl ReleasePattern {
 
     /// Whether the release matches.
     pub fn matches(&self, namespace: &str, name: &str) -> bool {
-        if self.1 { self.0.matches(&format!("{namespace}/{name}")) } else { self.0.matches(name) }
+        if self.1 {
+            self.0.matches(&format!("{namespace}/{name}"))
+        } else {
+            self.0.matches(name)
+        }
     }
 }
 

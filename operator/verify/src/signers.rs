@@ -42,8 +42,8 @@ pub(crate) fn tally(subject: &Subject<'_>, signed: &Signed) -> Tally {
         match vouches(subject, signature) {
             Vote::Failing(reason, message) => failing.push((reason, message)),
             Vote::NotListed(message) => others.push(message),
-            Vote::Vouching(Vouching::Grandfathered, signer) => drop(grandfathered.insert(signer)),
-            Vote::Vouching(Vouching::Valid, signer) => drop(valid.insert(signer)),
+            Vote::Vouching(Vouching::Grandfathered, primary) => drop(grandfathered.insert(primary)),
+            Vote::Vouching(Vouching::Valid, primary) => drop(valid.insert(primary)),
         }
     }
     grandfathered.extend(valid.iter().cloned());
@@ -55,11 +55,22 @@ pub(crate) fn tally(subject: &Subject<'_>, signed: &Signed) -> Tally {
         (false, false) => None,
     };
     if vouching.is_some() {
-        others.extend(failing.drain(..).map(|(reason, message)| format!("{reason}: {message}")));
+        others.extend(
+            failing
+                .drain(..)
+                .map(|(reason, message)| format!("{reason}: {message}")),
+        );
     } else if failing.is_empty() {
-        failing.push((Reason::SignerNotTrusted, too_few(subject, valid.len(), &others)));
+        failing.push((
+            Reason::SignerNotTrusted,
+            too_few(subject, valid.len(), &others),
+        ));
     }
-    Tally { vouching, failing, others }
+    Tally {
+        vouching,
+        failing,
+        others,
+    }
 }
 
 fn too_few(subject: &Subject<'_>, count: usize, others: &[String]) -> String {
@@ -117,7 +128,7 @@ fn by_known_key(subject: &Subject<'_>, verified: &VerifiedSignature) -> Vote {
     let signer = verified.primary();
     let best = listed(subject, signer)
         .map(|key| (key, life(subject, key, verified)))
-        .max_by_key(|(_, life)| rank(life));
+        .max_by_key(|(_, life)| rank(*life));
     match best {
         None => Vote::NotListed(format!("signed by {signer}, which is not listed")),
         Some((_, Ok(vouching))) => Vote::Vouching(vouching, signer.clone()),
@@ -129,10 +140,10 @@ fn by_known_key(subject: &Subject<'_>, verified: &VerifiedSignature) -> Vote {
 }
 
 /// The best first: valid, grandfathered, then the least bad reason.
-fn rank(life: &Result<Vouching, Reason>) -> (bool, bool, Option<Reason>) {
+fn rank(life: Result<Vouching, Reason>) -> (bool, bool, Option<Reason>) {
     match life {
-        Ok(vouching) => (true, *vouching == Vouching::Valid, None),
-        Err(reason) => (false, false, Some(*reason)),
+        Ok(vouching) => (true, vouching == Vouching::Valid, None),
+        Err(reason) => (false, false, Some(reason)),
     }
 }
 
@@ -170,7 +181,10 @@ fn certificate_life(
     let standing = openpgp::standing(&key.certificate, verified, now);
     let forgiven = expired_keys == ExpiredKeys::AcceptIfSignedBefore;
     let today = (!(forgiven && standing.now == Word::Expired)).then_some(standing.now);
-    [Some(standing.at_signing), today].into_iter().flatten().filter_map(reason)
+    [Some(standing.at_signing), today]
+        .into_iter()
+        .flatten()
+        .filter_map(reason)
 }
 
 /// `spec.notAfter`, judged like the key's own expiry: the instant itself is expired.
@@ -199,13 +213,23 @@ fn our_word(
         RevocationReason::Compromised => Reason::KeyCompromised,
         RevocationReason::Unspecified => Reason::KeyRevoked,
         RevocationReason::Retired | RevocationReason::Superseded => {
-            let before = revocation.since.is_some_and(|since| verified.created() < since);
-            return if before { Ok(Vouching::Valid) } else { Err(Reason::KeyRetired) };
+            let before = revocation
+                .since
+                .is_some_and(|since| verified.created() < since);
+            return if before {
+                Ok(Vouching::Valid)
+            } else {
+                Err(Reason::KeyRetired)
+            };
         }
     };
     let witnessed = revocation.grandfather == Grandfather::Witnessed
         && matches!((first_verified, revocation.since), (Some(first), Some(since)) if first < since);
-    if witnessed { Ok(Vouching::Grandfathered) } else { Err(hard) }
+    if witnessed {
+        Ok(Vouching::Grandfathered)
+    } else {
+        Err(hard)
+    }
 }
 
 /// The public reason for a detailed word of the OpenPGP rules; `None` for a valid signature.

@@ -226,7 +226,9 @@ impl fmt::Display for Verdict {
 }
 
 fn position<T: PartialEq>(all: &[T], word: T) -> usize {
-    all.iter().position(|known| *known == word).unwrap_or(all.len())
+    all.iter()
+        .position(|known| *known == word)
+        .unwrap_or(all.len())
 }
 
 #[cfg(test)]

@@ -1,45 +1,16 @@
 //! The main job: what a release is worth, on a real control plane, with both Helms.
 
-use std::path::Path;
-
 use charttrust::api::{ChartTrustPolicy, TrustedKey};
 use charttrust_e2e::charts::Source;
-use charttrust_e2e::cluster::Cluster;
 use charttrust_e2e::eventually;
 use charttrust_e2e::helm::Version;
-use charttrust_e2e::stage::{SOON, Stage, Story};
+use charttrust_e2e::stage::{SOON, Story};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
-use tokio::sync::OnceCell;
 
-/// One plane and one operator for all stories of this file.
-async fn stage() -> &'static Stage {
-    static STAGE: OnceCell<Stage> = OnceCell::const_new();
-    let set = async || {
-        let cluster = Cluster::shared(env!("CARGO_BIN_EXE_testbed"));
-        Stage::set(cluster, Path::new(&operator_binary())).await.unwrap()
-    };
-    STAGE.get_or_init(set).await
-}
-
-/// `make` builds it first and says where.
-fn operator_binary() -> String {
-    std::env::var("CHARTTRUST_BINARY").expect("CHARTTRUST_BINARY names the operator; run make test")
-}
-
-async fn story(prefix: &str, version: Version) -> Story {
-    let cluster = stage().await.cluster;
-    Story::begin(cluster, prefix, version).await.unwrap()
-}
-
-macro_rules! with_both_helms {
-    ($($(#[$meta:meta])* $name:ident)+) => {
-        mod helm_3 { $($(#[$meta])* #[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(super::Version::V3).await; })+ }
-        mod helm_4 { $($(#[$meta])* #[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(super::Version::V4).await; })+ }
-    };
-}
+use crate::setup::{stage, story, with_both_helms};
 
 with_both_helms! {
     a_signed_chart_is_trusted
@@ -56,7 +27,10 @@ with_both_helms! {
 async fn a_signed_chart_is_trusted(version: Version) {
     let story = story("signed", version).await;
     let key = story.trusted_key("platform").await.unwrap();
-    let chart = story.publish(&Source::new("web", "1.0.0"), Some(&key)).await.unwrap();
+    let chart = story
+        .publish(&Source::new("web", "1.0.0"), Some(&key))
+        .await
+        .unwrap();
     story.policy("policy", &[&key], json!({})).await.unwrap();
     story.install("web", &chart).await.unwrap();
     let trust = story.expect("web", "SignatureVerified").await;
@@ -64,7 +38,10 @@ async fn a_signed_chart_is_trusted(version: Version) {
     assert_eq!(status.signers[0].fingerprint, key.key.fingerprint);
     assert!(status.signers[0].verified);
     let release = status.release.unwrap();
-    assert_eq!((release.chart.as_str(), release.version.as_str()), ("web", "1.0.0"));
+    assert_eq!(
+        (release.chart.as_str(), release.version.as_str()),
+        ("web", "1.0.0")
+    );
 }
 
 async fn a_chart_signed_by_a_key_that_is_not_listed_is_not_trusted(version: Version) {
@@ -72,8 +49,14 @@ async fn a_chart_signed_by_a_key_that_is_not_listed_is_not_trusted(version: Vers
     let ours = story.trusted_key("platform").await.unwrap();
     let theirs = story.make_key("stranger").unwrap();
     let known = story.trusted_key("known").await.unwrap();
-    let unknown = story.publish(&Source::new("web", "1.0.0"), Some(&theirs)).await.unwrap();
-    let unlisted = story.publish(&Source::new("shop", "1.0.0"), Some(&known)).await.unwrap();
+    let unknown = story
+        .publish(&Source::new("web", "1.0.0"), Some(&theirs))
+        .await
+        .unwrap();
+    let unlisted = story
+        .publish(&Source::new("shop", "1.0.0"), Some(&known))
+        .await
+        .unwrap();
     story.policy("policy", &[&ours], json!({})).await.unwrap();
     story.install("unknown", &unknown).await.unwrap();
     story.install("unlisted", &unlisted).await.unwrap();
@@ -84,7 +67,10 @@ async fn a_chart_signed_by_a_key_that_is_not_listed_is_not_trusted(version: Vers
 async fn an_unsigned_chart_is_not_trusted(version: Version) {
     let story = story("unsigned", version).await;
     let key = story.trusted_key("platform").await.unwrap();
-    let chart = story.publish(&Source::new("web", "1.0.0"), None).await.unwrap();
+    let chart = story
+        .publish(&Source::new("web", "1.0.0"), None)
+        .await
+        .unwrap();
     story.policy("policy", &[&key], json!({})).await.unwrap();
     story.install("web", &chart).await.unwrap();
     story.expect("web", "Unsigned").await;
@@ -93,7 +79,10 @@ async fn an_unsigned_chart_is_not_trusted(version: Version) {
 async fn a_tampered_archive_is_not_trusted(version: Version) {
     let story = story("tampered", version).await;
     let key = story.trusted_key("platform").await.unwrap();
-    let chart = story.package(&Source::new("web", "1.0.0"), Some(&key)).await.unwrap();
+    let chart = story
+        .package(&Source::new("web", "1.0.0"), Some(&key))
+        .await
+        .unwrap();
     chart.tamper().unwrap();
     story.repository.publish(&story.helm, &chart).await.unwrap();
     story.policy("policy", &[&key], json!({})).await.unwrap();
@@ -104,14 +93,22 @@ async fn a_tampered_archive_is_not_trusted(version: Version) {
 async fn content_changed_in_the_secret_is_not_trusted(version: Version) {
     let story = story("changed", version).await;
     let key = story.trusted_key("platform").await.unwrap();
-    let chart = story.publish(&Source::new("web", "1.0.0"), Some(&key)).await.unwrap();
+    let chart = story
+        .publish(&Source::new("web", "1.0.0"), Some(&key))
+        .await
+        .unwrap();
     story.policy("policy", &[&key], json!({})).await.unwrap();
     story.install("web", &chart).await.unwrap();
     story.expect("web", "SignatureVerified").await;
     edit_record(&story, "sh.helm.release.v1.web.v1").await;
     let trust = story.expect("web", "ContentMismatch").await;
     let findings = trust.status.unwrap().findings;
-    assert!(findings.iter().any(|f| f.message.contains("templates/config.yaml")), "{findings:?}");
+    assert!(
+        findings
+            .iter()
+            .any(|f| f.message.contains("templates/config.yaml")),
+        "{findings:?}"
+    );
 }
 
 /// Changes a template inside a stored release, as somebody with rights on Secrets could.
@@ -121,16 +118,25 @@ async fn edit_record(story: &Story, name: &str) {
     let payload = &secret.data.unwrap()["release"].0;
     let mut release = charttrust_e2e::record::decode(payload).unwrap();
     let templates = release["chart"]["templates"].as_array_mut().unwrap();
-    let changed = templates.iter_mut().find(|t| t["name"] == "templates/config.yaml").unwrap();
+    let changed = templates
+        .iter_mut()
+        .find(|t| t["name"] == "templates/config.yaml")
+        .unwrap();
     changed["data"] = json!("a2luZDogQ29uZmlnTWFwCg==");
     let payload = charttrust_e2e::record::encode(&release).unwrap();
     let change = json!({"data": {"release": payload}});
-    secrets.patch(name, &PatchParams::default(), &Patch::Merge(change)).await.unwrap();
+    secrets
+        .patch(name, &PatchParams::default(), &Patch::Merge(change))
+        .await
+        .unwrap();
 }
 
 async fn without_a_policy_nothing_is_said(version: Version) {
     let story = story("no-policy", version).await;
-    let chart = story.publish(&Source::new("web", "1.0.0"), None).await.unwrap();
+    let chart = story
+        .publish(&Source::new("web", "1.0.0"), None)
+        .await
+        .unwrap();
     story.install("web", &chart).await.unwrap();
     let trust = story.expect("web", "NoPolicy").await;
     assert_eq!(trust.status.unwrap().policies, []);
@@ -140,7 +146,10 @@ async fn without_a_policy_nothing_is_said(version: Version) {
 async fn a_revoked_key_is_acted_on_and_forgiven_while_running(version: Version) {
     let story = story("revoked", version).await;
     let key = story.trusted_key("platform").await.unwrap();
-    let chart = story.publish(&Source::new("web", "1.0.0"), Some(&key)).await.unwrap();
+    let chart = story
+        .publish(&Source::new("web", "1.0.0"), Some(&key))
+        .await
+        .unwrap();
     story.policy("policy", &[&key], json!({})).await.unwrap();
     story.install("web", &chart).await.unwrap();
     story.expect("web", "SignatureVerified").await;
@@ -151,7 +160,10 @@ async fn a_revoked_key_is_acted_on_and_forgiven_while_running(version: Version) 
     key_state(&story, &key.name, "Compromised").await;
 
     let withdraw = json!({"spec": {"revocation": null}});
-    story.patch::<TrustedKey>(&key.name, withdraw).await.unwrap();
+    story
+        .patch::<TrustedKey>(&key.name, withdraw)
+        .await
+        .unwrap();
     story.expect("web", "SignatureVerified").await;
     key_state(&story, &key.name, "Active").await;
 }
@@ -162,7 +174,11 @@ async fn key_state(story: &Story, name: &str, state: &str) {
         let key = keys.get(name).await.map_err(|error| error.to_string())?;
         let status = key.status.unwrap_or_default();
         let seen = format!("{:?}", status.state);
-        if seen == format!("Some({state})") { Ok(()) } else { Err(seen) }
+        if seen == format!("Some({state})") {
+            Ok(())
+        } else {
+            Err(seen)
+        }
     })
     .await;
 }
@@ -170,14 +186,24 @@ async fn key_state(story: &Story, name: &str, state: &str) {
 async fn upgrade_rollback_and_uninstall_are_followed(version: Version) {
     let story = story("upgraded", version).await;
     let key = story.trusted_key("platform").await.unwrap();
-    let signed = story.publish(&Source::new("web", "1.0.0"), Some(&key)).await.unwrap();
-    let unsigned = story.publish(&Source::new("web", "1.1.0"), None).await.unwrap();
+    let signed = story
+        .publish(&Source::new("web", "1.0.0"), Some(&key))
+        .await
+        .unwrap();
+    let unsigned = story
+        .publish(&Source::new("web", "1.1.0"), None)
+        .await
+        .unwrap();
     story.policy("policy", &[&key], json!({})).await.unwrap();
     story.install("web", &signed).await.unwrap();
     story.expect("web", "SignatureVerified").await;
     story.upgrade("web", &unsigned).await.unwrap();
     story.expect("web", "Unsigned").await;
-    story.helm.rollback(&story.namespace, "web", 1).await.unwrap();
+    story
+        .helm
+        .rollback(&story.namespace, "web", 1)
+        .await
+        .unwrap();
     let trust = story.expect("web", "SignatureVerified").await;
     assert_eq!(trust.status.unwrap().release.unwrap().revision, 3);
     story.helm.uninstall(&story.namespace, "web").await.unwrap();
@@ -195,9 +221,15 @@ async fn a_revocation_writes_what_it_concerns_and_downloads_nothing(version: Ver
     let story = story("audited", version).await;
     let stolen = story.trusted_key("stolen").await.unwrap();
     let other = story.trusted_key("other").await.unwrap();
-    let policy = story.policy("policy", &[&stolen, &other], json!({})).await.unwrap();
+    let policy = story
+        .policy("policy", &[&stolen, &other], json!({}))
+        .await
+        .unwrap();
     for (chart, key) in [("a", &stolen), ("b", &stolen), ("c", &other)] {
-        let chart = story.publish(&Source::new(chart, "1.0.0"), Some(key)).await.unwrap();
+        let chart = story
+            .publish(&Source::new(chart, "1.0.0"), Some(key))
+            .await
+            .unwrap();
         story.install(&chart.name, &chart).await.unwrap();
     }
     for release in ["a", "b", "c"] {
@@ -212,22 +244,24 @@ async fn a_revocation_writes_what_it_concerns_and_downloads_nothing(version: Ver
     let mark = audit.mark().unwrap();
     let asked = story.repository.requests().len();
     let revoke = json!({"spec": {"revocation": {"reason": "Compromised"}}});
-    story.patch::<TrustedKey>(&stolen.name, revoke).await.unwrap();
+    story
+        .patch::<TrustedKey>(&stolen.name, revoke)
+        .await
+        .unwrap();
     story.expect("a", "KeyCompromised").await;
     story.expect("b", "KeyCompromised").await;
     compliant(&story, &policy, "False").await;
     key_state(&story, &stolen.name, "Compromised").await;
 
     let user = stage().await.identity.user();
-    let ours = |name: &str| {
-        name == policy || name == stolen.name || name == other.name
-    };
+    let ours = |name: &str| name == policy || name == stolen.name || name == other.name;
     let writes = audit.since(mark).unwrap().by(user).writes();
-    let writes = writes.only(|e| {
-        e.resource != "events" && (e.namespace == story.namespace || ours(&e.name))
-    });
-    let mut written: Vec<_> =
-        writes.iter().map(|e| format!("{}/{} {}", e.resource, e.subresource, e.name)).collect();
+    let writes = writes
+        .only(|e| e.resource != "events" && (e.namespace == story.namespace || ours(&e.name)));
+    let mut written: Vec<_> = writes
+        .iter()
+        .map(|e| format!("{}/{} {}", e.resource, e.subresource, e.name))
+        .collect();
     written.sort();
     let expected = [
         format!("charttrustpolicies/status {policy}"),
@@ -241,22 +275,37 @@ async fn a_revocation_writes_what_it_concerns_and_downloads_nothing(version: Ver
 
 async fn counted(story: &Story, key: &str, releases: u32) {
     let keys = Api::<TrustedKey>::all(story.client.clone());
-    eventually(SOON, &format!("{key} has {releases} dependents"), async || {
-        let found = keys.get(key).await.map_err(|error| error.to_string())?;
-        let seen = found.status.unwrap_or_default().releases;
-        if seen == releases { Ok(()) } else { Err(format!("{seen}")) }
-    })
+    eventually(
+        SOON,
+        &format!("{key} has {releases} dependents"),
+        async || {
+            let found = keys.get(key).await.map_err(|error| error.to_string())?;
+            let seen = found.status.unwrap_or_default().releases;
+            if seen == releases {
+                Ok(())
+            } else {
+                Err(format!("{seen}"))
+            }
+        },
+    )
     .await;
 }
 
 async fn compliant(story: &Story, policy: &str, status: &str) {
     let policies = Api::<ChartTrustPolicy>::all(story.client.clone());
-    eventually(SOON, &format!("{policy} has Compliant={status}"), async || {
-        let found = policies.get(policy).await.map_err(|error| error.to_string())?;
-        let conditions = found.status.unwrap_or_default().conditions;
-        let seen = conditions.iter().find(|c| c.type_ == "Compliant");
-        let seen = seen.map(|c| format!("{:?}", c.status)).unwrap_or_default();
-        if seen == status { Ok(()) } else { Err(seen) }
-    })
+    eventually(
+        SOON,
+        &format!("{policy} has Compliant={status}"),
+        async || {
+            let found = policies
+                .get(policy)
+                .await
+                .map_err(|error| error.to_string())?;
+            let conditions = found.status.unwrap_or_default().conditions;
+            let seen = conditions.iter().find(|c| c.type_ == "Compliant");
+            let seen = seen.map(|c| format!("{:?}", c.status)).unwrap_or_default();
+            if seen == status { Ok(()) } else { Err(seen) }
+        },
+    )
     .await;
 }

@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# The checks behind `make test`, `make lint`, `make deny` and `make e2e`: each is announced and
+# timed, and the first failure ends the run. Arguments: names of checks, none for all of them.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+
+deny_version=0.20.2
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/charttrust
+deny=$cache/cargo-deny-$deny_version/bin/cargo-deny
+not_done=()
+
+check_prerequisites() { e2e/prerequisites.sh cargo rustfmt clippy go cc gpg git; }
+
+# Names the files; `make fmt` mends them.
+check_format() { cargo fmt --all --check -- -l; }
+
+check_clippy() { cargo clippy --locked --workspace --all-targets -- --deny warnings; }
+
+check_deny() { with_deny && "$deny" --locked --workspace check licenses bans sources; }
+
+# The database lies elsewhere: that it cannot be reached says nothing about this project.
+check_advisories() {
+  with_deny || return
+  if ! "$deny" --locked --workspace fetch db; then
+    not_done+=("advisories: their database (github.com/RustSec/advisory-db) cannot be reached")
+    return
+  fi
+  "$deny" --locked --workspace check advisories
+}
+
+# Unit and property tests, drift of crds/, examples/ and README.
+check_unit() { cargo test --locked --no-fail-fast --workspace --exclude charttrust-e2e; }
+
+check_operator() { cargo build --locked --package charttrust --bin charttrust; }
+
+check_testbed() {
+  cargo run --locked --quiet --package charttrust-e2e --bin testbed -- build \
+    etcd kube-apiserver kube-controller-manager kubectl helm3 helm4
+}
+
+check_e2e() {
+  CHARTTRUST_BINARY=$(target)/debug/charttrust \
+    cargo test --locked --no-fail-fast --package charttrust-e2e -- --test-threads "$(threads)"
+}
+
+with_deny() {
+  [ -x "$deny" ] && return
+  echo "cargo-deny $deny_version is built once, into $cache"
+  env -u CARGO_TARGET_DIR cargo install --locked --root "${deny%/bin/*}" "cargo-deny@$deny_version"
+}
+
+target() {
+  cargo metadata --locked --format-version 1 --no-deps |
+    sed 's/.*"target_directory":"\([^"]*\)".*/\1/'
+}
+
+# Each story waits more than it works, but a control plane bears only so many at a time.
+threads() {
+  local cores
+  cores=$(getconf _NPROCESSORS_ONLN)
+  echo $((cores < 2 ? 2 : cores > 4 ? 4 : cores))
+}
+
+all=(prerequisites format clippy deny advisories unit operator testbed e2e)
+[ $# -gt 0 ] || set -- "${all[@]}"
+times=()
+for name in "$@"; do
+  start=$SECONDS
+  printf '\n==> [%d/%d] %s\n' $((${#times[@]} + 1)) $# "$name"
+  if ! "check_$name"; then
+    printf '\n==> FAILED: %s, after %d s\n' "$name" $((SECONDS - start)) >&2
+    exit 1
+  fi
+  times+=("$(printf '%6d s  %s' $((SECONDS - start)) "$name")")
+done
+printf '\n==> passed in %d s\n' $SECONDS
+printf '%s\n' "${times[@]}"
+[ ${#not_done[@]} -eq 0 ] || printf 'NOT CHECKED: %s\n' "${not_done[@]}"

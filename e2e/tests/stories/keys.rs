@@ -1,0 +1,535 @@
+//! What becomes of keys: their end, their revocation, their number, their scope, their place.
+
+use charttrust::api::TrustedKey;
+use charttrust_e2e::charts::Source;
+use charttrust_e2e::gpg::{self, Algorithm, Revocation};
+use charttrust_e2e::helm::Version;
+use charttrust_e2e::stage::{OPERATOR_NAMESPACE, Story, StoryKey};
+use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::Api;
+use kube::api::DeleteParams;
+use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::setup::story;
+
+const MADE: &str = "20240101T000000";
+const EARLIER: &str = "20240201T000000";
+const BORDER: &str = "20240301T000000";
+const LATER: &str = "20240401T000000";
+
+/// A key of January 2024; nothing is declared yet.
+fn old_key(story: &Story, name: &str) -> StoryKey {
+    let key = story
+        .keyring
+        .key_made_at(name, Algorithm::Rsa2048, "never", MADE)
+        .unwrap();
+    story.adopt(name, key).unwrap()
+}
+
+/// Publishes a chart, signed by one key at a time of our choice, and installs it under its name.
+async fn release_signed_at(story: &Story, chart: &str, key: &StoryKey, at: &str) {
+    release_signed(story, chart, &[key], &["--faked-system-time", at]).await;
+}
+
+async fn release_signed(story: &Story, chart: &str, keys: &[&StoryKey], options: &[&str]) {
+    let source = Source::new(chart, "1.0.0");
+    let chart = story.publish_signed(&source, keys, options).await.unwrap();
+    story.install(&chart.name, &chart).await.unwrap();
+}
+
+/// A rule for charts `lenient-*` and one for charts `strict-*` that rejects expired keys.
+async fn lenient_and_strict(story: &Story, key: &StoryKey) {
+    let reject = json!({"verify": {"expiredKeys": "Reject"}});
+    let lenient = story.rule("lenient-*", &[key], json!({}));
+    let strict = story.rule("strict-*", &[key], reject);
+    story.rules("policy", &[lenient, strict]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_key_vouches_for_what_it_signed_before_unless_the_rule_rejects_it() {
+    let story = story("expired", Version::V4).await;
+    let key = old_key(&story, "old");
+    release_signed_at(&story, "lenient-before", &key, EARLIER).await;
+    release_signed_at(&story, "lenient-after", &key, LATER).await;
+    release_signed_at(&story, "strict-before", &key, EARLIER).await;
+    story
+        .keyring
+        .set_expiry(&key.key, "2024-03-01", "20240101T000001")
+        .unwrap();
+    story.declare(&key, json!({})).await.unwrap();
+    lenient_and_strict(&story, &key).await;
+    story.expect("lenient-before", "SignatureVerified").await;
+    story.expect("lenient-after", "KeyExpired").await;
+    story.expect("strict-before", "KeyExpired").await;
+    story
+        .expect_condition(&story.keys(), &key.name, "Valid=False/Expired")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_own_end_date_counts_like_the_expiry_of_the_key() {
+    let story = story("not-after", Version::V4).await;
+    let key = old_key(&story, "old");
+    release_signed_at(&story, "lenient-before", &key, EARLIER).await;
+    release_signed_at(&story, "lenient-after", &key, LATER).await;
+    release_signed_at(&story, "strict-before", &key, EARLIER).await;
+    story
+        .declare(&key, json!({"notAfter": "2024-03-01T00:00:00Z"}))
+        .await
+        .unwrap();
+    lenient_and_strict(&story, &key).await;
+    story.expect("lenient-before", "SignatureVerified").await;
+    story.expect("lenient-after", "KeyExpired").await;
+    story.expect("strict-before", "KeyExpired").await;
+    story
+        .expect_condition(&story.keys(), &key.name, "Valid=False/Expired")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_key_is_acted_on_when_it_happens() {
+    let story = story("ends", Version::V4).await;
+    let key = story.trusted_key("platform").await.unwrap();
+    for chart in ["lenient-web", "strict-web"] {
+        let chart = story
+            .publish(&Source::new(chart, "1.0.0"), Some(&key))
+            .await
+            .unwrap();
+        story.install(&chart.name, &chart).await.unwrap();
+    }
+    lenient_and_strict(&story, &key).await;
+    story.expect("lenient-web", "SignatureVerified").await;
+    story.expect("strict-web", "SignatureVerified").await;
+    let end = json!({"spec": {"notAfter": in_seconds(5)}});
+    story.patch::<TrustedKey>(&key.name, end).await.unwrap();
+    story
+        .expect_condition(&story.keys(), &key.name, "Expiring=True/ExpiresSoon")
+        .await;
+    story.expect("strict-web", "SignatureVerified").await;
+    story.expect("strict-web", "KeyExpired").await;
+    story
+        .expect_condition(&story.keys(), &key.name, "Valid=False/Expired")
+        .await;
+    story.expect("lenient-web", "SignatureVerified").await;
+}
+
+fn in_seconds(seconds: i64) -> String {
+    (charttrust::clock::now() + SignedDuration::from_secs(seconds))
+        .strftime("%FT%TZ")
+        .to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_soft_revocation_in_the_key_counts_from_its_date() {
+    let story = story("soft", Version::V4).await;
+    let key = old_key(&story, "old");
+    release_signed_at(&story, "before", &key, EARLIER).await;
+    release_signed_at(&story, "after", &key, LATER).await;
+    let keyring = &story.keyring;
+    let word = keyring
+        .revocation_dated(&key.key, Revocation::Retired, BORDER)
+        .unwrap();
+    keyring.import(&word).unwrap();
+    story.declare(&key, json!({})).await.unwrap();
+    story.policy("policy", &[&key], json!({})).await.unwrap();
+    story.expect("before", "SignatureVerified").await;
+    story.expect("after", "KeyRetired").await;
+    story
+        .expect_condition(&story.keys(), &key.name, "Revoked=True/Retired")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hard_revocation_in_the_key_counts_whatever_the_date() {
+    let story = story("hard", Version::V4).await;
+    for (name, reason) in [
+        ("stolen", Revocation::Compromised),
+        ("unspecified", Revocation::Unspecified),
+    ] {
+        let key = old_key(&story, name);
+        release_signed_at(&story, &format!("{name}-before"), &key, EARLIER).await;
+        release_signed_at(&story, &format!("{name}-after"), &key, LATER).await;
+        let word = story
+            .keyring
+            .revocation_dated(&key.key, reason, BORDER)
+            .unwrap();
+        story.keyring.import(&word).unwrap();
+        story.declare(&key, json!({})).await.unwrap();
+        story
+            .policy(name, &[&key], only(&story, &format!("{name}-*")))
+            .await
+            .unwrap();
+    }
+    story.expect("stolen-before", "KeyCompromised").await;
+    story.expect("stolen-after", "KeyCompromised").await;
+    story.expect("unspecified-before", "KeyRevoked").await;
+    story.expect("unspecified-after", "KeyRevoked").await;
+}
+
+/// Narrows a policy to some releases of the story.
+fn only(story: &Story, releases: &str) -> Value {
+    json!({"match": {"releases": [format!("{}/{releases}", story.namespace)]}})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bare_revocation_certificate_revokes() {
+    let story = story("bare", Version::V4).await;
+    let retired = old_key(&story, "retired");
+    let stolen = old_key(&story, "stolen");
+    for key in [&retired, &stolen] {
+        story.declare(key, json!({})).await.unwrap();
+    }
+    story
+        .policy("policy", &[&retired, &stolen], json!({}))
+        .await
+        .unwrap();
+    release_signed_at(&story, "retired-before", &retired, EARLIER).await;
+    release_signed_at(&story, "retired-after", &retired, LATER).await;
+    release_signed_at(&story, "stolen", &stolen, EARLIER).await;
+    for release in ["retired-before", "retired-after", "stolen"] {
+        story.expect(release, "SignatureVerified").await;
+    }
+    for (key, reason) in [
+        (&retired, Revocation::Superseded),
+        (&stolen, Revocation::Compromised),
+    ] {
+        let word = story
+            .keyring
+            .revocation_dated(&key.key, reason, BORDER)
+            .unwrap();
+        let change = json!({"spec": {"revocationCertificates": [word]}});
+        story.patch::<TrustedKey>(&key.name, change).await.unwrap();
+    }
+    story.expect("retired-after", "KeyRetired").await;
+    story.expect("stolen", "KeyCompromised").await;
+    story.expect("retired-before", "SignatureVerified").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_own_word_revokes_as_its_reason_says() {
+    let story = story("own-word", Version::V4).await;
+    let key = old_key(&story, "old");
+    story.declare(&key, json!({})).await.unwrap();
+    story.policy("policy", &[&key], json!({})).await.unwrap();
+    release_signed_at(&story, "before", &key, EARLIER).await;
+    release_signed_at(&story, "after", &key, LATER).await;
+    for (reason, since, before, after) in [
+        (
+            "Superseded",
+            "2024-03-01T00:00:00Z",
+            "SignatureVerified",
+            "KeyRetired",
+        ),
+        (
+            "Unspecified",
+            "2024-03-01T00:00:00Z",
+            "KeyRevoked",
+            "KeyRevoked",
+        ),
+        (
+            "Retired",
+            "2024-03-01T00:00:00Z",
+            "SignatureVerified",
+            "KeyRetired",
+        ),
+        (
+            "Compromised",
+            "2024-03-01T00:00:00Z",
+            "KeyCompromised",
+            "KeyCompromised",
+        ),
+        (
+            "Retired",
+            "2024-01-15T00:00:00Z",
+            "KeyRetired",
+            "KeyRetired",
+        ),
+    ] {
+        let word = json!({"spec": {"revocation": {"reason": reason, "since": since}}});
+        story.patch::<TrustedKey>(&key.name, word).await.unwrap();
+        story.expect("after", after).await;
+        story.expect("before", before).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witnessed_release_stays_trusted_when_its_key_is_revoked_from_later_on() {
+    let story = story("witnessed", Version::V4).await;
+    let key = story.trusted_key("platform").await.unwrap();
+    story.policy("policy", &[&key], json!({})).await.unwrap();
+    let known = story
+        .publish(&Source::new("known", "1.0.0"), Some(&key))
+        .await
+        .unwrap();
+    story.install("known", &known).await.unwrap();
+    story.expect("known", "SignatureVerified").await;
+    let since = in_seconds(1);
+    let word = |since: &str| {
+        let word = json!({
+            "reason": "Compromised", "since": since, "grandfather": "Witnessed",
+        });
+        json!({"spec": {"revocation": word}})
+    };
+    story
+        .patch::<TrustedKey>(&key.name, word("2024-01-15T00:00:00Z"))
+        .await
+        .unwrap();
+    story.expect("known", "KeyCompromised").await;
+    story
+        .patch::<TrustedKey>(&key.name, word(&since))
+        .await
+        .unwrap();
+    story.expect("known", "Grandfathered").await;
+    let unknown = story
+        .publish(&Source::new("unknown", "1.0.0"), Some(&key))
+        .await
+        .unwrap();
+    story.install("unknown", &unknown).await.unwrap();
+    story.expect("unknown", "KeyCompromised").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signers_are_counted_by_key_and_not_by_signature() {
+    let story = story("two", Version::V4).await;
+    let ann = story.trusted_key("ann").await.unwrap();
+    let bob = story.trusted_key("bob").await.unwrap();
+    let rule = story.rule(
+        "*",
+        &[&ann, &bob],
+        json!({"verify": {"signers": {"threshold": 2}}}),
+    );
+    story.rules("policy", &[rule]).await.unwrap();
+    release_signed(&story, "one", &[&ann], &[]).await;
+    release_signed(&story, "two", &[&ann, &bob], &[]).await;
+    let twice = story
+        .publish_signed(&Source::new("twice", "1.0.0"), &[&ann], &[])
+        .await
+        .unwrap();
+    let first = std::fs::read_to_string(twice.provenance()).unwrap();
+    let statement = twice.statement().unwrap();
+    let second = story
+        .keyring
+        .clearsign(&statement, &[&ann.key], &[])
+        .unwrap();
+    twice
+        .prove(&gpg::with_both_signatures(&first, &second).unwrap())
+        .unwrap();
+    story.repository.publish(&story.helm, &twice).await.unwrap();
+    story.install("twice", &twice).await.unwrap();
+    story.expect("one", "SignerNotTrusted").await;
+    let trust = story.expect("two", "SignatureVerified").await;
+    assert_eq!(trust.status.unwrap().signers.len(), 2);
+    let trust = story.expect("twice", "SignerNotTrusted").await;
+    assert_eq!(trust.status.unwrap().signers.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signature_over_sha1_is_weak() {
+    let story = story("weak", Version::V4).await;
+    let key = story.trusted_key("platform").await.unwrap();
+    story.policy("policy", &[&key], json!({})).await.unwrap();
+    release_signed(&story, "web", &[&key], &["--digest-algo", "SHA1"]).await;
+    story.expect("web", "WeakSignature").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_speaks_only_for_the_charts_and_sources_of_its_scope() {
+    let story = story("scope", Version::V4).await;
+    let charts = story.make_key("charts").unwrap();
+    let sources = story.make_key("sources").unwrap();
+    story
+        .declare(&charts, json!({"scope": {"charts": ["shop-*"]}}))
+        .await
+        .unwrap();
+    let elsewhere = json!({"scope": {"sources": ["https://charts.example.com"]}});
+    story.declare(&sources, elsewhere).await.unwrap();
+    story
+        .policy("policy", &[&charts, &sources], json!({}))
+        .await
+        .unwrap();
+    release_signed(&story, "shop-web", &[&charts], &[]).await;
+    release_signed(&story, "web", &[&charts], &[]).await;
+    release_signed(&story, "shop-api", &[&sources], &[]).await;
+    story.expect("shop-web", "SignatureVerified").await;
+    story.expect("web", "KeyOutOfScope").await;
+    story.expect("shop-api", "KeyOutOfScope").await;
+    let here = json!({"spec": {"scope": {"sources": [story.repository.url()]}}});
+    story
+        .patch::<TrustedKey>(&sources.name, here)
+        .await
+        .unwrap();
+    story.expect("shop-api", "SignatureVerified").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_lists_no_signers_trusts_nobody() {
+    let story = story("nobody", Version::V4).await;
+    let key = story.trusted_key("platform").await.unwrap();
+    let policy = story.policy("policy", &[], json!({})).await.unwrap();
+    release_signed(&story, "web", &[&key], &[]).await;
+    story.expect("web", "SignerNotTrusted").await;
+    story
+        .expect_condition(&story.policies(), &policy, "Ready=True/Reconciled")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_chosen_by_labels() {
+    let story = story("labels", Version::V4).await;
+    let key = story.trusted_key("platform").await.unwrap();
+    let team = story.namespace.clone();
+    let selector = json!({"keySelector": {"matchLabels": {"team": team}}});
+    let rule = story.rule("*", &[], json!({"verify": {"signers": selector}}));
+    story.rules("policy", &[rule]).await.unwrap();
+    release_signed(&story, "web", &[&key], &[]).await;
+    story.expect("web", "SignerNotTrusted").await;
+    let label = |team: Value| json!({"metadata": {"labels": {"team": team}}});
+    story
+        .patch::<TrustedKey>(&key.name, label(json!(team)))
+        .await
+        .unwrap();
+    story.expect("web", "SignatureVerified").await;
+    story
+        .patch::<TrustedKey>(&key.name, label(Value::Null))
+        .await
+        .unwrap();
+    story.expect("web", "SignerNotTrusted").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_or_unusable_key_marks_itself_and_the_others_count() {
+    let story = story("unusable", Version::V4).await;
+    let good = story.trusted_key("good").await.unwrap();
+    let missing = story.make_key("missing").unwrap();
+    let broken = story.make_key("broken").unwrap();
+    let garbage = json!({"publicKey": {"inline": "this is no key"}});
+    story.declare(&broken, garbage).await.unwrap();
+    let policy = story
+        .policy("policy", &[&good, &missing, &broken], json!({}))
+        .await
+        .unwrap();
+    release_signed(&story, "web", &[&good], &[]).await;
+    release_signed(&story, "shop", &[&missing], &[]).await;
+    story.expect("web", "SignatureVerified").await;
+    story.expect("shop", "SignerNotTrusted").await;
+    let policies = story.policies();
+    let unresolved = "KeysResolved=False/KeysUnresolved";
+    let message = story.expect_condition(&policies, &policy, unresolved).await;
+    assert!(
+        message.contains(&missing.name) && message.contains(&broken.name),
+        "{message}"
+    );
+    assert!(!message.contains(&good.name), "{message}");
+    let unusable = "Ready=False/MaterialUnusable";
+    story
+        .expect_condition(&story.keys(), &broken.name, unusable)
+        .await;
+    story.declare(&missing, json!({})).await.unwrap();
+    story.declare(&broken, json!({})).await.unwrap();
+    story.expect("shop", "SignatureVerified").await;
+    story
+        .expect_condition(&policies, &policy, "KeysResolved=True/AllResolved")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_key_than_the_pinned_one_is_refused() {
+    let story = story("pinned", Version::V4).await;
+    let ours = story.make_key("ours").unwrap();
+    let theirs = story.make_key("theirs").unwrap();
+    let exchanged = story.keyring.public_armored(&theirs.key).unwrap();
+    let exchanged = json!({"publicKey": {"inline": exchanged}});
+    story.declare(&ours, exchanged).await.unwrap();
+    story.policy("policy", &[&ours], json!({})).await.unwrap();
+    release_signed(&story, "web", &[&theirs], &[]).await;
+    story.expect("web", "SignerNotTrusted").await;
+    let mismatch = "Ready=False/FingerprintMismatch";
+    story
+        .expect_condition(&story.keys(), &ours.name, mismatch)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_in_a_config_map_is_read_again_when_that_changes() {
+    let story = story("in-map", Version::V4).await;
+    let key = story.make_key("platform").unwrap();
+    let maps = Api::<ConfigMap>::namespaced(story.client.clone(), OPERATOR_NAMESPACE);
+    let map = |text: &str| json!({"metadata": {"name": key.name}, "data": {"key.asc": text}});
+    let write = async |text: &str| {
+        let change = Patch::Merge(map(text));
+        maps.patch(&key.name, &PatchParams::default(), &change)
+            .await
+            .unwrap();
+    };
+    let first = serde_json::from_value(map(&story.keyring.public_armored(&key.key).unwrap()));
+    maps.create(&PostParams::default(), &first.unwrap())
+        .await
+        .unwrap();
+    declare_at(&story, &key, "configMapRef").await;
+    story.policy("policy", &[&key], json!({})).await.unwrap();
+    release_signed(&story, "web", &[&key], &[]).await;
+    story.expect("web", "SignatureVerified").await;
+
+    write("this is no key").await;
+    story
+        .expect_condition(&story.keys(), &key.name, "Ready=False/MaterialUnusable")
+        .await;
+    story.expect("web", "SignerNotTrusted").await;
+
+    let word = story
+        .keyring
+        .revocation(&key.key, Revocation::Compromised)
+        .unwrap();
+    story.keyring.import(&word).unwrap();
+    write(&story.keyring.public_armored(&key.key).unwrap()).await;
+    story.expect("web", "KeyCompromised").await;
+    story
+        .expect_condition(&story.keys(), &key.name, "Revoked=True/Compromised")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_in_a_secret_counts_as_soon_as_the_secret_is_there() {
+    let story = story("in-secret", Version::V4).await;
+    let key = story.make_key("platform").unwrap();
+    declare_at(&story, &key, "secretRef").await;
+    let policy = story.policy("policy", &[&key], json!({})).await.unwrap();
+    release_signed(&story, "web", &[&key], &[]).await;
+    story.expect("web", "SignerNotTrusted").await;
+    let message = story
+        .expect_condition(&story.keys(), &key.name, "Ready=False/MaterialMissing")
+        .await;
+    assert!(
+        message.contains(&key.name) && message.contains(OPERATOR_NAMESPACE),
+        "{message}"
+    );
+    let unresolved = "KeysResolved=False/KeysUnresolved";
+    story
+        .expect_condition(&story.policies(), &policy, unresolved)
+        .await;
+
+    let secrets = Api::<Secret>::namespaced(story.client.clone(), OPERATOR_NAMESPACE);
+    let text = story.keyring.public_armored(&key.key).unwrap();
+    let secret = json!({"metadata": {"name": key.name}, "stringData": {"key.asc": text}});
+    let secret = serde_json::from_value(secret).unwrap();
+    secrets
+        .create(&PostParams::default(), &secret)
+        .await
+        .unwrap();
+    story.expect("web", "SignatureVerified").await;
+
+    secrets
+        .delete(&key.name, &DeleteParams::default())
+        .await
+        .unwrap();
+    story.expect("web", "SignerNotTrusted").await;
+}
+
+/// Declares a key whose material lies in an object of its own name.
+async fn declare_at(story: &Story, key: &StoryKey, place: &str) {
+    let place = json!({place: {"name": key.name, "key": "key.asc"}});
+    let spec = json!({"fingerprint": key.key.fingerprint, "publicKey": place});
+    story.apply::<TrustedKey>(&key.name, spec).await.unwrap();
+}

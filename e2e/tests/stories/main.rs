@@ -1,0 +1,9 @@
+//! User stories on a real control plane with real Helm: each ends in the exact word that a user
+//! reads. One plane and one operator serve all; each story has a namespace, a repository and keys
+//! of its own.
+
+mod keys;
+mod main_job;
+mod policies;
+mod setup;
+mod sources;

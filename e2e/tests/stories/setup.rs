@@ -1,0 +1,41 @@
+//! What all stories share.
+
+use std::path::Path;
+
+use charttrust_e2e::cluster::Cluster;
+use charttrust_e2e::helm::Version;
+use charttrust_e2e::stage::{Stage, Story};
+use tokio::sync::OnceCell;
+
+/// One plane and one operator for all stories.
+pub(crate) async fn stage() -> &'static Stage {
+    static STAGE: OnceCell<Stage> = OnceCell::const_new();
+    let set = async || {
+        let cluster = Cluster::shared(env!("CARGO_BIN_EXE_testbed"));
+        Stage::set(cluster, Path::new(&operator_binary()))
+            .await
+            .unwrap()
+    };
+    STAGE.get_or_init(set).await
+}
+
+/// `make` builds it first and says where.
+fn operator_binary() -> String {
+    std::env::var("CHARTTRUST_BINARY").expect("CHARTTRUST_BINARY names the operator; run make test")
+}
+
+/// A story with a namespace of its own.
+pub(crate) async fn story(prefix: &str, version: Version) -> Story {
+    let cluster = stage().await.cluster;
+    Story::begin(cluster, prefix, version).await.unwrap()
+}
+
+/// Tests in two flavours, one for each Helm.
+macro_rules! with_both_helms {
+    ($($(#[$meta:meta])* $name:ident)+) => {
+        mod helm_3 { $($(#[$meta])* #[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(charttrust_e2e::helm::Version::V3).await; })+ }
+        mod helm_4 { $($(#[$meta])* #[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(charttrust_e2e::helm::Version::V4).await; })+ }
+    };
+}
+
+pub(crate) use with_both_helms;

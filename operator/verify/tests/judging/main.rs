@@ -1,0 +1,19 @@
+//! The judging rooms: evidence, keys and policies in, verdicts out.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "clippy.toml allows these in test functions, not in the helpers of tests"
+)]
+
+#[allow(dead_code, reason = "shared with the tests of the OpenPGP room")]
+#[path = "../openpgp/forge.rs"]
+mod forge;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod words;
+mod world;
