@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 
 help: ## lists these commands
-	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 22
 
 demo: ## tells the story on a real control plane; KEEP=1 leaves it up until Ctrl-C
 	@e2e/prerequisites.sh cargo go cc gpg git

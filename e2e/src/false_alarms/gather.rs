@@ -271,18 +271,15 @@ impl Source {
         })
     }
 
-    fn packaged(self, archive: PathBuf, folder: Option<PathBuf>) -> Packaged {
-        let conditions = self
-            .dependencies
-            .into_iter()
-            .flat_map(|d| d.conditions)
-            .collect();
+    fn packaged(self, archive: PathBuf, row: usize, folder: Option<PathBuf>) -> Packaged {
+        let conditions = self.dependencies.into_iter().flat_map(|d| d.conditions);
         Packaged {
+            conditions: conditions.collect(),
             name: self.name,
             version: self.version,
             archive,
+            row,
             folder,
-            conditions,
         }
     }
 
