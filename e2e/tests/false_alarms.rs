@@ -44,7 +44,7 @@ async fn helms_own_test_charts_raise_no_alarm() {
     let charts = tools::module_dir(Tool::Helm3).unwrap();
     let folders = ["cmd/helm/testdata/testcharts", "pkg/chartutil/testdata"];
     let folders = folders.map(|folder| charts.join(folder));
-    let report = run(&[&folders[0], &folders[1]], 4).await;
+    let report = run(&[&folders[0], &folders[1]], 8).await;
     assert!(report.is_good(), "{report}");
     assert!(report.charts >= 20, "{} charts", report.charts);
     assert!(

@@ -122,7 +122,11 @@ pub(super) fn alterations(release: &Value) -> Vec<Alteration> {
         chart["lock"] = json!({"digest": "sha256:0", "dependencies": []});
         absent.then_some(())
     });
-    alter("lock removed", &|chart| Some(chart["lock"] = Value::Null));
+    alter("lock removed", &|chart| {
+        let present = !chart["lock"].is_null();
+        chart["lock"] = Value::Null;
+        present.then_some(())
+    });
     alter("lock with another digest", &|chart| {
         chart["lock"]
             .as_object_mut()?
@@ -214,4 +218,39 @@ fn double(parts: &mut Value) -> Option<()> {
 fn reverse(parts: &mut Value) -> Option<()> {
     parts.as_array_mut()?.reverse();
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(chart: Value) -> Vec<&'static str> {
+        alterations(&json!({"chart": chart}))
+            .iter()
+            .map(|one| one.name)
+            .collect()
+    }
+
+    #[test]
+    fn only_what_is_there_is_changed_or_removed() {
+        let names = names(json!({"metadata": {"name": "a"}, "templates": null, "files": null}));
+        assert!(names.contains(&"template added") && names.contains(&"lock added"));
+        for absent in [
+            "first file removed",
+            "lock removed",
+            "schema changed",
+            "files reversed",
+        ] {
+            assert!(!names.contains(&absent), "{absent}");
+        }
+    }
+
+    #[test]
+    fn a_change_that_changes_nothing_is_none() {
+        let part = json!({"name": "templates/a", "data": ""});
+        let names = names(json!({"metadata": {"version": "9.9.9"}, "templates": [part]}));
+        assert!(names.contains(&"first template changed"));
+        assert!(!names.contains(&"templates reversed"));
+        assert!(!names.contains(&"chart of another version"));
+    }
 }

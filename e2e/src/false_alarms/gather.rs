@@ -358,3 +358,48 @@ fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
 
 /// Deeper chains of dependencies are not honest ones.
 const MAX_DEPTH: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &Path, content: &str) {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    #[test]
+    fn charts_are_found_at_any_depth_but_not_inside_charts() {
+        let dir = tempfile::tempdir().unwrap();
+        file(&dir.path().join("charts/a/Chart.yaml"), "");
+        file(&dir.path().join("charts/a/charts/b/Chart.yaml"), "");
+        file(&dir.path().join("charts/a/charts/c-1.0.0.tgz"), "");
+        file(&dir.path().join("more/d-1.0.0.tgz"), "");
+        file(&dir.path().join("more/d-1.0.0.tgz.prov"), "");
+        let found = Found::below(dir.path()).unwrap();
+        assert_eq!(found.folders, [dir.path().join("charts/a")]);
+        assert_eq!(found.archives, [dir.path().join("more/d-1.0.0.tgz")]);
+    }
+
+    #[test]
+    fn metadata_may_have_numbers_and_several_conditions() {
+        let text = "{name: a, version: 1.10.0, appVersion: 1.10, dependencies: \
+            [{name: b, version: 2, condition: 'b.on, global.b'}, {name: c}]}";
+        let source = Source::parse(text).unwrap();
+        assert_eq!(
+            (source.name.as_str(), source.version.as_str()),
+            ("a", "1.10.0")
+        );
+        assert_eq!(source.dependencies[0].version, "2");
+        assert_eq!(source.dependencies[0].conditions, ["b.on", "global.b"]);
+        assert_eq!(source.dependencies[1].conditions, [""; 0]);
+    }
+
+    #[test]
+    fn what_cannot_be_installed_is_told() {
+        let library = Source::parse("{name: a, version: 1.0.0, type: library}").unwrap();
+        library.installable().unwrap_err();
+        Source::parse("{name: a}").unwrap_err();
+        Source::parse("{name: [").unwrap_err();
+    }
+}

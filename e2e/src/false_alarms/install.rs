@@ -326,3 +326,16 @@ runtimeConfig:
   platformCommand:
     - command: ${HELM_PLUGIN_DIR}/replace.sh
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_of_a_release_is_one_that_kubernetes_takes() {
+        assert_eq!(release_name("web"), "web");
+        assert_eq!(release_name("My_Chart.v2-"), "my-chart-v2");
+        assert_eq!(release_name(&"a".repeat(60)), "a".repeat(30));
+        assert_eq!(release_name("___"), "release");
+    }
+}

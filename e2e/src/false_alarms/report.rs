@@ -168,12 +168,12 @@ fn group<T>(
     let mut reasons = BTreeMap::<String, Vec<String>>::new();
     for (what, reason) in all {
         let told = name(what);
-        let last = reason.trim().lines().last().unwrap_or_default();
-        let short = last.rsplit_once("Error: ").map_or(last, |(_, tail)| tail);
-        reasons
-            .entry(short.chars().take(200).collect())
-            .or_default()
-            .push(told);
+        let said = reason
+            .rsplit_once("Error: ")
+            .map_or(reason.as_str(), |(_, tail)| tail);
+        let words: Vec<_> = said.split_whitespace().collect();
+        let short = words.join(" ").chars().take(MAX_REASON).collect();
+        reasons.entry(short).or_default().push(told);
     }
     for (reason, all) in reasons {
         writeln!(f, "  {reason}")?;
@@ -182,4 +182,71 @@ fn group<T>(
         }
     }
     Ok(())
+}
+
+/// Enough to tell reasons apart.
+const MAX_REASON: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> Report {
+        let record = Record {
+            version: Version::V3,
+            way: Way::Archive,
+            replaced: false,
+            deployed: true,
+        };
+        Report {
+            records: vec![record],
+            trusted: 1,
+            ..Report::default()
+        }
+    }
+
+    fn told() -> Vec<(String, String)> {
+        vec![(
+            "web".to_owned(),
+            "Error: x\n\nError: no\n  reason".to_owned(),
+        )]
+    }
+
+    #[test]
+    fn an_alarm_a_missed_change_and_nothing_at_all_are_not_good() {
+        assert!(good().is_good());
+        assert!(
+            !Report {
+                alarms: told(),
+                ..good()
+            }
+            .is_good()
+        );
+        assert!(
+            !Report {
+                missed: told(),
+                ..good()
+            }
+            .is_good()
+        );
+        assert!(!Report::default().is_good());
+    }
+
+    #[test]
+    fn nothing_is_left_out_silently() {
+        let report = Report {
+            not_installed: told(),
+            alarms: told(),
+            ..good()
+        }
+        .to_string();
+        assert!(
+            report.contains("Not installed: 1\n  no reason\n    web\n"),
+            "{report}"
+        );
+        assert!(
+            report.contains("Trusted: 1 of 1; false alarms: 1; not found: 0"),
+            "{report}"
+        );
+    }
 }
