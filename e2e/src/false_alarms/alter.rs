@@ -42,126 +42,164 @@ fn compare(chart: &Chart, payload: &[u8], limits: &RecordLimits) -> Result<Bindi
 
 /// Every change of this record that has to be found.
 pub(super) fn alterations(release: &Value) -> Vec<Alteration> {
-    let chart = &release["chart"];
-    let mut all = Vec::new();
-    let mut alter = |name, change: &dyn Fn(&mut Value) -> Option<()>| {
-        let mut release = release.clone();
-        if change(&mut release["chart"]).is_some() && release["chart"] != *chart {
-            all.push(Alteration { name, release });
-        }
-    };
-    alter("template added", &|chart| {
+    let all = [&PARTS[..], &DEPENDENCIES, &METADATA, &LOCK, &SCHEMA].concat();
+    all.into_iter()
+        .filter_map(|change| change.applied(release))
+        .collect()
+}
+
+/// One way to change the chart of a record; `None` where there is nothing to change.
+#[derive(Clone, Copy)]
+struct Change(&'static str, fn(&mut Value) -> Option<()>);
+
+impl Change {
+    fn applied(self, release: &Value) -> Option<Alteration> {
+        let Self(name, change) = self;
+        let mut changed = release.clone();
+        change(&mut changed["chart"])?;
+        (changed["chart"] != release["chart"]).then_some(Alteration {
+            name,
+            release: changed,
+        })
+    }
+}
+
+const PARTS: [Change; 14] = [
+    Change("template added", |chart| {
         add(&mut chart["templates"], "templates/zz-added.yaml")
-    });
-    alter("first template changed", &|chart| {
+    }),
+    Change("first template changed", |chart| {
         change(chart["templates"].get_mut(0)?)
-    });
-    alter("last template changed", &|chart| {
+    }),
+    Change("last template changed", |chart| {
         change(last(&mut chart["templates"])?)
-    });
-    alter("first template removed", &|chart| {
+    }),
+    Change("first template removed", |chart| {
         remove(&mut chart["templates"])
-    });
-    alter("template renamed", &|chart| {
+    }),
+    Change("template renamed", |chart| {
         rename(chart["templates"].get_mut(0)?)
-    });
-    alter("template doubled", &|chart| double(&mut chart["templates"]));
-    alter("templates reversed", &|chart| {
+    }),
+    Change("template doubled", |chart| double(&mut chart["templates"])),
+    Change("templates reversed", |chart| {
         reverse(&mut chart["templates"])
-    });
-    alter("file added", &|chart| {
+    }),
+    Change("file added", |chart| {
         add(&mut chart["files"], "zz-added.txt")
-    });
-    alter("first file changed", &|chart| {
+    }),
+    Change("first file changed", |chart| {
         change(chart["files"].get_mut(0)?)
-    });
-    alter("last file changed", &|chart| {
+    }),
+    Change("last file changed", |chart| {
         change(last(&mut chart["files"])?)
-    });
-    alter("first file removed", &|chart| remove(&mut chart["files"]));
-    alter("file renamed", &|chart| rename(chart["files"].get_mut(0)?));
-    alter("file doubled", &|chart| double(&mut chart["files"]));
-    alter("files reversed", &|chart| reverse(&mut chart["files"]));
-    alter("dependency added", &|chart| {
+    }),
+    Change("first file removed", |chart| remove(&mut chart["files"])),
+    Change("file renamed", |chart| rename(chart["files"].get_mut(0)?)),
+    Change("file doubled", |chart| double(&mut chart["files"])),
+    Change("files reversed", |chart| reverse(&mut chart["files"])),
+];
+
+const DEPENDENCIES: [Change; 7] = [
+    Change("dependency added", |chart| {
         add_dependency(&mut chart["metadata"])
-    });
-    alter("dependency removed", &|chart| {
+    }),
+    Change("dependency removed", |chart| {
         remove(&mut chart["metadata"]["dependencies"])
-    });
-    for (name, field) in [
-        ("dependency renamed", "name"),
-        ("dependency of another version", "version"),
-        ("dependency from elsewhere", "repository"),
-        ("dependency with another condition", "condition"),
-        ("dependency with another alias", "alias"),
-    ] {
-        alter(name, &|chart| {
-            let dependency = chart["metadata"]["dependencies"]
-                .get_mut(0)?
-                .as_object_mut()?;
-            dependency.insert(field.to_owned(), json!("altered"));
-            Some(())
-        });
-    }
-    for (name, field) in [
-        ("chart renamed", "name"),
-        ("chart of another version", "version"),
-        ("chart of another appVersion", "appVersion"),
-        ("chart with another description", "description"),
-        ("chart of another type", "type"),
-    ] {
-        alter(name, &|chart| {
-            chart["metadata"]
-                .as_object_mut()?
-                .insert(field.to_owned(), json!("9.9.9"));
-            Some(())
-        });
-    }
-    alter("lock added", &|chart| {
+    }),
+    Change("dependency renamed", |chart| dependency(chart, "name")),
+    Change("dependency of another version", |chart| {
+        dependency(chart, "version")
+    }),
+    Change("dependency from elsewhere", |chart| {
+        dependency(chart, "repository")
+    }),
+    Change("dependency with another condition", |chart| {
+        dependency(chart, "condition")
+    }),
+    Change("dependency with another alias", |chart| {
+        dependency(chart, "alias")
+    }),
+];
+
+const METADATA: [Change; 5] = [
+    Change("chart renamed", |chart| metadata(chart, "name")),
+    Change("chart of another version", |chart| {
+        metadata(chart, "version")
+    }),
+    Change("chart of another appVersion", |chart| {
+        metadata(chart, "appVersion")
+    }),
+    Change("chart with another description", |chart| {
+        metadata(chart, "description")
+    }),
+    Change("chart of another type", |chart| metadata(chart, "type")),
+];
+
+const LOCK: [Change; 4] = [
+    Change("lock added", |chart| {
         let absent = chart["lock"].is_null();
         chart["lock"] = json!({"digest": "sha256:0", "dependencies": []});
         absent.then_some(())
-    });
-    alter("lock removed", &|chart| {
+    }),
+    Change("lock removed", |chart| {
         let present = !chart["lock"].is_null();
         chart["lock"] = Value::Null;
         present.then_some(())
-    });
-    alter("lock with another digest", &|chart| {
-        chart["lock"]
-            .as_object_mut()?
-            .insert("digest".to_owned(), json!("sha256:0"));
-        Some(())
-    });
-    alter("lock with another version", &|chart| {
-        let dependency = chart["lock"]["dependencies"].get_mut(0)?.as_object_mut()?;
-        dependency.insert("version".to_owned(), json!("9.9.9"));
-        Some(())
-    });
-    alter("schema added", &|chart| {
+    }),
+    Change("lock with another digest", |chart| {
+        set(&mut chart["lock"], "digest", "sha256:0")
+    }),
+    Change("lock with another version", |chart| {
+        set(
+            chart["lock"]["dependencies"].get_mut(0)?,
+            "version",
+            "9.9.9",
+        )
+    }),
+];
+
+const SCHEMA: [Change; 3] = [
+    Change("schema added", |chart| {
         let absent = chart["schema"].as_str().unwrap_or_default().is_empty();
         chart["schema"] = json!(BASE64_STANDARD.encode("{}"));
         absent.then_some(())
-    });
-    alter("schema changed", &|chart| {
+    }),
+    Change("schema changed", |chart| {
         let mut schema = BASE64_STANDARD.decode(chart["schema"].as_str()?).ok()?;
         schema.push(b' ');
-        Some(chart["schema"] = json!(BASE64_STANDARD.encode(schema)))
-    });
-    alter("schema removed", &|chart| {
+        chart["schema"] = json!(BASE64_STANDARD.encode(schema));
+        Some(())
+    }),
+    Change("schema removed", |chart| {
         let present = !chart["schema"].as_str().unwrap_or_default().is_empty();
         chart["schema"] = Value::Null;
         present.then_some(())
-    });
-    all
+    }),
+];
+
+fn set(object: &mut Value, field: &str, to: &str) -> Option<()> {
+    object.as_object_mut()?.insert(field.to_owned(), json!(to));
+    Some(())
 }
 
-fn list(parts: &mut Value) -> &mut Vec<Value> {
+fn dependency(chart: &mut Value, field: &str) -> Option<()> {
+    set(
+        chart["metadata"]["dependencies"].get_mut(0)?,
+        field,
+        "altered",
+    )
+}
+
+fn metadata(chart: &mut Value, field: &str) -> Option<()> {
+    set(&mut chart["metadata"], field, "9.9.9")
+}
+
+/// A list of parts, which may be null when it is empty.
+fn list(parts: &mut Value) -> Option<&mut Vec<Value>> {
     if parts.is_null() {
         *parts = json!([]);
     }
-    // Invariant: what Helm writes here is a list or null.
-    parts.as_array_mut().expect("a list of parts")
+    parts.as_array_mut()
 }
 
 fn last(parts: &mut Value) -> Option<&mut Value> {
@@ -169,19 +207,17 @@ fn last(parts: &mut Value) -> Option<&mut Value> {
 }
 
 fn add(parts: &mut Value, name: &str) -> Option<()> {
-    list(parts).push(json!({"name": name, "data": BASE64_STANDARD.encode("kind: Pod\n")}));
+    list(parts)?.push(json!({"name": name, "data": BASE64_STANDARD.encode("kind: Pod\n")}));
     Some(())
 }
 
 fn add_dependency(metadata: &mut Value) -> Option<()> {
     let dependency = json!({"name": "added", "version": "1.0.0", "enabled": true});
-    list(
-        metadata
-            .as_object_mut()?
-            .entry("dependencies")
-            .or_insert(Value::Null),
-    )
-    .push(dependency);
+    let dependencies = metadata
+        .as_object_mut()?
+        .entry("dependencies")
+        .or_insert(Value::Null);
+    list(dependencies)?.push(dependency);
     Some(())
 }
 
@@ -210,7 +246,7 @@ fn rename(part: &mut Value) -> Option<()> {
 fn double(parts: &mut Value) -> Option<()> {
     let mut again = parts.get(0)?.clone();
     change(&mut again)?;
-    list(parts).push(again);
+    list(parts)?.push(again);
     Some(())
 }
 
@@ -224,7 +260,7 @@ fn reverse(parts: &mut Value) -> Option<()> {
 mod tests {
     use super::*;
 
-    fn names(chart: Value) -> Vec<&'static str> {
+    fn names(chart: &Value) -> Vec<&'static str> {
         alterations(&json!({"chart": chart}))
             .iter()
             .map(|one| one.name)
@@ -233,7 +269,7 @@ mod tests {
 
     #[test]
     fn only_what_is_there_is_changed_or_removed() {
-        let names = names(json!({"metadata": {"name": "a"}, "templates": null, "files": null}));
+        let names = names(&json!({"metadata": {"name": "a"}, "templates": null, "files": null}));
         assert!(names.contains(&"template added") && names.contains(&"lock added"));
         for absent in [
             "first file removed",
@@ -248,7 +284,7 @@ mod tests {
     #[test]
     fn a_change_that_changes_nothing_is_none() {
         let part = json!({"name": "templates/a", "data": ""});
-        let names = names(json!({"metadata": {"version": "9.9.9"}, "templates": [part]}));
+        let names = names(&json!({"metadata": {"version": "9.9.9"}, "templates": [part]}));
         assert!(names.contains(&"first template changed"));
         assert!(!names.contains(&"templates reversed"));
         assert!(!names.contains(&"chart of another version"));

@@ -24,14 +24,14 @@ pub struct Report {
     pub trusted: usize,
     /// Verdicts that are not Trusted although nobody changed anything.
     pub alarms: Vec<(String, String)>,
-    /// Installed from folders of which Helm packages another chart, and NotBindable therefore.
+    /// Installed from folders of which Helm packages another chart, and `NotBindable` therefore.
     pub other_charts: Vec<String>,
     /// Trusted, with findings.
     pub findings: BTreeMap<String, usize>,
     /// How often each alteration of a record was tried in the engine.
     pub altered: BTreeMap<&'static str, usize>,
     /// How often one was found, but not called tampering, as an old Helm or an installation from
-    /// a folder gives the same: the release is not Trusted, but NotBindable.
+    /// a folder gives the same: the release is not Trusted, but `NotBindable`.
     pub doubted: BTreeMap<&'static str, usize>,
     /// How many records were altered in the cluster.
     pub altered_in_cluster: usize,
