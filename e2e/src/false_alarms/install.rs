@@ -151,7 +151,14 @@ impl Installer {
     /// Ever further from how the chart wants to be installed, until there is a record.
     fn attempts(&self, order: &Order<'_>) -> Vec<Attempt> {
         let mut fixed = vec!["--create-namespace".to_owned()];
-        fixed.extend(["--no-hooks", "--take-ownership", "--timeout", "5s"].map(str::to_owned));
+        // Nothing of these reaches the chart in the record, and all would keep it from being made.
+        let eased = [
+            "--no-hooks",
+            "--take-ownership",
+            "--disable-openapi-validation",
+        ];
+        fixed.extend(eased.map(str::to_owned));
+        fixed.extend(["--timeout", "5s"].map(str::to_owned));
         let switch = match order.way {
             Way::Off => Some(false),
             Way::On => Some(true),

@@ -11,12 +11,13 @@ pub use report::{Record, Report};
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use charttrust::api::ReleaseTrust;
 use charttrust::api::conditions::{self, ReleaseCondition, Status};
 use charttrust_verify::binding::{Binding, Note};
-use charttrust_verify::chart;
+use charttrust_verify::chart::{self, Chart};
 use charttrust_verify::limits::ArchiveLimits;
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::Secret;
@@ -70,14 +71,15 @@ pub async fn run(stage: &Stage, folders: &[&Path], options: Options) -> Result<R
 
     let installer = Installer::new(story.client.clone(), helms, &story.namespace)?;
     let orders = orders(&charts, &story.namespace, options);
-    let installed = install(&installer, &orders, options, &mut report).await;
+    let installed = install(&installer, &orders, options, &mut report).await?;
     drop(copies);
-    step(&mut report, "installing");
+    step(
+        &mut report,
+        "installing, comparing and altering in the engine",
+    );
     let trusts = verdicts(&story.client, &installed, options.deadline).await?;
     step(&mut report, "waiting for verdicts after that");
-    compare(&installed, &mut report)?;
     conclude(&installed, &trusts, &mut report);
-    step(&mut report, "altering records in the engine");
     alter_in_cluster(&story.client, &installed, options, &mut report).await?;
     step(&mut report, "altering records in the cluster");
     Ok(report)
@@ -159,7 +161,7 @@ async fn install<'a>(
     orders: &[Order<'a>],
     options: Options,
     report: &mut Report,
-) -> Vec<Installed<'a>> {
+) -> Result<Vec<Installed<'a>>> {
     let total = orders.len();
     let made = stream::iter(orders)
         .map(|order| async move { (order, installer.install(order).await) })
@@ -170,16 +172,22 @@ async fn install<'a>(
                 eprintln!("false-alarms: {done} of {total} installed");
             }
         });
+    let mut made = pin!(made);
     let mut installed = Vec::new();
-    for (_, (order, result)) in made.collect::<Vec<_>>().await {
+    // One after the other is compared while Helm installs the next.
+    while let Some((_, (order, result))) = made.next().await {
         match result {
-            Ok(release) => installed.push(release),
-            Err(error) => report
-                .not_installed
-                .push((order.to_string(), error.to_string())),
+            Ok(release) => {
+                compare(&release, report)?;
+                installed.push(release);
+            }
+            Err(error) => {
+                let (order, error) = (order.to_string(), error.to_string());
+                report.not_installed.push((order, error));
+            }
         }
     }
-    installed
+    Ok(installed)
 }
 
 type Trusts = HashMap<(String, String), ReleaseTrust>;
@@ -207,7 +215,13 @@ async fn verdicts(
             return Ok(trusts);
         }
         if open != before {
-            eprintln!("false-alarms: {open} releases have no verdict yet");
+            let first = installed
+                .iter()
+                .find(|release| !is_settled(release, &trusts));
+            let first = first
+                .map(|release| release.order.to_string())
+                .unwrap_or_default();
+            eprintln!("false-alarms: {open} releases have no verdict yet, one is {first}");
         }
         before = open;
         tokio::time::sleep(POLL).await;
@@ -249,9 +263,7 @@ fn conclude(installed: &[Installed<'_>], trusts: &Trusts, report: &mut Report) {
     for release in installed {
         let found = trusts.get(&(release.order.namespace.clone(), release.release.clone()));
         let Some(trust) = found else {
-            report
-                .alarms
-                .push((release.order.to_string(), "no ReleaseTrust".to_owned()));
+            report.alarm(release.order.to_string(), "no ReleaseTrust".to_owned());
             continue;
         };
         let findings = trust.status.iter().flat_map(|status| &status.findings);
@@ -273,66 +285,58 @@ fn conclude(installed: &[Installed<'_>], trusts: &Trusts, report: &mut Report) {
                 if word == NOT_BINDABLE && report.other_charts.contains(&name) {
                     continue;
                 }
-                report.alarms.push((name, cause));
+                report.alarm(name, cause);
             }
         }
     }
 }
 
-/// Compares every record as the engine does, first as it is, then with every alteration.
-fn compare(installed: &[Installed<'_>], report: &mut Report) -> Result {
-    for release in installed {
-        let archive = std::fs::read(&release.order.chart.archive)?;
-        let told = release.order.to_string();
-        let json = record::decode(&release.payload)?;
-        let deployed = json["info"]["status"] == "deployed";
-        let (version, way, replaced) = (release.order.version, release.order.way, release.replaced);
-        report.records.push(Record {
-            version,
-            way,
-            replaced,
-            deployed,
-        });
-        let chart = match chart::read(&archive, &ArchiveLimits::default()) {
-            Ok(chart) => chart,
-            Err(error) => {
-                report
-                    .alarms
-                    .push((told, format!("the archive is refused: {error}")));
-                continue;
-            }
-        };
-        match alter::judge_payload(&chart, &release.payload) {
-            Ok(Binding::Same { .. }) => {}
-            Ok(Binding::OldWriter { notes }) if is_other_chart(release, &chart, &notes) => {
-                report.other_charts.push(told);
-                continue;
-            }
-            other => {
-                report.alarms.push((told, format!("compared: {other:?}")));
-                continue;
-            }
+/// Compares a record as the engine does, first as it is, then with every alteration.
+fn compare(release: &Installed<'_>, report: &mut Report) -> Result {
+    let archive = std::fs::read(&release.order.chart.archive)?;
+    let told = release.order.to_string();
+    let json = record::decode(&release.payload)?;
+    let (version, way, replaced) = (release.order.version, release.order.way, release.replaced);
+    let deployed = json["info"]["status"] == "deployed";
+    report.records.push(Record {
+        version,
+        way,
+        replaced,
+        deployed,
+    });
+    let chart = match chart::read(&archive, &ArchiveLimits::default()) {
+        Ok(chart) => chart,
+        Err(error) => {
+            report.alarm(told, format!("the archive is refused: {error}"));
+            return Ok(());
         }
-        for alteration in alter::alterations(&json) {
-            *report.altered.entry(alteration.name).or_default() += 1;
-            match alter::judge(&chart, &alteration.release) {
-                Ok(Binding::Different { .. }) => {}
-                Ok(Binding::OldWriter { .. }) => {
-                    *report.doubted.entry(alteration.name).or_default() += 1;
-                }
-                other => {
-                    let what = format!("{}: {other:?}", alteration.name);
-                    report.missed.push((told.clone(), what));
-                }
-            }
+    };
+    match alter::judge_payload(&chart, &release.payload) {
+        Ok(Binding::Same { .. }) => alter_all(&chart, &json, &told, report),
+        Ok(Binding::OldWriter { notes }) if is_other_chart(release, &chart, &notes) => {
+            report.other_charts.push(told);
         }
+        other => report.alarm(told, format!("compared: {other:?}")),
     }
     Ok(())
 }
 
+fn alter_all(chart: &Chart, json: &serde_json::Value, told: &str, report: &mut Report) {
+    for alteration in alter::alterations(json) {
+        *report.altered.entry(alteration.name).or_default() += 1;
+        match alter::judge(chart, &alteration.release) {
+            Ok(Binding::Different { .. }) => {}
+            Ok(Binding::OldWriter { .. }) => {
+                *report.doubted.entry(alteration.name).or_default() += 1;
+            }
+            other => report.miss(told.to_owned(), format!("{}: {other:?}", alteration.name)),
+        }
+    }
+}
+
 /// Whether the folder is another chart than what Helm packages of it: of apiVersion v1 it drops
 /// Chart.lock and the dependencies in Chart.yaml, so nobody has signed what was installed.
-fn is_other_chart(release: &Installed<'_>, chart: &chart::Chart, notes: &[Note]) -> bool {
+fn is_other_chart(release: &Installed<'_>, chart: &Chart, notes: &[Note]) -> bool {
     release.order.way == Way::Folder
         && chart.metadata.api_version == "v1"
         && notes.contains(&Note::DirectoryV1)
@@ -370,27 +374,41 @@ async fn alter_in_cluster(
             .await?;
         altered.push((release, way.name));
     }
-    report.altered_in_cluster = altered.len();
     let start = Instant::now();
     for (release, what) in altered {
-        let trusts = Api::<ReleaseTrust>::namespaced(client.clone(), &release.order.namespace);
-        loop {
-            let trust = trusts.get(&release.release).await?;
-            let word = trusted(&trust)
-                .map(|(_, reason)| reason)
-                .unwrap_or_default();
-            if word == "ContentMismatch" {
-                break;
-            }
-            if start.elapsed() > options.deadline {
+        let left = options.deadline.saturating_sub(start.elapsed());
+        match distrust(client, release, left).await? {
+            Ok(word) => *report.altered_in_cluster.entry(word).or_default() += 1,
+            Err(word) => {
                 let told = format!("{what}, in the cluster: {word}");
-                report.missed.push((release.order.to_string(), told));
-                break;
+                report.miss(release.order.to_string(), told);
             }
-            tokio::time::sleep(POLL).await;
         }
     }
     Ok(())
+}
+
+/// Waits until an altered release has the verdict that it deserves, or says which one it has.
+async fn distrust(
+    client: &Client,
+    release: &Installed<'_>,
+    deadline: Duration,
+) -> Result<std::result::Result<String, String>> {
+    let trusts = Api::<ReleaseTrust>::namespaced(client.clone(), &release.order.namespace);
+    let start = Instant::now();
+    loop {
+        let trust = trusts.get(&release.release).await?;
+        let word = trusted(&trust)
+            .map(|(_, reason)| reason)
+            .unwrap_or_default();
+        if DISTRUST.contains(&word.as_str()) {
+            return Ok(Ok(word));
+        }
+        if start.elapsed() > deadline {
+            return Ok(Err(word));
+        }
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 impl std::fmt::Display for Order<'_> {
@@ -404,6 +422,9 @@ impl std::fmt::Display for Order<'_> {
     }
 }
 
+/// Content that is not the signed one; a name or version that nobody publishes; and what an old
+/// Helm could have left out.
+const DISTRUST: [&str; 3] = ["ContentMismatch", "ChartNotFound", NOT_BINDABLE];
 const NOT_BINDABLE: &str = "NotBindable";
 const POLL: Duration = Duration::from_secs(1);
 const PROGRESS: usize = 25;

@@ -1,6 +1,6 @@
 //! What came of a run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,8 +33,8 @@ pub struct Report {
     /// How often one was found, but not called tampering, as an old Helm or an installation from
     /// a folder gives the same: the release is not Trusted, but `NotBindable`.
     pub doubted: BTreeMap<&'static str, usize>,
-    /// How many records were altered in the cluster.
-    pub altered_in_cluster: usize,
+    /// How many records were altered in the cluster, by the verdict that followed.
+    pub altered_in_cluster: BTreeMap<String, usize>,
     /// Alterations that were not found.
     pub missed: Vec<(String, String)>,
     /// How long each step took.
@@ -58,6 +58,18 @@ impl Report {
     /// Whether no honest release was doubted and no change was missed.
     pub fn is_good(&self) -> bool {
         self.alarms.is_empty() && self.missed.is_empty() && !self.records.is_empty()
+    }
+
+    /// Notes a doubt about an honest release, and says so at once: runs are long.
+    pub(super) fn alarm(&mut self, release: String, cause: String) {
+        eprintln!("false-alarms: alarm: {release}: {cause}");
+        self.alarms.push((release, cause));
+    }
+
+    /// Notes a change that was not found, and says so at once.
+    pub(super) fn miss(&mut self, release: String, what: String) {
+        eprintln!("false-alarms: not found: {release}: {what}");
+        self.missed.push((release, what));
     }
 
     fn count(&self, which: impl Fn(&Record) -> bool) -> usize {
@@ -129,15 +141,15 @@ impl Report {
             self.not_installed.len()
         )?;
         let tried: usize = self.altered.values().sum();
-        let here = self.altered_in_cluster;
-        writeln!(
-            f,
-            "Altered: {tried} records in the engine, {here} in the cluster"
-        )?;
+        writeln!(f, "Altered: {tried} records in the engine")?;
+        for (word, count) in &self.altered_in_cluster {
+            writeln!(f, "  {count:5}  in the cluster, now {word}")?;
+        }
         for (step, time) in &self.times {
             writeln!(f, "  {:5} s  {step}", time.as_secs())?;
         }
-        let (bad, missed) = (self.alarms.len(), self.missed.len());
+        let doubted: BTreeSet<_> = self.alarms.iter().map(|(release, _)| release).collect();
+        let (bad, missed) = (doubted.len(), self.missed.len());
         let good = self.trusted;
         writeln!(
             f,
