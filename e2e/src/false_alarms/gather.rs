@@ -325,7 +325,12 @@ fn dependencies(chart: &Value) -> Vec<Dependency> {
 }
 
 fn yaml(text: &str) -> Result<Value> {
-    Ok(serde_saphyr::from_str(text.trim_start_matches('\u{feff}'))?)
+    // Helm takes the last of two equal keys.
+    let options = serde_saphyr::options! {
+        duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::LastWins,
+    };
+    let text = text.trim_start_matches('\u{feff}');
+    Ok(serde_saphyr::from_str_with_options(text, options)?)
 }
 
 fn word(value: &Value) -> String {
@@ -393,6 +398,12 @@ mod tests {
         assert_eq!(source.dependencies[0].version, "2");
         assert_eq!(source.dependencies[0].conditions, ["b.on", "global.b"]);
         assert_eq!(source.dependencies[1].conditions, [""; 0]);
+    }
+
+    #[test]
+    fn last_of_two_equal_keys_counts() {
+        let source = Source::parse("name: a\nversion: 1.0.0\nname: b\n").unwrap();
+        assert_eq!(source.name, "b");
     }
 
     #[test]
