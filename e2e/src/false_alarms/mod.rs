@@ -349,10 +349,16 @@ async fn alter_in_cluster(
     options: Options,
     report: &mut Report,
 ) -> Result {
-    let archives = installed
+    let alarms: BTreeSet<_> = report
+        .alarms
         .iter()
-        .filter(|release| release.order.way == Way::Archive);
-    let archives: Vec<_> = archives.collect();
+        .map(|(release, _)| release.clone())
+        .collect();
+    let archives: Vec<_> = installed
+        .iter()
+        .filter(|release| release.order.way == Way::Archive)
+        .filter(|release| !alarms.contains(&release.order.to_string()))
+        .collect();
     let stride = (archives.len() / options.altered.max(1)).max(1);
     let mut altered = Vec::new();
     for (number, release) in archives
