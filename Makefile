@@ -1,5 +1,5 @@
 # `make help` lists the commands; what takes more than a few lines lies in e2e/.
-.PHONY: help demo test fmt lint crds deny e2e false-alarms clean
+.PHONY: help demo test fmt lint crds deny e2e bench false-alarms clean
 .DEFAULT_GOAL := help
 
 help: ## lists these commands
@@ -27,6 +27,11 @@ deny: ## checks licences, bans, sources and advisories of what we depend on
 
 e2e: ## runs the user stories on a real control plane
 	@e2e/check.sh operator testbed e2e
+
+bench: ## counts what a thousand releases cost, on the real server
+	cargo build --locked --release --package charttrust --bin charttrust
+	cargo build --locked --package charttrust-e2e --bins
+	@cargo run --locked --quiet --package charttrust-e2e --bin bench
 
 false-alarms: ## installs the charts below CHARTS=DIR signed, and lists every false alarm
 	@e2e/prerequisites.sh cargo go cc gpg

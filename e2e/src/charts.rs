@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
@@ -90,6 +91,12 @@ impl Chart {
         let mut path = self.archive.clone().into_os_string();
         path.push(".prov");
         path.into()
+    }
+
+    /// Digest of the archive, as a policy pins it.
+    pub fn digest(&self) -> std::io::Result<String> {
+        let bytes = std::fs::read(&self.archive)?;
+        Ok(format!("sha256:{}", hex::encode(digest(&SHA256, &bytes))))
     }
 
     /// What Helm signed: the text of the provenance file without its signature.

@@ -27,7 +27,7 @@ use crate::plane::Access;
 pub struct Cluster {
     access: Access,
     /// Dropping it ends the plane.
-    _owner: Option<Owner>,
+    owner: Option<Owner>,
 }
 
 impl Cluster {
@@ -52,7 +52,7 @@ impl Cluster {
         let access = serde_json::from_str(&line).map_err(|_| ClusterError::NotStarted)?;
         Ok(Self {
             access,
-            _owner: Some(owner),
+            owner: Some(owner),
         })
     }
 
@@ -78,7 +78,7 @@ impl Cluster {
                 kubeconfig,
                 audit_log,
             },
-            _owner: None,
+            owner: None,
         })
     }
 
@@ -119,6 +119,13 @@ impl Cluster {
         Ok(created.metadata.name.unwrap_or_default())
     }
 
+    /// Where what belongs to this cluster lies: in the plane's own folder, which its owner removes,
+    /// because a shared cluster lies in a static that is never dropped.
+    fn folder(&self) -> PathBuf {
+        let of_plane = self.kubeconfig().parent().filter(|_| self.owner.is_some());
+        of_plane.map_or_else(std::env::temp_dir, Path::to_owned)
+    }
+
     /// A service account with a real token, made if absent; it may do what RBAC grants it.
     pub async fn identity(&self, namespace: &str, name: &str) -> Result<Identity, ClusterError> {
         let admin = Kubeconfig::read_from(self.kubeconfig())?;
@@ -128,7 +135,7 @@ impl Cluster {
         let config = with_token(admin, &token)?;
         let dir = tempfile::Builder::new()
             .prefix("charttrust-identity-")
-            .tempdir()?;
+            .tempdir_in(self.folder())?;
         std::fs::write(
             dir.path().join("kubeconfig"),
             serde_json::to_string(&config)?,
@@ -269,7 +276,7 @@ mod tests {
         };
         let cluster = Cluster {
             access,
-            _owner: None,
+            owner: None,
         };
         assert!(matches!(cluster.audit(), Err(ClusterError::NoAuditLog)));
     }

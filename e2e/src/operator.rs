@@ -38,7 +38,7 @@ impl Operator {
     pub fn start(options: &Options) -> Result<Self, OperatorError> {
         let dir = tempfile::Builder::new()
             .prefix("charttrust-operator-")
-            .tempdir()?;
+            .tempdir_in(folder_of(options))?;
         let [health, metrics] = free_ports()?.map(|port| format!("127.0.0.1:{port}"));
         let command = command(options, &health, &metrics);
         let process = Process::spawn("charttrust", &command, &dir.path().join("log"))?;
@@ -124,6 +124,14 @@ pub enum OperatorError {
     /// It did not start or did not stay.
     #[error(transparent)]
     Process(#[from] ProcessError),
+}
+
+/// Beside the operator's kubeconfig, which goes with the cluster.
+fn folder_of(options: &Options) -> PathBuf {
+    let beside = options.kubeconfig.parent().map(std::path::Path::to_owned);
+    beside
+        .filter(|folder| folder.is_dir())
+        .unwrap_or_else(std::env::temp_dir)
 }
 
 fn command(options: &Options, health: &str, metrics: &str) -> Command {

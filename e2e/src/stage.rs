@@ -338,17 +338,14 @@ impl Story {
             SOON,
             &format!("{release} was judged as it is"),
             async || {
-                let name = format!("sh.helm.release.v1.{release}.v1");
-                let secret = secrets
-                    .get(&name)
-                    .await
-                    .map_err(|error| error.to_string())?;
-                let trust = trusts
-                    .get(release)
-                    .await
-                    .map_err(|error| error.to_string())?;
+                let trust = trusts.get(release).await;
+                let trust = trust.map_err(|error| error.to_string())?;
                 let judged = trust.status.and_then(|status| status.release);
-                let judged = judged.map(|release| release.resource_version);
+                let judged = judged.ok_or("nothing was judged")?;
+                let name = format!("sh.helm.release.v1.{release}.v{}", judged.revision);
+                let secret = secrets.get(&name).await;
+                let secret = secret.map_err(|error| error.to_string())?;
+                let judged = Some(judged.resource_version);
                 if judged == secret.metadata.resource_version {
                     Ok(())
                 } else {
@@ -385,6 +382,20 @@ impl Story {
 }
 
 impl Story {
+    /// Waits until a release has no `ReleaseTrust` any more.
+    pub async fn expect_gone(&self, release: &str) {
+        let trusts = self.trusts();
+        eventually(
+            SOON,
+            &format!("the ReleaseTrust {release} is gone"),
+            async || match trusts.get_opt(release).await {
+                Ok(None) => Ok(()),
+                other => Err(format!("{other:?}")),
+            },
+        )
+        .await;
+    }
+
     /// Waits until a release has a finding of this word, whatever its verdict.
     pub async fn expect_finding(&self, release: &str, word: &str) -> ReleaseTrust {
         let trusts = self.trusts();

@@ -35,12 +35,21 @@ struct Arguments {
     /// Releases of each chart.
     #[arg(long, default_value_t = 10)]
     each: usize,
-    /// The operator to measure.
-    #[arg(long, env = "CHARTTRUST_BINARY")]
-    binary: PathBuf,
-    /// The test bed, to start a control plane.
-    #[arg(long, env = "CHARTTRUST_TESTBED")]
-    testbed: String,
+    /// The operator to measure; default: the release build beside this program's.
+    #[arg(long)]
+    binary: Option<PathBuf>,
+}
+
+/// A program that cargo built in the same target folder.
+fn sibling(path: &str) -> Result<PathBuf> {
+    let here = std::env::current_exe()?;
+    let folder = here.parent().ok_or("this program lies in no folder")?;
+    let found = folder.join(path);
+    let missing = || format!("{} is missing; run `make bench`", found.display());
+    found
+        .exists()
+        .then(|| found.clone())
+        .ok_or_else(|| missing().into())
 }
 
 /// Longest wait for all verdicts, for a machine that is slow beyond use.
@@ -49,7 +58,8 @@ const PATIENCE: Duration = Duration::from_secs(600);
 #[tokio::main]
 async fn main() -> Result {
     let arguments = Arguments::parse();
-    let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start(&arguments.testbed)?));
+    let testbed = sibling("testbed")?;
+    let cluster = Cluster::shared(&testbed.to_string_lossy());
     stage::install(cluster.kubeconfig()).await?;
     let story = Story::begin(cluster, "bench", Version::V4).await?;
     let (many, few) = (
@@ -185,7 +195,10 @@ fn renamed(original: &Secret, release: &str) -> Result<Secret> {
 
 fn start(arguments: &Arguments, identity: &Identity) -> Result<Operator> {
     Ok(Operator::start(&Options {
-        binary: arguments.binary.clone(),
+        binary: match &arguments.binary {
+            Some(binary) => binary.clone(),
+            None => sibling("../release/charttrust")?,
+        },
         kubeconfig: identity.kubeconfig(),
         namespace: OPERATOR_NAMESPACE.to_owned(),
         allow_hosts: vec!["127.0.0.1".to_owned()],

@@ -2,14 +2,14 @@
 
 use charttrust::api::TrustedKey;
 use charttrust_e2e::charts::Source;
+use charttrust_e2e::eventually;
 use charttrust_e2e::gpg::{self, Algorithm, Revocation};
 use charttrust_e2e::helm::Version;
-use charttrust_e2e::stage::{OPERATOR_NAMESPACE, Story, StoryKey};
+use charttrust_e2e::stage::{OPERATOR_NAMESPACE, SOON, Story, StoryKey};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
-use kube::api::DeleteParams;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::setup::story;
@@ -265,27 +265,32 @@ async fn a_witnessed_release_stays_trusted_when_its_key_is_revoked_from_later_on
         .unwrap();
     story.install("known", &known).await.unwrap();
     story.expect("known", "SignatureVerified").await;
-    let since = in_seconds(1);
+    let since = charttrust::clock::now() + SignedDuration::from_secs(3);
     let word = |since: &str| {
         let word = json!({
             "reason": "Compromised", "since": since, "grandfather": "Witnessed",
         });
         json!({"spec": {"revocation": word}})
     };
+    let long_ago = word("2024-01-15T00:00:00Z");
     story
-        .patch::<TrustedKey>(&key.name, word("2024-01-15T00:00:00Z"))
+        .patch::<TrustedKey>(&key.name, long_ago)
         .await
         .unwrap();
     story.expect("known", "KeyCompromised").await;
-    story
-        .patch::<TrustedKey>(&key.name, word(&since))
-        .await
-        .unwrap();
+    let lately = word(&since.strftime("%FT%TZ").to_string());
+    story.patch::<TrustedKey>(&key.name, lately).await.unwrap();
     story.expect("known", "Grandfathered").await;
-    let unknown = story
-        .publish(&Source::new("unknown", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
+    eventually(SOON, "the revocation has begun", async || {
+        if charttrust::clock::now() > since {
+            Ok(())
+        } else {
+            Err("not yet")
+        }
+    })
+    .await;
+    let source = Source::new("unknown", "1.0.0");
+    let unknown = story.publish(&source, Some(&key)).await.unwrap();
     story.install("unknown", &unknown).await.unwrap();
     story.expect("unknown", "KeyCompromised").await;
 }

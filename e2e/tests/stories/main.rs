@@ -2,8 +2,11 @@
 //! reads. One plane and one operator serve all; each story has a namespace, a repository and keys
 //! of its own.
 
+mod inventory;
 mod keys;
 mod main_job;
+mod objects;
 mod policies;
 mod setup;
 mod sources;
+mod steady;

@@ -207,14 +207,7 @@ async fn upgrade_rollback_and_uninstall_are_followed(version: Version) {
     let trust = story.expect("web", "SignatureVerified").await;
     assert_eq!(trust.status.unwrap().release.unwrap().revision, 3);
     story.helm.uninstall(&story.namespace, "web").await.unwrap();
-    let trusts = story.trusts();
-    eventually(SOON, "the ReleaseTrust is gone", async || {
-        match trusts.get_opt("web").await {
-            Ok(None) => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    })
-    .await;
+    story.expect_gone("web").await;
 }
 
 async fn a_revocation_writes_what_it_concerns_and_downloads_nothing(version: Version) {

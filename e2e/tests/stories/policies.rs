@@ -5,7 +5,6 @@ use charttrust_e2e::charts::{Chart, Source};
 use charttrust_e2e::eventually;
 use charttrust_e2e::helm::Version;
 use charttrust_e2e::stage::{SOON, Story, StoryKey};
-use charttrust_verify::digest::Sha256Digest;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -79,7 +78,7 @@ fn pin(chart: &Chart, bytes_of: &Chart) -> Value {
 }
 
 fn digest(chart: &Chart) -> String {
-    Sha256Digest::of(&std::fs::read(&chart.archive).unwrap()).to_string()
+    chart.digest().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,7 @@
 //! What sources answer, and what becomes of verdicts when they answer otherwise later.
 
+use std::time::Duration;
+
 use charttrust::api::{ChartTrustPolicy, ReleaseTrust, TrustedKey};
 use charttrust_e2e::charts::{Chart, Source};
 use charttrust_e2e::eventually;
@@ -8,8 +10,7 @@ use charttrust_e2e::repository::Fault;
 use charttrust_e2e::stage::{OPERATOR_NAMESPACE, SOON, Story, StoryKey, verdict};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
-use kube::api::DeleteParams;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use crate::setup::{story, with_both_helms};
@@ -369,59 +370,131 @@ async fn a_signature_added_later_gives_trust() {
 async fn a_look_can_be_asked_for_at_once() {
     let story = story("asked", Version::V4).await;
     let key = story.trusted_key("platform").await.unwrap();
-    let policy = story
-        .policy("policy", &[&key], json!({"interval": "24h"}))
-        .await
-        .unwrap();
-    let chart = story
-        .publish(&Source::new("web", "1.0.0"), None)
-        .await
-        .unwrap();
+    let rarely = json!({"interval": "24h"});
+    let policy = story.policy("policy", &[&key], rarely).await.unwrap();
+    story
+        .repository
+        .misbehave("/web-1.0.0.tgz.prov", Fault::Status(404));
+    let source = Source::new("web", "1.0.0");
+    let chart = story.publish(&source, Some(&key)).await.unwrap();
     story.install("web", &chart).await.unwrap();
     story.expect("web", "Unsigned").await;
+    story.settled("web").await;
     let asked = |at: &str| json!({"metadata": {"annotations": {"charttrust.io/requestedAt": at}}});
 
-    let again = story
-        .package(&Source::new("api", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
-    drop(again);
     let before = looks(&story);
     let trusts = story.trusts();
-    let patch = Patch::Merge(asked("monday"));
+    let monday = Patch::Merge(asked("monday"));
     trusts
-        .patch("web", &PatchParams::default(), &patch)
+        .patch("web", &PatchParams::default(), &monday)
         .await
         .unwrap();
     handled(&trusts, "web", "monday").await;
     assert!(looks(&story) > before);
 
-    // The file is there now; nobody would look before tomorrow.
-    let signed = story
-        .package(&Source::new("web", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
-    let statement = signed.statement().unwrap();
-    let digest = |path: &std::path::Path| {
-        charttrust_verify::digest::Sha256Digest::of(&std::fs::read(path).unwrap()).to_string()
-    };
-    let served = story.repository.dir().join("web-1.0.0.tgz");
-    let statement = statement.replace(&digest(&signed.archive), &digest(&served));
-    let provenance = story
-        .keyring
-        .clearsign(&statement, &[&key.key], &[])
-        .unwrap();
-    std::fs::write(
-        story.repository.dir().join("web-1.0.0.tgz.prov"),
-        provenance,
-    )
-    .unwrap();
+    // The provenance file is there now, but nobody would look before tomorrow.
+    story.repository.behave();
     story
         .patch::<ChartTrustPolicy>(&policy, asked("tuesday"))
         .await
         .unwrap();
     story.expect("web", "SignatureVerified").await;
     handled(&story.policies(), &policy, "tuesday").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_that_is_asked_for_during_another_is_made_after_it() {
+    let story = story("asked-twice", Version::V4).await;
+    let key = story.trusted_key("platform").await.unwrap();
+    let rarely = json!({"interval": "24h"});
+    story.policy("policy", &[&key], rarely).await.unwrap();
+    let source = Source::new("web", "1.0.0");
+    let chart = story.publish(&source, Some(&key)).await.unwrap();
+    let served = story.repository.dir().join("web-1.0.0.tgz.prov");
+    std::fs::remove_file(&served).unwrap();
+    story.install("web", &chart).await.unwrap();
+    story.expect("web", "Unsigned").await;
+    story.settled("web").await;
+
+    let slow = Fault::Slow(Duration::from_secs(2));
+    story.repository.misbehave("/web-1.0.0.tgz.prov", slow);
+    let archives = || story.repository.count("/web-1.0.0.tgz");
+    let (before, archives_before) = (looks(&story), archives());
+    let trusts = story.trusts();
+    let ask = async |at: &str| {
+        let change = json!({"metadata": {"annotations": {"charttrust.io/requestedAt": at}}});
+        let parameters = PatchParams::default();
+        trusts
+            .patch("web", &parameters, &Patch::Merge(change))
+            .await
+            .unwrap();
+    };
+    ask("monday").await;
+    eventually(
+        SOON,
+        "the first look has come as far as the provenance file",
+        async || {
+            if archives() > archives_before {
+                Ok(())
+            } else {
+                Err("it has not")
+            }
+        },
+    )
+    .await;
+    ask("tuesday").await;
+    eventually(
+        SOON,
+        "the first look has its answer, which is no",
+        async || {
+            if looks(&story) > before {
+                Ok(())
+            } else {
+                Err("it has not")
+            }
+        },
+    )
+    .await;
+    std::fs::copy(chart.provenance(), &served).unwrap();
+    story.expect("web", "SignatureVerified").await;
+    handled(&trusts, "web", "tuesday").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_unusable_answer_for_the_archive_leaves_the_verdict_open() {
+    let story = story("archives", Version::V4).await;
+    let key = story.trusted_key("platform").await.unwrap();
+    story.policy("policy", &[&key], json!({})).await.unwrap();
+    let answers = [
+        ("html", Fault::Html, "SourceUnavailable"),
+        ("empty", Fault::Empty, "SourceUnavailable"),
+        (
+            "garbage",
+            Fault::Bytes(b"this is no archive".to_vec()),
+            "SourceUnavailable",
+        ),
+        ("cut", Fault::WrongLength, "SourceUnavailable"),
+        ("s401", Fault::Status(401), "SourceUnavailable"),
+        ("s500", Fault::Status(500), "SourceUnavailable"),
+        ("endless", Fault::Endless, "LimitExceeded"),
+    ];
+    for (name, fault, _) in &answers {
+        let chart = story
+            .publish(&Source::new(name, "1.0.0"), Some(&key))
+            .await
+            .unwrap();
+        story
+            .repository
+            .misbehave(&format!("/{name}-1.0.0.tgz"), fault.clone());
+        story.install(name, &chart).await.unwrap();
+    }
+    for (name, _, word) in &answers {
+        story.expect(name, word).await;
+    }
+    story.repository.behave();
+    for (name, ..) in &answers {
+        story.expect(name, "SignatureVerified").await;
+    }
 }
 
 /// How often the provenance file was asked for.

@@ -16,7 +16,7 @@ use charttrust_verify::evidence::{
 };
 use charttrust_verify::policy::{self, Level, ReleaseRef};
 use charttrust_verify::release::Record;
-use charttrust_verify::verdict::Cause;
+use charttrust_verify::verdict::{Cause, Verdict};
 use tokio::time::Instant;
 
 use super::world::{Content, LookState, Release, Revision, Trust};
@@ -28,6 +28,7 @@ use crate::sources::{self, FetchError, Look, ProvenanceAnswer};
 
 /// Brings what is known of a release up to date, and has it judged.
 pub(super) async fn examine(context: &Context, id: &ReleaseId) {
+    let begun = context.world.update(id, |release| release.requests);
     let mut fresh = read_changed(context, id).await;
     let trust = context.world.trust();
     let mut next_look = None;
@@ -40,14 +41,17 @@ pub(super) async fn examine(context: &Context, id: &ReleaseId) {
         look(context, &trust, id, &source, every, &mut fresh).await;
         next_look = Some(earliest(next_look, due_at(context, id, &source.url, every)));
     }
-    context.world.update(id, |release| release.forced = false);
+    context
+        .world
+        .update(id, |release| release.requests.answer(begun));
     context.queue.add(Task::Release(id.clone()));
     if let Some(at) = next_look {
         context.examinations.add_at(id.clone(), at);
     }
 }
 
-type Key = (Driver, u32);
+/// A revision of a release.
+pub(super) type Key = (Driver, u32);
 
 /// Records decoded in this run, by revision; dropped at its end.
 type Fresh = BTreeMap<Key, Record>;
@@ -99,7 +103,8 @@ async fn read_changed(context: &Context, id: &ReleaseId) -> Fresh {
 /// How long to wait after the API server did not give a record.
 const RETRY_READ: Duration = Duration::from_secs(5);
 
-fn judged(context: &Context, id: &ReleaseId) -> BTreeMap<Key, RecordMeta> {
+/// The stored revisions to judge, by what their metadata say.
+pub(super) fn judged(context: &Context, id: &ReleaseId) -> BTreeMap<Key, RecordMeta> {
     let mut judged = BTreeMap::new();
     for driver in [Driver::Secret, Driver::ConfigMap] {
         let revisions = helm::revisions(context.records(driver), id, driver);
@@ -243,12 +248,13 @@ fn due_at(context: &Context, id: &ReleaseId, url: &str, every: Duration) -> Inst
     let wants_text = release
         .contents()
         .any(|content| content.evidence.wants_text(url, &trust.keys));
+    let is_forced = release.requests.are_open();
     match release.looks.get(url) {
-        Some(state) if state.failures > 0 && !release.forced => {
+        Some(state) if state.failures > 0 && !is_forced => {
             state.last_asked + pause(state.failures, every)
         }
-        Some(state) if answered && !release.forced => state.last_asked + every,
-        None if answered && !release.forced && !wants_text => Instant::now() + spread(id, every),
+        Some(state) if answered && !is_forced => state.last_asked + every,
+        None if answered && !is_forced && !wants_text => Instant::now() + spread(id, every),
         _ => Instant::now(),
     }
 }
@@ -464,7 +470,7 @@ fn absorb(
         namespace_labels: labels.as_deref(),
         name: &id.name,
     };
-    let trusted = |evidence: &Evidence| {
+    let verdicts = |evidence: &Evidence| -> Vec<Verdict> {
         let mut evidence = evidence.clone();
         let now = clock::now();
         evidence.learn(&trust.keys, now);
@@ -474,11 +480,13 @@ fn absorb(
             version: &content.version,
             evidence: &evidence,
         };
-        check::judge(&case, &trust.judged_by, &trust.keys, now)
-            .verdict
-            .is_trusted()
+        let judgement = check::judge(&case, &trust.judged_by, &trust.keys, now);
+        judgement
+            .policies
+            .iter()
+            .map(|policy| policy.verdict)
+            .collect()
     };
-    let is_trusted = trusted(&content.evidence);
     context.world.update(id, |release| {
         let Some(Revision {
             content: Ok(known), ..
@@ -489,10 +497,10 @@ fn absorb(
         if known.digest != content.digest {
             return;
         }
-        let notices = known
-            .evidence
-            .absorb(&source.url, answer, is_trusted, trusted);
-        known.evidence.learn(&trust.keys, clock::now());
+        let notices = known.evidence.absorb(&source.url, answer, verdicts);
+        // Read under the lock, so that a key is not missed that came while the source was asked.
+        let keys = context.world.trust().keys;
+        known.evidence.learn(&keys, clock::now());
         release.notices.insert(source.url.clone(), notices);
     });
 }

@@ -1,23 +1,20 @@
 //! Reads a `TrustedKey`, has the releases judged that it concerns, and writes its status.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::api::{ListParams, PostParams};
-use kube::{Api, ResourceExt};
+use kube::api::ListParams;
+use kube::{Api, ResourceExt as _};
 use tokio::time::Instant;
 
 use super::watches::{Ours, material_of};
 use super::world::{LoadedKey, Reading, issuer_names};
-use super::written::Written;
-use super::{Context, Error, FIELD_MANAGER, Task, key_status};
+use super::{Context, Error, Task, key_status};
 use crate::api::TrustedKey;
 use crate::api::reasons::KeyReason;
 use crate::api::trusted_key::DataRef;
 use crate::clock;
-use crate::inventory::ReleaseId;
 use crate::parse::{self, KeyProblem};
 use crate::watch::within_deadline;
 
@@ -42,10 +39,12 @@ pub(super) async fn read(context: &Context, name: &str) {
     if let Some(loaded) = &loaded {
         schedule(context, name, loaded, now);
     }
-    let mut concerned = concerned(context, loaded.as_ref());
+    let mut issuers = issuers(loaded.as_ref());
     let before = context.world.set_key(name, loaded);
-    concerned.extend(self::concerned(context, before.as_ref()));
-    for id in concerned {
+    issuers.extend(self::issuers(before.as_ref()));
+    let issuers = issuers.iter().map(String::as_str);
+    for id in context.world.releases_of_issuers(issuers) {
+        context.world.learn(&id, now);
         context.queue.add(Task::Release(id.clone()));
         // A signature that was never verified before may have to be fetched.
         context.examinations.add(id);
@@ -177,20 +176,15 @@ fn unread(context: &Context, place: &DataRef) -> KeyProblem {
     KeyProblem::new(KeyReason::ProgressingWithRetry, &message)
 }
 
-/// Releases with a signature that claims this key as issuer.
-fn concerned(context: &Context, loaded: Option<&LoadedKey>) -> BTreeSet<ReleaseId> {
+/// Every name under which a signature may claim this key as issuer.
+fn issuers(loaded: Option<&LoadedKey>) -> Vec<String> {
     let Some(loaded) = loaded else {
-        return BTreeSet::new();
+        return Vec::new();
     };
-    let pinned = loaded
-        .fingerprint
-        .iter()
-        .map(|fingerprint| fingerprint.as_str().to_owned());
+    let pinned = loaded.fingerprint.iter();
+    let pinned = pinned.map(|fingerprint| fingerprint.as_str().to_owned());
     let names = loaded.key.as_ref().map(issuer_names).unwrap_or_default();
-    let all: Vec<String> = pinned.chain(names).collect();
-    context
-        .world
-        .releases_of_issuers(all.iter().map(String::as_str))
+    pinned.chain(names).collect()
 }
 
 /// Instants at which time alone changes what the key is worth.
@@ -253,28 +247,10 @@ pub(super) async fn write_status(context: &Context, name: &str) -> Result<(), Er
     if old == Some(&status) {
         return Ok(());
     }
-    let api = Api::<TrustedKey>::all(context.client.clone());
     let mut changed = object.clone();
     changed.status = Some(status.clone());
-    changed.metadata.managed_fields = None;
-    changed.metadata.resource_version = ours.map(|ours| ours.resource_version).or(watched);
-    let params = PostParams {
-        field_manager: Some(FIELD_MANAGER.into()),
-        ..Default::default()
-    };
-    let written = within_deadline(api.replace_status(name, &params, &changed)).await;
-    let version = written
-        .as_ref()
-        .ok()
-        .and_then(ResourceExt::resource_version);
-    let note = version.map(|resource_version| Written {
-        resource_version,
-        status,
-    });
-    context.world.key_statuses.note(name, note);
-    match written {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        Err(error) => Err(Error::Api("write the status of a TrustedKey", error)),
-    }
+    let statuses = &context.world.key_statuses;
+    statuses
+        .write(context, changed, status, "write the status of a TrustedKey")
+        .await
 }

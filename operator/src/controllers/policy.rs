@@ -2,20 +2,17 @@
 
 use charttrust_verify::policy::ReleaseRef;
 use jiff::Timestamp;
-use kube::api::PostParams;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt as _;
 use tokio::time::Instant;
 
 use super::key::LONGEST_WAIT;
 use super::watches::Ours;
 use super::world::Reading;
-use super::written::Written;
-use super::{Context, Error, FIELD_MANAGER, Task, policy_status};
+use super::{Context, Error, Task, policy_status};
 use crate::api::{ChartTrustPolicy, REQUESTED_AT};
 use crate::clock;
 use crate::inventory::ReleaseId;
 use crate::parse::{self, LoadedPolicy};
-use crate::watch::within_deadline;
 
 /// Takes the object into what is known, and has every release judged that it selects or selected.
 pub(super) fn read(context: &Context, name: &str) {
@@ -42,7 +39,7 @@ pub(super) fn read(context: &Context, name: &str) {
     for id in context.world.release_ids() {
         if selects(context, before.as_ref(), &id) || selects(context, after.as_ref(), &id) {
             if requested {
-                context.world.update(&id, |release| release.forced = true);
+                context.world.update(&id, |release| release.requests.ask());
             }
             context.examinations.add(id.clone());
             context.queue.add(Task::Release(id));
@@ -143,28 +140,15 @@ pub(super) async fn write_status(context: &Context, name: &str) -> Result<(), Er
     if old == Some(&status) {
         return Ok(());
     }
-    let api = Api::<ChartTrustPolicy>::all(context.client.clone());
     let mut changed = object.clone();
     changed.status = Some(status.clone());
-    changed.metadata.managed_fields = None;
-    changed.metadata.resource_version = ours.map(|ours| ours.resource_version).or(watched);
-    let params = PostParams {
-        field_manager: Some(FIELD_MANAGER.into()),
-        ..Default::default()
-    };
-    let written = within_deadline(api.replace_status(name, &params, &changed)).await;
-    let version = written
-        .as_ref()
-        .ok()
-        .and_then(ResourceExt::resource_version);
-    let note = version.map(|resource_version| Written {
-        resource_version,
-        status,
-    });
-    context.world.policy_statuses.note(name, note);
-    match written {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        Err(error) => Err(Error::Api("write the status of a ChartTrustPolicy", error)),
-    }
+    let statuses = &context.world.policy_statuses;
+    statuses
+        .write(
+            context,
+            changed,
+            status,
+            "write the status of a ChartTrustPolicy",
+        )
+        .await
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use charttrust_verify::check::{self, Case, Judgement};
 use charttrust_verify::finding::{Finding, Note, Word};
@@ -9,11 +10,12 @@ use charttrust_verify::policy::ReleaseRef;
 use charttrust_verify::verdict::{Cause, Class, Verdict};
 use kube::api::{DeleteParams, ObjectMeta, PostParams, Preconditions};
 use kube::{Api, ResourceExt as _};
+use tokio::time::Instant;
 
 use super::release_status::{self, Judged};
 use super::world::{Content, Release, Revision, Trust};
 use super::written::Written;
-use super::{Context, Error, Task, events};
+use super::{Context, Error, Task, events, examine};
 use crate::api::release_trust::{ReleaseTrustSpec, ReleaseTrustStatus};
 use crate::api::{REQUESTED_AT, ReleaseTrust};
 use crate::clock;
@@ -32,11 +34,10 @@ pub(super) async fn reconcile(context: &Context, id: &ReleaseId) -> Result<(), E
     note_request(context, id, &release, existing);
     let trust = context.world.trust();
     let judged = evaluate(context, id, &release, &trust);
-    if judged.is_pending() && before(&release, existing).is_some() {
-        // A look is under way; what was known stands until it answers.
+    let old = before(&release, existing);
+    if is_waiting(context, id, &judged) && old.is_some() {
         return Ok(());
     }
-    let old = before(&release, existing);
     let status = release_status::conclude(
         id,
         old,
@@ -55,6 +56,29 @@ pub(super) async fn reconcile(context: &Context, id: &ReleaseId) -> Result<(), E
     events::publish(context, announced).await;
     Ok(())
 }
+
+/// Whether a look is under way for which the last verdict stands, but only so long: it was about
+/// something else, and a source may never answer.
+fn is_waiting(context: &Context, id: &ReleaseId, judged: &Judged) -> bool {
+    let now = Instant::now();
+    let since = context.world.update(id, |release| {
+        if !judged.is_pending() {
+            release.pending_since = None;
+            return None;
+        }
+        Some(*release.pending_since.get_or_insert(now))
+    });
+    let Some(until) = since.map(|since| since + PATIENCE) else {
+        return false;
+    };
+    if until > now {
+        context.queue.add_at(Task::Release(id.clone()), until);
+    }
+    until > now
+}
+
+/// How long a verdict stands while what it was about has changed and was not looked at yet.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn has_no_record(context: &Context, id: &ReleaseId) -> bool {
     [Driver::Secret, Driver::ConfigMap]
@@ -80,13 +104,16 @@ fn before<'a>(
     }
 }
 
-/// Pure: judges every judged revision; the worst verdict wins.
+/// Judges every revision that may be live; the worst verdict wins.
 fn evaluate(context: &Context, id: &ReleaseId, release: &Release, trust: &Trust) -> Judged {
     let labels = context.namespace_labels(&id.namespace);
     let newest_first = release.revisions.iter().rev();
-    let judgements: Vec<_> = newest_first
+    let mut judgements: Vec<_> = newest_first
         .map(|(key, revision)| (*key, judge(id, labels.as_ref(), revision, trust)))
         .collect();
+    let judged = examine::judged(context, id).into_keys();
+    let unread = judged.filter(|key| !release.revisions.contains_key(key));
+    judgements.extend(unread.map(|key| (key, pending())));
     let worst = Verdict::worst(judgements.iter().map(|(_, judgement)| judgement.verdict));
     let Some(index) = judgements
         .iter()
@@ -180,7 +207,7 @@ fn note_request(
     if release.requested_at.as_ref().or(answered) != Some(asked) {
         context.world.update(id, |release| {
             release.requested_at = Some(asked.clone());
-            release.forced = true;
+            release.requests.ask();
         });
         context.examinations.add(id.clone());
     }

@@ -44,7 +44,10 @@ pub(super) fn conclude(
         _ => (None, Vec::new()),
     };
     let before = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
-    let answered = release.requested_at.clone().filter(|_| !release.forced);
+    let answered = release
+        .requested_at
+        .clone()
+        .filter(|_| !release.requests.are_open());
     v1::ReleaseTrustStatus {
         observed_generation: Some(GENERATION),
         last_handled_reconcile_at: answered

@@ -104,10 +104,37 @@ pub struct Release {
     pub looks: BTreeMap<String, LookState>,
     /// What the last look at each source found that changes nothing, as the release is bound.
     pub notices: BTreeMap<String, Vec<Finding>>,
-    /// Whether a look was asked for at once.
-    pub forced: bool,
+    /// Since when nothing can be said because something was not looked at yet.
+    pub pending_since: Option<Instant>,
+    /// The looks that were asked for at once.
+    pub requests: Requests,
     /// The last value of the annotation that asked for a look.
     pub requested_at: Option<String>,
+}
+
+/// Looks that were asked for at once. Counted, because one that is asked for while another look is
+/// under way is not answered by that.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Requests {
+    asked: u64,
+    answered: u64,
+}
+
+impl Requests {
+    /// Asks for a look.
+    pub fn ask(&mut self) {
+        self.asked = self.asked.saturating_add(1);
+    }
+
+    /// Whether a look is owed.
+    pub fn are_open(&self) -> bool {
+        self.answered < self.asked
+    }
+
+    /// A look that began when these had been asked for has ended.
+    pub fn answer(&mut self, begun: Self) {
+        self.answered = begun.asked;
+    }
 }
 
 /// One judged revision.
@@ -204,6 +231,21 @@ impl World {
         let after = release.issuers();
         releases.reindex(id, &before, &after);
         result
+    }
+
+    /// Tries the keys of this moment on signatures of a release that no key could explain before.
+    pub fn learn(&self, id: &ReleaseId, now: Timestamp) {
+        if self.release(id).is_none() {
+            return;
+        }
+        self.update(id, |release| {
+            // Read under the lock, so that no key is missed that comes with the evidence.
+            let keys = self.trust().keys;
+            let revisions = release.revisions.values_mut();
+            for content in revisions.filter_map(|revision| revision.content.as_mut().ok()) {
+                content.evidence.learn(&keys, now);
+            }
+        });
     }
 
     /// Forgets a release.

@@ -1,7 +1,17 @@
 //! What we wrote last, so that a watch that lags does not make us write it again.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::{Mutex, PoisonError};
+
+use kube::api::PostParams;
+use kube::core::ClusterResourceScope;
+use kube::{Api, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Context, Error, FIELD_MANAGER};
+use crate::watch::within_deadline;
 
 /// A status as it was written, and the resource version that it got.
 #[derive(Clone, Debug)]
@@ -49,6 +59,48 @@ impl<S: Clone> LastWritten<S> {
         match written {
             Some(written) => drop(all.insert(name.to_owned(), written)),
             None => drop(all.remove(name)),
+        }
+    }
+}
+
+impl<S: Clone> LastWritten<S> {
+    /// Writes a cluster-wide object that carries its new status, on condition that nobody has
+    /// written since what `status` was concluded from. An object that is gone needs no status.
+    pub(super) async fn write<K>(
+        &self,
+        context: &Context,
+        mut object: K,
+        status: S,
+        what: &'static str,
+    ) -> Result<(), Error>
+    where
+        K: Resource<DynamicType = (), Scope = ClusterResourceScope>,
+        K: Clone + Debug + DeserializeOwned + Serialize,
+    {
+        let name = object.name_any();
+        let ours = self.find(&name, object.resource_version().as_deref());
+        if let Some(ours) = ours {
+            object.meta_mut().resource_version = Some(ours.resource_version);
+        }
+        object.meta_mut().managed_fields = None;
+        let api = Api::<K>::all(context.client.clone());
+        let params = PostParams {
+            field_manager: Some(FIELD_MANAGER.into()),
+            ..PostParams::default()
+        };
+        let answer = within_deadline(api.replace_status(&name, &params, &object)).await;
+        let version = answer.as_ref().ok().and_then(ResourceExt::resource_version);
+        self.note(
+            &name,
+            version.map(|resource_version| Written {
+                resource_version,
+                status,
+            }),
+        );
+        match answer {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+            Err(error) => Err(Error::Api(what, error)),
         }
     }
 }

@@ -2,14 +2,16 @@
 //!
 //! Pure: the same keys, policies, evidence and time class give the same judgement, in any order.
 
+use std::cmp::Reverse;
+
 use jiff::Timestamp;
 
 use crate::evidence::{ArchiveFacts, Bound, Evidence, ProvenanceFacts, Signed};
 use crate::finding::{Finding, Note};
 use crate::key::Key;
 use crate::opinion::Opinion;
-use crate::origin::{bound_archives, differs, first_archive};
-use crate::policy::{Dependencies, Level, Policy, ReleaseRef, Rule};
+use crate::origin::{bound_archives, difference, first_archive};
+use crate::policy::{Dependencies, Exception, Level, Policy, ReleaseRef, Rule};
 use crate::signers::{self, Vouching};
 use crate::verdict::{Basis, Cause, Class, Reason, Verdict};
 
@@ -84,26 +86,37 @@ fn conclude(
     opinion: Opinion,
     now: Timestamp,
 ) -> (PolicyVerdict, Vec<Finding>) {
-    let exception = policy
-        .exceptions
-        .iter()
-        .find(|exception| exception.forgives(&case.release, &opinion.failing, now));
+    let exception = rule.and_then(|_| exception(case, policy, &opinion, now));
     let verdict = match exception {
-        Some(_) => Verdict::Unknown(Cause::Exempt),
+        Some(_) => opinion.forgiven(),
         None => opinion.verdict(),
     };
-    let by_policy = |finding: Finding| finding.of_policy(&policy.name);
+    let is_exempt = verdict == Verdict::Unknown(Cause::Exempt);
     let concluded = PolicyVerdict {
         policy: policy.name.clone(),
         rule: rule.map(|rule| rule.name.clone()),
         verdict,
-        exempt_by: exception.map(|exception| exception.name.clone()),
+        exempt_by: exception
+            .filter(|_| is_exempt)
+            .map(|exception| exception.name.clone()),
         origin: opinion.origin,
     };
+    let by_policy = |finding: Finding| finding.of_policy(&policy.name);
     (
         concluded,
         opinion.findings.into_iter().map(by_policy).collect(),
     )
+}
+
+fn exception<'a>(
+    case: &Case<'_>,
+    policy: &'a Policy,
+    opinion: &Opinion,
+    now: Timestamp,
+) -> Option<&'a Exception> {
+    let forgives =
+        |exception: &&Exception| exception.forgives(&case.release, &opinion.failing, now);
+    policy.exceptions.iter().find(forgives)
 }
 
 fn unreadable(problem: &str) -> Opinion {
@@ -115,35 +128,68 @@ fn unreadable(problem: &str) -> Opinion {
 
 fn judge_rule(case: &Case<'_>, rule: &Rule, keys: &[Key], now: Timestamp) -> Opinion {
     let mut opinion = Opinion::default();
-    if rule.verify.level == Level::None {
-        opinion.doubt(
-            Cause::Unmanaged,
-            format!("rule {:?} asks for no verification", rule.name),
-        );
-        return opinion;
-    }
     check_version(case, rule, &mut opinion);
     let candidates = match rule.verify.level {
+        Level::None => {
+            let message = format!("rule {:?} asks for no verification", rule.name);
+            opinion.doubt(Cause::Unmanaged, message);
+            Vec::new()
+        }
+        Level::Signature => first_archive(case, rule, &mut opinion),
         Level::Strict => bound_archives(case, rule, &mut opinion),
-        Level::Signature | Level::None => first_archive(case, rule, &mut opinion),
     };
-    let best = candidates
-        .into_iter()
-        .map(|(source, facts)| {
-            judge_archive(&Subject {
-                case,
-                rule,
-                keys,
-                source,
-                facts,
-                now,
-            })
-        })
-        .min_by_key(|opinion| opinion.verdict().class());
-    if let Some(best) = best {
-        opinion.absorb(best);
-    }
+    let judged = candidates.into_iter().map(|(source, facts)| {
+        let subject = Subject {
+            case,
+            rule,
+            keys,
+            source,
+            facts,
+            now,
+        };
+        (&facts.binding, judge_archive(&subject))
+    });
+    decide(judged.collect(), &mut opinion);
     opinion
+}
+
+/// Whether the archive is known to be what the release is made of, so that what is bad about it
+/// is bad about the release.
+fn is_the_release(binding: &Bound) -> bool {
+    match binding {
+        Bound::NotCompared | Bound::Same(_) => true,
+        Bound::Different(_) | Bound::NoRecord | Bound::OldWriter(_) => false,
+    }
+}
+
+/// Of several archives with the content of the release one decides; what is wrong with the others
+/// is told.
+fn decide(mut judged: Vec<(&Bound, Opinion)>, opinion: &mut Opinion) {
+    judged.sort_by_key(|(binding, judged)| preference(binding, judged.verdict()));
+    let mut judged = judged.into_iter().map(|(_, judged)| judged);
+    let Some(deciding) = judged.next() else {
+        return;
+    };
+    opinion.absorb(deciding);
+    for other in judged {
+        opinion.tell_of(&other);
+    }
+}
+
+/// Trust through one archive is enough. Else proof of badness about the very content that runs
+/// is not hidden by a source that lacks it; and what one source could not answer, failures of
+/// another do not settle.
+fn preference(binding: &Bound, verdict: Verdict) -> (u8, Reverse<impl Ord + use<>>) {
+    let order = match (verdict.class(), is_the_release(binding)) {
+        (Class::Trusted | Class::Unmanaged, _) => 0,
+        (Class::Badness, true) => 1,
+        (Class::CouldNotTell | Class::Exempt, _) => 2,
+        (Class::ProofMissing | Class::Tampering, true) => 3,
+        (Class::ProofMissing, false) => 4,
+        (Class::Tampering, false) => 5,
+        (Class::Badness, false) => 6,
+    };
+    (order, Reverse(verdict.rank()))
 }
 
 fn check_version(case: &Case<'_>, rule: &Rule, opinion: &mut Opinion) {
@@ -316,7 +362,10 @@ fn check_binding(subject: &Subject<'_>, opinion: &mut Opinion) {
             let message = format!("an old Helm wrote the record: {}", differences.join("; "));
             opinion.doubt(Cause::NotBindable, message);
         }
-        Bound::Different(_) => differs(subject.source, subject.facts, opinion),
+        Bound::Different(_) => {
+            let message = difference(subject.source, subject.facts);
+            opinion.fail(Reason::ContentMismatch, message);
+        }
     }
 }
 

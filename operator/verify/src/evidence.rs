@@ -11,12 +11,11 @@ use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use crate::binding::{self, Binding};
 use crate::chart::Chart;
 use crate::digest::Sha256Digest;
-use crate::finding::{Finding, Note, Word};
 use crate::key::Key;
 use crate::openpgp::{self, ClaimedSignature, Fingerprint, SignedMessage, VerifiedSignature};
 use crate::provenance;
 use crate::release::Record;
-use crate::verdict::{Cause, Reason};
+use crate::verdict::Cause;
 
 /// What every source that was asked has answered, by its configured URL.
 #[derive(Clone, Debug, Default)]
@@ -80,6 +79,16 @@ pub enum Bound {
     OldWriter(Vec<String>),
     /// Same content. Notes name harmless differences, of values for example.
     Same(Vec<String>),
+}
+
+impl Answer {
+    /// Whether the source said something about the chart, be it that it has none.
+    pub(crate) fn is_known(&self) -> bool {
+        match self {
+            Self::Archive(_) | Self::Ambiguous { .. } | Self::NotFound => true,
+            Self::Unavailable { .. } => false,
+        }
+    }
 }
 
 /// What a source has as provenance of an archive.
@@ -238,159 +247,6 @@ impl Evidence {
     }
 }
 
-impl Evidence {
-    /// Takes in what a source answered at a later look.
-    ///
-    /// Once a release is bound to an archive, a look takes no trust away and turns no failure into
-    /// another; it may give trust, which `satisfies` decides. What it changes nothing about is
-    /// returned as findings.
-    pub fn absorb(
-        &mut self,
-        source: &str,
-        answer: Answer,
-        trusted: bool,
-        satisfies: impl Fn(&Self) -> bool,
-    ) -> Vec<Finding> {
-        let unavailable = match &answer {
-            Answer::Unavailable { cause, message } => Some((*cause, message.clone())),
-            Answer::Archive(_) | Answer::Ambiguous { .. } | Answer::NotFound => None,
-        };
-        match (self.answers.get(source), unavailable) {
-            (
-                Some(Answer::Archive(_) | Answer::Ambiguous { .. } | Answer::NotFound),
-                Some(doubt),
-            ) => {
-                vec![Finding::new(Word::Doubt(doubt.0), doubt.1)]
-            }
-            (Some(Answer::Archive(bound)), None) if trusted || bound.is_bound() => {
-                let (kept, findings) = bound.compare_later(source, &answer);
-                self.adopt(source, kept, trusted, satisfies, findings)
-            }
-            _ => {
-                self.answers.insert(source.to_owned(), answer);
-                Vec::new()
-            }
-        }
-    }
-
-    /// Takes over other provenance of the same archive: always where there was no answer before,
-    /// otherwise only where it gives trust.
-    fn adopt(
-        &mut self,
-        source: &str,
-        later: Later,
-        trusted: bool,
-        satisfies: impl Fn(&Self) -> bool,
-        findings: Vec<Finding>,
-    ) -> Vec<Finding> {
-        let facts = match later {
-            Later::Nothing => return findings,
-            Later::FirstAnswer(facts) => {
-                self.answers
-                    .insert(source.to_owned(), Answer::Archive(facts));
-                return Vec::new();
-            }
-            Later::OtherProvenance(facts) => facts,
-        };
-        let mut candidate = self.clone();
-        candidate
-            .answers
-            .insert(source.to_owned(), Answer::Archive(facts));
-        if trusted || !satisfies(&candidate) {
-            return findings;
-        }
-        *self = candidate;
-        Vec::new()
-    }
-}
-
-/// What a later look at a bound archive offers.
-enum Later {
-    /// Provenance where the source had given no usable answer before.
-    FirstAnswer(Box<ArchiveFacts>),
-    /// Nothing that could be taken over.
-    Nothing,
-    /// The same archive with other provenance.
-    OtherProvenance(Box<ArchiveFacts>),
-}
-
-impl ArchiveFacts {
-    fn is_bound(&self) -> bool {
-        match self.binding {
-            Bound::NoRecord | Bound::NotCompared | Bound::Same(_) => true,
-            Bound::Different(_) | Bound::OldWriter(_) => false,
-        }
-    }
-
-    fn compare_later(&self, source: &str, answer: &Answer) -> (Later, Vec<Finding>) {
-        let republished = |message: String| Finding::new(Word::Note(Note::Republished), message);
-        let facts = match answer {
-            Answer::Archive(facts) if facts.digest == self.digest => facts,
-            Answer::Archive(facts) => {
-                let message = format!("{source} now serves {}", facts.digest);
-                return (Later::Nothing, vec![republished(message)]);
-            }
-            Answer::Ambiguous { message } => {
-                let message = format!("{source} now serves another archive: {message}");
-                return (Later::Nothing, vec![republished(message)]);
-            }
-            Answer::NotFound => {
-                let message = format!("{source} lists this version no more");
-                let word = Word::Failure(Reason::ChartNotFound);
-                return (Later::Nothing, vec![Finding::new(word, message)]);
-            }
-            Answer::Unavailable { .. } => return (Later::Nothing, Vec::new()),
-        };
-        self.compare_provenance(source, facts)
-    }
-
-    fn compare_provenance(&self, source: &str, later: &Self) -> (Later, Vec<Finding>) {
-        let finding = |word, message: String| (Later::Nothing, vec![Finding::new(word, message)]);
-        match (&self.provenance, &later.provenance) {
-            (_, ProvenanceFacts::Unavailable { cause, message }) => {
-                finding(Word::Doubt(*cause), format!("provenance: {message}"))
-            }
-            (ProvenanceFacts::Signed(old), ProvenanceFacts::Signed(new))
-                if old.digest == new.digest && old.message.is_some() =>
-            {
-                (Later::Nothing, Vec::new())
-            }
-            (ProvenanceFacts::Signed(old), ProvenanceFacts::Signed(new))
-                if old.digest == new.digest =>
-            {
-                (Later::FirstAnswer(self.with(later)), Vec::new())
-            }
-            (ProvenanceFacts::Unavailable { .. }, _) => {
-                (Later::FirstAnswer(self.with(later)), Vec::new())
-            }
-            (_, ProvenanceFacts::Signed(_)) => {
-                let message = format!("{source} now serves other provenance");
-                let note = Finding::new(Word::Note(Note::Republished), message);
-                (Later::OtherProvenance(self.with(later)), vec![note])
-            }
-            (ProvenanceFacts::Signed(_), ProvenanceFacts::Missing) => finding(
-                Word::Failure(Reason::Unsigned),
-                format!("{source} has no provenance for it any more"),
-            ),
-            (ProvenanceFacts::Signed(_), ProvenanceFacts::Malformed { message }) => {
-                finding(Word::Failure(Reason::ProvenanceMalformed), message.clone())
-            }
-            (ProvenanceFacts::Missing | ProvenanceFacts::Malformed { .. }, _) => {
-                (Later::Nothing, Vec::new())
-            }
-        }
-    }
-
-    /// The same archive with a later look's provenance; when it was first verified stays.
-    fn with(&self, later: &Self) -> Box<Self> {
-        Box::new(Self {
-            provenance: later.provenance.clone(),
-            index_disagrees: later.index_disagrees,
-            ..self.clone()
-        })
-    }
-}
-
 impl ArchiveFacts {
     /// The signed statement, if there is one.
     pub fn signed(&self) -> Option<&Signed> {
@@ -406,7 +262,7 @@ impl ArchiveFacts {
         let ProvenanceFacts::Signed(signed) = &mut self.provenance else {
             return false;
         };
-        let learned = signed.learn(keys);
+        let learned = signed.learn(keys, now);
         let vouches = signed.claims.claimed_archive == Some(self.digest)
             && signed.good_signers().next().is_some();
         if vouches && self.first_verified.is_none() {
@@ -490,14 +346,14 @@ impl Signed {
             })
     }
 
-    fn learn(&mut self, keys: &[Key]) -> bool {
+    fn learn(&mut self, keys: &[Key], now: Timestamp) -> bool {
         let Some(message) = self.message.clone() else {
             return false;
         };
         let mut learned = false;
         for (signature, packet) in self.signatures.iter_mut().zip(message.signatures()) {
             if !matches!(signature.outcome, Outcome::Verified(_)) {
-                let outcome = try_keys(&message, packet, keys);
+                let outcome = try_keys(&message, packet, keys, now);
                 learned |= signature.outcome != outcome;
                 signature.outcome = outcome;
             }
@@ -515,17 +371,42 @@ fn next_second(instant: Timestamp) -> Timestamp {
     instant.round(round).unwrap_or(instant)
 }
 
-/// Tries every key; key IDs collide, so the first that fails does not decide.
-fn try_keys(message: &SignedMessage, claimed: &ClaimedSignature, keys: &[Key]) -> Outcome {
-    let mut fault = None;
+/// Tries every key, whatever their order: key IDs collide, and certificates name foreign subkeys.
+fn try_keys(
+    message: &SignedMessage,
+    claimed: &ClaimedSignature,
+    keys: &[Key],
+    now: Timestamp,
+) -> Outcome {
+    let mut verified = Vec::new();
+    let mut faults = Vec::new();
     for key in keys {
         match openpgp::verify(message, claimed, &key.certificate) {
-            Ok(verified) => return Outcome::Verified(verified),
+            Ok(signature) => verified.push((is_foreign(key, &signature, now), signature)),
             Err(openpgp::Word::UnknownKey) => {}
-            Err(word) => fault = fault.or(Some((key.fingerprint().clone(), word))),
+            Err(word) => faults.push((key.fingerprint().clone(), word)),
         }
     }
-    fault.map_or(Outcome::UnknownIssuer, |(fingerprint, word)| {
-        Outcome::Fault(fingerprint, word)
-    })
+    let first = verified
+        .into_iter()
+        .min_by(|(a_foreign, a), (b_foreign, b)| {
+            (a_foreign, a.primary()).cmp(&(b_foreign, b.primary()))
+        });
+    let fault = faults
+        .into_iter()
+        .min_by_key(|(key, word)| (key.clone(), word.as_str()));
+    let fault = fault.map(|(key, word)| Outcome::Fault(key, word));
+    first
+        .map(|(_, signature)| Outcome::Verified(signature))
+        .or(fault)
+        .unwrap_or(Outcome::UnknownIssuer)
+}
+
+/// Whether the key names the signing subkey as its own, but the two are not bound to each other.
+fn is_foreign(key: &Key, signature: &VerifiedSignature, now: Timestamp) -> bool {
+    let word = openpgp::standing(&key.certificate, signature, now).at_signing;
+    matches!(
+        word,
+        openpgp::Word::NoBackSignature | openpgp::Word::NotBound
+    )
 }

@@ -38,6 +38,8 @@ pub enum Note {
     OtherRevision,
     /// A signature that does not count.
     OtherSignature,
+    /// What is wrong with an archive of another source, which does not decide.
+    OtherSource,
     /// A published version changed, or index and archive disagree.
     Republished,
     /// Default values differ from the archive's, as `--reuse-values` makes them.
@@ -49,7 +51,7 @@ impl Finding {
     pub fn new(word: Word, message: impl Into<String>) -> Self {
         Self {
             word,
-            message: bounded(message.into()),
+            message: bounded(&message.into()),
             policy: None,
         }
     }
@@ -71,6 +73,7 @@ impl fmt::Display for Word {
                 Note::NotChecked => "NotChecked",
                 Note::OtherRevision => "OtherRevision",
                 Note::OtherSignature => "OtherSignature",
+                Note::OtherSource => "OtherSource",
                 Note::Republished => "Republished",
                 Note::ValuesDiffer => "ValuesDiffer",
             }),
@@ -80,7 +83,7 @@ impl fmt::Display for Word {
 
 /// Cuts at a character border and replaces control and direction characters, which foreign text
 /// could use to forge what a terminal shows.
-fn bounded(message: String) -> String {
+fn bounded(message: &str) -> String {
     let mut clean = String::with_capacity(message.len().min(MAX_MESSAGE));
     for character in message.chars() {
         let shown = if is_deceptive(character) {

@@ -25,6 +25,18 @@ impl Opinion {
             .push(Finding::new(Word::Failure(reason), message));
     }
 
+    pub(crate) fn fail_each(&mut self, reason: Reason, messages: Vec<String>) {
+        for message in messages {
+            self.fail(reason, message);
+        }
+    }
+
+    pub(crate) fn note_each(&mut self, note: Note, messages: Vec<String>) {
+        for message in messages {
+            self.note(note, message);
+        }
+    }
+
     pub(crate) fn doubt(&mut self, cause: Cause, message: impl Into<String>) {
         self.doubts.insert(cause);
         self.findings
@@ -50,11 +62,30 @@ impl Opinion {
 }
 
 impl Opinion {
-    pub(crate) fn absorb(&mut self, other: Self) {
-        self.failing.extend(other.failing);
-        self.doubts.extend(other.doubts);
-        self.basis = other.basis;
-        self.findings.extend(other.findings);
-        self.origin = other.origin;
+    /// What remains when every failure is forgiven: doubts are not.
+    pub(crate) fn forgiven(&self) -> Verdict {
+        let exempt = Verdict::Unknown(Cause::Exempt);
+        let doubts = self.doubts.iter().map(|cause| Verdict::Unknown(*cause));
+        Verdict::worst(doubts.chain([exempt])).unwrap_or(exempt)
+    }
+
+    /// Takes over what was found about the archive that decides.
+    pub(crate) fn absorb(&mut self, archive: Self) {
+        self.failing.extend(archive.failing);
+        self.doubts.extend(archive.doubts);
+        self.basis = archive.basis;
+        self.findings.extend(archive.findings);
+        self.origin = archive.origin;
+    }
+
+    /// Tells what is wrong with an archive that does not decide.
+    pub(crate) fn tell_of(&mut self, other: &Self) {
+        let origin = other.origin.as_deref().unwrap_or_default();
+        for finding in &other.findings {
+            if !matches!(finding.word, Word::Note(_)) {
+                let message = format!("{origin}: {}: {}", finding.word, finding.message);
+                self.note(Note::OtherSource, message);
+            }
+        }
     }
 }

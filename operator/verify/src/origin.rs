@@ -2,6 +2,7 @@
 
 use crate::check::Case;
 use crate::evidence::{Answer, ArchiveFacts, Bound};
+use crate::finding::Note;
 use crate::opinion::Opinion;
 use crate::policy::Rule;
 use crate::verdict::{Cause, Reason};
@@ -56,17 +57,16 @@ fn of_binding<'a>(
 /// Whether some source of the rule has not answered, so that nothing can be concluded.
 fn without_answer(answers: &[(&str, Option<&Answer>)], rule: &Rule, opinion: &mut Opinion) -> bool {
     if answers.is_empty() {
-        opinion.doubt(
-            Cause::SourceUnknown,
-            format!("rule {:?} names no source", rule.name),
-        );
+        let message = format!("rule {:?} names no source", rule.name);
+        opinion.doubt(Cause::SourceUnknown, message);
         return true;
     }
-    let before = opinion.doubts.len();
     for (source, answer) in answers {
         explain_silence(source, *answer, opinion);
     }
-    opinion.doubts.len() > before
+    !answers
+        .iter()
+        .all(|(_, answer)| answer.is_some_and(Answer::is_known))
 }
 
 fn explain_silence(source: &str, answer: Option<&Answer>, opinion: &mut Opinion) {
@@ -79,47 +79,56 @@ fn explain_silence(source: &str, answer: Option<&Answer>, opinion: &mut Opinion)
     }
 }
 
-/// All sources answered and none has the content of the record.
+/// All sources answered and none has the content of the record. An archive that cannot be compared
+/// may be the origin, so that nothing is known to be tampered with.
 fn explain_no_origin(case: &Case<'_>, answers: &[(&str, Option<&Answer>)], opinion: &mut Opinion) {
-    for (source, answer) in answers {
-        match answer {
-            Some(Answer::Archive(facts)) => differs(source, facts, opinion),
-            Some(Answer::Ambiguous { message }) => {
-                opinion.fail(Reason::ArchiveAmbiguous, format!("{source}: {message}"));
-            }
-            Some(Answer::NotFound | Answer::Unavailable { .. }) | None => {}
+    let ambiguous = messages(answers, |source, answer| match answer {
+        Answer::Ambiguous { message } => Some(format!("{source}: {message}")),
+        _ => None,
+    });
+    let different = messages(answers, |source, answer| match answer {
+        Answer::Archive(facts) => Some(difference(source, facts)),
+        _ => None,
+    });
+    match (ambiguous.is_empty(), different.is_empty()) {
+        (true, true) => not_found(case, answers, opinion),
+        (true, false) => opinion.fail_each(Reason::ContentMismatch, different),
+        (false, _) => {
+            opinion.fail_each(Reason::ArchiveAmbiguous, ambiguous);
+            opinion.note_each(Note::OtherSource, different);
         }
     }
-    if opinion.failing.is_empty()
-        || opinion
-            .failing
-            .iter()
-            .all(|r| *r == Reason::VersionNotAllowed)
-    {
-        not_found(case, answers.iter().map(|(source, _)| *source), opinion);
-    }
 }
 
-pub(crate) fn differs(source: &str, facts: &ArchiveFacts, opinion: &mut Opinion) {
-    let differences = match &facts.binding {
+fn messages(
+    answers: &[(&str, Option<&Answer>)],
+    message: impl Fn(&str, &Answer) -> Option<String>,
+) -> Vec<String> {
+    let all = answers
+        .iter()
+        .filter_map(|(source, answer)| message(source, (*answer)?));
+    all.collect()
+}
+
+/// How the release differs from an archive.
+pub(crate) fn difference(source: &str, facts: &ArchiveFacts) -> String {
+    let ArchiveFacts {
+        name,
+        version,
+        binding,
+        ..
+    } = facts;
+    let differences = match binding {
         Bound::Different(differences) | Bound::OldWriter(differences) => differences.join("; "),
-        Bound::NoRecord | Bound::NotCompared | Bound::Same(_) => return,
+        Bound::NoRecord | Bound::NotCompared | Bound::Same(_) => String::new(),
     };
-    let message = format!(
-        "the release differs from {} {} of {source}: {differences}",
-        facts.name, facts.version
-    );
-    opinion.fail(Reason::ContentMismatch, message);
+    format!("the release differs from {name} {version} of {source}: {differences}")
 }
 
-fn not_found<'a>(case: &Case<'_>, sources: impl Iterator<Item = &'a str>, opinion: &mut Opinion) {
-    let sources: Vec<_> = sources.collect();
-    let message = format!(
-        "{} {} is in no index of {}",
-        case.chart,
-        case.version,
-        sources.join(", ")
-    );
+fn not_found(case: &Case<'_>, answers: &[(&str, Option<&Answer>)], opinion: &mut Opinion) {
+    let sources: Vec<_> = answers.iter().map(|(source, _)| *source).collect();
+    let Case { chart, version, .. } = case;
+    let message = format!("{chart} {version} is in no index of {}", sources.join(", "));
     opinion.fail(Reason::ChartNotFound, message);
 }
 
@@ -145,7 +154,7 @@ pub(crate) fn first_archive<'a>(
         }
     }
     if !without_answer(&answers, rule, opinion) {
-        not_found(case, answers.iter().map(|(source, _)| *source), opinion);
+        not_found(case, &answers, opinion);
     }
     Vec::new()
 }

@@ -1,16 +1,16 @@
 //! Who vouches for a signed statement: counts distinct trusted signers, and says why others do not
 //! count.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 use crate::check::Subject;
 use crate::evidence::{Outcome, SignatureFacts, Signed};
-use crate::key::{Grandfather, Key, OwnRevocation, RevocationReason};
-use crate::openpgp::{self, Fingerprint, VerifiedSignature, Word};
-use crate::policy::ExpiredKeys;
-use crate::verdict::Reason;
+use crate::key::Key;
+use crate::life::{explain, life, reason};
+use crate::openpgp::{self, Fingerprint, SignatureRecord, VerifiedSignature, Word};
+use crate::verdict::{Class, Reason};
 
 /// How enough signers vouch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,10 +42,11 @@ pub(crate) fn tally(subject: &Subject<'_>, signed: &Signed) -> Tally {
         match vouches(subject, signature) {
             Vote::Failing(reason, message) => failing.push((reason, message)),
             Vote::NotListed(message) => others.push(message),
-            Vote::Vouching(Vouching::Grandfathered, primary) => drop(grandfathered.insert(primary)),
-            Vote::Vouching(Vouching::Valid, primary) => drop(valid.insert(primary)),
+            Vote::Vouching(Vouching::Grandfathered, signer) => drop(grandfathered.insert(signer)),
+            Vote::Vouching(Vouching::Valid, signer) => drop(valid.insert(signer)),
         }
     }
+    // From here on those who count in any way.
     grandfathered.extend(valid.iter().cloned());
     let threshold = usize::try_from(subject.rule.verify.signers.threshold.get());
     let meets = |signers: &BTreeSet<Fingerprint>| threshold.is_ok_and(|t| signers.len() >= t);
@@ -63,7 +64,7 @@ pub(crate) fn tally(subject: &Subject<'_>, signed: &Signed) -> Tally {
     } else if failing.is_empty() {
         failing.push((
             Reason::SignerNotTrusted,
-            too_few(subject, valid.len(), &others),
+            too_few(subject, grandfathered.len(), &others),
         ));
     }
     Tally {
@@ -102,7 +103,7 @@ fn vouches(subject: &Subject<'_>, signature: &SignatureFacts) -> Vote {
             None => Vote::NotListed(format!("signature of {fingerprint}, which is not listed")),
             Some(key) => {
                 let message = format!("signature of {} ({fingerprint}): {word}", key.name);
-                Vote::Failing(reason(*word).unwrap_or(Reason::SignatureInvalid), message)
+                Vote::Failing(fault(*word), message)
             }
         },
         Outcome::UnknownIssuer => {
@@ -110,6 +111,12 @@ fn vouches(subject: &Subject<'_>, signature: &SignatureFacts) -> Vote {
             Vote::NotListed(format!("signed by {issuer}, an unknown key"))
         }
     }
+}
+
+/// The reason for a signature that never held: whatever became of its key, it proves nothing bad.
+fn fault(word: Word) -> Reason {
+    let reason = reason(word).filter(|reason| reason.class() != Class::Badness);
+    reason.unwrap_or(Reason::SignatureInvalid)
 }
 
 fn listed<'a>(
@@ -123,146 +130,76 @@ fn listed<'a>(
         .filter(move |key| key.fingerprint() == fingerprint && signers.list(key))
 }
 
-/// Scope and end date are per object, so the best of several objects of one fingerprint counts.
+/// A subkey may belong to several certificates. One signature counts for one signer: for the one it
+/// was verified with, if that one vouches.
 fn by_known_key(subject: &Subject<'_>, verified: &VerifiedSignature) -> Vote {
-    let signer = verified.primary();
-    let best = listed(subject, signer)
-        .map(|key| (key, life(subject, key, verified)))
-        .max_by_key(|(_, life)| rank(*life));
-    match best {
-        None => Vote::NotListed(format!("signed by {signer}, which is not listed")),
-        Some((_, Ok(vouching))) => Vote::Vouching(vouching, signer.clone()),
-        Some((key, Err(reason))) => {
+    let mut lives: BTreeMap<&Fingerprint, (&Key, Life)> = BTreeMap::new();
+    for key in subject
+        .keys
+        .iter()
+        .filter(|key| subject.rule.verify.signers.list(key))
+    {
+        let Some(seen) = seen_by(key, verified, subject.now) else {
+            continue;
+        };
+        let life = life(subject, key, &seen);
+        let best = lives.entry(key.fingerprint()).or_insert((key, life));
+        // Scope and end date are per object, so the best of several of one fingerprint counts.
+        if rank(life) > rank(best.1) {
+            *best = (key, life);
+        }
+    }
+    let is_valid = |life: &Life| *life == Ok(Vouching::Valid);
+    let preferred = lives.iter().max_by_key(|(signer, (_, life))| {
+        (life.is_ok(), is_valid(life), **signer == verified.primary())
+    });
+    match preferred {
+        Some((signer, (_, Ok(vouching)))) => Vote::Vouching(*vouching, (*signer).clone()),
+        Some(_) => worst_failure(lives),
+        None => Vote::NotListed(format!(
+            "signed by {}, which is not listed",
+            verified.primary()
+        )),
+    }
+}
+
+fn worst_failure(lives: BTreeMap<&Fingerprint, (&Key, Life)>) -> Vote {
+    let failures = lives
+        .into_iter()
+        .filter_map(|(signer, (key, life))| Some((life.err()?, signer, key)));
+    match failures.min_by_key(|(reason, ..)| *reason) {
+        Some((reason, signer, key)) => {
             let message = format!("{} {} ({signer})", key.name, explain(reason));
             Vote::Failing(reason, message)
         }
+        None => Vote::NotListed("signed by nobody who is listed".to_owned()),
     }
 }
 
-/// The best first: valid, grandfathered, then the least bad reason.
-fn rank(life: Result<Vouching, Reason>) -> (bool, bool, Option<Reason>) {
+/// The signature as this key's: it is, or its certificate and the signing subkey name each other.
+fn seen_by(key: &Key, verified: &VerifiedSignature, now: Timestamp) -> Option<VerifiedSignature> {
+    if key.fingerprint() == verified.primary() {
+        return Some(verified.clone());
+    }
+    key.certificate
+        .key_fingerprints()
+        .find(|own| *own == verified.signer())?;
+    let primary = key.fingerprint().clone();
+    let seen = VerifiedSignature::restore(SignatureRecord {
+        primary,
+        ..verified.record().clone()
+    });
+    let at_signing = openpgp::standing(&key.certificate, &seen, now).at_signing;
+    (!matches!(at_signing, Word::NoBackSignature | Word::NotBound)).then_some(seen)
+}
+
+/// What a signature is worth, or why it is worth nothing.
+type Life = Result<Vouching, Reason>;
+
+/// The best last: the least bad reason, grandfathered, valid.
+fn rank(life: Life) -> (bool, bool, Option<Reason>) {
     match life {
         Ok(vouching) => (true, vouching == Vouching::Valid, None),
         Err(reason) => (false, false, Some(reason)),
-    }
-}
-
-/// Whether a cryptographically good signature by this key counts, and if not the worst reason.
-fn life(
-    subject: &Subject<'_>,
-    key: &Key,
-    verified: &VerifiedSignature,
-) -> Result<Vouching, Reason> {
-    let mut reasons = BTreeSet::new();
-    let expired_keys = subject.rule.verify.expired_keys;
-    reasons.extend(certificate_life(key, verified, expired_keys, subject.now));
-    reasons.extend(our_end_date(key, verified, expired_keys, subject.now));
-    if !key.scope.covers(subject.case.chart, Some(subject.source)) {
-        reasons.insert(Reason::KeyOutOfScope);
-    }
-    let mut vouching = Vouching::Valid;
-    for revocation in &key.revocations {
-        match our_word(revocation, verified, subject.facts.first_verified) {
-            Ok(Vouching::Valid) => {}
-            Ok(Vouching::Grandfathered) => vouching = Vouching::Grandfathered,
-            Err(reason) => drop(reasons.insert(reason)),
-        }
-    }
-    reasons.into_iter().next().map_or(Ok(vouching), Err)
-}
-
-/// The certificate's own word: judged at signing always, and now too where expiry is not forgiven.
-fn certificate_life(
-    key: &Key,
-    verified: &VerifiedSignature,
-    expired_keys: ExpiredKeys,
-    now: Timestamp,
-) -> impl Iterator<Item = Reason> {
-    let standing = openpgp::standing(&key.certificate, verified, now);
-    let forgiven = expired_keys == ExpiredKeys::AcceptIfSignedBefore;
-    let today = (!(forgiven && standing.now == Word::Expired)).then_some(standing.now);
-    [Some(standing.at_signing), today]
-        .into_iter()
-        .flatten()
-        .filter_map(reason)
-}
-
-/// `spec.notAfter`, judged like the key's own expiry: the instant itself is expired.
-fn our_end_date(
-    key: &Key,
-    verified: &VerifiedSignature,
-    expired_keys: ExpiredKeys,
-    now: Timestamp,
-) -> Option<Reason> {
-    let end = key.not_after?;
-    let judged = match expired_keys {
-        ExpiredKeys::AcceptIfSignedBefore => verified.created(),
-        ExpiredKeys::Reject => verified.created().max(now),
-    };
-    (judged >= end).then_some(Reason::KeyExpired)
-}
-
-/// `spec.revocation`. Hard reasons count whatever the signature's date, because a thief writes the
-/// date; soft ones for signatures made at or after theirs.
-fn our_word(
-    revocation: &OwnRevocation,
-    verified: &VerifiedSignature,
-    first_verified: Option<Timestamp>,
-) -> Result<Vouching, Reason> {
-    let hard = match revocation.reason {
-        RevocationReason::Compromised => Reason::KeyCompromised,
-        RevocationReason::Unspecified => Reason::KeyRevoked,
-        RevocationReason::Retired | RevocationReason::Superseded => {
-            let before = revocation
-                .since
-                .is_some_and(|since| verified.created() < since);
-            return if before {
-                Ok(Vouching::Valid)
-            } else {
-                Err(Reason::KeyRetired)
-            };
-        }
-    };
-    let witnessed = revocation.grandfather == Grandfather::Witnessed
-        && matches!((first_verified, revocation.since), (Some(first), Some(since)) if first < since);
-    if witnessed {
-        Ok(Vouching::Grandfathered)
-    } else {
-        Err(hard)
-    }
-}
-
-/// The public reason for a detailed word of the OpenPGP rules; `None` for a valid signature.
-fn reason(word: Word) -> Option<Reason> {
-    Some(match word {
-        Word::Valid => return None,
-        Word::BadSignature => Reason::SignatureInvalid,
-        Word::CriticalUnknown | Word::WrongType => Reason::ProvenanceMalformed,
-        Word::Expired => Reason::KeyExpired,
-        Word::RevokedHard { compromised: true } => Reason::KeyCompromised,
-        Word::RevokedHard { compromised: false } => Reason::KeyRevoked,
-        Word::RevokedSoft => Reason::KeyRetired,
-        Word::UnsupportedAlgorithm | Word::WeakHash | Word::WeakKey => Reason::WeakSignature,
-        Word::FromFuture
-        | Word::NoBackSignature
-        | Word::NoIssuer
-        | Word::NoValidSelfSignature
-        | Word::NotBound
-        | Word::NotSigningCapable
-        | Word::PredatesKey
-        | Word::RevocationNotVerifiable
-        | Word::SignatureExpired
-        | Word::UnknownKey => Reason::SignerNotTrusted,
-    })
-}
-
-fn explain(reason: Reason) -> &'static str {
-    match reason {
-        Reason::KeyCompromised => "was revoked as compromised",
-        Reason::KeyRevoked => "was revoked",
-        Reason::KeyRetired => "was superseded or retired before it signed",
-        Reason::KeyExpired => "has expired",
-        Reason::KeyOutOfScope => "may not speak for this chart or source",
-        _ => "was not able to sign this",
     }
 }

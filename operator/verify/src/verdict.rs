@@ -205,7 +205,8 @@ impl Verdict {
         verdicts.into_iter().max_by_key(|verdict| verdict.rank())
     }
 
-    fn rank(self) -> (Class, Reverse<usize>) {
+    /// What [`Self::worst`] orders by, the worst last.
+    pub(crate) fn rank(self) -> (Class, Reverse<usize>) {
         let position = match self {
             Self::Trusted(basis) => position(Basis::ALL, basis),
             Self::Unknown(cause) => position(Cause::ALL, cause),
@@ -225,7 +226,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-fn position<T: PartialEq>(all: &[T], word: T) -> usize {
+fn position<T: Copy + PartialEq>(all: &[T], word: T) -> usize {
     all.iter()
         .position(|known| *known == word)
         .unwrap_or(all.len())

@@ -8,7 +8,9 @@ mod shell;
 mod stage;
 mod story;
 
+use std::pin::pin;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
@@ -29,19 +31,8 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let screen = Screen::new();
-    let done = async {
-        let ended = ended()?;
-        tokio::select! {
-            done = perform(&arguments, screen) => done,
-            () = ended => {
-                screen.say("\nEnded before its end; nothing but built programs stays.");
-                Ok(())
-            }
-        }
-    };
-    match done.await {
-        Ok(()) => ExitCode::SUCCESS,
+    match perform(arguments.keep, Screen::new()).await {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("\ndemo: FAILED: {}", chain(error.as_ref()));
             ExitCode::FAILURE
@@ -49,20 +40,41 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn perform(arguments: &Arguments, screen: Screen) -> Result {
-    story::announce(screen);
-    let mut stage = Stage::build(screen).await?;
-    let told = story::tell(&mut stage).await;
-    if told.is_err() {
-        eprint!("\n{}", stage.operator_log());
-    }
-    told?;
-    if arguments.keep {
+async fn perform(keep: bool, screen: Screen) -> Result<ExitCode> {
+    let mut ended = pin!(ended()?);
+    let told = tokio::select! {
+        biased;
+        () = &mut ended => return Ok(interrupted(screen)),
+        told = tell(screen) => told,
+    };
+    let stage = match told {
+        Ok(stage) => stage,
+        // Ctrl-C also ends what the story has started, and that may be seen first.
+        Err(_) if tokio::time::timeout(MOMENT, &mut ended).await.is_ok() => {
+            return Ok(interrupted(screen));
+        }
+        Err(error) => return Err(error),
+    };
+    if keep {
         stage.explain_how_to_look_around();
-        std::future::pending::<()>().await;
+        ended.await;
     }
     stage.close();
-    Ok(())
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn tell(screen: Screen) -> Result<Stage> {
+    story::announce(screen);
+    let mut stage = Stage::build(screen).await?;
+    if let Err(error) = story::tell(&mut stage).await {
+        return Err(format!("{}\n{}", chain(error.as_ref()), stage.operator_log()).into());
+    }
+    Ok(stage)
+}
+
+fn interrupted(screen: Screen) -> ExitCode {
+    screen.say("Interrupted. Everything that was started has ended.");
+    ExitCode::from(INTERRUPTED)
 }
 
 /// Completes on Ctrl-C, SIGTERM or a closed terminal.
@@ -86,3 +98,7 @@ fn chain(error: &dyn std::error::Error) -> String {
         .collect::<Vec<_>>()
         .join(": ")
 }
+
+/// What shells report for a program that SIGINT ended.
+const INTERRUPTED: u8 = 130;
+const MOMENT: Duration = Duration::from_millis(200);

@@ -19,24 +19,24 @@ impl Screen {
     /// Begins a part of the story.
     pub(crate) fn heading(self, text: &str) {
         let line = "─".repeat(WIDTH.saturating_sub(text.chars().count() + 4));
-        println!("\n{}\n", self.dressed(BOLD, &format!("── {text} {line}")));
+        println!("\n{}", self.dressed(BOLD, &format!("── {text} {line}")));
     }
 
-    /// Tells something.
+    /// Tells something, in a paragraph of its own.
     #[expect(
         clippy::unused_self,
         reason = "the screen is spoken to alike, dressed or not"
     )]
     pub(crate) fn say(self, text: &str) {
-        println!("{text}");
+        println!("\n{}", text.trim_end());
     }
 
     /// Shows a command as it is typed.
     pub(crate) fn command(self, line: &str) {
-        println!("{}", self.dressed(CYAN, &format!("$ {line}")));
+        println!("\n{}", self.dressed(CYAN, &format!("$ {line}")));
     }
 
-    /// Shows what a command said, and leaves a line free.
+    /// Shows what a command said.
     #[expect(
         clippy::unused_self,
         reason = "the screen is spoken to alike, dressed or not"
@@ -46,7 +46,6 @@ impl Screen {
         if !text.is_empty() {
             println!("{text}");
         }
-        println!();
     }
 
     fn dressed(self, code: &str, text: &str) -> String {

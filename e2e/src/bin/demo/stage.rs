@@ -14,6 +14,7 @@ use charttrust_e2e::tools::{self, Tool};
 use futures::{Stream, TryStreamExt};
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::{Api, Client, ResourceExt};
+use tokio::task::JoinHandle;
 
 use crate::Result;
 use crate::screen::Screen;
@@ -50,10 +51,7 @@ impl Stage {
         let started = Instant::now();
         let start = move || Cluster::start(&testbed.to_string_lossy());
         let cluster = tokio::task::spawn_blocking(start).await??;
-        screen.say(&format!(
-            "It answers after {}.\n",
-            seconds(started.elapsed())
-        ));
+        screen.say(&format!("It answers after {}.", seconds(started.elapsed())));
         let keyring = Keyring::new()?;
         let operator = sibling("charttrust")?;
         let shell = Shell::new(screen, &operator, cluster.kubeconfig(), keyring.home())?;
@@ -188,26 +186,45 @@ impl Stage {
         Api::all_with(self.client.clone(), &())
     }
 
-    /// Begins to watch, so that nothing is missed whenever [`Watch::delay`] is asked.
-    pub(crate) async fn watch(&self) -> Result<Watch> {
-        let (keys, trusts) = (self.all::<TrustedKey>(), self.all::<ReleaseTrust>());
-        Ok(Watch {
-            keys: Box::pin(changes(keys).await?),
-            trusts: Box::pin(changes(trusts).await?),
-        })
+    /// Begins to measure: the time from the moment a change of the key is visible until each of
+    /// `affected` has the verdict `word`, as another client of the API server sees both.
+    ///
+    /// A task of its own looks, so that an answer counts when it comes and not when it is asked for.
+    pub(crate) async fn measure(
+        &self,
+        key: &'static str,
+        affected: &[&'static str],
+        word: &'static str,
+    ) -> Result<JoinHandle<Result<Duration>>> {
+        let keys = Box::pin(changes(self.all::<TrustedKey>()).await?);
+        let trusts = Box::pin(changes(self.all::<ReleaseTrust>()).await?);
+        let changed = first(keys, move |changed: &TrustedKey| changed.name_any() == key);
+        let mut open = affected.to_vec();
+        let done = first(trusts, move |trust: &ReleaseTrust| {
+            if verdict(trust) == word {
+                open.retain(|wanted| *wanted != id(trust));
+            }
+            open.is_empty()
+        });
+        let late = format!("the verdicts {word} of {affected:?} did not come");
+        Ok(tokio::spawn(async move {
+            let both = async { tokio::try_join!(changed, done) };
+            let (changed, done) = tokio::time::timeout(SOON, both).await.map_err(|_| late)??;
+            Ok(done.saturating_duration_since(changed))
+        }))
     }
 
     pub(crate) fn explain_how_to_look_around(&self) {
         self.screen.heading("Look around");
         self.screen.say(&format!(
-            "In another terminal:\n\n{}cd {}\n\nThen, for example:\n",
+            "In another terminal:\n\n{}cd {}\n\nThen, for example:",
             self.shell.exports(),
             self.shell.folder().display(),
         ));
         for line in LOOKS {
             self.screen.command(line);
         }
-        self.screen.say("\nCtrl-C here ends everything.");
+        self.screen.say("Ctrl-C here ends everything.");
     }
 
     /// Ends everything in order, and says so.
@@ -229,31 +246,6 @@ impl Stage {
         drop(self);
         screen
             .say("Control plane, repository, keys and folders are gone. Only built programs stay.");
-    }
-}
-
-/// Eyes on keys and verdicts.
-pub(crate) struct Watch {
-    keys: std::pin::Pin<Box<dyn Stream<Item = kube::Result<WatchEvent<TrustedKey>>> + Send>>,
-    trusts: std::pin::Pin<Box<dyn Stream<Item = kube::Result<WatchEvent<ReleaseTrust>>> + Send>>,
-}
-
-impl Watch {
-    /// The time from the moment a change of the key is visible until each of `affected` has the
-    /// verdict `word`, as another client of the API server sees both.
-    pub(crate) async fn delay(self, key: &str, affected: &[&str], word: &str) -> Result<Duration> {
-        let changed = first(self.keys, |changed| changed.name_any() == key);
-        let mut open: Vec<_> = affected.to_vec();
-        let done = first(self.trusts, move |trust| {
-            if verdict(trust) == word {
-                open.retain(|wanted| *wanted != id(trust));
-            }
-            open.is_empty()
-        });
-        let both = async { tokio::try_join!(changed, done) };
-        let late = format!("the verdicts {word} of {affected:?} did not come");
-        let (changed, done) = tokio::time::timeout(SOON, both).await.map_err(|_| late)??;
-        Ok(done.saturating_duration_since(changed))
     }
 }
 

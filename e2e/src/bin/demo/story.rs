@@ -34,9 +34,8 @@ async fn make_keys(stage: &Stage) -> Result {
     let Stage { screen, shell, .. } = stage;
     screen.heading("1. Keys");
     screen.say(
-        "Three people sign charts: the platform team with last year's key and with this year's, and
-a stranger. (Yours have a passphrase or lie in a token; these are thrown away in a minute.)
-",
+        "Three keys: an old and a new one of the platform team, and a stranger's. (Yours have a passphrase
+or lie in a token; these are thrown away in a minute.)",
     );
     for key in ["platform-2026", "platform-2027", "stranger"] {
         let user_id = format!("{key} <{key}@example.com>");
@@ -45,7 +44,7 @@ a stranger. (Yours have a passphrase or lie in a token; these are thrown away in
         ))
         .await?;
     }
-    screen.say("Helm reads secret keys in the older format:\n");
+    screen.say("Helm reads secret keys in the older format:");
     shell
         .run("gpg --batch --export-secret-keys > secret.gpg")
         .await?;
@@ -64,8 +63,7 @@ async fn publish_charts(stage: &Stage) -> Result {
         "for chart in payments ledger search newsletter forum invoices; do helm4 create src/$chart; done",
     )
     .await?;
-    screen
-        .say("They are packaged into the folder that the chart repository serves, some signed:\n");
+    screen.say("They are packaged into the folder that the chart repository serves, some signed:");
     for line in [
         "helm4 package src/payments --version 2.4.1 -d charts --sign --key platform-2026 --keyring secret.gpg",
         "helm3 package src/search --version 1.9.0 -d charts --sign --key platform-2026 --keyring secret.gpg",
@@ -78,8 +76,7 @@ async fn publish_charts(stage: &Stage) -> Result {
     }
     screen.say(
         "Somebody with access to the repository, but not to the key, puts another archive in the
-place of the signed one. The signature beside it stays.
-",
+place of the signed one. The signature beside it stays.",
     );
     shell
         .run("echo '# one line more' >> src/invoices/templates/deployment.yaml")
@@ -101,7 +98,7 @@ async fn install_releases(stage: &Stage) -> Result {
     } = stage;
     let url = repository.url();
     screen.heading("3. Releases");
-    screen.say("Teams install what they need, some with Helm 3, some with Helm 4.\n");
+    screen.say("Teams install what they need, some with Helm 3, some with Helm 4.");
     shell
         .run("kubectl create namespace shop; kubectl create namespace finance")
         .await?;
@@ -136,8 +133,7 @@ async fn install_operator(stage: &mut Stage) -> Result {
         .await?;
     stage.screen.say(
         "It runs as its own ServiceAccount, which may read releases and write nothing but its own
-kinds and events. Addresses on loopback have to be allowed by name.
-",
+kinds and events. Addresses on loopback have to be allowed by name.",
     );
     stage.start_operator().await?;
     let everything = SIX.map(|(release, _, _)| (release, "NoPolicy"));
@@ -160,8 +156,7 @@ async fn declare_trust(stage: &Stage) -> Result {
     screen.heading("5. Whom to trust");
     screen.say(
         "Keys are declared by name and pinned by fingerprint; a web page never decides who is trusted.
-The file for platform-2027 looks the same. Nobody declares the stranger's key.
-",
+The file for platform-2027 looks the same. Nobody declares the stranger's key.",
     );
     for key in ["platform-2026", "platform-2027"] {
         let yaml = trusted_key(stage, key).await?;
@@ -193,7 +188,7 @@ async fn trusted_key(stage: &Stage, name: &str) -> Result<String> {
     Ok(KEY
         .replace("NAME", name)
         .replace("FINGERPRINT", fingerprint)
-        .replace("ARMORED", &indented))
+        .replace("ARMORED", indented.trim_end()))
 }
 
 async fn read_verdicts(stage: &Stage) -> Result {
@@ -215,8 +210,7 @@ Unsigned           the repository has the chart, but no signature
 SignerNotTrusted   signed, but by nobody whom the policy lists
 DigestMismatch     the archive in the repository is not the one that was signed
 
-Each verdict says why:
-",
+Each verdict says why:",
     );
     shell.run(WHY).await?;
     Ok(())
@@ -232,30 +226,29 @@ async fn revoke_a_key(stage: &Stage) -> Result {
     screen.heading("7. A key is stolen");
     screen.say(
         "The laptop with platform-2026 is gone. One change of one object says so. The dates in old
-signatures do not help the key: whoever has it can write any date.
-",
+signatures do not help the key: whoever has it can write any date.",
     );
     let asked = repository.requests().len();
-    let watch = stage.watch().await?;
-    shell.run(
-        r#"kubectl patch tkey platform-2026 --type merge -p '{"spec":{"revocation":{"reason":"Compromised"}}}'"#,
-    )
-    .await?;
     let affected: Vec<_> = SIX
         .iter()
         .filter(|(_, before, after)| before != after)
         .map(|(release, _, _)| *release)
         .collect();
-    let delay = watch
-        .delay("platform-2026", &affected, "KeyCompromised")
+    let delay = stage
+        .measure("platform-2026", &affected, "KeyCompromised")
         .await?;
+    shell.run(
+        r#"kubectl patch tkey platform-2026 --type merge -p '{"spec":{"revocation":{"reason":"Compromised"}}}'"#,
+    )
+    .await?;
+    let delay = delay.await??;
     stage
         .expect(&SIX.map(|(release, _, after)| (release, after)))
         .await?;
     stage.expect_counted("platform", (1, 5)).await?;
     let asked = repository.requests().len() - asked;
     screen.say(&format!(
-        "From the API server's answer to the last of {} changed verdicts: {}.
+        "From the revocation to the last of {} changed verdicts, both as another client sees them: {}.
 Requests to the chart repository meanwhile: {asked}. Taking trust away needs no download.
 ",
         affected.len(),
@@ -265,8 +258,7 @@ Requests to the chart repository meanwhile: {asked}. Taking trust away needs no 
     shell.run("kubectl get rtrust -A").await?;
     screen.say(
         "Exactly the releases that rested on this key have changed; the one signed by platform-2027
-has not. Everybody who watches the namespace is told:
-",
+has not. Everybody who watches the namespace is told:",
     );
     shell
         .run("kubectl get events -n shop --field-selector reason=KeyCompromised")
@@ -282,7 +274,7 @@ async fn find_the_way_forward(stage: &Stage) -> Result {
         ..
     } = stage;
     screen.heading("8. The way forward");
-    screen.say("The team signs a new version with the new key, and upgrades.\n");
+    screen.say("The team signs a new version with the new key, and upgrades.");
     shell.run("helm4 package src/payments --version 2.4.2 -d charts --sign --key platform-2027 --keyring secret.gpg")
         .await?;
     shell.run("helm4 repo index charts").await?;
@@ -304,7 +296,7 @@ async fn find_the_way_forward(stage: &Stage) -> Result {
 async fn check_before_release(stage: &Stage) -> Result {
     let Stage { screen, shell, .. } = stage;
     screen.heading("9. The same engine in CI");
-    screen.say("Before a chart is published, by the same rules, without a cluster:\n");
+    screen.say("Before a chart is published, by the same rules, without a cluster:");
     for (chart, code) in [("ledger-3.0.0", 0), ("forum-0.7.0", 1)] {
         let said = shell
             .run(&format!(

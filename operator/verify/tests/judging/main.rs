@@ -15,5 +15,9 @@ mod forge;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod exceptions;
+mod looks;
+mod origins;
+mod signers;
 mod words;
 mod world;

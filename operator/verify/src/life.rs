@@ -1,0 +1,131 @@
+//! What a cryptographically good signature is worth, given the life and scope of its key.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use crate::check::Subject;
+use crate::key::{Grandfather, Key, OwnRevocation, RevocationReason};
+use crate::openpgp::{self, Standing, VerifiedSignature, Word};
+use crate::policy::ExpiredKeys;
+use crate::signers::Vouching;
+use crate::verdict::Reason;
+
+/// Whether a cryptographically good signature by this key counts, and if not the worst reason.
+pub(crate) fn life(
+    subject: &Subject<'_>,
+    key: &Key,
+    verified: &VerifiedSignature,
+) -> Result<Vouching, Reason> {
+    let mut reasons = BTreeSet::new();
+    let expired_keys = subject.rule.verify.expired_keys;
+    let standing = openpgp::standing(&key.certificate, verified, subject.now);
+    reasons.extend(certificate_life(&standing, expired_keys));
+    reasons.extend(our_end_date(key, verified, expired_keys, subject.now));
+    if !key.scope.covers(subject.case.chart, Some(subject.source)) {
+        reasons.insert(Reason::KeyOutOfScope);
+    }
+    // A certificate can name anybody's subkey: without its consent, what the subkey signed is not
+    // this key's, and nothing bad about this key is bad about it.
+    let is_its_own = standing.at_signing != Word::NoBackSignature;
+    let mut vouching = Vouching::Valid;
+    for revocation in key.revocations.iter().filter(|_| is_its_own) {
+        match our_word(revocation, verified, subject.facts.first_verified) {
+            Ok(Vouching::Valid) => {}
+            Ok(Vouching::Grandfathered) => vouching = Vouching::Grandfathered,
+            Err(reason) => drop(reasons.insert(reason)),
+        }
+    }
+    reasons.into_iter().next().map_or(Ok(vouching), Err)
+}
+
+/// The certificate's own word: judged at signing always, and now too where expiry is not forgiven.
+fn certificate_life(
+    standing: &Standing,
+    expired_keys: ExpiredKeys,
+) -> impl Iterator<Item = Reason> + use<> {
+    let forgiven = expired_keys == ExpiredKeys::AcceptIfSignedBefore;
+    let today = (!(forgiven && standing.now == Word::Expired)).then_some(standing.now);
+    let words = [Some(standing.at_signing), today];
+    words.into_iter().flatten().filter_map(reason)
+}
+
+/// `spec.notAfter`, judged like the key's own expiry: the instant itself is expired.
+fn our_end_date(
+    key: &Key,
+    verified: &VerifiedSignature,
+    expired_keys: ExpiredKeys,
+    now: Timestamp,
+) -> Option<Reason> {
+    let end = key.not_after?;
+    let judged = match expired_keys {
+        ExpiredKeys::AcceptIfSignedBefore => verified.created(),
+        ExpiredKeys::Reject => verified.created().max(now),
+    };
+    (judged >= end).then_some(Reason::KeyExpired)
+}
+
+/// `spec.revocation`. Hard reasons count whatever the signature's date, because a thief writes the
+/// date; soft ones for signatures made at or after theirs.
+fn our_word(
+    revocation: &OwnRevocation,
+    verified: &VerifiedSignature,
+    first_verified: Option<Timestamp>,
+) -> Result<Vouching, Reason> {
+    let hard = match revocation.reason {
+        RevocationReason::Compromised => Reason::KeyCompromised,
+        RevocationReason::Unspecified => Reason::KeyRevoked,
+        RevocationReason::Retired | RevocationReason::Superseded => {
+            let before = revocation
+                .since
+                .is_some_and(|since| verified.created() < since);
+            return if before {
+                Ok(Vouching::Valid)
+            } else {
+                Err(Reason::KeyRetired)
+            };
+        }
+    };
+    let witnessed = revocation.grandfather == Grandfather::Witnessed
+        && matches!((first_verified, revocation.since), (Some(first), Some(since)) if first < since);
+    if witnessed {
+        Ok(Vouching::Grandfathered)
+    } else {
+        Err(hard)
+    }
+}
+
+/// The public reason for a detailed word of the OpenPGP rules; `None` for a valid signature.
+pub(crate) fn reason(word: Word) -> Option<Reason> {
+    Some(match word {
+        Word::Valid => return None,
+        Word::BadSignature => Reason::SignatureInvalid,
+        Word::CriticalUnknown | Word::WrongType => Reason::ProvenanceMalformed,
+        Word::Expired => Reason::KeyExpired,
+        Word::RevokedHard { compromised: true } => Reason::KeyCompromised,
+        Word::RevokedHard { compromised: false } => Reason::KeyRevoked,
+        Word::RevokedSoft => Reason::KeyRetired,
+        Word::UnsupportedAlgorithm | Word::WeakHash | Word::WeakKey => Reason::WeakSignature,
+        Word::FromFuture
+        | Word::NoBackSignature
+        | Word::NoIssuer
+        | Word::NoValidSelfSignature
+        | Word::NotBound
+        | Word::NotSigningCapable
+        | Word::PredatesKey
+        | Word::RevocationNotVerifiable
+        | Word::SignatureExpired
+        | Word::UnknownKey => Reason::SignerNotTrusted,
+    })
+}
+
+pub(crate) fn explain(reason: Reason) -> &'static str {
+    match reason {
+        Reason::KeyCompromised => "was revoked as compromised",
+        Reason::KeyRevoked => "was revoked",
+        Reason::KeyRetired => "was superseded or retired before it signed",
+        Reason::KeyExpired => "has expired",
+        Reason::KeyOutOfScope => "may not speak for this chart or source",
+        _ => "was not able to sign this",
+    }
+}

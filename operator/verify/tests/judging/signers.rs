@@ -1,0 +1,370 @@
+//! Who vouches: thresholds, several objects of one key, shared subkeys, strangers.
+
+use std::collections::BTreeMap;
+
+use charttrust_verify::evidence::{Outcome, ProvenanceFacts};
+use charttrust_verify::key::{Grandfather, Key, RevocationReason};
+use charttrust_verify::openpgp::{SignatureRecord, VerifiedSignature, Word};
+use charttrust_verify::policy::{LabelSelector, Pattern, Requirement};
+use charttrust_verify::verdict::{Basis, Class, Reason, Verdict};
+
+use crate::forge::{self, SIGN, Shape, Sig, day, time};
+use crate::world::{
+    SIGNED, World, key, key_named, name, person, provenance, signature, signature_by, text,
+};
+
+const TRUSTED: Verdict = Verdict::Trusted(Basis::SignatureVerified);
+const TOO_FEW: Verdict = Verdict::Untrusted(Reason::SignerNotTrusted);
+
+/// Alice, Bob and Carol are known; those whose bit is set signed, or are listed.
+fn crowd(signed: u8, listed: u8, threshold: u32) -> World {
+    let is_in = |set: u8, number: u8| set & (1 << (number - 1)) != 0;
+    let people = || (1..=3).map(person);
+    let signers = (1..=3).filter(|n| is_in(signed, *n)).map(person);
+    let signatures: Vec<_> = signers.map(|shape| signature(&shape)).collect();
+    let provenance = if signatures.is_empty() {
+        ProvenanceFacts::Missing
+    } else {
+        provenance(&text(), &signatures)
+    };
+    let mut world = World::of(people().map(|shape| key(&shape)).collect(), provenance);
+    let listed: Vec<_> = (1..=3).filter(|n| is_in(listed, *n)).map(name).collect();
+    world.signers(&listed, threshold);
+    world
+}
+
+#[test]
+fn as_many_listed_signers_as_the_threshold_are_needed() {
+    for signed in 0_u8..8 {
+        for listed in 0_u8..8 {
+            for threshold in 1..=4 {
+                let verdict = crowd(signed, listed, threshold).verdict();
+                let expected = match (signed & listed).count_ones() {
+                    count if count >= threshold => TRUSTED,
+                    _ if signed == 0 => Verdict::Untrusted(Reason::Unsigned),
+                    _ => TOO_FEW,
+                };
+                assert_eq!(
+                    verdict, expected,
+                    "{signed:03b} of {listed:03b}, {threshold} needed"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_threshold_above_all_numbers_is_never_met() {
+    assert_eq!(crowd(7, 7, u32::MAX).verdict(), TOO_FEW);
+}
+
+#[test]
+fn one_signer_counts_once_however_often_and_with_whatever_subkey() {
+    let mut shape = person(1);
+    shape.add_subkey(forge::Key::ed25519(50), |sig| sig.flags(SIGN));
+    let keys = [&shape.primary, &shape.subkeys[0].0, &shape.subkeys[1].0];
+    let mut signatures: Vec<_> = keys
+        .iter()
+        .map(|key| signature_by(key, &text(), |sig| sig))
+        .collect();
+    signatures.push(signatures[0].clone());
+    let mut world = World::of(
+        vec![key_named("alice", &shape)],
+        provenance(&text(), &signatures),
+    );
+    assert_eq!(world.verdict(), TRUSTED);
+    world.signers(&["alice"], 2);
+    assert_eq!(world.verdict(), TOO_FEW);
+}
+
+#[test]
+fn several_objects_of_one_key_are_one_signer() {
+    let mut world = World::good();
+    world.keys.push(key_named("alice-too", &person(1)));
+    world.signers(&["alice", "alice-too"], 2);
+    assert_eq!(world.verdict(), TOO_FEW);
+    world.signers(&["alice", "alice-too"], 1);
+    assert_eq!(world.verdict(), TRUSTED);
+}
+
+#[test]
+fn scope_and_end_are_of_the_listed_object() {
+    let mut world = World::good();
+    let mut narrow = key_named("narrow", &person(1));
+    narrow.scope.charts = vec![Pattern::new("db-*")];
+    let mut short = key_named("short", &person(1));
+    short.not_after = Some(time(day(SIGNED)));
+    world.keys.extend([narrow, short]);
+    for (listed, verdict) in [
+        (&["alice"][..], TRUSTED),
+        (&["narrow"], Verdict::Untrusted(Reason::KeyOutOfScope)),
+        (&["short"], Verdict::Untrusted(Reason::KeyExpired)),
+        (
+            &["narrow", "short"],
+            Verdict::Untrusted(Reason::KeyOutOfScope),
+        ),
+        (&["alice", "narrow", "short"], TRUSTED),
+    ] {
+        world.signers(listed, 1);
+        assert_eq!(world.verdict(), verdict, "{listed:?}");
+        world.keys.reverse();
+        assert_eq!(world.verdict(), verdict, "{listed:?} in another order");
+    }
+}
+
+#[test]
+fn keys_are_listed_by_name_or_label() {
+    let mut world = World::good();
+    world.signers(&[], 1);
+    world.verify().signers.selector = Some(LabelSelector(vec![Requirement::In(
+        "team".into(),
+        crate::world::names(&["shop"]),
+    )]));
+    assert_eq!(world.verdict(), TOO_FEW);
+    world.alice().labels = BTreeMap::from([("team".into(), "shop".into())]);
+    assert_eq!(world.verdict(), TRUSTED);
+    world.alice().labels = BTreeMap::from([("team".into(), "other".into())]);
+    assert_eq!(world.verdict(), TOO_FEW);
+    world.signers(&["alice"], 1);
+    assert_eq!(world.verdict(), TRUSTED, "the union of both");
+}
+
+#[test]
+fn an_unlisted_key_neither_helps_nor_hurts() {
+    let mut world = World::signed_by(&[person(1), person(2)]);
+    world.revoke("bob", RevocationReason::Compromised);
+    assert_eq!(world.verdict(), TRUSTED);
+    world.signers(&["carol"], 1);
+    assert_eq!(world.verdict(), TOO_FEW);
+}
+
+#[test]
+fn a_revoked_signer_beside_enough_others_is_only_told() {
+    let mut world = World::signed_by(&[person(1), person(2)]);
+    world.signers(&["alice", "bob"], 1);
+    world.revoke("bob", RevocationReason::Compromised);
+    let judgement = world.judge();
+    assert_eq!(judgement.verdict, TRUSTED);
+    assert_eq!(judgement.findings[0].word.to_string(), "OtherSignature");
+    world.signers(&["alice", "bob"], 2);
+    assert_eq!(world.verdict(), Verdict::Untrusted(Reason::KeyCompromised));
+}
+
+#[test]
+fn too_few_signers_fail_for_the_worst_reason_of_the_listed() {
+    let mut world = World::signed_by(&[person(1), person(2), person(3)]);
+    world.signers(&["alice", "bob", "carol"], 3);
+    for (name, reason, expected) in [
+        ("alice", RevocationReason::Retired, Reason::KeyRetired),
+        ("bob", RevocationReason::Unspecified, Reason::KeyRevoked),
+        (
+            "carol",
+            RevocationReason::Compromised,
+            Reason::KeyCompromised,
+        ),
+    ] {
+        world.revoke(name, reason);
+        assert_eq!(world.verdict(), Verdict::Untrusted(expected));
+    }
+}
+
+#[test]
+fn grandfathered_signers_count_but_are_named_as_such() {
+    let mut world = World::signed_by(&[person(1), person(2)]);
+    world.signers(&["alice", "bob"], 2);
+    world.facts().first_verified = Some(time(day(SIGNED)));
+    let revocation = world.revoke("bob", RevocationReason::Unspecified);
+    revocation.grandfather = Grandfather::Witnessed;
+    revocation.since = Some(time(day(50)));
+    assert_eq!(world.verdict(), Verdict::Trusted(Basis::Grandfathered));
+    world.signers(&["alice", "bob"], 1);
+    assert_eq!(world.verdict(), TRUSTED);
+    world.signers(&["alice", "bob"], 3);
+    assert_eq!(world.verdict(), TOO_FEW);
+    let message = &world.judge().findings[0].message;
+    assert!(message.starts_with("2 of 3 signers"), "{message}");
+}
+
+#[test]
+fn one_revocation_that_is_not_grandfathered_is_enough() {
+    let mut world = World::good();
+    world.facts().first_verified = Some(time(day(SIGNED)));
+    let witnessed = world.revoke("alice", RevocationReason::Unspecified);
+    witnessed.grandfather = Grandfather::Witnessed;
+    witnessed.since = Some(time(day(50)));
+    let twin = world.revoke("alice", RevocationReason::Compromised);
+    twin.since = Some(time(day(50)));
+    assert_eq!(world.verdict(), Verdict::Untrusted(Reason::KeyCompromised));
+}
+
+/// Dave lists Alice's signing subkey as his own, without her consent if `consents` is false.
+fn adopter(number: u8, of: u8, with_consent: bool) -> Shape {
+    let mut shape = person(number);
+    let subkey = person(of).signer().clone();
+    let binding = if with_consent {
+        shape.binding(&subkey, |sig| sig.flags(SIGN))
+    } else {
+        shape.bare_binding(&subkey, |sig| sig.flags(SIGN))
+    };
+    shape.subkeys.push((subkey, vec![binding]));
+    shape
+}
+
+#[test]
+fn who_adopts_a_subkey_takes_nothing_from_its_owner() {
+    for with_consent in [false, true] {
+        for listed in [&["alice"][..], &["alice", "dave"]] {
+            let mut world = World::good();
+            world.signers(listed, 1);
+            world.keys.insert(0, key(&adopter(4, 1, with_consent)));
+            assert_eq!(world.verdict(), TRUSTED);
+            world.keys.reverse();
+            assert_eq!(world.verdict(), TRUSTED);
+            world.revoke("dave", RevocationReason::Compromised);
+            assert_eq!(world.verdict(), TRUSTED);
+        }
+    }
+}
+
+#[test]
+fn who_adopts_a_subkey_without_consent_signs_nothing_with_it() {
+    let mut world = World::good();
+    world.keys.push(key(&adopter(4, 1, false)));
+    world.signers(&["dave"], 1);
+    assert_eq!(world.verdict(), TOO_FEW);
+    world.revoke("dave", RevocationReason::Compromised);
+    assert_eq!(
+        world.verdict(),
+        TOO_FEW,
+        "nothing bad about what Alice signed"
+    );
+    world.keys.remove(0);
+    assert_eq!(world.verdict(), TOO_FEW, "nor if Alice is not known");
+}
+
+#[test]
+fn one_signature_by_a_shared_subkey_is_one_signer() {
+    let mut world = World::good();
+    world.keys.push(key(&adopter(4, 1, true)));
+    world.signers(&["dave"], 1);
+    assert_eq!(world.verdict(), TRUSTED);
+    world.signers(&["alice", "dave"], 2);
+    assert_eq!(world.verdict(), TOO_FEW);
+}
+
+#[test]
+fn revocation_of_a_key_that_shares_its_subkey_is_not_hidden() {
+    for number in [2, 4] {
+        let mut world = World::good();
+        world.keys.push(key(&adopter(number, 1, true)));
+        world.learn();
+        world.revoke("alice", RevocationReason::Compromised);
+        assert_eq!(world.verdict(), Verdict::Untrusted(Reason::KeyCompromised));
+        world.keys.reverse();
+        assert_eq!(world.verdict(), Verdict::Untrusted(Reason::KeyCompromised));
+    }
+}
+
+#[test]
+fn a_fault_is_never_proof_of_badness() {
+    for compromised in [true, false] {
+        let mut world = World::good();
+        world.learn();
+        let fingerprint = world.alice().fingerprint().clone();
+        let ProvenanceFacts::Signed(signed) = &mut world.facts().provenance else {
+            panic!("it is signed")
+        };
+        signed.message = None;
+        signed.signatures[0].outcome =
+            Outcome::Fault(fingerprint, Word::RevokedHard { compromised });
+        let Verdict::Untrusted(reason) = world.verdict() else {
+            panic!("trusted")
+        };
+        assert_ne!(reason.class(), Class::Badness);
+    }
+}
+
+#[test]
+fn badness_is_about_this_very_archive() {
+    let text = crate::world::text_about(crate::world::other_digest());
+    let signature = signature_by(person(1).signer(), &text, |sig| sig);
+    let mut world = World::of(vec![key(&person(1))], provenance(&text, &[signature]));
+    world.revoke("alice", RevocationReason::Compromised);
+    assert_eq!(world.verdict(), Verdict::Untrusted(Reason::DigestMismatch));
+    let text = text.replace("web-1.2.3.tgz", "web-1.2.4.tgz");
+    let signature = signature_by(person(1).signer(), &text, |sig| sig);
+    world.facts().provenance = provenance(&text, &[signature]);
+    assert_eq!(
+        world.verdict(),
+        Verdict::Untrusted(Reason::MetadataMismatch)
+    );
+}
+
+#[test]
+fn faults_of_listed_signers_have_their_own_words() {
+    let wrong = |change: fn(Sig) -> Sig| signature_by(person(1).signer(), &text(), change);
+    let early = day(0) - 1;
+    for (signature, reason) in [
+        (wrong(Sig::broken), Reason::SignatureInvalid),
+        (wrong(|sig| sig.hash(2)), Reason::WeakSignature),
+        (
+            wrong(|sig| sig.critical(100, [0])),
+            Reason::ProvenanceMalformed,
+        ),
+        (wrong(|sig| sig.lifetime(1)), Reason::SignerNotTrusted),
+        (
+            Sig::new(0x00, person(1).signer(), day(SIGNED))
+                .sign(person(1).signer(), &[&forge::hashed_text(&text())]),
+            Reason::ProvenanceMalformed,
+        ),
+        (
+            Sig::new(0x01, person(1).signer(), early)
+                .sign(person(1).signer(), &[&forge::hashed_text(&text())]),
+            Reason::SignerNotTrusted,
+        ),
+    ] {
+        let mut world = World::good();
+        world.facts().provenance = provenance(&text(), std::slice::from_ref(&signature));
+        assert_eq!(world.verdict(), Verdict::Untrusted(reason));
+        world.signers(&["bob"], 1);
+        assert_eq!(world.verdict(), TOO_FEW, "not listed, so nothing of ours");
+        world.signers(&["alice"], 1);
+        let good = self::signature(&person(1));
+        world.facts().provenance = provenance(&text(), &[signature, good]);
+        assert_eq!(
+            world.verdict(),
+            TRUSTED,
+            "beside a good one it only is told"
+        );
+    }
+}
+
+#[test]
+fn a_restored_signature_is_judged_like_a_verified_one() {
+    let mut world = World::good();
+    world.learn();
+    let ProvenanceFacts::Signed(signed) = &mut world.facts().provenance else {
+        panic!("it is signed")
+    };
+    signed.message = None;
+    let Outcome::Verified(verified) = &signed.signatures[0].outcome else {
+        panic!("it is verified")
+    };
+    let record: SignatureRecord = verified.record().clone();
+    signed.signatures[0].outcome = Outcome::Verified(VerifiedSignature::restore(record));
+    assert_eq!(world.verdict(), TRUSTED);
+    world.revoke("alice", RevocationReason::Compromised);
+    assert_eq!(world.verdict(), Verdict::Untrusted(Reason::KeyCompromised));
+    world.keys.clear();
+    assert_eq!(world.verdict(), TOO_FEW);
+}
+
+#[test]
+fn a_key_that_comes_later_is_tried_without_a_download() {
+    let mut world = World::good();
+    let keys: Vec<Key> = std::mem::take(&mut world.keys);
+    world.learn();
+    assert_eq!(world.verdict(), TOO_FEW);
+    world.keys = keys;
+    assert_eq!(world.verdict(), TRUSTED);
+}
