@@ -46,7 +46,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> Result<Report> {
-    let charts = arguments.charts.canonicalize()?;
+    let charts = arguments.charts.canonicalize().map_err(|error| {
+        let charts = arguments.charts.display();
+        format!("cannot look into the folder `{charts}`: {error}; name one as CHARTS=DIR")
+    })?;
     let built = std::env::current_exe()?;
     let beside = |name| built.with_file_name(name);
     let operator =
