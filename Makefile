@@ -1,9 +1,9 @@
 # `make help` lists the commands; what takes more than a few lines lies in e2e/.
-.PHONY: help demo test fmt lint crds deny e2e bench clean
+.PHONY: help demo test fmt lint crds deny e2e bench false-alarms clean
 .DEFAULT_GOAL := help
 
 help: ## lists these commands
-	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 22
 
 demo: ## tells the story on a real control plane; KEEP=1 leaves it up until Ctrl-C
 	@e2e/prerequisites.sh cargo go cc gpg git
@@ -32,6 +32,11 @@ bench: ## counts what a thousand releases cost, on the real server
 	cargo build --locked --release --package charttrust --bin charttrust
 	cargo build --locked --package charttrust-e2e --bins
 	@cargo run --locked --quiet --package charttrust-e2e --bin bench
+
+false-alarms: ## installs the charts below CHARTS=DIR signed, and lists every false alarm
+	@e2e/prerequisites.sh cargo go cc gpg
+	cargo build --locked --package charttrust --package charttrust-e2e --bins
+	@cargo run --locked --quiet --package charttrust-e2e --bin false-alarms -- $(ARGS) "$(CHARTS)"
 
 clean: ## removes what cargo built; programs in the user's cache folder stay
 	cargo clean

@@ -59,6 +59,11 @@ impl Helm {
         self
     }
 
+    /// The folder in which it looks for plugins.
+    pub fn plugins(&self) -> PathBuf {
+        self.home.path().join("DATA/plugins")
+    }
+
     /// Runs Helm with any arguments and returns what it printed.
     pub async fn run(&self, arguments: &[&str]) -> Result<String, HelmError> {
         let mut command = Command::new(&self.binary);

@@ -8,6 +8,7 @@ pub mod charts;
 pub mod cluster;
 mod command;
 mod eventually;
+pub mod false_alarms;
 pub mod gpg;
 pub mod helm;
 pub mod operator;

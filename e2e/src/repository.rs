@@ -331,6 +331,7 @@ fn half(shared: &Shared, request: &Request<()>) -> Response {
 }
 
 fn read(shared: &Shared, path: &str) -> Option<Vec<u8>> {
+    let path = decoded(path)?;
     let relative = Path::new(path.trim_start_matches('/'));
     let plain = relative
         .components()
@@ -338,6 +339,19 @@ fn read(shared: &Shared, path: &str) -> Option<Vec<u8>> {
     plain
         .then(|| std::fs::read(shared.dir.join(relative)).ok())
         .flatten()
+}
+
+/// The path without its percent escapes; nothing if it is not text then.
+fn decoded(path: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut parts = path.split('%');
+    bytes.extend(parts.next()?.bytes());
+    for part in parts {
+        let (escape, rest) = part.split_at_checked(2)?;
+        bytes.push(u8::from_str_radix(escape, 16).ok()?);
+        bytes.extend(rest.bytes());
+    }
+    String::from_utf8(bytes).ok()
 }
 
 fn content_type(path: &str) -> &'static str {
@@ -388,6 +402,18 @@ mod tests {
         };
         assert_eq!(repository.requests()[1], asked);
         assert_eq!(repository.count("/a.txt"), 1);
+    }
+
+    #[tokio::test]
+    async fn escapes_in_a_path_are_undone() {
+        let repository = with_file();
+        std::fs::write(repository.dir().join("${A}+1.txt"), "odd").unwrap();
+        for path in ["/$%7BA%7D+1.txt", "/%24%7bA%7D%2B1.txt"] {
+            assert_eq!(get(&repository, path).await.unwrap(), (200, "odd".to_owned()));
+        }
+        for path in ["/x%2F..%2Fa.txt", "/a.txt%", "/%ff", "/a%2"] {
+            assert_eq!(get(&repository, path).await.unwrap().0, 404, "{path}");
+        }
     }
 
     #[tokio::test]
