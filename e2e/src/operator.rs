@@ -1,6 +1,6 @@
 //! The operator as a child process.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -86,6 +86,11 @@ impl Operator {
         self.process.log()
     }
 
+    /// The file of what it logs.
+    pub fn log_file(&self) -> &Path {
+        self.process.log_file()
+    }
+
     /// The process id.
     pub fn id(&self) -> u32 {
         self.process.id()
@@ -128,7 +133,7 @@ pub enum OperatorError {
 
 /// Beside the operator's kubeconfig, which goes with the cluster.
 fn folder_of(options: &Options) -> PathBuf {
-    let beside = options.kubeconfig.parent().map(std::path::Path::to_owned);
+    let beside = options.kubeconfig.parent().map(Path::to_owned);
     beside
         .filter(|folder| folder.is_dir())
         .unwrap_or_else(std::env::temp_dir)

@@ -69,7 +69,7 @@ impl Plane {
 
         let mut processes = vec![spawn(Tool::Etcd, setup.etcd(), dir.path())?];
         processes.push(spawn(Tool::KubeApiserver, setup.apiserver(), dir.path())?);
-        until_exists(&setup.certificate(), &mut processes, deadline).await?;
+        until_certified(&setup, &mut processes, deadline).await?;
         let client = client(&setup.kubeconfigs()?).await?;
         until_ready(&client, &mut processes, deadline).await?;
 
@@ -274,15 +274,19 @@ async fn client(kubeconfig: &Kubeconfig) -> Result<Client, PlaneError> {
     Ok(Client::try_from(config)?)
 }
 
-async fn until_exists(
-    path: &Path,
+/// The API server writes its certificate first and then its private key, so with the key's last line
+/// the certificate is complete. A client that reads half of it never trusts the server.
+async fn until_certified(
+    setup: &Setup,
     processes: &mut [Process],
     deadline: Instant,
 ) -> Result<(), PlaneError> {
+    let key = setup.path("apiserver.key");
     until(processes, deadline, async || {
-        path.exists()
-            .then_some(())
-            .ok_or("the API server has no certificate yet".to_owned())
+        let written = std::fs::read_to_string(&key).unwrap_or_default();
+        let is_complete = written.trim_end().ends_with("PRIVATE KEY-----");
+        let complete = is_complete.then_some(());
+        complete.ok_or("the API server has no certificate yet".to_owned())
     })
     .await
 }

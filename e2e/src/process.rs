@@ -65,6 +65,11 @@ impl Process {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// The file that it writes to.
+    pub fn log_file(&self) -> &Path {
+        &self.log
+    }
+
     /// Asks it to end (SIGTERM) and waits; after `grace` it is killed.
     pub fn terminate(&mut self, grace: Duration) -> Option<ExitStatus> {
         self.signal(Signal::TERM);
@@ -179,10 +184,10 @@ static SPAWNER: LazyLock<Sender<Order>> = LazyLock::new(|| {
     orders
 });
 
-fn tail(text: &str, lines: usize) -> String {
+pub(crate) fn tail(text: &str, lines: usize) -> String {
     let all: Vec<_> = text.lines().collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }
 
-const LOG_TAIL: usize = 20;
+pub(crate) const LOG_TAIL: usize = 20;
 const POLL: Duration = Duration::from_millis(20);

@@ -409,7 +409,10 @@ mod tests {
         let repository = with_file();
         std::fs::write(repository.dir().join("${A}+1.txt"), "odd").unwrap();
         for path in ["/$%7BA%7D+1.txt", "/%24%7bA%7D%2B1.txt"] {
-            assert_eq!(get(&repository, path).await.unwrap(), (200, "odd".to_owned()));
+            assert_eq!(
+                get(&repository, path).await.unwrap(),
+                (200, "odd".to_owned())
+            );
         }
         for path in ["/x%2F..%2Fa.txt", "/a.txt%", "/%ff", "/a%2"] {
             assert_eq!(get(&repository, path).await.unwrap().0, 404, "{path}");

@@ -18,6 +18,7 @@ use crate::eventually;
 use crate::gpg::{self, Algorithm, Keyring, Signer};
 use crate::helm::{Helm, Version};
 use crate::operator::{Operator, Options};
+use crate::process::{LOG_TAIL, tail};
 use crate::repository::Repository;
 use crate::tools::{self, Tool};
 
@@ -54,6 +55,7 @@ impl Stage {
         };
         let mut operator = Operator::start(&options)?;
         operator.ready(SOON).await?;
+        tell_log_on_panic(operator.log_file().to_owned());
         Ok(Self {
             cluster,
             identity,
@@ -72,9 +74,20 @@ impl Stage {
         self.operator(Operator::kill);
         let mut operator = Operator::start(&self.options)?;
         operator.ready(SOON).await?;
+        tell_log_on_panic(operator.log_file().to_owned());
         self.operator(|running| *running = operator);
         Ok(())
     }
+}
+
+/// A failed story says what the operator said.
+fn tell_log_on_panic(log: PathBuf) {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        hook(panic);
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        eprintln!("the operator said last:\n{}", tail(&text, LOG_TAIL));
+    }));
 }
 
 /// The root of this repository's checkout.

@@ -37,11 +37,30 @@ async fn trusted_release(stage: &Stage, prefix: &str) -> (Story, StoryKey) {
         .publish(&Source::new("web", "1.0.0"), Some(&key))
         .await
         .unwrap();
-    story.policy("policy", &[&key], json!({})).await.unwrap();
+    let policy = story.policy("policy", &[&key], json!({})).await.unwrap();
     story.install("web", &chart).await.unwrap();
     story.expect("web", "SignatureVerified").await;
     story.settled("web").await;
+    counted(&story, &key, &policy).await;
     (story, key)
+}
+
+/// Waits until the statuses of key and policy count the release, so that nothing is left to write.
+async fn counted(story: &Story, key: &StoryKey, policy: &str) {
+    eventually(SOON, "key and policy count the release", async || {
+        let key = story.keys().get_status(&key.name).await;
+        let policy = story.policies().get_status(policy).await;
+        let (Ok(key), Ok(policy)) = (key, policy) else {
+            return Err("not found".to_owned());
+        };
+        let of_key = key.status.map(|status| status.releases);
+        let of_policy = policy.status.map(|status| status.releases.trusted);
+        match (of_key, of_policy) {
+            (Some(1), Some(1)) => Ok(()),
+            seen => Err(format!("{seen:?}")),
+        }
+    })
+    .await;
 }
 
 /// Waits until the operator counts this many releases of a policy as trusted.

@@ -9,8 +9,12 @@ use std::future::Future;
 use std::ops::RangeBounds;
 use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
+use backon::ExponentialBuilder;
 use futures::StreamExt as _;
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::ExponentialBackoff;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
@@ -106,6 +110,14 @@ impl<K: Clone + Ord, V> Mirror<K, V> {
     }
 }
 
+/// A watch of everything. The API server ends each after [`WATCH_SECONDS`], so one that hangs is
+/// noticed soon after; kube's own five minutes are long for a revocation.
+pub fn config() -> watcher::Config {
+    watcher::Config::default().timeout(WATCH_SECONDS)
+}
+
+const WATCH_SECONDS: u32 = 60;
+
 /// Follows `api` for ever. `keep` says under which key an object is kept, and what of it; `None`
 /// leaves it out. `changed` hears of every key that appeared, changed or went.
 pub async fn follow<O, K, V>(
@@ -118,7 +130,7 @@ pub async fn follow<O, K, V>(
     O: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     K: Clone + Ord,
 {
-    let mut events = pin!(watcher(api, config).default_backoff());
+    let mut events = pin!(watcher(api, config).backoff(patience()));
     let mut listed = BTreeMap::new();
     while let Some(event) = events.next().await {
         match event {
@@ -143,6 +155,21 @@ pub async fn follow<O, K, V>(
         }
     }
 }
+
+/// How long to wait after a watch broke. kube's own would grow to half a minute and stay there for
+/// two, and a revocation is to be seen in seconds once the API server answers again.
+fn patience() -> impl Backoff {
+    let growing = ExponentialBuilder::new()
+        .with_min_delay(SHORTEST_PAUSE)
+        .with_max_delay(LONGEST_PAUSE)
+        .without_max_times()
+        .with_jitter();
+    ExponentialBackoff::from(growing)
+}
+
+const SHORTEST_PAUSE: Duration = Duration::from_millis(400);
+/// Longest wait after a watch broke, jitter apart.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 fn relisted<K: Clone + Ord, V>(
     mirror: &Mirror<K, V>,
@@ -169,4 +196,4 @@ pub async fn within_deadline<T>(request: impl Future<Output = kube::Result<T>>) 
 }
 
 /// Longest wait for one answer of the API server (`limits` fault F10 asks for at most 15 s).
-const REQUEST_DEADLINE: std::time::Duration = std::time::Duration::from_secs(15);
+const REQUEST_DEADLINE: Duration = Duration::from_secs(15);

@@ -40,6 +40,7 @@ pub(super) async fn read(context: &Context, name: &str) {
         schedule(context, name, loaded, now);
     }
     let mut issuers = issuers(loaded.as_ref());
+    tell(name, loaded.as_ref());
     let before = context.world.set_key(name, loaded);
     issuers.extend(self::issuers(before.as_ref()));
     let issuers = issuers.iter().map(String::as_str);
@@ -54,6 +55,17 @@ pub(super) async fn read(context: &Context, name: &str) {
         context.queue.add(Task::PolicyStatus(policy.clone()));
     }
     context.queue.add(Task::KeyStatus(name.to_owned()));
+}
+
+/// Whoever investigates later wants to know from when on a key counted.
+fn tell(name: &str, loaded: Option<&LoadedKey>) {
+    match loaded.map(|loaded| (&loaded.fingerprint, &loaded.key)) {
+        None => tracing::info!(key = name, "key is gone"),
+        Some((_, Ok(key))) => {
+            tracing::info!(key = name, fingerprint = %key.fingerprint(), "key was read");
+        }
+        Some((_, Err(problem))) => tracing::warn!(key = name, %problem, "key cannot be used"),
+    }
 }
 
 /// Which state of the object this is.

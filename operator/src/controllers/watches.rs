@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::core::{DeserializeGuard, PartialObjectMeta};
-use kube::runtime::watcher;
 use kube::{Api, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
@@ -15,7 +14,7 @@ use super::{Context, Task};
 use crate::api::{self, ChartTrustPolicy, ReleaseTrust, TrustedKey};
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::{self, RecordKey, Records};
-use crate::watch::{Mirror, follow};
+use crate::watch::{Mirror, config, follow};
 
 /// An object of ours, or why it cannot be read.
 pub(super) type Ours<K> = Result<K, String>;
@@ -142,10 +141,6 @@ pub(super) async fn follow_all(context: Arc<Context>) {
             }
         ),
     );
-}
-
-fn config() -> watcher::Config {
-    watcher::Config::default()
 }
 
 fn keep_named<K>(object: &DeserializeGuard<K>) -> Option<(String, Ours<K>)>

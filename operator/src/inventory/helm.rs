@@ -11,7 +11,6 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
-use kube::runtime::watcher;
 use kube::{Api, Client};
 use zeroize::Zeroizing;
 
@@ -67,7 +66,7 @@ const NAME_PREFIX: &str = "sh.helm.release.v1.";
 /// Follows the metadata of Helm's Secrets for ever.
 pub async fn follow_secrets(client: Client, records: &Records, changed: impl Fn(&RecordKey)) {
     let api = Api::<PartialObjectMeta<Secret>>::all(client);
-    let config = watcher::Config::default().fields(SECRET_TYPE);
+    let config = watch::config().fields(SECRET_TYPE);
     let keep = |object: &PartialObjectMeta<Secret>| identify(Driver::Secret, object);
     watch::follow(api, config, records, keep, changed).await;
 }
@@ -75,7 +74,7 @@ pub async fn follow_secrets(client: Client, records: &Records, changed: impl Fn(
 /// Follows the metadata of Helm's ConfigMaps for ever.
 pub async fn follow_config_maps(client: Client, records: &Records, changed: impl Fn(&RecordKey)) {
     let api = Api::<PartialObjectMeta<ConfigMap>>::all(client);
-    let config = watcher::Config::default().labels(CONFIG_MAP_LABEL);
+    let config = watch::config().labels(CONFIG_MAP_LABEL);
     let keep = |object: &PartialObjectMeta<ConfigMap>| identify(Driver::ConfigMap, object);
     watch::follow(api, config, records, keep, changed).await;
 }
