@@ -32,6 +32,7 @@ pub struct Metrics {
     key_releases: Family<KeyLabels, Gauge>,
     key_expiry: Family<KeyLabels, Gauge>,
     events_dropped: Counter,
+    leader: Gauge,
 }
 
 /// What one policy says of one release.
@@ -112,6 +113,7 @@ impl Metrics {
             key_releases: Family::default(),
             key_expiry: Family::default(),
             events_dropped: Counter::default(),
+            leader: Gauge::default(),
         }
     }
 
@@ -172,6 +174,8 @@ impl Metrics {
             "Events not written",
             self.events_dropped.clone(),
         );
+        let leader = self.leader.clone();
+        registry.register("leader", "Whether this replica judges and writes", leader);
     }
 
     /// The text that Prometheus reads.
@@ -214,6 +218,11 @@ impl Metrics {
     /// An event could not be written.
     pub(crate) fn event_dropped(&self) {
         self.events_dropped.inc();
+    }
+
+    /// Whether this replica leads.
+    pub(crate) fn leads(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
     }
 
     /// Takes the numbers of this moment.

@@ -32,6 +32,7 @@ use tokio::time::Instant;
 
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::{Driver, Records};
+use crate::leader::Mandate;
 use crate::metrics::{Metrics, PolicyVerdict};
 use crate::sources::{Fetcher, Reader, Settings as SourceSettings};
 use evidence::Seal;
@@ -51,6 +52,7 @@ pub struct Settings {
 /// What every controller needs.
 pub struct Context {
     client: Client,
+    mandate: Mandate,
     namespace: String,
     world: World,
     mirrors: Mirrors,
@@ -106,8 +108,13 @@ const EXAMINERS: usize = 16;
 const RETRY: Duration = Duration::from_secs(2);
 
 impl Context {
-    /// A context that knows nothing yet.
-    pub fn new(client: Client, settings: Settings, metrics: Arc<Metrics>) -> Self {
+    /// A context that knows nothing yet. The client writes only while the mandate is held.
+    pub fn new(
+        client: Client,
+        mandate: Mandate,
+        settings: Settings,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let read = |bytes: &[u8]| chart::read(bytes, &ArchiveLimits::default());
         let reader = Reader {
             read: Arc::new(read),
@@ -115,6 +122,7 @@ impl Context {
         };
         Self {
             client,
+            mandate,
             namespace: settings.namespace,
             world: World::default(),
             mirrors: Mirrors::default(),
@@ -127,7 +135,8 @@ impl Context {
         }
     }
 
-    /// Runs until `stop` turns true. `ready` turns true when everything has been read once.
+    /// Runs until `stop` turns true. `ready` turns true when everything has been read once. A replica
+    /// that does not lead keeps watching, so that it can go on at once when it does.
     pub async fn run(self: Arc<Self>, ready: watch::Sender<bool>, stop: watch::Receiver<bool>) {
         let watches = tokio::spawn(watches::follow_all(Arc::clone(&self)));
         let work = tokio::spawn(Arc::clone(&self).work(ready));
@@ -140,6 +149,11 @@ impl Context {
 
     async fn work(self: Arc<Self>, ready: watch::Sender<bool>) {
         self.mirrors.completed().await;
+        if !self.mandate.is_held() {
+            ready.send_replace(true);
+            tracing::info!("standing by until this replica leads");
+            self.mandate.granted().await;
+        }
         let seal = self.unlock().await;
         sealing::recall(&self, &seal).await;
         self.seal.get_or_init(|| seal);
@@ -245,6 +259,7 @@ impl Context {
                 verdict: said.verdict,
             }));
         });
+        self.metrics.leads(self.mandate.is_held());
         self.metrics
             .observe(verdicts, &self.mirrors.key_states(), &self.fetcher.counts());
     }
