@@ -18,6 +18,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "parse",
                 "serve",
                 "sources",
+                "watch",
             ] as &[_],
         ),
         ("clock", &[]),

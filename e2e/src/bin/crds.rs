@@ -1,15 +1,17 @@
-//! Writes `crds/` from the types, and removes what is no kind any more.
+//! Writes `crds/`, and the same for the operator's chart, from the types; removes what is no kind any
+//! more.
 
-use charttrust_e2e::stage::root;
+use charttrust_e2e::stage::path;
 
 fn main() -> std::io::Result<()> {
-    let folder = root().join("crds");
-    if folder.exists() {
-        std::fs::remove_dir_all(&folder)?;
-    }
-    std::fs::create_dir(&folder)?;
-    for (name, document) in charttrust::cli::crds::files() {
-        std::fs::write(folder.join(name), document)?;
+    for folder in ["crds", "operator/chart/files/crds"].map(path) {
+        if std::fs::exists(&folder)? {
+            std::fs::remove_dir_all(&folder)?;
+        }
+        std::fs::create_dir_all(&folder)?;
+        for (name, document) in charttrust::cli::crds::files() {
+            std::fs::write(format!("{folder}/{name}"), document)?;
+        }
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+pub mod before_uninstall;
 pub mod crds;
 pub mod run;
 pub mod verify;
@@ -23,6 +24,9 @@ enum Command {
     Run(run::Run),
     /// Prints the definitions of the kinds.
     Crds,
+    /// Tells which releases are contained before the operator is removed; the chart runs it.
+    #[command(hide = true)]
+    BeforeUninstall(before_uninstall::BeforeUninstall),
     /// Verifies a chart archive offline, by the same rules as the operator.
     Verify(verify::Verify),
 }
@@ -43,16 +47,14 @@ pub fn main() -> ExitCode {
     let code = match Cli::parse().command {
         Command::Run(arguments) => operate(arguments),
         Command::Crds => print_definitions(),
+        Command::BeforeUninstall(arguments) => before_uninstall(arguments),
         Command::Verify(arguments) => verify::main(&arguments),
     };
     ExitCode::from(code)
 }
 
 fn operate(arguments: run::Run) -> u8 {
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return complain(&error, INTERNAL),
     };
@@ -61,6 +63,19 @@ fn operate(arguments: run::Run) -> u8 {
         Err(error @ run::RunError::NoCluster(_)) => complain(&error, USAGE),
         Err(error) => complain(&error, INTERNAL),
     }
+}
+
+fn before_uninstall(arguments: before_uninstall::BeforeUninstall) -> u8 {
+    match runtime() {
+        Ok(runtime) => runtime.block_on(before_uninstall::main(arguments)),
+        Err(error) => complain(&error, INTERNAL),
+    }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
 }
 
 fn print_definitions() -> u8 {

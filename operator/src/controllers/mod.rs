@@ -9,6 +9,7 @@ mod evidence;
 mod examine;
 mod key;
 mod key_status;
+mod numbers;
 mod policy;
 mod policy_status;
 pub mod queue;
@@ -30,6 +31,7 @@ use kube::Client;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::clock;
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::{Driver, Records};
 use crate::leader::Mandate;
@@ -259,6 +261,13 @@ impl Context {
                 verdict: said.verdict,
             }));
         });
+        let trust = self.world.trust();
+        let mut looks = numbers::Looks::of(&trust);
+        self.world
+            .looks(|judgement, states| looks.add(judgement, states));
+        let policies = looks.by_policy(&trust, Instant::now(), clock::now());
+        self.metrics
+            .observe_policies(policies, looks.silent_by_host());
         self.metrics.leads(self.mandate.is_held());
         self.metrics
             .observe(verdicts, &self.mirrors.key_states(), &self.fetcher.counts());
