@@ -14,8 +14,10 @@ pub mod helm;
 pub mod operator;
 pub mod plane;
 pub mod process;
+pub mod proxy;
 pub mod record;
 pub mod repository;
+mod server;
 pub mod stage;
 pub mod tools;
 
