@@ -8,7 +8,9 @@ pub mod charts;
 pub mod cluster;
 mod command;
 mod eventually;
+
 pub mod false_alarms;
+pub mod flux;
 pub mod gpg;
 pub mod helm;
 pub mod operator;
