@@ -14,6 +14,7 @@ mod policy_status;
 pub mod queue;
 mod release;
 mod release_status;
+pub mod requests;
 pub mod sealing;
 mod watches;
 pub mod world;

@@ -10,7 +10,7 @@ use kube::{Api, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use super::{Context, Task};
+use super::{Context, Task, credentials, examine};
 use crate::api::{self, ChartTrustPolicy, ReleaseTrust, TrustedKey};
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::{self, RecordKey, Records};
@@ -201,8 +201,13 @@ impl Context {
         }
     }
 
-    /// Keys whose material lies in a changed object are read again.
+    /// Keys whose material lies in a changed object are read again, and sources are asked again whose
+    /// credentials or authorities do.
     fn own_changed(&self, object: &OwnObject) {
+        let outdated = credentials::outdated(self, object);
+        if !outdated.is_empty() {
+            examine::ask_again(self, &outdated);
+        }
         for (name, key) in self.mirrors.keys.all() {
             if key
                 .as_ref()
