@@ -7,6 +7,7 @@ mod inventory;
 mod keys;
 mod main_job;
 mod objects;
+mod origins;
 mod policies;
 mod setup;
 mod sources;
