@@ -45,16 +45,26 @@ impl Stage {
     /// Installs the operator's chart, and starts the operator with the permissions that this gives
     /// it. It runs alone, so that a restart need not wait for the lease of one that was killed.
     pub async fn set(cluster: &'static Cluster, binary: &Path) -> Result<Self> {
+        Self::set_with(cluster, binary, |_| Ok(())).await
+    }
+
+    /// The same, with other options of the operator.
+    pub async fn set_with(
+        cluster: &'static Cluster,
+        binary: &Path,
+        change: impl FnOnce(&mut Options) -> Result,
+    ) -> Result<Self> {
         let helm = Helm::new(Version::V4)?.on(cluster.kubeconfig());
         install_chart(&helm, cluster.kubeconfig(), &[]).await?;
         let identity = cluster.identity(OPERATOR_NAMESPACE, OPERATOR).await?;
-        let options = Options {
+        let mut options = Options {
             binary: binary.to_owned(),
             kubeconfig: identity.kubeconfig(),
             namespace: OPERATOR_NAMESPACE.to_owned(),
             allow_hosts: vec!["127.0.0.1".to_owned()],
             more: vec!["--no-leader-election".to_owned()],
         };
+        change(&mut options)?;
         let mut operator = Operator::start(&options)?;
         operator.ready(SOON).await?;
         tell_log_on_panic(operator.log_file().to_owned());

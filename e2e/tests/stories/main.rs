@@ -3,10 +3,12 @@
 //! of its own.
 
 mod alerts;
+mod flux;
 mod inventory;
 mod keys;
 mod main_job;
 mod objects;
+mod origins;
 mod policies;
 mod setup;
 mod sources;
