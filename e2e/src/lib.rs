@@ -17,6 +17,7 @@ pub mod process;
 pub mod record;
 pub mod repository;
 pub mod stage;
+pub mod tls;
 pub mod tools;
 
 pub use command::CommandError;

@@ -3,15 +3,19 @@
 use std::path::Path;
 
 use charttrust::api::{ReleaseTrust, TrustedKey};
+use charttrust::controllers::learned;
 use charttrust_e2e::audit::Event;
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::cluster::Cluster;
 use charttrust_e2e::eventually;
+use charttrust_e2e::gpg::Revocation;
 use charttrust_e2e::helm::Version;
 use charttrust_e2e::operator::Operator;
-use charttrust_e2e::stage::{SOON, Stage, Story, StoryKey, verdict};
+use charttrust_e2e::repository::Repository;
+use charttrust_e2e::stage::{OPERATOR_NAMESPACE, SOON, Stage, Story, StoryKey, verdict};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
@@ -168,6 +172,101 @@ async fn forged_evidence_is_never_believed() {
     }
     let rejected = rejections(&story).await;
     assert_eq!(rejected, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_learned_revocation_outlives_a_restart_with_its_publisher_down() {
+    let stage = stage().await;
+    let (story, key) = trusted_release(&stage, "learned").await;
+    let mut publisher = Repository::start_with_tls().unwrap();
+    let url = format!("{}/platform.asc", publisher.url());
+    let refresh = json!({"spec": {"refresh": {"interval": "1s", "url": url}}});
+    revoke_at(&story, &key, &publisher);
+    story.patch::<TrustedKey>(&key.name, refresh).await.unwrap();
+    story.expect("web", "KeyCompromised").await;
+    kept(&story, &key).await;
+
+    stage.operator(Operator::kill);
+    publisher.stop();
+    stage.restart().await.unwrap();
+    judged(&stage, &story.namespace, "KeyCompromised").await;
+    let keys = story.keys();
+    story
+        .expect_condition(&keys, &key.name, "Refreshed=False/RefreshFailed")
+        .await;
+    story.expect("web", "KeyCompromised").await;
+    story
+        .expect_condition(&keys, &key.name, "Revoked=True/Compromised")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_deleted_while_the_operator_is_down_is_known_when_it_comes_back() {
+    let stage = stage().await;
+    let (story, key) = trusted_release(&stage, "recreated").await;
+    let word = story.keyring.revocation(&key.key, Revocation::Compromised);
+    let change = json!({"spec": {"revocationCertificates": [word.unwrap()]}});
+    story.patch::<TrustedKey>(&key.name, change).await.unwrap();
+    story.expect("web", "KeyCompromised").await;
+    kept(&story, &key).await;
+
+    stage.operator(Operator::kill);
+    story.delete::<TrustedKey>(&key.name).await.unwrap();
+    story.declare(&key, json!({})).await.unwrap();
+    stage.restart().await.unwrap();
+    judged(&stage, &story.namespace, "KeyCompromised").await;
+    story
+        .expect_condition(&story.keys(), &key.name, "Revoked=True/Compromised")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_not_trusted_while_what_was_learned_against_it_cannot_be_read() {
+    let stage = stage().await;
+    let (story, key) = trusted_release(&stage, "garbage").await;
+    let maps = Api::<ConfigMap>::namespaced(story.client.clone(), OPERATOR_NAMESPACE);
+    let name = learned::name_of(&key.key.fingerprint.parse().unwrap());
+    stage.operator(Operator::kill);
+    let garbage = json!({"metadata": {"name": name}, "data": {learned::ENTRY: "canary"}});
+    let garbage = serde_json::from_value(garbage).unwrap();
+    maps.create(&PostParams::default(), &garbage).await.unwrap();
+    stage.restart().await.unwrap();
+    let unreadable = "Stalled=True/LearnedUnreadable";
+    let message = story
+        .expect_condition(&story.keys(), &key.name, unreadable)
+        .await;
+    assert!(
+        message.contains(&name) && !message.contains("canary"),
+        "{message}"
+    );
+    story.expect("web", "SignerNotTrusted").await;
+    let found = maps.get(&name).await.unwrap();
+    assert_eq!(
+        found.data.unwrap()[learned::ENTRY],
+        "canary",
+        "it is not ours to lose"
+    );
+
+    maps.delete(&name, &DeleteParams::default()).await.unwrap();
+    story.expect("web", "SignatureVerified").await;
+}
+
+/// Publishes the key with a revocation in it.
+fn revoke_at(story: &Story, key: &StoryKey, publisher: &Repository) {
+    let word = story.keyring.revocation(&key.key, Revocation::Compromised);
+    story.keyring.import(&word.unwrap()).unwrap();
+    let copy = story.keyring.public_armored(&key.key).unwrap();
+    publisher.put("platform.asc", copy).unwrap();
+}
+
+/// Waits until what was learned against a key is stored.
+async fn kept(story: &Story, key: &StoryKey) {
+    let maps = Api::<ConfigMap>::namespaced(story.client.clone(), OPERATOR_NAMESPACE);
+    let name = learned::name_of(&key.key.fingerprint.parse().unwrap());
+    eventually(SOON, "what was learned is stored", async || {
+        maps.get(&name).await.map(drop)
+    })
+    .await;
 }
 
 /// As a tenant with rights on these objects would: a verified signature of the listed key.

@@ -235,7 +235,8 @@ async fn stored(context: &Context, key: &Fingerprint) -> Result<Option<Stored>, 
     }))
 }
 
-fn content(object: &ConfigMap) -> Result<Learned, String> {
+/// What stands in the ConfigMap, or what is wrong with it, without quoting it.
+pub fn content(object: &ConfigMap) -> Result<Learned, String> {
     let entry = object.data.as_ref().and_then(|data| data.get(ENTRY));
     let text = entry.ok_or_else(|| format!("has no entry {ENTRY}"))?;
     // What the parser says may quote what stands there.
