@@ -44,15 +44,25 @@ pub struct Stage {
 impl Stage {
     /// Installs the definitions and the permissions, and starts the operator as itself.
     pub async fn set(cluster: &'static Cluster, binary: &Path) -> Result<Self> {
+        Self::set_with(cluster, binary, |_| Ok(())).await
+    }
+
+    /// The same, with other options of the operator.
+    pub async fn set_with(
+        cluster: &'static Cluster,
+        binary: &Path,
+        change: impl FnOnce(&mut Options) -> Result,
+    ) -> Result<Self> {
         install(cluster.kubeconfig()).await?;
         let identity = cluster.identity(OPERATOR_NAMESPACE, "charttrust").await?;
-        let options = Options {
+        let mut options = Options {
             binary: binary.to_owned(),
             kubeconfig: identity.kubeconfig(),
             namespace: OPERATOR_NAMESPACE.to_owned(),
             allow_hosts: vec!["127.0.0.1".to_owned()],
             more: Vec::new(),
         };
+        change(&mut options)?;
         let mut operator = Operator::start(&options)?;
         operator.ready(SOON).await?;
         tell_log_on_panic(operator.log_file().to_owned());

@@ -3,6 +3,7 @@
 //! of its own.
 
 mod commands;
+mod flux;
 mod inventory;
 mod keys;
 mod main_job;
