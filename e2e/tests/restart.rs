@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use charttrust::api::trusted_key::KeyState;
 use charttrust::api::{ReleaseTrust, TrustedKey};
 use charttrust::controllers::learned;
-use charttrust_e2e::audit::Event;
+use charttrust_e2e::audit::{Event, Mark};
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::cluster::Cluster;
 use charttrust_e2e::eventually;
@@ -67,30 +68,6 @@ async fn counted(story: &Story, key: &StoryKey, policy: &str) {
     .await;
 }
 
-/// Waits until the operator counts this many releases of a policy as trusted.
-async fn judged(stage: &Stage, namespace: &str, word: &str) {
-    eventually(
-        SOON,
-        &format!("the operator counts a release as {word}"),
-        async || {
-            let url = stage.operator(|operator| operator.metrics_url());
-            let text = reqwest_text(&url).await?;
-            let of_us = text.lines().any(|line| {
-                line.starts_with("charttrust_releases{")
-                    && line.contains(&format!("namespace=\"{namespace}\""))
-                    && line.contains(&format!("reason=\"{word}\""))
-            });
-            if of_us { Ok(()) } else { Err(text) }
-        },
-    )
-    .await;
-}
-
-async fn reqwest_text(url: &str) -> Result<String, String> {
-    let answer = reqwest::get(url).await.map_err(|error| error.to_string())?;
-    answer.text().await.map_err(|error| error.to_string())
-}
-
 fn is_of(story: &Story) -> impl Fn(&Event) -> bool {
     let namespace = story.namespace.clone();
     move |event| event.namespace == namespace || event.name.starts_with(&namespace)
@@ -100,13 +77,13 @@ fn is_of(story: &Story) -> impl Fn(&Event) -> bool {
 async fn a_restart_downloads_nothing_and_writes_nothing() {
     let stage = stage().await;
     let (story, _) = trusted_release(&stage, "again").await;
-    judged(&stage, &story.namespace, "SignatureVerified").await;
+    stage.judged(&story.namespace, "SignatureVerified").await;
     let asked = story.repository.requests().len();
     let audit = stage.cluster.audit().unwrap();
     stage.operator(Operator::kill);
     let mark = audit.mark().unwrap();
     stage.restart().await.unwrap();
-    judged(&stage, &story.namespace, "SignatureVerified").await;
+    stage.judged(&story.namespace, "SignatureVerified").await;
     let writes = audit
         .since(mark)
         .unwrap()
@@ -188,8 +165,9 @@ async fn a_learned_revocation_outlives_a_restart_with_its_publisher_down() {
 
     stage.operator(Operator::kill);
     publisher.stop();
+    let mark = stage.cluster.audit().unwrap().mark().unwrap();
     stage.restart().await.unwrap();
-    judged(&stage, &story.namespace, "KeyCompromised").await;
+    stage.judged(&story.namespace, "KeyCompromised").await;
     let keys = story.keys();
     story
         .expect_condition(&keys, &key.name, "Refreshed=False/RefreshFailed")
@@ -198,6 +176,7 @@ async fn a_learned_revocation_outlives_a_restart_with_its_publisher_down() {
     story
         .expect_condition(&keys, &key.name, "Revoked=True/Compromised")
         .await;
+    never_trusted_since(&stage, mark, &story);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -213,11 +192,13 @@ async fn a_key_deleted_while_the_operator_is_down_is_known_when_it_comes_back() 
     stage.operator(Operator::kill);
     story.delete::<TrustedKey>(&key.name).await.unwrap();
     story.declare(&key, json!({})).await.unwrap();
+    let mark = stage.cluster.audit().unwrap().mark().unwrap();
     stage.restart().await.unwrap();
-    judged(&stage, &story.namespace, "KeyCompromised").await;
+    stage.judged(&story.namespace, "KeyCompromised").await;
     story
         .expect_condition(&story.keys(), &key.name, "Revoked=True/Compromised")
         .await;
+    never_trusted_since(&stage, mark, &story);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -249,6 +230,24 @@ async fn a_key_is_not_trusted_while_what_was_learned_against_it_cannot_be_read()
 
     maps.delete(&name, &DeleteParams::default()).await.unwrap();
     story.expect("web", "SignatureVerified").await;
+}
+
+/// Not even for a moment: the operator reads what was learned before it judges.
+fn never_trusted_since(stage: &Stage, mark: Mark, story: &Story) {
+    let audit = stage.cluster.audit().unwrap();
+    let ours = |resource| {
+        let ours = audit.since(mark).unwrap().by(stage.identity.user());
+        ours.writes().of(resource).only(is_of(story))
+    };
+    for event in ours("releasetrusts").iter() {
+        let written: ReleaseTrust = serde_json::from_value(event.request.clone().unwrap()).unwrap();
+        assert_ne!(verdict(&written), "SignatureVerified");
+    }
+    for event in ours("trustedkeys").iter() {
+        let written: TrustedKey = serde_json::from_value(event.request.clone().unwrap()).unwrap();
+        let state = written.status.and_then(|status| status.state);
+        assert_eq!(state, Some(KeyState::Compromised));
+    }
 }
 
 /// Publishes the key with a revocation in it.

@@ -111,7 +111,10 @@ async fn load(context: &Context, object: &TrustedKey, reading: Reading) -> Loade
         Ok(material) => parse::key(object, &material),
         Err(problem) => Err(problem),
     };
-    let key = key.and_then(|key| learned::applied(context, key));
+    let key = match key {
+        Ok(key) => learned::applied(context, key).await,
+        Err(problem) => Err(problem),
+    };
     LoadedKey {
         reading,
         fingerprint,
