@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use charttrust::api::conditions::{self, KeyCondition};
 use charttrust::api::trusted_key::KeyState;
 use charttrust::api::{ReleaseTrust, TrustedKey};
 use charttrust::controllers::learned;
@@ -15,6 +16,7 @@ use charttrust_e2e::operator::Operator;
 use charttrust_e2e::repository::Repository;
 use charttrust_e2e::stage::{OPERATOR_NAMESPACE, SOON, Stage, Story, StoryKey, verdict};
 use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::rbac::v1::{PolicyRule, Role};
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
@@ -230,6 +232,50 @@ async fn a_key_is_not_trusted_while_what_was_learned_against_it_cannot_be_read()
 
     maps.delete(&name, &DeleteParams::default()).await.unwrap();
     story.expect("web", "SignatureVerified").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_kept_counts_nevertheless_and_is_told() {
+    let stage = stage().await;
+    let (story, key) = trusted_release(&stage, "unkept").await;
+    let roles = Api::<Role>::namespaced(story.client.clone(), OPERATOR_NAMESPACE);
+    let before = roles.get("charttrust").await.unwrap();
+    let is_of_maps = |rule: &PolicyRule| {
+        let resources = rule.resources.iter().flatten();
+        resources
+            .into_iter()
+            .any(|resource| resource == "configmaps")
+    };
+    let mut without = before.rules.clone().unwrap_or_default();
+    without.retain(|rule| !is_of_maps(rule));
+    let allow = async |rules: &[PolicyRule]| {
+        let change = Patch::Merge(json!({"rules": rules}));
+        let params = PatchParams::default();
+        roles.patch("charttrust", &params, &change).await.unwrap();
+    };
+    allow(&without).await;
+    let word = story.keyring.revocation(&key.key, Revocation::Compromised);
+    let change = json!({"spec": {"revocationCertificates": [word.unwrap()]}});
+    story.patch::<TrustedKey>(&key.name, change).await.unwrap();
+    story.expect("web", "KeyCompromised").await;
+    let unkept = "Reconciling=True/ProgressingWithRetry";
+    let message = story
+        .expect_condition(&story.keys(), &key.name, unkept)
+        .await;
+    allow(&before.rules.unwrap_or_default()).await;
+    let map = learned::name_of(&key.key.fingerprint.parse().unwrap());
+    assert!(message.contains(&map), "{message}");
+    kept(&story, &key).await;
+    eventually(SOON, "nothing is open any more", async || {
+        let key = story.keys().get_status(&key.name).await;
+        let status = key.map_err(|error| error.to_string())?.status;
+        let conditions = status.unwrap_or_default().conditions;
+        match conditions::find(&conditions, KeyCondition::Reconciling) {
+            None => Ok(()),
+            Some(open) => Err(open.message.clone()),
+        }
+    })
+    .await;
 }
 
 /// Not even for a moment: the operator reads what was learned before it judges.

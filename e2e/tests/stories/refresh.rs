@@ -2,6 +2,7 @@
 
 use charttrust::api::TrustedKey;
 use charttrust::controllers::learned;
+use charttrust_e2e::audit::Event;
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::eventually;
 use charttrust_e2e::gpg::{Algorithm, Revocation};
@@ -10,7 +11,7 @@ use charttrust_e2e::repository::{Fault, Repository};
 use charttrust_e2e::stage::{OPERATOR_NAMESPACE, SOON, Story, StoryKey};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::events::v1::Event as Told;
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::{Value, json};
@@ -66,8 +67,8 @@ async fn condition(story: &Story, key: &StoryKey, wanted: &str) -> String {
 }
 
 /// Events about a key, by their reason.
-async fn events(story: &Story, key: &StoryKey, reason: &str) -> Vec<Event> {
-    let api = Api::<Event>::namespaced(story.client.clone(), "default");
+async fn events(story: &Story, key: &StoryKey, reason: &str) -> Vec<Told> {
+    let api = Api::<Told>::namespaced(story.client.clone(), "default");
     let mut all = api.list(&ListParams::default()).await.unwrap().items;
     all.retain(|event| {
         let about = event
@@ -79,7 +80,7 @@ async fn events(story: &Story, key: &StoryKey, reason: &str) -> Vec<Event> {
     all
 }
 
-async fn event(story: &Story, key: &StoryKey, reason: &str) -> Event {
+async fn event(story: &Story, key: &StoryKey, reason: &str) -> Told {
     let told = format!("an event {reason} about {}", key.name);
     eventually(SOON, &told, async || {
         let found = events(story, key, reason).await;
@@ -112,6 +113,21 @@ async fn a_published_revocation_is_learned_and_an_old_copy_gives_nothing_back() 
 
     publisher.put(PATH, &original).unwrap();
     looked_again(&publisher).await;
+    let audit = stage().await.cluster.audit().unwrap();
+    let mark = audit.mark().unwrap();
+    looked_again(&publisher).await;
+    let writes = audit.since(mark).unwrap().by(stage().await.identity.user());
+    let fingerprint = key.key.fingerprint.to_lowercase();
+    let of_us = |event: &Event| {
+        event.namespace == story.namespace
+            || event.name.starts_with(&key.name)
+            || event.name.contains(&fingerprint)
+    };
+    let writes = writes.writes().only(of_us);
+    assert!(
+        writes.is_empty(),
+        "looks that learn nothing write: {writes:?}"
+    );
     story.expect("web", "KeyCompromised").await;
     condition(&story, &key, "Revoked=True/Compromised").await;
 

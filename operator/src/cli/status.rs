@@ -23,6 +23,9 @@ pub struct Status {
     /// Releases of this namespace only.
     #[arg(short, long, conflicts_with = "release")]
     pub namespace: Option<String>,
+    /// Releases of all namespaces, which is the default.
+    #[arg(short = 'A', long, conflicts_with_all = ["namespace", "release"])]
+    pub all_namespaces: bool,
     /// Only those that are not trusted.
     #[arg(long, conflicts_with = "release")]
     pub untrusted: bool,
