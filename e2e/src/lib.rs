@@ -4,6 +4,7 @@
 //! the user's cache folder.
 
 pub mod audit;
+pub mod auditor;
 pub mod charts;
 pub mod cluster;
 mod command;

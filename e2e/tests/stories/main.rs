@@ -8,6 +8,7 @@ mod inventory;
 mod keys;
 mod main_job;
 mod objects;
+mod origins;
 mod policies;
 mod refresh;
 mod setup;

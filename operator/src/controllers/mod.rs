@@ -16,6 +16,7 @@ pub mod queue;
 mod refresh;
 mod release;
 mod release_status;
+pub mod requests;
 pub mod sealing;
 mod watches;
 pub mod world;

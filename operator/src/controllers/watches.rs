@@ -10,7 +10,7 @@ use kube::{Api, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use super::{Context, Task, learned};
+use super::{Context, Task, credentials, examine, learned};
 use crate::api::{self, ChartTrustPolicy, ReleaseTrust, TrustedKey};
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::{self, RecordKey, Records};
@@ -209,10 +209,15 @@ impl Context {
         }
     }
 
-    /// Keys whose material lies in a changed object are read again, and what was learned is kept.
+    /// Keys whose material lies in a changed object are read again, what was learned is kept, and
+    /// sources are asked again whose credentials or authorities it holds.
     fn own_changed(&self, object: &OwnObject) {
         if let Some(key) = learned::key_of(object) {
             self.queue.add(Task::Learned(key));
+        }
+        let outdated = credentials::outdated(self, object);
+        if !outdated.is_empty() {
+            examine::ask_again(self, &outdated);
         }
         for (name, key) in self.mirrors.keys.all() {
             if key

@@ -18,6 +18,7 @@ use charttrust_verify::verdict::Cause;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::requests::PolicyRequests;
 use super::written::{LastWritten, Written};
 use crate::api::chart_trust_policy::ChartTrustPolicyStatus;
 use crate::api::release_trust::ReleaseTrustStatus;
@@ -35,6 +36,8 @@ pub struct World {
     pub key_statuses: LastWritten<TrustedKeyStatus>,
     /// What was written last to each `ChartTrustPolicy`.
     pub policy_statuses: LastWritten<ChartTrustPolicyStatus>,
+    /// The looks that each `ChartTrustPolicy` asked for.
+    pub policy_requests: PolicyRequests,
 }
 
 /// Keys and policies as they were last read.
@@ -112,6 +115,8 @@ pub struct Release {
     pub requests: Requests,
     /// The last value of the annotation that asked for a look.
     pub requested_at: Option<String>,
+    /// Sources to ask at once, because their credentials or authorities have changed.
+    pub renewed: BTreeSet<String>,
 }
 
 /// Looks that were asked for at once. Counted, because one that is asked for while another look is
@@ -123,9 +128,15 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// Asks for a look.
-    pub fn ask(&mut self) {
+    /// Asks for a look; gives the number of this request.
+    pub fn ask(&mut self) -> u64 {
         self.asked = self.asked.saturating_add(1);
+        self.asked
+    }
+
+    /// Whether the look has ended that a request of this number asked for.
+    pub fn have_answered(&self, number: u64) -> bool {
+        number <= self.answered
     }
 
     /// Whether a look is owed.
@@ -248,6 +259,13 @@ impl World {
                 content.evidence.learn(&keys, now);
             }
         });
+    }
+
+    /// Whether a look that a request asked for has ended, or its release is gone.
+    pub fn has_answered(&self, id: &ReleaseId, number: u64) -> bool {
+        let releases = self.releases();
+        let release = releases.by_id.get(id);
+        release.is_none_or(|release| release.requests.have_answered(number))
     }
 
     /// Forgets a release.
