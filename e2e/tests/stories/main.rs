@@ -3,6 +3,7 @@
 //! of its own.
 
 mod alerts;
+mod commands;
 mod flux;
 mod inventory;
 mod keys;
@@ -10,6 +11,7 @@ mod main_job;
 mod objects;
 mod origins;
 mod policies;
+mod refresh;
 mod setup;
 mod sources;
 mod steady;

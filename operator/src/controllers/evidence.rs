@@ -132,6 +132,13 @@ pub(super) fn restore(
     Some(content(release, evidence, &status.signers).ok_or(Rejected::Unreadable))
 }
 
+/// What a status says of a release's content, whoever wrote it: for people who ask what would be,
+/// never for a verdict. `None` if it says nothing that can be read.
+pub fn stated(status: &v1::ReleaseTrustStatus) -> Option<Content> {
+    let (release, evidence) = (status.release.as_ref()?, status.evidence.as_ref()?);
+    content(release, evidence, &status.signers)
+}
+
 fn content(
     release: &v1::Release,
     evidence: &v1::Evidence,

@@ -111,7 +111,10 @@ async fn load(context: &Context, object: &TrustedKey, reading: Reading) -> Loade
         Ok(material) => parse::key(object, &material),
         Err(problem) => Err(problem),
     };
-    let key = key.and_then(|key| learned::applied(context, key));
+    let key = match key {
+        Ok(key) => learned::applied(context, key).await,
+        Err(problem) => Err(problem),
+    };
     LoadedKey {
         reading,
         fingerprint,
@@ -287,4 +290,37 @@ pub(super) async fn write_status(context: &Context, name: &str) -> Result<(), Er
         events::publish(context, Some(announcement)).await;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_again_at_each_step_towards_its_end() {
+        let yaml = include_str!("../../../examples/key-retiring.yaml");
+        let object: TrustedKey = serde_saphyr::from_multiple(yaml).unwrap().remove(0);
+        let material = object.spec.public_key.inline.clone().unwrap();
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let loaded = LoadedKey {
+            reading: Reading {
+                generation: 1,
+                details: String::new(),
+                at: at("2026-11-22T00:00:00Z"),
+            },
+            fingerprint: None,
+            revocation: None,
+            refresh: None,
+            key: parse::key(&object, material.as_bytes()),
+        };
+        let next = |now: &str| ends(&loaded).filter(|end| *end > at(now)).min().unwrap();
+        for (now, instant) in [
+            ("2026-11-22T00:00:00Z", "2026-12-31T00:00:00Z"),
+            ("2026-12-31T00:00:00Z", "2027-03-01T00:00:00Z"),
+            ("2027-03-01T00:00:00Z", "2027-03-24T00:00:00Z"),
+            ("2027-03-24T00:00:00Z", "2027-03-31T00:00:00Z"),
+        ] {
+            assert_eq!(next(now), at(instant), "after {now}");
+        }
+    }
 }
