@@ -127,7 +127,7 @@ spec:
   rules:
     - name: in-house
       charts: [web]
-      sources: [{url: 'https://charts.example.com/a'}, {url: 'https://charts.example.com/b?t=secret'}]
+      sources: [{url: 'https://charts.example.com/a'}, {url: 'https://charts.example.com/b/secret'}]
     - name: rest
       charts: ['*']
       sources: [{url: 'https://old.example.com'}]
@@ -170,7 +170,7 @@ spec:
     }
 
     const A: &str = "https://charts.example.com/a";
-    const B: &str = "https://charts.example.com/b?t=secret";
+    const B: &str = "https://charts.example.com/b/secret";
     const OLD: &str = "https://old.example.com";
 
     fn looks(of: &[(&str, LookState)]) -> BTreeMap<String, LookState> {
