@@ -52,6 +52,23 @@ pub fn standing(
     }
 }
 
+impl Certificate {
+    /// Whether the certificate names the key that made the signature as its subkey, but the two never
+    /// confirmed each other. It can name anybody's: what that key signed is not this certificate's,
+    /// and nothing bad about this certificate is bad about it, whatever the time and the revocations.
+    ///
+    /// A subkey that was taken out of the certificate remains its own.
+    pub fn names_foreign(&self, signature: &VerifiedSignature) -> bool {
+        match self.parts().component(signature.signer()) {
+            Some(Component::Subkey(subkey)) => subkey
+                .bindings
+                .iter()
+                .all(|binding| binding.back_signatures.is_empty()),
+            Some(Component::Primary) | None => false,
+        }
+    }
+}
+
 /// A signature, real or only supposed.
 #[derive(Debug, Clone)]
 pub(super) struct Made<'a> {
