@@ -202,9 +202,9 @@ fn issuers(loaded: Option<&LoadedKey>) -> Vec<String> {
 /// Instants at which time alone changes what the key is worth.
 fn ends(loaded: &LoadedKey) -> impl Iterator<Item = Timestamp> {
     let key = loaded.key.as_ref().ok();
-    let expires = key.and_then(|key| key.certificate.summary(loaded.reading.at).expires);
+    let expire = key.map(|key| key.certificate.ends(loaded.reading.at));
     let not_after = key.and_then(|key| key.not_after);
-    [expires, not_after].into_iter().flatten()
+    expire.into_iter().flatten().chain(not_after)
 }
 
 fn is_to_be_retried(loaded: &LoadedKey) -> bool {

@@ -9,7 +9,7 @@ use super::key::LONGEST_WAIT;
 use super::watches::Ours;
 use super::world::Reading;
 use super::{Context, Error, Task, policy_status};
-use crate::api::{ChartTrustPolicy, REQUESTED_AT};
+use crate::api::{ChartTrustPolicy, REQUESTED_AT, bounds};
 use crate::clock;
 use crate::inventory::ReleaseId;
 use crate::parse::{self, LoadedPolicy};
@@ -81,7 +81,8 @@ fn is_still_true(context: &Context, name: &str, reading: &Reading) -> bool {
 fn asks(object: &ChartTrustPolicy) -> bool {
     let asked = object.annotations().get(REQUESTED_AT);
     let status = object.status.as_ref();
-    asked.is_some() && asked != status.and_then(|status| status.last_handled_reconcile_at.as_ref())
+    let answered = status.and_then(|status| status.last_handled_reconcile_at.as_ref());
+    asked.is_some_and(|asked| answered != Some(&bounds::fit(asked, bounds::VERSION)))
 }
 
 fn selects(context: &Context, loaded: Option<&LoadedPolicy>, id: &ReleaseId) -> bool {

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Context;
 use super::world::Trust;
+use crate::api::bounds;
 use crate::api::chart_trust_policy::{ChartTrustPolicyStatus, ReleaseCounts};
 use crate::api::conditions::{Condition, PolicyCondition, Status, merge};
 use crate::api::reasons::PolicyReason;
@@ -90,6 +91,7 @@ pub(super) fn conclude(
     ChartTrustPolicyStatus {
         observed_generation: Some(loaded.generation),
         last_handled_reconcile_at: requested_at
+            .map(|asked| bounds::fit(&asked, bounds::VERSION))
             .or_else(|| old.and_then(|old| old.last_handled_reconcile_at.clone())),
         releases: counted.releases,
         quarantine: old.map(|old| old.quarantine).unwrap_or_default(),
