@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::key::LONGEST_WAIT;
 use super::release_status::{self, Judged};
+use super::watches::Ours;
 use super::world::{Content, Release, Revision, Trust};
 use super::written::Written;
 use super::{Context, Error, Task, events, examine};
@@ -43,7 +44,7 @@ pub(super) async fn reconcile(context: &Context, id: &ReleaseId) -> Result<(), E
     let trust = context.world.trust();
     let judged = evaluate(context, id, &release, &trust);
     schedule(context, id, &release);
-    let old = before(&release, existing);
+    let old = before(&release, found.as_deref());
     if is_waiting(context, id, &judged) && old.is_some() {
         return Ok(());
     }
@@ -119,13 +120,18 @@ fn has_no_record(context: &Context, id: &ReleaseId) -> bool {
 }
 
 /// What was last written: our own memory is newer than a watch that lags, unless somebody else has
-/// written since.
+/// written since. What cannot be read was written by somebody else.
 fn before<'a>(
     release: &'a Release,
-    existing: Option<&'a ReleaseTrust>,
+    existing: Option<&'a Ours<ReleaseTrust>>,
 ) -> Option<&'a ReleaseTrustStatus> {
-    let watched = existing.and_then(|object| object.status.as_ref());
-    match (&release.written, existing) {
+    let object = match existing {
+        Some(Ok(object)) => Some(object),
+        Some(Err(_)) => return None,
+        None => None,
+    };
+    let watched = object.and_then(|object| object.status.as_ref());
+    match (&release.written, object) {
         (Some(written), Some(object))
             if written.is_older_than(object.resource_version().as_deref()) =>
         {
@@ -535,6 +541,21 @@ mod tests {
             let known = revision(read);
             assert_eq!(is_unread(Some(&known), &meta), unread, "{read} {watched}");
         }
+    }
+
+    #[test]
+    fn what_we_wrote_does_not_stand_for_what_nobody_can_read() {
+        let written = Written {
+            resource_version: "7".into(),
+            status: ReleaseTrustStatus::default(),
+        };
+        let release = Release {
+            written: Some(written),
+            ..Release::default()
+        };
+        assert!(before(&release, None).is_some());
+        assert!(before(&release, Some(&Ok(ReleaseTrust::default()))).is_none());
+        assert!(before(&release, Some(&Err("a forged time".into()))).is_none());
     }
 
     /// A time that the schema allows, and that no program can read.
