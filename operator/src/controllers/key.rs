@@ -214,9 +214,9 @@ fn issuers(loaded: Option<&LoadedKey>) -> Vec<String> {
 /// Instants at which time alone changes what the key is worth, or what is to be said of its end.
 fn ends(loaded: &LoadedKey) -> impl Iterator<Item = Timestamp> {
     let key = loaded.key.as_ref().ok();
-    let expires = key.and_then(|key| key.certificate.summary(loaded.reading.at).expires);
+    let expire = key.map(|key| key.certificate.ends(loaded.reading.at));
     let not_after = key.and_then(|key| key.not_after);
-    let ends = [expires, not_after].into_iter().flatten();
+    let ends = expire.into_iter().flatten().chain(not_after);
     ends.flat_map(|end| key_status::warnings(end).chain([end]))
 }
 
