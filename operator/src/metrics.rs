@@ -297,11 +297,11 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use charttrust_verify::verdict::Cause;
+    use jiff::Timestamp;
 
     use super::*;
     use crate::api::time;
     use crate::api::trusted_key::KeyState;
-    use crate::clock;
     use crate::sources::CodeClass;
 
     /// Metrics of which each has a sample.
@@ -318,7 +318,7 @@ mod tests {
         };
         let status = TrustedKeyStatus {
             state: Some(KeyState::Active),
-            expires: Some(time(clock::now())),
+            expires: Some(time(Timestamp::UNIX_EPOCH)),
             ..TrustedKeyStatus::default()
         };
         let counts = Counts {
