@@ -44,15 +44,25 @@ pub struct Stage {
 impl Stage {
     /// Installs the definitions and the permissions, and starts the operator as itself.
     pub async fn set(cluster: &'static Cluster, binary: &Path) -> Result<Self> {
+        Self::set_with(cluster, binary, |_| Ok(())).await
+    }
+
+    /// The same, with other options of the operator.
+    pub async fn set_with(
+        cluster: &'static Cluster,
+        binary: &Path,
+        change: impl FnOnce(&mut Options) -> Result,
+    ) -> Result<Self> {
         install(cluster.kubeconfig()).await?;
         let identity = cluster.identity(OPERATOR_NAMESPACE, "charttrust").await?;
-        let options = Options {
+        let mut options = Options {
             binary: binary.to_owned(),
             kubeconfig: identity.kubeconfig(),
             namespace: OPERATOR_NAMESPACE.to_owned(),
             allow_hosts: vec!["127.0.0.1".to_owned()],
             more: Vec::new(),
         };
+        change(&mut options)?;
         let mut operator = Operator::start(&options)?;
         operator.ready(SOON).await?;
         tell_log_on_panic(operator.log_file().to_owned());
@@ -69,6 +79,22 @@ impl Stage {
         act(&mut self.operator.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Waits until the operator that runs now counts a release of a namespace under this word.
+    pub async fn judged(&self, namespace: &str, word: &str) {
+        let told = format!("the operator counts a release as {word}");
+        eventually(SOON, &told, async || {
+            let url = self.operator(|operator| operator.metrics_url());
+            let text = text(&url).await.map_err(|error| error.to_string())?;
+            let of_us = text.lines().any(|line| {
+                line.starts_with("charttrust_releases{")
+                    && line.contains(&format!("namespace=\"{namespace}\""))
+                    && line.contains(&format!("reason=\"{word}\""))
+            });
+            if of_us { Ok(()) } else { Err(text) }
+        })
+        .await;
+    }
+
     /// Ends the operator as a crash does, and starts it again.
     pub async fn restart(&self) -> Result {
         self.operator(Operator::kill);
@@ -78,6 +104,10 @@ impl Stage {
         self.operator(|running| *running = operator);
         Ok(())
     }
+}
+
+async fn text(url: &str) -> reqwest::Result<String> {
+    reqwest::get(url).await?.text().await
 }
 
 /// A failed story says what the operator said.

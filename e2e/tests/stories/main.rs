@@ -2,12 +2,15 @@
 //! reads. One plane and one operator serve all; each story has a namespace, a repository and keys
 //! of its own.
 
+mod commands;
+mod flux;
 mod inventory;
 mod keys;
 mod main_job;
 mod objects;
 mod origins;
 mod policies;
+mod refresh;
 mod setup;
 mod sources;
 mod steady;

@@ -64,6 +64,8 @@ pub struct LoadedKey {
     pub fingerprint: Option<Fingerprint>,
     /// What the object says of its end, even if the key itself cannot be used.
     pub revocation: Option<OwnRevocation>,
+    /// Where to look for revocations of it.
+    pub refresh: Option<parse::Refresh>,
     /// The key, or why it cannot be used.
     pub key: Result<Key, parse::KeyProblem>,
 }
@@ -287,19 +289,20 @@ impl World {
             .collect()
     }
 
-    /// How many releases have a cryptographically good signature by a key, whatever became of it.
-    pub fn dependents(&self, fingerprint: &Fingerprint) -> usize {
+    /// The releases with a cryptographically good signature by a key, whatever became of it.
+    pub fn dependents(&self, fingerprint: &Fingerprint) -> BTreeSet<ReleaseId> {
         let releases = self.releases();
-        let Some(ids) = releases.by_issuer.get(fingerprint.as_str()) else {
-            return 0;
-        };
+        let signed = releases.by_issuer.get(fingerprint.as_str());
         let depends = |id: &&ReleaseId| {
-            releases
-                .by_id
-                .get(id)
-                .is_some_and(|release| release.has_good_signer(fingerprint))
+            let release = releases.by_id.get(id);
+            release.is_some_and(|release| release.has_good_signer(fingerprint))
         };
-        ids.iter().filter(depends).count()
+        signed
+            .into_iter()
+            .flatten()
+            .filter(depends)
+            .cloned()
+            .collect()
     }
 
     /// Sources whose last look for some release gave no answer.

@@ -11,6 +11,7 @@ mod exception;
 mod key;
 mod policy;
 mod problem;
+mod refresh;
 mod rule;
 mod selector;
 mod share;
@@ -22,6 +23,7 @@ pub use duration::{DurationError, duration};
 pub use key::{KeyProblem, key, own_revocation};
 pub use policy::{LoadedPolicy, policy, unreadable_policy};
 pub use problem::Problem;
+pub use refresh::{Refresh, refresh};
 pub use share::{add_revocation, share_revocations};
 pub use time::{TimeError, timestamp};
 

@@ -116,8 +116,9 @@ fn bounded(message: &str) -> String {
     clean
 }
 
-/// Controls and everything invisible or reordering, as the user IDs of keys are shown.
-fn is_deceptive(character: char) -> bool {
+/// Controls and everything invisible or reordering: foreign text could forge by it what a terminal
+/// shows.
+pub fn is_deceptive(character: char) -> bool {
     use unicode_general_category::{GeneralCategory as Category, get_general_category};
     matches!(
         get_general_category(character),
