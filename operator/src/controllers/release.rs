@@ -32,8 +32,7 @@ pub(super) async fn reconcile(context: &Context, id: &ReleaseId) -> Result<(), E
     let found = context.mirrors.trusts.find(id);
     let existing = found.as_deref().and_then(|object| object.as_ref().ok());
     if has_no_record(context, id) {
-        let uid = existing.map(|existing| existing.uid());
-        return remove(context, id, uid.or(found.as_ref().map(|_| None))).await;
+        return remove(context, id, found.as_deref()).await;
     }
     let release = context.world.release(id).unwrap_or_default();
     note_request(context, id, &release, existing);
@@ -386,13 +385,13 @@ fn parameters() -> PostParams {
 async fn remove(
     context: &Context,
     id: &ReleaseId,
-    existing: Option<Option<String>>,
+    existing: Option<&Ours<ReleaseTrust>>,
 ) -> Result<(), Error> {
     let known = context.world.release(id);
-    if let Some(uid) = existing {
+    if let Some(existing) = existing {
         let api = Api::<ReleaseTrust>::namespaced(context.client.clone(), &id.namespace);
         let preconditions = Preconditions {
-            uid,
+            uid: existing.as_ref().ok().and_then(kube::ResourceExt::uid),
             resource_version: None,
         };
         let parameters = DeleteParams {
@@ -448,7 +447,7 @@ mod tests {
     /// A release with an archive whose signatures end then.
     fn signed_until(ends: &[Option<&str>]) -> Release {
         let key: Fingerprint = "0123456789ABCDEF0123456789ABCDEF01234567".parse().unwrap();
-        let signature = |end: &Option<&str>| SignatureFacts {
+        let signature = |end: Option<&str>| SignatureFacts {
             claimed: Claim {
                 fingerprint: Some(key.clone()),
                 key_id: None,
@@ -472,7 +471,7 @@ mod tests {
                 claimed_version: "1.0.0".into(),
                 claimed_archive: Some(digest),
             },
-            signatures: ends.iter().map(signature).collect(),
+            signatures: ends.iter().copied().map(signature).collect(),
             message: None,
         };
         let facts = ArchiveFacts {
