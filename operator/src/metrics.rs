@@ -442,8 +442,8 @@ mod tests {
         let numbers = PolicyNumbers {
             policy: "policy".into(),
             interval: Duration::from_secs(3600),
-            oldest_answer: Some(clock::now()),
-            exceptions: vec![("hotfix".to_owned(), clock::now())],
+            oldest_answer: Some(Timestamp::UNIX_EPOCH),
+            exceptions: vec![("hotfix".to_owned(), Timestamp::UNIX_EPOCH)],
         };
         let hosts = BTreeMap::from([("charts.example.com".to_owned(), 1)]);
         metrics.observe_policies(vec![numbers], hosts);
