@@ -410,11 +410,11 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use charttrust_verify::verdict::Cause;
+    use jiff::Timestamp;
 
     use super::*;
     use crate::api::time;
     use crate::api::trusted_key::KeyState;
-    use crate::clock;
     use crate::sources::CodeClass;
 
     /// Metrics of which each has a sample.
@@ -431,7 +431,7 @@ mod tests {
         };
         let status = TrustedKeyStatus {
             state: Some(KeyState::Active),
-            expires: Some(time(clock::now())),
+            expires: Some(time(Timestamp::UNIX_EPOCH)),
             ..TrustedKeyStatus::default()
         };
         let counts = Counts {
@@ -442,8 +442,8 @@ mod tests {
         let numbers = PolicyNumbers {
             policy: "policy".into(),
             interval: Duration::from_secs(3600),
-            oldest_answer: Some(clock::now()),
-            exceptions: vec![("hotfix".to_owned(), clock::now())],
+            oldest_answer: Some(Timestamp::UNIX_EPOCH),
+            exceptions: vec![("hotfix".to_owned(), Timestamp::UNIX_EPOCH)],
         };
         let hosts = BTreeMap::from([("charts.example.com".to_owned(), 1)]);
         metrics.observe_policies(vec![numbers], hosts);
