@@ -44,6 +44,19 @@ pub struct Stage {
 impl Stage {
     /// Installs the definitions and the permissions, and starts the operator as itself.
     pub async fn set(cluster: &'static Cluster, binary: &Path) -> Result<Self> {
+        Self::set_with(cluster, binary, &[]).await
+    }
+
+    /// The same, with the permissions and the flag to contain releases.
+    pub async fn containing(cluster: &'static Cluster, binary: &Path) -> Result<Self> {
+        let permissions = path("operator/install-quarantine");
+        install(cluster.kubeconfig()).await?;
+        let apply = ["apply", "--server-side", "-f", &permissions];
+        kubectl(cluster.kubeconfig(), &apply).await?;
+        Self::set_with(cluster, binary, &["--quarantine"]).await
+    }
+
+    async fn set_with(cluster: &'static Cluster, binary: &Path, more: &[&str]) -> Result<Self> {
         install(cluster.kubeconfig()).await?;
         let identity = cluster.identity(OPERATOR_NAMESPACE, "charttrust").await?;
         let options = Options {
@@ -51,7 +64,7 @@ impl Stage {
             kubeconfig: identity.kubeconfig(),
             namespace: OPERATOR_NAMESPACE.to_owned(),
             allow_hosts: vec!["127.0.0.1".to_owned()],
-            more: Vec::new(),
+            more: more.iter().map(ToString::to_string).collect(),
         };
         let mut operator = Operator::start(&options)?;
         operator.ready(SOON).await?;

@@ -1,6 +1,8 @@
 //! The command line: one file a command.
 
 pub mod crds;
+pub mod quarantine;
+pub mod restore;
 pub mod run;
 pub mod verify;
 
@@ -23,6 +25,10 @@ enum Command {
     Run(run::Run),
     /// Prints the definitions of the kinds.
     Crds,
+    /// Contains releases by hand, after showing what that changes.
+    Quarantine(quarantine::Contain),
+    /// Ends quarantines and puts back what they hold; needs no operator.
+    Restore(restore::Restore),
     /// Verifies a chart archive offline, by the same rules as the operator.
     Verify(verify::Verify),
 }
@@ -43,6 +49,8 @@ pub fn main() -> ExitCode {
     let code = match Cli::parse().command {
         Command::Run(arguments) => operate(arguments),
         Command::Crds => print_definitions(),
+        Command::Quarantine(arguments) => in_runtime(quarantine::main(&arguments)),
+        Command::Restore(arguments) => in_runtime(restore::main(&arguments)),
         Command::Verify(arguments) => verify::main(&arguments),
     };
     ExitCode::from(code)
@@ -59,6 +67,17 @@ fn operate(arguments: run::Run) -> u8 {
     match runtime.block_on(run::run(arguments)) {
         Ok(()) => TRUSTED,
         Err(error @ run::RunError::NoCluster(_)) => complain(&error, USAGE),
+        Err(error) => complain(&error, INTERNAL),
+    }
+}
+
+/// Runs a command that talks to a cluster.
+fn in_runtime(command: impl Future<Output = u8>) -> u8 {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(command),
         Err(error) => complain(&error, INTERNAL),
     }
 }

@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
-use crate::controllers::{Context, Settings};
+use crate::controllers::{ContainmentSettings, Context, Settings};
 use crate::metrics::Metrics;
 use crate::serve;
 use crate::sources::{self, AllowedHost};
@@ -32,6 +32,13 @@ pub struct Run {
     /// Allows sources on this host to be private, loopback or plain HTTP. Repeatable.
     #[arg(long, value_name = "HOST[:PORT]")]
     pub allow_host: Vec<AllowedHost>,
+    /// Contains releases as Quarantines and policies say. Without it the operator only reports.
+    #[arg(long)]
+    pub quarantine: bool,
+    /// Never changes anything in this namespace, as in kube-system and the operator's own.
+    /// Repeatable.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub protect_namespace: Vec<String>,
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
@@ -99,7 +106,8 @@ const GRACE: Duration = Duration::from_secs(10);
 /// A watch is quiet for less than this: the server ends each after 290 s (kube's default).
 const READ_TIMEOUT: Duration = Duration::from_secs(330);
 
-async fn client() -> Result<Client, RunError> {
+/// A client of the cluster of KUBECONFIG, or of the one it runs in.
+pub(super) async fn client() -> Result<Client, RunError> {
     let mut config = Config::infer().await.map_err(RunError::NoCluster)?;
     config.read_timeout = Some(READ_TIMEOUT);
     config.headers.push((USER_AGENT_HEADER, USER_AGENT));
@@ -117,6 +125,9 @@ fn settings(arguments: &Run) -> Settings {
             limits: sources::Limits::default(),
             user_agent: concat!("charttrust/", env!("CARGO_PKG_VERSION")).to_owned(),
         },
+        containment: arguments.quarantine.then(|| ContainmentSettings {
+            protected: arguments.protect_namespace.clone(),
+        }),
     }
 }
 

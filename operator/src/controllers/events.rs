@@ -11,9 +11,13 @@ use kube::{Api, Resource as _};
 use super::release::is_alarming;
 use super::world::Trust;
 use super::{Context, FIELD_MANAGER};
-use crate::api::conditions::{ReleaseCondition, find};
+use crate::api::chart_trust_policy::ChartTrustPolicyStatus;
+use crate::api::conditions::{
+    PolicyCondition, QuarantineCondition, ReleaseCondition, Status, find,
+};
+use crate::api::quarantine::{ObjectState, QuarantineStatus};
 use crate::api::release_trust::ReleaseTrustStatus;
-use crate::api::{ReleaseTrust, bounds};
+use crate::api::{ChartTrustPolicy, ReleaseTrust, bounds};
 use crate::clock;
 use crate::inventory::ReleaseId;
 use crate::watch::within_deadline;
@@ -68,6 +72,98 @@ pub(super) fn of_release(
     })
 }
 
+/// What became of the quarantine of a release, as its status shows it.
+pub(super) fn of_quarantined(
+    old: Option<&ReleaseTrustStatus>,
+    new: &ReleaseTrustStatus,
+    id: &ReleaseId,
+) -> Option<Announcement> {
+    let after = find(&new.conditions, ReleaseCondition::Quarantined)?;
+    let before = old.and_then(|old| find(&old.conditions, ReleaseCondition::Quarantined));
+    let is_news = before.is_none_or(|before| before.reason != after.reason);
+    // That it is in force is told by the quarantine itself, with what was contained.
+    (is_news && after.status == Status::False).then(|| Announcement {
+        regarding: reference(id),
+        alarming: false,
+        action: "Quarantine",
+        reason: after.reason.clone(),
+        note: after.message.clone(),
+    })
+}
+
+/// What a change of a quarantine is worth announcing.
+pub(super) fn of_quarantine(
+    id: &ReleaseId,
+    old: &QuarantineStatus,
+    new: &QuarantineStatus,
+) -> Vec<Announcement> {
+    let announced = |type_, alarming, word: &str| {
+        let after = find(&new.conditions, type_).filter(|after| after.status == Status::True)?;
+        let before = find(&old.conditions, type_);
+        let is_news = before.is_none_or(|b| b.status != Status::True || b.message != after.message);
+        is_news.then(|| Announcement {
+            regarding: reference(id),
+            alarming,
+            action: "Quarantine",
+            reason: word.to_owned(),
+            note: after.message.clone(),
+        })
+    };
+    let active = announced(QuarantineCondition::Active, false, "Quarantined");
+    let was_active = find(&old.conditions, QuarantineCondition::Active)
+        .is_some_and(|before| before.status == Status::True);
+    let contested = announced(QuarantineCondition::Contested, true, "Contested");
+    let active = active.filter(|_| !was_active);
+    active.into_iter().chain(contested).collect()
+}
+
+/// A quarantine has ended, and what became of its objects.
+pub(super) fn of_restore(id: &ReleaseId, status: &QuarantineStatus) -> Announcement {
+    let kept = status
+        .objects
+        .iter()
+        .filter(|object| object.state == ObjectState::Kept);
+    let kept: Vec<_> = kept
+        .map(|object| {
+            let message = object.message.as_deref().unwrap_or("was changed by others");
+            format!("{} {} {message}", object.kind, object.name)
+        })
+        .collect();
+    let mut note = format!("{} objects were put back", status.contained);
+    if !kept.is_empty() {
+        note = format!("{note}; kept: {}", kept.join(", "));
+    }
+    Announcement {
+        regarding: reference(id),
+        alarming: false,
+        action: "Restore",
+        reason: "Restored".to_owned(),
+        note,
+    }
+}
+
+/// That what is due does not fit the limit of a policy.
+pub(super) fn of_policy(
+    name: &str,
+    old: Option<&ChartTrustPolicyStatus>,
+    new: &ChartTrustPolicyStatus,
+) -> Option<Announcement> {
+    let after = find(&new.conditions, PolicyCondition::QuarantineStopped)?;
+    let before = old.and_then(|old| find(&old.conditions, PolicyCondition::QuarantineStopped));
+    before.is_none().then(|| Announcement {
+        regarding: ObjectReference {
+            api_version: Some(ChartTrustPolicy::api_version(&()).into_owned()),
+            kind: Some(ChartTrustPolicy::kind(&()).into_owned()),
+            name: Some(name.to_owned()),
+            ..ObjectReference::default()
+        },
+        alarming: true,
+        action: "Quarantine",
+        reason: "QuarantineStopped".to_owned(),
+        note: after.message.clone(),
+    })
+}
+
 /// Evidence that lay in a `ReleaseTrust` and is not believed.
 pub(super) fn of_rejection(id: &ReleaseId, why: &str) -> Announcement {
     Announcement {
@@ -94,7 +190,7 @@ pub(super) async fn publish(context: &Context, announcement: Option<Announcement
     let Some(announcement) = announcement else {
         return;
     };
-    let namespace = announcement.regarding.namespace.clone().unwrap_or_default();
+    let namespace = namespace_of(&announcement).to_owned();
     let event = event(&announcement);
     let api = Api::<Event>::namespaced(context.client.clone(), &namespace);
     let params = PostParams {
@@ -110,13 +206,22 @@ pub(super) async fn publish(context: &Context, announcement: Option<Announcement
     }
 }
 
+/// Events about cluster-wide objects lie in `default`.
+fn namespace_of(announcement: &Announcement) -> &str {
+    announcement
+        .regarding
+        .namespace
+        .as_deref()
+        .unwrap_or("default")
+}
+
 fn event(announcement: &Announcement) -> Event {
     let now = clock::now();
     let name = announcement.regarding.name.as_deref().unwrap_or_default();
     Event {
         metadata: ObjectMeta {
             name: Some(format!("{name}.{:x}", now.as_nanosecond())),
-            namespace: announcement.regarding.namespace.clone(),
+            namespace: Some(namespace_of(announcement).to_owned()),
             ..ObjectMeta::default()
         },
         action: Some(announcement.action.to_owned()),

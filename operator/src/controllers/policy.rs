@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::key::LONGEST_WAIT;
 use super::watches::Ours;
 use super::world::Reading;
-use super::{Context, Error, Task, policy_status};
+use super::{Context, Error, Task, containment, events, policy_status};
 use crate::api::{ChartTrustPolicy, REQUESTED_AT};
 use crate::clock;
 use crate::inventory::ReleaseId;
@@ -32,6 +32,7 @@ pub(super) fn read(context: &Context, name: &str) {
         .and_then(|object| object.as_ref().ok())
         .is_some_and(asks);
     let after = loaded.clone();
+    let _change = context.world.change();
     let before = context
         .world
         .set_policy(name, loaded.map(|loaded| (reading, loaded)));
@@ -42,7 +43,7 @@ pub(super) fn read(context: &Context, name: &str) {
                 context.world.update(&id, |release| release.requests.ask());
             }
             context.examinations.add(id.clone());
-            context.queue.add(Task::Release(id));
+            context.judge_again(&id);
         }
     }
     context.queue.add(Task::PolicyStatus(name.to_owned()));
@@ -128,6 +129,7 @@ pub(super) async fn write_status(context: &Context, name: &str) -> Result<(), Er
     let Some(loaded) = trust.policies.get(name) else {
         return Ok(());
     };
+    containment::decide(context, name, loaded).await?;
     let counted = policy_status::count(context, name);
     let watched = object.resource_version();
     let ours = context.world.policy_statuses.find(name, watched.as_deref());
@@ -140,6 +142,7 @@ pub(super) async fn write_status(context: &Context, name: &str) -> Result<(), Er
     if old == Some(&status) {
         return Ok(());
     }
+    let announced = events::of_policy(name, old, &status);
     let mut changed = object.clone();
     changed.status = Some(status.clone());
     let statuses = &context.world.policy_statuses;
@@ -150,5 +153,7 @@ pub(super) async fn write_status(context: &Context, name: &str) -> Result<(), Er
             status,
             "write the status of a ChartTrustPolicy",
         )
-        .await
+        .await?;
+    events::publish(context, announced).await;
+    Ok(())
 }
