@@ -215,7 +215,10 @@ impl Scene {
             ("DaemonSet", self.json::<DaemonSet>("web-agent").await),
             ("CronJob", self.json::<CronJob>("web-nightly").await),
         ];
-        let essence = |object: Value| {
+        let essence = |mut object: Value| {
+            // The API server counts changes of a DaemonSet's template there, as in `generation`.
+            let annotations = object["metadata"]["annotations"].as_object_mut().unwrap();
+            annotations.remove("deprecated.daemonset.template.generation");
             // The controller of Deployments writes its revision there, and everybody's status.
             let is_helms = |entry: &&Value| {
                 entry["subresource"] == Value::Null && entry["manager"] != "kube-controller-manager"
@@ -855,4 +858,102 @@ async fn the_operators_own_namespace_is_protected() {
     })
     .await;
     api.delete("dns", &DeleteParams::default()).await.unwrap();
+}
+
+/// Runs a command of the real binary as the administrator; its exit code and what it printed.
+async fn charttrust(stage: &Stage, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = tokio::process::Command::new(binary());
+    command
+        .args(arguments)
+        .env("KUBECONFIG", stage.cluster.kubeconfig())
+        .stdin(std::process::Stdio::null());
+    let output = command.output().await.unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&text).into_owned(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restore_needs_no_operator_and_no_quarantine() {
+    let stage = stage_alone().await;
+    let scene = scene(&stage, "restore", Version::V4, Value::Null).await;
+    let orphaned = self::scene(&stage, "restore-orphan", Version::V4, Value::Null).await;
+    let before = [scene.workloads().await, orphaned.workloads().await];
+    for scene in [&scene, &orphaned] {
+        scene.create_quarantine(&ALL).await;
+        scene.quarantine_is("Active=True/Contained").await;
+    }
+    stage.operator(charttrust_e2e::operator::Operator::kill);
+
+    // As somebody does who cannot wait for the finalizer.
+    let force = json!({"metadata": {"finalizers": null}});
+    let quarantines = orphaned.api::<Quarantine>();
+    quarantines
+        .patch("web", &PatchParams::default(), &Patch::Merge(force))
+        .await
+        .unwrap();
+    orphaned.delete_quarantine().await;
+    assert_eq!(orphaned.replicas().await, 0);
+
+    let name = format!("{}/web", scene.namespace);
+    let (code, said) = charttrust(&stage, &["restore", &name, "--dry-run"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("Deployment web: 3"), "{said}");
+    assert_eq!(scene.replicas().await, 0);
+    let (code, said) = charttrust(&stage, &["restore", &name]).await;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("--yes"), "{said}");
+    let (code, said) = charttrust(&stage, &["restore", &name, "--yes"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    scene.no_quarantine().await;
+    let orphan = format!("{}/web", orphaned.namespace);
+    let (code, said) = charttrust(&stage, &["restore", &orphan, "--yes"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("whose Quarantine is gone"), "{said}");
+    assert_eq!(
+        [scene.workloads().await, orphaned.workloads().await],
+        before
+    );
+    let (code, said) = charttrust(&stage, &["restore", &orphan, "--yes"]).await;
+    assert_eq!((code, said.trim()), (Some(0), "nothing is contained"));
+    stage.restart().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_shows_first_and_then_creates() {
+    let stage = stage().await;
+    let scene = scene(&stage, "command", Version::V4, Value::Null).await;
+    let name = format!("{}/web", scene.namespace);
+    let arguments = ["quarantine", &name, "--reason", "a story", "--dry-run"];
+    let (code, said) = charttrust(&stage, &arguments).await;
+    assert_eq!(code, Some(0), "{said}");
+    for told in [
+        "web: stopped (before: 3)",
+        "charttrust-quarantine-web: deny all traffic",
+        "left alone: Pod web-bare",
+        "Undo: kubectl delete quarantine",
+    ] {
+        assert!(said.contains(told), "{told} in {said}");
+    }
+    let quarantines = scene.api::<Quarantine>();
+    assert!(quarantines.get_opt("web").await.unwrap().is_none());
+    let git = ["quarantine", &name, "--reason", "a story", "-o", "yaml"];
+    let (code, yaml) = charttrust(&stage, &git).await;
+    assert_eq!(code, Some(0), "{yaml}");
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&yaml).unwrap();
+    assert_eq!(documents[0]["kind"], "Quarantine");
+
+    let key = scene.key.name.clone();
+    let arguments = ["quarantine", "--key", &key, "--reason", "a story"];
+    let more = ["--action", "ScaleToZero", "--yes"];
+    let (code, said) = charttrust(&stage, &[&arguments[..], &more].concat()).await;
+    assert_eq!(code, Some(0), "{said}");
+    let object = scene.quarantine_is("Active=True/Contained").await;
+    assert_eq!(object.spec.reason, "a story");
+    assert_eq!(scene.replicas().await, 0);
+    let (code, said) = charttrust(&stage, &["quarantine", "web", "--reason", "x"]).await;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("NAMESPACE/RELEASE"), "{said}");
 }
