@@ -1,5 +1,5 @@
 # `make help` lists the commands; what takes more than a few lines lies in e2e/.
-.PHONY: help demo test fmt lint crds deny e2e bench false-alarms clean
+.PHONY: help demo test fmt lint crds deny e2e chaos bench false-alarms clean
 .DEFAULT_GOAL := help
 
 help: ## lists these commands
@@ -27,6 +27,9 @@ deny: ## checks licences, bans, sources and advisories of what we depend on
 
 e2e: ## runs the user stories on a real control plane
 	@e2e/check.sh operator testbed e2e
+
+chaos: ## kills the operator before and after every write, on the real server
+	@e2e/check.sh operator testbed chaos
 
 bench: ## counts what a thousand releases cost, on the real server
 	cargo build --locked --release --package charttrust --bin charttrust

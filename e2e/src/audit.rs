@@ -77,9 +77,9 @@ pub struct Event {
     pub code: u16,
     /// The client program.
     pub user_agent: String,
-    /// What was sent, for writes of objects of `charttrust.io`.
+    /// What was sent, for writes of our own objects and of workloads.
     pub request: Option<Value>,
-    /// What was answered, for writes of objects of `charttrust.io`.
+    /// What was answered, for writes of our own objects and of workloads.
     pub response: Option<Value>,
 }
 
@@ -118,6 +118,12 @@ impl Events {
     pub fn only(mut self, keep: impl FnMut(&Event) -> bool) -> Self {
         self.0.retain(keep);
         self
+    }
+}
+
+impl From<Vec<Event>> for Events {
+    fn from(events: Vec<Event>) -> Self {
+        Self(events)
     }
 }
 

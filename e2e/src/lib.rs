@@ -4,18 +4,23 @@
 //! the user's cache folder.
 
 pub mod audit;
+pub mod auditor;
 pub mod charts;
 pub mod cluster;
 mod command;
 mod eventually;
+
 pub mod false_alarms;
+pub mod flux;
 pub mod gpg;
 pub mod helm;
 pub mod operator;
 pub mod plane;
 pub mod process;
+pub mod proxy;
 pub mod record;
 pub mod repository;
+mod server;
 pub mod stage;
 pub mod tools;
 

@@ -23,10 +23,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::stream;
 use tempfile::TempDir;
-use tokio::sync::oneshot;
 
 use crate::charts::Chart;
 use crate::helm::{Helm, HelmError};
+use crate::server::Server;
 
 /// A folder of charts, served.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Repository {
         });
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let address = listener.local_addr()?;
-        let server = Some(Server::start(listener, shared.clone())?);
+        let server = Some(Server::start(listener, app(shared.clone()))?);
         Ok(Self {
             shared,
             address,
@@ -128,7 +128,7 @@ impl Repository {
     pub fn restart(&mut self) -> Result<(), RepositoryError> {
         self.stop();
         let listener = TcpListener::bind(self.address)?;
-        self.server = Some(Server::start(listener, self.shared.clone())?);
+        self.server = Some(Server::start(listener, app(self.shared.clone()))?);
         Ok(())
     }
 }
@@ -198,47 +198,8 @@ impl Shared {
     }
 }
 
-/// A thread with a runtime; both end, and all connections with them, when this is dropped.
-#[derive(Debug)]
-struct Server {
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl Server {
-    fn start(listener: TcpListener, shared: Arc<Shared>) -> std::io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let (stop, stopped) = oneshot::channel();
-        let app = Router::new().fallback(answer).with_state(shared);
-        let serve = async move {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            axum::serve(listener, app).await
-        };
-        let thread = std::thread::spawn(move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    _ = serve => {}
-                    _ = stopped => {}
-                }
-            });
-        });
-        Ok(Self {
-            stop: Some(stop),
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
+fn app(shared: Arc<Shared>) -> Router {
+    Router::new().fallback(answer).with_state(shared)
 }
 
 async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {

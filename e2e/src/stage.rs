@@ -44,7 +44,7 @@ pub struct Stage {
 impl Stage {
     /// Installs the definitions and the permissions, and starts the operator as itself.
     pub async fn set(cluster: &'static Cluster, binary: &Path) -> Result<Self> {
-        Self::set_with(cluster, binary, &[]).await
+        Self::set_with(cluster, binary, |_| Ok(())).await
     }
 
     /// The same, with the permissions and the flag to contain releases.
@@ -53,19 +53,29 @@ impl Stage {
         install(cluster.kubeconfig()).await?;
         let apply = ["apply", "--server-side", "-f", &permissions];
         kubectl(cluster.kubeconfig(), &apply).await?;
-        Self::set_with(cluster, binary, &["--quarantine"]).await
+        let contain = |options: &mut Options| {
+            options.more.push("--quarantine".to_owned());
+            Ok(())
+        };
+        Self::set_with(cluster, binary, contain).await
     }
 
-    async fn set_with(cluster: &'static Cluster, binary: &Path, more: &[&str]) -> Result<Self> {
+    /// The same, with other options of the operator.
+    pub async fn set_with(
+        cluster: &'static Cluster,
+        binary: &Path,
+        change: impl FnOnce(&mut Options) -> Result,
+    ) -> Result<Self> {
         install(cluster.kubeconfig()).await?;
         let identity = cluster.identity(OPERATOR_NAMESPACE, "charttrust").await?;
-        let options = Options {
+        let mut options = Options {
             binary: binary.to_owned(),
             kubeconfig: identity.kubeconfig(),
             namespace: OPERATOR_NAMESPACE.to_owned(),
             allow_hosts: vec!["127.0.0.1".to_owned()],
-            more: more.iter().map(ToString::to_string).collect(),
+            more: Vec::new(),
         };
+        change(&mut options)?;
         let mut operator = Operator::start(&options)?;
         operator.ready(SOON).await?;
         tell_log_on_panic(operator.log_file().to_owned());

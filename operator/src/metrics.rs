@@ -291,3 +291,69 @@ fn result(verdict: Verdict) -> &'static str {
         Verdict::Untrusted(_) => "untrusted",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use charttrust_verify::verdict::Cause;
+
+    use super::*;
+    use crate::api::time;
+    use crate::api::trusted_key::KeyState;
+    use crate::clock;
+    use crate::sources::CodeClass;
+
+    /// Metrics of which each has a sample.
+    fn used() -> Metrics {
+        let metrics = Metrics::default();
+        metrics.reconciled("key", false, Duration::from_secs(1));
+        metrics.judged(Verdict::Unknown(Cause::Pending));
+        metrics.looked(true);
+        metrics.event_dropped();
+        let verdict = PolicyVerdict {
+            policy: "policy".into(),
+            namespace: "shop".into(),
+            verdict: Verdict::Unknown(Cause::Pending),
+        };
+        let status = TrustedKeyStatus {
+            state: Some(KeyState::Active),
+            expires: Some(time(clock::now())),
+            ..TrustedKeyStatus::default()
+        };
+        let counts = Counts {
+            downloads: 1,
+            requests: BTreeMap::from([(("host".to_owned(), CodeClass::Success), 1)]),
+        };
+        metrics.observe([verdict], &[("key".to_owned(), status)], &counts);
+        metrics
+    }
+
+    fn names(text: &str) -> BTreeSet<&str> {
+        let samples = text.lines().filter(|line| !line.starts_with('#'));
+        let names = samples.filter_map(|line| line.split(['{', ' ']).next());
+        names
+            .map(|name| {
+                let ends = ["_bucket", "_sum", "_count"];
+                let end = ends.iter().find_map(|end| name.strip_suffix(end));
+                end.unwrap_or(name)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_readme_lists_exactly_the_metrics_that_there_are() {
+        let readme = include_str!("../../README.md");
+        let text = used().text();
+        let rows = readme.lines().filter_map(|line| line.strip_prefix("| `"));
+        let rows = rows.filter(|row| row.starts_with("charttrust_"));
+        let listed: BTreeSet<_> = rows.filter_map(|row| row.split('`').next()).collect();
+        assert_eq!(listed, names(&text));
+        let is_part = |c: char| c.is_ascii_lowercase() || c == '_';
+        for mention in readme.split("charttrust_").skip(1) {
+            let end = mention.find(|c| !is_part(c)).unwrap_or(mention.len());
+            let name = format!("charttrust_{}", &mention[..end]);
+            assert!(end == 0 || listed.contains(name.as_str()), "{name}");
+        }
+    }
+}

@@ -2,10 +2,12 @@
 //! reads. One plane and one operator serve all; each story has a namespace, a repository and keys
 //! of its own.
 
+mod flux;
 mod inventory;
 mod keys;
 mod main_job;
 mod objects;
+mod origins;
 mod policies;
 mod setup;
 mod sources;

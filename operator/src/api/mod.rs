@@ -15,6 +15,7 @@
 pub mod bounds;
 pub mod chart_trust_policy;
 pub mod conditions;
+pub mod fields;
 pub mod quarantine;
 pub mod reasons;
 pub mod release_trust;

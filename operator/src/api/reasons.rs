@@ -148,12 +148,18 @@ words! {
         Compromised,
         /// The key, or our own `notAfter`, has ended.
         Expired,
-        /// The key ends soon.
-        ExpiresSoon,
+        /// The key ends within 30 days.
+        ExpiresIn30Days,
+        /// The key ends within 7 days.
+        ExpiresIn7Days,
+        /// The key ends within 90 days.
+        ExpiresIn90Days,
         /// The material holds no key of the pinned fingerprint.
         FingerprintMismatch,
         /// A field cannot be used; the message names it.
         InvalidSpec,
+        /// What was learned against the key cannot be read, so it is not known to be good.
+        LearnedUnreadable,
         /// The ConfigMap or Secret, or its entry, does not exist.
         MaterialMissing,
         /// The material is no usable OpenPGP key.
@@ -162,10 +168,14 @@ words! {
         ProgressingWithRetry,
         /// The place to refresh from gave no usable answer.
         RefreshFailed,
+        /// A copy of the key was read, and what it revokes was taken over.
+        RefreshSucceeded,
         /// Revoked: out of service.
         Retired,
-        /// The key is revoked; the condition `Revoked` says why.
-        Revoked,
+        /// A revocation that may be the key's own cannot be checked, so it counts.
+        RevocationNotVerifiable,
+        /// Our own revocation was removed; signatures by the key count again.
+        RevocationWithdrawn,
         /// Revoked: another key has taken over.
         Superseded,
         /// Revoked without a reason that could be milder.

@@ -14,8 +14,8 @@ use crate::api::chart_trust_policy::QuarantineAction;
 use crate::api::quarantine::{ContainedObject, QuarantineSpec};
 use crate::api::{FIELD_MANAGER, Quarantine, ReleaseTrust, TrustedKey};
 use crate::inventory::{ReleaseId, helm};
-use crate::parse;
 use crate::quarantine::{Plan, gather, plan};
+use crate::{clock, parse};
 
 /// Contains releases: creates a Quarantine for each, which the operator brings into force.
 ///
@@ -222,7 +222,7 @@ async fn preview(client: &Client, id: &ReleaseId, object: &Quarantine) -> Result
     let records = helm::find(client, id).await;
     let records = records.map_err(|error| Failure::Api("list the release records", error))?;
     let actions = &object.spec.actions;
-    let scene = gather::scene(client, id, &records, actions).await;
+    let scene = gather::scene(client, id, &records, actions, clock::now()).await;
     let scene = scene.map_err(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string);
         Failure::Quarantine(format!("{error}: {}", cause.unwrap_or_default()))

@@ -45,6 +45,9 @@ pub(super) async fn examine(context: &Context, id: &ReleaseId) {
         .world
         .update(id, |release| release.requests.answer(begun));
     context.queue.add(Task::Release(id.clone()));
+    for policy in context.world.policy_requests.waiting_for(id) {
+        context.queue.add(Task::PolicyStatus(policy));
+    }
     if let Some(at) = next_look {
         context.examinations.add_at(id.clone(), at);
     }
@@ -233,12 +236,29 @@ fn sources_of(
     sources
 }
 
+/// Has these sources asked at once for every release that is looked up there: what they are asked
+/// with has changed, so no pause after a failure and no interval holds.
+pub(super) fn ask_again(context: &Context, sources: &[policy::Source]) {
+    let trust = context.world.trust();
+    for id in context.world.release_ids() {
+        let named = sources_of(context, &trust, &id);
+        let renewed = sources.iter().filter(|source| named.contains_key(*source));
+        let renewed: Vec<_> = renewed.map(|source| source.url.clone()).collect();
+        if !renewed.is_empty() {
+            context
+                .world
+                .update(&id, |release| release.renewed.extend(renewed));
+            context.examinations.add(id);
+        }
+    }
+}
+
 fn earliest(known: Option<Instant>, other: Instant) -> Instant {
     known.map_or(other, |known| known.min(other))
 }
 
 /// When a source is to be asked for a release: now if it has not answered about a judged content
-/// yet or a look was asked for, after a pause if it failed, otherwise when the interval is over.
+/// yet, a look was asked for or its credentials have changed, after a pause if it failed, otherwise when the interval is over.
 fn due_at(context: &Context, id: &ReleaseId, url: &str, every: Duration) -> Instant {
     let release = context.world.release(id).unwrap_or_default();
     let answered = release
@@ -248,7 +268,7 @@ fn due_at(context: &Context, id: &ReleaseId, url: &str, every: Duration) -> Inst
     let wants_text = release
         .contents()
         .any(|content| content.evidence.wants_text(url, &trust.keys));
-    let is_forced = release.requests.are_open();
+    let is_forced = release.requests.are_open() || release.renewed.contains(url);
     match release.looks.get(url) {
         Some(state) if state.failures > 0 && !is_forced => {
             state.last_asked + pause(state.failures, every)
@@ -288,6 +308,9 @@ async fn look(
     fresh: &mut Fresh,
 ) {
     let asked = Instant::now();
+    context
+        .world
+        .update(id, |release| release.renewed.remove(&source.url));
     let resolved = credentials::resolve(context, source).await;
     let keys: Vec<Key> = context
         .world

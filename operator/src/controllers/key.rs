@@ -8,9 +8,10 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
 use tokio::time::Instant;
 
+use super::key_status::{self, Known};
 use super::watches::{Ours, material_of};
 use super::world::{LoadedKey, Reading, issuer_names};
-use super::{Context, Error, Task, key_status};
+use super::{Context, Error, Task, events, learned, refresh};
 use crate::api::TrustedKey;
 use crate::api::reasons::KeyReason;
 use crate::api::trusted_key::DataRef;
@@ -24,6 +25,7 @@ pub(super) async fn read(context: &Context, name: &str) {
     let now = clock::now();
     let reading = reading(context, object.as_deref(), now);
     if let Some(known) = still_true(context, name, &reading) {
+        refresh::plan(context, name, Some(&known));
         return schedule(context, name, &known, now);
     }
     let loaded = match object.as_deref() {
@@ -32,6 +34,7 @@ pub(super) async fn read(context: &Context, name: &str) {
             reading,
             fingerprint: None,
             revocation: None,
+            refresh: None,
             key: Err(KeyProblem::new(KeyReason::InvalidSpec, problem)),
         }),
         Some(Ok(object)) => Some(load(context, object, reading).await),
@@ -41,6 +44,7 @@ pub(super) async fn read(context: &Context, name: &str) {
     }
     let mut issuers = issuers(loaded.as_ref());
     tell(name, loaded.as_ref());
+    refresh::plan(context, name, loaded.as_ref());
     let _change = context.world.change();
     let before = context.world.set_key(name, loaded);
     issuers.extend(self::issuers(before.as_ref()));
@@ -80,10 +84,13 @@ fn reading(context: &Context, object: Option<&Ours<TrustedKey>>, at: Timestamp) 
         };
     };
     let material = material_of(object).map(|place| context.mirrors.own_version(&place));
+    let fingerprint = object.spec.fingerprint.parse();
+    let learned = fingerprint.map(|key| context.learned.revision(&key));
     let details = format!(
-        "{:?} {:?} {material:?}",
+        "{:?} {:?} {material:?} {:?}",
         object.metadata.uid,
-        object.labels()
+        object.labels(),
+        learned.ok()
     );
     Reading {
         generation: object.metadata.generation.unwrap_or_default(),
@@ -106,11 +113,13 @@ async fn load(context: &Context, object: &TrustedKey, reading: Reading) -> Loade
         Ok(material) => parse::key(object, &material),
         Err(problem) => Err(problem),
     };
+    let key = key.and_then(|key| learned::applied(context, key));
     LoadedKey {
         reading,
         fingerprint,
-        key,
         revocation: parse::own_revocation(object),
+        refresh: key.as_ref().ok().and_then(|_| parse::refresh(object)),
+        key,
     }
 }
 
@@ -201,12 +210,13 @@ fn issuers(loaded: Option<&LoadedKey>) -> Vec<String> {
     pinned.chain(names).collect()
 }
 
-/// Instants at which time alone changes what the key is worth.
+/// Instants at which time alone changes what the key is worth, or what is to be said of its end.
 fn ends(loaded: &LoadedKey) -> impl Iterator<Item = Timestamp> {
     let key = loaded.key.as_ref().ok();
     let expires = key.and_then(|key| key.certificate.summary(loaded.reading.at).expires);
     let not_after = key.and_then(|key| key.not_after);
-    [expires, not_after].into_iter().flatten()
+    let ends = [expires, not_after].into_iter().flatten();
+    ends.flat_map(|end| key_status::warnings(end).chain([end]))
 }
 
 fn is_to_be_retried(loaded: &LoadedKey) -> bool {
@@ -246,25 +256,37 @@ pub(super) async fn write_status(context: &Context, name: &str) -> Result<(), Er
         return Ok(());
     };
     let key = trust.keys.iter().find(|key| key.name == name);
-    let releases = loaded
-        .fingerprint
-        .as_ref()
-        .map_or(0, |f| context.world.dependents(f));
-    let successor = object.spec.successor.as_deref();
+    let fingerprint = loaded.fingerprint.as_ref();
+    let releases = fingerprint.map(|key| context.world.dependents(key));
+    let releases = releases.unwrap_or_default();
+    let known = Known {
+        loaded,
+        key,
+        successor: object.spec.successor.as_deref(),
+        releases: &releases,
+        wants_refresh: object.spec.refresh.is_some(),
+        refreshed: context.refreshes.outcome(name),
+        unkept: fingerprint.filter(|key| context.learned.is_unkept(key)),
+    };
     let watched = object.resource_version();
     let ours = context.world.key_statuses.find(name, watched.as_deref());
     let old = ours
         .as_ref()
         .map(|ours| &ours.status)
         .or(object.status.as_ref());
-    let status = key_status::conclude(old, loaded, key, successor, releases, clock::now());
+    let status = key_status::conclude(old, &known, clock::now());
     if old == Some(&status) {
         return Ok(());
     }
+    let announced = events::of_key(object, old, &status);
     let mut changed = object.clone();
     changed.status = Some(status.clone());
     let statuses = &context.world.key_statuses;
     statuses
         .write(context, changed, status, "write the status of a TrustedKey")
-        .await
+        .await?;
+    for announcement in announced {
+        events::publish(context, Some(announcement)).await;
+    }
+    Ok(())
 }

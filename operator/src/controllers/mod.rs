@@ -10,13 +10,16 @@ mod evidence;
 mod examine;
 mod key;
 mod key_status;
+pub mod learned;
 mod ledger;
 mod policy;
 mod policy_status;
 mod quarantine;
 pub mod queue;
+mod refresh;
 mod release;
 mod release_status;
+pub mod requests;
 pub mod sealing;
 mod watches;
 pub mod world;
@@ -28,6 +31,7 @@ use std::time::Duration;
 
 use charttrust_verify::chart::{self, ArchiveError, Chart, Part};
 use charttrust_verify::limits::ArchiveLimits;
+use charttrust_verify::openpgp::Fingerprint;
 use futures::FutureExt as _;
 use kube::Client;
 use tokio::sync::watch;
@@ -68,6 +72,9 @@ pub struct Context {
     mirrors: Mirrors,
     queue: Queue<Task>,
     examinations: Queue<ReleaseId>,
+    errands: Queue<refresh::Errand>,
+    learned: learned::Memory,
+    refreshes: refresh::Refreshes,
     fetcher: Fetcher<Result<Chart, ArchiveError>>,
     credentials: credentials::Cache,
     seal: OnceLock<Seal>,
@@ -88,6 +95,8 @@ enum Task {
     Release(ReleaseId),
     /// Write the status of a `TrustedKey`.
     KeyStatus(String),
+    /// Keep what was learned against a key.
+    Learned(Fingerprint),
     /// Decide about the quarantines of a `ChartTrustPolicy`, and write its status.
     PolicyStatus(String),
     /// Bring a `Quarantine` into force, or end it.
@@ -102,7 +111,11 @@ impl Item for Task {
             Self::Key(_) => 0,
             Self::Policy(_) => 1,
             Self::Release(_) => 2,
-            Self::KeyStatus(_) | Self::PolicyStatus(_) | Self::Quarantine(_) | Self::Ledger => 3,
+            Self::KeyStatus(_)
+            | Self::Learned(_)
+            | Self::Ledger
+            | Self::PolicyStatus(_)
+            | Self::Quarantine(_) => 3,
         }
     }
 }
@@ -119,6 +132,8 @@ pub(crate) use crate::api::FIELD_MANAGER;
 const WORKERS: usize = 8;
 /// How many releases are read or looked up at a time. Bounds the memory of decoded records.
 const EXAMINERS: usize = 16;
+/// How many copies of keys are looked for at a time.
+const ERRAND_RUNNERS: usize = 2;
 /// How long to wait after the API server refused or did not answer.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -137,6 +152,9 @@ impl Context {
             mirrors: Mirrors::default(),
             queue: Queue::default(),
             examinations: Queue::default(),
+            errands: Queue::default(),
+            learned: learned::Memory::default(),
+            refreshes: refresh::Refreshes::default(),
             fetcher: Fetcher::new(settings.sources, reader),
             credentials: credentials::Cache::default(),
             seal: OnceLock::new(),
@@ -160,6 +178,7 @@ impl Context {
     async fn work(self: Arc<Self>, ready: watch::Sender<bool>) {
         self.mirrors.completed().await;
         let seal = self.unlock().await;
+        learned::recall(&self).await;
         sealing::recall(&self, &seal).await;
         self.seal.get_or_init(|| seal);
         self.read_all_trust().await;
@@ -172,7 +191,9 @@ impl Context {
         );
         let workers = (0..WORKERS).map(|_| Arc::clone(&self).reconcile_for_ever().boxed());
         let examiners = (0..EXAMINERS).map(|_| Arc::clone(&self).examine_for_ever().boxed());
-        let running: Vec<_> = workers.chain(examiners).map(tokio::spawn).collect();
+        let runners = (0..ERRAND_RUNNERS).map(|_| Arc::clone(&self).run_for_ever().boxed());
+        let running = workers.chain(examiners).chain(runners);
+        let running: Vec<_> = running.map(tokio::spawn).collect();
         let _stop_together = AbortOnDrop(running);
         std::future::pending::<()>().await;
     }
@@ -220,6 +241,13 @@ impl Context {
         }
     }
 
+    async fn run_for_ever(self: Arc<Self>) {
+        loop {
+            let work = self.errands.next().await;
+            refresh::run(&self, &work.item).await;
+        }
+    }
+
     async fn reconcile(&self, work: &Work<Task>) {
         let started = Instant::now();
         let (controller, result) = match &work.item {
@@ -233,6 +261,7 @@ impl Context {
             }),
             Task::Release(id) => ("release", release::reconcile(self, id).await),
             Task::KeyStatus(name) => ("key", key::write_status(self, name).await),
+            Task::Learned(key) => ("key", learned::keep(self, key).await),
             Task::PolicyStatus(name) => ("policy", policy::write_status(self, name).await),
             Task::Quarantine(id) => ("quarantine", quarantine::reconcile(self, id).await),
             Task::Ledger => ("quarantine", ledger::reconcile(self).await),

@@ -87,13 +87,13 @@ pub(super) fn conclude(
     loaded: &LoadedPolicy,
     trust: &Trust,
     counted: &Counted,
-    requested_at: Option<String>,
+    handled: Option<String>,
     now: Timestamp,
 ) -> ChartTrustPolicyStatus {
     let before = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
     ChartTrustPolicyStatus {
         observed_generation: Some(loaded.generation),
-        last_handled_reconcile_at: requested_at
+        last_handled_reconcile_at: handled
             .or_else(|| old.and_then(|old| old.last_handled_reconcile_at.clone())),
         releases: counted.releases,
         quarantine: quarantine_counts(&counted.quarantine),

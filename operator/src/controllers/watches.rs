@@ -10,7 +10,7 @@ use kube::{Api, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use super::{Context, Task};
+use super::{Context, Task, credentials, examine, learned};
 use crate::api::{self, ChartTrustPolicy, Quarantine, ReleaseTrust, TrustedKey};
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::{self, RecordKey, Records};
@@ -61,6 +61,14 @@ impl Mirrors {
             OwnObject::ConfigMap(_) => self.own_config_maps.find(object),
             OwnObject::Secret(_) => self.own.find(object),
         }
+    }
+
+    /// The ConfigMaps in the operator's namespace.
+    pub(super) fn own_config_maps(&self) -> impl Iterator<Item = OwnObject> {
+        self.own_config_maps
+            .all()
+            .into_iter()
+            .map(|(object, _)| object)
     }
 
     /// The state of each key as its status says.
@@ -237,8 +245,16 @@ impl Context {
         }
     }
 
-    /// Keys whose material lies in a changed object are read again.
+    /// Keys whose material lies in a changed object are read again, what was learned is kept, and
+    /// sources are asked again whose credentials or authorities it holds.
     fn own_changed(&self, object: &OwnObject) {
+        if let Some(key) = learned::key_of(object) {
+            self.queue.add(Task::Learned(key));
+        }
+        let outdated = credentials::outdated(self, object);
+        if !outdated.is_empty() {
+            examine::ask_again(self, &outdated);
+        }
         for (name, key) in self.mirrors.keys.all() {
             if key
                 .as_ref()

@@ -19,6 +19,7 @@ use charttrust_verify::verdict::Cause;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::requests::PolicyRequests;
 use super::written::{LastWritten, Written};
 use crate::api::chart_trust_policy::ChartTrustPolicyStatus;
 use crate::api::release_trust::ReleaseTrustStatus;
@@ -36,6 +37,8 @@ pub struct World {
     pub key_statuses: LastWritten<TrustedKeyStatus>,
     /// What was written last to each `ChartTrustPolicy`.
     pub policy_statuses: LastWritten<ChartTrustPolicyStatus>,
+    /// The looks that each `ChartTrustPolicy` asked for.
+    pub policy_requests: PolicyRequests,
     /// What was decided last about the quarantines of each `ChartTrustPolicy`.
     outcomes: Mutex<BTreeMap<String, Outcomes>>,
     /// How many changes of keys and policies are being taken in.
@@ -89,6 +92,8 @@ pub struct LoadedKey {
     pub fingerprint: Option<Fingerprint>,
     /// What the object says of its end, even if the key itself cannot be used.
     pub revocation: Option<OwnRevocation>,
+    /// Where to look for revocations of it.
+    pub refresh: Option<parse::Refresh>,
     /// The key, or why it cannot be used.
     pub key: Result<Key, parse::KeyProblem>,
 }
@@ -138,6 +143,8 @@ pub struct Release {
     pub requests: Requests,
     /// The last value of the annotation that asked for a look.
     pub requested_at: Option<String>,
+    /// Sources to ask at once, because their credentials or authorities have changed.
+    pub renewed: BTreeSet<String>,
     /// The judgements that were asked for because a key, a policy or the record has changed.
     pub judgings: Requests,
     /// Since when a policy's verdict has been proof of badness.
@@ -164,9 +171,15 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// Asks for one.
-    pub fn ask(&mut self) {
+    /// Asks for one; gives the number of this request.
+    pub fn ask(&mut self) -> u64 {
         self.asked = self.asked.saturating_add(1);
+        self.asked
+    }
+
+    /// Whether the look has ended that a request of this number asked for.
+    pub fn have_answered(&self, number: u64) -> bool {
+        number <= self.answered
     }
 
     /// Whether one is owed.
@@ -321,6 +334,13 @@ impl World {
         });
     }
 
+    /// Whether a look that a request asked for has ended, or its release is gone.
+    pub fn has_answered(&self, id: &ReleaseId, number: u64) -> bool {
+        let releases = self.releases();
+        let release = releases.by_id.get(id);
+        release.is_none_or(|release| release.requests.have_answered(number))
+    }
+
     /// Forgets a release.
     pub fn forget(&self, id: &ReleaseId) {
         let mut releases = self.releases();
@@ -342,19 +362,20 @@ impl World {
             .collect()
     }
 
-    /// How many releases have a cryptographically good signature by a key, whatever became of it.
-    pub fn dependents(&self, fingerprint: &Fingerprint) -> usize {
+    /// The releases with a cryptographically good signature by a key, whatever became of it.
+    pub fn dependents(&self, fingerprint: &Fingerprint) -> BTreeSet<ReleaseId> {
         let releases = self.releases();
-        let Some(ids) = releases.by_issuer.get(fingerprint.as_str()) else {
-            return 0;
-        };
+        let signed = releases.by_issuer.get(fingerprint.as_str());
         let depends = |id: &&ReleaseId| {
-            releases
-                .by_id
-                .get(id)
-                .is_some_and(|release| release.has_good_signer(fingerprint))
+            let release = releases.by_id.get(id);
+            release.is_some_and(|release| release.has_good_signer(fingerprint))
         };
-        ids.iter().filter(depends).count()
+        signed
+            .into_iter()
+            .flatten()
+            .filter(depends)
+            .cloned()
+            .collect()
     }
 
     /// Sources whose last look for some release gave no answer.

@@ -12,6 +12,7 @@ mod key;
 mod policy;
 mod problem;
 mod quarantine;
+mod refresh;
 mod rule;
 mod selector;
 mod share;
@@ -24,6 +25,7 @@ pub use key::{KeyProblem, key, own_revocation};
 pub use policy::{Containment, LoadedPolicy, policy, unreadable_policy};
 pub use problem::Problem;
 pub use quarantine::quarantine_problems;
+pub use refresh::{Refresh, refresh};
 pub use share::{add_revocation, share_revocations};
 pub use time::{TimeError, timestamp};
 

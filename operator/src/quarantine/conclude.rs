@@ -20,7 +20,9 @@ pub(super) fn planned(view: &View, plan: &Plan) -> QuarantineStatus {
     let must_wait = |reason| {
         matches!(
             reason,
-            QuarantineReason::ReleaseNotFound | QuarantineReason::ReleaseUnreadable
+            QuarantineReason::ProgressingWithRetry
+                | QuarantineReason::ReleaseNotFound
+                | QuarantineReason::ReleaseUnreadable
         )
     };
     if let Some((reason, message)) = plan

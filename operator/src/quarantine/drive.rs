@@ -142,7 +142,7 @@ async fn gather(
     }
     view.allowing = gather::allowing(client, view).await?;
     if view.status.incident.is_none() {
-        let scene = gather::scene(client, &view.release, records, &view.spec.actions);
+        let scene = gather::scene(client, &view.release, records, &view.spec.actions, view.now);
         view.scene = Some(scene.await?);
     }
     Ok(())

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use charttrust_verify::release::{Record, Status};
+use jiff::{SignedDuration, Timestamp};
 use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client};
@@ -105,8 +107,9 @@ pub async fn scene(
     release: &ReleaseId,
     records: &[RecordKey],
     actions: &[QuarantineAction],
+    now: Timestamp,
 ) -> Result<Scene, GatherError> {
-    let listed = listed(client, records).await?;
+    let listed = listed(client, records, now).await?;
     let namespace = &release.namespace;
     let isolates = actions.contains(&QuarantineAction::IsolateNetwork);
     let mut between = Vec::new();
@@ -135,6 +138,7 @@ pub async fn scene(
 async fn listed(
     client: &Client,
     records: &[RecordKey],
+    now: Timestamp,
 ) -> Result<Result<Listed, Unlisted>, GatherError> {
     let mut all: Option<Listed> = None;
     for key in records {
@@ -154,6 +158,9 @@ async fn listed(
             let message = format!("{} is a record of another release", key.object_name());
             return Ok(Err(Unlisted::Unreadable(message)));
         }
+        if is_at_work(&record, now) {
+            return Ok(Err(Unlisted::Unfinished));
+        }
         let known = all.get_or_insert_with(|| Listed {
             namespace: record.namespace.clone(),
             ..Listed::default()
@@ -172,6 +179,19 @@ async fn listed(
     }
     Ok(all.ok_or(Unlisted::NotFound))
 }
+
+/// Whether Helm may be making what the record lists at this moment. It writes the record first, and
+/// one that was killed leaves it so for ever: that is waited for only so long.
+fn is_at_work(record: &Record, now: Timestamp) -> bool {
+    let is_pending = matches!(
+        record.status,
+        Status::PendingInstall | Status::PendingRollback | Status::PendingUpgrade
+    );
+    let age = record.last_deployed.map(|since| now.duration_since(since));
+    is_pending && age.is_some_and(|age| (SignedDuration::ZERO..PATIENCE).contains(&age))
+}
+
+const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 
 /// The listed workloads of the release's namespace. Whatever is listed is only looked at.
 async fn workloads(

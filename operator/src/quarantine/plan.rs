@@ -47,6 +47,8 @@ pub struct Listed {
 pub enum Unlisted {
     /// There is no such release.
     NotFound,
+    /// Helm is at work on it: what it lists may not be there yet.
+    Unfinished,
     /// A record cannot be read.
     Unreadable(String),
 }
@@ -74,6 +76,7 @@ pub fn plan(release: &ReleaseId, actions: &[QuarantineAction], scene: &Scene) ->
         Ok(listed) if listed.namespace != release.namespace => plan.elsewhere(listed, release),
         Ok(listed) => {
             plan.leave_others(listed, release);
+            plan.leave_missing(listed, scene);
             if wants(QuarantineAction::IsolateNetwork) {
                 plan.isolate(release, scene);
             }
@@ -99,6 +102,11 @@ impl Plan {
                     release.name, release.namespace
                 );
                 (QuarantineReason::ReleaseNotFound, message)
+            }
+            Unlisted::Unfinished => {
+                let message = "Helm is at work on the release; the quarantine begins when it has \
+                               ended, or after a minute";
+                (QuarantineReason::ProgressingWithRetry, message.to_owned())
             }
             Unlisted::Unreadable(message) => (QuarantineReason::ReleaseUnreadable, message.clone()),
         });
@@ -168,6 +176,28 @@ impl Plan {
         if listed.unread > 0 {
             let why = format!("{} documents cannot be read as objects", listed.unread);
             self.leave("manifest", None, &release.name, &why);
+        }
+    }
+
+    /// Tells of workloads that are listed and are not there.
+    fn leave_missing(&mut self, listed: &Listed, scene: &Scene) {
+        let is_there = |kind: &str, name: &str| {
+            scene.workloads.iter().any(|object| {
+                field::text(object, &["kind"]) == Some(kind)
+                    && field::text(object, &["metadata", "name"]) == Some(name)
+            })
+        };
+        for object in listed.objects.iter().filter(|object| !object.generated) {
+            let is_missing = Target::of_manifest(object).is_some()
+                && object
+                    .namespace
+                    .as_ref()
+                    .is_none_or(|namespace| *namespace == listed.namespace)
+                && !is_there(&object.kind, &object.name);
+            if is_missing {
+                let why = "is listed and not there; should it appear, it is not contained";
+                self.leave(&object.kind, None, &object.name, why);
+            }
         }
     }
 
@@ -589,6 +619,11 @@ mod tests {
                 &web(),
                 &[QuarantineAction::ScaleToZero],
                 &Scene {
+                    listed: Ok(Listed {
+                        namespace: "shop".to_owned(),
+                        objects: vec![listed("batch/v1", "Job", "web")],
+                        ..Listed::default()
+                    }),
                     workloads: vec![job],
                     ..scene()
                 },
@@ -642,6 +677,15 @@ mod tests {
     }
 
     #[test]
+    fn a_listed_workload_that_is_not_there_is_told() {
+        let plan = planned(|scene| {
+            let objects = &mut scene.listed.as_mut().unwrap().objects;
+            objects.push(listed("apps/v1", "StatefulSet", "later"));
+        });
+        assert_eq!(left(&plan), ["later"]);
+    }
+
+    #[test]
     fn a_record_that_lies_elsewhere_contains_no_workload() {
         let plan = planned(|scene| {
             scene.listed.as_mut().unwrap().namespace = "bank".to_owned();
@@ -660,6 +704,7 @@ mod tests {
                 Unlisted::Unreadable("no gzip".to_owned()),
                 QuarantineReason::ReleaseUnreadable,
             ),
+            (Unlisted::Unfinished, QuarantineReason::ProgressingWithRetry),
         ] {
             let plan = planned(|scene| scene.listed = Err(unlisted));
             assert_eq!(names(&plan), Vec::<String>::new());

@@ -3,8 +3,9 @@
 
 use serde_json::Value as Json;
 
+use super::parts::may_be_unpacked;
 use super::{Change, ChartPart, Found, Note};
-use crate::chart::{Chart, Metadata, remove_unstable, sanitize};
+use crate::chart::{Chart, Dependency, Metadata, remove_unstable, sanitize};
 use crate::release::Record;
 use crate::values::{self, Expected, Helm, Tree};
 
@@ -17,7 +18,8 @@ pub(super) fn compare(chart: &Chart, record: &Record, version: &str, found: &mut
     };
     let candidates = Candidates::new(&tree, record);
     let judged = candidates.judge(&chart.metadata, &recorded);
-    if let (Likeness::Different, true) = (judged.likeness, is_unpacked_v1(chart, &recorded)) {
+    let is_unpacked = is_unpacked_v1(chart, &recorded) && may_be_unpacked(&record.chart);
+    if let (Likeness::Different, true) = (judged.likeness, is_unpacked) {
         found.explained.push(Note::DirectoryV1);
         recorded.dependencies.clear();
         fields(&chart.metadata, &recorded, found);
@@ -141,11 +143,25 @@ fn likeness(expected: &Metadata, recorded: &Metadata) -> Likeness {
 }
 
 /// `helm package` drops the dependencies in a v1 Chart.yaml; a directory still has them.
+///
+/// Helm 3 and 4 package and install a chart only if `charts/` has a subchart for each dependency
+/// (`pkg/action/install.go`, `CheckDependencies`), so one without its subchart in the archive was not
+/// recorded by them. Where the subchart is there, an added dependency cannot be told from an honest one.
 fn is_unpacked_v1(chart: &Chart, recorded: &Metadata) -> bool {
     let archive = &chart.metadata;
     archive.api_version == "v1"
         && archive.dependencies.is_empty()
         && !recorded.dependencies.is_empty()
+        && recorded
+            .dependencies
+            .iter()
+            .all(|dependency| has_subchart(chart, dependency))
+}
+
+/// Whether a recorded dependency can have been met by a subchart. An alias replaces the name.
+fn has_subchart(chart: &Chart, dependency: &Dependency) -> bool {
+    let mut subcharts = chart.subcharts.iter();
+    subcharts.any(|subchart| !dependency.alias.is_empty() || subchart.name == dependency.name)
 }
 
 fn without_dependencies(metadata: &Metadata) -> Metadata {

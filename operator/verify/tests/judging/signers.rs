@@ -8,7 +8,7 @@ use charttrust_verify::openpgp::{SignatureRecord, VerifiedSignature, Word};
 use charttrust_verify::policy::{LabelSelector, Pattern, Requirement};
 use charttrust_verify::verdict::{Basis, Class, Reason, Verdict};
 
-use crate::forge::{self, SIGN, Shape, Sig, day, time};
+use crate::forge::{self, ENCRYPT, SIGN, Shape, Sig, day, time};
 use crate::world::{
     SIGNED, World, key, key_named, name, person, provenance, signature, signature_by, text,
 };
@@ -201,6 +201,7 @@ fn one_revocation_that_is_not_grandfathered_is_enough() {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Adoption {
     Agreed,
+    ForOtherUse,
     Forged,
     WithoutConsent,
 }
@@ -211,6 +212,7 @@ pub(crate) fn adopter(number: u8, of: u8, adoption: Adoption) -> Shape {
     let subkey = person(of).signer().clone();
     let binding = match adoption {
         Adoption::Agreed => shape.binding(&subkey, |sig| sig.flags(SIGN)),
+        Adoption::ForOtherUse => shape.bare_binding(&subkey, |sig| sig.flags(ENCRYPT)),
         Adoption::Forged => shape.binding(&subkey, |sig| sig.flags(SIGN).broken()),
         Adoption::WithoutConsent => shape.bare_binding(&subkey, |sig| sig.flags(SIGN)),
     };
@@ -252,6 +254,41 @@ fn who_adopts_a_subkey_without_consent_signs_nothing_with_it() {
         );
         world.keys.remove(0);
         assert_eq!(world.verdict(), TOO_FEW, "nor if Alice is not known");
+    }
+}
+
+#[test]
+fn no_end_of_who_adopts_without_consent_is_bad_about_what_the_owner_signed() {
+    let adoptions = [
+        Adoption::ForOtherUse,
+        Adoption::Forged,
+        Adoption::WithoutConsent,
+    ];
+    let revoke = |shape: &mut Shape| {
+        let word = shape.key_revocation(day(5), |sig| sig.reason(2));
+        shape.direct.push(word);
+    };
+    let expire = |shape: &mut Shape| {
+        shape.add_user_id(b"expired", |sig| sig.key_lifetime(1).with(25, [1]));
+    };
+    for adoption in adoptions {
+        for end in [&revoke as &dyn Fn(&mut Shape), &expire] {
+            let mut shape = adopter(4, 1, adoption);
+            end(&mut shape);
+            let mut world = World::good();
+            world.keys.insert(0, key(&shape));
+            world.signers(&["alice", "dave"], 1);
+            world.revoke("dave", RevocationReason::Compromised);
+            assert_eq!(world.verdict(), TRUSTED);
+            world.revoke("alice", RevocationReason::Retired).since = Some(time(day(1)));
+            assert_eq!(
+                world.verdict(),
+                Verdict::Untrusted(Reason::KeyRetired),
+                "{adoption:?}"
+            );
+            world.keys.truncate(1);
+            assert_eq!(world.verdict(), TOO_FEW, "{adoption:?}, nobody else known");
+        }
     }
 }
 

@@ -1,0 +1,307 @@
+//! A proxy between the operator and the API server that fails on purpose.
+//!
+//! It numbers the writes that pass and strikes at one of them. A request that a crash is to
+//! interrupt is held, so that the operator can be killed while it waits for the answer.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::State;
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use futures::{StreamExt as _, stream};
+use kube::Config;
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use tokio::sync::watch;
+
+use crate::server::Server;
+
+/// The proxy; it ends when dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    _server: Server,
+}
+
+/// What to do to a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The API server never hears of it, and no answer comes.
+    CrashBefore,
+    /// The API server has done it, and no answer comes.
+    CrashAfter,
+    /// The API server has done it, and the answer breaks off.
+    LoseAnswer,
+    /// The API server never hears of it; this is the status of the answer.
+    Refuse(u16),
+}
+
+/// What happens to watches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Watches {
+    /// Connections stay open and say nothing.
+    frozen: bool,
+    /// How often all of them were cut.
+    cuts: u32,
+}
+
+#[derive(Debug)]
+struct Shared {
+    api: reqwest::Client,
+    url: String,
+    state: Mutex<Plan>,
+    held: watch::Sender<u32>,
+    watches: watch::Sender<Watches>,
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    writes: Vec<String>,
+    strike: Option<(usize, Fault)>,
+    refusal: Option<u16>,
+}
+
+/// Why there is no proxy.
+#[derive(Debug, thiserror::Error)]
+pub enum ProxyError {
+    /// The kubeconfig of the API server cannot be used.
+    #[error("failed to use a kubeconfig")]
+    Kubeconfig(#[from] KubeconfigError),
+    /// A client of the API server cannot be made.
+    #[error("failed to make a client of the API server")]
+    Client(#[from] reqwest::Error),
+    /// No port, or a file cannot be written.
+    #[error("failed to prepare the proxy")]
+    Io(#[from] std::io::Error),
+    /// A kubeconfig cannot be written.
+    #[error("failed to write a kubeconfig")]
+    Json(#[from] serde_json::Error),
+}
+
+impl Proxy {
+    /// Passes everything on to the API server that a kubeconfig names.
+    pub async fn start(kubeconfig: &Path) -> Result<Self, ProxyError> {
+        let known = Kubeconfig::read_from(kubeconfig)?;
+        let config = Config::from_custom_kubeconfig(known, &KubeConfigOptions::default()).await?;
+        let mut api = reqwest::Client::builder().no_proxy().http1_only();
+        for root in config.root_cert.iter().flatten() {
+            api = api.add_root_certificate(reqwest::Certificate::from_der(root)?);
+        }
+        let shared = Arc::new(Shared {
+            api: api.build()?,
+            url: config
+                .cluster_url
+                .to_string()
+                .trim_end_matches('/')
+                .to_owned(),
+            state: Mutex::default(),
+            held: watch::Sender::new(0),
+            watches: watch::Sender::new(Watches::default()),
+        });
+        let listener = TcpListener::bind(("127.0.0.1", 0))?;
+        let address = listener.local_addr()?;
+        let app = Router::new().fallback(pass).with_state(shared.clone());
+        Ok(Self {
+            shared,
+            address,
+            _server: Server::start(listener, app)?,
+        })
+    }
+
+    /// Writes a kubeconfig like `known` whose server is this proxy.
+    pub fn kubeconfig(&self, known: &Path, to: &Path) -> Result<(), ProxyError> {
+        let mut config = Kubeconfig::read_from(known)?;
+        for cluster in config
+            .clusters
+            .iter_mut()
+            .filter_map(|named| named.cluster.as_mut())
+        {
+            cluster.server = Some(format!("http://{}", self.address));
+            cluster.certificate_authority = None;
+            cluster.certificate_authority_data = None;
+        }
+        Ok(std::fs::write(to, serde_json::to_string(&config)?)?)
+    }
+
+    /// Forgets the writes so far, and does this to one that comes; the first has number 1.
+    pub fn strike(&self, number: usize, fault: Fault) {
+        let mut plan = self.shared.plan();
+        plan.writes.clear();
+        plan.strike = Some((number, fault));
+        self.shared.held.send_replace(0);
+    }
+
+    /// From now on, answers every write with this status; `None`: passes them on again.
+    pub fn refuse(&self, status: Option<u16>) {
+        self.shared.plan().refusal = status;
+    }
+
+    /// Lets everything pass again.
+    pub fn behave(&self) {
+        let mut plan = self.shared.plan();
+        plan.strike = None;
+        plan.refusal = None;
+        self.shared.held.send_replace(0);
+        self.shared
+            .watches
+            .send_modify(|watches| watches.frozen = false);
+    }
+
+    /// The writes since [`Proxy::strike`], as `METHOD PATH`, leases left out.
+    pub fn writes(&self) -> Vec<String> {
+        self.shared.plan().writes.clone()
+    }
+
+    /// Whether a request is held for which the operator should be killed.
+    pub fn holds(&self) -> bool {
+        *self.shared.held.borrow() > 0
+    }
+
+    /// Watches stay open and say nothing, as behind a dead connection.
+    pub fn freeze_watches(&self) {
+        self.shared
+            .watches
+            .send_modify(|watches| watches.frozen = true);
+    }
+
+    /// Every open watch breaks off.
+    pub fn cut_watches(&self) {
+        self.shared.watches.send_modify(|watches| watches.cuts += 1);
+    }
+}
+
+impl Shared {
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Numbers a write, and says what is to be done to it.
+    fn note(&self, method: &Method, path: &str) -> Option<Fault> {
+        let is_write = ![Method::GET, Method::HEAD].contains(method);
+        if !is_write || path.contains("/leases") {
+            return None;
+        }
+        let mut plan = self.plan();
+        plan.writes.push(format!("{method} {path}"));
+        let number = plan.writes.len();
+        let strike = plan
+            .strike
+            .filter(|(at, _)| *at == number)
+            .map(|(_, fault)| fault);
+        strike.or(plan.refusal.map(Fault::Refuse))
+    }
+
+    /// Never returns; the connection ends with the operator.
+    async fn hold(&self) -> Response {
+        self.held.send_modify(|held| *held += 1);
+        std::future::pending().await
+    }
+
+    async fn forward(&self, request: Request<Body>) -> Result<reqwest::Response, Response> {
+        let (parts, body) = request.into_parts();
+        let body = to_bytes(body, LARGEST_BODY)
+            .await
+            .map_err(|_| StatusCode::PAYLOAD_TOO_LARGE.into_response())?;
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let asked = self
+            .api
+            .request(parts.method, format!("{}{path}", self.url))
+            .headers(passed_on(parts.headers))
+            .body(body);
+        asked
+            .send()
+            .await
+            .map_err(|_| StatusCode::BAD_GATEWAY.into_response())
+    }
+
+    /// The answer as it comes, unless watches are frozen or cut meanwhile.
+    fn watched(&self, answer: reqwest::Response) -> Response {
+        let watches = self.watches.subscribe();
+        let cuts = watches.borrow().cuts;
+        let state = (Box::pin(answer.bytes_stream()), watches);
+        let chunks = stream::unfold(state, move |(mut chunks, mut watches)| async move {
+            let is_cut = |watches: &Watches| watches.cuts > cuts;
+            let chunk = tokio::select! {
+                chunk = chunks.next() => chunk?.map_err(std::io::Error::other),
+                _ = watches.wait_for(is_cut) => Err(std::io::Error::other("cut")),
+            };
+            // Invariant: the sender lives as long as the server that runs this.
+            let _ = watches.wait_for(|watches| !watches.frozen).await;
+            Some((chunk, (chunks, watches)))
+        });
+        Response::new(Body::from_stream(chunks))
+    }
+}
+
+async fn pass(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {
+    let fault = shared.note(request.method(), request.uri().path());
+    match fault {
+        Some(Fault::CrashBefore) => return shared.hold().await,
+        Some(Fault::Refuse(status)) => return refusal(status),
+        Some(Fault::CrashAfter | Fault::LoseAnswer) | None => {}
+    }
+    let is_watch = request
+        .uri()
+        .query()
+        .is_some_and(|query| query.contains("watch=true"));
+    if is_watch {
+        let mut watches = shared.watches.subscribe();
+        // Invariant: the sender lives as long as the server that runs this.
+        let _ = watches.wait_for(|watches| !watches.frozen).await;
+    }
+    let answer = match shared.forward(request).await {
+        Ok(answer) => answer,
+        Err(refusal) => return refusal,
+    };
+    let status = answer.status();
+    let headers = passed_on(answer.headers().clone());
+    let mut passed = if is_watch {
+        shared.watched(answer)
+    } else {
+        let Ok(whole) = answer.bytes().await else {
+            return StatusCode::BAD_GATEWAY.into_response();
+        };
+        match fault {
+            Some(Fault::CrashAfter) => return shared.hold().await,
+            Some(Fault::LoseAnswer) => broken_off(&whole),
+            _ => Response::new(Body::from(whole)),
+        }
+    };
+    *passed.status_mut() = status;
+    passed.headers_mut().extend(headers);
+    passed
+}
+
+/// Half an answer, and then the connection ends.
+fn broken_off(whole: &Bytes) -> Response {
+    let half = whole.slice(..whole.len() / 2);
+    let end = Err(std::io::Error::other("broken off"));
+    Response::new(Body::from_stream(stream::iter([Ok(half), end])))
+}
+
+fn refusal(status: u16) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut answer = status.into_response();
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        answer
+            .headers_mut()
+            .insert("retry-after", HeaderValue::from_static("1"));
+    }
+    answer
+}
+
+/// All headers but those about this one connection.
+fn passed_on(mut headers: HeaderMap) -> HeaderMap {
+    for name in [HOST, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING] {
+        headers.remove(name);
+    }
+    headers
+}
+
+/// Longest body of a request, above what the API server takes.
+const LARGEST_BODY: usize = 8 << 20;
