@@ -22,6 +22,7 @@ pub mod record;
 pub mod repository;
 mod server;
 pub mod stage;
+pub mod tls;
 pub mod tools;
 
 pub use command::CommandError;

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use crate::plane::free_ports;
 use crate::process::{Process, ProcessError};
+use crate::tls;
 
 /// How to start the operator.
 #[derive(Debug, Clone)]
@@ -148,6 +149,8 @@ fn command(options: &Options, health: &str, metrics: &str) -> Command {
     }
     command
         .args(&options.more)
+        // Read by the operator's TLS library in place of the system's authorities.
+        .env("SSL_CERT_FILE", tls::authority())
         .env("KUBECONFIG", &options.kubeconfig);
     command
 }

@@ -92,6 +92,22 @@ impl Stage {
         act(&mut self.operator.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Waits until the operator that runs now counts a release of a namespace under this word.
+    pub async fn judged(&self, namespace: &str, word: &str) {
+        let told = format!("the operator counts a release as {word}");
+        eventually(SOON, &told, async || {
+            let url = self.operator(|operator| operator.metrics_url());
+            let text = text(&url).await.map_err(|error| error.to_string())?;
+            let of_us = text.lines().any(|line| {
+                line.starts_with("charttrust_releases{")
+                    && line.contains(&format!("namespace=\"{namespace}\""))
+                    && line.contains(&format!("reason=\"{word}\""))
+            });
+            if of_us { Ok(()) } else { Err(text) }
+        })
+        .await;
+    }
+
     /// Ends the operator as a crash does, and starts it again.
     pub async fn restart(&self) -> Result {
         self.operator(Operator::kill);
@@ -101,6 +117,10 @@ impl Stage {
         self.operator(|running| *running = operator);
         Ok(())
     }
+}
+
+async fn text(url: &str) -> reqwest::Result<String> {
+    reqwest::get(url).await?.text().await
 }
 
 /// A failed story says what the operator said.

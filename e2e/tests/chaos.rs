@@ -13,9 +13,11 @@ use charttrust::api::{ChartTrustPolicy, TrustedKey};
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::cluster::Cluster;
 use charttrust_e2e::eventually;
+use charttrust_e2e::gpg::Revocation;
 use charttrust_e2e::helm::Version;
 use charttrust_e2e::operator::Operator;
 use charttrust_e2e::proxy::{Fault, Proxy};
+use charttrust_e2e::repository::Repository;
 use charttrust_e2e::stage::{SOON, Stage, Story, StoryKey};
 use serde_json::json;
 use tempfile::TempDir;
@@ -153,6 +155,53 @@ async fn everybody_is_told(story: &Story, key: &StoryKey, policy: &str) {
         }
     })
     .await;
+}
+
+/// A revocation is learned from a copy that is published for a moment only; the operator that comes
+/// after still knows.
+async fn a_revocation_is_learned(stage: &Stage) {
+    let story = Story::begin(stage.cluster, "learn", Version::V4)
+        .await
+        .unwrap();
+    let publisher = Repository::start_with_tls().unwrap();
+    let key = story.make_key("platform").unwrap();
+    let original = story.keyring.public_armored(&key.key).unwrap();
+    let url = format!("{}/platform.asc", publisher.url());
+    publisher.put("platform.asc", &original).unwrap();
+    let refresh = json!({"refresh": {"interval": "1s", "url": url}});
+    story.declare(&key, refresh).await.unwrap();
+    let policy = story.policy("policy", &[&key], json!({})).await.unwrap();
+    let source = Source::new("web", "1.0.0");
+    let chart = story.publish(&source, Some(&key)).await.unwrap();
+    story.install("web", &chart).await.unwrap();
+    story.expect("web", "SignatureVerified").await;
+    let word = story.keyring.revocation(&key.key, Revocation::Compromised);
+    story.keyring.import(&word.unwrap()).unwrap();
+    let revoked = story.keyring.public_armored(&key.key).unwrap();
+    publisher.put("platform.asc", revoked).unwrap();
+    story.expect("web", "KeyCompromised").await;
+    publisher.put("platform.asc", original).unwrap();
+    stage.restart().await.unwrap();
+    stage.judged(&story.namespace, "KeyCompromised").await;
+    everybody_is_told(&story, &key, &policy).await;
+    story.delete::<ChartTrustPolicy>(&policy).await.unwrap();
+    story.delete::<TrustedKey>(&key.name).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_learned_survives_a_crash_at_every_write() {
+    let chaos = chaos().await;
+    for fault in [Fault::CrashBefore, Fault::CrashAfter] {
+        let points = chaos
+            .at_every_write(fault, async || a_revocation_is_learned(&chaos.stage).await)
+            .await;
+        writeln!(
+            std::io::stderr(),
+            "chaos: {fault:?} at {points} writes of learning"
+        )
+        .unwrap();
+        assert!(points > 0, "no write was struck by {fault:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 //! reads. One plane and one operator serve all; each story has a namespace, a repository and keys
 //! of its own.
 
+mod commands;
 mod flux;
 mod inventory;
 mod keys;
@@ -9,6 +10,7 @@ mod main_job;
 mod objects;
 mod origins;
 mod policies;
+mod refresh;
 mod setup;
 mod sources;
 mod steady;

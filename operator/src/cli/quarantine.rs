@@ -9,7 +9,9 @@ use clap::{Args, ValueEnum};
 use kube::api::{ListParams, ObjectMeta, PostParams};
 use kube::{Api, Client, ResourceExt as _};
 
-use super::{TRUSTED, UNKNOWN, USAGE, complain, run};
+use super::TRUSTED;
+use super::cluster::{self, Connection, Failure};
+use super::screen::{plain, say};
 use crate::api::chart_trust_policy::QuarantineAction;
 use crate::api::quarantine::{ContainedObject, QuarantineSpec};
 use crate::api::{FIELD_MANAGER, Quarantine, ReleaseTrust, TrustedKey};
@@ -43,6 +45,9 @@ pub struct Contain {
     /// Does not ask.
     #[arg(long)]
     pub yes: bool,
+    /// Which cluster.
+    #[command(flatten)]
+    pub connection: Connection,
 }
 
 /// What a quarantine does.
@@ -64,59 +69,30 @@ pub enum Output {
     Yaml,
 }
 
-/// Why nothing was done.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
-    /// The arguments cannot be used.
-    #[error("{0}")]
-    Usage(String),
-    /// The cluster did not answer.
-    #[error("failed to {0}")]
-    Api(&'static str, #[source] kube::Error),
-    /// Something about a quarantine failed.
-    #[error("{0}")]
-    Quarantine(String),
-    /// There is no cluster.
-    #[error(transparent)]
-    Cluster(#[from] run::RunError),
-}
-
-impl Failure {
-    /// Tells it, and gives the exit code.
-    pub(super) fn tell(&self) -> u8 {
-        match self {
-            Self::Usage(_) | Self::Cluster(run::RunError::NoCluster(_)) => complain(self, USAGE),
-            Self::Api(..) | Self::Quarantine(_) | Self::Cluster(_) => complain(self, UNKNOWN),
-        }
-    }
-}
-
 /// Runs the command.
-pub(super) async fn main(arguments: &Contain) -> u8 {
-    match contain(arguments).await {
-        Ok(()) => TRUSTED,
-        Err(failure) => failure.tell(),
-    }
+pub(super) async fn run(arguments: &Contain) -> Result<u8, Failure> {
+    contain(arguments).await?;
+    Ok(TRUSTED)
 }
 
 async fn contain(arguments: &Contain) -> Result<(), Failure> {
-    let client = run::client().await?;
+    let client = arguments.connection.client().await?;
     let releases = releases(&client, arguments).await?;
     let objects: Vec<_> = releases.iter().map(|id| object(id, arguments)).collect();
     if let Some(problem) = objects.iter().flat_map(parse::quarantine_problems).next() {
-        return Err(Failure::Usage(problem.to_string()));
+        return Err(Failure::Asked(problem.to_string()));
     }
     if arguments.output.is_some() {
         return print_yaml(&objects);
     }
     for (id, object) in releases.iter().zip(&objects) {
-        print!("{}", preview(&client, id, object).await?);
+        say(&preview(&client, id, object).await?)?;
     }
     if arguments.dry_run {
         return Ok(());
     }
     if !arguments.yes && !agrees("Create them? [y/N] ")? {
-        return Err(Failure::Usage("nothing was created".to_owned()));
+        return Err(Failure::Asked("nothing was created".to_owned()));
     }
     for (id, object) in releases.iter().zip(&objects) {
         create(&client, id, object).await?;
@@ -131,11 +107,11 @@ async fn releases(client: &Client, arguments: &Contain) -> Result<Vec<ReleaseId>
     let name = arguments.key.as_deref().unwrap_or_default();
     let keys = Api::<TrustedKey>::all(client.clone());
     let key = keys.get_opt(name).await;
-    let key = key.map_err(|error| Failure::Api("read the TrustedKey", error))?;
-    let key = key.ok_or_else(|| Failure::Usage(format!("TrustedKey {name} does not exist")))?;
+    let key = key.map_err(Failure::api("read the TrustedKey"))?;
+    let key = key.ok_or_else(|| Failure::Asked(format!("TrustedKey {name} does not exist")))?;
     let trusts = Api::<ReleaseTrust>::all(client.clone());
     let trusts = trusts.list(&ListParams::default()).await;
-    let trusts = trusts.map_err(|error| Failure::Api("list the releases", error))?;
+    let trusts = trusts.map_err(Failure::api("list the releases"))?;
     let rests_on = |trust: &ReleaseTrust| {
         let signers = trust.status.iter().flat_map(|status| &status.signers);
         signers.clone().any(|signer| {
@@ -156,22 +132,15 @@ async fn releases(client: &Client, arguments: &Contain) -> Result<Vec<ReleaseId>
         .collect();
     if found.is_empty() {
         let message = format!("no release has a good signature by TrustedKey {name}");
-        return Err(Failure::Usage(message));
+        return Err(Failure::Asked(message));
     }
     Ok(found)
 }
 
 /// A release from `NAMESPACE/RELEASE`.
 pub(super) fn release(text: &str) -> Result<ReleaseId, Failure> {
-    match text.split_once('/') {
-        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => Ok(ReleaseId {
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-        }),
-        _ => Err(Failure::Usage(format!(
-            "{text:?} names no release, write NAMESPACE/RELEASE"
-        ))),
-    }
+    let (namespace, name) = cluster::release(text).map_err(Failure::Asked)?;
+    Ok(ReleaseId { namespace, name })
 }
 
 fn object(id: &ReleaseId, arguments: &Contain) -> Quarantine {
@@ -211,8 +180,8 @@ fn object(id: &ReleaseId, arguments: &Contain) -> Quarantine {
 fn print_yaml(objects: &[Quarantine]) -> Result<(), Failure> {
     for object in objects {
         let text = serde_saphyr::to_string(object);
-        let text = text.map_err(|error| Failure::Quarantine(error.to_string()))?;
-        print!("---\n{text}");
+        let text = text.map_err(|error| Failure::Unanswered(error.to_string()))?;
+        say(&format!("---\n{text}"))?;
     }
     Ok(())
 }
@@ -220,12 +189,12 @@ fn print_yaml(objects: &[Quarantine]) -> Result<(), Failure> {
 /// What the quarantine would change, by the very plan that the operator makes.
 async fn preview(client: &Client, id: &ReleaseId, object: &Quarantine) -> Result<String, Failure> {
     let records = helm::find(client, id).await;
-    let records = records.map_err(|error| Failure::Api("list the release records", error))?;
+    let records = records.map_err(Failure::api("list the release records"))?;
     let actions = &object.spec.actions;
     let scene = gather::scene(client, id, &records, actions, clock::now()).await;
     let scene = scene.map_err(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string);
-        Failure::Quarantine(format!("{error}: {}", cause.unwrap_or_default()))
+        Failure::Unanswered(format!("{error}: {}", cause.unwrap_or_default()))
     })?;
     Ok(told(id, &plan(id, actions, &scene)))
 }
@@ -271,24 +240,12 @@ fn change(object: &ContainedObject, id: &ReleaseId) -> String {
     }
 }
 
-/// Foreign text without characters that steer a terminal.
-pub(super) fn plain(text: &str) -> String {
-    let shown = |letter: char| {
-        if letter.is_control() {
-            '\u{fffd}'
-        } else {
-            letter
-        }
-    };
-    text.chars().map(shown).collect()
-}
-
 /// Asks, if there is somebody to ask.
 pub(super) fn agrees(question: &str) -> Result<bool, Failure> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         let message = "nobody can be asked here, say --yes (or --dry-run to look only)";
-        return Err(Failure::Usage(message.to_owned()));
+        return Err(Failure::Asked(message.to_owned()));
     }
     eprint!("{question}");
     let mut answer = String::new();
@@ -303,33 +260,14 @@ async fn create(client: &Client, id: &ReleaseId, object: &Quarantine) -> Result<
         ..PostParams::default()
     };
     match api.create(&params, object).await {
-        Ok(_) => println!(
-            "quarantine.charttrust.io/{} created in {}",
+        Ok(_) => say(&format!(
+            "quarantine.charttrust.io/{} created in {}\n",
             id.name, id.namespace
-        ),
+        ))?,
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
-            println!("{id} is in quarantine already");
+            say(&format!("{id} is in quarantine already\n"))?;
         }
-        Err(error) => return Err(Failure::Api("create a Quarantine", error)),
+        Err(error) => return Err(Failure::api("create a Quarantine")(error)),
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_release_has_a_namespace_and_a_name() {
-        let id = release("shop/web").unwrap();
-        assert_eq!((id.namespace.as_str(), id.name.as_str()), ("shop", "web"));
-        for text in ["web", "/web", "shop/", ""] {
-            assert!(release(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn text_of_others_does_not_steer_the_terminal() {
-        assert_eq!(plain("a\u{1b}[31mb\n"), "a\u{fffd}[31mb\u{fffd}");
-    }
 }

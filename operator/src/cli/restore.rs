@@ -9,8 +9,10 @@ use clap::Args;
 use kube::api::{DeleteParams, ListParams, Preconditions};
 use kube::{Api, Client, ResourceExt};
 
-use super::quarantine::{Failure, agrees, plain, release};
-use super::{TRUSTED, UNTRUSTED, run};
+use super::cluster::{Connection, Failure};
+use super::quarantine::{agrees, release};
+use super::screen::plain;
+use super::{TRUSTED, UNTRUSTED};
 use crate::api::Quarantine;
 use crate::api::quarantine::ObjectState;
 use crate::clock;
@@ -36,20 +38,20 @@ pub struct Restore {
     /// Does not ask.
     #[arg(long)]
     pub yes: bool,
+    /// Which cluster.
+    #[command(flatten)]
+    pub connection: Connection,
 }
 
 /// Runs the command.
-pub(super) async fn main(arguments: &Restore) -> u8 {
-    match restore(arguments).await {
-        Ok(true) => TRUSTED,
-        Ok(false) => UNTRUSTED,
-        Err(failure) => failure.tell(),
-    }
+pub(super) async fn run(arguments: &Restore) -> Result<u8, Failure> {
+    let is_whole = restore(arguments).await?;
+    Ok(if is_whole { TRUSTED } else { UNTRUSTED })
 }
 
 /// Whether everything is back.
 async fn restore(arguments: &Restore) -> Result<bool, Failure> {
-    let client = run::client().await?;
+    let client = arguments.connection.client().await?;
     let only = arguments.release.as_deref().map(release).transpose()?;
     let quarantines = quarantines(&client, only.as_ref()).await?;
     let orphans = orphans(&client, only.as_ref()).await?;
@@ -67,7 +69,7 @@ async fn restore(arguments: &Restore) -> Result<bool, Failure> {
         return Ok(true);
     }
     if !arguments.yes && !agrees("Put it back? [y/N] ")? {
-        return Err(Failure::Usage("nothing was changed".to_owned()));
+        return Err(Failure::Asked("nothing was changed".to_owned()));
     }
     let mut is_whole = true;
     for (id, object) in quarantines {
@@ -88,7 +90,7 @@ async fn quarantines(
         None => Api::<Quarantine>::all(client.clone()),
     };
     let list = api.list(&ListParams::default()).await;
-    let list = list.map_err(|error| Failure::Api("list the Quarantines", error))?;
+    let list = list.map_err(Failure::api("list the Quarantines"))?;
     let named = list.items.into_iter().map(|object| {
         let id = ReleaseId {
             namespace: object.namespace().unwrap_or_default(),
@@ -110,10 +112,10 @@ async fn orphans(client: &Client, only: Option<&ReleaseId>) -> Result<Vec<Marked
         None => all,
     };
     let known = known.list(&ListParams::default()).await;
-    let known = known.map_err(|error| Failure::Api("list the Quarantines", error))?;
+    let known = known.map_err(Failure::api("list the Quarantines"))?;
     let uids: BTreeSet<String> = known.items.iter().filter_map(ResourceExt::uid).collect();
     let found = marked(client, namespace).await;
-    let mut found = found.map_err(|error| Failure::Api("list contained objects", error))?;
+    let mut found = found.map_err(Failure::api("list contained objects"))?;
     found.retain(|one| {
         one.mark
             .as_ref()
@@ -166,7 +168,7 @@ async fn end(client: &Client, id: &ReleaseId, object: Quarantine) -> Result<bool
             ..DeleteParams::default()
         };
         let deleted = api.delete(&id.name, &params).await;
-        let deleted = deleted.map_err(|error| Failure::Api("delete a Quarantine", error))?;
+        let deleted = deleted.map_err(Failure::api("delete a Quarantine"))?;
         let Some(ending) = deleted.left() else {
             println!("{id}: restored");
             return Ok(true);
@@ -177,7 +179,7 @@ async fn end(client: &Client, id: &ReleaseId, object: Quarantine) -> Result<bool
     let view = drive::advance(client, view, &[], || true).await;
     let view = view.map_err(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string);
-        Failure::Quarantine(format!("{error}: {}", cause.unwrap_or_default()))
+        Failure::Unanswered(format!("{error}: {}", cause.unwrap_or_default()))
     })?;
     if !view.has_finalizer {
         println!("{id}: restored");
@@ -207,7 +209,7 @@ async fn put_back(client: &Client, orphan: &Marked) -> Result<bool, Failure> {
         return Ok(false);
     }
     let restored = orphan.restore(client).await;
-    restored.map_err(|error| Failure::Quarantine(format!("{name}: {error}")))?;
+    restored.map_err(|error| Failure::Unanswered(format!("{name}: {error}")))?;
     println!("{name}: restored");
     Ok(true)
 }

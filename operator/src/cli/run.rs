@@ -106,8 +106,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// A watch is quiet for less than this: the server ends each after 290 s (kube's default).
 const READ_TIMEOUT: Duration = Duration::from_secs(330);
 
-/// A client of the cluster of KUBECONFIG, or of the one it runs in.
-pub(super) async fn client() -> Result<Client, RunError> {
+async fn client() -> Result<Client, RunError> {
     let mut config = Config::infer().await.map_err(RunError::NoCluster)?;
     config.read_timeout = Some(READ_TIMEOUT);
     config.headers.push((USER_AGENT_HEADER, USER_AGENT));

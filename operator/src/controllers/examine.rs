@@ -4,7 +4,6 @@
 //! controller judges from there, so a revocation never waits for a slow source.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::hash::{Hash as _, Hasher as _};
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use charttrust_verify::evidence::{
 use charttrust_verify::policy::{self, Level, ReleaseRef};
 use charttrust_verify::release::Record;
 use charttrust_verify::verdict::{Cause, Verdict};
+use tokio::task;
 use tokio::time::Instant;
 
 use super::world::{Content, LookState, Release, Revision, Trust};
@@ -76,7 +76,7 @@ async fn read_changed(context: &Context, id: &ReleaseId) -> Fresh {
                 context
                     .world
                     .update(id, |release| release.revisions.insert(*key, revision));
-                fresh.insert(*key, record);
+                keep(&mut fresh, *key, record);
             }
             Err(ReadError::Gone) => {}
             Err(error @ (ReadError::Record(_) | ReadError::NoPayload)) => {
@@ -103,6 +103,17 @@ async fn read_changed(context: &Context, id: &ReleaseId) -> Fresh {
     fresh
 }
 
+/// Keeps a decoded record, but few at a time: each may take many megabytes.
+fn keep(fresh: &mut Fresh, key: Key, record: Record) {
+    if fresh.len() >= MOST_FRESH {
+        fresh.clear();
+    }
+    fresh.insert(key, record);
+}
+
+/// Most decoded records that one run keeps; two revisions are judged while an upgrade is under way.
+const MOST_FRESH: usize = 2;
+
 /// How long to wait after the API server did not give a record.
 const RETRY_READ: Duration = Duration::from_secs(5);
 
@@ -120,6 +131,17 @@ pub(super) fn judged(context: &Context, id: &ReleaseId) -> BTreeMap<Key, RecordM
         }
     }
     judged
+}
+
+/// The newest of the revisions of each driver that would be judged, were there fewer.
+pub(super) fn omitted(context: &Context, id: &ReleaseId) -> impl Iterator<Item = Key> {
+    let newest = |driver| {
+        let revisions = helm::revisions(context.records(driver), id, driver);
+        helm::omitted(&revisions).map(|number| (driver, number))
+    };
+    [newest(Driver::Secret), newest(Driver::ConfigMap)]
+        .into_iter()
+        .flatten()
 }
 
 async fn read(
@@ -377,7 +399,8 @@ async fn ask(
     let binding = match bound_before(content, &source.url, &chart.digest) {
         Some(binding) => binding,
         None => match record(context, id, key, content, fresh).await {
-            Some(record) => Bound::compare(chart, record),
+            // Large values take a while, for which other tasks shall not wait.
+            Some(record) => task::block_in_place(|| Bound::compare(chart, record)),
             None => return unavailable(Cause::Pending, "the record changed meanwhile".into()),
         },
     };
@@ -400,10 +423,10 @@ async fn record<'a>(
     content: &Content,
     fresh: &'a mut Fresh,
 ) -> Option<&'a Record> {
-    let record = match fresh.entry(key) {
-        Entry::Occupied(known) => known.into_mut(),
-        Entry::Vacant(place) => place.insert(read(context, id, key).await.ok()?.1),
-    };
+    if !fresh.contains_key(&key) {
+        keep(fresh, key, read(context, id, key).await.ok()?.1);
+    }
+    let record = fresh.get(&key)?;
     (record.content_digest() == content.digest).then_some(record)
 }
 

@@ -113,7 +113,10 @@ async fn load(context: &Context, object: &TrustedKey, reading: Reading) -> Loade
         Ok(material) => parse::key(object, &material),
         Err(problem) => Err(problem),
     };
-    let key = key.and_then(|key| learned::applied(context, key));
+    let key = match key {
+        Ok(key) => learned::applied(context, key).await,
+        Err(problem) => Err(problem),
+    };
     LoadedKey {
         reading,
         fingerprint,
@@ -213,9 +216,9 @@ fn issuers(loaded: Option<&LoadedKey>) -> Vec<String> {
 /// Instants at which time alone changes what the key is worth, or what is to be said of its end.
 fn ends(loaded: &LoadedKey) -> impl Iterator<Item = Timestamp> {
     let key = loaded.key.as_ref().ok();
-    let expires = key.and_then(|key| key.certificate.summary(loaded.reading.at).expires);
+    let expire = key.map(|key| key.certificate.ends(loaded.reading.at));
     let not_after = key.and_then(|key| key.not_after);
-    let ends = [expires, not_after].into_iter().flatten();
+    let ends = expire.into_iter().flatten().chain(not_after);
     ends.flat_map(|end| key_status::warnings(end).chain([end]))
 }
 
@@ -289,4 +292,37 @@ pub(super) async fn write_status(context: &Context, name: &str) -> Result<(), Er
         events::publish(context, Some(announcement)).await;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_again_at_each_step_towards_its_end() {
+        let yaml = include_str!("../../../examples/key-retiring.yaml");
+        let object: TrustedKey = serde_saphyr::from_multiple(yaml).unwrap().remove(0);
+        let material = object.spec.public_key.inline.clone().unwrap();
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let loaded = LoadedKey {
+            reading: Reading {
+                generation: 1,
+                details: String::new(),
+                at: at("2026-11-22T00:00:00Z"),
+            },
+            fingerprint: None,
+            revocation: None,
+            refresh: None,
+            key: parse::key(&object, material.as_bytes()),
+        };
+        let next = |now: &str| ends(&loaded).filter(|end| *end > at(now)).min().unwrap();
+        for (now, instant) in [
+            ("2026-11-22T00:00:00Z", "2026-12-31T00:00:00Z"),
+            ("2026-12-31T00:00:00Z", "2027-03-01T00:00:00Z"),
+            ("2027-03-01T00:00:00Z", "2027-03-24T00:00:00Z"),
+            ("2027-03-24T00:00:00Z", "2027-03-31T00:00:00Z"),
+        ] {
+            assert_eq!(next(now), at(instant), "after {now}");
+        }
+    }
 }

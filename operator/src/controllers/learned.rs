@@ -151,16 +151,9 @@ pub(super) async fn recall(context: &Context) {
 
 /// The key as it is with everything that was learned against it. What its own material and
 /// certificates say against it is learned as well: that can never be taken back.
-pub(super) fn applied(context: &Context, key: Key) -> Result<Key, KeyProblem> {
+pub(super) async fn applied(context: &Context, key: Key) -> Result<Key, KeyProblem> {
     let fingerprint = key.fingerprint().clone();
-    if context
-        .learned
-        .add(&fingerprint, &key.certificate.carried())
-    {
-        tracing::warn!(key = key.name, %fingerprint, "a revocation certificate is kept for good");
-        read_again(context, &fingerprint);
-        context.queue.add(Task::Learned(fingerprint.clone()));
-    }
+    learn(context, &fingerprint, &key.certificate.carried()).await;
     let unreadable = |why: String| KeyProblem::new(KeyReason::LearnedUnreadable, why);
     let learned = context.learned.of(&fingerprint).map_err(unreadable)?;
     let certificate = key.certificate.apply(&learned).map_err(|error| {
@@ -170,16 +163,19 @@ pub(super) fn applied(context: &Context, key: Key) -> Result<Key, KeyProblem> {
     Ok(Key { certificate, ..key })
 }
 
-/// Takes in what a refresh has learned, has the keys of the fingerprint read again, and keeps it.
+/// Takes in what was found against a key, and has the objects of the fingerprint read again. It is
+/// kept before anybody can see what it does, so that no crash in between gives trust back; but where
+/// it cannot be kept, it counts nevertheless.
 pub(super) async fn learn(context: &Context, key: &Fingerprint, learned: &Learned) {
     if !context.learned.add(key, learned) {
         return;
     }
-    read_again(context, key);
+    tracing::warn!(fingerprint = %key, "something against a key was learned, and is kept for good");
     if let Err(error) = keep(context, key).await {
         tracing::warn!(error = &error as &dyn std::error::Error, "will retry");
         context.queue.add(Task::Learned(key.clone()));
     }
+    read_again(context, key);
 }
 
 /// Brings the ConfigMap of a fingerprint and what is known into line; neither forgets anything.
@@ -235,7 +231,8 @@ async fn stored(context: &Context, key: &Fingerprint) -> Result<Option<Stored>, 
     }))
 }
 
-fn content(object: &ConfigMap) -> Result<Learned, String> {
+/// What stands in the ConfigMap, or what is wrong with it, without quoting it.
+pub fn content(object: &ConfigMap) -> Result<Learned, String> {
     let entry = object.data.as_ref().and_then(|data| data.get(ENTRY));
     let text = entry.ok_or_else(|| format!("has no entry {ENTRY}"))?;
     // What the parser says may quote what stands there.

@@ -42,6 +42,7 @@ use crate::inventory::helm::{Driver, Records};
 use crate::metrics::{Metrics, PolicyVerdict};
 use crate::sources::{Fetcher, Reader, Settings as SourceSettings};
 use evidence::Seal;
+pub use evidence::stated;
 use queue::{Item, Queue, Work};
 use watches::Mirrors;
 use world::World;

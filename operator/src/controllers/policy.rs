@@ -11,7 +11,7 @@ use super::key::LONGEST_WAIT;
 use super::watches::Ours;
 use super::world::Reading;
 use super::{Context, Error, Task, containment, events, policy_status};
-use crate::api::{ChartTrustPolicy, REQUESTED_AT};
+use crate::api::{ChartTrustPolicy, REQUESTED_AT, bounds};
 use crate::clock;
 use crate::inventory::ReleaseId;
 use crate::parse::{self, LoadedPolicy};
@@ -93,7 +93,10 @@ fn asks(object: &ChartTrustPolicy) -> Option<String> {
     let asked = object.annotations().get(REQUESTED_AT);
     let status = object.status.as_ref();
     let answered = status.and_then(|status| status.last_handled_reconcile_at.as_ref());
-    asked.filter(|asked| answered != Some(*asked)).cloned()
+    let fits = |asked: &String| bounds::fit(asked, bounds::VERSION);
+    asked
+        .filter(|asked| answered != Some(&fits(asked)))
+        .cloned()
 }
 
 /// The annotation, once every look that it asked for has ended.
@@ -107,7 +110,7 @@ fn handled(context: &Context, object: &ChartTrustPolicy, name: &str) -> Option<S
         let task = Task::PolicyStatus(name.to_owned());
         context.queue.add_at(task, deadline);
     }
-    is_handled.then(|| asked.clone())
+    is_handled.then(|| bounds::fit(asked, bounds::VERSION))
 }
 
 fn selects(context: &Context, loaded: Option<&LoadedPolicy>, id: &ReleaseId) -> bool {

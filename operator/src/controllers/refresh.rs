@@ -216,9 +216,8 @@ async fn compare(context: &Context, name: &str, own: &Certificate, copy: &Certif
     let now = clock::now();
     match own.learn(copy, now) {
         Ok(news) if !news.is_empty() => {
-            let key = own.fingerprint();
-            tracing::warn!(key = name, fingerprint = %key, "a refresh takes trust away");
-            learned::learn(context, key, &news).await;
+            tracing::warn!(key = name, "a refresh takes trust away");
+            learned::learn(context, own.fingerprint(), &news).await;
         }
         // Invariant: a copy was loaded for the same fingerprint.
         Ok(_) | Err(_) => {}

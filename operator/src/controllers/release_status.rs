@@ -2,7 +2,7 @@
 
 use charttrust_verify::check::{Judgement, PolicyVerdict};
 use charttrust_verify::finding::{Finding, Word};
-use charttrust_verify::verdict::{Reason, Verdict};
+use charttrust_verify::verdict::{Cause, Reason, Verdict};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -59,8 +59,9 @@ pub(super) fn conclude(
     let before = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
     let answered = release
         .requested_at
-        .clone()
-        .filter(|_| !release.requests.are_open());
+        .as_ref()
+        .filter(|_| !release.requests.are_open())
+        .map(|asked| bounds::fit(asked, bounds::VERSION));
     v1::ReleaseTrustStatus {
         observed_generation: Some(GENERATION),
         last_handled_reconcile_at: answered
@@ -70,8 +71,8 @@ pub(super) fn conclude(
         conditions: merge(before, conditions(known, before, now)),
         signers,
         evidence,
-        findings: judged.judgement.findings.iter().map(finding).collect(),
-        policies: judged.judgement.policies.iter().map(policy).collect(),
+        findings: findings(&judged.judgement.findings),
+        policies: policies(&judged.judgement.policies),
     }
 }
 
@@ -253,6 +254,32 @@ fn exempt(judgement: &Judgement) -> Option<String> {
     ))
 }
 
+/// As many findings as the schema allows: a status that is refused tells nothing at all.
+fn findings(all: &[Finding]) -> Vec<v1::Finding> {
+    if all.len() <= bounds::LONG_LIST {
+        return all.iter().map(finding).collect();
+    }
+    let listed = bounds::LONG_LIST - 1;
+    let more = v1::Finding {
+        reason: Cause::LimitExceeded.word().to_owned(),
+        message: format!("{} more findings are not listed", all.len() - listed),
+        policy: None,
+    };
+    all.iter().take(listed).map(finding).chain([more]).collect()
+}
+
+/// As many policies as the schema allows, the worst first if that is not all.
+fn policies(all: &[PolicyVerdict]) -> Vec<v1::PolicyVerdict> {
+    let mut all: Vec<_> = all.iter().collect();
+    while all.len() > bounds::LONG_LIST {
+        let worst = Verdict::worst(all.iter().map(|policy| policy.verdict));
+        let lesser = |policy: &&PolicyVerdict| Some(policy.verdict) != worst;
+        let least = all.iter().rposition(lesser);
+        all.remove(least.unwrap_or(all.len() - 1));
+    }
+    all.into_iter().map(policy).collect()
+}
+
 fn finding(finding: &Finding) -> v1::Finding {
     v1::Finding {
         reason: finding.word.to_string(),
@@ -300,4 +327,92 @@ fn name(fingerprint: &str, trust: &Trust) -> String {
         .map(|(name, _)| name.clone());
     let start = fingerprint.len().saturating_sub(16);
     known.unwrap_or_else(|| fingerprint.get(start..).unwrap_or(fingerprint).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use charttrust_verify::finding::Note;
+    use charttrust_verify::verdict::Basis;
+
+    use super::*;
+
+    fn concluded(release: &Release, judgement: Judgement) -> v1::ReleaseTrustStatus {
+        let id = ReleaseId {
+            namespace: "shop".into(),
+            name: "web".into(),
+        };
+        let judged = Judged {
+            revision: None,
+            judgement,
+        };
+        let (trust, seal) = (Trust::default(), Seal::new(&[7; Seal::LENGTH]));
+        conclude(
+            &id,
+            None,
+            &Known {
+                release,
+                judged: &judged,
+                is_contained: false,
+            },
+            &trust,
+            &seal,
+            Timestamp::UNIX_EPOCH,
+        )
+    }
+
+    fn judgement(findings: usize, policies: usize) -> Judgement {
+        let finding = |number| Finding::new(Word::Note(Note::OtherRevision), format!("{number}"));
+        let policy = |number| PolicyVerdict {
+            policy: format!("{number:04}"),
+            rule: None,
+            verdict: if number == policies - 1 {
+                Verdict::Untrusted(Reason::KeyCompromised)
+            } else {
+                Verdict::Trusted(Basis::SignatureVerified)
+            },
+            exempt_by: None,
+            origin: None,
+        };
+        Judgement {
+            verdict: Verdict::Untrusted(Reason::KeyCompromised),
+            policies: (0..policies).map(policy).collect(),
+            findings: (0..findings).map(finding).collect(),
+        }
+    }
+
+    #[test]
+    fn the_lists_fit_the_schema_and_say_what_is_missing() {
+        let most = bounds::LONG_LIST;
+        for (given, told, last) in [
+            (most, most, (most - 1).to_string()),
+            (most + 1, most, "2 more findings are not listed".to_owned()),
+            (
+                5000,
+                most,
+                format!("{} more findings are not listed", 5001 - most),
+            ),
+        ] {
+            let status = concluded(&Release::default(), judgement(given, given));
+            assert_eq!(status.findings.len(), told);
+            assert_eq!(status.findings.last().unwrap().message, last);
+            assert_eq!(status.policies.len(), told);
+            let worst = status.policies.last().unwrap();
+            assert_eq!(worst.reason, Reason::KeyCompromised.word());
+        }
+    }
+
+    #[test]
+    fn the_answer_to_a_request_fits_the_schema_however_long_the_request_is() {
+        let release = Release {
+            requested_at: Some("x".repeat(100_000)),
+            ..Release::default()
+        };
+        let status = concluded(&release, judgement(0, 1));
+        let answered = status.last_handled_reconcile_at.expect("an answer");
+        assert!(
+            answered.len() <= bounds::VERSION,
+            "{} bytes",
+            answered.len()
+        );
+    }
 }

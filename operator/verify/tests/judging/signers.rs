@@ -472,3 +472,58 @@ fn a_key_that_comes_later_is_tried_without_a_download() {
     world.keys = keys;
     assert_eq!(world.verdict(), TRUSTED);
 }
+
+/// A certificate that names Alice's subkey without her consent, and is revoked.
+fn revoked_adopter(adoption: Adoption, of_subkey: bool) -> Shape {
+    let mut shape = adopter(4, 1, adoption);
+    if of_subkey {
+        let subkey = person(1).signer().clone();
+        let revocation = shape.subkey_revocation(&subkey, day(20), |sig| sig.reason(2));
+        shape.subkeys.last_mut().unwrap().1.push(revocation);
+    } else {
+        let revocation = shape.key_revocation(day(20), |sig| sig.reason(2));
+        shape.direct.push(revocation);
+    }
+    shape
+}
+
+#[test]
+fn a_revoked_certificate_that_adopts_a_subkey_brings_no_badness_to_its_owner() {
+    for adoption in [Adoption::Forged, Adoption::WithoutConsent] {
+        for of_subkey in [false, true] {
+            let mut world = World::good();
+            world
+                .keys
+                .insert(0, key(&revoked_adopter(adoption, of_subkey)));
+            world.signers(&["dave"], 1);
+            assert_eq!(world.verdict(), TOO_FEW, "{adoption:?} {of_subkey}");
+            world.signers(&["alice", "dave"], 1);
+            assert_eq!(world.verdict(), TRUSTED, "{adoption:?} {of_subkey}");
+            world.alice().scope.charts = vec![Pattern::new("db-*")];
+            let out_of_scope = Verdict::Untrusted(Reason::KeyOutOfScope);
+            assert_eq!(world.verdict(), out_of_scope, "{adoption:?} {of_subkey}");
+            world.keys.remove(1);
+            assert_eq!(
+                world.verdict(),
+                TOO_FEW,
+                "{adoption:?} {of_subkey}, not known"
+            );
+        }
+    }
+}
+
+#[test]
+fn whose_signature_has_ended_it_stays_its_owners() {
+    for adoption in [Adoption::Forged, Adoption::WithoutConsent] {
+        let short = signature_by(person(1).signer(), &text(), |sig| {
+            sig.lifetime(40 * forge::DAY)
+        });
+        let mut world = World::good();
+        world.facts().provenance = provenance(&text(), &[short]);
+        world.keys.push(key(&adopter(4, 1, adoption)));
+        world.signers(&["dave"], 1);
+        world.revoke("dave", RevocationReason::Compromised);
+        assert_eq!(world.clone().on(49).verdict(), TOO_FEW, "{adoption:?}");
+        assert_eq!(world.on(51).verdict(), TOO_FEW, "{adoption:?}");
+    }
+}

@@ -665,3 +665,21 @@ fn a_union_knows_the_revokers_of_both() {
         HARD
     );
 }
+
+#[test]
+fn the_end_of_every_key_is_told_not_only_the_last() {
+    let mut shape = Shape::of(Key::ed25519(1), Key::ed25519(2));
+    shape.user_ids.clear();
+    shape.add_user_id(USER_ID, |sig| sig.flags(CERTIFY).key_lifetime(300 * DAY));
+    shape.subkeys.clear();
+    for (seed, days) in [(2, 100), (3, 200)] {
+        shape.add_subkey(Key::ed25519(seed), |sig| {
+            sig.flags(SIGN).key_lifetime(days * DAY)
+        });
+    }
+    shape.add_subkey(Key::ed25519(4), |sig| sig.flags(SIGN));
+    let mut ends = shape.load().ends(time(day(10)));
+    ends.sort();
+    assert_eq!(ends, [100, 200, 300].map(|end| time(day(end))));
+    assert_eq!(Shape::good().load().ends(time(day(10))), []);
+}
