@@ -6,6 +6,7 @@
 //! main → cli ─┬→ controllers ─┬→ inventory   which releases exist, what their records say
 //!             │               ├→ sources     fetch archives and provenance, within limits
 //!             │               ├→ watch       follows objects on the API server
+//!             │               ├→ leader      which replica may write
 //!             │               └→ parse ─┬→ api                 what people write
 //!             └→ serve, metrics         └→ charttrust_verify   the pure engine
 //! ```
@@ -18,6 +19,7 @@ pub mod cli;
 pub mod clock;
 pub mod controllers;
 pub mod inventory;
+pub mod leader;
 pub mod metrics;
 pub mod parse;
 pub mod serve;

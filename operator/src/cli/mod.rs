@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+pub mod before_uninstall;
 mod cluster;
 pub mod crds;
 mod forecast;
@@ -30,6 +31,9 @@ enum Command {
     Run(run::Run),
     /// Prints the definitions of the kinds.
     Crds,
+    /// Tells which releases are contained before the operator is removed; the chart runs it.
+    #[command(hide = true)]
+    BeforeUninstall(before_uninstall::BeforeUninstall),
     /// Verifies a chart archive offline, by the same rules as the operator.
     Verify(verify::Verify),
     /// Declares that a key must no longer be believed, after showing what depends on it.
@@ -58,6 +62,9 @@ pub fn main() -> ExitCode {
     let code = match parsed.unwrap_or_else(|error| error.exit()).command {
         Command::Run(arguments) => operate(arguments),
         Command::Crds => print_definitions(),
+        Command::BeforeUninstall(arguments) => {
+            finish(before_uninstall::main(arguments), |code| code)
+        }
         Command::Verify(arguments) => verify::main(&arguments),
         Command::Revoke(arguments) => ask(revoke::run(&arguments)),
         Command::Status(arguments) => ask(status::run(&arguments)),
