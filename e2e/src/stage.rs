@@ -50,15 +50,12 @@ impl Stage {
 
     /// The same, with the permissions and the flag to contain releases.
     pub async fn containing(cluster: &'static Cluster, binary: &Path) -> Result<Self> {
-        let permissions = path("operator/install-quarantine");
-        install(cluster.kubeconfig()).await?;
-        let apply = ["apply", "--server-side", "-f", &permissions];
-        kubectl(cluster.kubeconfig(), &apply).await?;
         let contain = |options: &mut Options| {
             options.more.push("--quarantine".to_owned());
             Ok(())
         };
-        Self::set_with(cluster, binary, contain).await
+        let more = ["--set", "quarantine.enabled=true"];
+        Self::installed(cluster, binary, &more, contain).await
     }
 
     /// The same, with other options of the operator.
@@ -67,8 +64,18 @@ impl Stage {
         binary: &Path,
         change: impl FnOnce(&mut Options) -> Result,
     ) -> Result<Self> {
+        Self::installed(cluster, binary, &[], change).await
+    }
+
+    /// With these arguments of Helm.
+    async fn installed(
+        cluster: &'static Cluster,
+        binary: &Path,
+        more: &[&str],
+        change: impl FnOnce(&mut Options) -> Result,
+    ) -> Result<Self> {
         let helm = Helm::new(Version::V4)?.on(cluster.kubeconfig());
-        install_chart(&helm, cluster.kubeconfig(), &[]).await?;
+        install_chart(&helm, cluster.kubeconfig(), more).await?;
         let identity = cluster.identity(OPERATOR_NAMESPACE, OPERATOR).await?;
         let mut options = Options {
             binary: binary.to_owned(),
