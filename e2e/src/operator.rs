@@ -102,6 +102,21 @@ impl Operator {
         self.process.terminate(GRACE)
     }
 
+    /// Stops it from running, as a machine does that hangs.
+    pub fn freeze(&mut self) {
+        self.process.freeze();
+    }
+
+    /// Lets it run again.
+    pub fn thaw(&mut self) {
+        self.process.thaw();
+    }
+
+    /// How it has ended by itself, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.ended()
+    }
+
     /// Ends it as a crash does (SIGKILL).
     pub fn kill(&mut self) {
         self.process.kill();

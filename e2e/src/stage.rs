@@ -25,7 +25,7 @@ use crate::tools::{self, Tool};
 /// How long a verdict may take on a busy machine before a story counts as failed.
 pub const SOON: Duration = Duration::from_secs(60);
 
-/// The operator's namespace in `operator/install`.
+/// The operator's namespace.
 pub const OPERATOR_NAMESPACE: &str = "charttrust-system";
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -42,7 +42,8 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Installs the definitions and the permissions, and starts the operator as itself.
+    /// Installs the operator's chart, and starts the operator with the permissions that this gives
+    /// it. It runs alone, so that a restart need not wait for the lease of one that was killed.
     pub async fn set(cluster: &'static Cluster, binary: &Path) -> Result<Self> {
         Self::set_with(cluster, binary, |_| Ok(())).await
     }
@@ -66,14 +67,15 @@ impl Stage {
         binary: &Path,
         change: impl FnOnce(&mut Options) -> Result,
     ) -> Result<Self> {
-        install(cluster.kubeconfig()).await?;
-        let identity = cluster.identity(OPERATOR_NAMESPACE, "charttrust").await?;
+        let helm = Helm::new(Version::V4)?.on(cluster.kubeconfig());
+        install_chart(&helm, cluster.kubeconfig(), &[]).await?;
+        let identity = cluster.identity(OPERATOR_NAMESPACE, OPERATOR).await?;
         let mut options = Options {
             binary: binary.to_owned(),
             kubeconfig: identity.kubeconfig(),
             namespace: OPERATOR_NAMESPACE.to_owned(),
             allow_hosts: vec!["127.0.0.1".to_owned()],
-            more: Vec::new(),
+            more: vec!["--no-leader-election".to_owned()],
         };
         change(&mut options)?;
         let mut operator = Operator::start(&options)?;
@@ -138,20 +140,48 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Applies what a user applies: the definitions, then the permissions.
+/// Applies what a user without Helm applies: the definitions, then the permissions.
 pub async fn install(kubeconfig: &Path) -> Result {
     kubectl(kubeconfig, &["apply", "--server-side", "-f", &path("crds")]).await?;
-    let established = ["wait", "--for=condition=Established", "--timeout=60s", "-f"];
-    kubectl(kubeconfig, &[&established[..], &[&path("crds")]].concat()).await?;
-    kubectl(
-        kubeconfig,
-        &["apply", "--server-side", "-f", &path("operator/install")],
-    )
-    .await?;
+    established(kubeconfig).await?;
+    let permissions = path("operator/install/rbac.yaml");
+    kubectl(kubeconfig, &["apply", "--server-side", "-f", &permissions]).await?;
     Ok(())
 }
 
-fn path(below: &str) -> String {
+/// Installs or upgrades the operator's chart, with more arguments. The test bed has no nodes, so no
+/// replica is asked for.
+pub async fn install_chart(helm: &Helm, kubeconfig: &Path, more: &[&str]) -> Result {
+    let chart = path(CHART);
+    let fixed = [
+        "upgrade",
+        "--install",
+        OPERATOR,
+        &chart,
+        "--namespace",
+        OPERATOR_NAMESPACE,
+        "--create-namespace",
+        "--set",
+        "replicas=0",
+    ];
+    helm.run(&[&fixed, more].concat()).await?;
+    established(kubeconfig).await
+}
+
+/// The folder of the operator's chart, below the root.
+pub const CHART: &str = "operator/chart";
+
+/// The name of the operator's release, and of its service account.
+pub const OPERATOR: &str = "charttrust";
+
+async fn established(kubeconfig: &Path) -> Result {
+    let wait = ["wait", "--for=condition=Established", "--timeout=60s", "-f"];
+    kubectl(kubeconfig, &[&wait[..], &[&path("crds")]].concat()).await?;
+    Ok(())
+}
+
+/// A file or folder of this repository.
+pub fn path(below: &str) -> String {
     root().join(below).to_string_lossy().into_owned()
 }
 

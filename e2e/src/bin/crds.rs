@@ -1,5 +1,5 @@
-//! Writes `crds/` and the README's tables of fields from the types, and removes what is no kind any
-//! more.
+//! Writes `crds/`, its copy for the operator's chart and the README's tables of fields from the types,
+//! and removes what is no kind any more.
 
 use std::io::{Error, Result};
 
@@ -7,13 +7,14 @@ use charttrust::api::fields;
 use charttrust_e2e::stage::root;
 
 fn main() -> Result<()> {
-    let folder = root().join("crds");
-    if folder.exists() {
-        std::fs::remove_dir_all(&folder)?;
-    }
-    std::fs::create_dir(&folder)?;
-    for (name, document) in charttrust::cli::crds::files() {
-        std::fs::write(folder.join(name), document)?;
+    for folder in ["crds", "operator/chart/files/crds"].map(|folder| root().join(folder)) {
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder)?;
+        }
+        std::fs::create_dir_all(&folder)?;
+        for (name, document) in charttrust::cli::crds::files() {
+            std::fs::write(folder.join(name), document)?;
+        }
     }
     let readme = root().join("README.md");
     let text = std::fs::read_to_string(&readme)?;

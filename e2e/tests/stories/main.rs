@@ -2,6 +2,7 @@
 //! reads. One plane and one operator serve all; each story has a namespace, a repository and keys
 //! of its own.
 
+mod alerts;
 mod commands;
 mod flux;
 mod inventory;

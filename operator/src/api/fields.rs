@@ -157,10 +157,10 @@ mod tests {
 
     #[test]
     fn only_what_is_between_the_marks_is_renewed() {
-        let readme = format!("before {BEGIN}outdated{END} after");
+        let readme = format!("before {BEGIN} of yesterday {END} after");
         let renewed = renewed(&readme).unwrap();
         assert!(renewed.starts_with("before <!-- fields") && renewed.ends_with("--> after"));
-        assert!(renewed.contains("### TrustedKey") && !renewed.contains("outdated"));
+        assert!(renewed.contains("### TrustedKey") && !renewed.contains("yesterday"));
         assert_eq!(super::renewed(&renewed), Some(renewed.clone()));
         assert_eq!(super::renewed("no marks"), None);
     }

@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+pub mod before_uninstall;
 mod cluster;
 pub mod crds;
 mod forecast;
@@ -32,6 +33,9 @@ enum Command {
     Run(run::Run),
     /// Prints the definitions of the kinds.
     Crds,
+    /// Tells which releases are contained before the operator is removed; the chart runs it.
+    #[command(hide = true)]
+    BeforeUninstall(before_uninstall::BeforeUninstall),
     /// Contains releases by hand, after showing what that changes.
     Quarantine(quarantine::Contain),
     /// Ends quarantines and puts back what they hold; needs no operator.
@@ -64,6 +68,9 @@ pub fn main() -> ExitCode {
     let code = match parsed.unwrap_or_else(|error| error.exit()).command {
         Command::Run(arguments) => operate(arguments),
         Command::Crds => print_definitions(),
+        Command::BeforeUninstall(arguments) => {
+            finish(before_uninstall::main(arguments), |code| code)
+        }
         Command::Quarantine(arguments) => ask(quarantine::run(&arguments)),
         Command::Restore(arguments) => ask(restore::run(&arguments)),
         Command::Verify(arguments) => verify::main(&arguments),

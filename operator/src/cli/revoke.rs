@@ -528,6 +528,20 @@ mod tests {
     }
 
     #[test]
+    fn a_fingerprint_that_looks_like_a_number_stays_text() {
+        let mut key = object();
+        for fingerprint in [
+            "1111222233334444555566667777888899990000",
+            "111122223333444455556666777788889999E000",
+            "0000000000000000000000000000000000000000",
+        ] {
+            fingerprint.clone_into(&mut key.spec.fingerprint);
+            let yaml = manifest(&key);
+            assert!(yaml.contains(&format!("\"{fingerprint}\"")), "{yaml}");
+        }
+    }
+
+    #[test]
     fn the_first_verification_is_set_against_the_date() {
         let at = |text: &str| text.parse::<Timestamp>().ok();
         let since = at("2026-11-18T00:00:00Z");

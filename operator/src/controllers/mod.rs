@@ -12,6 +12,7 @@ mod key;
 mod key_status;
 pub mod learned;
 mod ledger;
+mod numbers;
 mod policy;
 mod policy_status;
 mod quarantine;
@@ -37,8 +38,10 @@ use kube::Client;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::clock;
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::{Driver, Records};
+use crate::leader::Mandate;
 use crate::metrics::{Metrics, PolicyVerdict};
 use crate::sources::{Fetcher, Reader, Settings as SourceSettings};
 use evidence::Seal;
@@ -68,6 +71,7 @@ pub struct ContainmentSettings {
 /// What every controller needs.
 pub struct Context {
     client: Client,
+    mandate: Mandate,
     namespace: String,
     world: World,
     mirrors: Mirrors,
@@ -139,8 +143,13 @@ const ERRAND_RUNNERS: usize = 2;
 const RETRY: Duration = Duration::from_secs(2);
 
 impl Context {
-    /// A context that knows nothing yet.
-    pub fn new(client: Client, settings: Settings, metrics: Arc<Metrics>) -> Self {
+    /// A context that knows nothing yet. The client writes only while the mandate is held.
+    pub fn new(
+        client: Client,
+        mandate: Mandate,
+        settings: Settings,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let read = |bytes: &[u8]| chart::read(bytes, &ArchiveLimits::default());
         let reader = Reader {
             read: Arc::new(read),
@@ -148,6 +157,7 @@ impl Context {
         };
         Self {
             client,
+            mandate,
             namespace: settings.namespace,
             world: World::default(),
             mirrors: Mirrors::default(),
@@ -165,7 +175,8 @@ impl Context {
         }
     }
 
-    /// Runs until `stop` turns true. `ready` turns true when everything has been read once.
+    /// Runs until `stop` turns true. `ready` turns true when everything has been read once. A replica
+    /// that does not lead keeps watching, so that it can go on at once when it does.
     pub async fn run(self: Arc<Self>, ready: watch::Sender<bool>, stop: watch::Receiver<bool>) {
         let watches = tokio::spawn(watches::follow_all(Arc::clone(&self)));
         let work = tokio::spawn(Arc::clone(&self).work(ready));
@@ -178,6 +189,11 @@ impl Context {
 
     async fn work(self: Arc<Self>, ready: watch::Sender<bool>) {
         self.mirrors.completed().await;
+        if !self.mandate.is_held() {
+            ready.send_replace(true);
+            tracing::info!("standing by until this replica leads");
+            self.mandate.granted().await;
+        }
         let seal = self.unlock().await;
         learned::recall(&self).await;
         sealing::recall(&self, &seal).await;
@@ -296,6 +312,14 @@ impl Context {
                 verdict: said.verdict,
             }));
         });
+        let trust = self.world.trust();
+        let mut looks = numbers::Looks::of(&trust);
+        self.world
+            .looks(|judgement, states| looks.add(judgement, states));
+        let policies = looks.by_policy(&trust, Instant::now(), clock::now());
+        self.metrics
+            .observe_policies(policies, looks.silent_by_host());
+        self.metrics.leads(self.mandate.is_held());
         self.metrics
             .observe(verdicts, &self.mirrors.key_states(), &self.fetcher.counts());
     }

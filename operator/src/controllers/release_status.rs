@@ -117,7 +117,7 @@ fn conditions(known: &Known<'_>, before: &[Condition], now: Timestamp) -> Vec<Co
     // After a start, what was so before the last look stands until the next.
     let fresh = fresh.or_else(|| find(before, ReleaseCondition::Fresh).cloned());
     let verdict = reason(judged.judgement.verdict);
-    let headline = headline(&judged.judgement);
+    let headline = headline(&judged.judgement, content(release, judged));
     let verdict = Condition::new(
         ReleaseCondition::Trusted,
         (verdict.status(), verdict),
@@ -208,8 +208,9 @@ fn reason(verdict: Verdict) -> TrustedReason {
         .expect("the API knows every word of the engine")
 }
 
-/// The message of the finding that made the verdict, or who vouches.
-fn headline(judgement: &Judgement) -> String {
+/// The message of the finding that made the verdict; or which of several sources is the origin, which
+/// goes without saying where there is one.
+fn headline(judgement: &Judgement, content: Option<&Content>) -> String {
     let word = match judgement.verdict {
         Verdict::Untrusted(reason) => Some(Word::Failure(reason)),
         Verdict::Unknown(cause) => Some(Word::Doubt(cause)),
@@ -219,13 +220,14 @@ fn headline(judgement: &Judgement) -> String {
         .findings
         .iter()
         .find(|finding| Some(finding.word) == word);
-    let origin = judgement
-        .policies
-        .iter()
-        .find_map(|policy| policy.origin.as_ref());
+    let has_choice = content.is_some_and(|content| content.evidence.answers.len() > 1);
+    let mut policies = judgement.policies.iter();
+    let origin = policies.find_map(|policy| policy.origin.as_ref());
     match (deciding, origin) {
         (Some(finding), _) => finding.message.clone(),
-        (None, Some(origin)) if judgement.verdict.is_trusted() => format!("archive of {origin}"),
+        (None, Some(origin)) if has_choice && judgement.verdict.is_trusted() => {
+            format!("archive of {origin}")
+        }
         (None, _) => exempt(judgement).unwrap_or_default(),
     }
 }

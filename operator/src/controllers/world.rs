@@ -388,6 +388,15 @@ impl World {
             .collect()
     }
 
+    /// Calls `visit` with the judgement of, and the looks for, every release that was judged.
+    pub fn looks(&self, mut visit: impl FnMut(&Judgement, &BTreeMap<String, LookState>)) {
+        for release in self.releases().by_id.values() {
+            if let Some(judgement) = &release.judgement {
+                visit(judgement, &release.looks);
+            }
+        }
+    }
+
     /// Calls `visit` for every release that was judged.
     pub fn judgements(&self, mut visit: impl FnMut(&ReleaseId, &Judgement)) {
         for (id, release) in &self.releases().by_id {

@@ -49,7 +49,7 @@ fn import(child: &str, parent: &str) -> String {
 fn compared(chart: Chart, record: Record) -> Binding {
     let (done, wait) = mpsc::channel();
     std::thread::spawn(move || done.send(compare(&chart, &record)));
-    wait.recv_timeout(Duration::from_secs(20))
+    wait.recv_timeout(Duration::from_secs(60))
         .expect("an answer in time")
 }
 

@@ -500,6 +500,16 @@ fn a_subkey_that_agreed_once_is_revoked_with_its_certificate() {
 }
 
 #[test]
+fn a_copy_in_which_a_subkey_agreed_speaks_for_all_copies() {
+    let bound = adopting(|it| vec![it.binding(&subkey(), |sig| sig.flags(SIGN))]).load();
+    let unbound = adopting(|_| Vec::new()).load();
+    for (one, other) in [(&bound, &unbound), (&unbound, &bound)] {
+        let both = one.union(other).unwrap();
+        assert!(!both.names_without_consent(&subkey().fingerprint()));
+    }
+}
+
+#[test]
 fn a_subkey_counts_once_and_with_all_its_bindings() {
     let mut shape = Shape::good();
     let (key, bindings) = shape.subkeys[0].clone();
