@@ -48,6 +48,19 @@ impl Stage {
         Self::set_with(cluster, binary, |_| Ok(())).await
     }
 
+    /// The same, with the permissions and the flag to contain releases.
+    pub async fn containing(cluster: &'static Cluster, binary: &Path) -> Result<Self> {
+        let permissions = path("operator/install-quarantine");
+        install(cluster.kubeconfig()).await?;
+        let apply = ["apply", "--server-side", "-f", &permissions];
+        kubectl(cluster.kubeconfig(), &apply).await?;
+        let contain = |options: &mut Options| {
+            options.more.push("--quarantine".to_owned());
+            Ok(())
+        };
+        Self::set_with(cluster, binary, contain).await
+    }
+
     /// The same, with other options of the operator.
     pub async fn set_with(
         cluster: &'static Cluster,

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! main → cli ─┬→ controllers ─┬→ inventory   which releases exist, what their records say
+//!             │               ├→ quarantine  contains a release and restores it; the only writer to others
 //!             │               ├→ sources     fetch archives and provenance, within limits
 //!             │               ├→ watch       follows objects on the API server
 //!             │               ├→ leader      which replica may write
@@ -22,6 +23,7 @@ pub mod inventory;
 pub mod leader;
 pub mod metrics;
 pub mod parse;
+pub mod quarantine;
 pub mod serve;
 pub mod sources;
 pub mod watch;

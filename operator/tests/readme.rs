@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use charttrust::api::fields;
-use charttrust::api::reasons::{KeyReason, PolicyReason, ReleaseReason};
+use charttrust::api::reasons::{KeyReason, PolicyReason, QuarantineReason, ReleaseReason};
 use charttrust_verify::finding::Note;
 use charttrust_verify::openpgp::Word;
 use charttrust_verify::verdict::{Basis, Cause, Reason};
@@ -38,6 +38,11 @@ fn the_reasons_of_conditions_are_exactly_those_of_the_kinds() {
     assert_eq!(table("## Other words", "`ChartTrustPolicy`"), words);
     let words: Vec<_> = ReleaseReason::ALL.iter().map(|word| word.word()).collect();
     assert_eq!(table("## Other words", "`ReleaseTrust`"), words);
+    let words: Vec<_> = QuarantineReason::ALL
+        .iter()
+        .map(|word| word.word())
+        .collect();
+    assert_eq!(table("## Other words", "`Quarantine`"), words);
 }
 
 #[test]

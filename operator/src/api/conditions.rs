@@ -113,6 +113,25 @@ types! {
 }
 
 types! {
+    /// Conditions of a `Quarantine`.
+    QuarantineCondition {
+        /// The release is contained, as far as the actions go.
+        Active,
+        /// Others have changed or hold objects that are contained. Absent otherwise.
+        Contested,
+        /// Traffic to the release's pods is denied, as far as NetworkPolicies go. Absent unless
+        /// IsolateNetwork is among the actions.
+        Isolated,
+        /// All that can be done was done.
+        Ready,
+        /// A passing trouble is retried. Absent otherwise.
+        Reconciling,
+        /// Only a person can help. Absent otherwise.
+        Stalled,
+    }
+}
+
+types! {
     /// Conditions of a `ReleaseTrust`.
     ReleaseCondition {
         /// False after looks at the source failed for two intervals.

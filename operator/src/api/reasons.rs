@@ -243,6 +243,42 @@ words! {
     }
 }
 
+words! {
+    /// Reasons of a `Quarantine`'s conditions.
+    QuarantineReason {
+        /// Somebody has changed contained objects; those changes are kept.
+        ChangedByOthers,
+        /// What was asked for is done.
+        Contained,
+        /// It is under way.
+        Containing,
+        /// The operator runs without `--quarantine`.
+        Disabled,
+        /// Nothing in the release can be contained by these actions.
+        NothingToContain,
+        /// What objects carry and what was recorded disagree.
+        OriginalsDisagree,
+        /// The record is stored in another namespace than the release runs in.
+        OtherNamespace,
+        /// Other NetworkPolicies allow traffic to the same pods.
+        OtherPoliciesAllow,
+        /// A passing trouble is retried.
+        ProgressingWithRetry,
+        /// The namespace is protected.
+        Protected,
+        /// There is no release of this name in this namespace.
+        ReleaseNotFound,
+        /// The release record cannot be read.
+        ReleaseUnreadable,
+        /// What was recorded is put back.
+        Restoring,
+        /// Pods of others have the same labels, so they are not isolated.
+        SelectorShared,
+        /// NetworkPolicies deny it; whether the network plugin obeys them was not checked.
+        TrafficDenied,
+    }
+}
+
 /// The reason of a `Trusted` condition.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum TrustedReason {
@@ -327,6 +363,7 @@ mod tests {
         assert!(UnknownCause::ALL.is_sorted_by_key(|word| word.word()));
         assert!(KeyReason::ALL.is_sorted_by_key(|word| word.word()));
         assert!(PolicyReason::ALL.is_sorted_by_key(|word| word.word()));
+        assert!(QuarantineReason::ALL.is_sorted_by_key(|word| word.word()));
         assert!(ReleaseReason::ALL.is_sorted_by_key(|word| word.word()));
     }
 }

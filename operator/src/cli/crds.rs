@@ -64,7 +64,7 @@ mod tests {
         assert_eq!(
             yaml.matches("---\napiVersion: apiextensions.k8s.io/v1\n")
                 .count(),
-            3
+            4
         );
         assert_eq!(yaml, super::yaml());
     }

@@ -4,6 +4,8 @@ pub mod before_uninstall;
 mod cluster;
 pub mod crds;
 mod forecast;
+pub mod quarantine;
+pub mod restore;
 pub mod revoke;
 pub mod run;
 mod screen;
@@ -34,6 +36,10 @@ enum Command {
     /// Tells which releases are contained before the operator is removed; the chart runs it.
     #[command(hide = true)]
     BeforeUninstall(before_uninstall::BeforeUninstall),
+    /// Contains releases by hand, after showing what that changes.
+    Quarantine(quarantine::Contain),
+    /// Ends quarantines and puts back what they hold; needs no operator.
+    Restore(restore::Restore),
     /// Verifies a chart archive offline, by the same rules as the operator.
     Verify(verify::Verify),
     /// Declares that a key must no longer be believed, after showing what depends on it.
@@ -65,6 +71,8 @@ pub fn main() -> ExitCode {
         Command::BeforeUninstall(arguments) => {
             finish(before_uninstall::main(arguments), |code| code)
         }
+        Command::Quarantine(arguments) => ask(quarantine::run(&arguments)),
+        Command::Restore(arguments) => ask(restore::run(&arguments)),
         Command::Verify(arguments) => verify::main(&arguments),
         Command::Revoke(arguments) => ask(revoke::run(&arguments)),
         Command::Status(arguments) => ask(status::run(&arguments)),

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
-use crate::controllers::{Context, Settings};
+use crate::controllers::{ContainmentSettings, Context, Settings};
 use crate::leader::{self, Candidate, Loss, Mandate};
 use crate::metrics::Metrics;
 use crate::serve;
@@ -37,6 +37,13 @@ pub struct Run {
     /// Allows sources on this host to be private, loopback or plain HTTP. Repeatable.
     #[arg(long, value_name = "HOST[:PORT]")]
     pub allow_host: Vec<AllowedHost>,
+    /// Contains releases as Quarantines and policies say. Without it the operator only reports.
+    #[arg(long)]
+    pub quarantine: bool,
+    /// Never changes anything in this namespace, as in kube-system and the operator's own.
+    /// Repeatable.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub protect_namespace: Vec<String>,
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
@@ -178,6 +185,9 @@ fn settings(arguments: &Run) -> Settings {
             limits: sources::Limits::default(),
             user_agent: concat!("charttrust/", env!("CARGO_PKG_VERSION")).to_owned(),
         },
+        containment: arguments.quarantine.then(|| ContainmentSettings {
+            protected: arguments.protect_namespace.clone(),
+        }),
     }
 }
 

@@ -11,11 +11,15 @@ use kube::{Api, Resource as _};
 use super::release::is_alarming;
 use super::world::Trust;
 use super::{Context, FIELD_MANAGER};
-use crate::api::conditions::{Condition, KeyCondition, ReleaseCondition, Status, find};
+use crate::api::chart_trust_policy::ChartTrustPolicyStatus;
+use crate::api::conditions::{
+    Condition, KeyCondition, PolicyCondition, QuarantineCondition, ReleaseCondition, Status, find,
+};
+use crate::api::quarantine::{ObjectState, QuarantineStatus};
 use crate::api::reasons::KeyReason;
 use crate::api::release_trust::ReleaseTrustStatus;
 use crate::api::trusted_key::TrustedKeyStatus;
-use crate::api::{ReleaseTrust, TrustedKey, bounds};
+use crate::api::{ChartTrustPolicy, ReleaseTrust, TrustedKey, bounds};
 use crate::clock;
 use crate::inventory::ReleaseId;
 use crate::watch::within_deadline;
@@ -67,6 +71,98 @@ pub(super) fn of_release(
         } else {
             after.message.clone()
         },
+    })
+}
+
+/// What became of the quarantine of a release, as its status shows it.
+pub(super) fn of_quarantined(
+    old: Option<&ReleaseTrustStatus>,
+    new: &ReleaseTrustStatus,
+    id: &ReleaseId,
+) -> Option<Announcement> {
+    let after = find(&new.conditions, ReleaseCondition::Quarantined)?;
+    let before = old.and_then(|old| find(&old.conditions, ReleaseCondition::Quarantined));
+    let is_news = before.is_none_or(|before| before.reason != after.reason);
+    // That it is in force is told by the quarantine itself, with what was contained.
+    (is_news && after.status == Status::False).then(|| Announcement {
+        regarding: reference(id),
+        alarming: false,
+        action: "Quarantine",
+        reason: after.reason.clone(),
+        note: after.message.clone(),
+    })
+}
+
+/// What a change of a quarantine is worth announcing.
+pub(super) fn of_quarantine(
+    id: &ReleaseId,
+    old: &QuarantineStatus,
+    new: &QuarantineStatus,
+) -> Vec<Announcement> {
+    let announced = |type_, alarming, word: &str| {
+        let after = find(&new.conditions, type_).filter(|after| after.status == Status::True)?;
+        let before = find(&old.conditions, type_);
+        let is_news = before.is_none_or(|b| b.status != Status::True || b.message != after.message);
+        is_news.then(|| Announcement {
+            regarding: reference(id),
+            alarming,
+            action: "Quarantine",
+            reason: word.to_owned(),
+            note: after.message.clone(),
+        })
+    };
+    let active = announced(QuarantineCondition::Active, false, "Quarantined");
+    let was_active = find(&old.conditions, QuarantineCondition::Active)
+        .is_some_and(|before| before.status == Status::True);
+    let contested = announced(QuarantineCondition::Contested, true, "Contested");
+    let active = active.filter(|_| !was_active);
+    active.into_iter().chain(contested).collect()
+}
+
+/// A quarantine has ended, and what became of its objects.
+pub(super) fn of_restore(id: &ReleaseId, status: &QuarantineStatus) -> Announcement {
+    let kept = status
+        .objects
+        .iter()
+        .filter(|object| object.state == ObjectState::Kept);
+    let kept: Vec<_> = kept
+        .map(|object| {
+            let message = object.message.as_deref().unwrap_or("was changed by others");
+            format!("{} {} {message}", object.kind, object.name)
+        })
+        .collect();
+    let mut note = format!("{} objects were put back", status.contained);
+    if !kept.is_empty() {
+        note = format!("{note}; kept: {}", kept.join(", "));
+    }
+    Announcement {
+        regarding: reference(id),
+        alarming: false,
+        action: "Restore",
+        reason: "Restored".to_owned(),
+        note,
+    }
+}
+
+/// That what is due does not fit the limit of a policy.
+pub(super) fn of_policy(
+    name: &str,
+    old: Option<&ChartTrustPolicyStatus>,
+    new: &ChartTrustPolicyStatus,
+) -> Option<Announcement> {
+    let after = find(&new.conditions, PolicyCondition::QuarantineStopped)?;
+    let before = old.and_then(|old| find(&old.conditions, PolicyCondition::QuarantineStopped));
+    before.is_none().then(|| Announcement {
+        regarding: ObjectReference {
+            api_version: Some(ChartTrustPolicy::api_version(&()).into_owned()),
+            kind: Some(ChartTrustPolicy::kind(&()).into_owned()),
+            name: Some(name.to_owned()),
+            ..ObjectReference::default()
+        },
+        alarming: true,
+        action: "Quarantine",
+        reason: "QuarantineStopped".to_owned(),
+        note: after.message.clone(),
     })
 }
 

@@ -45,12 +45,13 @@ pub(super) async fn read(context: &Context, name: &str) {
     let mut issuers = issuers(loaded.as_ref());
     tell(name, loaded.as_ref());
     refresh::plan(context, name, loaded.as_ref());
+    let _change = context.world.change();
     let before = context.world.set_key(name, loaded);
     issuers.extend(self::issuers(before.as_ref()));
     let issuers = issuers.iter().map(String::as_str);
     for id in context.world.releases_of_issuers(issuers) {
         context.world.learn(&id, now);
-        context.queue.add(Task::Release(id.clone()));
+        context.judge_again(&id);
         // A signature that was never verified before may have to be fetched.
         context.examinations.add(id);
     }
@@ -59,6 +60,7 @@ pub(super) async fn read(context: &Context, name: &str) {
         context.queue.add(Task::PolicyStatus(policy.clone()));
     }
     context.queue.add(Task::KeyStatus(name.to_owned()));
+    context.queue.add(Task::Ledger);
 }
 
 /// Whoever investigates later wants to know from when on a key counted.

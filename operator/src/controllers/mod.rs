@@ -3,6 +3,7 @@
 //! Each `reconcile` is a list of steps: parse, gather, evaluate, conclude, write status. Only
 //! `gather` reads the cluster, only `write` writes.
 
+mod containment;
 mod credentials;
 mod events;
 mod evidence;
@@ -10,9 +11,11 @@ mod examine;
 mod key;
 mod key_status;
 pub mod learned;
+mod ledger;
 mod numbers;
 mod policy;
 mod policy_status;
+mod quarantine;
 pub mod queue;
 mod refresh;
 mod release;
@@ -54,6 +57,15 @@ pub struct Settings {
     pub namespace: String,
     /// How sources are looked at.
     pub sources: SourceSettings,
+    /// Whether releases may be contained, and where never; `None` only reports.
+    pub containment: Option<ContainmentSettings>,
+}
+
+/// Where releases may be contained.
+#[derive(Clone, Debug, Default)]
+pub struct ContainmentSettings {
+    /// Namespaces in which nothing is ever changed, beside `kube-system` and the operator's own.
+    pub protected: Vec<String>,
 }
 
 /// What every controller needs.
@@ -71,6 +83,8 @@ pub struct Context {
     fetcher: Fetcher<Result<Chart, ArchiveError>>,
     credentials: credentials::Cache,
     seal: OnceLock<Seal>,
+    containment: Option<ContainmentSettings>,
+    ledger: tokio::sync::Mutex<ledger::Book>,
     metrics: Arc<Metrics>,
 }
 
@@ -88,8 +102,12 @@ enum Task {
     KeyStatus(String),
     /// Keep what was learned against a key.
     Learned(Fingerprint),
-    /// Write the status of a `ChartTrustPolicy`.
+    /// Decide about the quarantines of a `ChartTrustPolicy`, and write its status.
     PolicyStatus(String),
+    /// Bring a `Quarantine` into force, or end it.
+    Quarantine(ReleaseId),
+    /// Note which incidents there are.
+    Ledger,
 }
 
 impl Item for Task {
@@ -98,7 +116,11 @@ impl Item for Task {
             Self::Key(_) => 0,
             Self::Policy(_) => 1,
             Self::Release(_) => 2,
-            Self::KeyStatus(_) | Self::Learned(_) | Self::PolicyStatus(_) => 3,
+            Self::KeyStatus(_)
+            | Self::Learned(_)
+            | Self::Ledger
+            | Self::PolicyStatus(_)
+            | Self::Quarantine(_) => 3,
         }
     }
 }
@@ -109,8 +131,7 @@ impl Item for ReleaseId {
     }
 }
 
-/// Who we are to the API server.
-pub(crate) const FIELD_MANAGER: &str = "charttrust";
+pub(crate) use crate::api::FIELD_MANAGER;
 
 /// How many things are judged and written at a time.
 const WORKERS: usize = 8;
@@ -148,6 +169,8 @@ impl Context {
             fetcher: Fetcher::new(settings.sources, reader),
             credentials: credentials::Cache::default(),
             seal: OnceLock::new(),
+            containment: settings.containment,
+            ledger: tokio::sync::Mutex::default(),
             metrics,
         }
     }
@@ -257,6 +280,8 @@ impl Context {
             Task::KeyStatus(name) => ("key", key::write_status(self, name).await),
             Task::Learned(key) => ("key", learned::keep(self, key).await),
             Task::PolicyStatus(name) => ("policy", policy::write_status(self, name).await),
+            Task::Quarantine(id) => ("quarantine", quarantine::reconcile(self, id).await),
+            Task::Ledger => ("quarantine", ledger::reconcile(self).await),
         };
         self.metrics
             .reconciled(controller, result.is_ok(), started.elapsed());
@@ -329,6 +354,9 @@ enum Error {
     /// The API server refused or did not answer.
     #[error("failed to {0}")]
     Api(&'static str, #[source] kube::Error),
+    /// A quarantine could not be brought further.
+    #[error("{0}")]
+    Quarantine(String),
     /// The key of the evidence cannot be used.
     #[error("Secret {SECRET} {0}", SECRET = sealing::SECRET)]
     Seal(&'static str),

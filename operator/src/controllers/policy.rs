@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::key::LONGEST_WAIT;
 use super::watches::Ours;
 use super::world::Reading;
-use super::{Context, Error, Task, policy_status};
+use super::{Context, Error, Task, containment, events, policy_status};
 use crate::api::{ChartTrustPolicy, REQUESTED_AT, bounds};
 use crate::clock;
 use crate::inventory::ReleaseId;
@@ -34,6 +34,7 @@ pub(super) fn read(context: &Context, name: &str) {
         .and_then(|object| object.as_ref().ok())
         .and_then(asks);
     let after = loaded.clone();
+    let _change = context.world.change();
     let before = context
         .world
         .set_policy(name, loaded.map(|loaded| (reading, loaded)));
@@ -46,7 +47,7 @@ pub(super) fn read(context: &Context, name: &str) {
                 owed.insert(id.clone(), number);
             }
             context.examinations.add(id.clone());
-            context.queue.add(Task::Release(id));
+            context.judge_again(&id);
         }
     }
     let requests = &context.world.policy_requests;
@@ -156,6 +157,7 @@ pub(super) async fn write_status(context: &Context, name: &str) -> Result<(), Er
     let Some(loaded) = trust.policies.get(name) else {
         return Ok(());
     };
+    containment::decide(context, name, loaded).await?;
     let counted = policy_status::count(context, name);
     let watched = object.resource_version();
     let ours = context.world.policy_statuses.find(name, watched.as_deref());
@@ -168,6 +170,7 @@ pub(super) async fn write_status(context: &Context, name: &str) -> Result<(), Er
     if old == Some(&status) {
         return Ok(());
     }
+    let announced = events::of_policy(name, old, &status);
     let mut changed = object.clone();
     changed.status = Some(status.clone());
     let statuses = &context.world.policy_statuses;
@@ -178,5 +181,7 @@ pub(super) async fn write_status(context: &Context, name: &str) -> Result<(), Er
             status,
             "write the status of a ChartTrustPolicy",
         )
-        .await
+        .await?;
+    events::publish(context, announced).await;
+    Ok(())
 }

@@ -17,9 +17,9 @@ use tokio::time::Instant;
 use super::key::LONGEST_WAIT;
 use super::release_status::{self, Judged};
 use super::watches::Ours;
-use super::world::{Content, Release, Revision, Trust};
+use super::world::{Content, Release, Requests, Revision, Trust};
 use super::written::Written;
-use super::{Context, Error, Task, events, examine};
+use super::{Context, Error, Task, events, examine, quarantine};
 use crate::api::release_trust::{ReleaseTrustSpec, ReleaseTrustStatus};
 use crate::api::{REQUESTED_AT, ReleaseTrust, bounds};
 use crate::clock;
@@ -48,22 +48,22 @@ pub(super) async fn reconcile(context: &Context, id: &ReleaseId) -> Result<(), E
     if is_waiting(context, id, &judged) && old.is_some() {
         return Ok(());
     }
-    let status = release_status::conclude(
-        id,
-        old,
-        &release,
-        &judged,
-        &trust,
-        context.seal(),
-        clock::now(),
-    );
-    note_judgement(context, id, &judged.judgement);
+    let is_contained = quarantine::is_active(context, id);
+    let concluded = release_status::Known {
+        release: &release,
+        judged: &judged,
+        is_contained,
+    };
+    let status =
+        release_status::conclude(id, old, &concluded, &trust, context.seal(), clock::now());
+    note_judgement(context, id, &judged.judgement, release.judgings);
     if old == Some(&status) {
         return Ok(());
     }
     write(context, id, &release, existing, status.clone()).await?;
     let announced = events::of_release(old, &status, id, &judged.judgement, &trust);
     events::publish(context, announced).await;
+    events::publish(context, events::of_quarantined(old, &status, id)).await;
     Ok(())
 }
 
@@ -113,7 +113,7 @@ fn is_waiting(context: &Context, id: &ReleaseId, judged: &Judged) -> bool {
 /// How long a verdict stands while what it was about has changed and was not looked at yet.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn has_no_record(context: &Context, id: &ReleaseId) -> bool {
+pub(super) fn has_no_record(context: &Context, id: &ReleaseId) -> bool {
     [Driver::Secret, Driver::ConfigMap]
         .into_iter()
         .all(|driver| helm::revisions(context.records(driver), id, driver).is_empty())
@@ -284,14 +284,16 @@ fn note_request(
 }
 
 /// Keeps the judgement, and has those counted again whom it concerns.
-fn note_judgement(context: &Context, id: &ReleaseId, judgement: &Judgement) {
-    let before = context
-        .world
-        .update(id, |release| release.judgement.replace(judgement.clone()));
+fn note_judgement(context: &Context, id: &ReleaseId, judgement: &Judgement, begun: Requests) {
+    let before = context.world.update(id, |release| {
+        release.judgings.answer(begun);
+        release.judgement.replace(judgement.clone())
+    });
     if before.as_ref() == Some(judgement) {
         return;
     }
     context.metrics.judged(judgement.verdict);
+    context.look_at_quarantine(id);
     let before = before.iter().flat_map(|judgement| &judgement.policies);
     for policy in judgement.policies.iter().chain(before) {
         context.queue.add(Task::PolicyStatus(policy.policy.clone()));
@@ -405,6 +407,7 @@ async fn remove(
         }
     }
     context.world.forget(id);
+    context.look_at_quarantine(id);
     let policies = known
         .and_then(|release| release.judgement)
         .map(|judgement| judgement.policies);

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::evidence::{self, Seal};
-use super::world::{Content, Release, Trust};
+use super::world::{Content, Release, Trust, Waiting};
 use crate::api::bounds;
 use crate::api::conditions::{Condition, ReleaseCondition, Status, find, merge};
 use crate::api::reasons::{ReleaseReason, TrustedReason};
@@ -24,6 +24,17 @@ pub(super) struct Judged {
     pub(super) judgement: Judgement,
 }
 
+/// What a status is concluded from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known<'a> {
+    /// What is known of the release.
+    pub(super) release: &'a Release,
+    /// What it is worth.
+    pub(super) judged: &'a Judged,
+    /// Whether a quarantine of it is in force.
+    pub(super) is_contained: bool,
+}
+
 /// A `ReleaseTrust` has no spec, so its generation never changes.
 const GENERATION: i64 = 1;
 
@@ -31,12 +42,14 @@ const GENERATION: i64 = 1;
 pub(super) fn conclude(
     id: &ReleaseId,
     old: Option<&v1::ReleaseTrustStatus>,
-    release: &Release,
-    judged: &Judged,
+    known: &Known<'_>,
     trust: &Trust,
     seal: &Seal,
     now: Timestamp,
 ) -> v1::ReleaseTrustStatus {
+    let Known {
+        release, judged, ..
+    } = *known;
     let content = content(release, judged);
     let described = described(release, judged);
     let (evidence, signers) = match (content, &described) {
@@ -55,7 +68,7 @@ pub(super) fn conclude(
             .or_else(|| old.and_then(|old| old.last_handled_reconcile_at.clone())),
         release: described.or_else(|| old.and_then(|old| old.release.clone())),
         signer: signer(&signers, trust),
-        conditions: merge(before, conditions(release, judged, before, now)),
+        conditions: merge(before, conditions(known, before, now)),
         signers,
         evidence,
         findings: findings(&judged.judgement.findings),
@@ -93,12 +106,10 @@ fn described(release: &Release, judged: &Judged) -> Option<v1::Release> {
     })
 }
 
-fn conditions(
-    release: &Release,
-    judged: &Judged,
-    before: &[Condition],
-    now: Timestamp,
-) -> Vec<Condition> {
+fn conditions(known: &Known<'_>, before: &[Condition], now: Timestamp) -> Vec<Condition> {
+    let Known {
+        release, judged, ..
+    } = *known;
     let ready = (Status::True, ReleaseReason::Evaluated);
     let fresh = freshness(release).map(|(state, silent)| {
         Condition::new(ReleaseCondition::Fresh, state, silent, GENERATION, now)
@@ -115,10 +126,57 @@ fn conditions(
         now,
     );
     let ready = Condition::new(ReleaseCondition::Ready, ready, "", GENERATION, now);
-    [Some(ready), Some(verdict), fresh]
+    let quarantined = quarantined(known, before, now);
+    [Some(ready), Some(verdict), fresh, quarantined]
         .into_iter()
         .flatten()
         .collect()
+}
+
+/// Whether the release is contained, or why not. As long as a policy has not decided after a start,
+/// what was so before stands.
+fn quarantined(known: &Known<'_>, before: &[Condition], now: Timestamp) -> Option<Condition> {
+    let condition = |state, message: &str| {
+        Condition::new(
+            ReleaseCondition::Quarantined,
+            state,
+            message,
+            GENERATION,
+            now,
+        )
+    };
+    if known.is_contained {
+        return Some(condition((Status::True, ReleaseReason::Active), ""));
+    }
+    let decisions = &known.release.decisions;
+    let policies = &known.judged.judgement.policies;
+    if policies
+        .iter()
+        .any(|policy| !decisions.contains_key(&policy.policy))
+    {
+        return find(before, ReleaseCondition::Quarantined)
+            .filter(|before| before.status != Status::True)
+            .cloned();
+    }
+    let waiting = |wanted| {
+        let mut found = policies
+            .iter()
+            .filter(move |policy| decisions.get(&policy.policy) == Some(&Some(wanted)));
+        found.next()
+    };
+    if let Some(policy) = waiting(Waiting::ForApproval) {
+        let message = format!(
+            "policy {} recommends it; approve by creating a Quarantine, for example with \
+             charttrust quarantine",
+            policy.policy
+        );
+        let state = (Status::False, ReleaseReason::AwaitingApproval);
+        return Some(condition(state, &message));
+    }
+    waiting(Waiting::Released).map(|_| {
+        let message = "a person has ended it; it is not started again for the same revocation";
+        condition((Status::False, ReleaseReason::Released), message)
+    })
 }
 
 /// False once a source has been silent for two of its intervals; `None` before the first look.
@@ -293,8 +351,11 @@ mod tests {
         conclude(
             &id,
             None,
-            release,
-            &judged,
+            &Known {
+                release,
+                judged: &judged,
+                is_contained: false,
+            },
             &trust,
             &seal,
             Timestamp::UNIX_EPOCH,

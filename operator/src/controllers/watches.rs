@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::{Context, Task, credentials, examine, learned};
-use crate::api::{self, ChartTrustPolicy, ReleaseTrust, TrustedKey};
+use crate::api::{self, ChartTrustPolicy, Quarantine, ReleaseTrust, TrustedKey};
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::{self, RecordKey, Records};
 use crate::watch::{Mirror, config, follow};
@@ -27,6 +27,7 @@ pub(super) struct Mirrors {
     pub(super) keys: Mirror<String, Ours<TrustedKey>>,
     pub(super) policies: Mirror<String, Ours<ChartTrustPolicy>>,
     pub(super) trusts: Mirror<ReleaseId, Ours<ReleaseTrust>>,
+    pub(super) quarantines: Mirror<ReleaseId, Ours<Quarantine>>,
     pub(super) namespaces: Mirror<String, BTreeMap<String, String>>,
     /// Resource versions of Secrets and ConfigMaps in the operator's own namespace.
     pub(super) own: Mirror<OwnObject, String>,
@@ -49,6 +50,7 @@ impl Mirrors {
         self.keys.completed().await;
         self.policies.completed().await;
         self.trusts.completed().await;
+        self.quarantines.completed().await;
         self.secrets.completed().await;
         self.config_maps.completed().await;
     }
@@ -124,6 +126,15 @@ pub(super) async fn follow_all(context: Arc<Context>) {
         follow(
             Api::all(client.clone()),
             config(),
+            &mirrors.quarantines,
+            keep_release,
+            |id| {
+                context.quarantine_changed(id);
+            }
+        ),
+        follow(
+            Api::all(client.clone()),
+            config(),
             &mirrors.namespaces,
             keep_labels,
             |name| {
@@ -159,9 +170,11 @@ where
     Some((object.meta().name.clone()?, readable(object)))
 }
 
-fn keep_release(
-    object: &DeserializeGuard<ReleaseTrust>,
-) -> Option<(ReleaseId, Ours<ReleaseTrust>)> {
+fn keep_release<K>(object: &DeserializeGuard<K>) -> Option<(ReleaseId, Ours<K>)>
+where
+    K: Resource + Clone + DeserializeOwned,
+    DeserializeGuard<K>: Resource,
+{
     let meta = object.meta();
     let id = ReleaseId {
         namespace: meta.namespace.clone()?,
@@ -199,6 +212,29 @@ impl Context {
             Task::Release(key.release.clone()),
             Instant::now() + PENDING_AFTER,
         );
+        self.look_at_quarantine(&key.release);
+    }
+
+    /// A quarantine is looked at, shown at its release, and counted by its policy.
+    fn quarantine_changed(&self, id: &ReleaseId) {
+        self.queue.add(Task::Quarantine(id.clone()));
+        self.queue.add(Task::Release(id.clone()));
+        for (name, _) in self.mirrors.policies.all() {
+            self.queue.add(Task::PolicyStatus(name));
+        }
+    }
+
+    /// A quarantine depends on the verdict on its release.
+    pub(super) fn look_at_quarantine(&self, id: &ReleaseId) {
+        if self.mirrors.quarantines.find(id).is_some() {
+            self.queue.add(Task::Quarantine(id.clone()));
+        }
+    }
+
+    /// Has a release judged again; until it was, no quarantine begins under its policies.
+    pub(super) fn judge_again(&self, id: &ReleaseId) {
+        self.world.update(id, |release| release.judgings.ask());
+        self.queue.add(Task::Release(id.clone()));
     }
 
     /// Labels of a namespace select policies.

@@ -185,6 +185,45 @@ fn live(revisions: &BTreeMap<u32, RecordMeta>) -> Vec<u32> {
         .collect()
 }
 
+/// The judged revisions of one release, asked for at once instead of followed.
+///
+/// # Errors
+/// If the API server does not list them.
+pub async fn find(client: &Client, release: &ReleaseId) -> kube::Result<Vec<RecordKey>> {
+    let mut found = Vec::new();
+    let secrets = Api::<PartialObjectMeta<Secret>>::namespaced(client.clone(), &release.namespace);
+    let params = ListParams::default().fields(SECRET_TYPE);
+    let list = within_deadline(secrets.list_metadata(&params)).await?;
+    found.extend(
+        list.items
+            .iter()
+            .filter_map(|one| identify(Driver::Secret, one)),
+    );
+    let maps = Api::<PartialObjectMeta<ConfigMap>>::namespaced(client.clone(), &release.namespace);
+    let params = ListParams::default().labels(CONFIG_MAP_LABEL);
+    let list = within_deadline(maps.list_metadata(&params)).await?;
+    found.extend(
+        list.items
+            .iter()
+            .filter_map(|one| identify(Driver::ConfigMap, one)),
+    );
+    let mut keys = Vec::new();
+    for driver in [Driver::Secret, Driver::ConfigMap] {
+        let of_release = found
+            .iter()
+            .filter(|(key, _)| key.driver == driver && key.release == *release);
+        let revisions = of_release
+            .map(|(key, meta)| (key.revision, meta.clone()))
+            .collect();
+        keys.extend(judged(&revisions).into_iter().map(|revision| RecordKey {
+            release: release.clone(),
+            driver,
+            revision,
+        }));
+    }
+    Ok(keys)
+}
+
 /// Why a record could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
