@@ -234,6 +234,226 @@ fn stacked_extension_headers_are_refused() {
 }
 
 #[test]
+fn long_link_of_a_file_is_passed_over_once() {
+    let long = |tar: Tar| tar.entry(Header::new(b"././@LongLink", b'K', 4), b"a/d\0");
+    let chart = load(&long(base()).file("web/templates/b", b"").gzip()).unwrap();
+    assert_eq!(templates(&chart), ["templates/a", "templates/b"]);
+    ambiguous(
+        long(long(base())).file("web/b", b""),
+        Ambiguity::StackedHeaders,
+    );
+}
+
+#[test]
+fn global_header_within_the_headers_of_an_entry_is_refused() {
+    let long = |kind| base().entry(Header::new(b"././@LongLink", kind, 4), b"a/d\0");
+    let pax = base().pax(b'x', &[("path", "web/b")]);
+    for pending in [long(b'L'), long(b'K'), pax] {
+        let tar = pending.pax(b'g', &[("comment", "0123")]);
+        ambiguous(tar.file("web/b", b""), Ambiguity::GlobalHeader);
+    }
+}
+
+/// `mergePAX`, `validPAXRecord` and `parsePAXTime` of Go's `archive/tar`.
+#[test]
+fn extended_records_that_go_cannot_read_are_refused() {
+    for (key, value) in [
+        ("uid", "x"),
+        ("gid", "x"),
+        ("size", "x"),
+        ("atime", "x"),
+        ("ctime", "x"),
+        ("mtime", "x"),
+        ("mtime", ".5"),
+        ("mtime", "1.x"),
+        ("mtime", "1.5x"),
+        ("path", "web/b\0c"),
+        ("linkpath", "a\0b"),
+        ("a\0b", "x"),
+        ("", "x"),
+    ] {
+        let tar = base().pax(b'x', &[(key, value)]).file("web/b", b"");
+        let error = load(&tar.gzip()).unwrap_err();
+        assert_eq!(error, ArchiveError::Malformed(Damage::Header), "{key:?}");
+    }
+    for (key, value) in [("path", ""), ("uid", "-1"), ("atime", "1.5"), ("a", "x\0y")] {
+        let tar = base().pax(b'x', &[(key, value)]).file("web/b", b"");
+        assert_eq!(load(&tar.gzip()).unwrap().files[0].name, "b", "{key:?}");
+    }
+}
+
+/// When the last template was modified, in nanoseconds.
+fn modified(tar: Tar) -> Option<i128> {
+    let chart = load(&tar.gzip()).unwrap();
+    chart.templates[1]
+        .modified
+        .map(jiff::Timestamp::as_nanosecond)
+}
+
+#[test]
+fn extended_times_are_read_as_go_reads_them() {
+    for (time, nanoseconds) in [
+        ("7", 7_000_000_000),
+        ("1.", 1_000_000_000),
+        ("1.5", 1_500_000_000),
+        ("-1.5", -1_500_000_000),
+        ("1.1234567899", 1_123_456_789),
+        ("", 10_000_000_000),
+    ] {
+        let tar = base().pax(b'x', &[("mtime", time)]);
+        let read = modified(tar.file("web/templates/b", b""));
+        assert_eq!(read, Some(nanoseconds), "{time}");
+    }
+}
+
+/// A template whose header has `bytes` at `at`.
+fn patched(patches: &[(usize, &[u8])]) -> Tar {
+    let mut header = Header::new(b"web/templates/b", b'0', 0);
+    for (at, bytes) in patches {
+        header.put(*at, bytes);
+    }
+    base().entry(header, b"")
+}
+
+/// `parseNumeric` and `parseOctal` of Go's `archive/tar`.
+#[test]
+fn numbers_in_octal_and_base_256_are_read_as_go_reads_them() {
+    const LARGE: i128 = 1 << 32;
+    let read: [(&[u8; 12], Option<i128>); 8] = [
+        (b"00000000012\0", Some(10)),
+        (b"  12 \0\0\0\0\0\0\0", Some(10)),
+        (&[0; 12], Some(0)),
+        (b"\x80\0\0\0\0\0\0\0\0\0\0\x0c", Some(12)),
+        (b"\x80\0\0\0\0\0\0\x01\0\0\0\0", Some(LARGE)),
+        (
+            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xf4",
+            Some(-12),
+        ),
+        (
+            b"\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff\xff",
+            Some(-LARGE - 1),
+        ),
+        (b"\x80\0\0\0\x7f\xff\xff\xff\xff\xff\xff\xff", None),
+    ];
+    for (field, seconds) in read {
+        let nanoseconds = seconds.map(|seconds| seconds * 1_000_000_000);
+        assert_eq!(modified(patched(&[(136, field)])), nanoseconds, "{field:?}");
+    }
+    let refused: [&[u8; 12]; 5] = [
+        b"\x80\0\0\0\x80\0\0\0\0\0\0\0",
+        b"\x80\0\0\x01\0\0\0\0\0\0\0\0",
+        b"00000000018\0",
+        b"+0000000001\0",
+        b"-0000000001\0",
+    ];
+    for field in refused {
+        malformed(patched(&[(136, field)]), Damage::Header);
+    }
+}
+
+/// `readHeader` of Go's `archive/tar`: every number of the format has to be one.
+#[test]
+fn every_number_of_a_header_must_be_readable() {
+    for at in [100, 108, 116, 124, 136, 329, 337] {
+        malformed(patched(&[(at, b"x")]), Damage::Header);
+    }
+    let star: (usize, &[u8]) = (508, b"tar\0");
+    for at in [476, 488] {
+        malformed(patched(&[star, (at, b"x")]), Damage::Header);
+        assert!(load(&patched(&[star, (at, b"12\0")]).gzip()).is_ok());
+    }
+    let old: (usize, &[u8]) = (257, &[0; 8]);
+    for at in [329, 337] {
+        assert!(load(&patched(&[old, (at, b"x")]).gzip()).is_ok());
+    }
+}
+
+/// Bytes to put into a header, and where.
+type Patches<'a> = &'a [(usize, &'a [u8])];
+
+/// `getFormat` of Go's `archive/tar`: the magic says what stands behind it.
+#[test]
+fn second_part_of_a_name_is_read_where_the_format_has_one() {
+    let prefix = |letters: usize| format!("web/templates/{}", "p".repeat(letters));
+    let (long, star) = (prefix(126), prefix(117));
+    let named: [(Patches<'_>, &str); 5] = [
+        (&[(345, long.as_bytes())], &long),
+        (
+            &[
+                (345, star.as_bytes()),
+                (476, b"00000000012\0"),
+                (508, b"tar\0"),
+            ],
+            &star,
+        ),
+        (&[(257, &[0; 8]), (345, b"web/crds")], "web/templates"),
+        (&[(257, b"ustar 00"), (345, b"web/crds")], "web/templates"),
+        (&[(257, b"ustar  \0"), (345, b"\0eb/crds")], "web/templates"),
+    ];
+    for (patches, folder) in named {
+        let own = if folder == "web/templates" {
+            folder
+        } else {
+            ""
+        };
+        let name = [own, "b"].join(if own.is_empty() { "" } else { "/" });
+        let mut header = Header::new(name.as_bytes(), b'0', 0);
+        for (at, bytes) in patches {
+            header.put(*at, bytes);
+        }
+        let chart = load(&base().entry(header, b"").gzip()).unwrap();
+        assert_eq!(templates(&chart)[1], format!("{}/b", &folder[4..]));
+    }
+}
+
+#[test]
+fn gnu_header_with_a_prefix_instead_of_times_is_refused() {
+    let gnu: (usize, &[u8]) = (257, b"ustar  \0");
+    for at in [345, 357] {
+        ambiguous(patched(&[gnu, (at, b"web/crds")]), Ambiguity::Header);
+        for time in [b"00000000012\0", b"\0eb/crds\0\0\0\0"] {
+            let chart = load(&patched(&[gnu, (at, time)]).gzip()).unwrap();
+            assert_eq!(templates(&chart)[1], "templates/b");
+        }
+    }
+}
+
+/// Some old writers added the bytes of a header as signed numbers.
+#[test]
+fn signed_checksum_is_right_too() {
+    let mut header = Header::new("web/templates/é".as_bytes(), b'0', 0);
+    header.put(148, b"        ");
+    let sum: i32 = header
+        .0
+        .iter()
+        .map(|byte| i32::from(byte.cast_signed()))
+        .sum();
+    header.put(148, format!("{sum:06o}\0 ").as_bytes());
+    let mut tar = base();
+    tar.0.extend(header.0);
+    assert_eq!(templates(&load(&tar.gzip()).unwrap())[1], "templates/é");
+}
+
+#[test]
+fn directories_have_no_content_and_files_no_slash() {
+    let entry = |kind, size: usize| {
+        let header = Header::new(b"web/templates/d/", kind, size);
+        base().entry(header, &vec![b'x'; size])
+    };
+    for kind in [0, b'5'] {
+        let chart = load(&entry(kind, 0).gzip()).unwrap();
+        assert_eq!(templates(&chart), ["templates/a"]);
+        ambiguous(entry(kind, 1), Ambiguity::Size);
+    }
+    for kind in [b'0', b'7'] {
+        ambiguous(entry(kind, 0), Ambiguity::Header);
+    }
+    let mut header = Header::new(b"web/x", b'0', 1);
+    header.put(100, b"0040755\0");
+    ambiguous(base().entry(header, b"x"), Ambiguity::Size);
+}
+
+#[test]
 fn long_names_of_all_formats_are_read() {
     let name = format!("web/templates/{}", "n".repeat(200));
     let gnu = base().entry(
@@ -260,7 +480,9 @@ fn directories_missing_markers_and_trailing_bytes_are_tolerated() {
     let tar = base()
         .entry(Header::new(b"web/templates/", b'5', 0), b"")
         .entry(header, b"");
-    assert_eq!(templates(&load(&tar.gzip()).unwrap()), ["templates/a"]);
+    let chart = load(&tar.gzip()).unwrap();
+    assert_eq!(templates(&chart), ["templates/a"]);
+    assert!(chart.files.is_empty());
     assert!(load(&gzip(&base().0)).is_ok());
     let trailing = [base().gzip(), b"junk".to_vec()].concat();
     assert!(load(&trailing).is_ok());
@@ -291,6 +513,7 @@ fn names_that_lead_out_of_the_chart_are_refused() {
     for name in [
         "Chart.yaml",
         "web/../x",
+        "web/../../x",
         "web//x",
         "web/..x",
         "web/c:/x",
@@ -304,9 +527,10 @@ fn names_that_lead_out_of_the_chart_are_refused() {
 
 #[test]
 fn odd_but_readable_names_are_noted() {
-    let chart = load(&base().file("other/x", b"").file("web/a//b", b"").gzip()).unwrap();
+    let odd = ["web/a//b", "other/x", "other/y", "web/a//c"];
+    let tar = odd.iter().fold(base(), |tar, name| tar.file(name, b""));
     assert_eq!(
-        chart.oddities,
+        load(&tar.gzip()).unwrap().oddities,
         [Oddity::SeveralTopDirectories, Oddity::UncleanPath]
     );
 }
@@ -316,11 +540,14 @@ fn damaged_archives_are_refused() {
     let mut wrong_sum = base();
     wrong_sum.0[0] ^= 1;
     malformed(wrong_sum, Damage::Header);
-    let cut = base().0[..600].to_vec();
-    assert_eq!(
-        load(&gzip(&cut)).unwrap_err(),
-        ArchiveError::Malformed(Damage::Truncated)
-    );
+    let within_a_file = base().0[..600].to_vec();
+    let within_the_end = [base().0, vec![0; 100]].concat();
+    for cut in [within_a_file, within_the_end] {
+        assert_eq!(
+            load(&gzip(&cut)).unwrap_err(),
+            ArchiveError::Malformed(Damage::Truncated)
+        );
+    }
     let mut corrupt = base().gzip();
     let middle = corrupt.len() / 2;
     corrupt.truncate(middle);
@@ -401,6 +628,105 @@ fn metadata_follow_the_rules_of_go() {
 }
 
 #[test]
+fn keys_fold_and_null_empties_as_in_go() {
+    let yaml = "NAME: web\nversion: 1.2.3\nDe\u{17f}cription: d\n\u{212a}eywords: [k]\n\
+                deprecated: ~\nannotations: {a: b}\n";
+    let tar = Tar::default().file("w/Chart.yaml", yaml.as_bytes());
+    let metadata = load(&tar.clone().gzip()).unwrap().metadata;
+    assert_eq!(
+        (metadata.name.as_str(), metadata.description.as_str()),
+        ("web", "d")
+    );
+    assert_eq!(metadata.keywords, ["k"]);
+    assert_eq!(metadata.annotations.len(), 1);
+    let tar = tar.file("w/requirements.yaml", b"annotations: ~\n");
+    let metadata = load(&tar.gzip()).unwrap().metadata;
+    assert!(metadata.annotations.is_empty());
+}
+
+/// `Metadata.Validate` and what it calls, `pkg/chart/v2`.
+#[test]
+fn every_text_that_helm_sanitizes_is_sanitized() {
+    const RAW: &str = r#""a\u0007\tb""#;
+    let yaml = format!(
+        "apiVersion: v2\nname: {RAW}\nversion: 1.2.3\ndescription: {RAW}\nhome: {RAW}\n\
+         icon: {RAW}\ncondition: {RAW}\ntags: {RAW}\nappVersion: {RAW}\nkubeVersion: {RAW}\n\
+         sources: [{RAW}]\nkeywords: [{RAW}]\n\
+         maintainers: [{{name: {RAW}, email: {RAW}, url: {RAW}}}]\n\
+         dependencies: [{{name: {RAW}, version: {RAW}, repository: {RAW}, condition: {RAW}, tags: [{RAW}]}}]\n"
+    );
+    let tar = Tar::default().file("w/Chart.yaml", yaml.as_bytes());
+    let metadata = load(&tar.gzip()).unwrap().metadata;
+    let (maintainer, dependency) = (&metadata.maintainers[0], &metadata.dependencies[0]);
+    for text in [
+        &metadata.name,
+        &metadata.description,
+        &metadata.home,
+        &metadata.icon,
+        &metadata.condition,
+        &metadata.tags,
+        &metadata.app_version,
+        &metadata.kube_version,
+        &metadata.sources[0],
+        &metadata.keywords[0],
+        &maintainer.name,
+        &maintainer.email,
+        &maintainer.url,
+        &dependency.name,
+        &dependency.version,
+        &dependency.repository,
+        &dependency.condition,
+        &dependency.tags[0],
+    ] {
+        assert_eq!(text, "a b", "{metadata:?}");
+    }
+}
+
+#[test]
+fn requirements_are_files_and_lock_of_old_charts_only() {
+    let files = |metadata: &str| {
+        let lock = b"\xef\xbb\xbfgenerated: ~\ndigest: x\n";
+        let tar = Tar::default()
+            .file("w/Chart.yaml", metadata.as_bytes())
+            .file("w/requirements.yaml", b"\xef\xbb\xbfdependencies: []\n")
+            .file("w/requirements.lock", lock);
+        load(&tar.gzip()).unwrap()
+    };
+    let old = files("\u{feff}name: web\nversion: 1.2.3\n");
+    let parts: Vec<_> = old
+        .files
+        .iter()
+        .map(|part| (part.name.as_str(), part.digest))
+        .collect();
+    let digests = [
+        Sha256Digest::of(b"dependencies: []\n"),
+        Sha256Digest::of(b"generated: ~\ndigest: x\n"),
+    ];
+    assert_eq!(
+        parts,
+        [
+            ("requirements.yaml", digests[0]),
+            ("requirements.lock", digests[1])
+        ]
+    );
+    assert_eq!(old.lock.unwrap().digest, "x");
+    let new = files(CHART_YAML);
+    assert!(new.files.is_empty());
+    assert_eq!(new.lock.unwrap().digest, "x");
+}
+
+/// Helm makes empty metadata for them, and then misses the first field that must be there.
+#[test]
+fn requirements_alone_are_no_chart() {
+    for name in ["web/requirements.yaml", "web/requirements.lock"] {
+        malformed(
+            Tar::default().file(name, b"dependencies: []\n"),
+            Damage::Metadata("apiVersion is missing"),
+        );
+    }
+}
+
+#[test]
 fn vendored_archives_are_looked_into() {
     let inner = Tar::default().file("db/Chart.yaml", b"{name: db, version: 1.0.0}");
     let chart = load(
@@ -418,8 +744,39 @@ fn vendored_archives_are_looked_into() {
     );
     let chart = load(&base().file("web/charts/_db.tgz", b"no archive").gzip()).unwrap();
     assert!(chart.subcharts.is_empty());
-    let chart = load(&base().file("web/charts/db-1.0.0.tgz.prov", b"x").gzip()).unwrap();
-    assert_eq!(chart.files[0].name, "charts/db-1.0.0.tgz.prov");
+    for name in ["charts/db-1.0.0.tgz.prov", "charts/db/x.prov"] {
+        let chart = load(&base().file(&format!("web/{name}"), b"x").gzip()).unwrap();
+        assert_eq!(chart.files[0].name, name);
+    }
+}
+
+#[test]
+fn vendored_archive_may_be_followed_by_anything() {
+    let inner = Tar::default().file("db/Chart.yaml", b"{name: db, version: 1.0.0}");
+    let long = [inner.gzip(), vec![b'x'; 200_000]].concat();
+    let chart = load(&base().file("web/charts/db.tgz", &long).gzip()).unwrap();
+    assert_eq!(chart.subcharts[0].name, "db");
+}
+
+#[test]
+fn archive_deep_in_a_folder_named_like_one_is_not_taken_for_it() {
+    let inner = Tar::default().file("db/Chart.yaml", b"{name: db, version: 1.0.0}");
+    let tar = base().file("web/charts/a.tgz/charts/b.tgz", &inner.gzip());
+    malformed(
+        tar,
+        Damage::Subchart {
+            name: "a.tgz".to_owned(),
+            what: Damage::NoChart.to_string(),
+        },
+    );
+}
+
+#[test]
+fn lock_of_a_subchart_is_not_looked_at() {
+    let tar = base()
+        .file("web/charts/db/Chart.yaml", b"{name: db, version: 1.0.0}")
+        .file("web/charts/db/Chart.lock", b"a: b: c");
+    assert_eq!(load(&tar.gzip()).unwrap().subcharts[0].name, "db");
 }
 
 #[test]
@@ -474,6 +831,35 @@ fn depth_and_number_of_subcharts_are_limited_at_n_and_n_plus_1() {
     };
     assert!(load(&packed(8)).is_ok());
     too_large(load(&packed(9)));
+    // Helm loads no chart out of such folders, but the archives in them are opened all the same.
+    let ignored = |depth: usize| {
+        (0..depth).fold(base().gzip(), |inner, _| {
+            base().file("web/charts/_x/charts/web.tgz", &inner).gzip()
+        })
+    };
+    assert!(load(&ignored(8)).is_ok());
+    too_large(load(&ignored(9)));
+}
+
+#[test]
+fn values_of_all_documents_are_counted_together() {
+    let least = |tar: &Tar| {
+        (1..100)
+            .find(|nodes| within(tar.clone(), |limits| limits.yaml.nodes = *nodes).is_ok())
+            .unwrap()
+    };
+    let alone = least(&base());
+    for name in ["web/values.yaml", "web/requirements.yaml"] {
+        assert!(least(&base().file(name, b"{a: 1}")) > alone, "{name}");
+    }
+    let both = base()
+        .file("web/values.yaml", b"{a: 1}")
+        .file("web/charts/db/values.yaml", b"{a: 1}")
+        .file("web/charts/db/Chart.yaml", b"{name: db, version: 1.0.0}");
+    let one = base()
+        .file("web/values.yaml", b"{a: 1}")
+        .file("web/charts/db/Chart.yaml", b"{name: db, version: 1.0.0}");
+    assert!(least(&both) > least(&one));
 }
 
 #[test]

@@ -222,6 +222,15 @@ fn byte_order_mark_in_a_record_is_an_old_writer() {
 }
 
 #[test]
+fn empty_schema_is_none() {
+    let files = |files: &mut Files| files[2].1.clear();
+    for empty in [Value::Null, json!("")] {
+        let change = |record: &mut Value| record["chart"]["schema"] = empty.clone();
+        assert_eq!(compared(files, change), same(&[]));
+    }
+}
+
+#[test]
 fn byte_order_mark_in_an_archive_is_trimmed() {
     let change = |files: &mut Files| files[3].1 = "\u{feff}kind: Deployment\n".as_bytes().to_vec();
     assert_eq!(compared(change, |_| {}), same(&[]));
@@ -251,6 +260,62 @@ fn character_newer_than_unicode_13_is_a_note() {
     assert_eq!(compared(files, stripped), same(&[Note::UnicodeVersion]));
 }
 
+/// A chart and a record whose descriptions are these.
+fn described(archive: &str, recorded: &str) -> Binding {
+    let files = |files: &mut Files| {
+        let yaml = support::CHART_YAML.replace("A web server", archive);
+        files[0].1 = yaml.into_bytes();
+    };
+    compared(files, |record| {
+        record["chart"]["metadata"]["description"] = json!(recorded);
+    })
+}
+
+#[test]
+fn only_characters_newer_than_unicode_13_may_be_missing() {
+    let first_and_last = [
+        '\u{61d}',
+        '\u{870}',
+        '\u{88e}',
+        '\u{9ffd}',
+        '\u{9fff}',
+        '\u{fdfe}',
+        '\u{fdff}',
+        '\u{1fadf}',
+        '\u{1fae9}',
+        '\u{31350}',
+        '\u{323af}',
+    ];
+    for letter in first_and_last {
+        let binding = described(&format!("web{letter}"), "web");
+        assert_eq!(binding, same(&[Note::UnicodeVersion]), "{letter:?}");
+    }
+    let neighbours = [
+        '\u{61e}',
+        '\u{86a}',
+        '\u{8a0}',
+        '\u{9ffc}',
+        '\u{a000}',
+        '\u{fdfd}',
+        '\u{1fa95}',
+        '\u{3134a}',
+        'b',
+        ' ',
+    ];
+    for letter in neighbours {
+        let binding = described(&format!("we{letter}b"), "web");
+        let description = "`description` in Chart.yaml was changed";
+        assert_eq!(text(&binding), description, "{letter:?}");
+    }
+}
+
+/// Unicode 15 knows the first of the two only.
+#[test]
+fn writer_may_know_some_of_the_newer_characters() {
+    let binding = described("web \u{1fae8}\u{1fae9}", "web \u{1fae8}");
+    assert_eq!(binding, same(&[Note::UnicodeVersion]));
+}
+
 #[test]
 fn other_values_are_only_a_note() {
     let change = |record: &mut Value| record["chart"]["values"]["replicas"] = json!(2);
@@ -259,8 +324,16 @@ fn other_values_are_only_a_note() {
 
 #[test]
 fn other_modification_times_are_only_a_note() {
-    let change = |record: &mut Value| record["chart"]["modtime"] = json!("2026-01-01T00:00:00Z");
-    assert_eq!(compared(|_| {}, change), same(&[Note::ModificationTimes]));
+    for path in [
+        "/chart/modtime",
+        "/chart/templates/1/modtime",
+        "/chart/files/0/modtime",
+    ] {
+        let change = |record: &mut Value| {
+            *record.pointer_mut(path).unwrap() = json!("2026-01-01T00:00:00Z");
+        };
+        assert_eq!(compared(|_| {}, change), same(&[Note::ModificationTimes]));
+    }
 }
 
 #[test]
@@ -435,6 +508,22 @@ fn requirements_of_old_charts_are_files_except_for_very_old_writers() {
     };
     assert_eq!(compared(v1, change), same(&[]));
     assert_eq!(compared(v1, v1_record), old(&[Note::RequirementsFiles]));
+    let marked = |record: &mut Value| {
+        v1_record(record);
+        record["chart"]["templates"][1]["data"] = json!(data("\u{feff}kind: Service\n"));
+        record["chart"]["schema"] = json!(data("\u{feff}{}"));
+    };
+    let notes = [Note::ByteOrderMark, Note::RequirementsFiles];
+    assert_eq!(compared(v1, marked), old(&notes));
+}
+
+#[test]
+fn no_other_file_of_an_old_chart_may_be_missing() {
+    let binding = compared(v1, |record| {
+        v1_record(record);
+        record["chart"]["files"].as_array_mut().unwrap().remove(0);
+    });
+    assert_eq!(text(&binding), "file `README.md` was removed");
 }
 
 /// The base chart in the old format, as `helm package` writes it, with a subchart.
@@ -464,6 +553,11 @@ fn unpacked_old_chart_cannot_be_told_from_a_changed_one() {
         assert_eq!(compared(packaged_v1, change), old(&[Note::DirectoryV1]));
     }
     assert_eq!(compared(packaged_v1, v1_lock), old(&[Note::DirectoryV1]));
+    let binding = compared(packaged_v1, |record| {
+        depending_on(record, &json!([a]));
+        record["chart"]["metadata"]["icon"] = json!("https://x");
+    });
+    assert_eq!(text(&binding), "`icon` in Chart.yaml was changed");
 }
 
 #[test]
@@ -518,4 +612,22 @@ fn record_in_another_order_than_that_of_a_directory_explains_no_lock_or_dependen
         text(&compared(unsorted, dependency)),
         "`dependencies` in Chart.yaml was changed"
     );
+}
+
+#[test]
+fn dependencies_under_values_that_cannot_be_read_cannot_be_judged() {
+    let files = |files: &mut Files| {
+        with_dependencies(files);
+        set(files, "values.yaml", "a: b: c");
+    };
+    let change = |record: &mut Value| {
+        record["chart"]["metadata"]["dependencies"] = json!([log()]);
+    };
+    assert_eq!(compared(files, change), old(&[Note::ValuesUnreadable]));
+    let binding = compared(files, |record| {
+        change(record);
+        record["chart"]["metadata"]["icon"] = json!("https://x");
+    });
+    let expected = "`dependencies` in Chart.yaml was changed; `icon` in Chart.yaml was changed";
+    assert_eq!(text(&binding), expected);
 }

@@ -211,6 +211,44 @@ fn content_digest_covers_every_compared_part() {
     }
 }
 
+/// Digests are kept in statuses: whoever changes this one changes the number in `DOMAIN`, too.
+#[test]
+fn content_digest_is_the_same_in_every_version() {
+    let record = changed(|record| {
+        record["config"] = json!({"b": {"a": null, "c": true}, "a": [1], "d": false});
+    });
+    let digest = record.unwrap().content_digest().to_string();
+    assert_eq!(
+        digest,
+        "sha256:5e8d493f8edb2a7189e302dc92e7f3ca729822f356d02bc8db3b0d33e1c6eb1b"
+    );
+}
+
+#[test]
+fn parts_of_a_content_digest_cannot_run_into_each_other() {
+    let digest = |change: &dyn Fn(&mut Value)| changed(change).unwrap().content_digest();
+    let files_first = digest(&|record| {
+        let part = record["chart"]["templates"][1].take();
+        record["chart"]["files"]
+            .as_array_mut()
+            .unwrap()
+            .insert(0, part);
+        record["chart"]["templates"].as_array_mut().unwrap().pop();
+    });
+    assert_ne!(files_first, digest(&|_| {}));
+    for (one, other) in [
+        (json!({"a": {"b": 1}}), json!({"a": {}, "b": 1})),
+        (json!({"": 1, "oz": 1}), json!({"o": 1, "z": 1})),
+        (json!({"a": true}), json!({"b": true})),
+        (json!({"a": true}), json!({"a": false})),
+        (json!({"a": true}), json!({"a": null})),
+        (json!({"a": 1}), json!({"a": {}})),
+    ] {
+        let config = |config: &Value| digest(&|record| record["config"] = config.clone());
+        assert_ne!(config(&one), config(&other), "{one} {other}");
+    }
+}
+
 #[test]
 fn debug_output_shows_no_values() {
     let record = changed(|record| record["config"]["password"] = json!("canary")).unwrap();
