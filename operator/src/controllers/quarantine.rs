@@ -23,10 +23,14 @@ use crate::quarantine::{View, Write, drive, refused};
 use crate::watch::within_deadline;
 
 impl Context {
-    /// Whether objects of others may be written at this moment: containment is switched on. Asked
-    /// before each single write; leader election has its say here.
+    /// Whether containment is switched on.
     pub(super) fn may_contain(&self) -> bool {
         self.containment.is_some()
+    }
+
+    /// Whether objects of others may be written at this moment. Asked before each single write.
+    fn may_write(&self) -> bool {
+        self.may_contain() && self.mandate.is_held()
     }
 }
 
@@ -224,7 +228,7 @@ async fn is_terminating(context: &Context, name: &str) -> Result<bool, Error> {
 
 async fn advance(context: &Context, view: View) -> Result<View, Error> {
     let records = records(context, &view.release);
-    let driven = drive::advance(&context.client, view, &records, || context.may_contain()).await;
+    let driven = drive::advance(&context.client, view, &records, || context.may_write()).await;
     driven.map_err(|error| failed(&error))
 }
 

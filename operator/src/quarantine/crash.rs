@@ -36,6 +36,8 @@ struct Server {
     /// How often each object was stopped and started by us.
     transitions: BTreeMap<Key, (u32, u32)>,
     writes: usize,
+    /// As if our patches carried no precondition.
+    ignores_preconditions: bool,
 }
 
 /// When a run stops: before or after its nth write.
@@ -148,6 +150,7 @@ impl Server {
             wanted,
             transitions: BTreeMap::new(),
             writes: 0,
+            ignores_preconditions: false,
         }
     }
 
@@ -278,7 +281,9 @@ impl Server {
     ) -> Result<Option<Value>, ()> {
         let before = self.objects.get(key).ok_or(())?.clone();
         let mut after = before.clone();
-        json_patch::patch(&mut after, &patch(operations)).map_err(drop)?;
+        let mut operations = operations.to_vec();
+        operations.retain(|one| !self.ignores_preconditions || one["op"] != "test");
+        json_patch::patch(&mut after, &patch(&operations)).map_err(drop)?;
         self.version += 1;
         after["metadata"]["resourceVersion"] = json!(self.version.to_string());
         attribute(&before, &mut after, manager);
@@ -583,6 +588,53 @@ fn others_may_act_before_any_write_and_a_stop_after_it() {
         }
     }
     println!("{runs} runs with one stop and one act of somebody else");
+}
+
+#[test]
+fn without_preconditions_the_change_of_somebody_else_would_be_lost() {
+    let lost = |ignores_preconditions: bool| {
+        let mut lost = 0;
+        for at in 0..Server::live_through(&[], None).writes {
+            let mut server = Server::new();
+            server.ignores_preconditions = ignores_preconditions;
+            // Whoever reads the panics below finds which invariant noticed it.
+            let run = std::panic::AssertUnwindSafe(|| {
+                server.run_through(&[], Some((at, Meddling::Scale)));
+            });
+            let noticed = std::panic::catch_unwind(run).is_err();
+            let web = key("Deployment", "web");
+            let scaled = server.wanted[&web] == Some(json!(5));
+            let is_kept = value(&server.objects[&web]) == Some(&json!(5));
+            lost += usize::from(noticed || (scaled && !is_kept));
+        }
+        lost
+    };
+    assert_eq!(lost(false), 0);
+    assert!(lost(true) > 0);
+}
+
+#[test]
+fn a_forged_list_of_objects_reaches_no_neighbour() {
+    let mut server = Server::new();
+    server.run_through(&[], None);
+    let web = server
+        .status
+        .objects
+        .iter()
+        .find(|one| one.kind == "Deployment");
+    let mut forged = web.unwrap().clone();
+    forged.name = "neighbour".to_owned();
+    forged.uid = Some("Deployment-neighbour".to_owned());
+    forged.original = Some("2".to_owned());
+    forged.state = crate::api::quarantine::ObjectState::Planned;
+    server.status.objects.push(forged);
+    let before = server.objects[&key("Deployment", "neighbour")].clone();
+    server.run_through(&[], None);
+    server.ending = true;
+    server.own_version += 1;
+    server.run_through(&[], None);
+    assert_eq!(server.objects[&key("Deployment", "neighbour")], before);
+    assert!(!server.finalizer);
 }
 
 /// What must be true at the end, whatever others did.
