@@ -34,14 +34,14 @@ impl Audit {
     /// What was asked since `mark`, oldest first.
     pub fn since(&self, mark: Mark) -> Result<Events, AuditError> {
         use std::io::{Read, Seek, SeekFrom};
-        let mut text = String::new();
+        let mut bytes = Vec::new();
         std::fs::File::open(&self.log)
             .and_then(|mut file| {
-                file.seek(SeekFrom::Start(mark.0))?;
-                file.read_to_string(&mut text)
+                file.seek(SeekFrom::Start(mark.0.saturating_sub(1)))?;
+                file.read_to_end(&mut bytes)
             })
             .map_err(|source| self.unreadable(source))?;
-        parse(&text)
+        parse(&String::from_utf8_lossy(after_line(&bytes, mark)))
     }
 
     fn unreadable(&self, source: std::io::Error) -> AuditError {
@@ -156,6 +156,16 @@ pub enum AuditError {
         #[source]
         source: std::io::Error,
     },
+}
+
+/// What stands behind the line in which a mark lies, from the byte before the mark on. The API server
+/// may have been writing that line when the mark was made, so its event began before.
+fn after_line(bytes: &[u8], mark: Mark) -> &[u8] {
+    if mark == Mark(0) {
+        return bytes;
+    }
+    let end = bytes.iter().position(|byte| *byte == b'\n');
+    end.map_or(&[], |end| &bytes[end + 1..])
 }
 
 /// Parses complete lines; the API server may be writing the last one.
@@ -275,6 +285,14 @@ mod tests {
     fn unfinished_last_line_is_left_for_later() {
         let text = line("ResponseComplete", "get", "ann") + "\n{\"stage\":";
         assert_eq!(parse(&text).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn mark_within_a_line_is_a_mark_behind_it() {
+        assert_eq!(after_line(b"\nnext\n", Mark(9)), b"next\n");
+        assert_eq!(after_line(b"rest\nnext\n", Mark(9)), b"next\n");
+        assert_eq!(after_line(b"rest", Mark(9)), b"");
+        assert_eq!(after_line(b"first\n", Mark(0)), b"first\n");
     }
 
     #[test]

@@ -72,10 +72,12 @@ async fn read_changed(context: &Context, id: &ReleaseId) -> Fresh {
         }
         match read(context, id, *key).await {
             Ok((meta, record)) => {
-                let revision = revision(id, *key, meta, &record, &known);
-                context
-                    .world
-                    .update(id, |release| release.revisions.insert(*key, revision));
+                let digest = record.content_digest();
+                // From the evidence of this moment: a key may have explained it since the reading began.
+                context.world.update(id, |release| {
+                    let revision = revision(id, *key, meta, &record, digest, release);
+                    release.revisions.insert(*key, revision);
+                });
                 keep(&mut fresh, *key, record);
             }
             Err(ReadError::Gone) => {}
@@ -171,10 +173,11 @@ fn revision(
     key: Key,
     meta: RecordMeta,
     record: &Record,
+    digest: Sha256Digest,
     known: &Release,
 ) -> Revision {
     let content = contradiction(id, key, &meta, record).map_or_else(
-        || Ok(kept(record, known)),
+        || Ok(kept(record, digest, known)),
         |message| Err((Cause::ReleaseUnreadable, message)),
     );
     Revision {
@@ -183,10 +186,9 @@ fn revision(
     }
 }
 
-fn kept(record: &Record, known: &Release) -> Content {
+fn kept(record: &Record, digest: Sha256Digest, known: &Release) -> Content {
     let chart = record.chart.metadata.name.clone();
     let version = record.chart.metadata.version.clone();
-    let digest = record.content_digest();
     let same = known.contents().find(|content| {
         content.digest == digest && content.chart == chart && content.version == version
     });
