@@ -50,15 +50,14 @@ impl Stage {
 
     /// The same, with the permissions and the flag to contain releases.
     pub async fn containing(cluster: &'static Cluster, binary: &Path) -> Result<Self> {
-        let permissions = path("operator/install-quarantine");
-        install(cluster.kubeconfig()).await?;
-        let apply = ["apply", "--server-side", "-f", &permissions];
-        kubectl(cluster.kubeconfig(), &apply).await?;
+        let helm = Helm::new(Version::V4)?.on(cluster.kubeconfig());
+        let values = ["--set", "quarantine.enabled=true"];
+        install_chart(&helm, cluster.kubeconfig(), &values).await?;
         let contain = |options: &mut Options| {
             options.more.push("--quarantine".to_owned());
             Ok(())
         };
-        Self::set_with(cluster, binary, contain).await
+        Self::start(cluster, binary, contain).await
     }
 
     /// The same, with other options of the operator.
@@ -69,6 +68,14 @@ impl Stage {
     ) -> Result<Self> {
         let helm = Helm::new(Version::V4)?.on(cluster.kubeconfig());
         install_chart(&helm, cluster.kubeconfig(), &[]).await?;
+        Self::start(cluster, binary, change).await
+    }
+
+    async fn start(
+        cluster: &'static Cluster,
+        binary: &Path,
+        change: impl FnOnce(&mut Options) -> Result,
+    ) -> Result<Self> {
         let identity = cluster.identity(OPERATOR_NAMESPACE, OPERATOR).await?;
         let mut options = Options {
             binary: binary.to_owned(),
