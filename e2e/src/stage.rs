@@ -50,14 +50,12 @@ impl Stage {
 
     /// The same, with the permissions and the flag to contain releases.
     pub async fn containing(cluster: &'static Cluster, binary: &Path) -> Result<Self> {
-        let helm = Helm::new(Version::V4)?.on(cluster.kubeconfig());
-        let values = ["--set", "quarantine.enabled=true"];
-        install_chart(&helm, cluster.kubeconfig(), &values).await?;
         let contain = |options: &mut Options| {
             options.more.push("--quarantine".to_owned());
             Ok(())
         };
-        Self::start(cluster, binary, contain).await
+        let more = ["--set", "quarantine.enabled=true"];
+        Self::installed(cluster, binary, &more, contain).await
     }
 
     /// The same, with other options of the operator.
@@ -66,16 +64,18 @@ impl Stage {
         binary: &Path,
         change: impl FnOnce(&mut Options) -> Result,
     ) -> Result<Self> {
-        let helm = Helm::new(Version::V4)?.on(cluster.kubeconfig());
-        install_chart(&helm, cluster.kubeconfig(), &[]).await?;
-        Self::start(cluster, binary, change).await
+        Self::installed(cluster, binary, &[], change).await
     }
 
-    async fn start(
+    /// With these arguments of Helm.
+    async fn installed(
         cluster: &'static Cluster,
         binary: &Path,
+        more: &[&str],
         change: impl FnOnce(&mut Options) -> Result,
     ) -> Result<Self> {
+        let helm = Helm::new(Version::V4)?.on(cluster.kubeconfig());
+        install_chart(&helm, cluster.kubeconfig(), more).await?;
         let identity = cluster.identity(OPERATOR_NAMESPACE, OPERATOR).await?;
         let mut options = Options {
             binary: binary.to_owned(),

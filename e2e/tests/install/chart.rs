@@ -143,7 +143,7 @@ fn alike(one: &Value, other: &Value) -> bool {
 
 #[tokio::test]
 async fn the_operator_knows_every_argument_that_it_is_started_with() {
-    for name in ["default", "everything"] {
+    for name in VALUES {
         let objects = render(Version::V4, &["--values", &values(name)]).await;
         let deployment = named(&objects, "Deployment", "charttrust");
         let pod = &deployment["spec"]["template"]["spec"];

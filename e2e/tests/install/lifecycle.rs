@@ -38,7 +38,6 @@ async fn the_chart_comes_changes_and_goes_with_both_helms() {
     )
     .await
     .unwrap();
-    define_quarantines(kubeconfig).await;
     for version in HELMS {
         let installation = Installation {
             cluster: &cluster,
@@ -52,34 +51,6 @@ async fn the_chart_comes_changes_and_goes_with_both_helms() {
         installation.restores_before_it_goes_if_told_to().await;
         installation.leaves_what_people_declared().await;
     }
-}
-
-/// A stand-in for the kind where `crds/` does not have it.
-async fn define_quarantines(kubeconfig: &Path) {
-    if Path::new(&path("crds/quarantines.yaml")).exists() {
-        return;
-    }
-    let anything = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    let definition = json!({
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": "quarantines.charttrust.io"},
-        "spec": {
-            "group": "charttrust.io",
-            "names": {"kind": "Quarantine", "plural": "quarantines", "singular": "quarantine"},
-            "scope": "Namespaced",
-            "versions": [{
-                "name": "v1alpha1", "served": true, "storage": true,
-                "schema": {"openAPIV3Schema": anything},
-            }],
-        },
-    });
-    apply(kubeconfig, &definition).await;
-    let wait = ["wait", "--for=condition=Established", "--timeout=60s"];
-    let kind = ["crd/quarantines.charttrust.io"];
-    kubectl(kubeconfig, &[&wait[..], &kind].concat())
-        .await
-        .unwrap();
 }
 
 async fn apply(kubeconfig: &Path, object: &Value) {

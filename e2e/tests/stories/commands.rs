@@ -5,8 +5,13 @@ use std::process::{Command, Output, Stdio};
 
 use charttrust::api::TrustedKey;
 use charttrust_e2e::charts::Source;
+use charttrust_e2e::cluster::Identity;
 use charttrust_e2e::helm::Version;
-use charttrust_e2e::stage::{Story, StoryKey, kubectl};
+use charttrust_e2e::stage::{OPERATOR_NAMESPACE, Story, StoryKey, kubectl};
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use kube::Api;
+use kube::api::PostParams;
 use serde_json::json;
 
 use crate::setup::{operator_binary, stage, story};
@@ -332,4 +337,70 @@ async fn as_a_plugin_it_shows_what_people_type() {
         TRUSTED,
         &[&format!("{command} --yes"), &format!("{command} -o yaml")],
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_guessed_for_those_who_may_not_read_everything() {
+    let story = story("cmd-blind", Version::V4).await;
+    let key = story.make_key("platform").unwrap();
+    let secrets = Api::<Secret>::namespaced(story.client.clone(), OPERATOR_NAMESPACE);
+    let text = story.keyring.public_armored(&key.key).unwrap();
+    let secret = json!({"metadata": {"name": key.name}, "stringData": {"key.asc": text}});
+    let secret = serde_json::from_value(secret).unwrap();
+    secrets
+        .create(&PostParams::default(), &secret)
+        .await
+        .unwrap();
+    let place = json!({"secretRef": {"name": key.name, "key": "key.asc"}});
+    let spec = json!({"fingerprint": key.key.fingerprint, "publicKey": place});
+    story.apply::<TrustedKey>(&key.name, spec).await.unwrap();
+    story.policy("policy", &[&key], json!({})).await.unwrap();
+    let source = Source::new("web", "1.0.0");
+    let chart = story.publish(&source, Some(&key)).await.unwrap();
+    story.install("web", &chart).await.unwrap();
+    story.expect("web", "SignatureVerified").await;
+
+    let reader = reader(&story).await;
+    let base = ["revoke", &key.name, "--reason", "Compromised"];
+    let binary = operator_binary();
+    let binary = Path::new(&binary);
+    let dry = [&base[..], &["--dry-run"]].concat();
+    let seen = run(binary, &reader.kubeconfig(), &dry).await;
+    let seen = seen.with(
+        TRUSTED,
+        &["? the operator judges by more than can be read here"],
+    );
+    assert!(
+        seen.line("web").ends_with("SignatureVerified   ?"),
+        "{}",
+        seen.text
+    );
+    let known = charttrust(&dry).await.with(TRUSTED, &[]);
+    assert!(known.line("web").contains("Untrusted/KeyCompromised"));
+    let write = [&base[..], &["--yes"]].concat();
+    let refused = run(binary, &reader.kubeconfig(), &write).await;
+    refused.with(UNKNOWN, &["failed to write spec.revocation", "forbidden"]);
+}
+
+/// Somebody who may read our kinds and nothing else.
+async fn reader(story: &Story) -> Identity {
+    let identity = stage().await.cluster.identity(&story.namespace, "reader");
+    let name = format!("{}-reader", story.namespace);
+    let rule =
+        json!({"apiGroups": ["charttrust.io"], "resources": ["*"], "verbs": ["get", "list"]});
+    let role = json!({"metadata": {"name": name}, "rules": [rule]});
+    let group = "rbac.authorization.k8s.io";
+    let binding = json!({
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": "reader", "namespace": story.namespace}],
+    });
+    let params = PostParams::default();
+    let role = serde_json::from_value(role).unwrap();
+    let roles = Api::<ClusterRole>::all(story.client.clone());
+    roles.create(&params, &role).await.unwrap();
+    let binding = serde_json::from_value(binding).unwrap();
+    let bindings = Api::<ClusterRoleBinding>::all(story.client.clone());
+    bindings.create(&params, &binding).await.unwrap();
+    identity.await.unwrap()
 }

@@ -274,6 +274,10 @@ const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
+    use kube::api::{DeleteParams, Patch, PatchParams};
+    use wiremock::matchers::any;
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
     use super::elector::RENEW_DEADLINE;
     use super::*;
 
@@ -282,6 +286,35 @@ mod tests {
         let [one, two] = [(), ()].map(|()| identity("charttrust-0").unwrap());
         assert!(one.starts_with("charttrust-0_"), "{one}");
         assert_ne!(one, two);
+    }
+
+    #[tokio::test]
+    async fn without_a_mandate_reads_pass_and_writes_are_held_back() {
+        let server = MockServer::start().await;
+        let lease = serde_json::json!({"metadata": {"name": LEASE}});
+        let answer = ResponseTemplate::new(200).set_body_json(lease);
+        Mock::given(any()).respond_with(answer).mount(&server).await;
+        let (sender, until) = watch::channel(None);
+        let config = Config::new(server.uri().parse().unwrap());
+        let client = Mandate::Elected(until).guard(config).unwrap();
+        let leases = Api::<Lease>::namespaced(client, "charttrust-system");
+        let reached = async || server.received_requests().await.unwrap().len();
+
+        leases.get(LEASE).await.unwrap();
+        assert_eq!(reached().await, 1);
+        let (post, patch) = (PostParams::default(), PatchParams::default());
+        let (lease, change) = (Lease::default(), Patch::Merge(serde_json::json!({})));
+        leases.create(&post, &lease).await.unwrap_err();
+        leases.replace(LEASE, &post, &lease).await.unwrap_err();
+        leases.patch(LEASE, &patch, &change).await.unwrap_err();
+        let refused = leases.delete(LEASE, &DeleteParams::default()).await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("does not lead"), "{refused}");
+        assert_eq!(reached().await, 1);
+
+        sender.send_replace(Some(Instant::now() + RENEW_DEADLINE));
+        leases.create(&post, &lease).await.unwrap();
+        assert_eq!(reached().await, 2);
     }
 
     #[tokio::test(start_paused = true)]
