@@ -80,26 +80,64 @@ impl Marked {
     }
 
     /// Puts the object back as its annotation says, and gives back what we own of it. A field that
-    /// others have changed since stays as it is.
+    /// others have changed since stays as it is. What has changed meanwhile is read again.
     ///
     /// # Errors
-    /// [`WriteError::Changed`] if it has changed meanwhile; then nothing was written.
+    /// [`WriteError`]; nothing was written by the patch that failed, and another run goes on.
     pub async fn restore(&self, client: &Client) -> Result<(), WriteError> {
         let Some(mark) = &self.mark else {
             return Ok(());
         };
         let api = Api::namespaced_with(client.clone(), &self.namespace, &resource(self.target));
-        let original = if self.target.is_held(&self.live) {
-            mark.original.clone()
-        } else {
-            self.target.value(&self.live).cloned()
-        };
-        let operations = restoration(&self.live, self.target, original);
         let what = format!("{} {}", self.kind, self.name);
-        let restored = change_by(&api, &self.name, &operations, what.clone()).await?;
-        if let Some(operations) = return_of_fields(&restored, self.target, &mark.owners) {
-            change_by(&api, &self.name, &operations, what).await?;
+        let mut live = self.live.clone();
+        for _ in 0..TRIES {
+            let Some(operations) = self.next(&live, mark) else {
+                return Ok(());
+            };
+            match change_by(&api, &self.name, &operations, what.clone()).await {
+                Ok(changed) => live = changed,
+                Err(WriteError::Changed(_)) => {
+                    let Some(again) = read(&api, &self.name, &what).await? else {
+                        return Ok(());
+                    };
+                    live = again;
+                }
+                Err(error) => return Err(error),
+            }
         }
-        Ok(())
+        Err(WriteError::Changed(what))
     }
+
+    /// The next patch: value and annotation together, then who owns what.
+    fn next(&self, live: &Value, mark: &Mark) -> Option<Vec<Value>> {
+        match Mark::of(live) {
+            Carried::Mark(carried) if *carried == *mark => {
+                let original = if self.target.is_held(live) {
+                    mark.original.clone()
+                } else {
+                    self.target.value(live).cloned()
+                };
+                Some(restoration(live, self.target, original))
+            }
+            Carried::Nothing => return_of_fields(live, self.target, &mark.owners),
+            Carried::Mark(_) | Carried::Unreadable => None,
+        }
+    }
+}
+
+/// How often an object is read again that others write at the same time.
+const TRIES: usize = 8;
+
+async fn read(
+    api: &Api<DynamicObject>,
+    name: &str,
+    what: &str,
+) -> Result<Option<Value>, WriteError> {
+    let found = within_deadline(api.get_opt(name)).await;
+    let found = found.map_err(|source| WriteError::Api {
+        what: format!("read {what}"),
+        source,
+    })?;
+    Ok(found.map(|object| json_of(&object)))
 }
