@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use charttrust::api::chart_trust_policy::ReleaseCounts;
 use charttrust::api::conditions::{self, ReleaseCondition};
 use charttrust::api::{ChartTrustPolicy, ReleaseTrust, TrustedKey};
 use k8s_openapi::api::core::v1::Secret;
@@ -224,6 +225,16 @@ pub struct Story {
     scribe: OnceLock<StoryKey>,
 }
 
+/// A story with a release `web` that is trusted.
+pub struct Trusted {
+    /// The story.
+    pub story: Story,
+    /// The key that signed it.
+    pub key: StoryKey,
+    /// The policy that demands it.
+    pub policy: String,
+}
+
 /// A key that signs charts, and the `TrustedKey` that names it.
 #[derive(Clone, Debug)]
 pub struct StoryKey {
@@ -420,6 +431,36 @@ impl Story {
             .helm
             .upgrade(&self.namespace, release, &archive, &[])
             .await?)
+    }
+
+    /// Begins a story with a policy, and a release `web` of a signed chart that is trusted.
+    pub async fn trusted(cluster: &Cluster, prefix: &str) -> Result<Trusted> {
+        let story = Self::begin(cluster, prefix, Version::V4).await?;
+        let key = story.trusted_key("platform").await?;
+        let chart = story
+            .publish(&Source::new("web", "1.0.0"), Some(&key))
+            .await?;
+        let policy = story.policy("policy", &[&key], json!({})).await?;
+        story.install("web", &chart).await?;
+        story.expect("web", "SignatureVerified").await;
+        Ok(Trusted { story, key, policy })
+    }
+
+    /// Waits until the status of a key counts one release, and that of a policy one in `which`.
+    pub async fn counted(&self, key: &StoryKey, policy: &str, which: fn(&ReleaseCounts) -> u32) {
+        eventually(SOON, "key and policy count the release", async || {
+            let key = self.keys().get_status(&key.name).await;
+            let policy = self.policies().get_status(policy).await;
+            let key = key.map_err(|error| error.to_string())?;
+            let policy = policy.map_err(|error| error.to_string())?;
+            let of_key = key.status.map(|status| status.releases);
+            let of_policy = policy.status.map(|status| which(&status.releases));
+            match (of_key, of_policy) {
+                (Some(1), Some(1)) => Ok(()),
+                seen => Err(format!("{seen:?}")),
+            }
+        })
+        .await;
     }
 
     /// Helm writes a record several times; waits until the last state of a release's first

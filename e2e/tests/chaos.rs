@@ -12,13 +12,12 @@ use std::time::Duration;
 use charttrust::api::{ChartTrustPolicy, TrustedKey};
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::cluster::Cluster;
-use charttrust_e2e::eventually;
 use charttrust_e2e::gpg::Revocation;
 use charttrust_e2e::helm::Version;
 use charttrust_e2e::operator::Operator;
 use charttrust_e2e::proxy::{Fault, Proxy};
 use charttrust_e2e::repository::Repository;
-use charttrust_e2e::stage::{SOON, Stage, Story, StoryKey};
+use charttrust_e2e::stage::{Stage, Story, StoryKey, Trusted};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
@@ -113,17 +112,8 @@ impl Chaos {
 
 /// A release is judged; its key is revoked; it is judged again, and everybody is told.
 async fn a_key_is_revoked(stage: &Stage) {
-    let story = Story::begin(stage.cluster, "crash", Version::V4)
-        .await
-        .unwrap();
-    let key = story.trusted_key("platform").await.unwrap();
-    let chart = story
-        .publish(&Source::new("web", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
-    let policy = story.policy("policy", &[&key], json!({})).await.unwrap();
-    story.install("web", &chart).await.unwrap();
-    story.expect("web", "SignatureVerified").await;
+    let trusted = Story::trusted(stage.cluster, "crash").await.unwrap();
+    let Trusted { story, key, policy } = trusted;
     let revoke = json!({"spec": {"revocation": {"reason": "Compromised"}}});
     story.patch::<TrustedKey>(&key.name, revoke).await.unwrap();
     story.expect("web", "KeyCompromised").await;
@@ -136,25 +126,7 @@ async fn everybody_is_told(story: &Story, key: &StoryKey, policy: &str) {
     story
         .expect_condition(&story.keys(), &key.name, "Revoked=True/Compromised")
         .await;
-    eventually(SOON, "key and policy count the release", async || {
-        let key = story
-            .keys()
-            .get_status(&key.name)
-            .await
-            .map_err(|error| error.to_string())?;
-        let policy = story
-            .policies()
-            .get_status(policy)
-            .await
-            .map_err(|error| error.to_string())?;
-        let of_key = key.status.map(|status| status.releases);
-        let of_policy = policy.status.map(|status| status.releases.untrusted);
-        match (of_key, of_policy) {
-            (Some(1), Some(1)) => Ok(()),
-            seen => Err(format!("{seen:?}")),
-        }
-    })
-    .await;
+    story.counted(key, policy, |counts| counts.untrusted).await;
 }
 
 /// A revocation is learned from a copy that is published for a moment only; the operator that comes

@@ -14,7 +14,7 @@ use charttrust_e2e::gpg::Revocation;
 use charttrust_e2e::helm::Version;
 use charttrust_e2e::operator::Operator;
 use charttrust_e2e::repository::Repository;
-use charttrust_e2e::stage::{OPERATOR_NAMESPACE, SOON, Stage, Story, StoryKey, verdict};
+use charttrust_e2e::stage::{OPERATOR_NAMESPACE, SOON, Stage, Story, StoryKey, Trusted, verdict};
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role};
 use kube::Api;
@@ -34,40 +34,13 @@ async fn stage() -> MutexGuard<'static, Stage> {
     STAGE.get_or_init(set).await.lock().await
 }
 
-/// A release `web` of a signed chart, trusted.
+/// A release `web` of a signed chart, trusted, with nothing left to write.
 async fn trusted_release(stage: &Stage, prefix: &str) -> (Story, StoryKey) {
-    let story = Story::begin(stage.cluster, prefix, Version::V4)
-        .await
-        .unwrap();
-    let key = story.trusted_key("platform").await.unwrap();
-    let chart = story
-        .publish(&Source::new("web", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
-    let policy = story.policy("policy", &[&key], json!({})).await.unwrap();
-    story.install("web", &chart).await.unwrap();
-    story.expect("web", "SignatureVerified").await;
+    let trusted = Story::trusted(stage.cluster, prefix).await.unwrap();
+    let Trusted { story, key, policy } = trusted;
     story.settled("web").await;
-    counted(&story, &key, &policy).await;
+    story.counted(&key, &policy, |counts| counts.trusted).await;
     (story, key)
-}
-
-/// Waits until the statuses of key and policy count the release, so that nothing is left to write.
-async fn counted(story: &Story, key: &StoryKey, policy: &str) {
-    eventually(SOON, "key and policy count the release", async || {
-        let key = story.keys().get_status(&key.name).await;
-        let policy = story.policies().get_status(policy).await;
-        let (Ok(key), Ok(policy)) = (key, policy) else {
-            return Err("not found".to_owned());
-        };
-        let of_key = key.status.map(|status| status.releases);
-        let of_policy = policy.status.map(|status| status.releases.trusted);
-        match (of_key, of_policy) {
-            (Some(1), Some(1)) => Ok(()),
-            seen => Err(format!("{seen:?}")),
-        }
-    })
-    .await;
 }
 
 fn is_of(story: &Story) -> impl Fn(&Event) -> bool {

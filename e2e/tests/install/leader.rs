@@ -4,13 +4,12 @@ use std::time::{Duration, Instant};
 
 use charttrust::api::TrustedKey;
 use charttrust_e2e::audit::{Audit, Events, Mark};
-use charttrust_e2e::charts::Source;
 use charttrust_e2e::cluster::{Cluster, Identity};
 use charttrust_e2e::eventually;
 use charttrust_e2e::helm::{Helm, Version};
 use charttrust_e2e::operator::{Operator, Options};
 use charttrust_e2e::stage::{
-    OPERATOR, OPERATOR_NAMESPACE, SOON, Story, StoryKey, install_chart, kubectl,
+    OPERATOR, OPERATOR_NAMESPACE, SOON, Story, StoryKey, Trusted, install_chart, kubectl,
 };
 use serde_json::json;
 
@@ -153,15 +152,7 @@ async fn twin(cluster: &Cluster) -> Identity {
 }
 
 async fn trusted_release(cluster: &Cluster) -> (Story, StoryKey) {
-    let story = Story::begin(cluster, "led", Version::V4).await.unwrap();
-    let key = story.trusted_key("platform").await.unwrap();
-    let chart = story
-        .publish(&Source::new("web", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
-    story.policy("policy", &[&key], json!({})).await.unwrap();
-    story.install("web", &chart).await.unwrap();
-    story.expect("web", "SignatureVerified").await;
+    let Trusted { story, key, .. } = Story::trusted(cluster, "led").await.unwrap();
     story.settled("web").await;
     (story, key)
 }
