@@ -155,6 +155,7 @@ spec:
                 verdict,
                 exempt_by: None,
                 origin: None,
+                revocations: BTreeSet::new(),
             }],
             findings: Vec::new(),
         }

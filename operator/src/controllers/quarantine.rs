@@ -105,7 +105,7 @@ fn ended_by(context: &Context, view: &View) -> Option<EndedBy> {
         return Some(EndedBy::ReleaseGone);
     }
     let release = context.world.release(&view.release)?;
-    let (verdict, _) = containment::verdict_of(&release, policy)?;
+    let verdict = containment::said_by(&release, policy)?.verdict;
     let is_settled = !release.judgings.are_open() && !context.world.is_changing();
     (matches!(verdict, Verdict::Trusted(_)) && is_settled).then_some(EndedBy::TrustReturned)
 }
