@@ -45,11 +45,25 @@ pub(super) fn is_protected(context: &Context, namespace: &str) -> bool {
         || named.is_some_and(|named| named.iter().any(|name| name == namespace))
 }
 
+/// How many releases are contained.
+pub(super) fn active(context: &Context) -> usize {
+    let all = context.mirrors.quarantines.all();
+    let readable = all.iter().filter_map(|(_, object)| {
+        let object: &Result<Quarantine, String> = object;
+        object.as_ref().ok()
+    });
+    readable.filter(|object| is_in_force(object)).count()
+}
+
 /// Whether a quarantine of a release is in force.
 pub(super) fn is_active(context: &Context, id: &ReleaseId) -> bool {
     let object = context.mirrors.quarantines.find(id);
     let object = object.as_deref().and_then(|object| object.as_ref().ok());
-    let status = object.and_then(|object| object.status.as_ref());
+    object.is_some_and(is_in_force)
+}
+
+fn is_in_force(object: &Quarantine) -> bool {
+    let status = object.status.as_ref();
     let conditions = status
         .map(|status| status.conditions.as_slice())
         .unwrap_or_default();
