@@ -12,6 +12,9 @@ use charttrust_e2e::eventually;
 use charttrust_e2e::helm::Version;
 use charttrust_e2e::stage::{SOON, Stage, Story, StoryKey};
 use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -628,6 +631,129 @@ async fn a_namespace_that_goes_is_not_held_up() {
         }
     })
     .await;
+}
+
+/// An admission policy that lets nobody change the Deployment `web` of a namespace.
+struct Freeze {
+    bindings: Api<ValidatingAdmissionPolicyBinding>,
+    binding: ValidatingAdmissionPolicyBinding,
+    deployments: Api<Deployment>,
+}
+
+impl Freeze {
+    async fn of(scene: &Scene) -> Self {
+        let name = format!("freeze-{}", scene.namespace);
+        let policy = serde_json::from_value(json!({
+            "metadata": {"name": name},
+            "spec": {
+                "failurePolicy": "Fail",
+                "matchConstraints": {
+                    "namespaceSelector": {"matchLabels": {
+                        "kubernetes.io/metadata.name": scene.namespace,
+                    }},
+                    "resourceRules": [{
+                        "apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"],
+                        "resources": ["deployments"], "resourceNames": ["web"],
+                    }],
+                },
+                "validations": [{"expression": "false", "message": "nothing is changed today"}],
+            },
+        }))
+        .unwrap();
+        let policies = Api::<ValidatingAdmissionPolicy>::all(scene.client.clone());
+        let params = PostParams::default();
+        policies.create(&params, &policy).await.unwrap();
+        let binding = json!({
+            "metadata": {"name": name},
+            "spec": {"policyName": name, "validationActions": ["Deny"]},
+        });
+        Self {
+            bindings: Api::all(scene.client.clone()),
+            binding: serde_json::from_value(binding).unwrap(),
+            deployments: scene.api(),
+        }
+    }
+
+    async fn begins(&self) {
+        let params = PostParams::default();
+        self.bindings.create(&params, &self.binding).await.unwrap();
+        self.is("in force", true).await;
+    }
+
+    async fn ends(&self) {
+        let name = self.binding.metadata.name.as_deref().unwrap();
+        let params = DeleteParams::default();
+        self.bindings.delete(name, &params).await.unwrap();
+        self.is("no longer in force", false).await;
+    }
+
+    /// The server takes a moment to learn of a policy.
+    async fn is(&self, what: &str, wanted: bool) {
+        let params = PatchParams {
+            dry_run: true,
+            ..PatchParams::default()
+        };
+        let change = Patch::Merge(json!({"metadata": {"labels": {"tried": "x"}}}));
+        eventually(SOON, &format!("the freeze is {what}"), async || {
+            let answer = self.deployments.patch("web", &params, &change).await;
+            if answer.is_err() == wanted {
+                Ok(())
+            } else {
+                Err(format!("{:?}", answer.err()))
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_object_that_may_not_be_changed_holds_up_no_other() {
+    let stage = stage().await;
+    let scene = scene(&stage, "refused", Version::V4, Value::Null).await;
+    let quarantines = scene.api::<Quarantine>();
+    let before = scene.workloads().await;
+    let freeze = Freeze::of(&scene).await;
+    freeze.begins().await;
+    scene.create_quarantine(&ALL).await;
+    let refused = "Contested=True/ObjectRefused";
+    let message = scene.expect_condition(&quarantines, "web", refused).await;
+    for told in [
+        "Deployment web",
+        "cannot be contained",
+        "nothing is changed today",
+    ] {
+        assert!(message.contains(told), "{told}: {message}");
+    }
+    let object = scene.quarantine_is("Active=False/Containing").await;
+    assert_eq!(object.status.unwrap().contained, 7);
+    assert_eq!(scene.replicas().await, 3);
+    let stateful = scene.json::<StatefulSet>("web-db").await;
+    assert_eq!(stateful["spec"]["replicas"], 0);
+    let note = scene.event("Contested").await;
+    assert!(note.contains("Deployment web"), "{note}");
+
+    freeze.ends().await;
+    scene.quarantine_is("Active=True/Contained").await;
+    assert_eq!(scene.replicas().await, 0);
+
+    freeze.begins().await;
+    let params = DeleteParams::default();
+    quarantines.delete("web", &params).await.unwrap();
+    let message = scene.expect_condition(&quarantines, "web", refused).await;
+    assert!(message.contains("cannot be put back"), "{message}");
+    assert_eq!(scene.replicas().await, 0);
+    let after = scene.workloads().await;
+    for kind in ["StatefulSet", "DaemonSet", "CronJob"] {
+        assert_eq!(after[kind], before[kind]);
+    }
+    let name = format!("{}/web", scene.namespace);
+    let (code, said) = charttrust(&stage, &["restore", &name, "--yes"]).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("Deployment web was not put back"), "{said}");
+
+    freeze.ends().await;
+    scene.no_quarantine().await;
+    assert_eq!(scene.workloads().await, before);
 }
 
 /// A Deployment of somebody else in the same namespace, and one in another namespace.

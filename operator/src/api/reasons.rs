@@ -256,6 +256,8 @@ words! {
         Disabled,
         /// Nothing in the release can be contained by these actions.
         NothingToContain,
+        /// The API server does not let some of the objects be read or written.
+        ObjectRefused,
         /// What objects carry and what was recorded disagree.
         OriginalsDisagree,
         /// The record is stored in another namespace than the release runs in.

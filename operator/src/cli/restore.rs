@@ -4,6 +4,7 @@
 //! carries a precondition, so that both together do each step once.
 
 use std::collections::BTreeSet;
+use std::error::Error as _;
 
 use clap::Args;
 use kube::api::{DeleteParams, ListParams, Preconditions};
@@ -22,8 +23,8 @@ use crate::quarantine::{View, drive};
 
 /// Ends quarantines and puts back what they hold; needs no operator.
 ///
-/// Exit code 0: everything is back; 1: something is contested and was left; 2: the arguments cannot
-/// be used; 3: the cluster gave no answer.
+/// Exit code 0: everything is back; 1: something is not, which is said, and all else is; 2: the
+/// arguments cannot be used; 3: the cluster gave no answer.
 #[derive(Args, Clone, Debug)]
 pub struct Restore {
     /// The release, by the namespace of its record and its name.
@@ -73,12 +74,22 @@ async fn restore(arguments: &Restore) -> Result<bool, Failure> {
     }
     let mut is_whole = true;
     for (id, object) in quarantines {
-        is_whole &= end(&client, &id, object).await?;
+        is_whole &= told(&id.to_string(), end(&client, &id, object).await);
     }
     for orphan in orphans {
-        is_whole &= put_back(&client, &orphan).await?;
+        let name = orphan.to_string();
+        is_whole &= told(&plain(&name), put_back(&client, &orphan).await);
     }
     Ok(is_whole)
+}
+
+/// Whether it is back. What went wrong with one release is said, and holds up no other.
+fn told(name: &str, restored: Result<bool, Failure>) -> bool {
+    restored.unwrap_or_else(|error| {
+        let cause = error.source().map(|cause| format!(": {cause}"));
+        println!("{name}: {error}{}", plain(&cause.unwrap_or_default()));
+        false
+    })
 }
 
 async fn quarantines(
@@ -185,31 +196,29 @@ async fn end(client: &Client, id: &ReleaseId, object: Quarantine) -> Result<bool
         println!("{id}: restored");
         return Ok(true);
     }
-    let contested = view.status.objects.iter();
-    for object in contested.filter(|object| object.state == ObjectState::Contested) {
+    for (index, object) in view.status.objects.iter().enumerate() {
+        let (kind, name) = (&object.kind, plain(&object.name));
         let message = plain(object.message.as_deref().unwrap_or_default());
-        println!(
-            "{id}: {} {} is contested: {message}",
-            object.kind,
-            plain(&object.name)
-        );
+        if view.troubles.contains_key(&index) {
+            println!("{id}: {kind} {name} was not put back: {message}");
+        } else if object.state == ObjectState::Contested {
+            println!("{id}: {kind} {name} is contested: {message}");
+        }
     }
     Ok(false)
 }
 
 async fn put_back(client: &Client, orphan: &Marked) -> Result<bool, Failure> {
-    let name = format!(
-        "{} {}/{}",
-        orphan.kind,
-        orphan.namespace,
-        plain(&orphan.name)
-    );
+    let name = plain(&orphan.to_string());
     if orphan.mark.is_none() {
         println!("{name}: its annotation cannot be read, left alone");
         return Ok(false);
     }
     let restored = orphan.restore(client).await;
-    restored.map_err(|error| Failure::Unanswered(format!("{name}: {error}")))?;
+    restored.map_err(|error| {
+        let why = error.trouble().map(|trouble| trouble.why);
+        Failure::Unanswered(why.unwrap_or_else(|| error.to_string()))
+    })?;
     println!("{name}: restored");
     Ok(true)
 }

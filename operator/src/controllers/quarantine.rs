@@ -243,7 +243,11 @@ async fn is_terminating(context: &Context, name: &str) -> Result<bool, Error> {
 async fn advance(context: &Context, view: View) -> Result<View, Error> {
     let records = records(context, &view.release);
     let driven = drive::advance(&context.client, view, &records, || context.may_write()).await;
-    driven.map_err(|error| failed(&error))
+    let view = driven.map_err(|error| failed(&error))?;
+    if view.is_hindered() {
+        look_again(context, &view, WAITING);
+    }
+    Ok(view)
 }
 
 /// One write of our own kinds, outside the steps.
@@ -291,7 +295,8 @@ fn look_again(context: &Context, view: &View, after: Duration) {
 }
 
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
-/// Until the verdict that an automatic quarantine rests on is known after a start.
+/// Until the verdict that an automatic quarantine rests on is known after a start, or the API server
+/// can do what it could not.
 const WAITING: Duration = Duration::from_secs(2);
 /// Quarantines that become Active together are remembered in one write.
 const GATHERING: Duration = Duration::from_secs(1);

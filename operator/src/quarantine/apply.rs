@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::step::{Precondition, View, Write, patch};
 use super::target::Target;
+use super::trouble::Trouble;
 use super::{FINALIZER, field, network};
 use crate::api::chart_trust_policy::QuarantineAction;
 use crate::api::quarantine::{ContainedObject, QuarantineStatus};
@@ -26,9 +27,19 @@ pub enum WriteError {
         /// Its answer.
         source: kube::Error,
     },
-    /// Something has changed meanwhile: everything has to be read again.
+    /// Something has changed meanwhile, as far as the answer tells: it has to be read again.
     #[error("{0} has changed meanwhile")]
-    Changed(String),
+    Changed(String, #[source] Option<kube::Error>),
+}
+
+impl WriteError {
+    /// What stands in the way of the object, if the API server has answered for it.
+    pub fn trouble(&self) -> Option<Trouble> {
+        match self {
+            Self::Api { source, .. } => Trouble::of_write(source),
+            Self::Changed(_, source) => Trouble::of_write(source.as_ref()?),
+        }
+    }
 }
 
 /// Does one write, and gives the object as the server has it now.
@@ -64,7 +75,7 @@ async fn change(
 ) -> Result<Option<Value>, WriteError> {
     let what = format!("{} {}", record.kind, record.name);
     let Some(api) = api_of(client, view, record) else {
-        return Err(WriteError::Changed(what));
+        return Err(WriteError::Changed(what, None));
     };
     change_by(&api, &record.name, operations, what)
         .await
@@ -99,9 +110,6 @@ async fn create(client: &Client, view: &View, object: &Value) -> Result<Option<V
     };
     match within_deadline(api.create(&params, &object)).await {
         Ok(created) => Ok(Some(json_of(&created))),
-        Err(kube::Error::Api(status)) if status.is_already_exists() => {
-            Err(WriteError::Changed(what))
-        }
         Err(error) => Err(failure(what, error)),
     }
 }
@@ -138,11 +146,11 @@ async fn finalizer(
     let what = || format!("Quarantine {}", view.release);
     let object = match within_deadline(api.get(&view.release.name)).await {
         Ok(object) => object,
-        Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(None),
+        Err(kube::Error::Api(status)) if status.is_not_found() && !wanted => return Ok(None),
         Err(error) => return Err(failure(what(), error)),
     };
     if object.uid().as_deref() != Some(&view.uid) {
-        return Err(WriteError::Changed(what()));
+        return Err(WriteError::Changed(what(), None));
     }
     let mut finalizers = object.finalizers().to_vec();
     finalizers.retain(|name| name != FINALIZER);
@@ -188,7 +196,7 @@ async fn write_status(
 fn failure(what: String, error: kube::Error) -> WriteError {
     match &error {
         kube::Error::Api(status) if matches!(status.code, 404 | 409 | 422) => {
-            WriteError::Changed(what)
+            WriteError::Changed(what, Some(error))
         }
         _ => WriteError::Api {
             what: format!("write {what}"),

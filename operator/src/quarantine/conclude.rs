@@ -73,7 +73,7 @@ pub(super) fn concluded(view: &View) -> QuarantineStatus {
     {
         said.extend(isolated(view, &objects).map(|said| (QuarantineCondition::Isolated, said)));
     }
-    said.extend(contested(&objects).map(|said| (QuarantineCondition::Contested, said)));
+    said.extend(contested(view, &objects).map(|said| (QuarantineCondition::Contested, said)));
     let status = QuarantineStatus {
         objects,
         ..view.status.clone()
@@ -93,11 +93,21 @@ pub fn refused(view: &View, reason: QuarantineReason, message: &str) -> Quaranti
 
 fn told(view: &View, index: usize, record: &ContainedObject) -> ContainedObject {
     let standing = view.standing(index);
-    let message = standing
-        .message()
+    let trouble = view.troubles.get(&index);
+    let message = trouble
+        .map(|trouble| trouble.why.clone())
+        .or_else(|| standing.message())
         .or_else(|| waiting(view, record, &standing));
+    let is_unread = trouble.is_some_and(|trouble| {
+        trouble.is_unread && (trouble.is_passing || record.state == ObjectState::Planned)
+    });
+    let state = if is_unread {
+        record.state
+    } else {
+        standing.state(record)
+    };
     ContainedObject {
-        state: standing.state(record),
+        state,
         message: message.map(|message| bounds::fit(&message, bounds::MESSAGE)),
         ..record.clone()
     }
@@ -117,8 +127,10 @@ fn waiting(view: &View, record: &ContainedObject, standing: &Standing) -> Option
 
 fn active(view: &View, objects: &[ContainedObject]) -> Saying {
     if view.is_ending {
-        let message = "what was recorded is put back".to_owned();
-        return ((Status::False, QuarantineReason::Restoring), message);
+        return (
+            (Status::False, QuarantineReason::Restoring),
+            restoring(view, objects),
+        );
     }
     let before = find(&view.status.conditions, QuarantineCondition::Active);
     let lasting = [
@@ -152,6 +164,21 @@ fn active(view: &View, objects: &[ContainedObject]) -> Saying {
             ((Status::True, QuarantineReason::Contained), message)
         }
     }
+}
+
+fn restoring(view: &View, objects: &[ContainedObject]) -> String {
+    let held: Vec<_> = objects
+        .iter()
+        .enumerate()
+        .filter(|(index, object)| {
+            view.troubles.contains_key(index) || object.state == ObjectState::Contested
+        })
+        .map(|(_, object)| object.clone())
+        .collect();
+    if held.is_empty() {
+        return "what was recorded is put back".to_owned();
+    }
+    format!("still to be put back: {}", some_of(&held, |_| true))
 }
 
 fn containing(objects: &[ContainedObject]) -> Saying {
@@ -190,15 +217,28 @@ fn isolated(view: &View, objects: &[ContainedObject]) -> Option<Saying> {
     Some(((Status::True, QuarantineReason::TrafficDenied), message))
 }
 
-fn contested(objects: &[ContainedObject]) -> Option<Saying> {
+fn contested(view: &View, objects: &[ContainedObject]) -> Option<Saying> {
     let is = |wanted| move |object: &ContainedObject| object.state == wanted;
-    if objects.iter().any(is(ObjectState::Contested)) {
+    let (hindered, free) = apart(view, objects);
+    if free.iter().any(is(ObjectState::Contested)) {
         let message = format!(
             "not touched: {}; set the field to the value it shall have and remove the annotation \
              charttrust.io/quarantine",
-            some_of(objects, is(ObjectState::Contested))
+            some_of(&free, is(ObjectState::Contested))
         );
         return Some(((Status::True, QuarantineReason::OriginalsDisagree), message));
+    }
+    if !hindered.is_empty() {
+        let verb = if view.is_ending {
+            "put back"
+        } else {
+            "contained"
+        };
+        let message = format!(
+            "cannot be {verb}, and is tried again: {}",
+            some_of(&hindered, |_| true)
+        );
+        return Some(((Status::True, QuarantineReason::ObjectRefused), message));
     }
     if objects.iter().any(is(ObjectState::Kept)) {
         let message = format!(
@@ -208,6 +248,19 @@ fn contested(objects: &[ContainedObject]) -> Option<Saying> {
         return Some(((Status::True, QuarantineReason::ChangedByOthers), message));
     }
     None
+}
+
+/// The objects that the server will not let be read or written, and all others.
+fn apart(view: &View, objects: &[ContainedObject]) -> (Vec<ContainedObject>, Vec<ContainedObject>) {
+    let is_hindered = |index: usize| {
+        let trouble = view.troubles.get(&index);
+        trouble.is_some_and(|trouble| !trouble.is_passing)
+    };
+    let all = objects.iter().cloned().enumerate();
+    let (hindered, free): (Vec<_>, Vec<_>) = all.partition(|(index, _)| is_hindered(*index));
+    let objects =
+        |all: Vec<(usize, ContainedObject)>| all.into_iter().map(|(_, one)| one).collect();
+    (objects(hindered), objects(free))
 }
 
 /// How many objects a message names.

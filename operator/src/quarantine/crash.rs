@@ -11,10 +11,14 @@ use super::mark::{ANNOTATION, Carried, Mark};
 use super::plan::{Listed, Scene};
 use super::step::{View, Write, next, patch};
 use super::target::{TARGETS, Target};
+use super::trouble::Trouble;
 use super::{field, network};
 use crate::api::FIELD_MANAGER;
 use crate::api::chart_trust_policy::QuarantineAction;
-use crate::api::quarantine::{QuarantineSpec, QuarantineState, QuarantineStatus};
+use crate::api::conditions::{QuarantineCondition, find};
+use crate::api::quarantine::{
+    ContainedObject, ObjectState, QuarantineSpec, QuarantineState, QuarantineStatus,
+};
 use crate::inventory::ReleaseId;
 
 const UID: &str = "quarantine-uid";
@@ -39,6 +43,22 @@ struct Server {
     writes: usize,
     /// As if our patches carried no precondition.
     ignores_preconditions: bool,
+    /// What it does not let be written, and how often.
+    refuses: Option<(Key, Refusing)>,
+}
+
+/// How often writes of an object are refused though their preconditions hold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Refusing {
+    Always,
+    Once,
+}
+
+/// Why a write was not done.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Denied {
+    Changed,
+    Refused,
 }
 
 /// When a run stops: before or after its nth write.
@@ -152,6 +172,15 @@ impl Server {
             transitions: BTreeMap::new(),
             writes: 0,
             ignores_preconditions: false,
+            refuses: None,
+        }
+    }
+
+    /// One that refuses an object.
+    fn refusing(key: &Key, refusing: Refusing) -> Self {
+        Self {
+            refuses: Some((key.clone(), refusing)),
+            ..Self::new()
         }
     }
 
@@ -166,12 +195,8 @@ impl Server {
             reason: "a test".to_owned(),
             policy: None,
         };
-        let live = self
-            .status
-            .objects
-            .iter()
-            .map(|record| self.objects.get(&key(&record.kind, &record.name)).cloned())
-            .collect();
+        let records = self.status.objects.iter();
+        let live = records.map(|record| self.live(record)).collect();
         View {
             release: release(),
             uid: UID.to_owned(),
@@ -184,9 +209,15 @@ impl Server {
             incident: format!("manual/{UID}"),
             scene: self.status.incident.is_none().then(|| self.scene()),
             live,
+            troubles: BTreeMap::new(),
+            misses: BTreeMap::new(),
             allowing: Vec::new(),
             now: "2026-11-18T10:00:00Z".parse().unwrap(),
         }
+    }
+
+    fn live(&self, record: &ContainedObject) -> Option<Value> {
+        self.objects.get(&key(&record.kind, &record.name)).cloned()
     }
 
     fn scene(&self) -> Scene {
@@ -216,16 +247,19 @@ impl Server {
     }
 
     /// A write, as the real server takes or refuses it.
-    fn write(&mut self, view: &View, write: &Write) -> Result<Option<Value>, ()> {
+    fn write(&mut self, view: &View, write: &Write) -> Result<Option<Value>, Denied> {
         let own = |server: &mut Self| {
             let version = json!({"metadata": {"resourceVersion": server.own_version.to_string()}});
             Ok(Some(version))
         };
+        if let Some(index) = write.object() {
+            self.admit(&view.status.objects[index])?;
+        }
         match write {
             Write::AddFinalizer | Write::RemoveFinalizer | Write::Status(_)
                 if view.resource_version != self.own_version.to_string() =>
             {
-                Err(())
+                Err(Denied::Changed)
             }
             Write::AddFinalizer => {
                 self.own_version += 1;
@@ -245,7 +279,7 @@ impl Server {
             Write::Create(_, object) => {
                 let key = key_of(object);
                 if self.objects.contains_key(&key) {
-                    return Err(());
+                    return Err(Denied::Changed);
                 }
                 let mut object = object.clone();
                 object["metadata"]["uid"] = json!(format!("made-{}", self.version));
@@ -257,12 +291,12 @@ impl Server {
             Write::Delete(index, precondition) => {
                 let record = &view.status.objects[*index];
                 let key = key(&record.kind, &record.name);
-                let there = self.objects.get(&key).ok_or(())?;
+                let there = self.objects.get(&key).ok_or(Denied::Changed)?;
                 let meta = |name: &str| there["metadata"][name].as_str().unwrap();
                 if meta("uid") != precondition.uid
                     || meta("resourceVersion") != precondition.resource_version
                 {
-                    return Err(());
+                    return Err(Denied::Changed);
                 }
                 self.objects.remove(&key);
                 Ok(None)
@@ -274,17 +308,31 @@ impl Server {
         }
     }
 
+    /// As an admission policy does, which is asked before any precondition is looked at.
+    fn admit(&mut self, record: &ContainedObject) -> Result<(), Denied> {
+        let Some((refused, refusing)) = &self.refuses else {
+            return Ok(());
+        };
+        if *refused != key(&record.kind, &record.name) {
+            return Ok(());
+        }
+        if *refusing == Refusing::Once {
+            self.refuses = None;
+        }
+        Err(Denied::Refused)
+    }
+
     fn patch(
         &mut self,
         key: &Key,
         operations: &[Value],
         manager: &str,
-    ) -> Result<Option<Value>, ()> {
-        let before = self.objects.get(key).ok_or(())?.clone();
+    ) -> Result<Option<Value>, Denied> {
+        let before = self.objects.get(key).ok_or(Denied::Changed)?.clone();
         let mut after = before.clone();
         let mut operations = operations.to_vec();
         operations.retain(|one| !self.ignores_preconditions || one["op"] != "test");
-        json_patch::patch(&mut after, &patch(&operations)).map_err(drop)?;
+        json_patch::patch(&mut after, &patch(&operations)).map_err(|_| Denied::Changed)?;
         self.version += 1;
         after["metadata"]["resourceVersion"] = json!(self.version.to_string());
         attribute(&before, &mut after, manager);
@@ -356,9 +404,13 @@ impl Server {
                 if stops.contains(&Stop::After(number)) {
                     return Err(());
                 }
-                match answer {
-                    Ok(answer) => view.absorb(&write, answer),
-                    Err(()) => break,
+                match (answer, write.object()) {
+                    (Ok(answer), _) => view.absorb(&write, answer),
+                    (Err(denied), Some(index)) => {
+                        let live = self.live(&view.status.objects[index]);
+                        view.miss(index, Ok(live), trouble(denied));
+                    }
+                    (Err(_), None) => break,
                 }
                 assert!(number < 200, "no end in sight: {write:?}");
             }
@@ -375,10 +427,22 @@ impl Server {
     fn live_through(stops: &[Stop], meddling: Option<(usize, Meddling)>) -> Self {
         let mut server = Self::new();
         server.run_through(stops, meddling);
-        server.ending = true;
-        server.own_version += 1;
+        server.end();
         server.run_through(stops, meddling);
         server
+    }
+
+    fn end(&mut self) {
+        self.ending = true;
+        self.own_version += 1;
+    }
+
+    /// The condition names the object.
+    fn is_told(&self, object: &Key, condition: QuarantineCondition) {
+        let told = find(&self.status.conditions, condition).unwrap();
+        let name = format!("{} {}", object.0, object.1);
+        assert!(told.message.contains(&name), "{name}: {}", told.message);
+        assert!(told.message.contains("refuses"), "{}", told.message);
     }
 
     /// What must hold after every write (`limits.md` 2.2).
@@ -488,6 +552,14 @@ fn prune(object: &mut Value) {
     }
 }
 
+fn trouble(denied: Denied) -> Trouble {
+    Trouble {
+        why: format!("the API server refuses the change: {denied:?}"),
+        is_passing: false,
+        is_unread: false,
+    }
+}
+
 fn every_stop(writes: usize) -> Vec<Stop> {
     (0..writes)
         .flat_map(|number| [Stop::Before(number), Stop::After(number)])
@@ -520,11 +592,123 @@ fn a_quarantine_contains_and_its_end_restores_everything() {
     let denials = server.objects.keys().filter(|key| key.0 == network::KIND);
     assert_eq!(denials.count(), 3);
 
-    server.ending = true;
-    server.own_version += 1;
+    server.end();
     server.run_through(&[], None);
     assert!(!server.finalizer);
     assert_eq!(server.essence(), before);
+}
+
+/// Every object that a quarantine of the test changes or makes.
+fn changed() -> Vec<Key> {
+    let mut server = Server::new();
+    server.run_through(&[], None);
+    let records = server.status.objects.iter();
+    records.map(|one| key(&one.kind, &one.name)).collect()
+}
+
+#[test]
+fn one_object_that_is_refused_holds_up_no_other() {
+    for refused in changed() {
+        let mut server = Server::refusing(&refused, Refusing::Always);
+        server.run_through(&[], None);
+        for record in &server.status.objects {
+            let is_refused = key(&record.kind, &record.name) == refused;
+            let state = if is_refused {
+                ObjectState::Planned
+            } else {
+                ObjectState::Contained
+            };
+            assert_eq!(record.state, state, "{refused:?} {record:?}");
+            assert_eq!(record.message.is_some(), is_refused, "{record:?}");
+        }
+        server.is_told(&refused, QuarantineCondition::Active);
+        server.is_told(&refused, QuarantineCondition::Contested);
+        let writes = server.writes;
+        server.run_through(&[], None);
+        assert_eq!(
+            server.writes,
+            writes + 1,
+            "one try, and nothing new to tell"
+        );
+
+        server.refuses = None;
+        server.run_through(&[], None);
+        assert_eq!(
+            server.status.state,
+            Some(QuarantineState::Active),
+            "{refused:?}"
+        );
+        assert_eq!(server.status.contained, 7);
+    }
+}
+
+#[test]
+fn one_object_that_cannot_be_put_back_keeps_the_finalizer_and_no_other_object() {
+    let reference = Server::live_through(&[], None);
+    for refused in changed() {
+        let mut server = Server::new();
+        server.run_through(&[], None);
+        server.refuses = Some((refused.clone(), Refusing::Always));
+        server.end();
+        server.run_through(&[], None);
+        assert!(server.finalizer, "{refused:?}");
+        for (key, object) in &server.objects {
+            let carries = object.to_string().contains(ANNOTATION);
+            assert_eq!(carries, *key == refused, "{refused:?} {key:?}");
+        }
+        server.is_told(&refused, QuarantineCondition::Active);
+        server.is_told(&refused, QuarantineCondition::Contested);
+
+        server.refuses = None;
+        server.run_through(&[], None);
+        assert!(!server.finalizer, "{refused:?}");
+        assert_eq!(server.essence(), reference.essence(), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_refusal_that_passes_is_made_good_wherever_a_run_stops() {
+    let reference = Server::live_through(&[], None);
+    for refused in changed() {
+        for stop in every_stop(reference.writes + 2) {
+            let mut server = Server::refusing(&refused, Refusing::Once);
+            server.run_through(&[stop], None);
+            server.run_through(&[stop], None);
+            server.refuses = Some((refused.clone(), Refusing::Once));
+            server.end();
+            server.run_through(&[stop], None);
+            server.run_through(&[stop], None);
+            assert!(!server.finalizer, "{refused:?} {stop:?}");
+            assert_eq!(
+                server.essence(),
+                reference.essence(),
+                "{refused:?} {stop:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_object_that_others_write_each_time_holds_up_no_other() {
+    let mut server = Server::new();
+    server.run_through(&[], None);
+    server.end();
+    let mut view = server.view();
+    let web = view
+        .status
+        .objects
+        .iter()
+        .position(|one| one.kind == "Deployment");
+    let web = web.unwrap();
+    for number in 0..100 {
+        let touched = json!({"metadata": {"uid": "x", "resourceVersion": number.to_string()}});
+        view.miss(web, Ok(Some(touched)), trouble(Denied::Changed));
+        if view.troubles.contains_key(&web) {
+            assert!(number > 1, "one that changes once is tried again at once");
+            return;
+        }
+    }
+    panic!("tried for ever");
 }
 
 #[test]
@@ -634,12 +818,11 @@ fn a_forged_list_of_objects_reaches_no_neighbour() {
     forged.name = "neighbour".to_owned();
     forged.uid = Some("Deployment-neighbour".to_owned());
     forged.original = Some("2".to_owned());
-    forged.state = crate::api::quarantine::ObjectState::Planned;
+    forged.state = ObjectState::Planned;
     server.status.objects.push(forged);
     let before = server.objects[&key("Deployment", "neighbour")].clone();
     server.run_through(&[], None);
-    server.ending = true;
-    server.own_version += 1;
+    server.end();
     server.run_through(&[], None);
     assert_eq!(server.objects[&key("Deployment", "neighbour")], before);
     assert!(!server.finalizer);

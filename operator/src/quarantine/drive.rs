@@ -1,6 +1,8 @@
 //! Runs the steps of a quarantine against the API server. The operator and `charttrust restore` both
 //! do it by this.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use kube::{Api, Client, ResourceExt as _};
 
@@ -45,6 +47,8 @@ impl View {
             incident: format!("manual/{}", object.uid().unwrap_or_default()),
             scene: None,
             live: Vec::new(),
+            troubles: BTreeMap::new(),
+            misses: BTreeMap::new(),
             allowing: Vec::new(),
             now,
         }
@@ -96,16 +100,42 @@ async fn write_all(
             return Ok(false);
         }
         match apply(client, view, &step).await {
-            Ok(answer) => view.absorb(&step, answer),
-            Err(WriteError::Changed(what)) => {
-                tracing::debug!(release = %view.release, what, "changed meanwhile");
-                return Ok(false);
+            Ok(answer) => {
+                view.absorb(&step, answer);
+                tracing::info!(release = %view.release, step = kind(&step), "wrote");
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                if !miss(client, view, &step, error).await? {
+                    return Ok(false);
+                }
+            }
         }
-        tracing::info!(release = %view.release, step = kind(&step), "wrote");
     }
     Ok(false)
+}
+
+/// Takes in that a write was not done: it is about one object, and the rest goes on, or everything
+/// has to be read again.
+async fn miss(
+    client: &Client,
+    view: &mut View,
+    step: &Write,
+    error: WriteError,
+) -> Result<bool, DriveError> {
+    let trouble = error.trouble();
+    if let (Some(index), Some(trouble)) = (step.object(), trouble) {
+        tracing::debug!(release = %view.release, error = %trouble.why, "not written");
+        let live = gather::one(client, view, index).await?;
+        view.miss(index, live, trouble);
+        return Ok(true);
+    }
+    match error {
+        WriteError::Changed(what, _) => {
+            tracing::debug!(release = %view.release, what, "changed meanwhile");
+            Ok(false)
+        }
+        error @ WriteError::Api { .. } => Err(error.into()),
+    }
 }
 
 /// What a write does, without what it writes.
@@ -127,6 +157,8 @@ async fn reread(client: &Client, view: &View) -> Result<Option<View>, DriveError
     let same = found.filter(|object| object.uid().as_ref() == Some(&view.uid));
     Ok(same.map(|object| View {
         incident: view.incident.clone(),
+        troubles: view.troubles.clone(),
+        misses: view.misses.clone(),
         ..View::of(&view.release, &object, view.now)
     }))
 }
@@ -136,7 +168,7 @@ async fn gather(
     view: &mut View,
     records: &[RecordKey],
 ) -> Result<(), GatherError> {
-    view.live = gather::live(client, view).await?;
+    gather::live(client, view).await?;
     if view.is_ending {
         return Ok(());
     }

@@ -14,8 +14,8 @@ use super::network::{self, Labels};
 use super::plan::{Listed, Scene, Unlisted};
 use super::step::View;
 use super::target::{TARGETS, Target};
+use super::trouble::Trouble;
 use crate::api::chart_trust_policy::QuarantineAction;
-use crate::api::quarantine::ContainedObject;
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::{self, ReadError, RecordKey};
 use crate::watch::within_deadline;
@@ -28,35 +28,45 @@ pub struct GatherError {
     source: kube::Error,
 }
 
-/// The recorded objects, as they are.
+/// Reads the recorded objects, as they are.
 ///
 /// # Errors
-/// If the API server does not answer for one of them; an object that is not there is no error.
-pub async fn live(client: &Client, view: &View) -> Result<Vec<Option<Value>>, GatherError> {
+/// If the API server does not answer; what it says about one object is no error.
+pub async fn live(client: &Client, view: &mut View) -> Result<(), GatherError> {
     let mut all = Vec::new();
-    for record in &view.status.objects {
-        all.push(match api_of(client, view, record) {
-            Some(api) => get(&api, record).await?,
-            None => None,
-        });
+    for index in 0..view.status.objects.len() {
+        all.push(one(client, view, index).await?);
     }
-    Ok(all)
+    view.take_in(all);
+    Ok(())
 }
 
-async fn get(
-    api: &Api<DynamicObject>,
-    record: &ContainedObject,
-) -> Result<Option<Value>, GatherError> {
-    let found = match within_deadline(api.get_opt(&record.name)).await {
-        Err(error) if is_unknown(&error) => Ok(None),
-        found => found,
+/// One recorded object, as it is, if it is there; or why nobody can tell.
+///
+/// # Errors
+/// If the API server does not answer.
+pub async fn one(
+    client: &Client,
+    view: &View,
+    index: usize,
+) -> Result<Result<Option<Value>, Trouble>, GatherError> {
+    let Some(record) = view.status.objects.get(index) else {
+        return Ok(Ok(None));
+    };
+    let Some(api) = api_of(client, view, record) else {
+        return Ok(Ok(None));
+    };
+    let error = match within_deadline(api.get(&record.name)).await {
+        Ok(object) => return Ok(Ok(Some(named(&object, &record.api_version, &record.kind)))),
+        Err(error) if is_unknown(&error) => return Ok(Ok(None)),
+        Err(error) => error,
     };
     let what = || format!("{} {}", record.kind, record.name);
-    let found = found.map_err(|source| GatherError {
+    let trouble = Trouble::of_read(&error);
+    trouble.map(Err).ok_or_else(|| GatherError {
         what: what(),
-        source,
-    })?;
-    Ok(found.map(|object| named(&object, &record.api_version, &record.kind)))
+        source: error,
+    })
 }
 
 /// Other NetworkPolicies that allow traffic which ours deny; none if ours deny nothing.

@@ -12,6 +12,7 @@
 //! - Only objects are changed that a record lists *and* whose live marks name the release, in its
 //!   own namespace; and deployers whose own spec or status names it.
 //! - Nothing is deleted that was not made here.
+//! - One object that the server does not let be read or written holds up no other.
 
 pub mod apply;
 mod conclude;
@@ -30,12 +31,14 @@ mod plan;
 mod standing;
 mod step;
 mod target;
+mod trouble;
 
 pub use conclude::refused;
 pub use mark::{ANNOTATION, Carried, Mark};
 pub use plan::{Listed, Plan, Scene, Unlisted, plan};
 pub use step::{Precondition, View, Write, next};
 pub use target::{TARGETS, Target};
+pub use trouble::Trouble;
 
 /// The finalizer of a Quarantine: it goes when everything was put back.
 pub const FINALIZER: &str = "charttrust.io/restore";

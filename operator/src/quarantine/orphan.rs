@@ -1,6 +1,8 @@
 //! Objects that are still contained though their Quarantine is gone: what they carry is all there
 //! is, and enough to restore them.
 
+use std::fmt;
+
 use kube::api::{DynamicObject, ListParams};
 use kube::{Api, Client};
 use serde_json::Value;
@@ -9,7 +11,7 @@ use super::apply::{WriteError, change_by, json_of, resource};
 use super::field;
 use super::gather::is_unknown;
 use super::mark::{Carried, Mark};
-use super::step::{restoration, return_of_fields};
+use super::step::{Precondition, restoration, return_of_fields};
 use super::target::{self, TARGETS, Target};
 use crate::inventory::ReleaseId;
 use crate::watch::within_deadline;
@@ -69,6 +71,12 @@ fn carrying(live: Value, target: &'static Target) -> Option<Marked> {
     })
 }
 
+impl fmt::Display for Marked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+    }
+}
+
 impl Marked {
     /// Whether it belongs to a release: by its own marks, or as the deployer that names it.
     pub fn is_of(&self, release: &ReleaseId) -> bool {
@@ -97,16 +105,20 @@ impl Marked {
             };
             match change_by(&api, &self.name, &operations, what.clone()).await {
                 Ok(changed) => live = changed,
-                Err(WriteError::Changed(_)) => {
+                Err(error @ WriteError::Changed(..)) => {
                     let Some(again) = read(&api, &self.name, &what).await? else {
                         return Ok(());
                     };
+                    if Precondition::of(&again) == Precondition::of(&live) {
+                        // It is as it was, so this is no conflict: the server refuses it.
+                        return Err(error);
+                    }
                     live = again;
                 }
                 Err(error) => return Err(error),
             }
         }
-        Err(WriteError::Changed(what))
+        Err(WriteError::Changed(what, None))
     }
 
     /// The next patch: value and annotation together, then who owns what.

@@ -3,6 +3,8 @@
 //! Every write carries a precondition, and everything is derived anew from what the server says, so
 //! it does not matter where a run stops: the next one goes on.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -10,6 +12,7 @@ use super::mark::{self, Mark};
 use super::plan::{self, Plan, Scene};
 use super::standing::{self, Standing};
 use super::target::{self, Target};
+use super::trouble::Trouble;
 use super::{conclude, field, network, owners};
 use crate::api::chart_trust_policy::QuarantineAction;
 use crate::api::quarantine::{ContainedObject, ObjectState, QuarantineSpec, QuarantineStatus};
@@ -40,6 +43,10 @@ pub struct View {
     pub scene: Option<Scene>,
     /// The recorded objects, as they are, in their order.
     pub live: Vec<Option<Value>>,
+    /// Recorded objects that the server does not let be read or written, by their place.
+    pub troubles: BTreeMap<usize, Trouble>,
+    /// How often each was written by others before we did.
+    pub misses: BTreeMap<usize, usize>,
     /// Other NetworkPolicies that allow traffic which ours deny.
     pub allowing: Vec<String>,
     /// The present instant.
@@ -72,6 +79,21 @@ pub struct Precondition {
     pub resource_version: String,
 }
 
+impl Write {
+    /// The place of the recorded object that it is about, unless it is about the Quarantine itself.
+    pub fn object(&self) -> Option<usize> {
+        match self {
+            Self::Change(index, _) | Self::Create(index, _) | Self::Delete(index, _) => {
+                Some(*index)
+            }
+            Self::AddFinalizer | Self::RemoveFinalizer | Self::Status(_) => None,
+        }
+    }
+}
+
+/// How often an object is read again that others write at the same time, before it has to wait.
+const MISSES: usize = 6;
+
 /// The next write, if one is left.
 pub fn next(view: &View) -> Option<Write> {
     if view.is_ending {
@@ -95,6 +117,7 @@ fn beginning(view: &View) -> Option<Write> {
 }
 
 /// In reverse, so that nothing undoes the restore of something else; each object in two patches.
+/// What cannot be put back keeps the finalizer, and holds up nothing else.
 fn ending(view: &View) -> Option<Write> {
     if !view.has_finalizer {
         return None;
@@ -107,7 +130,7 @@ fn ending(view: &View) -> Option<Write> {
     }
     let is_contested = |index| matches!(view.standing(index), Standing::Contested(_));
     let contested = (0..view.status.objects.len()).any(is_contested);
-    if contested {
+    if contested || !view.troubles.is_empty() {
         return view.told(conclude::concluded(view));
     }
     Some(Write::RemoveFinalizer)
@@ -129,6 +152,9 @@ impl View {
     }
 
     pub(super) fn standing(&self, index: usize) -> Standing {
+        if let Some(trouble) = self.troubles.get(&index).filter(|one| one.is_unread) {
+            return Standing::Contested(trouble.why.clone());
+        }
         match self.status.objects.get(index) {
             Some(record) => Standing::of(record, self.live(index), &self.uid),
             None => Standing::Gone,
@@ -138,7 +164,7 @@ impl View {
     /// Contains an object that was recorded and not changed yet.
     fn contain(&self, index: usize) -> Option<Write> {
         let record = self.status.objects.get(index)?;
-        if record.state != ObjectState::Planned {
+        if record.state != ObjectState::Planned || self.troubles.contains_key(&index) {
             return None;
         }
         if record.action == QuarantineAction::IsolateNetwork {
@@ -190,6 +216,9 @@ impl View {
 
     /// Puts an object back, takes away what is left of us, and then gives back what we own of it.
     fn restore(&self, index: usize) -> Option<Write> {
+        if self.troubles.contains_key(&index) {
+            return None;
+        }
         let record = self.status.objects.get(index)?;
         let live = self.live(index)?;
         let standing = self.standing(index);
@@ -230,6 +259,50 @@ impl View {
         self.live = records
             .map(|record| all().find(|object| is_of(record, object)).cloned())
             .collect();
+    }
+
+    /// Takes in the recorded objects as they are, or why nobody can tell.
+    pub fn take_in(&mut self, all: Vec<Result<Option<Value>, Trouble>>) {
+        self.troubles.retain(|_, trouble| !trouble.is_unread);
+        self.live = Vec::new();
+        for (index, one) in all.into_iter().enumerate() {
+            let live = one.unwrap_or_else(|trouble| {
+                self.troubles.insert(index, trouble);
+                None
+            });
+            self.live.push(live);
+        }
+    }
+
+    /// Takes in that the server did not write a recorded object, which is `live` now. If it is as
+    /// it was, every precondition held, and the server would not write it all the same.
+    pub fn miss(&mut self, index: usize, live: Result<Option<Value>, Trouble>, why: Trouble) {
+        let live = match live {
+            Ok(live) => live,
+            Err(unread) => {
+                self.troubles.insert(index, unread);
+                return;
+            }
+        };
+        let misses = self.misses.entry(index).or_default();
+        *misses = misses.saturating_add(1);
+        if self.live(index).map(Precondition::of) == live.as_ref().map(Precondition::of) {
+            self.troubles.insert(index, why);
+        } else if self
+            .misses
+            .get(&index)
+            .is_some_and(|misses| *misses >= MISSES)
+        {
+            self.troubles.insert(index, Trouble::restless());
+        }
+        if let Some(place) = self.live.get_mut(index) {
+            *place = live;
+        }
+    }
+
+    /// Whether it may help to go on soon.
+    pub fn is_hindered(&self) -> bool {
+        self.troubles.values().any(|trouble| trouble.is_passing)
     }
 
     /// Takes in what the server made of a write.
@@ -306,7 +379,7 @@ fn resource_version(object: &Value) -> Option<String> {
 }
 
 impl Precondition {
-    fn of(live: &Value) -> Self {
+    pub(super) fn of(live: &Value) -> Self {
         let text = |name: &str| field::text(live, &["metadata", name]).unwrap_or_default();
         Self {
             uid: text("uid").to_owned(),
