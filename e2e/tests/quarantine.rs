@@ -237,6 +237,13 @@ impl Scene {
         all.map(|(kind, object)| (kind, essence(object))).into()
     }
 
+    async fn policies_of_network(&self) -> Vec<String> {
+        let api = self.api::<NetworkPolicy>();
+        let all = api.list(&ListParams::default()).await.unwrap();
+        let names = all.items.into_iter().map(|one| one.metadata.name);
+        names.map(Option::unwrap).collect()
+    }
+
     async fn replicas(&self) -> i64 {
         let object = self.json::<Deployment>("web").await;
         object["spec"]["replicas"].as_i64().unwrap()
@@ -1022,6 +1029,7 @@ async fn restore_needs_no_operator_and_no_quarantine() {
         .unwrap();
     orphaned.delete_quarantine().await;
     assert_eq!(orphaned.replicas().await, 0);
+    assert_eq!(orphaned.policies_of_network().await.len(), 4);
 
     let name = format!("{}/web", scene.namespace);
     let (code, said) = charttrust(&stage, &["restore", &name, "--dry-run"]).await;
@@ -1038,6 +1046,11 @@ async fn restore_needs_no_operator_and_no_quarantine() {
     let (code, said) = charttrust(&stage, &["restore", &orphan, "--yes"]).await;
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("whose Quarantine is gone"), "{said}");
+    let denial = "charttrust-quarantine-web, whose Quarantine is gone: made for it, to be deleted";
+    assert!(said.contains(denial), "{said}");
+    for scene in [&scene, &orphaned] {
+        assert_eq!(scene.policies_of_network().await, Vec::<String>::new());
+    }
     assert_eq!(
         [scene.workloads().await, orphaned.workloads().await],
         before

@@ -125,14 +125,13 @@ async fn orphans(client: &Client, only: Option<&ReleaseId>) -> Result<Vec<Marked
     let known = known.list(&ListParams::default()).await;
     let known = known.map_err(Failure::api("list the Quarantines"))?;
     let uids: BTreeSet<String> = known.items.iter().filter_map(ResourceExt::uid).collect();
-    let found = marked(client, namespace).await;
+    let found = marked(client, only).await;
     let mut found = found.map_err(Failure::api("list contained objects"))?;
     found.retain(|one| {
         one.mark
             .as_ref()
             .is_none_or(|mark| !uids.contains(&mark.quarantine))
     });
-    found.retain(|one| only.is_none_or(|id| one.is_of(id)));
     Ok(found)
 }
 
@@ -151,6 +150,7 @@ fn tell(id: &ReleaseId, object: &Quarantine) {
 
 fn tell_orphan(orphan: &Marked) {
     let before = match &orphan.mark {
+        Some(_) if orphan.is_created() => "made for it, to be deleted".to_owned(),
         Some(mark) => mark
             .original
             .as_ref()

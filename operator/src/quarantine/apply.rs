@@ -121,6 +121,18 @@ async fn delete(
     precondition: &Precondition,
 ) -> Result<Option<Value>, WriteError> {
     let api = policies(client, &view.release.namespace);
+    let what = format!("{} {}", record.kind, record.name);
+    delete_by(&api, &record.name, precondition, what).await?;
+    Ok(None)
+}
+
+/// Deletes one object, if it is still this one; one that is gone is deleted.
+pub(super) async fn delete_by(
+    api: &Api<DynamicObject>,
+    name: &str,
+    precondition: &Precondition,
+    what: String,
+) -> Result<(), WriteError> {
     let preconditions = Preconditions {
         uid: Some(precondition.uid.clone()),
         resource_version: Some(precondition.resource_version.clone()),
@@ -129,10 +141,9 @@ async fn delete(
         preconditions: Some(preconditions),
         ..DeleteParams::default()
     };
-    let what = format!("{} {}", record.kind, record.name);
-    match within_deadline(api.delete(&record.name, &params)).await {
-        Ok(_) => Ok(None),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+    match within_deadline(api.delete(name, &params)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
         Err(error) => Err(failure(what, error)),
     }
 }
@@ -233,9 +244,12 @@ pub(super) fn resource(target: &Target) -> ApiResource {
 }
 
 pub(super) fn policies(client: &Client, namespace: &str) -> Api<DynamicObject> {
+    Api::namespaced_with(client.clone(), namespace, &policy_resource())
+}
+
+pub(super) fn policy_resource() -> ApiResource {
     let kind = GroupVersionKind::gvk("networking.k8s.io", "v1", network::KIND);
-    let resource = ApiResource::from_gvk_with_plural(&kind, "networkpolicies");
-    Api::namespaced_with(client.clone(), namespace, &resource)
+    ApiResource::from_gvk_with_plural(&kind, "networkpolicies")
 }
 
 pub(super) fn json_of(object: &DynamicObject) -> Value {

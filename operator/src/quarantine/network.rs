@@ -17,24 +17,29 @@ pub(super) const KIND: &str = "NetworkPolicy";
 /// Labels of an object, or what a template gives to Pods.
 pub(super) type Labels = BTreeMap<String, String>;
 
-/// Name of the policy for the `index`th selector of a release; most have one.
+/// Name of the policy for the `index`th selector of a release; most have one. No name of a release
+/// begins with a hyphen, so no two releases share a name.
 pub(super) fn name(release: &ReleaseId, index: usize) -> String {
     match index {
         0 => format!("charttrust-quarantine-{}", release.name),
-        _ => format!("charttrust-quarantine-{}-{}", release.name, index + 1),
+        _ => format!("charttrust-quarantine--{}-{}", index + 1, release.name),
     }
 }
 
+/// Says on a policy for which release it was made, which is all that is known once its Quarantine is
+/// gone.
+const RELEASE: &str = "charttrust.io/release";
+
 /// A policy that denies all traffic of the Pods that `selector` selects.
-pub(super) fn denial(namespace: &str, name: &str, selector: &Value, mark: &Mark) -> Value {
+pub(super) fn denial(release: &ReleaseId, name: &str, selector: &Value, mark: &Mark) -> Value {
     json!({
         "apiVersion": API_VERSION,
         "kind": KIND,
         "metadata": {
-            "namespace": namespace,
+            "namespace": release.namespace,
             "name": name,
             "labels": {"app.kubernetes.io/managed-by": "charttrust"},
-            "annotations": {ANNOTATION: mark.text()},
+            "annotations": {ANNOTATION: mark.text(), RELEASE: release.to_string()},
         },
         "spec": {"podSelector": selector, "policyTypes": ["Egress", "Ingress"]},
     })
@@ -43,6 +48,12 @@ pub(super) fn denial(namespace: &str, name: &str, selector: &Value, mark: &Mark)
 /// Whether a policy was made by us for this quarantine.
 pub(super) fn is_ours(policy: &Value, quarantine: &str) -> bool {
     matches!(Mark::of(policy), Carried::Mark(mark) if mark.quarantine == quarantine)
+}
+
+/// Whether a policy says that it was made for this release.
+pub(super) fn is_of(policy: &Value, release: &ReleaseId) -> bool {
+    let said = field::text(policy, &["metadata", "annotations", RELEASE]);
+    said == Some(&release.to_string())
 }
 
 /// Names of other policies that select one of these Pods and allow something.
@@ -130,6 +141,23 @@ mod tests {
         json!({"metadata": {"name": "other"}, "spec": spec})
     }
 
+    fn release(name: &str) -> ReleaseId {
+        ReleaseId {
+            namespace: "shop".to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    #[test]
+    fn no_two_releases_share_the_name_of_a_policy() {
+        let of = |name| (0..30).map(move |index| super::name(&release(name), index));
+        let all = ["web", "web-2", "2-web", "web-2-2", "2-2-web", "0", "2"];
+        let names: Vec<_> = all.into_iter().flat_map(of).collect();
+        let distinct: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(distinct.len(), names.len());
+        assert_eq!(names[0], "charttrust-quarantine-web");
+    }
+
     #[test]
     fn a_policy_of_others_allows_if_it_selects_and_has_a_rule() {
         let allows = |spec: Value| !allowing(&[policy(spec)], &[web()], "uid").is_empty();
@@ -153,7 +181,9 @@ mod tests {
             original: None,
             owners: Vec::new(),
         };
-        let ours = denial("shop", "x", &json!({}), &mark);
+        let ours = denial(&release("web"), "x", &json!({}), &mark);
+        assert!(is_of(&ours, &release("web")));
+        assert!(!is_of(&ours, &release("web-2")));
         assert!(is_ours(&ours, "uid"));
         assert!(!is_ours(&ours, "another"));
         assert_eq!(allowing(&[ours], &[web()], "uid"), Vec::<String>::new());

@@ -3,16 +3,18 @@
 
 use std::fmt;
 
-use kube::api::{DynamicObject, ListParams};
+use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::{Api, Client};
 use serde_json::Value;
 
-use super::apply::{WriteError, change_by, json_of, resource};
-use super::field;
+use super::apply::{
+    WriteError, change_by, delete_by, json_of, policies, policy_resource, resource,
+};
 use super::gather::is_unknown;
 use super::mark::{Carried, Mark};
 use super::step::{Precondition, restoration, return_of_fields};
 use super::target::{self, TARGETS, Target};
+use super::{field, network};
 use crate::inventory::ReleaseId;
 use crate::watch::within_deadline;
 
@@ -28,33 +30,80 @@ pub struct Marked {
     /// What it carries; `None` if that cannot be read.
     pub mark: Option<Mark>,
     live: Value,
-    target: &'static Target,
+    made: Made,
 }
 
-/// Every object that carries our annotation, of the kinds that can be contained.
+/// What was made of it.
+#[derive(Clone, Copy, Debug)]
+enum Made {
+    /// It was changed.
+    Changed(&'static Target),
+    /// It was created.
+    Created,
+}
+
+/// Every object that carries our annotation: what can be contained, and the policies that deny its
+/// traffic. `only` those of one release, whose deployers may lie in any namespace.
 ///
 /// # Errors
 /// If the API server does not list one of the kinds; one that it does not know has no objects.
-pub async fn marked(client: &Client, namespace: Option<&str>) -> kube::Result<Vec<Marked>> {
+pub async fn marked(client: &Client, only: Option<&ReleaseId>) -> kube::Result<Vec<Marked>> {
     let mut found = Vec::new();
-    for target in &TARGETS {
-        let resource = resource(target);
-        let api: Api<DynamicObject> = match namespace {
-            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
-            None => Api::all_with(client.clone(), &resource),
-        };
-        let list = match within_deadline(api.list(&ListParams::default())).await {
-            Ok(list) => list,
-            Err(error) if is_unknown(&error) => continue,
-            Err(error) => return Err(error),
-        };
-        let objects = list.items.iter().map(json_of);
-        found.extend(objects.filter_map(|live| carrying(live, target)));
+    let denials = policy_resource();
+    for live in listed(client, &denials, only, Reach::Namespace).await? {
+        found.extend(carrying(live, Made::Created));
     }
+    for target in &TARGETS {
+        let reach = if target.is_workload() {
+            Reach::Namespace
+        } else {
+            Reach::Cluster
+        };
+        for live in listed(client, &resource(target), only, reach).await? {
+            found.extend(carrying(live, Made::Changed(target)));
+        }
+    }
+    found.retain(|one| only.is_none_or(|only| one.is_of(only)));
     Ok(found)
 }
 
-fn carrying(live: Value, target: &'static Target) -> Option<Marked> {
+/// Where the objects of one release are looked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Reach {
+    Cluster,
+    Namespace,
+}
+
+async fn listed(
+    client: &Client,
+    resource: &ApiResource,
+    only: Option<&ReleaseId>,
+    reach: Reach,
+) -> kube::Result<Vec<Value>> {
+    let everywhere = Api::<DynamicObject>::all_with(client.clone(), resource);
+    let Some(only) = only else {
+        return all_of(&everywhere).await;
+    };
+    let here = Api::namespaced_with(client.clone(), &only.namespace, resource);
+    match reach {
+        Reach::Namespace => all_of(&here).await,
+        Reach::Cluster => match all_of(&everywhere).await {
+            // Whoever may look at this namespace only restores what lies in it.
+            Err(kube::Error::Api(status)) if status.is_forbidden() => all_of(&here).await,
+            found => found,
+        },
+    }
+}
+
+async fn all_of(api: &Api<DynamicObject>) -> kube::Result<Vec<Value>> {
+    match within_deadline(api.list(&ListParams::default())).await {
+        Ok(list) => Ok(list.items.iter().map(json_of).collect()),
+        Err(error) if is_unknown(&error) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+fn carrying(live: Value, made: Made) -> Option<Marked> {
     let mark = match Mark::of(&live) {
         Carried::Mark(mark) => Some(*mark),
         Carried::Nothing => return None,
@@ -62,11 +111,14 @@ fn carrying(live: Value, target: &'static Target) -> Option<Marked> {
     };
     let text = |name: &str| field::text(&live, &["metadata", name]).map(str::to_owned);
     Some(Marked {
-        kind: target.kind,
+        kind: match made {
+            Made::Changed(target) => target.kind,
+            Made::Created => network::KIND,
+        },
         namespace: text("namespace").unwrap_or_default(),
         name: text("name")?,
         mark,
-        target,
+        made,
         live,
     })
 }
@@ -78,17 +130,26 @@ impl fmt::Display for Marked {
 }
 
 impl Marked {
-    /// Whether it belongs to a release: by its own marks, or as the deployer that names it.
-    pub fn is_of(&self, release: &ReleaseId) -> bool {
-        if self.target.is_workload() {
-            target::is_of_release(&self.live, release)
-        } else {
-            target::deploys(&self.live, self.target, release)
+    /// Whether it belongs to a release: by its own marks, as the deployer that names it, or as the
+    /// policy that was made for it.
+    fn is_of(&self, release: &ReleaseId) -> bool {
+        match self.made {
+            Made::Changed(target) if target.is_workload() => {
+                target::is_of_release(&self.live, release)
+            }
+            Made::Changed(target) => target::deploys(&self.live, target, release),
+            Made::Created => network::is_of(&self.live, release),
         }
     }
 
+    /// Whether it was made for a quarantine, and so goes with it.
+    pub fn is_created(&self) -> bool {
+        matches!(self.made, Made::Created)
+    }
+
     /// Puts the object back as its annotation says, and gives back what we own of it. A field that
-    /// others have changed since stays as it is. What has changed meanwhile is read again.
+    /// others have changed since stays as it is. What has changed meanwhile is read again. What was
+    /// made for the quarantine is deleted.
     ///
     /// # Errors
     /// [`WriteError`]; nothing was written by the patch that failed, and another run goes on.
@@ -96,11 +157,27 @@ impl Marked {
         let Some(mark) = &self.mark else {
             return Ok(());
         };
-        let api = Api::namespaced_with(client.clone(), &self.namespace, &resource(self.target));
+        match self.made {
+            Made::Changed(target) => self.put_back(client, target, mark).await,
+            Made::Created => {
+                let api = policies(client, &self.namespace);
+                let precondition = Precondition::of(&self.live);
+                delete_by(&api, &self.name, &precondition, self.to_string()).await
+            }
+        }
+    }
+
+    async fn put_back(
+        &self,
+        client: &Client,
+        target: &Target,
+        mark: &Mark,
+    ) -> Result<(), WriteError> {
+        let api = Api::namespaced_with(client.clone(), &self.namespace, &resource(target));
         let what = format!("{} {}", self.kind, self.name);
         let mut live = self.live.clone();
         for _ in 0..TRIES {
-            let Some(operations) = self.next(&live, mark) else {
+            let Some(operations) = next(target, &live, mark) else {
                 return Ok(());
             };
             match change_by(&api, &self.name, &operations, what.clone()).await {
@@ -120,21 +197,21 @@ impl Marked {
         }
         Err(WriteError::Changed(what, None))
     }
+}
 
-    /// The next patch: value and annotation together, then who owns what.
-    fn next(&self, live: &Value, mark: &Mark) -> Option<Vec<Value>> {
-        match Mark::of(live) {
-            Carried::Mark(carried) if *carried == *mark => {
-                let original = if self.target.is_held(live) {
-                    mark.original.clone()
-                } else {
-                    self.target.value(live).cloned()
-                };
-                Some(restoration(live, self.target, original))
-            }
-            Carried::Nothing => return_of_fields(live, self.target, &mark.owners),
-            Carried::Mark(_) | Carried::Unreadable => None,
+/// The next patch: value and annotation together, then who owns what.
+fn next(target: &Target, live: &Value, mark: &Mark) -> Option<Vec<Value>> {
+    match Mark::of(live) {
+        Carried::Mark(carried) if *carried == *mark => {
+            let original = if target.is_held(live) {
+                mark.original.clone()
+            } else {
+                target.value(live).cloned()
+            };
+            Some(restoration(live, target, original))
         }
+        Carried::Nothing => return_of_fields(live, target, &mark.owners),
+        Carried::Mark(_) | Carried::Unreadable => None,
     }
 }
 

@@ -7,6 +7,7 @@ use super::target::Target;
 use super::{field, network, owners};
 use crate::api::chart_trust_policy::QuarantineAction;
 use crate::api::quarantine::{ContainedObject, ObjectState};
+use crate::inventory::ReleaseId;
 
 /// How an object stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,13 +25,19 @@ pub(super) enum Standing {
 }
 
 impl Standing {
-    /// How one record stands; `quarantine` is the uid of the Quarantine that recorded it.
-    pub(super) fn of(record: &ContainedObject, live: Option<&Value>, quarantine: &str) -> Self {
+    /// How one record stands; `quarantine` is the uid of the Quarantine of the release that recorded
+    /// it.
+    pub(super) fn of(
+        record: &ContainedObject,
+        live: Option<&Value>,
+        release: &ReleaseId,
+        quarantine: &str,
+    ) -> Self {
         let Some(live) = live else {
             return Self::Gone;
         };
         if record.action == QuarantineAction::IsolateNetwork {
-            return of_denial(record, live, quarantine);
+            return of_denial(record, live, release, quarantine);
         }
         let is_same = field::text(live, &["metadata", "uid"]) == record.uid.as_deref();
         match Target::of_record(record) {
@@ -68,12 +75,28 @@ fn is_waiting(record: &ContainedObject) -> bool {
     record.action == QuarantineAction::IsolateNetwork && record.state == ObjectState::Planned
 }
 
-fn of_denial(record: &ContainedObject, live: &Value, quarantine: &str) -> Standing {
-    let Carried::Mark(mark) = Mark::of(live) else {
-        return Standing::Contested("a NetworkPolicy of that name is not ours".to_owned());
+/// A policy that we never made holds nothing up; one that we made, and that does not say so any more,
+/// is for a person to delete.
+fn of_denial(
+    record: &ContainedObject,
+    live: &Value,
+    release: &ReleaseId,
+    quarantine: &str,
+) -> Standing {
+    let mark = match Mark::of(live) {
+        Carried::Mark(mark) => mark,
+        Carried::Nothing | Carried::Unreadable if is_made_by_us(live) => {
+            let message = "somebody has changed its annotation; delete it by hand";
+            return Standing::Contested(message.to_owned());
+        }
+        Carried::Nothing | Carried::Unreadable => return foreign(),
     };
     if mark.quarantine != quarantine {
-        return Standing::Contested("it was made for another Quarantine".to_owned());
+        if !network::is_of(live, release) {
+            return foreign();
+        }
+        let message = "was left by an earlier quarantine of this release".to_owned();
+        return Standing::Kept(message, Some(mark));
     }
     let selector = field::value(live, &["spec", "podSelector"]).map(Value::to_string);
     let lets_through = !network::allowing(
@@ -90,6 +113,16 @@ fn of_denial(record: &ContainedObject, live: &Value, quarantine: &str) -> Standi
         return Standing::Kept(message, Some(mark));
     }
     Standing::Contained(mark)
+}
+
+fn foreign() -> Standing {
+    let message = "a NetworkPolicy of that name is not ours, so these Pods are not isolated";
+    Standing::Kept(message.to_owned(), None)
+}
+
+/// Only the server writes down whose a field is.
+fn is_made_by_us(policy: &Value) -> bool {
+    owners::is_with_us(policy, &["spec", "policyTypes"])
 }
 
 fn of_change(

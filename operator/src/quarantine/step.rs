@@ -156,7 +156,7 @@ impl View {
             return Standing::Contested(trouble.why.clone());
         }
         match self.status.objects.get(index) {
-            Some(record) => Standing::of(record, self.live(index), &self.uid),
+            Some(record) => Standing::of(record, self.live(index), &self.release, &self.uid),
             None => Standing::Gone,
         }
     }
@@ -207,11 +207,18 @@ impl View {
     }
 
     fn deny(&self, index: usize, record: &ContainedObject) -> Option<Write> {
-        let is_missing = self.live(index).is_none();
+        if let Some(live) = self.live(index) {
+            // What an earlier quarantine has left of us makes room.
+            let is_left = matches!(
+                self.standing(index),
+                Standing::Kept(_, Some(mark)) if mark.quarantine != self.uid
+            );
+            return is_left.then(|| Write::Delete(index, Precondition::of(live)));
+        }
         let selector: Value = serde_json::from_str(record.selector.as_deref()?).ok()?;
         let mark = self.mark(None, Vec::new());
-        let policy = network::denial(&self.release.namespace, &record.name, &selector, &mark);
-        is_missing.then_some(Write::Create(index, policy))
+        let policy = network::denial(&self.release, &record.name, &selector, &mark);
+        Some(Write::Create(index, policy))
     }
 
     /// Puts an object back, takes away what is left of us, and then gives back what we own of it.
