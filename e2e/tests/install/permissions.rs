@@ -114,6 +114,17 @@ async fn quarantine_adds_what_containment_needs_and_nothing_else() {
     let added: Permissions = with.difference(&without).cloned().collect();
     assert_eq!(without.difference(&with).count(), 0);
     assert!(!added.iter().any(|one| one.contains('*')), "{added:?}");
+    let of_ours = writes(&added)
+        .into_iter()
+        .filter(|one| one.contains(" charttrust.io/"));
+    let of_ours: Vec<_> = of_ours.collect();
+    assert_eq!(
+        of_ours,
+        [
+            "create charttrust.io/quarantines",
+            "delete charttrust.io/quarantines",
+        ]
+    );
     let of_others: Vec<_> = writes(&added)
         .into_iter()
         .filter(|one| !one.contains(" charttrust.io/") && !one.ends_with(" in charttrust-system"))
