@@ -194,7 +194,7 @@ pub struct ContainedObject {
     #[schemars(length(max = bounds::NAME))]
     pub autoscaler: Option<String>,
 
-    /// Contained, Contested, Gone, Kept or Planned.
+    /// Contained, Contested, Gone, Kept, Planned or Restored.
     pub state: ObjectState,
 
     /// What is to be said about it.
@@ -216,6 +216,8 @@ pub enum ObjectState {
     Kept,
     /// Recorded, not changed yet.
     Planned,
+    /// Put back, as far as others had not changed it.
+    Restored,
 }
 
 /// One object that is left as it is.

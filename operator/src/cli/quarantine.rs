@@ -16,7 +16,7 @@ use crate::api::chart_trust_policy::QuarantineAction;
 use crate::api::quarantine::{ContainedObject, QuarantineSpec};
 use crate::api::{FIELD_MANAGER, Quarantine, ReleaseTrust, TrustedKey};
 use crate::inventory::{ReleaseId, helm};
-use crate::quarantine::{Plan, gather, plan};
+use crate::quarantine::{PROTECTED, Plan, gather, plan};
 use crate::{clock, parse};
 
 /// Contains releases: creates a Quarantine for each, which the operator brings into force.
@@ -196,7 +196,8 @@ async fn preview(client: &Client, id: &ReleaseId, object: &Quarantine) -> Result
         let cause = std::error::Error::source(&error).map(ToString::to_string);
         Failure::Unanswered(format!("{error}: {}", cause.unwrap_or_default()))
     })?;
-    Ok(told(id, &plan(id, actions, &scene)))
+    let plan = plan(id, actions, &scene).without_deployers_in(&[PROTECTED.to_owned()]);
+    Ok(told(id, &plan))
 }
 
 fn told(id: &ReleaseId, plan: &Plan) -> String {

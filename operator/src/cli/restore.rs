@@ -18,7 +18,7 @@ use crate::api::Quarantine;
 use crate::api::quarantine::ObjectState;
 use crate::clock;
 use crate::inventory::ReleaseId;
-use crate::quarantine::orphan::{Marked, marked};
+use crate::quarantine::orphan::{Marked, marked, unserved};
 use crate::quarantine::{View, drive};
 
 /// Ends quarantines and puts back what they hold; needs no operator.
@@ -56,6 +56,11 @@ async fn restore(arguments: &Restore) -> Result<bool, Failure> {
     let only = arguments.release.as_deref().map(release).transpose()?;
     let quarantines = quarantines(&client, only.as_ref()).await?;
     let orphans = orphans(&client, only.as_ref()).await?;
+    let unserved = unserved(&client).await;
+    let unserved = unserved.map_err(Failure::api("ask what the cluster serves"))?;
+    for kind in &unserved {
+        println!("not looked for: {kind}, which the cluster serves in other versions only");
+    }
     for (id, object) in &quarantines {
         tell(id, object);
     }
@@ -64,7 +69,7 @@ async fn restore(arguments: &Restore) -> Result<bool, Failure> {
     }
     if quarantines.is_empty() && orphans.is_empty() {
         println!("nothing is contained");
-        return Ok(true);
+        return Ok(unserved.is_empty());
     }
     if arguments.dry_run {
         return Ok(true);
@@ -72,7 +77,7 @@ async fn restore(arguments: &Restore) -> Result<bool, Failure> {
     if !arguments.yes && !agrees("Put it back? [y/N] ")? {
         return Err(Failure::Asked("nothing was changed".to_owned()));
     }
-    let mut is_whole = true;
+    let mut is_whole = unserved.is_empty();
     for (id, object) in quarantines {
         is_whole &= told(&id.to_string(), end(&client, &id, object).await);
     }

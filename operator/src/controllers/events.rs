@@ -15,7 +15,7 @@ use crate::api::chart_trust_policy::ChartTrustPolicyStatus;
 use crate::api::conditions::{
     Condition, KeyCondition, PolicyCondition, QuarantineCondition, ReleaseCondition, Status, find,
 };
-use crate::api::quarantine::{ObjectState, QuarantineStatus};
+use crate::api::quarantine::{ContainedObject, ObjectState, QuarantineStatus};
 use crate::api::reasons::KeyReason;
 use crate::api::release_trust::ReleaseTrustStatus;
 use crate::api::trusted_key::TrustedKeyStatus;
@@ -131,7 +131,9 @@ pub(super) fn of_restore(id: &ReleaseId, status: &QuarantineStatus) -> Announcem
             format!("{} {} {message}", object.kind, object.name)
         })
         .collect();
-    let mut note = format!("{} objects were put back", status.contained);
+    let is_back = |object: &&ContainedObject| object.state == ObjectState::Restored;
+    let back = status.objects.iter().filter(is_back).count();
+    let mut note = format!("{back} objects were put back");
     if !kept.is_empty() {
         note = format!("{note}; kept: {}", kept.join(", "));
     }
@@ -422,6 +424,34 @@ mod tests {
         Status::False,
         KeyReason::MaterialMissing,
     );
+
+    #[test]
+    fn the_end_of_a_quarantine_counts_what_was_put_back_and_names_what_was_kept() {
+        let object = |name: &str, state: &str, message: Option<&str>| {
+            serde_json::from_value::<ContainedObject>(serde_json::json!({
+                "action": "ScaleToZero", "apiVersion": "apps/v1", "kind": "Deployment",
+                "name": name, "state": state, "message": message,
+            }))
+            .unwrap()
+        };
+        let status = QuarantineStatus {
+            contained: 3,
+            objects: vec![
+                object("web", "Restored", None),
+                object("api", "Kept", Some("was set to 5 by person, and stays so")),
+                object("db", "Gone", None),
+            ],
+            ..QuarantineStatus::default()
+        };
+        let id = ReleaseId {
+            namespace: "shop".to_owned(),
+            name: "web".to_owned(),
+        };
+        assert_eq!(
+            of_restore(&id, &status).note,
+            "1 objects were put back; kept: Deployment api was set to 5 by person, and stays so"
+        );
+    }
 
     #[test]
     fn a_revocation_is_announced_once_and_a_hard_one_is_a_warning() {

@@ -19,7 +19,7 @@ use crate::inventory::ReleaseId;
 use crate::inventory::helm::RecordKey;
 use crate::quarantine::apply::apply;
 use crate::quarantine::incident::Ledger;
-use crate::quarantine::{View, Write, drive, refused};
+use crate::quarantine::{PROTECTED, View, Write, drive, refused};
 use crate::watch::within_deadline;
 
 impl Context {
@@ -36,13 +36,13 @@ impl Context {
 
 /// Whether nothing is ever changed in a namespace.
 pub(super) fn is_protected(context: &Context, namespace: &str) -> bool {
-    let named = context
-        .containment
-        .as_ref()
-        .map(|settings| &settings.protected);
-    namespace == "kube-system"
-        || namespace == context.namespace
-        || named.is_some_and(|named| named.iter().any(|name| name == namespace))
+    protected(context).any(|name| name == namespace)
+}
+
+fn protected(context: &Context) -> impl Iterator<Item = &str> {
+    let settings = context.containment.iter();
+    let named = settings.flat_map(|settings| settings.protected.iter().map(String::as_str));
+    named.chain([PROTECTED, &context.namespace])
 }
 
 /// How many releases are contained.
@@ -82,7 +82,10 @@ pub(super) async fn reconcile(context: &Context, id: &ReleaseId) -> Result<(), E
     let Some(object) = found else {
         return Ok(());
     };
-    let view = View::of(id, &object, clock::now());
+    let view = View {
+        protected: protected(context).map(str::to_owned).collect(),
+        ..View::of(id, &object, clock::now())
+    };
     if view.is_ending {
         return end(context, view).await;
     }
@@ -181,7 +184,7 @@ async fn end(context: &Context, mut view: View) -> Result<(), Error> {
         return Ok(());
     }
     if is_terminating(context, &view.release.namespace).await? {
-        return write(context, &mut view, Write::RemoveFinalizer).await;
+        return leave(context, view).await;
     }
     if !context.may_contain() {
         if view.status.incident.is_none() {
@@ -203,6 +206,25 @@ async fn end(context: &Context, mut view: View) -> Result<(), Error> {
     }
     let told = events::of_restore(&view.release, &view.status);
     events::publish(context, Some(told)).await;
+    Ok(())
+}
+
+/// The namespace goes, and takes with it what lies in it; deployers elsewhere go on.
+async fn leave(context: &Context, mut view: View) -> Result<(), Error> {
+    if !context.may_contain() {
+        return write(context, &mut view, Write::RemoveFinalizer).await;
+    }
+    view.is_going = true;
+    let view = advance(context, view).await?;
+    for (index, trouble) in &view.troubles {
+        let object = view.status.objects.get(*index);
+        if let Some(object) = object.filter(|object| object.namespace.is_some()) {
+            tracing::warn!(
+                release = %view.release, object = object.name, why = trouble.why,
+                "not put back: charttrust restore --all finds it"
+            );
+        }
+    }
     Ok(())
 }
 

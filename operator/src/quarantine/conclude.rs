@@ -94,8 +94,13 @@ pub fn refused(view: &View, reason: QuarantineReason, message: &str) -> Quaranti
 fn told(view: &View, index: usize, record: &ContainedObject) -> ContainedObject {
     let standing = view.standing(index);
     let trouble = view.troubles.get(&index);
+    let withdrawn = view
+        .strangers
+        .get(&index)
+        .map(|other| format!("its labels select {other} of another owner too, so it is withdrawn"));
     let message = trouble
         .map(|trouble| trouble.why.clone())
+        .or_else(|| withdrawn.clone())
         .or_else(|| standing.message())
         .or_else(|| waiting(view, record, &standing));
     let is_unread = trouble.is_some_and(|trouble| {
@@ -103,6 +108,10 @@ fn told(view: &View, index: usize, record: &ContainedObject) -> ContainedObject 
     });
     let state = if is_unread {
         record.state
+    } else if view.is_put_back(record, &standing) {
+        ObjectState::Restored
+    } else if withdrawn.is_some() && standing == Standing::Gone {
+        ObjectState::Gone
     } else {
         standing.state(record)
     };
@@ -199,6 +208,14 @@ fn isolated(view: &View, objects: &[ContainedObject]) -> Option<Saying> {
             .filter(|object| object.action == QuarantineAction::IsolateNetwork)
     };
     denials().next()?;
+    if !view.strangers.is_empty() {
+        let others: Vec<_> = view.strangers.values().cloned().collect();
+        let message = format!(
+            "{} of another owner: the same labels are selected, so that policy was withdrawn",
+            others.join(", ")
+        );
+        return Some(((Status::False, shared), message));
+    }
     if !view.allowing.is_empty() {
         let message = format!(
             "NetworkPolicies add up, and these allow traffic to the same Pods: {}",

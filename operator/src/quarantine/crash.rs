@@ -31,7 +31,7 @@ type Key = (String, String);
 struct Server {
     objects: BTreeMap<Key, Value>,
     finalizer: bool,
-    ending: bool,
+    end: End,
     status: QuarantineStatus,
     version: u64,
     /// The version of the Quarantine itself.
@@ -45,6 +45,20 @@ struct Server {
     ignores_preconditions: bool,
     /// What it does not let be written, and how often.
     refuses: Option<(Key, Refusing)>,
+    /// What it does not let be read.
+    hides: Option<Key>,
+    /// A policy of ours that selects a Pod of somebody else.
+    shares: Option<Key>,
+    /// What the last run knew at its end.
+    told: QuarantineStatus,
+}
+
+/// What is being deleted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    Namespace,
+    Nowhere,
+    Quarantine,
 }
 
 /// How often writes of an object are refused though their preconditions hold.
@@ -164,7 +178,7 @@ impl Server {
         Self {
             objects,
             finalizer: false,
-            ending: false,
+            end: End::Nowhere,
             status: QuarantineStatus::default(),
             version: 1,
             own_version: 1,
@@ -173,6 +187,9 @@ impl Server {
             writes: 0,
             ignores_preconditions: false,
             refuses: None,
+            hides: None,
+            shares: None,
+            told: QuarantineStatus::default(),
         }
     }
 
@@ -196,24 +213,43 @@ impl Server {
             policy: None,
         };
         let records = self.status.objects.iter();
-        let live = records.map(|record| self.live(record)).collect();
-        View {
+        let hidden = |record: &ContainedObject| is(self.hides.as_ref(), record);
+        let live: Vec<_> = records
+            .clone()
+            .map(|record| {
+                if hidden(record) {
+                    Err(Trouble::unread("cannot be read".to_owned()))
+                } else {
+                    Ok(self.live(record))
+                }
+            })
+            .collect();
+        let shared = records
+            .enumerate()
+            .filter(|(_, record)| is(self.shares.as_ref(), record));
+        let strangers = shared.map(|(index, _)| (index, "Pod stranger".to_owned()));
+        let mut view = View {
             release: release(),
             uid: UID.to_owned(),
             generation: 1,
             resource_version: self.own_version.to_string(),
             has_finalizer: self.finalizer,
-            is_ending: self.ending,
+            is_ending: self.end != End::Nowhere,
             spec,
             status: self.status.clone(),
             incident: format!("manual/{UID}"),
             scene: self.status.incident.is_none().then(|| self.scene()),
-            live,
+            live: Vec::new(),
             troubles: BTreeMap::new(),
             misses: BTreeMap::new(),
             allowing: Vec::new(),
+            strangers: strangers.collect(),
+            protected: Vec::new(),
+            is_going: self.end == End::Namespace,
             now: "2026-11-18T10:00:00Z".parse().unwrap(),
-        }
+        };
+        view.take_in(live);
+        view
     }
 
     fn live(&self, record: &ContainedObject) -> Option<Value> {
@@ -243,6 +279,7 @@ impl Server {
             autoscalers: Vec::new(),
             pods: Vec::new(),
             between: Vec::new(),
+            makers: Vec::new(),
         }
     }
 
@@ -391,6 +428,7 @@ impl Server {
             let mut view = self.view();
             loop {
                 let Some(write) = next(&view) else {
+                    self.told = view.status;
                     return Ok(());
                 };
                 let number = self.writes;
@@ -435,7 +473,7 @@ impl Server {
     }
 
     fn end(&mut self) {
-        self.ending = true;
+        self.end = End::Quarantine;
         self.own_version += 1;
     }
 
@@ -470,11 +508,27 @@ impl Server {
                 .into_iter()
                 .find(|object| key_of(object) == key(&record.kind, &record.name));
             let first = first.and_then(|object| value(&object).cloned());
-            assert_eq!(saved, first, "I2 {} {}", record.kind, record.name);
+            let key = key(&record.kind, &record.name);
+            let is_moved =
+                Some(&saved) == self.wanted.get(&key) && record.state == ObjectState::Planned;
+            let is_saved = self.transitions.contains_key(&key) || saved == first || is_moved;
+            assert!(is_saved, "I2 {key:?}");
+            let mark = self.objects.get(&key).map(Mark::of);
+            if let Some(Carried::Mark(mark)) =
+                mark.filter(|_| target(&self.objects[&key]).is_some())
+            {
+                let is_edited = mark.original == Some(json!(99));
+                assert!(is_edited || mark.original == saved, "I2 {key:?}");
+            }
         }
         if let Write::Change(index, _) | Write::Delete(index, _) = write {
             let record = &view.status.objects[*index];
             assert_ne!(record.name, "neighbour", "I5");
+            let is_here = record.namespace.is_none();
+            assert!(
+                !(self.end == End::Namespace && is_here),
+                "what goes is left: {write:?}"
+            );
             assert!(view.status.incident.is_some(), "originals are saved first");
         }
     }
@@ -552,6 +606,10 @@ fn prune(object: &mut Value) {
             parent.as_object_mut().unwrap().remove(name);
         }
     }
+}
+
+fn is(wanted: Option<&Key>, record: &ContainedObject) -> bool {
+    wanted == Some(&key(&record.kind, &record.name))
 }
 
 fn trouble(denied: Denied) -> Trouble {
@@ -802,6 +860,178 @@ fn a_policy_of_ours_that_does_not_say_so_any_more_is_for_a_person_to_delete() {
 }
 
 #[test]
+fn one_object_that_cannot_be_read_is_not_gone() {
+    let reference = Server::live_through(&[], None);
+    for hidden in changed() {
+        let mut server = Server::new();
+        server.run_through(&[], None);
+        server.hides = Some(hidden.clone());
+        server.end();
+        server.run_through(&[], None);
+        assert!(server.finalizer, "{hidden:?}");
+        for (key, object) in &server.objects {
+            let carries = object.to_string().contains(ANNOTATION);
+            assert_eq!(carries, *key == hidden, "{hidden:?} {key:?}");
+        }
+        let contested = find(&server.status.conditions, QuarantineCondition::Contested).unwrap();
+        let name = format!("{} {}", hidden.0, hidden.1);
+        assert!(contested.message.contains(&name), "{contested:?}");
+        server.hides = None;
+        server.run_through(&[], None);
+        assert!(!server.finalizer, "{hidden:?}");
+        assert_eq!(server.essence(), reference.essence(), "{hidden:?}");
+    }
+}
+
+#[test]
+fn a_record_of_a_kind_that_nobody_knows_is_never_gone() {
+    let mut server = Server::new();
+    server.run_through(&[], None);
+    let mut view = server.view();
+    view.is_ending = true;
+    let web = view
+        .status
+        .objects
+        .iter_mut()
+        .find(|one| one.kind == "Deployment");
+    web.unwrap().kind = "Rollout".to_owned();
+    view.live = vec![None; view.status.objects.len()];
+    let Some(Write::Status(status)) = next(&view) else {
+        panic!("the finalizer stays, and that is told");
+    };
+    assert_eq!(status.state, Some(QuarantineState::Contested));
+}
+
+#[test]
+fn a_namespace_that_goes_leaves_no_deployer_paused() {
+    let flux = key("HelmRelease", "web");
+    let before = Server::new().essence()[&flux].clone();
+    let reference = Server::live_through(&[], None);
+    for stop in every_stop(reference.writes) {
+        let mut server = Server::new();
+        server.run_through(&[stop], None);
+        server.end();
+        server.end = End::Namespace;
+        server.run_through(&[stop], None);
+        assert!(!server.finalizer, "{stop:?}");
+        assert_eq!(server.essence()[&flux], before, "{stop:?}");
+        let web = &server.objects[&key("Deployment", "web")];
+        assert_eq!(value(web), Some(&json!(0)), "{stop:?}");
+    }
+}
+
+#[test]
+fn a_namespace_that_goes_is_not_held_up_by_what_a_person_has_to_mend() {
+    for refused in changed() {
+        let mut server = Server::new();
+        server.run_through(&[], None);
+        server.refuses = Some((refused, Refusing::Always));
+        server.end();
+        server.end = End::Namespace;
+        server.run_through(&[], None);
+        assert!(!server.finalizer);
+    }
+}
+
+#[test]
+fn an_object_that_was_made_again_with_our_mark_is_contested() {
+    let web = key("Deployment", "web");
+    let mut server = Server::new();
+    server.run_through(&[], None);
+    server.objects.get_mut(&web).unwrap()["metadata"]["uid"] = json!("made-again");
+    server.end();
+    server.run_through(&[], None);
+    assert!(server.finalizer);
+    let contested = find(&server.status.conditions, QuarantineCondition::Contested).unwrap();
+    assert!(
+        contested.message.contains("Deployment web"),
+        "{contested:?}"
+    );
+    assert!(contested.message.contains("we recorded 3"), "{contested:?}");
+
+    // The way out that it tells.
+    let object = server.objects.get_mut(&web).unwrap();
+    object["spec"]["replicas"] = json!(3);
+    object["metadata"]["annotations"] = json!({});
+    server.run_through(&[], None);
+    assert!(!server.finalizer);
+}
+
+#[test]
+fn what_changes_between_plan_and_patch_is_saved_anew_and_contained() {
+    let web = key("Deployment", "web");
+    let mut scaled = 0;
+    for at in 0..Server::live_through(&[], None).writes {
+        let mut server = Server::new();
+        server.run_through(&[], Some((at, Meddling::Scale)));
+        if server.wanted[&web] != Some(json!(5)) {
+            continue;
+        }
+        scaled += 1;
+        assert_eq!(server.status.state, Some(QuarantineState::Active), "{at}");
+        let Carried::Mark(mark) = Mark::of(&server.objects[&web]) else {
+            panic!("it is contained");
+        };
+        assert_eq!(mark.original, Some(json!(5)));
+        assert_eq!(value(&server.objects[&web]), Some(&json!(0)));
+    }
+    assert!(scaled > 0);
+}
+
+#[test]
+fn a_policy_that_selects_pods_of_others_is_withdrawn_and_stays_away() {
+    let name = key(network::KIND, "charttrust-quarantine-web");
+    let reference = Server::live_through(&[], None);
+    let mut server = Server::new();
+    server.run_through(&[], None);
+    assert!(server.objects.contains_key(&name));
+    server.shares = Some(name.clone());
+    server.run_through(&[], None);
+    assert!(!server.objects.contains_key(&name));
+    let isolated = find(&server.status.conditions, QuarantineCondition::Isolated).unwrap();
+    assert_eq!(isolated.reason, "SelectorShared");
+    assert!(isolated.message.contains("Pod stranger"), "{isolated:?}");
+    assert_eq!(server.status.contained, 6);
+    for shares in [Some(name.clone()), None] {
+        server.shares = shares;
+        server.run_through(&[], None);
+        assert!(!server.objects.contains_key(&name));
+    }
+    server.end();
+    server.run_through(&[], None);
+    assert!(!server.finalizer);
+    assert_eq!(server.essence(), reference.essence());
+}
+
+#[test]
+fn the_end_tells_what_was_put_back_and_what_was_kept() {
+    let web = key("Deployment", "web");
+    let mut server = Server::new();
+    server.run_through(&[], None);
+    let live = server.objects[&web].clone();
+    let scale = field::set(&live, &["spec", "replicas"], json!(5));
+    server.patch(&web, &[scale], "person").unwrap();
+    server.end();
+    server.run_through(&[], None);
+    assert!(!server.finalizer);
+    for record in &server.told.objects {
+        let expected = if record.kind == "Deployment" {
+            ObjectState::Kept
+        } else {
+            ObjectState::Restored
+        };
+        assert_eq!(record.state, expected, "{record:?}");
+    }
+    let kept = server
+        .told
+        .objects
+        .iter()
+        .find(|one| one.kind == "Deployment");
+    let message = kept.unwrap().message.as_deref();
+    assert_eq!(message, Some("was set to 5 by person, and stays so"));
+}
+
+#[test]
 fn a_second_run_writes_nothing() {
     let mut server = Server::new();
     server.run_through(&[], None);
@@ -886,7 +1116,11 @@ fn without_preconditions_the_change_of_somebody_else_would_be_lost() {
             let noticed = std::panic::catch_unwind(run).is_err();
             let web = key("Deployment", "web");
             let scaled = server.wanted[&web] == Some(json!(5));
-            let is_kept = value(&server.objects[&web]) == Some(&json!(5));
+            let is_saved = match Mark::of(&server.objects[&web]) {
+                Carried::Mark(mark) => mark.original == Some(json!(5)),
+                Carried::Nothing | Carried::Unreadable => false,
+            };
+            let is_kept = is_saved || value(&server.objects[&web]) == Some(&json!(5));
             lost += usize::from(noticed || (scaled && !is_kept));
         }
         lost

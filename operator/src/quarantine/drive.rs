@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use kube::{Api, Client, ResourceExt as _};
 
-use super::FINALIZER;
 use super::apply::{WriteError, apply};
 use super::gather::{self, GatherError};
 use super::step::{View, Write, next};
+use super::{FINALIZER, PROTECTED};
 use crate::api::Quarantine;
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::RecordKey;
@@ -50,6 +50,9 @@ impl View {
             troubles: BTreeMap::new(),
             misses: BTreeMap::new(),
             allowing: Vec::new(),
+            strangers: BTreeMap::new(),
+            protected: vec![PROTECTED.to_owned()],
+            is_going: false,
             now,
         }
     }
@@ -159,6 +162,8 @@ async fn reread(client: &Client, view: &View) -> Result<Option<View>, DriveError
         incident: view.incident.clone(),
         troubles: view.troubles.clone(),
         misses: view.misses.clone(),
+        protected: view.protected.clone(),
+        is_going: view.is_going,
         ..View::of(&view.release, &object, view.now)
     }))
 }
@@ -172,7 +177,7 @@ async fn gather(
     if view.is_ending {
         return Ok(());
     }
-    view.allowing = gather::allowing(client, view).await?;
+    gather::around(client, view).await?;
     if view.status.incident.is_none() {
         let scene = gather::scene(client, &view.release, records, &view.spec.actions, view.now);
         view.scene = Some(scene.await?);

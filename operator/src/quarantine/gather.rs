@@ -1,6 +1,6 @@
 //! Reads what a quarantine is about. Writes nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use charttrust_verify::release::{Record, Status};
 use jiff::{SignedDuration, Timestamp};
@@ -11,9 +11,9 @@ use serde_json::Value;
 
 use super::apply::{api_of, api_of_target, json_of, policies, resource};
 use super::network::{self, Labels};
-use super::plan::{Listed, Scene, Unlisted};
+use super::plan::{self, Listed, Scene, Unlisted};
 use super::step::View;
-use super::target::{TARGETS, Target};
+use super::target::{TARGETS, Target, is_of_release};
 use super::trouble::Trouble;
 use crate::api::chart_trust_policy::QuarantineAction;
 use crate::inventory::ReleaseId;
@@ -54,11 +54,16 @@ pub async fn one(
         return Ok(Ok(None));
     };
     let Some(api) = api_of(client, view, record) else {
-        return Ok(Ok(None));
+        return Ok(Err(Trouble::unread(UNKNOWN.to_owned())));
     };
     let error = match within_deadline(api.get(&record.name)).await {
         Ok(object) => return Ok(Ok(Some(named(&object, &record.api_version, &record.kind)))),
-        Err(error) if is_unknown(&error) => return Ok(Ok(None)),
+        Err(error) if is_missing(&error) => return Ok(Ok(None)),
+        Err(error) if is_unknown(&error) => {
+            let (version, kind) = (&record.api_version, &record.kind);
+            let why = format!("the cluster does not serve {version} {kind}{WAY_OUT}");
+            return Ok(Err(Trouble::unread(why)));
+        }
         Err(error) => error,
     };
     let what = || format!("{} {}", record.kind, record.name);
@@ -69,20 +74,36 @@ pub async fn one(
     })
 }
 
-/// Other NetworkPolicies that allow traffic which ours deny; none if ours deny nothing.
+const UNKNOWN: &str = "is of a kind that this version of charttrust does not contain; run the version \
+                       that did";
+
+/// What is gone with its kind cannot come back, but nobody can tell from here.
+const WAY_OUT: &str =
+    "; if it is gone for good, remove the finalizer charttrust.io/restore by hand";
+
+/// Reads what is around our NetworkPolicies: others that allow what ours deny, and Pods of others that
+/// ours select.
 ///
 /// # Errors
 /// If the API server does not answer.
-pub async fn allowing(client: &Client, view: &View) -> Result<Vec<String>, GatherError> {
-    let selectors: Vec<Value> = view
+pub async fn around(client: &Client, view: &mut View) -> Result<(), GatherError> {
+    view.allowing = Vec::new();
+    view.strangers = BTreeMap::new();
+    let denials: Vec<(usize, Value)> = view
         .status
         .objects
         .iter()
-        .filter(|record| record.action == QuarantineAction::IsolateNetwork)
-        .filter_map(|record| serde_json::from_str(record.selector.as_deref()?).ok())
+        .enumerate()
+        .filter(|(_, record)| record.action == QuarantineAction::IsolateNetwork)
+        .filter_map(|(index, record)| {
+            Some((
+                index,
+                serde_json::from_str(record.selector.as_deref()?).ok()?,
+            ))
+        })
         .collect();
-    if selectors.is_empty() {
-        return Ok(Vec::new());
+    if denials.is_empty() {
+        return Ok(());
     }
     let namespace = &view.release.namespace;
     let all = list(
@@ -92,20 +113,69 @@ pub async fn allowing(client: &Client, view: &View) -> Result<Vec<String>, Gathe
     )
     .await?;
     let pods = list(&core(client, namespace, "Pod", "pods"), "v1", "Pod").await?;
-    let mut labels: Vec<Labels> = selectors
+    let mut labels: Vec<Labels> = denials
         .iter()
-        .map(|selector| network::labels(selector, &["matchLabels"]))
+        .map(|(_, selector)| network::labels(selector, &["matchLabels"]))
         .collect();
     for pod in &pods {
         let of_pod = network::labels(pod, &["metadata", "labels"]);
-        if selectors
+        if denials
             .iter()
-            .any(|one| network::selects(Some(one), &of_pod))
+            .any(|(_, one)| network::selects(Some(one), &of_pod))
         {
             labels.push(of_pod);
         }
     }
-    Ok(network::allowing(&all, &labels, &view.uid))
+    view.allowing = network::allowing(&all, &labels, &view.uid);
+    // What Argo CD deploys carries other marks.
+    let has_marks = !view.release.name.starts_with("argocd.");
+    if has_marks && labels.len() > denials.len() {
+        view.strangers = strangers(client, &view.release, &denials, pods).await?;
+    }
+    Ok(())
+}
+
+/// Pods of others that our policies select, by the place of the policy. Asked only where a policy
+/// selects Pods at all.
+async fn strangers(
+    client: &Client,
+    release: &ReleaseId,
+    denials: &[(usize, Value)],
+    pods: Vec<Value>,
+) -> Result<BTreeMap<usize, String>, GatherError> {
+    let scene = Scene {
+        listed: Err(Unlisted::NotFound),
+        workloads: Vec::new(),
+        deployers: Vec::new(),
+        autoscalers: Vec::new(),
+        pods,
+        between: of_kinds(client, &BETWEEN, &release.namespace).await?,
+        makers: of_kinds(client, &MAKERS, &release.namespace).await?,
+    };
+    let all = scene.makers.iter().chain(&scene.between);
+    let ours: Vec<_> = all
+        .filter(|object| is_of_release(object, release))
+        .collect();
+    let found = denials.iter().filter_map(|(index, selector)| {
+        let stranger = plan::stranger(selector, &ours, &scene)?;
+        Some((*index, stranger))
+    });
+    Ok(found.collect())
+}
+
+const BETWEEN: [&str; 2] = ["ReplicaSet", "Job"];
+const MAKERS: [&str; 4] = ["CronJob", "DaemonSet", "Deployment", "StatefulSet"];
+
+async fn of_kinds(
+    client: &Client,
+    kinds: &[&str],
+    namespace: &str,
+) -> Result<Vec<Value>, GatherError> {
+    let mut found = Vec::new();
+    for kind in kinds {
+        found.extend(all_of(client, kind, Some(namespace)).await?);
+    }
+    Ok(found)
 }
 
 /// What there is around a release, for the plan. `records` are its judged revisions.
@@ -122,13 +192,16 @@ pub async fn scene(
     let listed = listed(client, records, now).await?;
     let namespace = &release.namespace;
     let isolates = actions.contains(&QuarantineAction::IsolateNetwork);
-    let mut between = Vec::new();
+    let stops = actions.contains(&QuarantineAction::ScaleToZero);
     let mut pods = Vec::new();
+    let mut between = Vec::new();
+    let mut makers = Vec::new();
+    if isolates || stops {
+        between = of_kinds(client, &BETWEEN, namespace).await?;
+    }
     if isolates {
         pods = list(&core(client, namespace, "Pod", "pods"), "v1", "Pod").await?;
-        for kind in ["ReplicaSet", "Job"] {
-            between.extend(all_of(client, kind, Some(namespace)).await?);
-        }
+        makers = of_kinds(client, &MAKERS, namespace).await?;
     }
     let workloads = match &listed {
         Ok(listed) if listed.namespace == *namespace => workloads(client, release, listed).await?,
@@ -141,6 +214,7 @@ pub async fn scene(
         autoscalers: autoscalers(client, namespace).await?,
         pods,
         between,
+        makers,
     })
 }
 
@@ -302,6 +376,15 @@ async fn list(
 }
 
 const PAGE: u32 = 500;
+
+/// Whether the server knows the kind, and no such object.
+fn is_missing(error: &kube::Error) -> bool {
+    let named = |status: &kube::core::Status| {
+        let details = status.details.as_ref();
+        details.is_some_and(|details| !details.name.is_empty())
+    };
+    matches!(error, kube::Error::Api(status) if status.is_not_found() && named(status))
+}
 
 /// Whether the server knows no such kind. It says so in plain text, so only the code tells.
 pub(super) fn is_unknown(error: &kube::Error) -> bool {

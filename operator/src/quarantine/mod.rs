@@ -42,3 +42,6 @@ pub use trouble::Trouble;
 
 /// The finalizer of a Quarantine: it goes when everything was put back.
 pub const FINALIZER: &str = "charttrust.io/restore";
+
+/// The namespace in which nothing is ever changed, whatever else is protected.
+pub const PROTECTED: &str = "kube-system";

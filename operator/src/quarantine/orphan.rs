@@ -1,6 +1,7 @@
 //! Objects that are still contained though their Quarantine is gone: what they carry is all there
 //! is, and enough to restore them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use kube::api::{ApiResource, DynamicObject, ListParams};
@@ -65,6 +66,31 @@ pub async fn marked(client: &Client, only: Option<&ReleaseId>) -> kube::Result<V
     }
     found.retain(|one| only.is_none_or(|only| one.is_of(only)));
     Ok(found)
+}
+
+/// Kinds that the cluster serves in other versions only, so that nobody can look for what of them is
+/// contained.
+///
+/// # Errors
+/// If the API server does not say what it serves.
+pub async fn unserved(client: &Client) -> kube::Result<Vec<String>> {
+    let all = within_deadline(client.list_api_groups()).await?;
+    let served = all.groups.into_iter().map(|group| {
+        let versions = group.versions.into_iter().map(|one| one.version);
+        (group.name, versions.collect())
+    });
+    Ok(unknown(&served.collect()))
+}
+
+fn unknown(served: &BTreeMap<String, Vec<String>>) -> Vec<String> {
+    let is_unknown = |target: &&Target| {
+        let versions = served.get(target.group);
+        versions.is_some_and(|versions| !versions.iter().any(|one| one == target.version))
+    };
+    let found = TARGETS.iter().filter(is_unknown);
+    found
+        .map(|target| format!("{} {}", target.api_version(), target.kind))
+        .collect()
 }
 
 /// Where the objects of one release are looked for.
@@ -229,4 +255,24 @@ async fn read(
         source,
     })?;
     Ok(found.map(|object| json_of(&object)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_that_is_served_in_another_version_only_is_told() {
+        let served = |versions: &[&str]| {
+            let versions = versions.iter().map(|&one| one.to_owned()).collect();
+            unknown(&BTreeMap::from([(
+                "helm.toolkit.fluxcd.io".to_owned(),
+                versions,
+            )]))
+        };
+        assert_eq!(served(&["v2"]), Vec::<String>::new());
+        assert_eq!(served(&["v2", "v3"]), Vec::<String>::new());
+        assert_eq!(served(&["v3"]), ["helm.toolkit.fluxcd.io/v2 HelmRelease"]);
+        assert_eq!(unknown(&BTreeMap::new()), Vec::<String>::new());
+    }
 }

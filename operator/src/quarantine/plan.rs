@@ -27,6 +27,8 @@ pub struct Scene {
     pub pods: Vec<Value>,
     /// `ReplicaSets` and Jobs of the namespace, which stand between workloads and Pods.
     pub between: Vec<Value>,
+    /// All other workloads of the namespace that make Pods, or will.
+    pub makers: Vec<Value>,
 }
 
 /// What the records of a release list.
@@ -89,6 +91,23 @@ pub fn plan(release: &ReleaseId, actions: &[QuarantineAction], scene: &Scene) ->
 }
 
 impl Plan {
+    /// Leaves deployers in these namespaces to people.
+    #[must_use]
+    pub fn without_deployers_in(mut self, protected: &[String]) -> Self {
+        let is_protected = |object: &ContainedObject| {
+            let namespace = object.namespace.as_ref();
+            namespace.is_some_and(|namespace| protected.contains(namespace))
+        };
+        let objects = std::mem::take(&mut self.objects);
+        let (left, kept): (Vec<_>, Vec<_>) = objects.into_iter().partition(is_protected);
+        self.objects = kept;
+        for object in left {
+            let why = "lies in a protected namespace, and may undo the rest: pause it by hand";
+            self.leave(&object.kind, object.namespace, &object.name, why);
+        }
+        self.finish()
+    }
+
     fn problem(&mut self, unlisted: &Unlisted, release: &ReleaseId) {
         if *unlisted == Unlisted::NotFound && !self.objects.is_empty() {
             // An Argo CD Application keeps no record.
@@ -216,6 +235,22 @@ impl Plan {
                 }
                 None => self.hold(object, target, None, autoscaler(object, &scene.autoscalers)),
             }
+            self.leave_running(object, scene);
+        }
+    }
+
+    /// Tells of Jobs that a `CronJob` has started and that go on without it.
+    fn leave_running(&mut self, owner: &Value, scene: &Scene) {
+        let uid = field::text(owner, &["metadata", "uid"]);
+        let name = |object| field::text(object, &["metadata", "name"]).unwrap_or_default();
+        let is_job = |object: &&Value| field::text(object, &["kind"]) == Some("Job");
+        let jobs = scene.between.iter().filter(is_job);
+        for job in jobs.filter(|job| controller(job) == uid && !has_finished(job)) {
+            let why = format!(
+                "was started by CronJob {} before, and is left to end",
+                name(owner)
+            );
+            self.leave("Job", None, name(job), &why);
         }
     }
 
@@ -231,14 +266,10 @@ impl Plan {
         }
         let text = |path: &[&str]| field::text(object, path).map(str::to_owned);
         let name = text(&["metadata", "name"]).unwrap_or_default();
-        let original = target.value(object).map(Value::to_string);
-        let former = owners::of(object, target.owned);
-        let former = (!former.is_empty()).then(|| Value::Array(former).to_string());
-        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        if length(&original).max(length(&former)) > bounds::SAVED {
+        let Some(saved) = Saved::of(object, target) else {
             let why = "has a field too large to be saved";
             return self.leave(target.kind, namespace, &name, why);
-        }
+        };
         self.objects.push(ContainedObject {
             action: target.action,
             api_version: target.api_version(),
@@ -246,8 +277,8 @@ impl Plan {
             namespace,
             name,
             uid: text(&["metadata", "uid"]),
-            original,
-            owners: former,
+            original: saved.original,
+            owners: saved.owners,
             selector: None,
             autoscaler,
             state: ObjectState::Planned,
@@ -273,8 +304,7 @@ impl Plan {
             };
             if let Some(other) = stranger(&selector, &ours, scene) {
                 let why = format!(
-                    "its labels select Pod {other} of another owner too, so its \
-                                   Pods are not isolated"
+                    "its labels select {other} of another owner too, so its Pods are not isolated"
                 );
                 self.leave(kind, None, name, &why);
                 self.shared.push(format!("{kind} {name}"));
@@ -322,6 +352,26 @@ impl Plan {
         self.uncontained.dedup();
         self.uncontained.truncate(bounds::LONG_LIST);
         self
+    }
+}
+
+/// What has to be known of an object to put it back, as it is recorded.
+pub(super) struct Saved {
+    /// The value of the field.
+    pub(super) original: Option<String>,
+    /// Who owns it.
+    pub(super) owners: Option<String>,
+}
+
+impl Saved {
+    /// As the object is; `None` if that is too large.
+    pub(super) fn of(object: &Value, target: &Target) -> Option<Self> {
+        let original = target.value(object).map(Value::to_string);
+        let owners = owners::of(object, target.owned);
+        let owners = (!owners.is_empty()).then(|| Value::Array(owners).to_string());
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let fits = length(&original).max(length(&owners)) <= bounds::SAVED;
+        fits.then_some(Self { original, owners })
     }
 }
 
@@ -429,8 +479,9 @@ fn is_blank(part: &Value) -> bool {
     }
 }
 
-/// A Pod that a selector selects and that belongs to none of these workloads.
-fn stranger(selector: &Value, ours: &[&Value], scene: &Scene) -> Option<String> {
+/// A Pod that a selector selects and that belongs to none of these workloads; or, because a Pod comes
+/// and goes, what will make such Pods.
+pub(super) fn stranger(selector: &Value, ours: &[&Value], scene: &Scene) -> Option<String> {
     let ours: Vec<&str> = ours
         .iter()
         .filter_map(|object| field::text(object, &["metadata", "uid"]))
@@ -440,8 +491,31 @@ fn stranger(selector: &Value, ours: &[&Value], scene: &Scene) -> Option<String> 
         network::selects(Some(selector), &labels)
     };
     let is_strange = |pod: &&Value| !line(pod, &scene.between).any(|uid| ours.contains(&uid));
-    let found = scene.pods.iter().filter(is_selected).find(is_strange)?;
-    field::text(found, &["metadata", "name"]).map(str::to_owned)
+    let name = |object| field::text(object, &["metadata", "name"]).unwrap_or_default();
+    if let Some(pod) = scene.pods.iter().filter(is_selected).find(is_strange) {
+        return Some(format!("Pod {}", name(pod)));
+    }
+    let makes_strangers = |object: &&Value| {
+        let uid = field::text(object, &["metadata", "uid"]);
+        let is_ours = uid.is_some_and(|uid| ours.contains(&uid));
+        let is_on_its_own = !is_controlled(object) && !has_finished(object);
+        is_on_its_own && !is_ours && makes(object, selector)
+    };
+    let mut all = scene.makers.iter().chain(&scene.between);
+    let maker = all.find(makes_strangers)?;
+    let kind = field::text(maker, &["kind"]).unwrap_or_default();
+    Some(format!("the Pods of {kind} {}", name(maker)))
+}
+
+/// Whether the Pods that a workload makes are selected.
+fn makes(workload: &Value, selector: &Value) -> bool {
+    let of_job = ["spec", "jobTemplate", "spec", "template"];
+    let template =
+        field::value(workload, &of_job).or_else(|| field::value(workload, &["spec", "template"]));
+    template.is_some_and(|template| {
+        let labels = network::labels(template, &["metadata", "labels"]);
+        network::selects(Some(selector), &labels)
+    })
 }
 
 /// uids of those that control a Pod, its direct controller first.
@@ -540,6 +614,7 @@ mod tests {
                 "uid": "rs-web",
                 "ownerReferences": [{"controller": true, "uid": "uid-web"}],
             }})],
+            makers: vec![deployment("web")],
         }
     }
 
@@ -648,6 +723,84 @@ mod tests {
         assert!(plan.uncontained[0].message.contains("stranger"));
         let apart = planned(|scene| scene.pods.push(pod("stranger", "other", "rs-other")));
         assert_eq!(apart.shared, Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_will_make_pods_with_the_same_labels_counts_before_it_has_any() {
+        let template = json!({"metadata": {"labels": {"app": "web"}}});
+        let maker = |kind: &str, spec: Value| json!({"kind": kind, "metadata": {"name": "stranger", "uid": "other"}, "spec": spec});
+        let idle = maker("Deployment", json!({"replicas": 0, "template": template}));
+        let nightly = maker(
+            "CronJob",
+            json!({"jobTemplate": {"spec": {"template": template}}}),
+        );
+        let told = |change: fn(&mut Scene, Value), maker: &Value| {
+            planned(|scene| change(scene, maker.clone())).shared
+        };
+        let is_maker: fn(&mut Scene, Value) = |scene, maker| scene.makers.push(maker);
+        let is_between: fn(&mut Scene, Value) = |scene, maker| scene.between.push(maker);
+        assert_eq!(told(is_maker, &idle), ["Deployment web"]);
+        assert_eq!(told(is_maker, &nightly), ["Deployment web"]);
+        let job = maker("Job", json!({"template": template}));
+        assert_eq!(told(is_between, &job), ["Deployment web"]);
+
+        let mut ended = job.clone();
+        ended["status"] = json!({"conditions": [{"type": "Complete", "status": "True"}]});
+        assert_eq!(told(is_between, &ended), Vec::<String>::new());
+        // An old ReplicaSet makes no Pods by itself; what controls it is looked at.
+        let mut old = job.clone();
+        old["kind"] = json!("ReplicaSet");
+        old["metadata"]["ownerReferences"] = json!([{"controller": true, "uid": "uid-web"}]);
+        assert_eq!(told(is_between, &old), Vec::<String>::new());
+        let apart = maker(
+            "Deployment",
+            json!({"template": {"metadata": {"labels": {"app": "x"}}}}),
+        );
+        assert_eq!(told(is_maker, &apart), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_job_that_a_cron_job_has_started_is_told_until_it_ends() {
+        let with = |status: Value| {
+            planned(|scene| {
+                let mut nightly = deployment("nightly");
+                nightly["apiVersion"] = json!("batch/v1");
+                nightly["kind"] = json!("CronJob");
+                nightly["spec"] = json!({"suspend": false});
+                scene.workloads.push(nightly);
+                scene.between.push(json!({
+                    "kind": "Job", "status": status,
+                    "metadata": {"name": "nightly-1", "uid": "job", "ownerReferences": [
+                        {"controller": true, "uid": "uid-nightly"},
+                    ]},
+                }));
+            })
+        };
+        let told = |plan: &Plan| left(plan).contains(&"nightly-1");
+        let running = with(json!({"active": 1}));
+        assert!(names(&running).contains(&"CronJob nightly".to_owned()));
+        assert!(told(&running));
+        let complete = json!({"conditions": [{"type": "Complete", "status": "True"}]});
+        assert!(!told(&with(complete)));
+    }
+
+    #[test]
+    fn a_deployer_in_a_protected_namespace_is_left_and_told() {
+        let mut scene = scene();
+        scene.deployers.push(flux(7));
+        let plan = plan(&web(), &EVERYTHING, &scene);
+        let kept = plan
+            .clone()
+            .without_deployers_in(&["kube-system".to_owned()]);
+        assert_eq!(kept, plan);
+        let plan = plan.without_deployers_in(&["flux".to_owned()]);
+        assert_eq!(
+            names(&plan),
+            ["NetworkPolicy charttrust-quarantine-web", "Deployment web"]
+        );
+        assert_eq!(left(&plan), ["web"]);
+        assert_eq!(plan.uncontained[0].namespace.as_deref(), Some("flux"));
+        assert!(plan.uncontained[0].message.contains("pause it by hand"));
     }
 
     #[test]

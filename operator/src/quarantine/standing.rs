@@ -20,6 +20,8 @@ pub(super) enum Standing {
     Gone,
     /// Others have changed it since we recorded it. The mark is what is left of us, if anything.
     Kept(String, Option<Box<Mark>>),
+    /// Others have changed it since we recorded it, and before we did anything.
+    Moved(String),
     /// As it was when we recorded it.
     Untouched,
 }
@@ -33,19 +35,23 @@ impl Standing {
         release: &ReleaseId,
         quarantine: &str,
     ) -> Self {
+        if record.action == QuarantineAction::IsolateNetwork {
+            return live.map_or(Self::Gone, |live| {
+                of_denial(record, live, release, quarantine)
+            });
+        }
+        let Some(target) = Target::of_record(record) else {
+            let message = "is of a kind that this version does not contain";
+            return Self::Contested(message.to_owned());
+        };
         let Some(live) = live else {
             return Self::Gone;
         };
-        if record.action == QuarantineAction::IsolateNetwork {
-            return of_denial(record, live, release, quarantine);
-        }
         let is_same = field::text(live, &["metadata", "uid"]) == record.uid.as_deref();
-        match Target::of_record(record) {
-            Some(target) if is_same && record.uid.is_some() => {
-                of_change(record, live, target, quarantine)
-            }
-            Some(_) => Self::Gone,
-            None => Self::Contested("is of a kind that this version does not contain".to_owned()),
+        if is_same && record.uid.is_some() {
+            of_change(record, live, target, quarantine)
+        } else {
+            of_another(record, live, target, quarantine)
         }
     }
 
@@ -56,6 +62,7 @@ impl Standing {
             Self::Contested(_) => ObjectState::Contested,
             Self::Gone if is_waiting(record) => ObjectState::Planned,
             Self::Gone => ObjectState::Gone,
+            Self::Moved(_) => ObjectState::Planned,
             Self::Untouched if record.state == ObjectState::Planned => ObjectState::Planned,
             Self::Kept(..) | Self::Untouched => ObjectState::Kept,
         }
@@ -64,7 +71,9 @@ impl Standing {
     /// What is to be said about it.
     pub(super) fn message(&self) -> Option<String> {
         match self {
-            Self::Contested(message) | Self::Kept(message, _) => Some(message.clone()),
+            Self::Contested(message) | Self::Kept(message, _) | Self::Moved(message) => {
+                Some(message.clone())
+            }
             Self::Contained(_) | Self::Gone | Self::Untouched => None,
         }
     }
@@ -125,6 +134,25 @@ fn is_made_by_us(policy: &Value) -> bool {
     owners::is_with_us(policy, &["spec", "policyTypes"])
 }
 
+/// Another object of that name is none of ours, unless it was made from ours while that was
+/// contained: then it is stopped by our change, and nobody else puts it back.
+fn of_another(
+    record: &ContainedObject,
+    live: &Value,
+    target: &Target,
+    quarantine: &str,
+) -> Standing {
+    match Mark::of(live) {
+        Carried::Mark(mark) if mark.quarantine == quarantine && target.is_held(live) => {
+            Standing::Contested(format!(
+                "was made again while it was contained, with our annotation; we recorded {}",
+                told(saved(record).as_ref())
+            ))
+        }
+        _ => Standing::Gone,
+    }
+}
+
 fn of_change(
     record: &ContainedObject,
     live: &Value,
@@ -136,6 +164,13 @@ fn of_change(
     if !target.is_held(live) {
         let mark = match carried {
             Carried::Mark(mark) if mark.quarantine == quarantine => Some(mark),
+            Carried::Nothing
+                if record.state == ObjectState::Planned
+                    && target.value(live) != original.as_ref() =>
+            {
+                let value = told(target.value(live));
+                return Standing::Moved(format!("is {value} by now"));
+            }
             _ => None,
         };
         if mark.is_none() && target.value(live) == original.as_ref() {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::mark::{self, Mark};
-use super::plan::{self, Plan, Scene};
+use super::plan::{self, Plan, Saved, Scene};
 use super::standing::{self, Standing};
 use super::target::{self, Target};
 use super::trouble::Trouble;
@@ -49,6 +49,12 @@ pub struct View {
     pub misses: BTreeMap<usize, usize>,
     /// Other NetworkPolicies that allow traffic which ours deny.
     pub allowing: Vec<String>,
+    /// Pods of others that our NetworkPolicies select, by the place of the policy.
+    pub strangers: BTreeMap<usize, String>,
+    /// Namespaces in which nothing is ever changed.
+    pub protected: Vec<String>,
+    /// Whether the namespace of the release is being deleted, with all that is in it.
+    pub is_going: bool,
     /// The present instant.
     pub now: Timestamp,
 }
@@ -128,9 +134,7 @@ fn ending(view: &View) -> Option<Write> {
     if change.is_some() {
         return change;
     }
-    let is_contested = |index| matches!(view.standing(index), Standing::Contested(_));
-    let contested = (0..view.status.objects.len()).any(is_contested);
-    if contested || !view.troubles.is_empty() {
+    if (0..view.status.objects.len()).any(|index| view.holds(index)) {
         return view.told(conclude::concluded(view));
     }
     Some(Write::RemoveFinalizer)
@@ -139,7 +143,8 @@ fn ending(view: &View) -> Option<Write> {
 impl View {
     fn plan(&self) -> Option<Plan> {
         let scene = self.scene.as_ref()?;
-        Some(plan::plan(&self.release, &self.spec.actions, scene))
+        let plan = plan::plan(&self.release, &self.spec.actions, scene);
+        Some(plan.without_deployers_in(&self.protected))
     }
 
     /// The status, unless it stands there already.
@@ -164,7 +169,13 @@ impl View {
     /// Contains an object that was recorded and not changed yet.
     fn contain(&self, index: usize) -> Option<Write> {
         let record = self.status.objects.get(index)?;
-        if record.state != ObjectState::Planned || self.troubles.contains_key(&index) {
+        if self.troubles.contains_key(&index) {
+            return None;
+        }
+        if self.strangers.contains_key(&index) {
+            return self.withdraw(index);
+        }
+        if record.state != ObjectState::Planned {
             return None;
         }
         if record.action == QuarantineAction::IsolateNetwork {
@@ -172,13 +183,36 @@ impl View {
         }
         let live = self.live(index)?;
         let target = Target::of_record(record)?;
-        let may = self.standing(index) == Standing::Untouched && self.owns(live, target, record);
-        may.then(|| Write::Change(index, self.containment(record, live, target)))
+        if !self.owns(live, target, record) {
+            return None;
+        }
+        match self.standing(index) {
+            Standing::Untouched => {
+                let operations = self.containment(record, live, target);
+                Some(Write::Change(index, operations))
+            }
+            Standing::Moved(_) => self.save_again(index, live, target),
+            _ => None,
+        }
+    }
+
+    /// What an object is now is what it was before we do anything.
+    fn save_again(&self, index: usize, live: &Value, target: &Target) -> Option<Write> {
+        let saved = Saved::of(live, target)?;
+        let mut status = self.status.clone();
+        let record = status.objects.get_mut(index)?;
+        record.original = saved.original;
+        record.owners = saved.owners;
+        Some(Write::Status(Box::new(status)))
     }
 
     /// Read again before each change: what was recorded could have been edited, or belong to
     /// somebody else by now.
     fn owns(&self, live: &Value, target: &Target, record: &ContainedObject) -> bool {
+        let namespace = record.namespace.as_ref().unwrap_or(&self.release.namespace);
+        if self.protected.contains(namespace) {
+            return false;
+        }
         if target.is_workload() {
             return record.namespace.is_none() && target::is_of_release(live, &self.release);
         }
@@ -221,31 +255,69 @@ impl View {
         Some(Write::Create(index, policy))
     }
 
+    /// Deletes a policy of ours, if one is there.
+    fn withdraw(&self, index: usize) -> Option<Write> {
+        let live = self.live(index)?;
+        let is_ours = matches!(
+            self.standing(index),
+            Standing::Contained(_) | Standing::Kept(_, Some(_))
+        );
+        is_ours.then(|| Write::Delete(index, Precondition::of(live)))
+    }
+
     /// Puts an object back, takes away what is left of us, and then gives back what we own of it.
     fn restore(&self, index: usize) -> Option<Write> {
-        if self.troubles.contains_key(&index) {
+        let record = self.status.objects.get(index)?;
+        if self.troubles.contains_key(&index) || self.goes(record) {
             return None;
         }
-        let record = self.status.objects.get(index)?;
         let live = self.live(index)?;
-        let standing = self.standing(index);
         if record.action == QuarantineAction::IsolateNetwork {
-            let ours = matches!(
-                standing,
-                Standing::Contained(_) | Standing::Kept(_, Some(_))
-            );
-            return ours.then(|| Write::Delete(index, Precondition::of(live)));
+            return self.withdraw(index);
         }
+        let standing = self.standing(index);
         let target = Target::of_record(record)?;
         let operations = match standing {
             Standing::Contained(mark) => restoration(live, target, mark.original),
             Standing::Kept(_, Some(_)) => unmarking(live),
-            Standing::Kept(_, None) | Standing::Untouched => {
+            Standing::Kept(_, None) | Standing::Moved(_) | Standing::Untouched => {
                 return_of_fields(live, target, &standing::former(record))?
             }
             Standing::Contested(_) | Standing::Gone => return None,
         };
         Some(Write::Change(index, operations))
+    }
+
+    /// Whether we have put back what we had changed.
+    pub(super) fn is_put_back(&self, record: &ContainedObject, standing: &Standing) -> bool {
+        let was_ours = matches!(
+            record.state,
+            ObjectState::Contained | ObjectState::Contested | ObjectState::Restored
+        );
+        let is_back = match standing {
+            Standing::Untouched => true,
+            Standing::Gone => record.action == QuarantineAction::IsolateNetwork,
+            _ => false,
+        };
+        self.is_ending && was_ours && is_back
+    }
+
+    /// Whether an object goes with the namespace of the release.
+    fn goes(&self, record: &ContainedObject) -> bool {
+        self.is_going && record.namespace.is_none()
+    }
+
+    /// Whether the finalizer has to stay for an object. A namespace that goes is not held up by what
+    /// only a person can mend: what lies elsewhere carries its original, and `charttrust restore`
+    /// finds it.
+    fn holds(&self, index: usize) -> bool {
+        let trouble = self.troubles.get(&index);
+        if self.is_going {
+            let record = self.status.objects.get(index);
+            let is_elsewhere = record.is_some_and(|record| !self.goes(record));
+            return is_elsewhere && trouble.is_some_and(|trouble| trouble.is_passing);
+        }
+        trouble.is_some() || matches!(self.standing(index), Standing::Contested(_))
     }
 
     /// What was read for the plan is what the recorded objects are like.
@@ -323,7 +395,11 @@ impl View {
                 return;
             }
             Write::AddFinalizer => self.has_finalizer = true,
-            Write::RemoveFinalizer => self.has_finalizer = false,
+            Write::RemoveFinalizer => {
+                // Nobody can read it any more but whoever tells how it has ended.
+                self.status = conclude::concluded(self);
+                self.has_finalizer = false;
+            }
             Write::Status(status) => {
                 self.status = (**status).clone();
                 self.take_in_scene();
