@@ -142,6 +142,8 @@ pub enum EndedBy {
     ReleaseGone,
     /// The policy trusts the release again.
     TrustReturned,
+    /// The policy asked for it no more before anything had been changed.
+    Withdrawn,
 }
 
 /// One object that is changed, and what it was before.
