@@ -267,6 +267,8 @@ fn extended_records_that_go_cannot_read_are_refused() {
         ("mtime", ".5"),
         ("mtime", "1.x"),
         ("mtime", "1.5x"),
+        ("mtime", "1.+5"),
+        ("mtime", "1.123456789x"),
         ("path", "web/b\0c"),
         ("linkpath", "a\0b"),
         ("a\0b", "x"),
@@ -442,6 +444,11 @@ fn directories_have_no_content_and_files_no_slash() {
     }
     for kind in [b'0', b'7'] {
         ambiguous(entry(kind, 0), Ambiguity::Header);
+    }
+    for kind in [0, b'0', b'7'] {
+        let file = Header::new(b"web/templates/b", kind, 1);
+        let chart = load(&base().entry(file, b"x").gzip()).unwrap();
+        assert_eq!(templates(&chart), ["templates/a", "templates/b"]);
     }
     let mut header = Header::new(b"web/x", b'0', 1);
     header.put(100, b"0040755\0");
@@ -836,25 +843,53 @@ fn depth_and_number_of_subcharts_are_limited_at_n_and_n_plus_1() {
     too_large(load(&ignored(9)));
 }
 
+/// The least limit under which the archive is read.
+fn least(tar: &Tar, limit: fn(&mut ArchiveLimits, usize)) -> usize {
+    (1..200)
+        .find(|number| within(tar.clone(), |limits| limit(limits, *number)).is_ok())
+        .unwrap()
+}
+
+fn least_nodes(tar: &Tar) -> usize {
+    least(tar, |limits, nodes| limits.yaml.nodes = nodes)
+}
+
+#[test]
+fn aliases_cost_what_they_stand_for() {
+    let nodes = |values: &[u8]| least_nodes(&base().file("web/values.yaml", values));
+    let plain = nodes(b"{a: [1, 1, 1, 1], b: [0, 0, 0, 0]}");
+    let anchored = nodes(b"{a: &a [1, 1, 1, 1], b: [0, 0, 0, 0]}");
+    let aliased = nodes(b"{a: &a [1, 1, 1, 1], b: [*a, *a, *a, *a]}");
+    assert!(anchored >= plain + 4, "{plain} {anchored}");
+    assert!(aliased >= anchored + 16, "{anchored} {aliased}");
+    let depth = |values: &[u8]| {
+        let tar = base().file("web/values.yaml", values);
+        least(&tar, |limits, depth| limits.yaml.depth = depth)
+    };
+    assert_eq!(
+        depth(b"{a: &a [[[1]]], b: [[*a]]}"),
+        depth(b"{a: [[[1]]], b: [[[[[1]]]]]}")
+    );
+}
+
 #[test]
 fn values_of_all_documents_are_counted_together() {
-    let least = |tar: &Tar| {
-        (1..100)
-            .find(|nodes| within(tar.clone(), |limits| limits.yaml.nodes = *nodes).is_ok())
-            .unwrap()
+    let alone = least_nodes(&base());
+    let values = |tar: Tar| tar.file("web/values.yaml", b"{a: 1, b: 2}");
+    let requirements = |tar: Tar| tar.file("web/requirements.yaml", b"{a: 1}");
+    let subchart = |tar: Tar| {
+        tar.file("web/charts/db/Chart.yaml", b"{name: db, version: 1.0.0}")
+            .file("web/charts/db/values.yaml", b"{a: 1, b: 2, c: 3}")
     };
-    let alone = least(&base());
-    for name in ["web/values.yaml", "web/requirements.yaml"] {
-        assert!(least(&base().file(name, b"{a: 1}")) > alone, "{name}");
-    }
-    let both = base()
-        .file("web/values.yaml", b"{a: 1}")
-        .file("web/charts/db/values.yaml", b"{a: 1}")
-        .file("web/charts/db/Chart.yaml", b"{name: db, version: 1.0.0}");
-    let one = base()
-        .file("web/values.yaml", b"{a: 1}")
-        .file("web/charts/db/Chart.yaml", b"{name: db, version: 1.0.0}");
-    assert!(least(&both) > least(&one));
+    let cost = |tar: Tar| least_nodes(&tar) - alone;
+    let costs = [
+        cost(values(base())),
+        cost(requirements(base())),
+        cost(subchart(base())),
+    ];
+    let all = values(requirements(subchart(base())));
+    assert_eq!(cost(all), costs.iter().sum::<usize>());
+    assert!(costs.iter().all(|cost| *cost > 0), "{costs:?}");
 }
 
 #[test]

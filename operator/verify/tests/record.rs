@@ -218,7 +218,10 @@ fn content_digest_is_the_same_in_every_version() {
         record["config"] = json!({"b": {"a": null, "c": true}, "a": [1], "d": false});
     });
     let digest = record.unwrap().content_digest().to_string();
-    assert_eq!(digest, "sha256:5e8d493f8edb2a7189e302dc92e7f3ca729822f356d02bc8db3b0d33e1c6eb1b");
+    assert_eq!(
+        digest,
+        "sha256:5e8d493f8edb2a7189e302dc92e7f3ca729822f356d02bc8db3b0d33e1c6eb1b"
+    );
 }
 
 #[test]

@@ -6,8 +6,8 @@ use charttrust_verify::openpgp::{
 
 use crate::cells::v6;
 use crate::forge::{
-    BORN, CERTIFY_AND_SIGN, DAY, Key, SIGN, Shape, Sig, USER_ID, day, packet, public_block, sub,
-    words,
+    BORN, CERTIFY, CERTIFY_AND_SIGN, DAY, Key, SIGN, Shape, Sig, USER_ID, day, packet,
+    public_block, sub, words,
 };
 
 const OK: Word = Word::Valid;
@@ -131,6 +131,40 @@ fn a_primary_key_needs_a_self_signature() {
     none.user_ids.clear();
     assert_eq!(primary_word(&none), MISSING, "no user ID at all");
     assert_eq!(subkey_word(&none), MISSING, "no user ID at all");
+}
+
+#[test]
+fn of_two_statements_of_one_second_the_stricter_counts() {
+    for flags in [[SIGN, CERTIFY], [CERTIFY, SIGN]] {
+        let mut shape = Shape::good();
+        let certification = |flags: u8| shape.certification(USER_ID, |sig| sig.flags(flags));
+        shape.user_ids[0].1 = flags.map(certification).to_vec();
+        assert_eq!(primary_word(&shape), Word::NotSigningCapable);
+    }
+}
+
+#[test]
+fn a_statement_counts_from_its_very_second() {
+    let mut shape = Shape::good();
+    let sig = Sig::new(0x13, &shape.primary, day(20)).flags(CERTIFY);
+    let body = shape.sign_user_id(&sig, USER_ID);
+    shape.user_ids[0].1.push(body);
+    let at = |second| shape.primary_words(second, day(900)).0;
+    assert_eq!(at(day(20) - 1), OK);
+    assert_eq!(at(day(20)), Word::NotSigningCapable);
+}
+
+#[test]
+fn a_user_id_that_says_it_is_not_the_primary_one_is_not() {
+    for (primary, word) in [(0, OK), (1, Word::NotSigningCapable)] {
+        let mut shape = certified_by(Shape::good().certification(USER_ID, |sig| {
+            sig.flags(CERTIFY).with(sub::PRIMARY, [primary])
+        }));
+        let sig = Sig::new(0x13, &shape.primary, day(1)).flags(CERTIFY_AND_SIGN);
+        let body = shape.sign_user_id(&sig, b"second");
+        shape.user_ids.push((b"second".to_vec(), vec![body]));
+        assert_eq!(primary_word(&shape), word);
+    }
 }
 
 #[test]

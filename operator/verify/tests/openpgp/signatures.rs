@@ -623,6 +623,21 @@ fn a_restored_signature_is_judged_by_the_certificate_of_today() {
 }
 
 #[test]
+fn a_soft_revocation_is_for_later_signatures_of_lost_subkeys_too() {
+    let shape = Shape::good();
+    let mut soft = shape.clone();
+    soft.subkeys.clear();
+    soft.direct
+        .push(shape.key_revocation(day(50), |sig| sig.reason(3)));
+    for (signed, word) in [(10, Word::NotBound), (55, Word::RevokedSoft)] {
+        let message = message(&[text_signature(&Key::ed25519(2), day(signed), |sig| sig)]);
+        let verified = verify(&message, &message.signatures()[0], &shape.load()).unwrap();
+        let answer = standing(&soft.load(), &verified, time(day(60)));
+        assert_eq!(answer.now, word, "{signed}");
+    }
+}
+
+#[test]
 fn a_restored_signature_older_than_its_key_is_not_believed() {
     let shape = Shape::good();
     let record = SignatureRecord {
