@@ -287,7 +287,9 @@ fn extended_records_that_go_cannot_read_are_refused() {
 /// When the last template was modified, in nanoseconds.
 fn modified(tar: Tar) -> Option<i128> {
     let chart = load(&tar.gzip()).unwrap();
-    chart.templates[1].modified.map(|time| time.as_nanosecond())
+    chart.templates[1]
+        .modified
+        .map(jiff::Timestamp::as_nanosecond)
 }
 
 #[test]
@@ -306,8 +308,11 @@ fn extended_times_are_read_as_go_reads_them() {
     }
 }
 
-/// A template whose header has `bytes` at `at`.
-fn patched(patches: &[(usize, &[u8])]) -> Tar {
+/// Where in a header, and what is put there.
+type Patch<'a> = (usize, &'a [u8]);
+
+/// A template whose header is patched.
+fn patched(patches: &[Patch<'_>]) -> Tar {
     let mut header = Header::new(b"web/templates/b", b'0', 0);
     for (at, bytes) in patches {
         header.put(*at, bytes);
@@ -357,12 +362,12 @@ fn every_number_of_a_header_must_be_readable() {
     for at in [100, 108, 116, 124, 136, 329, 337] {
         malformed(patched(&[(at, b"x")]), Damage::Header);
     }
-    let star: (usize, &[u8]) = (508, b"tar\0");
+    let star: Patch<'_> = (508, b"tar\0");
     for at in [476, 488] {
         malformed(patched(&[star, (at, b"x")]), Damage::Header);
         assert!(load(&patched(&[star, (at, b"12\0")]).gzip()).is_ok());
     }
-    let old: (usize, &[u8]) = (257, &[0; 8]);
+    let old: Patch<'_> = (257, &[0; 8]);
     for at in [329, 337] {
         assert!(load(&patched(&[old, (at, b"x")]).gzip()).is_ok());
     }
@@ -373,7 +378,7 @@ fn every_number_of_a_header_must_be_readable() {
 fn second_part_of_a_name_is_read_where_the_format_has_one() {
     let prefix = |letters: usize| format!("web/templates/{}", "p".repeat(letters));
     let (long, star) = (prefix(126), prefix(117));
-    let named: [(&[(usize, &[u8])], &str); 5] = [
+    let named: [(&[Patch<'_>], &str); 5] = [
         (&[(345, long.as_bytes())], &long),
         (
             &[
@@ -405,7 +410,7 @@ fn second_part_of_a_name_is_read_where_the_format_has_one() {
 
 #[test]
 fn gnu_header_with_a_prefix_instead_of_times_is_refused() {
-    let gnu: (usize, &[u8]) = (257, b"ustar  \0");
+    let gnu: Patch<'_> = (257, b"ustar  \0");
     for at in [345, 357] {
         ambiguous(patched(&[gnu, (at, b"web/crds")]), Ambiguity::Header);
         for time in [b"00000000012\0", b"\0eb/crds\0\0\0\0"] {
