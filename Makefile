@@ -1,5 +1,5 @@
 # `make help` lists the commands; what takes more than a few lines lies in e2e/.
-.PHONY: help demo test fmt lint crds deny e2e chaos bench false-alarms clean
+.PHONY: help demo test fmt lint crds manifests deny e2e chaos bench false-alarms clean
 .DEFAULT_GOAL := help
 
 help: ## lists these commands
@@ -19,8 +19,12 @@ fmt: ## formats the code
 lint: ## checks format and clippy's rules
 	@e2e/check.sh format clippy
 
-crds: ## writes crds/ from the types
+crds: ## writes crds/, and the chart's copy, from the types
 	cargo run --locked --quiet --package charttrust-e2e --bin crds
+
+manifests: ## writes operator/install/ from the operator's chart
+	@e2e/prerequisites.sh cargo go cc
+	cargo run --locked --quiet --package charttrust-e2e --bin manifests
 
 deny: ## checks licences, bans, sources and advisories of what we depend on
 	@e2e/check.sh deny advisories

@@ -35,7 +35,7 @@ check_operator() { cargo build --locked --package charttrust --bin charttrust; }
 
 check_testbed() {
   cargo run --locked --quiet --package charttrust-e2e --bin testbed -- build \
-    etcd kube-apiserver kube-controller-manager kubectl helm3 helm4
+    etcd kube-apiserver kube-controller-manager kubectl helm3 helm4 promtool source-controller helm-controller
 }
 
 # One shard of the crash points, chosen by the commit; `make chaos` takes them all.

@@ -120,23 +120,42 @@ impl Chart {
     /// Adds a line to every template of the archive and leaves the provenance as it is: a sound
     /// archive that nobody signed.
     pub fn tamper(&self) -> std::io::Result<()> {
+        self.repack(|template| vec![with_line(template)])
+    }
+
+    /// Packs every template twice, with different content, and leaves the provenance as it is: Helm
+    /// renders the last of them, and other readers see the first.
+    pub fn repeat_templates(&self) -> std::io::Result<()> {
+        self.repack(|template| vec![with_line(template), template.to_owned()])
+    }
+
+    /// Packs the archive anew with other contents of each template, each as an entry of its own.
+    fn repack(&self, change: impl Fn(&[u8]) -> Vec<Vec<u8>>) -> std::io::Result<()> {
         let original = std::fs::File::open(&self.archive)?;
         let mut entries = tar::Archive::new(GzDecoder::new(original));
-        let mut tampered = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::default()));
+        let mut packed = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::default()));
         for entry in entries.entries()? {
             let mut entry = entry?;
             let path = entry.path()?.into_owned();
             let mut content = Vec::new();
             entry.read_to_end(&mut content)?;
-            if path.iter().any(|part| part == "templates") {
-                content.extend_from_slice(b"# tampered\n");
+            let contents = if path.iter().any(|part| part == "templates") {
+                change(&content)
+            } else {
+                vec![content]
+            };
+            for content in contents {
+                let mut header = entry.header().clone();
+                header.set_size(content.len() as u64);
+                packed.append_data(&mut header, &path, content.as_slice())?;
             }
-            let mut header = entry.header().clone();
-            header.set_size(content.len() as u64);
-            tampered.append_data(&mut header, &path, content.as_slice())?;
         }
-        std::fs::write(&self.archive, tampered.into_inner()?.finish()?)
+        std::fs::write(&self.archive, packed.into_inner()?.finish()?)
     }
+}
+
+fn with_line(template: &[u8]) -> Vec<u8> {
+    [template, b"# tampered\n"].concat()
 }
 
 const CONFIG: &str = "\

@@ -4,21 +4,27 @@
 //! the user's cache folder.
 
 pub mod audit;
+pub mod auditor;
 pub mod charts;
 pub mod cluster;
 mod command;
 mod eventually;
+
 pub mod false_alarms;
+pub mod flux;
 pub mod gpg;
 pub mod helm;
+pub mod manifests;
 pub mod operator;
 pub mod plane;
 pub mod process;
+pub mod prometheus;
 pub mod proxy;
 pub mod record;
 pub mod repository;
 mod server;
 pub mod stage;
+pub mod tls;
 pub mod tools;
 
 pub use command::CommandError;

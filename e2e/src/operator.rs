@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use crate::plane::free_ports;
 use crate::process::{Process, ProcessError};
+use crate::tls;
 
 /// How to start the operator.
 #[derive(Debug, Clone)]
@@ -101,6 +102,21 @@ impl Operator {
         self.process.terminate(GRACE)
     }
 
+    /// Stops it from running, as a machine does that hangs.
+    pub fn freeze(&mut self) {
+        self.process.freeze();
+    }
+
+    /// Lets it run again.
+    pub fn thaw(&mut self) {
+        self.process.thaw();
+    }
+
+    /// How it has ended by itself, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.ended()
+    }
+
     /// Ends it as a crash does (SIGKILL).
     pub fn kill(&mut self) {
         self.process.kill();
@@ -148,6 +164,8 @@ fn command(options: &Options, health: &str, metrics: &str) -> Command {
     }
     command
         .args(&options.more)
+        // Read by the operator's TLS library in place of the system's authorities.
+        .env("SSL_CERT_FILE", tls::authority())
         .env("KUBECONFIG", &options.kubeconfig);
     command
 }

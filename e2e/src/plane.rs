@@ -354,17 +354,25 @@ fn flags(pairs: &[(&str, &str)]) -> Vec<String> {
         .collect()
 }
 
-/// Everything is recorded without bodies; status and writes of our own objects with them.
+/// Everything is recorded without bodies; writes of our own objects and of workloads with them.
 fn audit_policy() -> serde_json::Value {
     json!({
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",
-        "omitStages": ["RequestReceived"],
         "rules": [
             {
                 "level": "RequestResponse",
                 "verbs": ["create", "update", "patch"],
                 "resources": [{"group": "charttrust.io"}],
+            },
+            // What a quarantine may change is followed through every state.
+            {
+                "level": "RequestResponse",
+                "verbs": ["create", "update", "patch"],
+                "resources": [
+                    {"group": "apps"}, {"group": "batch"}, {"group": "networking.k8s.io"},
+                    {"group": "argoproj.io"}, {"group": "helm.cattle.io"}, {"group": "helm.toolkit.fluxcd.io"},
+                ],
             },
             {"level": "Metadata"},
         ],

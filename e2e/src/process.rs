@@ -89,6 +89,21 @@ impl Process {
         self.child.wait().ok()
     }
 
+    /// Stops it from running, as a machine does that hangs.
+    pub fn freeze(&mut self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it run again.
+    pub fn thaw(&mut self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// How it has ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
     fn signal(&mut self, signal: Signal) {
         // `try_wait` first: the id of a child that was already waited for may belong to another.
         if let Ok(None) = self.child.try_wait()

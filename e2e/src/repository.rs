@@ -1,4 +1,5 @@
-//! A chart repository over HTTP on loopback that remembers requests and can misbehave.
+//! A web server on loopback, for charts and for copies of keys, that remembers requests and can
+//! misbehave.
 //!
 //! Runs on a thread of its own, so that it answers while a test blocks.
 
@@ -23,16 +24,19 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::stream;
 use tempfile::TempDir;
+use tokio_rustls::rustls::ServerConfig;
 
 use crate::charts::Chart;
 use crate::helm::{Helm, HelmError};
 use crate::server::Server;
+use crate::tls;
 
 /// A folder of charts, served.
 #[derive(Debug)]
 pub struct Repository {
     shared: Arc<Shared>,
     address: std::net::SocketAddr,
+    tls: Option<Arc<ServerConfig>>,
     server: Option<Server>,
     dir: TempDir,
 }
@@ -40,6 +44,15 @@ pub struct Repository {
 impl Repository {
     /// An empty repository.
     pub fn start() -> Result<Self, RepositoryError> {
+        Self::serve(None)
+    }
+
+    /// An empty folder behind TLS, with a certificate by [`tls::authority`], for copies of keys.
+    pub fn start_with_tls() -> Result<Self, RepositoryError> {
+        Self::serve(Some(tls::config()?))
+    }
+
+    fn serve(tls: Option<Arc<ServerConfig>>) -> Result<Self, RepositoryError> {
         let dir = tempfile::Builder::new()
             .prefix("charttrust-repository-")
             .tempdir()?;
@@ -49,18 +62,20 @@ impl Repository {
         });
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let address = listener.local_addr()?;
-        let server = Some(Server::start(listener, app(shared.clone()))?);
+        let server = Server::start_with(listener, tls.clone(), app(shared.clone()))?;
         Ok(Self {
             shared,
             address,
-            server,
+            tls,
+            server: Some(server),
             dir,
         })
     }
 
     /// Where it answers, without a slash at the end.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// `HOST:PORT`, as `--allow-host` takes it.
@@ -81,6 +96,15 @@ impl Repository {
             }
         }
         self.reindex(helm).await
+    }
+
+    /// Puts a file below the folder, over one that is there.
+    pub fn put(&self, path: &str, content: impl AsRef<[u8]>) -> Result<(), RepositoryError> {
+        let file = self.dir().join(path);
+        if let Some(folder) = file.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        Ok(std::fs::write(file, content)?)
     }
 
     /// Writes the index anew, with Helm.
@@ -128,7 +152,8 @@ impl Repository {
     pub fn restart(&mut self) -> Result<(), RepositoryError> {
         self.stop();
         let listener = TcpListener::bind(self.address)?;
-        self.server = Some(Server::start(listener, app(self.shared.clone()))?);
+        let app = app(self.shared.clone());
+        self.server = Some(Server::start_with(listener, self.tls.clone(), app)?);
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use charttrust::api::chart_trust_policy::ReleaseCounts;
 use charttrust::api::conditions::{self, ReleaseCondition};
 use charttrust::api::{ChartTrustPolicy, ReleaseTrust, TrustedKey};
 use k8s_openapi::api::core::v1::Secret;
@@ -25,7 +26,7 @@ use crate::tools::{self, Tool};
 /// How long a verdict may take on a busy machine before a story counts as failed.
 pub const SOON: Duration = Duration::from_secs(60);
 
-/// The operator's namespace in `operator/install`.
+/// The operator's namespace.
 pub const OPERATOR_NAMESPACE: &str = "charttrust-system";
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -42,9 +43,20 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Installs the definitions and the permissions, and starts the operator as itself.
+    /// Installs the operator's chart, and starts the operator with the permissions that this gives
+    /// it. It runs alone, so that a restart need not wait for the lease of one that was killed.
     pub async fn set(cluster: &'static Cluster, binary: &Path) -> Result<Self> {
         Self::set_with(cluster, binary, |_| Ok(())).await
+    }
+
+    /// The same, with the permissions and the flag to contain releases.
+    pub async fn containing(cluster: &'static Cluster, binary: &Path) -> Result<Self> {
+        let contain = |options: &mut Options| {
+            options.more.push("--quarantine".to_owned());
+            Ok(())
+        };
+        let more = ["--set", "quarantine.enabled=true"];
+        Self::installed(cluster, binary, &more, contain).await
     }
 
     /// The same, with other options of the operator.
@@ -53,14 +65,25 @@ impl Stage {
         binary: &Path,
         change: impl FnOnce(&mut Options) -> Result,
     ) -> Result<Self> {
-        install(cluster.kubeconfig()).await?;
-        let identity = cluster.identity(OPERATOR_NAMESPACE, "charttrust").await?;
+        Self::installed(cluster, binary, &[], change).await
+    }
+
+    /// With these arguments of Helm.
+    async fn installed(
+        cluster: &'static Cluster,
+        binary: &Path,
+        more: &[&str],
+        change: impl FnOnce(&mut Options) -> Result,
+    ) -> Result<Self> {
+        let helm = Helm::new(Version::V4)?.on(cluster.kubeconfig());
+        install_chart(&helm, cluster.kubeconfig(), more).await?;
+        let identity = cluster.identity(OPERATOR_NAMESPACE, OPERATOR).await?;
         let mut options = Options {
             binary: binary.to_owned(),
             kubeconfig: identity.kubeconfig(),
             namespace: OPERATOR_NAMESPACE.to_owned(),
             allow_hosts: vec!["127.0.0.1".to_owned()],
-            more: Vec::new(),
+            more: vec!["--no-leader-election".to_owned()],
         };
         change(&mut options)?;
         let mut operator = Operator::start(&options)?;
@@ -79,6 +102,22 @@ impl Stage {
         act(&mut self.operator.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Waits until the operator that runs now counts a release of a namespace under this word.
+    pub async fn judged(&self, namespace: &str, word: &str) {
+        let told = format!("the operator counts a release as {word}");
+        eventually(SOON, &told, async || {
+            let url = self.operator(|operator| operator.metrics_url());
+            let text = text(&url).await.map_err(|error| error.to_string())?;
+            let of_us = text.lines().any(|line| {
+                line.starts_with("charttrust_releases{")
+                    && line.contains(&format!("namespace=\"{namespace}\""))
+                    && line.contains(&format!("reason=\"{word}\""))
+            });
+            if of_us { Ok(()) } else { Err(text) }
+        })
+        .await;
+    }
+
     /// Ends the operator as a crash does, and starts it again.
     pub async fn restart(&self) -> Result {
         self.operator(Operator::kill);
@@ -88,6 +127,10 @@ impl Stage {
         self.operator(|running| *running = operator);
         Ok(())
     }
+}
+
+async fn text(url: &str) -> reqwest::Result<String> {
+    reqwest::get(url).await?.text().await
 }
 
 /// A failed story says what the operator said.
@@ -105,20 +148,48 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Applies what a user applies: the definitions, then the permissions.
+/// Applies what a user without Helm applies: the definitions, then the permissions.
 pub async fn install(kubeconfig: &Path) -> Result {
     kubectl(kubeconfig, &["apply", "--server-side", "-f", &path("crds")]).await?;
-    let established = ["wait", "--for=condition=Established", "--timeout=60s", "-f"];
-    kubectl(kubeconfig, &[&established[..], &[&path("crds")]].concat()).await?;
-    kubectl(
-        kubeconfig,
-        &["apply", "--server-side", "-f", &path("operator/install")],
-    )
-    .await?;
+    established(kubeconfig).await?;
+    let permissions = path("operator/install/rbac.yaml");
+    kubectl(kubeconfig, &["apply", "--server-side", "-f", &permissions]).await?;
     Ok(())
 }
 
-fn path(below: &str) -> String {
+/// Installs or upgrades the operator's chart, with more arguments. The test bed has no nodes, so no
+/// replica is asked for.
+pub async fn install_chart(helm: &Helm, kubeconfig: &Path, more: &[&str]) -> Result {
+    let chart = path(CHART);
+    let fixed = [
+        "upgrade",
+        "--install",
+        OPERATOR,
+        &chart,
+        "--namespace",
+        OPERATOR_NAMESPACE,
+        "--create-namespace",
+        "--set",
+        "replicas=0",
+    ];
+    helm.run(&[&fixed, more].concat()).await?;
+    established(kubeconfig).await
+}
+
+/// The folder of the operator's chart, below the root.
+pub const CHART: &str = "operator/chart";
+
+/// The name of the operator's release, and of its service account.
+pub const OPERATOR: &str = "charttrust";
+
+async fn established(kubeconfig: &Path) -> Result {
+    let wait = ["wait", "--for=condition=Established", "--timeout=60s", "-f"];
+    kubectl(kubeconfig, &[&wait[..], &[&path("crds")]].concat()).await?;
+    Ok(())
+}
+
+/// A file or folder of this repository.
+pub fn path(below: &str) -> String {
     root().join(below).to_string_lossy().into_owned()
 }
 
@@ -152,6 +223,16 @@ pub struct Story {
     pub keyring: Keyring,
     charts: tempfile::TempDir,
     scribe: OnceLock<StoryKey>,
+}
+
+/// A story with a release `web` that is trusted.
+pub struct Trusted {
+    /// The story.
+    pub story: Story,
+    /// The key that signed it.
+    pub key: StoryKey,
+    /// The policy that demands it.
+    pub policy: String,
 }
 
 /// A key that signs charts, and the `TrustedKey` that names it.
@@ -350,6 +431,36 @@ impl Story {
             .helm
             .upgrade(&self.namespace, release, &archive, &[])
             .await?)
+    }
+
+    /// Begins a story with a policy, and a release `web` of a signed chart that is trusted.
+    pub async fn trusted(cluster: &Cluster, prefix: &str) -> Result<Trusted> {
+        let story = Self::begin(cluster, prefix, Version::V4).await?;
+        let key = story.trusted_key("platform").await?;
+        let chart = story
+            .publish(&Source::new("web", "1.0.0"), Some(&key))
+            .await?;
+        let policy = story.policy("policy", &[&key], json!({})).await?;
+        story.install("web", &chart).await?;
+        story.expect("web", "SignatureVerified").await;
+        Ok(Trusted { story, key, policy })
+    }
+
+    /// Waits until the status of a key counts one release, and that of a policy one in `which`.
+    pub async fn counted(&self, key: &StoryKey, policy: &str, which: fn(&ReleaseCounts) -> u32) {
+        eventually(SOON, "key and policy count the release", async || {
+            let key = self.keys().get_status(&key.name).await;
+            let policy = self.policies().get_status(policy).await;
+            let key = key.map_err(|error| error.to_string())?;
+            let policy = policy.map_err(|error| error.to_string())?;
+            let of_key = key.status.map(|status| status.releases);
+            let of_policy = policy.status.map(|status| which(&status.releases));
+            match (of_key, of_policy) {
+                (Some(1), Some(1)) => Ok(()),
+                seen => Err(format!("{seen:?}")),
+            }
+        })
+        .await;
     }
 
     /// Helm writes a record several times; waits until the last state of a release's first

@@ -35,19 +35,22 @@ pub enum Tool {
     Kubectl,
     /// Makes Pods on a pretended node Ready.
     Kwok,
+    /// Evaluates the alert rules of Prometheus.
+    Promtool,
     /// An OCI registry.
     Registry,
 }
 
 impl Tool {
     /// Every tool, in the order in which tests need them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
         Self::Kubectl,
         Self::Helm3,
         Self::Helm4,
+        Self::Promtool,
         Self::KubeScheduler,
         Self::Kwok,
         Self::FluxSource,
@@ -79,6 +82,7 @@ impl Tool {
             Self::KubeScheduler => kube("kube-scheduler", "/cmd/kube-scheduler"),
             Self::Kubectl => kube("kubectl", "/cmd/kubectl"),
             Self::Kwok => ("kwok", "kwok", KWOK, "/cmd/kwok", KWOK_FLAGS),
+            Self::Promtool => ("prometheus", "promtool", PROMETHEUS, "/cmd/promtool", ""),
             Self::Registry => ("registry", "registry", REGISTRY, "/cmd/registry", ""),
         };
         Recipe {
@@ -304,6 +308,7 @@ const FLUX_SOURCE: &str = "github.com/fluxcd/source-controller";
 const HELM3: &str = "helm.sh/helm/v3";
 const HELM4: &str = "helm.sh/helm/v4";
 const KWOK: &str = "sigs.k8s.io/kwok";
+const PROMETHEUS: &str = "github.com/prometheus/prometheus";
 const REGISTRY: &str = "github.com/distribution/distribution/v3";
 
 const BUILD_FLAGS: [&str; 2] = ["-trimpath", "-buildvcs=false"];

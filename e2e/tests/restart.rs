@@ -2,16 +2,23 @@
 
 use std::path::Path;
 
+use charttrust::api::conditions::{self, KeyCondition};
+use charttrust::api::trusted_key::KeyState;
 use charttrust::api::{ReleaseTrust, TrustedKey};
-use charttrust_e2e::audit::Event;
+use charttrust::controllers::learned;
+use charttrust_e2e::audit::{Event, Mark};
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::cluster::Cluster;
 use charttrust_e2e::eventually;
+use charttrust_e2e::gpg::Revocation;
 use charttrust_e2e::helm::Version;
 use charttrust_e2e::operator::Operator;
-use charttrust_e2e::stage::{SOON, Stage, Story, StoryKey, verdict};
+use charttrust_e2e::repository::Repository;
+use charttrust_e2e::stage::{OPERATOR_NAMESPACE, SOON, Stage, Story, StoryKey, Trusted, verdict};
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::rbac::v1::{PolicyRule, Role};
 use kube::Api;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
@@ -27,64 +34,13 @@ async fn stage() -> MutexGuard<'static, Stage> {
     STAGE.get_or_init(set).await.lock().await
 }
 
-/// A release `web` of a signed chart, trusted.
+/// A release `web` of a signed chart, trusted, with nothing left to write.
 async fn trusted_release(stage: &Stage, prefix: &str) -> (Story, StoryKey) {
-    let story = Story::begin(stage.cluster, prefix, Version::V4)
-        .await
-        .unwrap();
-    let key = story.trusted_key("platform").await.unwrap();
-    let chart = story
-        .publish(&Source::new("web", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
-    let policy = story.policy("policy", &[&key], json!({})).await.unwrap();
-    story.install("web", &chart).await.unwrap();
-    story.expect("web", "SignatureVerified").await;
+    let trusted = Story::trusted(stage.cluster, prefix).await.unwrap();
+    let Trusted { story, key, policy } = trusted;
     story.settled("web").await;
-    counted(&story, &key, &policy).await;
+    story.counted(&key, &policy, |counts| counts.trusted).await;
     (story, key)
-}
-
-/// Waits until the statuses of key and policy count the release, so that nothing is left to write.
-async fn counted(story: &Story, key: &StoryKey, policy: &str) {
-    eventually(SOON, "key and policy count the release", async || {
-        let key = story.keys().get_status(&key.name).await;
-        let policy = story.policies().get_status(policy).await;
-        let (Ok(key), Ok(policy)) = (key, policy) else {
-            return Err("not found".to_owned());
-        };
-        let of_key = key.status.map(|status| status.releases);
-        let of_policy = policy.status.map(|status| status.releases.trusted);
-        match (of_key, of_policy) {
-            (Some(1), Some(1)) => Ok(()),
-            seen => Err(format!("{seen:?}")),
-        }
-    })
-    .await;
-}
-
-/// Waits until the operator counts this many releases of a policy as trusted.
-async fn judged(stage: &Stage, namespace: &str, word: &str) {
-    eventually(
-        SOON,
-        &format!("the operator counts a release as {word}"),
-        async || {
-            let url = stage.operator(|operator| operator.metrics_url());
-            let text = reqwest_text(&url).await?;
-            let of_us = text.lines().any(|line| {
-                line.starts_with("charttrust_releases{")
-                    && line.contains(&format!("namespace=\"{namespace}\""))
-                    && line.contains(&format!("reason=\"{word}\""))
-            });
-            if of_us { Ok(()) } else { Err(text) }
-        },
-    )
-    .await;
-}
-
-async fn reqwest_text(url: &str) -> Result<String, String> {
-    let answer = reqwest::get(url).await.map_err(|error| error.to_string())?;
-    answer.text().await.map_err(|error| error.to_string())
 }
 
 fn is_of(story: &Story) -> impl Fn(&Event) -> bool {
@@ -96,13 +52,13 @@ fn is_of(story: &Story) -> impl Fn(&Event) -> bool {
 async fn a_restart_downloads_nothing_and_writes_nothing() {
     let stage = stage().await;
     let (story, _) = trusted_release(&stage, "again").await;
-    judged(&stage, &story.namespace, "SignatureVerified").await;
+    stage.judged(&story.namespace, "SignatureVerified").await;
     let asked = story.repository.requests().len();
     let audit = stage.cluster.audit().unwrap();
     stage.operator(Operator::kill);
     let mark = audit.mark().unwrap();
     stage.restart().await.unwrap();
-    judged(&stage, &story.namespace, "SignatureVerified").await;
+    stage.judged(&story.namespace, "SignatureVerified").await;
     let writes = audit
         .since(mark)
         .unwrap()
@@ -168,6 +124,167 @@ async fn forged_evidence_is_never_believed() {
     }
     let rejected = rejections(&story).await;
     assert_eq!(rejected, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_learned_revocation_outlives_a_restart_with_its_publisher_down() {
+    let stage = stage().await;
+    let (story, key) = trusted_release(&stage, "learned").await;
+    let mut publisher = Repository::start_with_tls().unwrap();
+    let url = format!("{}/platform.asc", publisher.url());
+    let refresh = json!({"spec": {"refresh": {"interval": "1s", "url": url}}});
+    revoke_at(&story, &key, &publisher);
+    story.patch::<TrustedKey>(&key.name, refresh).await.unwrap();
+    story.expect("web", "KeyCompromised").await;
+    kept(&story, &key).await;
+
+    stage.operator(Operator::kill);
+    publisher.stop();
+    let mark = stage.cluster.audit().unwrap().mark().unwrap();
+    stage.restart().await.unwrap();
+    stage.judged(&story.namespace, "KeyCompromised").await;
+    let keys = story.keys();
+    story
+        .expect_condition(&keys, &key.name, "Refreshed=False/RefreshFailed")
+        .await;
+    story.expect("web", "KeyCompromised").await;
+    story
+        .expect_condition(&keys, &key.name, "Revoked=True/Compromised")
+        .await;
+    never_trusted_since(&stage, mark, &story);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_deleted_while_the_operator_is_down_is_known_when_it_comes_back() {
+    let stage = stage().await;
+    let (story, key) = trusted_release(&stage, "recreated").await;
+    let word = story.keyring.revocation(&key.key, Revocation::Compromised);
+    let change = json!({"spec": {"revocationCertificates": [word.unwrap()]}});
+    story.patch::<TrustedKey>(&key.name, change).await.unwrap();
+    story.expect("web", "KeyCompromised").await;
+    kept(&story, &key).await;
+
+    stage.operator(Operator::kill);
+    story.delete::<TrustedKey>(&key.name).await.unwrap();
+    story.declare(&key, json!({})).await.unwrap();
+    let mark = stage.cluster.audit().unwrap().mark().unwrap();
+    stage.restart().await.unwrap();
+    stage.judged(&story.namespace, "KeyCompromised").await;
+    story
+        .expect_condition(&story.keys(), &key.name, "Revoked=True/Compromised")
+        .await;
+    never_trusted_since(&stage, mark, &story);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_not_trusted_while_what_was_learned_against_it_cannot_be_read() {
+    let stage = stage().await;
+    let (story, key) = trusted_release(&stage, "garbage").await;
+    let maps = Api::<ConfigMap>::namespaced(story.client.clone(), OPERATOR_NAMESPACE);
+    let name = learned::name_of(&key.key.fingerprint.parse().unwrap());
+    stage.operator(Operator::kill);
+    let garbage = json!({"metadata": {"name": name}, "data": {learned::ENTRY: "canary"}});
+    let garbage = serde_json::from_value(garbage).unwrap();
+    maps.create(&PostParams::default(), &garbage).await.unwrap();
+    stage.restart().await.unwrap();
+    let unreadable = "Stalled=True/LearnedUnreadable";
+    let message = story
+        .expect_condition(&story.keys(), &key.name, unreadable)
+        .await;
+    assert!(
+        message.contains(&name) && !message.contains("canary"),
+        "{message}"
+    );
+    story.expect("web", "SignerNotTrusted").await;
+    let found = maps.get(&name).await.unwrap();
+    assert_eq!(
+        found.data.unwrap()[learned::ENTRY],
+        "canary",
+        "it is not ours to lose"
+    );
+
+    maps.delete(&name, &DeleteParams::default()).await.unwrap();
+    story.expect("web", "SignatureVerified").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_kept_counts_nevertheless_and_is_told() {
+    let stage = stage().await;
+    let (story, key) = trusted_release(&stage, "unkept").await;
+    let roles = Api::<Role>::namespaced(story.client.clone(), OPERATOR_NAMESPACE);
+    let before = roles.get("charttrust").await.unwrap();
+    let is_of_maps = |rule: &PolicyRule| {
+        let resources = rule.resources.iter().flatten();
+        resources
+            .into_iter()
+            .any(|resource| resource == "configmaps")
+    };
+    let mut without = before.rules.clone().unwrap_or_default();
+    without.retain(|rule| !is_of_maps(rule));
+    let allow = async |rules: &[PolicyRule]| {
+        let change = Patch::Merge(json!({"rules": rules}));
+        let params = PatchParams::default();
+        roles.patch("charttrust", &params, &change).await.unwrap();
+    };
+    allow(&without).await;
+    let word = story.keyring.revocation(&key.key, Revocation::Compromised);
+    let change = json!({"spec": {"revocationCertificates": [word.unwrap()]}});
+    story.patch::<TrustedKey>(&key.name, change).await.unwrap();
+    story.expect("web", "KeyCompromised").await;
+    let unkept = "Reconciling=True/ProgressingWithRetry";
+    let message = story
+        .expect_condition(&story.keys(), &key.name, unkept)
+        .await;
+    allow(&before.rules.unwrap_or_default()).await;
+    let map = learned::name_of(&key.key.fingerprint.parse().unwrap());
+    assert!(message.contains(&map), "{message}");
+    kept(&story, &key).await;
+    eventually(SOON, "nothing is open any more", async || {
+        let key = story.keys().get_status(&key.name).await;
+        let status = key.map_err(|error| error.to_string())?.status;
+        let conditions = status.unwrap_or_default().conditions;
+        match conditions::find(&conditions, KeyCondition::Reconciling) {
+            None => Ok(()),
+            Some(open) => Err(open.message.clone()),
+        }
+    })
+    .await;
+}
+
+/// Not even for a moment: the operator reads what was learned before it judges.
+fn never_trusted_since(stage: &Stage, mark: Mark, story: &Story) {
+    let audit = stage.cluster.audit().unwrap();
+    let ours = |resource| {
+        let ours = audit.since(mark).unwrap().by(stage.identity.user());
+        ours.writes().of(resource).only(is_of(story))
+    };
+    for event in ours("releasetrusts").iter() {
+        let written: ReleaseTrust = serde_json::from_value(event.request.clone().unwrap()).unwrap();
+        assert_ne!(verdict(&written), "SignatureVerified");
+    }
+    for event in ours("trustedkeys").iter() {
+        let written: TrustedKey = serde_json::from_value(event.request.clone().unwrap()).unwrap();
+        let state = written.status.and_then(|status| status.state);
+        assert_eq!(state, Some(KeyState::Compromised));
+    }
+}
+
+/// Publishes the key with a revocation in it.
+fn revoke_at(story: &Story, key: &StoryKey, publisher: &Repository) {
+    let word = story.keyring.revocation(&key.key, Revocation::Compromised);
+    story.keyring.import(&word.unwrap()).unwrap();
+    let copy = story.keyring.public_armored(&key.key).unwrap();
+    publisher.put("platform.asc", copy).unwrap();
+}
+
+/// Waits until what was learned against a key is stored.
+async fn kept(story: &Story, key: &StoryKey) {
+    let maps = Api::<ConfigMap>::namespaced(story.client.clone(), OPERATOR_NAMESPACE);
+    let name = learned::name_of(&key.key.fingerprint.parse().unwrap());
+    eventually(SOON, "what was learned is stored", async || {
+        maps.get(&name).await.map(drop)
+    })
+    .await;
 }
 
 /// As a tenant with rights on these objects would: a verified signature of the listed key.

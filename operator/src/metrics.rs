@@ -1,9 +1,11 @@
 //! The metrics, in the names of `charttrust_…` and the words of the vocabulary.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use charttrust_verify::verdict::Verdict;
+use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -31,7 +33,12 @@ pub struct Metrics {
     key_states: Family<KeyStateLabels, Gauge>,
     key_releases: Family<KeyLabels, Gauge>,
     key_expiry: Family<KeyLabels, Gauge>,
+    last_verification: Family<PolicyLabels, Gauge>,
+    policy_interval: Family<PolicyLabels, Gauge>,
+    exception_expiry: Family<ExceptionLabels, Gauge>,
+    sources_unavailable: Family<HostLabels, Gauge>,
     events_dropped: Counter,
+    leader: Gauge,
 }
 
 /// What one policy says of one release.
@@ -43,6 +50,35 @@ pub(crate) struct PolicyVerdict {
     pub(crate) namespace: String,
     /// Its verdict.
     pub(crate) verdict: Verdict,
+}
+
+/// What is counted of one policy.
+#[derive(Clone, Debug)]
+pub(crate) struct PolicyNumbers {
+    /// Its name.
+    pub(crate) policy: String,
+    /// How often sources are looked at.
+    pub(crate) interval: Duration,
+    /// When the source answered that has been silent longest about some release, if any was asked.
+    pub(crate) oldest_answer: Option<Timestamp>,
+    /// Its exceptions and when they end.
+    pub(crate) exceptions: Vec<(String, Timestamp)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PolicyLabels {
+    policy: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ExceptionLabels {
+    policy: String,
+    exception: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HostLabels {
+    host: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -111,7 +147,12 @@ impl Metrics {
             key_states: Family::default(),
             key_releases: Family::default(),
             key_expiry: Family::default(),
+            last_verification: Family::default(),
+            policy_interval: Family::default(),
+            exception_expiry: Family::default(),
+            sources_unavailable: Family::default(),
             events_dropped: Counter::default(),
+            leader: Gauge::default(),
         }
     }
 
@@ -172,6 +213,32 @@ impl Metrics {
             "Events not written",
             self.events_dropped.clone(),
         );
+        let leader = self.leader.clone();
+        registry.register("leader", "Whether this replica judges and writes", leader);
+        self.register_policies(&mut registry);
+    }
+
+    fn register_policies(&self, registry: &mut Registry) {
+        registry.register(
+            "last_verification_timestamp_seconds",
+            "Oldest last answer of a source about a release of the policy",
+            self.last_verification.clone(),
+        );
+        registry.register(
+            "policy_interval_seconds",
+            "How often sources are looked at",
+            self.policy_interval.clone(),
+        );
+        registry.register(
+            "exception_expiry_timestamp_seconds",
+            "End of each exception",
+            self.exception_expiry.clone(),
+        );
+        registry.register(
+            "sources_unavailable",
+            "Sources on each host whose last look gave no answer",
+            self.sources_unavailable.clone(),
+        );
     }
 
     /// The text that Prometheus reads.
@@ -216,6 +283,11 @@ impl Metrics {
         self.events_dropped.inc();
     }
 
+    /// Whether this replica leads.
+    pub(crate) fn leads(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+    }
+
     /// Takes the numbers of this moment.
     pub(crate) fn observe(
         &self,
@@ -241,6 +313,47 @@ impl Metrics {
         }
         self.observe_keys(keys);
         self.observe_sources(counts);
+    }
+
+    /// Takes the numbers of policies, and of sources by host, of this moment.
+    pub(crate) fn observe_policies(
+        &self,
+        policies: Vec<PolicyNumbers>,
+        hosts: BTreeMap<String, usize>,
+    ) {
+        self.last_verification.clear();
+        self.policy_interval.clear();
+        self.exception_expiry.clear();
+        self.sources_unavailable.clear();
+        for PolicyNumbers {
+            policy,
+            interval,
+            oldest_answer,
+            exceptions,
+        } in policies
+        {
+            let labels = PolicyLabels {
+                policy: policy.clone(),
+            };
+            let seconds = i64::try_from(interval.as_secs()).unwrap_or(i64::MAX);
+            self.policy_interval.get_or_create(&labels).set(seconds);
+            if let Some(at) = oldest_answer {
+                let last = self.last_verification.get_or_create(&labels);
+                last.set(at.as_second());
+            }
+            for (exception, end) in exceptions {
+                let policy = policy.clone();
+                let labels = ExceptionLabels { policy, exception };
+                let expiry = self.exception_expiry.get_or_create(&labels);
+                expiry.set(end.as_second());
+            }
+        }
+        for (host, silent) in hosts {
+            let silent = i64::try_from(silent).unwrap_or(i64::MAX);
+            self.sources_unavailable
+                .get_or_create(&HostLabels { host })
+                .set(silent);
+        }
     }
 
     fn observe_keys(&self, keys: &[(String, TrustedKeyStatus)]) {
@@ -289,5 +402,79 @@ fn result(verdict: Verdict) -> &'static str {
         Verdict::Trusted(_) => "trusted",
         Verdict::Unknown(_) => "unknown",
         Verdict::Untrusted(_) => "untrusted",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use charttrust_verify::verdict::Cause;
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::api::time;
+    use crate::api::trusted_key::KeyState;
+    use crate::sources::CodeClass;
+
+    /// Metrics of which each has a sample.
+    fn used() -> Metrics {
+        let metrics = Metrics::default();
+        metrics.reconciled("key", false, Duration::from_secs(1));
+        metrics.judged(Verdict::Unknown(Cause::Pending));
+        metrics.looked(true);
+        metrics.event_dropped();
+        let verdict = PolicyVerdict {
+            policy: "policy".into(),
+            namespace: "shop".into(),
+            verdict: Verdict::Unknown(Cause::Pending),
+        };
+        let status = TrustedKeyStatus {
+            state: Some(KeyState::Active),
+            expires: Some(time(Timestamp::UNIX_EPOCH)),
+            ..TrustedKeyStatus::default()
+        };
+        let counts = Counts {
+            downloads: 1,
+            requests: BTreeMap::from([(("host".to_owned(), CodeClass::Success), 1)]),
+        };
+        metrics.observe([verdict], &[("key".to_owned(), status)], &counts);
+        let numbers = PolicyNumbers {
+            policy: "policy".into(),
+            interval: Duration::from_secs(3600),
+            oldest_answer: Some(Timestamp::UNIX_EPOCH),
+            exceptions: vec![("hotfix".to_owned(), Timestamp::UNIX_EPOCH)],
+        };
+        let hosts = BTreeMap::from([("charts.example.com".to_owned(), 1)]);
+        metrics.observe_policies(vec![numbers], hosts);
+        metrics
+    }
+
+    fn names(text: &str) -> BTreeSet<&str> {
+        let samples = text.lines().filter(|line| !line.starts_with('#'));
+        let names = samples.filter_map(|line| line.split(['{', ' ']).next());
+        names
+            .map(|name| {
+                let ends = ["_bucket", "_sum", "_count"];
+                let end = ends.iter().find_map(|end| name.strip_suffix(end));
+                end.unwrap_or(name)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_readme_lists_exactly_the_metrics_that_there_are() {
+        let readme = include_str!("../../README.md");
+        let text = used().text();
+        let rows = readme.lines().filter_map(|line| line.strip_prefix("| `"));
+        let rows = rows.filter(|row| row.starts_with("charttrust_"));
+        let listed: BTreeSet<_> = rows.filter_map(|row| row.split('`').next()).collect();
+        assert_eq!(listed, names(&text));
+        let is_part = |c: char| c.is_ascii_lowercase() || c == '_';
+        for mention in readme.split("charttrust_").skip(1) {
+            let end = mention.find(|c| !is_part(c)).unwrap_or(mention.len());
+            let name = format!("charttrust_{}", &mention[..end]);
+            assert!(end == 0 || listed.contains(name.as_str()), "{name}");
+        }
     }
 }

@@ -202,7 +202,7 @@ fn start(arguments: &Arguments, identity: &Identity) -> Result<Operator> {
         kubeconfig: identity.kubeconfig(),
         namespace: OPERATOR_NAMESPACE.to_owned(),
         allow_hosts: vec!["127.0.0.1".to_owned()],
-        more: Vec::new(),
+        more: vec!["--no-leader-election".to_owned()],
     })?)
 }
 

@@ -105,7 +105,7 @@ async fn the_end_of_a_key_is_acted_on_when_it_happens() {
     let end = json!({"spec": {"notAfter": in_seconds(5)}});
     story.patch::<TrustedKey>(&key.name, end).await.unwrap();
     story
-        .expect_condition(&story.keys(), &key.name, "Expiring=True/ExpiresSoon")
+        .expect_condition(&story.keys(), &key.name, "Expiring=True/ExpiresIn7Days")
         .await;
     story.expect("strict-web", "SignatureVerified").await;
     story.expect("strict-web", "KeyExpired").await;

@@ -2,11 +2,16 @@
 //! reads. One plane and one operator serve all; each story has a namespace, a repository and keys
 //! of its own.
 
+mod alerts;
+mod commands;
+mod flux;
 mod inventory;
 mod keys;
 mod main_job;
 mod objects;
+mod origins;
 mod policies;
+mod refresh;
 mod setup;
 mod sources;
 mod steady;

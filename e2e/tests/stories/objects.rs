@@ -157,6 +157,9 @@ fn collection(object: &Value) -> String {
     match object["kind"].as_str() {
         Some("ChartTrustPolicy") => "/apis/charttrust.io/v1alpha1/charttrustpolicies".to_owned(),
         Some("ConfigMap") => format!("/api/v1/namespaces/{namespace}/configmaps"),
+        Some("Quarantine") => {
+            format!("/apis/charttrust.io/v1alpha1/namespaces/{namespace}/quarantines")
+        }
         Some("Secret") => format!("/api/v1/namespaces/{namespace}/secrets"),
         Some("TrustedKey") => "/apis/charttrust.io/v1alpha1/trustedkeys".to_owned(),
         other => panic!("no test knows kind {other:?}"),

@@ -20,7 +20,7 @@ pub(crate) async fn stage() -> &'static Stage {
 }
 
 /// `make` builds it first and says where.
-fn operator_binary() -> String {
+pub(crate) fn operator_binary() -> String {
     std::env::var("CHARTTRUST_BINARY").expect("CHARTTRUST_BINARY names the operator; run make test")
 }
 

@@ -30,6 +30,8 @@ pub const FINGERPRINT: usize = 64;
 pub const MATERIAL: usize = 262_144;
 /// Largest bare revocation certificate, in characters.
 pub const CERTIFICATE: usize = 65_536;
+/// Longest value that is saved for a restore, as JSON.
+pub const SAVED: usize = 4096;
 /// Most entries of an ordinary list: globs, keys, rules, exceptions.
 pub const LIST: usize = 64;
 /// Most entries of a short list: sources, mirrors, conditions, revocation certificates.

@@ -284,7 +284,8 @@ pub struct Verify {
     pub expired_keys: ExpiredKeys,
 
     /// Inherit: the chart's signature covers its subcharts. Verify: each subchart must itself be
-    /// signed. Default Inherit.
+    /// signed; an archive carries no provenance of its subcharts, so that a chart with subcharts is
+    /// DependencyNotTrusted. Default Inherit.
     #[serde(default)]
     pub dependencies: Dependencies,
 }
@@ -476,7 +477,8 @@ pub struct ChartTrustPolicyStatus {
     #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
 
-    /// The value of the annotation `charttrust.io/requestedAt` that was last answered.
+    /// The value of the annotation `charttrust.io/requestedAt` that was last answered: every look
+    /// that it asked for has ended, or five minutes have passed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::VERSION))]
     pub last_handled_reconcile_at: Option<String>,

@@ -79,6 +79,8 @@ types! {
         Ready,
         /// A passing trouble is retried. Absent otherwise.
         Reconciling,
+        /// A published copy of the key was looked at for revocations. Absent without spec.refresh.
+        Refreshed,
         /// The key is revoked, by us or by a certificate. Absent otherwise.
         Revoked,
         /// Only a person can help. Absent otherwise.
@@ -105,6 +107,25 @@ types! {
         Reconciling,
         /// Every source answered the last look.
         SourcesReachable,
+        /// Only a person can help. Absent otherwise.
+        Stalled,
+    }
+}
+
+types! {
+    /// Conditions of a `Quarantine`.
+    QuarantineCondition {
+        /// The release is contained, as far as the actions go.
+        Active,
+        /// Others have changed or hold objects that are contained. Absent otherwise.
+        Contested,
+        /// Traffic to the release's pods is denied, as far as NetworkPolicies go. Absent unless
+        /// IsolateNetwork is among the actions.
+        Isolated,
+        /// All that can be done was done.
+        Ready,
+        /// A passing trouble is retried. Absent otherwise.
+        Reconciling,
         /// Only a person can help. Absent otherwise.
         Stalled,
     }
@@ -196,13 +217,13 @@ mod tests {
         let before = [valid(Status::False, KeyReason::Expired, EARLIER)];
         let after = merge(
             &before,
-            vec![valid(Status::False, KeyReason::Revoked, LATER)],
+            vec![valid(Status::False, KeyReason::Retired, LATER)],
         );
         assert_eq!(
             after[0].last_transition_time,
             before[0].last_transition_time
         );
-        assert_eq!(after[0].reason, "Revoked");
+        assert_eq!(after[0].reason, "Retired");
     }
 
     #[test]

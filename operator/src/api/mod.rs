@@ -15,6 +15,8 @@
 pub mod bounds;
 pub mod chart_trust_policy;
 pub mod conditions;
+pub mod fields;
+pub mod quarantine;
 pub mod reasons;
 pub mod release_trust;
 mod schema;
@@ -24,6 +26,7 @@ use jiff::{Timestamp, Unit};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 pub use chart_trust_policy::ChartTrustPolicy;
+pub use quarantine::Quarantine;
 pub use release_trust::ReleaseTrust;
 pub use schema::definitions;
 pub use trusted_key::TrustedKey;
@@ -36,6 +39,9 @@ pub const VERSION: &str = "v1alpha1";
 
 /// The annotation that asks for a look at once; answered in `status.lastHandledReconcileAt`.
 pub const REQUESTED_AT: &str = "charttrust.io/requestedAt";
+
+/// Who we are to the API server.
+pub const FIELD_MANAGER: &str = "charttrust";
 
 /// An instant as Kubernetes stores it: whole seconds, so that it reads back equal.
 pub fn time(instant: Timestamp) -> Time {

@@ -148,12 +148,18 @@ words! {
         Compromised,
         /// The key, or our own `notAfter`, has ended.
         Expired,
-        /// The key ends soon.
-        ExpiresSoon,
+        /// The key ends within 30 days.
+        ExpiresIn30Days,
+        /// The key ends within 7 days.
+        ExpiresIn7Days,
+        /// The key ends within 90 days.
+        ExpiresIn90Days,
         /// The material holds no key of the pinned fingerprint.
         FingerprintMismatch,
         /// A field cannot be used; the message names it.
         InvalidSpec,
+        /// What was learned against the key cannot be read, so it is not known to be good.
+        LearnedUnreadable,
         /// The ConfigMap or Secret, or its entry, does not exist.
         MaterialMissing,
         /// The material is no usable OpenPGP key.
@@ -162,10 +168,14 @@ words! {
         ProgressingWithRetry,
         /// The place to refresh from gave no usable answer.
         RefreshFailed,
+        /// A copy of the key was read, and what it revokes was taken over.
+        RefreshSucceeded,
         /// Revoked: out of service.
         Retired,
-        /// The key is revoked; the condition `Revoked` says why.
-        Revoked,
+        /// A revocation that may be the key's own cannot be checked, so it counts.
+        RevocationNotVerifiable,
+        /// Our own revocation was removed; signatures by the key count again.
+        RevocationWithdrawn,
         /// Revoked: another key has taken over.
         Superseded,
         /// Revoked without a reason that could be milder.
@@ -230,6 +240,42 @@ words! {
         ReleaseUnreadable,
         /// A person ended the containment.
         Released,
+    }
+}
+
+words! {
+    /// Reasons of a `Quarantine`'s conditions.
+    QuarantineReason {
+        /// Somebody has changed contained objects; those changes are kept.
+        ChangedByOthers,
+        /// What was asked for is done.
+        Contained,
+        /// It is under way.
+        Containing,
+        /// The operator runs without `--quarantine`.
+        Disabled,
+        /// Nothing in the release can be contained by these actions.
+        NothingToContain,
+        /// What objects carry and what was recorded disagree.
+        OriginalsDisagree,
+        /// The record is stored in another namespace than the release runs in.
+        OtherNamespace,
+        /// Other NetworkPolicies allow traffic to the same pods.
+        OtherPoliciesAllow,
+        /// A passing trouble is retried.
+        ProgressingWithRetry,
+        /// The namespace is protected.
+        Protected,
+        /// There is no release of this name in this namespace.
+        ReleaseNotFound,
+        /// The release record cannot be read.
+        ReleaseUnreadable,
+        /// What was recorded is put back.
+        Restoring,
+        /// Pods of others have the same labels, so they are not isolated.
+        SelectorShared,
+        /// NetworkPolicies deny it; whether the network plugin obeys them was not checked.
+        TrafficDenied,
     }
 }
 
@@ -317,6 +363,7 @@ mod tests {
         assert!(UnknownCause::ALL.is_sorted_by_key(|word| word.word()));
         assert!(KeyReason::ALL.is_sorted_by_key(|word| word.word()));
         assert!(PolicyReason::ALL.is_sorted_by_key(|word| word.word()));
+        assert!(QuarantineReason::ALL.is_sorted_by_key(|word| word.word()));
         assert!(ReleaseReason::ALL.is_sorted_by_key(|word| word.word()));
     }
 }

@@ -506,11 +506,7 @@ mod tests {
             signer: Some("platform-2026".to_owned()),
             conditions: vec![
                 condition(ReleaseCondition::Ready, ReleaseReason::Evaluated, ""),
-                condition(
-                    ReleaseCondition::Trusted,
-                    Basis::SignatureVerified,
-                    "by platform-2026",
-                ),
+                condition(ReleaseCondition::Trusted, Basis::SignatureVerified, ""),
                 condition(ReleaseCondition::Fresh, ReleaseReason::LookSucceeded, ""),
             ],
             signers: vec![Signer {

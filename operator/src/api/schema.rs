@@ -6,13 +6,14 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
 use super::bounds;
-use super::{ChartTrustPolicy, ReleaseTrust, TrustedKey};
+use super::{ChartTrustPolicy, Quarantine, ReleaseTrust, TrustedKey};
 
 /// The definitions of all kinds, by name. Use this, not `crd()`: the derived schema lets every
 /// optional field be null, and keeps the line ends of doc comments.
 pub fn definitions() -> Vec<CustomResourceDefinition> {
     vec![
         finished(ChartTrustPolicy::crd()),
+        finished(Quarantine::crd()),
         finished(ReleaseTrust::crd()),
         finished(TrustedKey::crd()),
     ]
@@ -218,6 +219,10 @@ mod tests {
         assert_eq!(
             columns("charttrustpolicies"),
             "READY COMPLIANT TRUSTED UNTRUSTED UNKNOWN AGE (SUSPENDED) (INTERVAL)"
+        );
+        assert_eq!(
+            columns("quarantines"),
+            "STATE REASON ACTIONS OBJECTS AGE (POLICY) (INCIDENT)"
         );
         assert_eq!(
             columns("releasetrusts"),

@@ -319,7 +319,7 @@ pub struct TrustedKeyStatus {
     #[schemars(with = "i32", range(min = 0))]
     pub releases: u32,
 
-    /// Ready, Valid, and if so: Expiring, Revoked, Reconciling, Stalled.
+    /// Ready, Valid, and if so: Expiring, Refreshed, Revoked, Reconciling, Stalled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = bounds::SHORT_LIST),

@@ -33,18 +33,27 @@ mod tests {
 
     #[test]
     fn the_committed_definitions_are_the_printed_ones() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds");
-        let there: BTreeSet<_> = std::fs::read_dir(&folder)
+        are_the_printed_ones("../crds");
+    }
+
+    #[test]
+    fn the_definitions_of_the_chart_are_the_printed_ones() {
+        are_the_printed_ones("chart/files/crds");
+    }
+
+    fn are_the_printed_ones(folder: &str) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let there: BTreeSet<_> = std::fs::read_dir(&path)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         let printed: BTreeSet<_> = files().into_iter().map(|(name, _)| name).collect();
-        assert_eq!(there, printed, "crds/ has other files; run `make crds`");
+        assert_eq!(there, printed, "{folder} has other files; run `make crds`");
         for (name, document) in files() {
-            let committed = std::fs::read_to_string(folder.join(&name)).unwrap();
+            let committed = std::fs::read_to_string(path.join(&name)).unwrap();
             assert!(
                 committed == document,
-                "crds/{name} is out of date; run `make crds`"
+                "{folder}/{name} is out of date; run `make crds`"
             );
         }
     }
@@ -55,7 +64,7 @@ mod tests {
         assert_eq!(
             yaml.matches("---\napiVersion: apiextensions.k8s.io/v1\n")
                 .count(),
-            3
+            4
         );
         assert_eq!(yaml, super::yaml());
     }

@@ -1,13 +1,23 @@
 //! The command line: one file a command.
 
+pub mod before_uninstall;
+mod cluster;
 pub mod crds;
+mod forecast;
+pub mod quarantine;
+pub mod restore;
+pub mod revoke;
 pub mod run;
+mod screen;
+pub mod status;
 pub mod verify;
+pub mod why;
 
 use std::error::Error;
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 /// Continuous trust for Helm charts on Kubernetes.
 #[derive(Debug, Parser)]
@@ -23,8 +33,21 @@ enum Command {
     Run(run::Run),
     /// Prints the definitions of the kinds.
     Crds,
+    /// Tells which releases are contained before the operator is removed; the chart runs it.
+    #[command(hide = true)]
+    BeforeUninstall(before_uninstall::BeforeUninstall),
+    /// Contains releases by hand, after showing what that changes.
+    Quarantine(quarantine::Contain),
+    /// Ends quarantines and puts back what they hold; needs no operator.
+    Restore(restore::Restore),
     /// Verifies a chart archive offline, by the same rules as the operator.
     Verify(verify::Verify),
+    /// Declares that a key must no longer be believed, after showing what depends on it.
+    Revoke(revoke::Revoke),
+    /// Tells the verdicts of the operator.
+    Status(status::Status),
+    /// Tells why a release has its verdict: every check in order, with digests and dates.
+    Why(why::Why),
 }
 
 /// Everything that was asked is trusted, or was done.
@@ -40,25 +63,60 @@ const INTERNAL: u8 = 4;
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let code = match Cli::parse().command {
+    let command = Cli::command().bin_name(program());
+    let parsed = Cli::from_arg_matches(&command.get_matches());
+    let code = match parsed.unwrap_or_else(|error| error.exit()).command {
         Command::Run(arguments) => operate(arguments),
         Command::Crds => print_definitions(),
+        Command::BeforeUninstall(arguments) => {
+            finish(before_uninstall::main(arguments), |code| code)
+        }
+        Command::Quarantine(arguments) => ask(quarantine::run(&arguments)),
+        Command::Restore(arguments) => ask(restore::run(&arguments)),
         Command::Verify(arguments) => verify::main(&arguments),
+        Command::Revoke(arguments) => ask(revoke::run(&arguments)),
+        Command::Status(arguments) => ask(status::run(&arguments)),
+        Command::Why(arguments) => ask(why::run(&arguments)),
     };
     ExitCode::from(code)
 }
 
+/// What people type to start us: kubectl starts its plugins by their file name.
+fn program() -> &'static str {
+    program_of(std::env::args_os().next().unwrap_or_default().as_ref())
+}
+
+fn program_of(path: &Path) -> &'static str {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if name.starts_with("kubectl-") {
+        "kubectl charttrust"
+    } else {
+        "charttrust"
+    }
+}
+
 fn operate(arguments: run::Run) -> u8 {
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => return complain(&error, INTERNAL),
-    };
-    match runtime.block_on(run::run(arguments)) {
+    finish(run::run(arguments), |result| match result {
         Ok(()) => TRUSTED,
         Err(error @ run::RunError::NoCluster(_)) => complain(&error, USAGE),
+        Err(error) => complain(&error, INTERNAL),
+    })
+}
+
+/// Runs a command that asks the cluster.
+fn ask(command: impl Future<Output = Result<u8, cluster::Failure>>) -> u8 {
+    finish(command, |result| {
+        result.unwrap_or_else(|failure| complain(&failure, failure.code()))
+    })
+}
+
+/// Runs a command to its end, and gives its exit code.
+fn finish<T>(command: impl Future<Output = T>, code: impl FnOnce(T) -> u8) -> u8 {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => code(runtime.block_on(command)),
         Err(error) => complain(&error, INTERNAL),
     }
 }
@@ -68,14 +126,39 @@ fn print_definitions() -> u8 {
     TRUSTED
 }
 
-/// Prints an error with everything that led to it, and passes on the exit code.
+/// Prints an error with everything that led to it, and passes on the exit code. What it quotes may
+/// be foreign.
 fn complain(error: &dyn Error, code: u8) -> u8 {
-    eprint!("error: {error}");
+    let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
-        eprint!(": {inner}");
+        text = format!("{text}: {inner}");
         cause = inner.source();
     }
-    eprintln!();
+    eprintln!("error: {}", screen::plain(&text));
     code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_shows_what_people_type() {
+        for (path, shown) in [
+            ("charttrust", "charttrust"),
+            ("/usr/local/bin/charttrust", "charttrust"),
+            ("/home/a/.krew/bin/kubectl-charttrust", "kubectl charttrust"),
+            ("", "charttrust"),
+        ] {
+            assert_eq!(program_of(Path::new(path)), shown, "{path}");
+        }
+        let usage = Cli::command().bin_name("kubectl charttrust").render_usage();
+        assert!(usage.to_string().contains("kubectl charttrust"), "{usage}");
+    }
+
+    #[test]
+    fn the_arguments_of_all_commands_are_consistent() {
+        Cli::command().debug_assert();
+    }
 }

@@ -7,12 +7,14 @@ use std::time::Duration;
 use axum::http::HeaderValue;
 use axum::http::header::USER_AGENT as USER_AGENT_HEADER;
 use clap::{Args, ValueEnum};
-use kube::{Client, Config};
+use kube::Config;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
-use crate::controllers::{Context, Settings};
+use crate::controllers::{ContainmentSettings, Context, Settings};
+use crate::leader::{self, Candidate, Loss, Mandate};
 use crate::metrics::Metrics;
 use crate::serve;
 use crate::sources::{self, AllowedHost};
@@ -29,9 +31,19 @@ pub struct Run {
     /// Where /healthz and /readyz are served.
     #[arg(long, default_value = "0.0.0.0:8081", value_name = "ADDR")]
     pub health_addr: SocketAddr,
+    /// Judges and writes without asking for the lease. No other replica may run then.
+    #[arg(long)]
+    pub no_leader_election: bool,
     /// Allows sources on this host to be private, loopback or plain HTTP. Repeatable.
     #[arg(long, value_name = "HOST[:PORT]")]
     pub allow_host: Vec<AllowedHost>,
+    /// Contains releases as Quarantines and policies say. Without it the operator only reports.
+    #[arg(long)]
+    pub quarantine: bool,
+    /// Never changes anything in this namespace, as in kube-system and the operator's own.
+    /// Repeatable.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub protect_namespace: Vec<String>,
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
@@ -49,12 +61,18 @@ pub enum LogFormat {
 /// Why the operator ended on its own.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// Another replica may write now.
+    #[error("this replica does not lead any more")]
+    LeadershipLost(#[source] Loss),
     /// No cluster is configured.
     #[error("no cluster is configured: set KUBECONFIG, or run in a Pod with a service account")]
     NoCluster(#[source] kube::config::InferConfigError),
     /// The configuration of the cluster cannot be used.
     #[error("the configuration of the cluster cannot be used")]
     Client(#[source] kube::Error),
+    /// The system gives no randomness, which the name of a replica needs.
+    #[error("the system gives no randomness")]
+    Randomness,
     /// A port cannot be served.
     #[error("failed to serve {0}")]
     Serve(&'static str, #[source] std::io::Error),
@@ -63,16 +81,20 @@ pub enum RunError {
     Signals(#[source] std::io::Error),
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT, or until another replica may lead.
 ///
 /// # Errors
-/// [`RunError`], before any work starts.
+/// [`RunError`]: before any work starts, or when leadership is lost.
 pub async fn run(arguments: Run) -> Result<(), RunError> {
     log(arguments.log_format);
-    let client = client().await?;
+    let config = config().await?;
+    let (retire, retired) = watch::channel(false);
+    let (mandate, mut campaign) = campaign(&arguments, &config, retired)?;
+    let client = mandate.guard(config).map_err(RunError::Client)?;
     let metrics = Arc::new(Metrics::default());
     let settings = settings(&arguments);
-    let context = Arc::new(Context::new(client, settings, Arc::clone(&metrics)));
+    let context = Context::new(client, mandate, settings, Arc::clone(&metrics));
+    let context = Arc::new(context);
     let (ready, is_ready) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
     let health = serve::health(arguments.health_addr, is_ready);
@@ -81,6 +103,7 @@ pub async fn run(arguments: Run) -> Result<(), RunError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     let work = tokio::spawn(context.run(ready, stopped));
     let ended = tokio::select! {
+        lost = &mut campaign => return Err(RunError::LeadershipLost(loss(&lost))),
         result = health => result.map_err(|error| RunError::Serve("/healthz", error)),
         result = scrape => result.map_err(|error| RunError::Serve("/metrics", error)),
         _ = terminate.recv() => Ok(()),
@@ -90,20 +113,65 @@ pub async fn run(arguments: Run) -> Result<(), RunError> {
     stop.send_replace(true);
     // Whatever was being written carries a precondition, so it may be cut off.
     let _ = tokio::time::timeout(GRACE, work).await;
+    // Only now, when nothing is written any more, may another replica lead.
+    retire.send_replace(true);
+    let _ = tokio::time::timeout(RETIREMENT, campaign).await;
     ended
 }
 
 /// How long work may take to end.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// How long giving the lease away may take.
+const RETIREMENT: Duration = Duration::from_secs(10);
+
+type Campaign = JoinHandle<Result<(), Loss>>;
+
+/// Whether and when this process may write, and the task that decides it until `retired`.
+fn campaign(
+    arguments: &Run,
+    config: &Config,
+    retired: watch::Receiver<bool>,
+) -> Result<(Mandate, Campaign), RunError> {
+    if arguments.no_leader_election {
+        let forever = async move {
+            let mut retired = retired;
+            // Invariant: an error means that the sender is gone, which is as good as its word.
+            let _ = retired.wait_for(|retired| *retired).await;
+            Ok(())
+        };
+        return Ok((Mandate::Alone, tokio::spawn(forever)));
+    }
+    let identity = leader::identity(&pod()).map_err(|_| RunError::Randomness)?;
+    let candidate = Candidate::new(config.clone(), &arguments.namespace, identity);
+    let (candidate, mandate) = candidate.map_err(RunError::Client)?;
+    Ok((mandate, tokio::spawn(candidate.campaign(retired))))
+}
+
+/// The name of the Pod, as the chart says it or else as Kubernetes names the host.
+fn pod() -> String {
+    let names = ["POD_NAME", "HOSTNAME"].into_iter();
+    let mut set = names.filter_map(|name| std::env::var(name).ok());
+    set.find(|name| !name.is_empty())
+        .unwrap_or_else(|| "charttrust".to_owned())
+}
+
+/// A task that ended without a word renews nothing any more.
+fn loss(ended: &Result<Result<(), Loss>, tokio::task::JoinError>) -> Loss {
+    match ended {
+        Ok(Err(loss)) => *loss,
+        Ok(Ok(())) | Err(_) => Loss::Expired,
+    }
+}
+
 /// A watch is quiet for less than this: the server ends each after 290 s (kube's default).
 const READ_TIMEOUT: Duration = Duration::from_secs(330);
 
-async fn client() -> Result<Client, RunError> {
+async fn config() -> Result<Config, RunError> {
     let mut config = Config::infer().await.map_err(RunError::NoCluster)?;
     config.read_timeout = Some(READ_TIMEOUT);
     config.headers.push((USER_AGENT_HEADER, USER_AGENT));
-    Client::try_from(config).map_err(RunError::Client)
+    Ok(config)
 }
 
 const USER_AGENT: HeaderValue =
@@ -117,6 +185,9 @@ fn settings(arguments: &Run) -> Settings {
             limits: sources::Limits::default(),
             user_agent: concat!("charttrust/", env!("CARGO_PKG_VERSION")).to_owned(),
         },
+        containment: arguments.quarantine.then(|| ContainmentSettings {
+            protected: arguments.protect_namespace.clone(),
+        }),
     }
 }
 

@@ -15,14 +15,15 @@ use super::watches::OwnObject;
 use crate::sources::{Credentials, Source};
 use crate::watch::within_deadline;
 
-/// Sources that were resolved, by the versions of the objects they were resolved from.
+/// Sources that were asked, with the versions of the objects that say how.
 #[derive(Debug, Default)]
 pub(super) struct Cache(Mutex<HashMap<policy::Source, Resolved>>);
 
 #[derive(Debug)]
 struct Resolved {
     versions: Versions,
-    source: Source,
+    /// The source with its credentials, unless they could not be read.
+    source: Option<Source>,
 }
 
 type Versions = [Option<String>; 2];
@@ -33,7 +34,16 @@ pub(super) async fn resolve(context: &Context, wanted: &policy::Source) -> Resul
     if let Some(source) = context.credentials.find(wanted, &versions) {
         return Ok(source);
     }
-    let source = Source {
+    let read = read(context, wanted).await;
+    let source = read.as_ref().ok().cloned();
+    context
+        .credentials
+        .keep(wanted, Resolved { versions, source });
+    read
+}
+
+async fn read(context: &Context, wanted: &policy::Source) -> Result<Source, String> {
+    Ok(Source {
         url: wanted.url.clone(),
         mirrors: wanted.mirrors.clone(),
         credentials: match &wanted.credentials_secret {
@@ -44,25 +54,33 @@ pub(super) async fn resolve(context: &Context, wanted: &policy::Source) -> Resul
             Some(place) => Some(authority(context, place).await?),
             None => None,
         },
+    })
+}
+
+/// The sources that name an object and were last asked when it was another than now.
+pub(super) fn outdated(context: &Context, object: &OwnObject) -> Vec<policy::Source> {
+    let asked = context.credentials.asked();
+    let is_outdated = |(source, versions): &(policy::Source, Versions)| {
+        let mut objects = objects(source).into_iter().flatten();
+        objects.any(|one| one == *object) && *versions != self::versions(context, source)
     };
-    context.credentials.keep(
-        wanted,
-        Resolved {
-            versions,
-            source: source.clone(),
-        },
-    );
-    Ok(source)
+    let outdated = asked.into_iter().filter(is_outdated);
+    outdated.map(|(source, _)| source).collect()
 }
 
 fn versions(context: &Context, wanted: &policy::Source) -> Versions {
     let version = |object: OwnObject| context.mirrors.own_version(&object).map(|v| (*v).clone());
+    objects(wanted).map(|object| object.and_then(version))
+}
+
+/// Where the credentials and the authorities of a source lie.
+fn objects(wanted: &policy::Source) -> [Option<OwnObject>; 2] {
     let secret = wanted.credentials_secret.clone().map(OwnObject::Secret);
     let ca = wanted.ca.clone().map(|ca| match ca {
         CaRef::ConfigMap(name) => OwnObject::ConfigMap(name),
         CaRef::Secret(name) => OwnObject::Secret(name),
     });
-    [secret.and_then(version), ca.and_then(version)]
+    [secret, ca]
 }
 
 impl Cache {
@@ -71,7 +89,14 @@ impl Cache {
         let found = cache
             .get(wanted)
             .filter(|resolved| resolved.versions == *versions)?;
-        Some(found.source.clone())
+        found.source.clone()
+    }
+
+    fn asked(&self) -> Vec<(policy::Source, Versions)> {
+        let cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = cache.iter();
+        all.map(|(source, resolved)| (source.clone(), resolved.versions.clone()))
+            .collect()
     }
 
     fn keep(&self, wanted: &policy::Source, resolved: Resolved) {

@@ -132,6 +132,13 @@ pub(super) fn restore(
     Some(content(release, evidence, &status.signers).ok_or(Rejected::Unreadable))
 }
 
+/// What a status says of a release's content, whoever wrote it: for people who ask what would be,
+/// never for a verdict. `None` if it says nothing that can be read.
+pub fn stated(status: &v1::ReleaseTrustStatus) -> Option<Content> {
+    let (release, evidence) = (status.release.as_ref()?, status.evidence.as_ref()?);
+    content(release, evidence, &status.signers)
+}
+
 fn content(
     release: &v1::Release,
     evidence: &v1::Evidence,
@@ -185,23 +192,28 @@ fn answer(
 }
 
 fn archive(content: &Content, url: &str, facts: &ArchiveFacts) -> v1::SourceEvidence {
-    let other = |ours: &str, theirs: &str| (ours != theirs).then(|| theirs.to_owned());
+    // Whoever serves an archive chose its names, and one that is too long makes the server refuse
+    // the whole status.
+    let other =
+        |ours: &str, theirs: &str, longest| (ours != theirs).then(|| bounds::fit(theirs, longest));
     let signed = facts.signed();
     let claims = signed.map(|signed| &signed.claims);
     let signed_archive = claims.map(|claims| claims.claimed_archive);
     v1::SourceEvidence {
         message: message_of(&facts.provenance),
         archive: Some(facts.digest.to_string()),
-        chart: other(&content.chart, &facts.name),
-        version: other(&content.version, &facts.version),
+        chart: other(&content.chart, &facts.name, bounds::NAME),
+        version: other(&content.version, &facts.version, bounds::VERSION),
         binding: Some(binding(&facts.binding)),
         differences: differences(&facts.binding),
         subcharts: facts.has_subcharts,
         index_disagrees: facts.index_disagrees,
         provenance: signed.map(|signed| signed.digest.to_string()),
         provenance_problem: problem(&facts.provenance),
-        signed_chart: claims.and_then(|claims| other(&content.chart, &claims.claimed_name)),
-        signed_version: claims.and_then(|claims| other(&content.version, &claims.claimed_version)),
+        signed_chart: claims
+            .and_then(|claims| other(&content.chart, &claims.claimed_name, bounds::NAME)),
+        signed_version: claims
+            .and_then(|claims| other(&content.version, &claims.claimed_version, bounds::VERSION)),
         signed_archive: signed_archive
             .filter(|digest| *digest != Some(facts.digest))
             .map(|digest| digest.map(|digest| digest.to_string()).unwrap_or_default()),
@@ -546,6 +558,32 @@ mod tests {
             let restored = restore(&id(), &status, &seal()).unwrap().unwrap();
             assert_eq!(status_of(&restored), status);
         }
+    }
+
+    #[test]
+    fn names_that_others_chose_fit_the_schema() {
+        let endless = "a".repeat(70_000);
+        let Answer::Archive(mut facts) = archive_facts(signed(Vec::new(), None)) else {
+            panic!("an archive")
+        };
+        (facts.name, facts.version) = (endless.clone(), endless.clone());
+        if let ProvenanceFacts::Signed(signed) = &mut facts.provenance {
+            signed.claims.claimed_name = endless.clone();
+            signed.claims.claimed_version = endless;
+        }
+        let status = status_of(&content_of(Answer::Archive(facts)));
+        let source = &status.evidence.as_ref().unwrap().sources[0];
+        for (text, longest) in [
+            (&source.chart, bounds::NAME),
+            (&source.signed_chart, bounds::NAME),
+            (&source.version, bounds::VERSION),
+            (&source.signed_version, bounds::VERSION),
+        ] {
+            let text = text.as_ref().expect("it is another");
+            assert!(text.len() <= longest, "{} bytes", text.len());
+        }
+        let restored = restore(&id(), &status, &seal()).unwrap().unwrap();
+        assert_eq!(status_of(&restored), status);
     }
 
     #[test]

@@ -4,7 +4,6 @@
 //! controller judges from there, so a revocation never waits for a slow source.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::hash::{Hash as _, Hasher as _};
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use charttrust_verify::evidence::{
 use charttrust_verify::policy::{self, Level, ReleaseRef};
 use charttrust_verify::release::Record;
 use charttrust_verify::verdict::{Cause, Verdict};
+use tokio::task;
 use tokio::time::Instant;
 
 use super::world::{Content, LookState, Release, Revision, Trust};
@@ -45,6 +45,9 @@ pub(super) async fn examine(context: &Context, id: &ReleaseId) {
         .world
         .update(id, |release| release.requests.answer(begun));
     context.queue.add(Task::Release(id.clone()));
+    for policy in context.world.policy_requests.waiting_for(id) {
+        context.queue.add(Task::PolicyStatus(policy));
+    }
     if let Some(at) = next_look {
         context.examinations.add_at(id.clone(), at);
     }
@@ -69,11 +72,13 @@ async fn read_changed(context: &Context, id: &ReleaseId) -> Fresh {
         }
         match read(context, id, *key).await {
             Ok((meta, record)) => {
-                let revision = revision(id, *key, meta, &record, &known);
-                context
-                    .world
-                    .update(id, |release| release.revisions.insert(*key, revision));
-                fresh.insert(*key, record);
+                let digest = record.content_digest();
+                // From the evidence of this moment: a key may have explained it since the reading began.
+                context.world.update(id, |release| {
+                    let revision = revision(id, *key, meta, &record, digest, release);
+                    release.revisions.insert(*key, revision);
+                });
+                keep(&mut fresh, *key, record);
             }
             Err(ReadError::Gone) => {}
             Err(error @ (ReadError::Record(_) | ReadError::NoPayload)) => {
@@ -100,6 +105,17 @@ async fn read_changed(context: &Context, id: &ReleaseId) -> Fresh {
     fresh
 }
 
+/// Keeps a decoded record, but few at a time: each may take many megabytes.
+fn keep(fresh: &mut Fresh, key: Key, record: Record) {
+    if fresh.len() >= MOST_FRESH {
+        fresh.clear();
+    }
+    fresh.insert(key, record);
+}
+
+/// Most decoded records that one run keeps; two revisions are judged while an upgrade is under way.
+const MOST_FRESH: usize = 2;
+
 /// How long to wait after the API server did not give a record.
 const RETRY_READ: Duration = Duration::from_secs(5);
 
@@ -117,6 +133,17 @@ pub(super) fn judged(context: &Context, id: &ReleaseId) -> BTreeMap<Key, RecordM
         }
     }
     judged
+}
+
+/// The newest of the revisions of each driver that would be judged, were there fewer.
+pub(super) fn omitted(context: &Context, id: &ReleaseId) -> impl Iterator<Item = Key> {
+    let newest = |driver| {
+        let revisions = helm::revisions(context.records(driver), id, driver);
+        helm::omitted(&revisions).map(|number| (driver, number))
+    };
+    [newest(Driver::Secret), newest(Driver::ConfigMap)]
+        .into_iter()
+        .flatten()
 }
 
 async fn read(
@@ -146,10 +173,11 @@ fn revision(
     key: Key,
     meta: RecordMeta,
     record: &Record,
+    digest: Sha256Digest,
     known: &Release,
 ) -> Revision {
     let content = contradiction(id, key, &meta, record).map_or_else(
-        || Ok(kept(record, known)),
+        || Ok(kept(record, digest, known)),
         |message| Err((Cause::ReleaseUnreadable, message)),
     );
     Revision {
@@ -158,10 +186,9 @@ fn revision(
     }
 }
 
-fn kept(record: &Record, known: &Release) -> Content {
+fn kept(record: &Record, digest: Sha256Digest, known: &Release) -> Content {
     let chart = record.chart.metadata.name.clone();
     let version = record.chart.metadata.version.clone();
-    let digest = record.content_digest();
     let same = known.contents().find(|content| {
         content.digest == digest && content.chart == chart && content.version == version
     });
@@ -233,12 +260,29 @@ fn sources_of(
     sources
 }
 
+/// Has these sources asked at once for every release that is looked up there: what they are asked
+/// with has changed, so no pause after a failure and no interval holds.
+pub(super) fn ask_again(context: &Context, sources: &[policy::Source]) {
+    let trust = context.world.trust();
+    for id in context.world.release_ids() {
+        let named = sources_of(context, &trust, &id);
+        let renewed = sources.iter().filter(|source| named.contains_key(*source));
+        let renewed: Vec<_> = renewed.map(|source| source.url.clone()).collect();
+        if !renewed.is_empty() {
+            context
+                .world
+                .update(&id, |release| release.renewed.extend(renewed));
+            context.examinations.add(id);
+        }
+    }
+}
+
 fn earliest(known: Option<Instant>, other: Instant) -> Instant {
     known.map_or(other, |known| known.min(other))
 }
 
 /// When a source is to be asked for a release: now if it has not answered about a judged content
-/// yet or a look was asked for, after a pause if it failed, otherwise when the interval is over.
+/// yet, a look was asked for or its credentials have changed, after a pause if it failed, otherwise when the interval is over.
 fn due_at(context: &Context, id: &ReleaseId, url: &str, every: Duration) -> Instant {
     let release = context.world.release(id).unwrap_or_default();
     let answered = release
@@ -248,7 +292,7 @@ fn due_at(context: &Context, id: &ReleaseId, url: &str, every: Duration) -> Inst
     let wants_text = release
         .contents()
         .any(|content| content.evidence.wants_text(url, &trust.keys));
-    let is_forced = release.requests.are_open();
+    let is_forced = release.requests.are_open() || release.renewed.contains(url);
     match release.looks.get(url) {
         Some(state) if state.failures > 0 && !is_forced => {
             state.last_asked + pause(state.failures, every)
@@ -288,6 +332,9 @@ async fn look(
     fresh: &mut Fresh,
 ) {
     let asked = Instant::now();
+    context
+        .world
+        .update(id, |release| release.renewed.remove(&source.url));
     let resolved = credentials::resolve(context, source).await;
     let keys: Vec<Key> = context
         .world
@@ -354,7 +401,8 @@ async fn ask(
     let binding = match bound_before(content, &source.url, &chart.digest) {
         Some(binding) => binding,
         None => match record(context, id, key, content, fresh).await {
-            Some(record) => Bound::compare(chart, record),
+            // Large values take a while, for which other tasks shall not wait.
+            Some(record) => task::block_in_place(|| Bound::compare(chart, record)),
             None => return unavailable(Cause::Pending, "the record changed meanwhile".into()),
         },
     };
@@ -377,10 +425,10 @@ async fn record<'a>(
     content: &Content,
     fresh: &'a mut Fresh,
 ) -> Option<&'a Record> {
-    let record = match fresh.entry(key) {
-        Entry::Occupied(known) => known.into_mut(),
-        Entry::Vacant(place) => place.insert(read(context, id, key).await.ok()?.1),
-    };
+    if !fresh.contains_key(&key) {
+        keep(fresh, key, read(context, id, key).await.ok()?.1);
+    }
+    let record = fresh.get(&key)?;
     (record.content_digest() == content.digest).then_some(record)
 }
 

@@ -8,9 +8,10 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
 use tokio::time::Instant;
 
+use super::key_status::{self, Known};
 use super::watches::{Ours, material_of};
 use super::world::{LoadedKey, Reading, issuer_names};
-use super::{Context, Error, Task, key_status};
+use super::{Context, Error, Task, events, learned, refresh};
 use crate::api::TrustedKey;
 use crate::api::reasons::KeyReason;
 use crate::api::trusted_key::DataRef;
@@ -24,6 +25,7 @@ pub(super) async fn read(context: &Context, name: &str) {
     let now = clock::now();
     let reading = reading(context, object.as_deref(), now);
     if let Some(known) = still_true(context, name, &reading) {
+        refresh::plan(context, name, Some(&known));
         return schedule(context, name, &known, now);
     }
     let loaded = match object.as_deref() {
@@ -32,6 +34,7 @@ pub(super) async fn read(context: &Context, name: &str) {
             reading,
             fingerprint: None,
             revocation: None,
+            refresh: None,
             key: Err(KeyProblem::new(KeyReason::InvalidSpec, problem)),
         }),
         Some(Ok(object)) => Some(load(context, object, reading).await),
@@ -41,12 +44,14 @@ pub(super) async fn read(context: &Context, name: &str) {
     }
     let mut issuers = issuers(loaded.as_ref());
     tell(name, loaded.as_ref());
+    refresh::plan(context, name, loaded.as_ref());
+    let _change = context.world.change();
     let before = context.world.set_key(name, loaded);
     issuers.extend(self::issuers(before.as_ref()));
     let issuers = issuers.iter().map(String::as_str);
     for id in context.world.releases_of_issuers(issuers) {
         context.world.learn(&id, now);
-        context.queue.add(Task::Release(id.clone()));
+        context.judge_again(&id);
         // A signature that was never verified before may have to be fetched.
         context.examinations.add(id);
     }
@@ -55,6 +60,7 @@ pub(super) async fn read(context: &Context, name: &str) {
         context.queue.add(Task::PolicyStatus(policy.clone()));
     }
     context.queue.add(Task::KeyStatus(name.to_owned()));
+    context.queue.add(Task::Ledger);
 }
 
 /// Whoever investigates later wants to know from when on a key counted.
@@ -78,10 +84,13 @@ fn reading(context: &Context, object: Option<&Ours<TrustedKey>>, at: Timestamp) 
         };
     };
     let material = material_of(object).map(|place| context.mirrors.own_version(&place));
+    let fingerprint = object.spec.fingerprint.parse();
+    let learned = fingerprint.map(|key| context.learned.revision(&key));
     let details = format!(
-        "{:?} {:?} {material:?}",
+        "{:?} {:?} {material:?} {:?}",
         object.metadata.uid,
-        object.labels()
+        object.labels(),
+        learned.ok()
     );
     Reading {
         generation: object.metadata.generation.unwrap_or_default(),
@@ -104,11 +113,16 @@ async fn load(context: &Context, object: &TrustedKey, reading: Reading) -> Loade
         Ok(material) => parse::key(object, &material),
         Err(problem) => Err(problem),
     };
+    let key = match key {
+        Ok(key) => learned::applied(context, key).await,
+        Err(problem) => Err(problem),
+    };
     LoadedKey {
         reading,
         fingerprint,
-        key,
         revocation: parse::own_revocation(object),
+        refresh: key.as_ref().ok().and_then(|_| parse::refresh(object)),
+        key,
     }
 }
 
@@ -199,12 +213,13 @@ fn issuers(loaded: Option<&LoadedKey>) -> Vec<String> {
     pinned.chain(names).collect()
 }
 
-/// Instants at which time alone changes what the key is worth.
+/// Instants at which time alone changes what the key is worth, or what is to be said of its end.
 fn ends(loaded: &LoadedKey) -> impl Iterator<Item = Timestamp> {
     let key = loaded.key.as_ref().ok();
-    let expires = key.and_then(|key| key.certificate.summary(loaded.reading.at).expires);
+    let expire = key.map(|key| key.certificate.ends(loaded.reading.at));
     let not_after = key.and_then(|key| key.not_after);
-    [expires, not_after].into_iter().flatten()
+    let ends = expire.into_iter().flatten().chain(not_after);
+    ends.flat_map(|end| key_status::warnings(end).chain([end]))
 }
 
 fn is_to_be_retried(loaded: &LoadedKey) -> bool {
@@ -244,25 +259,70 @@ pub(super) async fn write_status(context: &Context, name: &str) -> Result<(), Er
         return Ok(());
     };
     let key = trust.keys.iter().find(|key| key.name == name);
-    let releases = loaded
-        .fingerprint
-        .as_ref()
-        .map_or(0, |f| context.world.dependents(f));
-    let successor = object.spec.successor.as_deref();
+    let fingerprint = loaded.fingerprint.as_ref();
+    let releases = fingerprint.map(|key| context.world.dependents(key));
+    let releases = releases.unwrap_or_default();
+    let known = Known {
+        loaded,
+        key,
+        successor: object.spec.successor.as_deref(),
+        releases: &releases,
+        wants_refresh: object.spec.refresh.is_some(),
+        refreshed: context.refreshes.outcome(name),
+        unkept: fingerprint.filter(|key| context.learned.is_unkept(key)),
+    };
     let watched = object.resource_version();
     let ours = context.world.key_statuses.find(name, watched.as_deref());
     let old = ours
         .as_ref()
         .map(|ours| &ours.status)
         .or(object.status.as_ref());
-    let status = key_status::conclude(old, loaded, key, successor, releases, clock::now());
+    let status = key_status::conclude(old, &known, clock::now());
     if old == Some(&status) {
         return Ok(());
     }
+    let announced = events::of_key(object, old, &status);
     let mut changed = object.clone();
     changed.status = Some(status.clone());
     let statuses = &context.world.key_statuses;
     statuses
         .write(context, changed, status, "write the status of a TrustedKey")
-        .await
+        .await?;
+    for announcement in announced {
+        events::publish(context, Some(announcement)).await;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_again_at_each_step_towards_its_end() {
+        let yaml = include_str!("../../../examples/key-retiring.yaml");
+        let object: TrustedKey = serde_saphyr::from_multiple(yaml).unwrap().remove(0);
+        let material = object.spec.public_key.inline.clone().unwrap();
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let loaded = LoadedKey {
+            reading: Reading {
+                generation: 1,
+                details: String::new(),
+                at: at("2026-11-22T00:00:00Z"),
+            },
+            fingerprint: None,
+            revocation: None,
+            refresh: None,
+            key: parse::key(&object, material.as_bytes()),
+        };
+        let next = |now: &str| ends(&loaded).filter(|end| *end > at(now)).min().unwrap();
+        for (now, instant) in [
+            ("2026-11-22T00:00:00Z", "2026-12-31T00:00:00Z"),
+            ("2026-12-31T00:00:00Z", "2027-03-01T00:00:00Z"),
+            ("2027-03-01T00:00:00Z", "2027-03-24T00:00:00Z"),
+            ("2027-03-24T00:00:00Z", "2027-03-31T00:00:00Z"),
+        ] {
+            assert_eq!(next(now), at(instant), "after {now}");
+        }
+    }
 }

@@ -3,17 +3,24 @@
 //! Each `reconcile` is a list of steps: parse, gather, evaluate, conclude, write status. Only
 //! `gather` reads the cluster, only `write` writes.
 
+mod containment;
 mod credentials;
 mod events;
 mod evidence;
 mod examine;
 mod key;
 mod key_status;
+pub mod learned;
+mod ledger;
+mod numbers;
 mod policy;
 mod policy_status;
+mod quarantine;
 pub mod queue;
+mod refresh;
 mod release;
 mod release_status;
+pub mod requests;
 pub mod sealing;
 mod watches;
 pub mod world;
@@ -25,16 +32,20 @@ use std::time::Duration;
 
 use charttrust_verify::chart::{self, ArchiveError, Chart, Part};
 use charttrust_verify::limits::ArchiveLimits;
+use charttrust_verify::openpgp::Fingerprint;
 use futures::FutureExt as _;
 use kube::Client;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::clock;
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::{Driver, Records};
+use crate::leader::Mandate;
 use crate::metrics::{Metrics, PolicyVerdict};
 use crate::sources::{Fetcher, Reader, Settings as SourceSettings};
 use evidence::Seal;
+pub use evidence::stated;
 use queue::{Item, Queue, Work};
 use watches::Mirrors;
 use world::World;
@@ -46,19 +57,34 @@ pub struct Settings {
     pub namespace: String,
     /// How sources are looked at.
     pub sources: SourceSettings,
+    /// Whether releases may be contained, and where never; `None` only reports.
+    pub containment: Option<ContainmentSettings>,
+}
+
+/// Where releases may be contained.
+#[derive(Clone, Debug, Default)]
+pub struct ContainmentSettings {
+    /// Namespaces in which nothing is ever changed, beside `kube-system` and the operator's own.
+    pub protected: Vec<String>,
 }
 
 /// What every controller needs.
 pub struct Context {
     client: Client,
+    mandate: Mandate,
     namespace: String,
     world: World,
     mirrors: Mirrors,
     queue: Queue<Task>,
     examinations: Queue<ReleaseId>,
+    errands: Queue<refresh::Errand>,
+    learned: learned::Memory,
+    refreshes: refresh::Refreshes,
     fetcher: Fetcher<Result<Chart, ArchiveError>>,
     credentials: credentials::Cache,
     seal: OnceLock<Seal>,
+    containment: Option<ContainmentSettings>,
+    ledger: tokio::sync::Mutex<ledger::Book>,
     metrics: Arc<Metrics>,
 }
 
@@ -74,8 +100,14 @@ enum Task {
     Release(ReleaseId),
     /// Write the status of a `TrustedKey`.
     KeyStatus(String),
-    /// Write the status of a `ChartTrustPolicy`.
+    /// Keep what was learned against a key.
+    Learned(Fingerprint),
+    /// Decide about the quarantines of a `ChartTrustPolicy`, and write its status.
     PolicyStatus(String),
+    /// Bring a `Quarantine` into force, or end it.
+    Quarantine(ReleaseId),
+    /// Note which incidents there are.
+    Ledger,
 }
 
 impl Item for Task {
@@ -84,7 +116,11 @@ impl Item for Task {
             Self::Key(_) => 0,
             Self::Policy(_) => 1,
             Self::Release(_) => 2,
-            Self::KeyStatus(_) | Self::PolicyStatus(_) => 3,
+            Self::KeyStatus(_)
+            | Self::Learned(_)
+            | Self::Ledger
+            | Self::PolicyStatus(_)
+            | Self::Quarantine(_) => 3,
         }
     }
 }
@@ -95,19 +131,25 @@ impl Item for ReleaseId {
     }
 }
 
-/// Who we are to the API server.
-pub(crate) const FIELD_MANAGER: &str = "charttrust";
+pub(crate) use crate::api::FIELD_MANAGER;
 
 /// How many things are judged and written at a time.
 const WORKERS: usize = 8;
 /// How many releases are read or looked up at a time. Bounds the memory of decoded records.
 const EXAMINERS: usize = 16;
+/// How many copies of keys are looked for at a time.
+const ERRAND_RUNNERS: usize = 2;
 /// How long to wait after the API server refused or did not answer.
 const RETRY: Duration = Duration::from_secs(2);
 
 impl Context {
-    /// A context that knows nothing yet.
-    pub fn new(client: Client, settings: Settings, metrics: Arc<Metrics>) -> Self {
+    /// A context that knows nothing yet. The client writes only while the mandate is held.
+    pub fn new(
+        client: Client,
+        mandate: Mandate,
+        settings: Settings,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let read = |bytes: &[u8]| chart::read(bytes, &ArchiveLimits::default());
         let reader = Reader {
             read: Arc::new(read),
@@ -115,19 +157,26 @@ impl Context {
         };
         Self {
             client,
+            mandate,
             namespace: settings.namespace,
             world: World::default(),
             mirrors: Mirrors::default(),
             queue: Queue::default(),
             examinations: Queue::default(),
+            errands: Queue::default(),
+            learned: learned::Memory::default(),
+            refreshes: refresh::Refreshes::default(),
             fetcher: Fetcher::new(settings.sources, reader),
             credentials: credentials::Cache::default(),
             seal: OnceLock::new(),
+            containment: settings.containment,
+            ledger: tokio::sync::Mutex::default(),
             metrics,
         }
     }
 
-    /// Runs until `stop` turns true. `ready` turns true when everything has been read once.
+    /// Runs until `stop` turns true. `ready` turns true when everything has been read once. A replica
+    /// that does not lead keeps watching, so that it can go on at once when it does.
     pub async fn run(self: Arc<Self>, ready: watch::Sender<bool>, stop: watch::Receiver<bool>) {
         let watches = tokio::spawn(watches::follow_all(Arc::clone(&self)));
         let work = tokio::spawn(Arc::clone(&self).work(ready));
@@ -140,7 +189,13 @@ impl Context {
 
     async fn work(self: Arc<Self>, ready: watch::Sender<bool>) {
         self.mirrors.completed().await;
+        if !self.mandate.is_held() {
+            ready.send_replace(true);
+            tracing::info!("standing by until this replica leads");
+            self.mandate.granted().await;
+        }
         let seal = self.unlock().await;
+        learned::recall(&self).await;
         sealing::recall(&self, &seal).await;
         self.seal.get_or_init(|| seal);
         self.read_all_trust().await;
@@ -153,7 +208,9 @@ impl Context {
         );
         let workers = (0..WORKERS).map(|_| Arc::clone(&self).reconcile_for_ever().boxed());
         let examiners = (0..EXAMINERS).map(|_| Arc::clone(&self).examine_for_ever().boxed());
-        let running: Vec<_> = workers.chain(examiners).map(tokio::spawn).collect();
+        let runners = (0..ERRAND_RUNNERS).map(|_| Arc::clone(&self).run_for_ever().boxed());
+        let running = workers.chain(examiners).chain(runners);
+        let running: Vec<_> = running.map(tokio::spawn).collect();
         let _stop_together = AbortOnDrop(running);
         std::future::pending::<()>().await;
     }
@@ -201,6 +258,13 @@ impl Context {
         }
     }
 
+    async fn run_for_ever(self: Arc<Self>) {
+        loop {
+            let work = self.errands.next().await;
+            refresh::run(&self, &work.item).await;
+        }
+    }
+
     async fn reconcile(&self, work: &Work<Task>) {
         let started = Instant::now();
         let (controller, result) = match &work.item {
@@ -214,7 +278,10 @@ impl Context {
             }),
             Task::Release(id) => ("release", release::reconcile(self, id).await),
             Task::KeyStatus(name) => ("key", key::write_status(self, name).await),
+            Task::Learned(key) => ("key", learned::keep(self, key).await),
             Task::PolicyStatus(name) => ("policy", policy::write_status(self, name).await),
+            Task::Quarantine(id) => ("quarantine", quarantine::reconcile(self, id).await),
+            Task::Ledger => ("quarantine", ledger::reconcile(self).await),
         };
         self.metrics
             .reconciled(controller, result.is_ok(), started.elapsed());
@@ -245,6 +312,14 @@ impl Context {
                 verdict: said.verdict,
             }));
         });
+        let trust = self.world.trust();
+        let mut looks = numbers::Looks::of(&trust);
+        self.world
+            .looks(|judgement, states| looks.add(judgement, states));
+        let policies = looks.by_policy(&trust, Instant::now(), clock::now());
+        self.metrics
+            .observe_policies(policies, looks.silent_by_host());
+        self.metrics.leads(self.mandate.is_held());
         self.metrics
             .observe(verdicts, &self.mirrors.key_states(), &self.fetcher.counts());
     }
@@ -279,6 +354,9 @@ enum Error {
     /// The API server refused or did not answer.
     #[error("failed to {0}")]
     Api(&'static str, #[source] kube::Error),
+    /// A quarantine could not be brought further.
+    #[error("{0}")]
+    Quarantine(String),
     /// The key of the evidence cannot be used.
     #[error("Secret {SECRET} {0}", SECRET = sealing::SECRET)]
     Seal(&'static str),

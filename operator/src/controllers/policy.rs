@@ -1,5 +1,7 @@
 //! Reads a `ChartTrustPolicy`, has the releases judged that it concerns, and writes its status.
 
+use std::collections::BTreeMap;
+
 use charttrust_verify::policy::ReleaseRef;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -8,8 +10,8 @@ use tokio::time::Instant;
 use super::key::LONGEST_WAIT;
 use super::watches::Ours;
 use super::world::Reading;
-use super::{Context, Error, Task, policy_status};
-use crate::api::{ChartTrustPolicy, REQUESTED_AT};
+use super::{Context, Error, Task, containment, events, policy_status};
+use crate::api::{ChartTrustPolicy, REQUESTED_AT, bounds};
 use crate::clock;
 use crate::inventory::ReleaseId;
 use crate::parse::{self, LoadedPolicy};
@@ -30,20 +32,29 @@ pub(super) fn read(context: &Context, name: &str) {
     let requested = object
         .as_deref()
         .and_then(|object| object.as_ref().ok())
-        .is_some_and(asks);
+        .and_then(asks);
     let after = loaded.clone();
+    let _change = context.world.change();
     let before = context
         .world
         .set_policy(name, loaded.map(|loaded| (reading, loaded)));
     schedule(context, name, now);
+    let mut owed = BTreeMap::new();
     for id in context.world.release_ids() {
         if selects(context, before.as_ref(), &id) || selects(context, after.as_ref(), &id) {
-            if requested {
-                context.world.update(&id, |release| release.requests.ask());
+            if requested.is_some() {
+                let number = context.world.update(&id, |release| release.requests.ask());
+                owed.insert(id.clone(), number);
             }
             context.examinations.add(id.clone());
-            context.queue.add(Task::Release(id));
+            context.judge_again(&id);
         }
+    }
+    let requests = &context.world.policy_requests;
+    match (requested, after) {
+        (Some(asked), _) => requests.ask(name, asked, owed, Instant::now()),
+        (None, Some(_)) => {}
+        (None, None) => requests.forget(name),
     }
     context.queue.add(Task::PolicyStatus(name.to_owned()));
 }
@@ -77,11 +88,29 @@ fn is_still_true(context: &Context, name: &str, reading: &Reading) -> bool {
     known.is_of_same_state(reading) && reading.generation > 0 && !has_ended
 }
 
-/// Whether the annotation asks for a look that was not answered yet.
-fn asks(object: &ChartTrustPolicy) -> bool {
+/// The annotation, if it asks for looks that were not answered yet.
+fn asks(object: &ChartTrustPolicy) -> Option<String> {
     let asked = object.annotations().get(REQUESTED_AT);
     let status = object.status.as_ref();
-    asked.is_some() && asked != status.and_then(|status| status.last_handled_reconcile_at.as_ref())
+    let answered = status.and_then(|status| status.last_handled_reconcile_at.as_ref());
+    let fits = |asked: &String| bounds::fit(asked, bounds::VERSION);
+    asked
+        .filter(|asked| answered != Some(&fits(asked)))
+        .cloned()
+}
+
+/// The annotation, once every look that it asked for has ended.
+fn handled(context: &Context, object: &ChartTrustPolicy, name: &str) -> Option<String> {
+    let asked = object.annotations().get(REQUESTED_AT)?;
+    let world = &context.world;
+    let has_ended = |id: &ReleaseId, number| world.has_answered(id, number);
+    let requests = &world.policy_requests;
+    let is_handled = requests.is_handled(name, asked, Instant::now(), has_ended);
+    if let Some(deadline) = requests.deadline(name) {
+        let task = Task::PolicyStatus(name.to_owned());
+        context.queue.add_at(task, deadline);
+    }
+    is_handled.then(|| bounds::fit(asked, bounds::VERSION))
 }
 
 fn selects(context: &Context, loaded: Option<&LoadedPolicy>, id: &ReleaseId) -> bool {
@@ -128,6 +157,7 @@ pub(super) async fn write_status(context: &Context, name: &str) -> Result<(), Er
     let Some(loaded) = trust.policies.get(name) else {
         return Ok(());
     };
+    containment::decide(context, name, loaded).await?;
     let counted = policy_status::count(context, name);
     let watched = object.resource_version();
     let ours = context.world.policy_statuses.find(name, watched.as_deref());
@@ -135,11 +165,12 @@ pub(super) async fn write_status(context: &Context, name: &str) -> Result<(), Er
         .as_ref()
         .map(|ours| &ours.status)
         .or(object.status.as_ref());
-    let asked = object.annotations().get(REQUESTED_AT).cloned();
-    let status = policy_status::conclude(old, loaded, &trust, &counted, asked, clock::now());
+    let handled = handled(context, object, name);
+    let status = policy_status::conclude(old, loaded, &trust, &counted, handled, clock::now());
     if old == Some(&status) {
         return Ok(());
     }
+    let announced = events::of_policy(name, old, &status);
     let mut changed = object.clone();
     changed.status = Some(status.clone());
     let statuses = &context.world.policy_statuses;
@@ -150,5 +181,7 @@ pub(super) async fn write_status(context: &Context, name: &str) -> Result<(), Er
             status,
             "write the status of a ChartTrustPolicy",
         )
-        .await
+        .await?;
+    events::publish(context, announced).await;
+    Ok(())
 }

@@ -1,16 +1,17 @@
 //! What a `ChartTrustPolicy` says of itself: pure, from the verdicts it gave.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use charttrust_verify::policy::{Demands, Policy};
 use charttrust_verify::verdict::{Cause, Verdict};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Context;
-use super::world::Trust;
-use crate::api::chart_trust_policy::{ChartTrustPolicyStatus, ReleaseCounts};
+use super::world::{Outcomes, Trust};
+use crate::api::chart_trust_policy::{ChartTrustPolicyStatus, QuarantineCounts, ReleaseCounts};
 use crate::api::conditions::{Condition, PolicyCondition, Status, merge};
 use crate::api::reasons::PolicyReason;
+use crate::inventory::ReleaseId;
 use crate::parse::LoadedPolicy;
 
 /// What a policy's releases came to.
@@ -23,6 +24,8 @@ pub(super) struct Counted {
     could_not_tell: u32,
     /// Sources whose last look failed.
     silent: BTreeSet<String>,
+    /// What became of its quarantines.
+    quarantine: Outcomes,
 }
 
 /// Counts the verdicts that a policy gave.
@@ -37,6 +40,7 @@ pub(super) fn count(context: &Context, name: &str) -> Counted {
             counted.add(&id.to_string(), policy.verdict);
         }
     });
+    counted.quarantine = context.world.outcomes(name);
     let trust = context.world.trust();
     if let Some(loaded) = trust.policies.get(name) {
         let named: BTreeSet<_> = sources(&loaded.policy).collect();
@@ -83,17 +87,26 @@ pub(super) fn conclude(
     loaded: &LoadedPolicy,
     trust: &Trust,
     counted: &Counted,
-    requested_at: Option<String>,
+    handled: Option<String>,
     now: Timestamp,
 ) -> ChartTrustPolicyStatus {
     let before = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
     ChartTrustPolicyStatus {
         observed_generation: Some(loaded.generation),
-        last_handled_reconcile_at: requested_at
+        last_handled_reconcile_at: handled
             .or_else(|| old.and_then(|old| old.last_handled_reconcile_at.clone())),
         releases: counted.releases,
-        quarantine: old.map(|old| old.quarantine).unwrap_or_default(),
+        quarantine: quarantine_counts(&counted.quarantine),
         conditions: merge(before, conditions(loaded, trust, counted, now)),
+    }
+}
+
+fn quarantine_counts(outcomes: &Outcomes) -> QuarantineCounts {
+    let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    QuarantineCounts {
+        active: number(outcomes.active),
+        waiting: number(outcomes.waiting),
+        stopped: number(outcomes.stopped.len()),
     }
 }
 
@@ -119,6 +132,7 @@ fn conditions(
         (PolicyCondition::Compliant, compliance(counted)),
     ];
     states.extend(exceptions(&loaded.policy, now).map(|s| (PolicyCondition::ExceptionExpiring, s)));
+    states.extend(stopped(&counted.quarantine).map(|s| (PolicyCondition::QuarantineStopped, s)));
     if !loaded.problems.is_empty() {
         let stalled = ((Status::True, PolicyReason::InvalidSpec), ready.1);
         states.push((PolicyCondition::Stalled, stalled));
@@ -211,6 +225,34 @@ fn some_of(all: &[String]) -> String {
         0 => named,
         more => format!("{named} and {more} more"),
     }
+}
+
+/// That what is due does not fit: all of it by name, by namespace, and the way on.
+fn stopped(outcomes: &Outcomes) -> Option<State> {
+    if outcomes.stopped.is_empty() {
+        return None;
+    }
+    let head = format!(
+        "{} are due, {} may be contained at a time and {} are, so none starts; raise \
+         spec.quarantine.limit, or run charttrust quarantine --key NAME. Due:",
+        outcomes.stopped.len(),
+        outcomes.allowance,
+        outcomes.active
+    );
+    let message = format!("{head} {}", by_namespace(&outcomes.stopped));
+    Some(((Status::True, PolicyReason::LimitReached), message))
+}
+
+/// `shop/a,b bank/c`: short, so that many fit into a message.
+fn by_namespace(releases: &[ReleaseId]) -> String {
+    let mut all: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for release in releases {
+        all.entry(&release.namespace)
+            .or_default()
+            .push(&release.name);
+    }
+    let one = |(namespace, names): (&str, Vec<&str>)| format!("{namespace}/{}", names.join(","));
+    all.into_iter().map(one).collect::<Vec<_>>().join(" ")
 }
 
 /// How soon the end of an exception is worth a warning.

@@ -5,56 +5,89 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use charttrust_verify::check::{self, Case, Judgement};
+use charttrust_verify::evidence::Outcome;
 use charttrust_verify::finding::{Finding, Note, Word};
 use charttrust_verify::policy::ReleaseRef;
 use charttrust_verify::verdict::{Cause, Class, Verdict};
+use jiff::Timestamp;
 use kube::api::{DeleteParams, ObjectMeta, PostParams, Preconditions};
 use kube::{Api, ResourceExt as _};
 use tokio::time::Instant;
 
+use super::key::LONGEST_WAIT;
 use super::release_status::{self, Judged};
-use super::world::{Content, Release, Revision, Trust};
+use super::watches::Ours;
+use super::world::{Content, Release, Requests, Revision, Trust};
 use super::written::Written;
-use super::{Context, Error, Task, events, examine};
+use super::{Context, Error, Task, events, examine, quarantine};
 use crate::api::release_trust::{ReleaseTrustSpec, ReleaseTrustStatus};
-use crate::api::{REQUESTED_AT, ReleaseTrust};
+use crate::api::{REQUESTED_AT, ReleaseTrust, bounds};
 use crate::clock;
 use crate::inventory::ReleaseId;
-use crate::inventory::helm::{self, Driver};
+use crate::inventory::helm::{self, Driver, RecordMeta};
 use crate::watch::within_deadline;
 
 /// Brings the `ReleaseTrust` of a release in line with what is known.
 pub(super) async fn reconcile(context: &Context, id: &ReleaseId) -> Result<(), Error> {
-    let existing = context.mirrors.trusts.find(id);
-    let existing = existing.as_deref().and_then(|object| object.as_ref().ok());
+    let found = context.mirrors.trusts.find(id);
+    let existing = found.as_deref().and_then(|object| object.as_ref().ok());
     if has_no_record(context, id) {
-        return remove(context, id, existing).await;
+        // An object that somebody made unreadable has no uid that we know, and goes as well.
+        let this = found.as_ref().map(|_| Preconditions {
+            uid: existing.and_then(ReleaseTrust::uid),
+            resource_version: None,
+        });
+        return remove(context, id, this).await;
     }
     let release = context.world.release(id).unwrap_or_default();
     note_request(context, id, &release, existing);
     let trust = context.world.trust();
     let judged = evaluate(context, id, &release, &trust);
-    let old = before(&release, existing);
+    schedule(context, id, &release);
+    let old = before(&release, found.as_deref());
     if is_waiting(context, id, &judged) && old.is_some() {
         return Ok(());
     }
-    let status = release_status::conclude(
-        id,
-        old,
-        &release,
-        &judged,
-        &trust,
-        context.seal(),
-        clock::now(),
-    );
-    note_judgement(context, id, &judged.judgement);
+    let is_contained = quarantine::is_active(context, id);
+    let concluded = release_status::Known {
+        release: &release,
+        judged: &judged,
+        is_contained,
+    };
+    let status =
+        release_status::conclude(id, old, &concluded, &trust, context.seal(), clock::now());
+    note_judgement(context, id, &judged.judgement, release.judgings);
     if old == Some(&status) {
         return Ok(());
     }
     write(context, id, &release, existing, status.clone()).await?;
     let announced = events::of_release(old, &status, id, &judged.judgement, &trust);
     events::publish(context, announced).await;
+    events::publish(context, events::of_quarantined(old, &status, id)).await;
     Ok(())
+}
+
+/// Has the release judged again when a signature ends: nothing else may happen then.
+fn schedule(context: &Context, id: &ReleaseId, release: &Release) {
+    let now = clock::now();
+    if let Some(end) = next_end(release, now) {
+        let wait = end.duration_since(now).unsigned_abs().min(LONGEST_WAIT);
+        let task = Task::Release(id.clone());
+        context.queue.add_at(task, Instant::now() + wait);
+    }
+}
+
+fn next_end(release: &Release, now: Timestamp) -> Option<Timestamp> {
+    let archives = release
+        .contents()
+        .flat_map(|content| content.evidence.archives());
+    let signed = archives.filter_map(|(_, facts)| facts.signed());
+    let ends = signed.flat_map(|signed| &signed.signatures);
+    let ends = ends.filter_map(|signature| match &signature.outcome {
+        Outcome::Verified(verified) => verified.expires(),
+        Outcome::Fault(..) | Outcome::UnknownIssuer => None,
+    });
+    ends.filter(|end| *end > now).min()
 }
 
 /// Whether a look is under way for which the last verdict stands, but only so long: it was about
@@ -80,20 +113,25 @@ fn is_waiting(context: &Context, id: &ReleaseId, judged: &Judged) -> bool {
 /// How long a verdict stands while what it was about has changed and was not looked at yet.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn has_no_record(context: &Context, id: &ReleaseId) -> bool {
+pub(super) fn has_no_record(context: &Context, id: &ReleaseId) -> bool {
     [Driver::Secret, Driver::ConfigMap]
         .into_iter()
         .all(|driver| helm::revisions(context.records(driver), id, driver).is_empty())
 }
 
 /// What was last written: our own memory is newer than a watch that lags, unless somebody else has
-/// written since.
+/// written since. What cannot be read was written by somebody else.
 fn before<'a>(
     release: &'a Release,
-    existing: Option<&'a ReleaseTrust>,
+    existing: Option<&'a Ours<ReleaseTrust>>,
 ) -> Option<&'a ReleaseTrustStatus> {
-    let watched = existing.and_then(|object| object.status.as_ref());
-    match (&release.written, existing) {
+    let object = match existing {
+        Some(Ok(object)) => Some(object),
+        Some(Err(_)) => return None,
+        None => None,
+    };
+    let watched = object.and_then(|object| object.status.as_ref());
+    match (&release.written, object) {
         (Some(written), Some(object))
             if written.is_older_than(object.resource_version().as_deref()) =>
         {
@@ -111,9 +149,13 @@ fn evaluate(context: &Context, id: &ReleaseId, release: &Release, trust: &Trust)
     let mut judgements: Vec<_> = newest_first
         .map(|(key, revision)| (*key, judge(id, labels.as_ref(), revision, trust)))
         .collect();
-    let judged = examine::judged(context, id).into_keys();
-    let unread = judged.filter(|key| !release.revisions.contains_key(key));
-    judgements.extend(unread.map(|key| (key, pending())));
+    let judged = examine::judged(context, id).into_iter();
+    let unread = judged.filter(|(key, meta)| is_unread(release.revisions.get(key), meta));
+    judgements.extend(unread.map(|(key, _)| (key, pending())));
+    // Told with a revision that was read, so that its evidence stays in the status.
+    let newest = release.revisions.keys().next_back().copied();
+    let omitted = examine::omitted(context, id).map(|key| (newest.unwrap_or(key), omitted(key)));
+    judgements.extend(omitted);
     let worst = Verdict::worst(judgements.iter().map(|(_, judgement)| judgement.verdict));
     let Some(index) = judgements
         .iter()
@@ -187,6 +229,31 @@ fn doubt(cause: Cause, message: &str) -> Judgement {
     }
 }
 
+/// Whether a revision was not read yet, or was changed since. What it said before may be bad, but is
+/// no reason to trust it.
+fn is_unread(known: Option<&Revision>, meta: &RecordMeta) -> bool {
+    let Some(known) = known else {
+        return true;
+    };
+    let (read, watched) = (&known.resource_version, &meta.resource_version);
+    match (read.parse::<u64>(), watched.parse::<u64>()) {
+        // A watch that lags still has what we had read before.
+        (Ok(read), Ok(watched)) => watched > read,
+        _ => watched != read,
+    }
+}
+
+/// A revision that is not judged because there are too many.
+fn omitted((driver, number): (Driver, u32)) -> Judgement {
+    let message = format!(
+        "revision {number} ({}) and older ones may be live, but only {} are judged: remove the \
+         records of failed revisions",
+        driver.word(),
+        helm::MOST_JUDGED
+    );
+    doubt(Cause::LimitExceeded, &message)
+}
+
 fn pending() -> Judgement {
     doubt(Cause::Pending, "the release was not read yet")
 }
@@ -204,7 +271,10 @@ fn note_request(
     let answered = existing
         .and_then(|object| object.status.as_ref())
         .and_then(|status| status.last_handled_reconcile_at.as_ref());
-    if release.requested_at.as_ref().or(answered) != Some(asked) {
+    // The answer is cut to what the schema allows.
+    let is_answered = || answered == Some(&bounds::fit(asked, bounds::VERSION));
+    let is_known = release.requested_at.as_ref();
+    if !is_known.map_or_else(is_answered, |known| known == asked) {
         context.world.update(id, |release| {
             release.requested_at = Some(asked.clone());
             release.requests.ask();
@@ -214,14 +284,16 @@ fn note_request(
 }
 
 /// Keeps the judgement, and has those counted again whom it concerns.
-fn note_judgement(context: &Context, id: &ReleaseId, judgement: &Judgement) {
-    let before = context
-        .world
-        .update(id, |release| release.judgement.replace(judgement.clone()));
+fn note_judgement(context: &Context, id: &ReleaseId, judgement: &Judgement, begun: Requests) {
+    let before = context.world.update(id, |release| {
+        release.judgings.answer(begun);
+        release.judgement.replace(judgement.clone())
+    });
     if before.as_ref() == Some(judgement) {
         return;
     }
     context.metrics.judged(judgement.verdict);
+    context.look_at_quarantine(id);
     let before = before.iter().flat_map(|judgement| &judgement.policies);
     for policy in judgement.policies.iter().chain(before) {
         context.queue.add(Task::PolicyStatus(policy.policy.clone()));
@@ -281,7 +353,8 @@ async fn write(
     Ok(())
 }
 
-/// Creates the object, or takes the one that is there already.
+/// Creates the object, or takes the one that is there already, of which only the metadata count:
+/// somebody may have written a status that cannot be read.
 async fn create(api: &Api<ReleaseTrust>, id: &ReleaseId) -> Result<ReleaseTrust, Error> {
     let metadata = ObjectMeta {
         name: Some(id.name.clone()),
@@ -296,8 +369,12 @@ async fn create(api: &Api<ReleaseTrust>, id: &ReleaseId) -> Result<ReleaseTrust,
     match within_deadline(api.create(&parameters(), &object)).await {
         Ok(created) => Ok(created),
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
-            let found = within_deadline(api.get(&id.name)).await;
-            found.map_err(|error| Error::Api("read a ReleaseTrust", error))
+            let found = within_deadline(api.get_metadata(&id.name)).await;
+            let found = found.map_err(|error| Error::Api("read a ReleaseTrust", error))?;
+            Ok(ReleaseTrust {
+                metadata: found.metadata,
+                ..object
+            })
         }
         Err(error) => Err(Error::Api("create a ReleaseTrust", error)),
     }
@@ -314,17 +391,13 @@ fn parameters() -> PostParams {
 async fn remove(
     context: &Context,
     id: &ReleaseId,
-    existing: Option<&ReleaseTrust>,
+    existing: Option<Preconditions>,
 ) -> Result<(), Error> {
     let known = context.world.release(id);
-    if let Some(existing) = existing {
+    if existing.is_some() {
         let api = Api::<ReleaseTrust>::namespaced(context.client.clone(), &id.namespace);
-        let preconditions = Preconditions {
-            uid: existing.uid(),
-            resource_version: None,
-        };
         let parameters = DeleteParams {
-            preconditions: Some(preconditions),
+            preconditions: existing,
             ..Default::default()
         };
         match within_deadline(api.delete(&id.name, &parameters)).await {
@@ -334,6 +407,7 @@ async fn remove(
         }
     }
     context.world.forget(id);
+    context.look_at_quarantine(id);
     let policies = known
         .and_then(|release| release.judgement)
         .map(|judgement| judgement.policies);
@@ -355,5 +429,170 @@ impl Judged {
     /// Whether nothing can be said yet, only because sources were not asked.
     fn is_pending(&self) -> bool {
         self.judgement.verdict == Verdict::Unknown(Cause::Pending)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use charttrust_verify::digest::Sha256Digest;
+    use charttrust_verify::evidence::{
+        Answer, ArchiveFacts, Bound, Claim, Claims, Evidence, ProvenanceFacts, SignatureFacts,
+        Signed,
+    };
+    use charttrust_verify::openpgp::{Fingerprint, SignatureRecord, VerifiedSignature};
+    use kube::{Client, Config};
+    use serde_json::json;
+    use wiremock::matchers::method;
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
+    use super::*;
+
+    /// A release with an archive whose signatures end then.
+    fn signed_until(ends: &[Option<&str>]) -> Release {
+        let key: Fingerprint = "0123456789ABCDEF0123456789ABCDEF01234567".parse().unwrap();
+        let signature = |end: Option<&str>| SignatureFacts {
+            claimed: Claim {
+                fingerprint: Some(key.clone()),
+                key_id: None,
+                created: None,
+                algorithm: "Ed25519/SHA512".into(),
+            },
+            outcome: Outcome::Verified(VerifiedSignature::restore(SignatureRecord {
+                primary: key.clone(),
+                signer: key.clone(),
+                created: "2026-11-18T00:00:00Z".parse().unwrap(),
+                expires: end.map(|end| end.parse().unwrap()),
+                algorithm: "Ed25519".into(),
+                hash: "SHA512".into(),
+            })),
+        };
+        let digest = Sha256Digest::of(b"archive");
+        let signed = Signed {
+            digest: Sha256Digest::of(b"provenance"),
+            claims: Claims {
+                claimed_name: "web".into(),
+                claimed_version: "1.0.0".into(),
+                claimed_archive: Some(digest),
+            },
+            signatures: ends.iter().copied().map(signature).collect(),
+            message: None,
+        };
+        let facts = ArchiveFacts {
+            digest,
+            name: "web".into(),
+            version: "1.0.0".into(),
+            binding: Bound::Same(Vec::new()),
+            has_subcharts: false,
+            index_disagrees: false,
+            provenance: ProvenanceFacts::Signed(Box::new(signed)),
+            first_verified: None,
+        };
+        let mut evidence = Evidence::default();
+        let source = "https://charts.example.com".to_owned();
+        evidence
+            .answers
+            .insert(source, Answer::Archive(Box::new(facts)));
+        let content = Content {
+            chart: "web".into(),
+            version: "1.0.0".into(),
+            digest: Sha256Digest::of(b"content"),
+            evidence,
+        };
+        let mut release = Release::default();
+        let revision = Revision {
+            resource_version: "1".into(),
+            content: Ok(content),
+        };
+        release.revisions.insert((Driver::Secret, 1), revision);
+        release
+    }
+
+    #[test]
+    fn a_release_is_judged_again_when_the_next_of_its_signatures_ends() {
+        let (early, late) = ("2026-11-20T00:00:00Z", "2026-11-30T00:00:00Z");
+        let release = signed_until(&[Some(late), None, Some(early)]);
+        let next = |now: &str| {
+            let end = next_end(&release, now.parse().unwrap());
+            end.map(|end| end.to_string())
+        };
+        assert_eq!(next("2026-11-19T00:00:00Z").as_deref(), Some(early));
+        assert_eq!(next(early).as_deref(), Some(late));
+        assert_eq!(next(late), None);
+    }
+
+    fn revision(resource_version: &str) -> Revision {
+        Revision {
+            resource_version: resource_version.into(),
+            content: Err((Cause::ReleaseUnreadable, String::new())),
+        }
+    }
+
+    #[test]
+    fn a_revision_that_was_changed_since_is_not_judged_by_what_it_was() {
+        for (read, watched, unread) in [
+            ("10", "10", false),
+            ("10", "9", false),
+            ("9", "10", true),
+            ("a", "a", false),
+            ("a", "b", true),
+        ] {
+            let meta = RecordMeta {
+                resource_version: watched.into(),
+                claimed_status: "deployed".into(),
+            };
+            assert!(is_unread(None, &meta));
+            let known = revision(read);
+            assert_eq!(is_unread(Some(&known), &meta), unread, "{read} {watched}");
+        }
+    }
+
+    #[test]
+    fn what_we_wrote_does_not_stand_for_what_nobody_can_read() {
+        let written = Written {
+            resource_version: "7".into(),
+            status: ReleaseTrustStatus::default(),
+        };
+        let release = Release {
+            written: Some(written),
+            ..Release::default()
+        };
+        assert!(before(&release, None).is_some());
+        assert!(before(&release, Some(&Ok(ReleaseTrust::default()))).is_none());
+        assert!(before(&release, Some(&Err("a forged time".into()))).is_none());
+    }
+
+    /// A time that the schema allows, and that no program can read.
+    #[tokio::test]
+    async fn a_status_that_nobody_can_read_is_written_over() {
+        let server = MockServer::start().await;
+        let exists = json!({
+            "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 409,
+            "reason": "AlreadyExists", "message": "it exists",
+        });
+        let forged = json!({
+            "apiVersion": "charttrust.io/v1alpha1",
+            "kind": "ReleaseTrust",
+            "metadata": {"name": "web", "namespace": "shop", "resourceVersion": "7"},
+            "status": {"conditions": [{
+                "type": "Trusted", "status": "True", "reason": "SignatureVerified",
+                "observedGeneration": 1, "lastTransitionTime": "2026-11-18T00:00:00+99:99",
+            }]},
+        });
+        for (verb, answer) in [
+            ("POST", ResponseTemplate::new(409).set_body_json(exists)),
+            ("GET", ResponseTemplate::new(200).set_body_json(forged)),
+        ] {
+            let mock = Mock::given(method(verb)).respond_with(answer);
+            mock.mount(&server).await;
+        }
+        let client = Client::try_from(Config::new(server.uri().parse().unwrap())).unwrap();
+        let api = Api::<ReleaseTrust>::namespaced(client, "shop");
+        let id = ReleaseId {
+            namespace: "shop".into(),
+            name: "web".into(),
+        };
+        let found = create(&api, &id).await.expect("the object that is there");
+        assert_eq!(found.metadata.resource_version.as_deref(), Some("7"));
+        assert_eq!(found.status, None);
     }
 }

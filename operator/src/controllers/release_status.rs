@@ -2,12 +2,12 @@
 
 use charttrust_verify::check::{Judgement, PolicyVerdict};
 use charttrust_verify::finding::{Finding, Word};
-use charttrust_verify::verdict::{Reason, Verdict};
+use charttrust_verify::verdict::{Cause, Reason, Verdict};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::evidence::{self, Seal};
-use super::world::{Content, Release, Trust};
+use super::world::{Content, Release, Trust, Waiting};
 use crate::api::bounds;
 use crate::api::conditions::{Condition, ReleaseCondition, Status, find, merge};
 use crate::api::reasons::{ReleaseReason, TrustedReason};
@@ -24,6 +24,17 @@ pub(super) struct Judged {
     pub(super) judgement: Judgement,
 }
 
+/// What a status is concluded from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known<'a> {
+    /// What is known of the release.
+    pub(super) release: &'a Release,
+    /// What it is worth.
+    pub(super) judged: &'a Judged,
+    /// Whether a quarantine of it is in force.
+    pub(super) is_contained: bool,
+}
+
 /// A `ReleaseTrust` has no spec, so its generation never changes.
 const GENERATION: i64 = 1;
 
@@ -31,12 +42,14 @@ const GENERATION: i64 = 1;
 pub(super) fn conclude(
     id: &ReleaseId,
     old: Option<&v1::ReleaseTrustStatus>,
-    release: &Release,
-    judged: &Judged,
+    known: &Known<'_>,
     trust: &Trust,
     seal: &Seal,
     now: Timestamp,
 ) -> v1::ReleaseTrustStatus {
+    let Known {
+        release, judged, ..
+    } = *known;
     let content = content(release, judged);
     let described = described(release, judged);
     let (evidence, signers) = match (content, &described) {
@@ -46,19 +59,20 @@ pub(super) fn conclude(
     let before = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
     let answered = release
         .requested_at
-        .clone()
-        .filter(|_| !release.requests.are_open());
+        .as_ref()
+        .filter(|_| !release.requests.are_open())
+        .map(|asked| bounds::fit(asked, bounds::VERSION));
     v1::ReleaseTrustStatus {
         observed_generation: Some(GENERATION),
         last_handled_reconcile_at: answered
             .or_else(|| old.and_then(|old| old.last_handled_reconcile_at.clone())),
         release: described.or_else(|| old.and_then(|old| old.release.clone())),
         signer: signer(&signers, trust),
-        conditions: merge(before, conditions(release, judged, before, now)),
+        conditions: merge(before, conditions(known, before, now)),
         signers,
         evidence,
-        findings: judged.judgement.findings.iter().map(finding).collect(),
-        policies: judged.judgement.policies.iter().map(policy).collect(),
+        findings: findings(&judged.judgement.findings),
+        policies: policies(&judged.judgement.policies),
     }
 }
 
@@ -92,12 +106,10 @@ fn described(release: &Release, judged: &Judged) -> Option<v1::Release> {
     })
 }
 
-fn conditions(
-    release: &Release,
-    judged: &Judged,
-    before: &[Condition],
-    now: Timestamp,
-) -> Vec<Condition> {
+fn conditions(known: &Known<'_>, before: &[Condition], now: Timestamp) -> Vec<Condition> {
+    let Known {
+        release, judged, ..
+    } = *known;
     let ready = (Status::True, ReleaseReason::Evaluated);
     let fresh = freshness(release).map(|(state, silent)| {
         Condition::new(ReleaseCondition::Fresh, state, silent, GENERATION, now)
@@ -105,7 +117,7 @@ fn conditions(
     // After a start, what was so before the last look stands until the next.
     let fresh = fresh.or_else(|| find(before, ReleaseCondition::Fresh).cloned());
     let verdict = reason(judged.judgement.verdict);
-    let headline = headline(&judged.judgement);
+    let headline = headline(&judged.judgement, content(release, judged));
     let verdict = Condition::new(
         ReleaseCondition::Trusted,
         (verdict.status(), verdict),
@@ -114,10 +126,57 @@ fn conditions(
         now,
     );
     let ready = Condition::new(ReleaseCondition::Ready, ready, "", GENERATION, now);
-    [Some(ready), Some(verdict), fresh]
+    let quarantined = quarantined(known, before, now);
+    [Some(ready), Some(verdict), fresh, quarantined]
         .into_iter()
         .flatten()
         .collect()
+}
+
+/// Whether the release is contained, or why not. As long as a policy has not decided after a start,
+/// what was so before stands.
+fn quarantined(known: &Known<'_>, before: &[Condition], now: Timestamp) -> Option<Condition> {
+    let condition = |state, message: &str| {
+        Condition::new(
+            ReleaseCondition::Quarantined,
+            state,
+            message,
+            GENERATION,
+            now,
+        )
+    };
+    if known.is_contained {
+        return Some(condition((Status::True, ReleaseReason::Active), ""));
+    }
+    let decisions = &known.release.decisions;
+    let policies = &known.judged.judgement.policies;
+    if policies
+        .iter()
+        .any(|policy| !decisions.contains_key(&policy.policy))
+    {
+        return find(before, ReleaseCondition::Quarantined)
+            .filter(|before| before.status != Status::True)
+            .cloned();
+    }
+    let waiting = |wanted| {
+        let mut found = policies
+            .iter()
+            .filter(move |policy| decisions.get(&policy.policy) == Some(&Some(wanted)));
+        found.next()
+    };
+    if let Some(policy) = waiting(Waiting::ForApproval) {
+        let message = format!(
+            "policy {} recommends it; approve by creating a Quarantine, for example with \
+             charttrust quarantine",
+            policy.policy
+        );
+        let state = (Status::False, ReleaseReason::AwaitingApproval);
+        return Some(condition(state, &message));
+    }
+    waiting(Waiting::Released).map(|_| {
+        let message = "a person has ended it; it is not started again for the same revocation";
+        condition((Status::False, ReleaseReason::Released), message)
+    })
 }
 
 /// False once a source has been silent for two of its intervals; `None` before the first look.
@@ -149,8 +208,9 @@ fn reason(verdict: Verdict) -> TrustedReason {
         .expect("the API knows every word of the engine")
 }
 
-/// The message of the finding that made the verdict, or who vouches.
-fn headline(judgement: &Judgement) -> String {
+/// The message of the finding that made the verdict; or which of several sources is the origin, which
+/// goes without saying where there is one.
+fn headline(judgement: &Judgement, content: Option<&Content>) -> String {
     let word = match judgement.verdict {
         Verdict::Untrusted(reason) => Some(Word::Failure(reason)),
         Verdict::Unknown(cause) => Some(Word::Doubt(cause)),
@@ -160,13 +220,14 @@ fn headline(judgement: &Judgement) -> String {
         .findings
         .iter()
         .find(|finding| Some(finding.word) == word);
-    let origin = judgement
-        .policies
-        .iter()
-        .find_map(|policy| policy.origin.as_ref());
+    let has_choice = content.is_some_and(|content| content.evidence.answers.len() > 1);
+    let mut policies = judgement.policies.iter();
+    let origin = policies.find_map(|policy| policy.origin.as_ref());
     match (deciding, origin) {
         (Some(finding), _) => finding.message.clone(),
-        (None, Some(origin)) if judgement.verdict.is_trusted() => format!("archive of {origin}"),
+        (None, Some(origin)) if has_choice && judgement.verdict.is_trusted() => {
+            format!("archive of {origin}")
+        }
         (None, _) => exempt(judgement).unwrap_or_default(),
     }
 }
@@ -193,6 +254,32 @@ fn exempt(judgement: &Judgement) -> Option<String> {
         policy.policy,
         reasons.join(", ")
     ))
+}
+
+/// As many findings as the schema allows: a status that is refused tells nothing at all.
+fn findings(all: &[Finding]) -> Vec<v1::Finding> {
+    if all.len() <= bounds::LONG_LIST {
+        return all.iter().map(finding).collect();
+    }
+    let listed = bounds::LONG_LIST - 1;
+    let more = v1::Finding {
+        reason: Cause::LimitExceeded.word().to_owned(),
+        message: format!("{} more findings are not listed", all.len() - listed),
+        policy: None,
+    };
+    all.iter().take(listed).map(finding).chain([more]).collect()
+}
+
+/// As many policies as the schema allows, the worst first if that is not all.
+fn policies(all: &[PolicyVerdict]) -> Vec<v1::PolicyVerdict> {
+    let mut all: Vec<_> = all.iter().collect();
+    while all.len() > bounds::LONG_LIST {
+        let worst = Verdict::worst(all.iter().map(|policy| policy.verdict));
+        let lesser = |policy: &&PolicyVerdict| Some(policy.verdict) != worst;
+        let least = all.iter().rposition(lesser);
+        all.remove(least.unwrap_or(all.len() - 1));
+    }
+    all.into_iter().map(policy).collect()
 }
 
 fn finding(finding: &Finding) -> v1::Finding {
@@ -242,4 +329,92 @@ fn name(fingerprint: &str, trust: &Trust) -> String {
         .map(|(name, _)| name.clone());
     let start = fingerprint.len().saturating_sub(16);
     known.unwrap_or_else(|| fingerprint.get(start..).unwrap_or(fingerprint).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use charttrust_verify::finding::Note;
+    use charttrust_verify::verdict::Basis;
+
+    use super::*;
+
+    fn concluded(release: &Release, judgement: Judgement) -> v1::ReleaseTrustStatus {
+        let id = ReleaseId {
+            namespace: "shop".into(),
+            name: "web".into(),
+        };
+        let judged = Judged {
+            revision: None,
+            judgement,
+        };
+        let (trust, seal) = (Trust::default(), Seal::new(&[7; Seal::LENGTH]));
+        conclude(
+            &id,
+            None,
+            &Known {
+                release,
+                judged: &judged,
+                is_contained: false,
+            },
+            &trust,
+            &seal,
+            Timestamp::UNIX_EPOCH,
+        )
+    }
+
+    fn judgement(findings: usize, policies: usize) -> Judgement {
+        let finding = |number| Finding::new(Word::Note(Note::OtherRevision), format!("{number}"));
+        let policy = |number| PolicyVerdict {
+            policy: format!("{number:04}"),
+            rule: None,
+            verdict: if number == policies - 1 {
+                Verdict::Untrusted(Reason::KeyCompromised)
+            } else {
+                Verdict::Trusted(Basis::SignatureVerified)
+            },
+            exempt_by: None,
+            origin: None,
+        };
+        Judgement {
+            verdict: Verdict::Untrusted(Reason::KeyCompromised),
+            policies: (0..policies).map(policy).collect(),
+            findings: (0..findings).map(finding).collect(),
+        }
+    }
+
+    #[test]
+    fn the_lists_fit_the_schema_and_say_what_is_missing() {
+        let most = bounds::LONG_LIST;
+        for (given, told, last) in [
+            (most, most, (most - 1).to_string()),
+            (most + 1, most, "2 more findings are not listed".to_owned()),
+            (
+                5000,
+                most,
+                format!("{} more findings are not listed", 5001 - most),
+            ),
+        ] {
+            let status = concluded(&Release::default(), judgement(given, given));
+            assert_eq!(status.findings.len(), told);
+            assert_eq!(status.findings.last().unwrap().message, last);
+            assert_eq!(status.policies.len(), told);
+            let worst = status.policies.last().unwrap();
+            assert_eq!(worst.reason, Reason::KeyCompromised.word());
+        }
+    }
+
+    #[test]
+    fn the_answer_to_a_request_fits_the_schema_however_long_the_request_is() {
+        let release = Release {
+            requested_at: Some("x".repeat(100_000)),
+            ..Release::default()
+        };
+        let status = concluded(&release, judgement(0, 1));
+        let answered = status.last_handled_reconcile_at.expect("an answer");
+        assert!(
+            answered.len() <= bounds::VERSION,
+            "{} bytes",
+            answered.len()
+        );
+    }
 }

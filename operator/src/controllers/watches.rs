@@ -10,8 +10,8 @@ use kube::{Api, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use super::{Context, Task};
-use crate::api::{self, ChartTrustPolicy, ReleaseTrust, TrustedKey};
+use super::{Context, Task, credentials, examine, learned};
+use crate::api::{self, ChartTrustPolicy, Quarantine, ReleaseTrust, TrustedKey};
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::{self, RecordKey, Records};
 use crate::watch::{Mirror, config, follow};
@@ -27,6 +27,7 @@ pub(super) struct Mirrors {
     pub(super) keys: Mirror<String, Ours<TrustedKey>>,
     pub(super) policies: Mirror<String, Ours<ChartTrustPolicy>>,
     pub(super) trusts: Mirror<ReleaseId, Ours<ReleaseTrust>>,
+    pub(super) quarantines: Mirror<ReleaseId, Ours<Quarantine>>,
     pub(super) namespaces: Mirror<String, BTreeMap<String, String>>,
     /// Resource versions of Secrets and ConfigMaps in the operator's own namespace.
     pub(super) own: Mirror<OwnObject, String>,
@@ -49,6 +50,7 @@ impl Mirrors {
         self.keys.completed().await;
         self.policies.completed().await;
         self.trusts.completed().await;
+        self.quarantines.completed().await;
         self.secrets.completed().await;
         self.config_maps.completed().await;
     }
@@ -59,6 +61,14 @@ impl Mirrors {
             OwnObject::ConfigMap(_) => self.own_config_maps.find(object),
             OwnObject::Secret(_) => self.own.find(object),
         }
+    }
+
+    /// The ConfigMaps in the operator's namespace.
+    pub(super) fn own_config_maps(&self) -> impl Iterator<Item = OwnObject> {
+        self.own_config_maps
+            .all()
+            .into_iter()
+            .map(|(object, _)| object)
     }
 
     /// The state of each key as its status says.
@@ -116,6 +126,15 @@ pub(super) async fn follow_all(context: Arc<Context>) {
         follow(
             Api::all(client.clone()),
             config(),
+            &mirrors.quarantines,
+            keep_release,
+            |id| {
+                context.quarantine_changed(id);
+            }
+        ),
+        follow(
+            Api::all(client.clone()),
+            config(),
             &mirrors.namespaces,
             keep_labels,
             |name| {
@@ -151,9 +170,11 @@ where
     Some((object.meta().name.clone()?, readable(object)))
 }
 
-fn keep_release(
-    object: &DeserializeGuard<ReleaseTrust>,
-) -> Option<(ReleaseId, Ours<ReleaseTrust>)> {
+fn keep_release<K>(object: &DeserializeGuard<K>) -> Option<(ReleaseId, Ours<K>)>
+where
+    K: Resource + Clone + DeserializeOwned,
+    DeserializeGuard<K>: Resource,
+{
     let meta = object.meta();
     let id = ReleaseId {
         namespace: meta.namespace.clone()?,
@@ -191,6 +212,29 @@ impl Context {
             Task::Release(key.release.clone()),
             Instant::now() + PENDING_AFTER,
         );
+        self.look_at_quarantine(&key.release);
+    }
+
+    /// A quarantine is looked at, shown at its release, and counted by its policy.
+    fn quarantine_changed(&self, id: &ReleaseId) {
+        self.queue.add(Task::Quarantine(id.clone()));
+        self.queue.add(Task::Release(id.clone()));
+        for (name, _) in self.mirrors.policies.all() {
+            self.queue.add(Task::PolicyStatus(name));
+        }
+    }
+
+    /// A quarantine depends on the verdict on its release.
+    pub(super) fn look_at_quarantine(&self, id: &ReleaseId) {
+        if self.mirrors.quarantines.find(id).is_some() {
+            self.queue.add(Task::Quarantine(id.clone()));
+        }
+    }
+
+    /// Has a release judged again; until it was, no quarantine begins under its policies.
+    pub(super) fn judge_again(&self, id: &ReleaseId) {
+        self.world.update(id, |release| release.judgings.ask());
+        self.queue.add(Task::Release(id.clone()));
     }
 
     /// Labels of a namespace select policies.
@@ -201,8 +245,16 @@ impl Context {
         }
     }
 
-    /// Keys whose material lies in a changed object are read again.
+    /// Keys whose material lies in a changed object are read again, what was learned is kept, and
+    /// sources are asked again whose credentials or authorities it holds.
     fn own_changed(&self, object: &OwnObject) {
+        if let Some(key) = learned::key_of(object) {
+            self.queue.add(Task::Learned(key));
+        }
+        let outdated = credentials::outdated(self, object);
+        if !outdated.is_empty() {
+            examine::ask_again(self, &outdated);
+        }
         for (name, key) in self.mirrors.keys.all() {
             if key
                 .as_ref()

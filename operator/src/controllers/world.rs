@@ -4,6 +4,7 @@
 //! In memory only. Locks are held for look-ups and moves, never across a request.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use charttrust_verify::verdict::Cause;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::requests::PolicyRequests;
 use super::written::{LastWritten, Written};
 use crate::api::chart_trust_policy::ChartTrustPolicyStatus;
 use crate::api::release_trust::ReleaseTrustStatus;
@@ -35,6 +37,35 @@ pub struct World {
     pub key_statuses: LastWritten<TrustedKeyStatus>,
     /// What was written last to each `ChartTrustPolicy`.
     pub policy_statuses: LastWritten<ChartTrustPolicyStatus>,
+    /// The looks that each `ChartTrustPolicy` asked for.
+    pub policy_requests: PolicyRequests,
+    /// What was decided last about the quarantines of each `ChartTrustPolicy`.
+    outcomes: Mutex<BTreeMap<String, Outcomes>>,
+    /// How many changes of keys and policies are being taken in.
+    changes: AtomicUsize,
+}
+
+/// What became of the quarantines of a policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcomes {
+    /// In force.
+    pub active: usize,
+    /// Due later, or waiting for approval.
+    pub waiting: usize,
+    /// Due, and held back by the limit.
+    pub stopped: Vec<ReleaseId>,
+    /// How many may be in force at a time.
+    pub allowance: usize,
+}
+
+/// A change of a key or policy; as long as it lives, no quarantine begins.
+#[derive(Debug)]
+pub struct Change<'a>(&'a AtomicUsize);
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// Keys and policies as they were last read.
@@ -61,6 +92,8 @@ pub struct LoadedKey {
     pub fingerprint: Option<Fingerprint>,
     /// What the object says of its end, even if the key itself cannot be used.
     pub revocation: Option<OwnRevocation>,
+    /// Where to look for revocations of it.
+    pub refresh: Option<parse::Refresh>,
     /// The key, or why it cannot be used.
     pub key: Result<Key, parse::KeyProblem>,
 }
@@ -110,10 +143,27 @@ pub struct Release {
     pub requests: Requests,
     /// The last value of the annotation that asked for a look.
     pub requested_at: Option<String>,
+    /// Sources to ask at once, because their credentials or authorities have changed.
+    pub renewed: BTreeSet<String>,
+    /// The judgements that were asked for because a key, a policy or the record has changed.
+    pub judgings: Requests,
+    /// Since when a policy's verdict has been proof of badness.
+    pub bad_since: BTreeMap<String, Instant>,
+    /// What each policy has decided about a quarantine of the release.
+    pub decisions: BTreeMap<String, Option<Waiting>>,
 }
 
-/// Looks that were asked for at once. Counted, because one that is asked for while another look is
-/// under way is not answered by that.
+/// Why a release that may be contained is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// A person has to approve it.
+    ForApproval,
+    /// A person has ended it.
+    Released,
+}
+
+/// Looks or judgements that were asked for. Counted, because one that is asked for while another
+/// is under way is not answered by that.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Requests {
     asked: u64,
@@ -121,17 +171,23 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// Asks for a look.
-    pub fn ask(&mut self) {
+    /// Asks for one; gives the number of this request.
+    pub fn ask(&mut self) -> u64 {
         self.asked = self.asked.saturating_add(1);
+        self.asked
     }
 
-    /// Whether a look is owed.
+    /// Whether the look has ended that a request of this number asked for.
+    pub fn have_answered(&self, number: u64) -> bool {
+        number <= self.answered
+    }
+
+    /// Whether one is owed.
     pub fn are_open(&self) -> bool {
         self.answered < self.asked
     }
 
-    /// A look that began when these had been asked for has ended.
+    /// One that began when these had been asked for has ended.
     pub fn answer(&mut self, begun: Self) {
         self.answered = begun.asked;
     }
@@ -173,6 +229,36 @@ pub struct LookState {
 }
 
 impl World {
+    /// Begins a change of a key or policy: until it ends, releases may be judged by half of it.
+    pub fn change(&self) -> Change<'_> {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        Change(&self.changes)
+    }
+
+    /// Whether a key or policy is being taken in.
+    pub fn is_changing(&self) -> bool {
+        self.changes.load(Ordering::SeqCst) > 0
+    }
+
+    /// What was decided last about the quarantines of a policy.
+    pub fn outcomes(&self, policy: &str) -> Outcomes {
+        let all = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(policy).cloned().unwrap_or_default()
+    }
+
+    /// Notes what was decided about the quarantines of a policy.
+    pub fn set_outcomes(&self, policy: &str, outcomes: Outcomes) {
+        let mut all = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(policy.to_owned(), outcomes);
+    }
+
+    /// Calls `visit` for every release.
+    pub fn each_release(&self, mut visit: impl FnMut(&ReleaseId, &mut Release)) {
+        for (id, release) in &mut self.releases().by_id {
+            visit(id, release);
+        }
+    }
+
     /// Keys and policies as they are now.
     pub fn trust(&self) -> Trust {
         self.trust
@@ -248,6 +334,13 @@ impl World {
         });
     }
 
+    /// Whether a look that a request asked for has ended, or its release is gone.
+    pub fn has_answered(&self, id: &ReleaseId, number: u64) -> bool {
+        let releases = self.releases();
+        let release = releases.by_id.get(id);
+        release.is_none_or(|release| release.requests.have_answered(number))
+    }
+
     /// Forgets a release.
     pub fn forget(&self, id: &ReleaseId) {
         let mut releases = self.releases();
@@ -269,19 +362,20 @@ impl World {
             .collect()
     }
 
-    /// How many releases have a cryptographically good signature by a key, whatever became of it.
-    pub fn dependents(&self, fingerprint: &Fingerprint) -> usize {
+    /// The releases with a cryptographically good signature by a key, whatever became of it.
+    pub fn dependents(&self, fingerprint: &Fingerprint) -> BTreeSet<ReleaseId> {
         let releases = self.releases();
-        let Some(ids) = releases.by_issuer.get(fingerprint.as_str()) else {
-            return 0;
-        };
+        let signed = releases.by_issuer.get(fingerprint.as_str());
         let depends = |id: &&ReleaseId| {
-            releases
-                .by_id
-                .get(id)
-                .is_some_and(|release| release.has_good_signer(fingerprint))
+            let release = releases.by_id.get(id);
+            release.is_some_and(|release| release.has_good_signer(fingerprint))
         };
-        ids.iter().filter(depends).count()
+        signed
+            .into_iter()
+            .flatten()
+            .filter(depends)
+            .cloned()
+            .collect()
     }
 
     /// Sources whose last look for some release gave no answer.
@@ -292,6 +386,15 @@ impl World {
             .filter(|(_, state)| state.failures > 0)
             .map(|(url, _)| url.clone())
             .collect()
+    }
+
+    /// Calls `visit` with the judgement of, and the looks for, every release that was judged.
+    pub fn looks(&self, mut visit: impl FnMut(&Judgement, &BTreeMap<String, LookState>)) {
+        for release in self.releases().by_id.values() {
+            if let Some(judgement) = &release.judgement {
+                visit(judgement, &release.looks);
+            }
+        }
     }
 
     /// Calls `visit` for every release that was judged.

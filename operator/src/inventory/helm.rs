@@ -143,9 +143,30 @@ pub fn revisions(
         .collect()
 }
 
+/// Most revisions of a release that are judged in one driver; Helm keeps 10 in all. Whoever writes
+/// records could have us read any number of them.
+pub const MOST_JUDGED: usize = 16;
+
 /// The revisions to judge: the highest deployed one and whatever is newer and may be live in part;
-/// the highest of all if none is deployed. Newest first.
+/// the highest of all if none is deployed. Newest first, at most [`MOST_JUDGED`], among them always
+/// the deployed one.
 pub fn judged(revisions: &BTreeMap<u32, RecordMeta>) -> Vec<u32> {
+    let mut live = live(revisions);
+    if live.len() > MOST_JUDGED {
+        live.drain(MOST_JUDGED - 1..live.len() - 1);
+    }
+    live
+}
+
+/// The newest revision that [`judged`] leaves out, if there are too many.
+pub fn omitted(revisions: &BTreeMap<u32, RecordMeta>) -> Option<u32> {
+    let live = live(revisions);
+    let is_full = live.len() > MOST_JUDGED;
+    live.get(MOST_JUDGED - 1).filter(|_| is_full).copied()
+}
+
+/// The revisions that may be live, the deployed one last.
+fn live(revisions: &BTreeMap<u32, RecordMeta>) -> Vec<u32> {
     let deployed = |meta: &RecordMeta| meta.claimed_status == "deployed";
     let newest_first = revisions.iter().rev();
     let Some((running, _)) = newest_first.clone().find(|(_, meta)| deployed(meta)) else {
@@ -162,6 +183,45 @@ pub fn judged(revisions: &BTreeMap<u32, RecordMeta>) -> Vec<u32> {
         })
         .map(|(revision, _)| *revision)
         .collect()
+}
+
+/// The judged revisions of one release, asked for at once instead of followed.
+///
+/// # Errors
+/// If the API server does not list them.
+pub async fn find(client: &Client, release: &ReleaseId) -> kube::Result<Vec<RecordKey>> {
+    let mut found = Vec::new();
+    let secrets = Api::<PartialObjectMeta<Secret>>::namespaced(client.clone(), &release.namespace);
+    let params = ListParams::default().fields(SECRET_TYPE);
+    let list = within_deadline(secrets.list_metadata(&params)).await?;
+    found.extend(
+        list.items
+            .iter()
+            .filter_map(|one| identify(Driver::Secret, one)),
+    );
+    let maps = Api::<PartialObjectMeta<ConfigMap>>::namespaced(client.clone(), &release.namespace);
+    let params = ListParams::default().labels(CONFIG_MAP_LABEL);
+    let list = within_deadline(maps.list_metadata(&params)).await?;
+    found.extend(
+        list.items
+            .iter()
+            .filter_map(|one| identify(Driver::ConfigMap, one)),
+    );
+    let mut keys = Vec::new();
+    for driver in [Driver::Secret, Driver::ConfigMap] {
+        let of_release = found
+            .iter()
+            .filter(|(key, _)| key.driver == driver && key.release == *release);
+        let revisions = of_release
+            .map(|(key, meta)| (key.revision, meta.clone()))
+            .collect();
+        keys.extend(judged(&revisions).into_iter().map(|revision| RecordKey {
+            release: release.clone(),
+            driver,
+            revision,
+        }));
+    }
+    Ok(keys)
 }
 
 /// Why a record could not be had.
@@ -264,6 +324,30 @@ mod tests {
         );
         assert_eq!(judged_of(&[(1, "deployed"), (2, "superseded")]), [1]);
         assert_eq!(judged_of(&[(1, "deployed"), (2, "never heard of")]), [2, 1]);
+    }
+
+    #[test]
+    fn only_so_many_revisions_are_judged_and_the_deployed_one_always() {
+        let most = u32::try_from(MOST_JUDGED).unwrap();
+        let stored = |failed: u32| {
+            let failed = (2..2 + failed).map(|number| (number, "failed"));
+            let all: Vec<_> = [(1, "deployed")].into_iter().chain(failed).collect();
+            let meta = |status: &str| RecordMeta {
+                resource_version: "1".into(),
+                claimed_status: status.into(),
+            };
+            let all = all.iter().map(|(number, status)| (*number, meta(status)));
+            all.collect::<BTreeMap<_, _>>()
+        };
+        let at_limit = stored(most - 1);
+        assert_eq!(judged(&at_limit).len(), MOST_JUDGED);
+        assert_eq!(omitted(&at_limit), None);
+        let above = stored(most);
+        assert_eq!(judged(&above).len(), MOST_JUDGED);
+        assert_eq!(judged(&above).last(), Some(&1));
+        assert_eq!(omitted(&above), Some(2));
+        assert!(!judged(&above).contains(&2));
+        assert_eq!(judged(&stored(1000)).len(), MOST_JUDGED);
     }
 
     #[test]

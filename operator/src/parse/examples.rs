@@ -12,9 +12,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Problem, key, policy};
+use super::{Problem, key, policy, quarantine_problems};
 use crate::api::reasons::KeyReason;
-use crate::api::{ChartTrustPolicy, TrustedKey};
+use crate::api::{ChartTrustPolicy, Quarantine, TrustedKey};
 
 #[test]
 fn every_example_says_when_to_use_it_and_can_be_used() {
@@ -66,10 +66,11 @@ fn what_the_server_refuses_is_refused_here_unless_it_is_a_mere_bound() {
 }
 
 /// Refused by the server only because schemas need bounds, or because a set has no duplicates.
-const HARMLESS: [&str; 3] = [
+const HARMLESS: [&str; 4] = [
     "policy-65-rules",
     "policy-key-listed-twice",
     "policy-threshold-65",
+    "quarantine-twice-the-same",
 ];
 
 const NOTHING: BTreeMap<String, String> = BTreeMap::new();
@@ -78,6 +79,7 @@ const NOTHING: BTreeMap<String, String> = BTreeMap::new();
 fn problems(document: &Value, material: &BTreeMap<String, String>) -> Result<Vec<Problem>, String> {
     match document["kind"].as_str() {
         Some("ChartTrustPolicy") => Ok(policy(&read::<ChartTrustPolicy>(document)?).problems),
+        Some("Quarantine") => Ok(quarantine_problems(&read::<Quarantine>(document)?)),
         Some("TrustedKey") => key_problems(&read(document)?, material),
         Some("ConfigMap" | "Secret") => Ok(Vec::new()),
         other => Err(format!("kind {other:?}")),

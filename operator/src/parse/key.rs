@@ -8,6 +8,7 @@ use charttrust_verify::openpgp::{self, Certificate, CertificateError, Fingerprin
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
+use super::refresh::mail_address;
 use super::source::address;
 use super::text::chart_globs;
 use super::{Problems, duration, timestamp};
@@ -104,6 +105,14 @@ fn check_refresh(refresh: &api::Refresh, problems: &mut Problems) {
     }
     if !begins(&refresh.keyserver, "hkps://") {
         problems.add("spec.refresh.keyserver", "does not begin with hkps://");
+    }
+    if refresh
+        .wkd
+        .as_ref()
+        .is_some_and(|text| mail_address(text).is_none())
+    {
+        let message = "is no mail address, write it as charts@example.com";
+        problems.add("spec.refresh.wkd", message);
     }
     let interval = problems.take("spec.refresh.interval", duration(&refresh.interval));
     if interval.is_some_and(|interval| interval.as_secs() == 0) {
@@ -309,8 +318,13 @@ mod tests {
         });
         let nowhere = refresh("1h", None);
         let often = refresh("999ms", Some("a@example.com"));
-        let both = [(nowhere, "spec.refresh"), (often, "spec.refresh.interval")];
-        for (refresh, path) in both {
+        let nobody = refresh("1h", Some("example.com"));
+        let all = [
+            (nowhere, "spec.refresh"),
+            (often, "spec.refresh.interval"),
+            (nobody, "spec.refresh.wkd"),
+        ];
+        for (refresh, path) in all {
             let expected = (KeyReason::InvalidSpec, path.to_owned());
             assert_eq!(
                 problem(|object| object.spec.refresh = Some(refresh)),

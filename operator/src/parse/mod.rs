@@ -11,6 +11,8 @@ mod exception;
 mod key;
 mod policy;
 mod problem;
+mod quarantine;
+mod refresh;
 mod rule;
 mod selector;
 mod share;
@@ -20,8 +22,10 @@ mod time;
 
 pub use duration::{DurationError, duration};
 pub use key::{KeyProblem, key, own_revocation};
-pub use policy::{LoadedPolicy, policy, unreadable_policy};
+pub use policy::{Containment, LoadedPolicy, policy, unreadable_policy};
 pub use problem::Problem;
+pub use quarantine::quarantine_problems;
+pub use refresh::{Refresh, refresh};
 pub use share::{add_revocation, share_revocations};
 pub use time::{TimeError, timestamp};
 

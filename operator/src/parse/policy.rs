@@ -1,8 +1,10 @@
 //! `ChartTrustPolicy` → the policy to judge by.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use charttrust_verify::policy::{Demands, Policy, Selection};
+use charttrust_verify::verdict::Reason;
 use kube::ResourceExt as _;
 
 use super::exception::exceptions;
@@ -11,7 +13,10 @@ use super::selector::selector;
 use super::text::release_globs;
 use super::{Problem, Problems, duration};
 use crate::api::ChartTrustPolicy;
-use crate::api::chart_trust_policy::{Match, QuarantineSpec};
+use crate::api::chart_trust_policy::{
+    Approval, Match, QuarantineAction, QuarantineLimit, QuarantineSpec,
+};
+use crate::api::reasons::BadnessReason;
 
 /// A policy as it was read.
 #[derive(Clone, Debug)]
@@ -22,8 +27,26 @@ pub struct LoadedPolicy {
     pub policy: Policy,
     /// How often sources are looked at again.
     pub interval: Duration,
+    /// When and how releases are contained. `None` too for a policy with problems: what cannot be
+    /// read contains nothing.
+    pub containment: Option<Containment>,
     /// What is wrong with the object; empty if nothing is.
     pub problems: Vec<Problem>,
+}
+
+/// When and how a policy contains releases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Containment {
+    /// The verdicts that lead to it: proof of badness only.
+    pub reasons: BTreeSet<Reason>,
+    /// Who starts it.
+    pub approval: Approval,
+    /// What it does.
+    pub actions: Vec<QuarantineAction>,
+    /// How long the verdict must hold first.
+    pub after: Duration,
+    /// How many releases may be contained automatically.
+    pub limit: QuarantineLimit,
 }
 
 /// Reads a policy. One with a problem is judged as if it trusted nobody, never skipped.
@@ -34,9 +57,8 @@ pub fn policy(object: &ChartTrustPolicy) -> LoadedPolicy {
     let selection = selection(&spec.selection, &mut problems);
     let rules = rules(&spec.rules, &mut problems);
     let exceptions = exceptions(&spec.exceptions, &mut problems);
-    if let Some(quarantine) = &spec.quarantine {
-        check_quarantine(quarantine, &mut problems);
-    }
+    let containment = spec.quarantine.as_ref();
+    let containment = containment.and_then(|quarantine| containment_of(quarantine, &mut problems));
     let problems = problems.into_vec();
     let policy = Policy {
         name: object.name_any(),
@@ -49,6 +71,7 @@ pub fn policy(object: &ChartTrustPolicy) -> LoadedPolicy {
         generation: object.metadata.generation.unwrap_or_default(),
         policy: distrust(policy, &problems),
         interval,
+        containment: containment.filter(|_| problems.is_empty()),
         problems,
     }
 }
@@ -72,6 +95,7 @@ pub fn unreadable_policy(name: &str, problem: &str) -> LoadedPolicy {
         generation: 0,
         policy: distrust(policy, &problems),
         interval: DEFAULT_INTERVAL,
+        containment: None,
         problems,
     }
 }
@@ -117,6 +141,22 @@ fn selection(matched: &Match, problems: &mut Problems) -> Selection {
     }
 }
 
+fn containment_of(quarantine: &QuarantineSpec, problems: &mut Problems) -> Option<Containment> {
+    check_quarantine(quarantine, problems);
+    let after = problems.take("spec.quarantine.after", duration(&quarantine.after));
+    let reasons = quarantine.on_reasons.iter().map(|reason| match reason {
+        BadnessReason::KeyCompromised => Reason::KeyCompromised,
+        BadnessReason::KeyRevoked => Reason::KeyRevoked,
+    });
+    Some(Containment {
+        reasons: reasons.collect(),
+        approval: quarantine.approval,
+        actions: quarantine.actions.clone(),
+        after: after?,
+        limit: quarantine.limit.clone(),
+    })
+}
+
 fn check_quarantine(quarantine: &QuarantineSpec, problems: &mut Problems) {
     let reasons = &quarantine.on_reasons;
     problems.expect_some(
@@ -125,7 +165,6 @@ fn check_quarantine(quarantine: &QuarantineSpec, problems: &mut Problems) {
         "of KeyCompromised and KeyRevoked",
     );
     problems.expect_some("spec.quarantine.actions", &quarantine.actions, "action");
-    problems.take("spec.quarantine.after", duration(&quarantine.after));
     let percent = "spec.quarantine.limit.maxPercent";
     if !(1..=100).contains(&quarantine.limit.max_percent) {
         problems.add(percent, "is no percentage, write a number from 1 to 100");
@@ -208,6 +247,22 @@ spec:
         assert!(rules[0].verify.signers.keys.contains("platform-2026"));
         assert_eq!(rules[0].pins.len(), 1);
         assert_eq!(rules[0].sources.len(), 1);
+        let containment = loaded.containment.unwrap();
+        assert_eq!(containment.reasons, BTreeSet::from([Reason::KeyRevoked]));
+        assert_eq!(containment.approval, Approval::Manual);
+        assert_eq!(containment.actions, [QuarantineAction::ScaleToZero]);
+        assert_eq!(containment.after, Duration::from_secs(300));
+        assert_eq!(containment.limit, QuarantineLimit::default());
+    }
+
+    #[test]
+    fn a_policy_with_a_problem_contains_nothing() {
+        let mut object = good();
+        object.spec.interval = "often".to_owned();
+        assert_eq!(policy(&object).containment, None);
+        let mut object = good();
+        object.spec.quarantine = None;
+        assert_eq!(policy(&object).containment, None);
     }
 
     #[test]

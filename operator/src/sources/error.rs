@@ -161,13 +161,15 @@ impl Cause {
     }
 }
 
-/// One of the three things that a source serves.
+/// One of the things that are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
     /// The chart archive.
     Archive,
     /// The repository index.
     Index,
+    /// A copy of an OpenPGP key.
+    Key,
     /// The provenance file.
     Provenance,
 }
@@ -177,6 +179,7 @@ impl fmt::Display for Part {
         f.write_str(match self {
             Self::Archive => "chart archive",
             Self::Index => "repository index",
+            Self::Key => "OpenPGP key",
             Self::Provenance => "provenance file",
         })
     }

@@ -28,6 +28,8 @@ pub struct Limits {
     pub index_text_bytes: usize,
     /// Most chart versions in one index.
     pub index_versions: usize,
+    /// Most bytes of a copy of an OpenPGP key.
+    pub key_bytes: u64,
     /// Most bytes of a provenance file.
     pub provenance_bytes: u64,
     /// Most redirects followed for one answer.
@@ -51,6 +53,7 @@ impl Default for Limits {
             index_fresh_for: Duration::from_secs(30),
             index_text_bytes: 32 << 20,
             index_versions: 200_000,
+            key_bytes: MIB,
             provenance_bytes: 64 * 1024,
             redirects: 3,
             retry_after: Duration::from_secs(3600),

@@ -1,4 +1,5 @@
-//! Fetches a chart archive and its provenance file from where a policy says they are.
+//! Fetches a chart archive and its provenance file from where a policy says they are, and copies of
+//! keys from where they are published.
 //!
 //! May touch: the network, and nothing else. Every request passes the guard, every body has a
 //! limit, and what cannot be found out is an error, never a verdict.
@@ -14,6 +15,7 @@ mod flight;
 mod guard;
 mod http;
 mod index;
+mod key;
 mod limits;
 mod look;
 mod network;

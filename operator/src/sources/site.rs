@@ -33,6 +33,19 @@ impl Site {
         Self::new(source, url, "the URL of a mirror", None)
     }
 
+    /// An address that is no source of charts: nothing is sent there, and the public authorities
+    /// vouch for it.
+    pub(super) fn public(mut base: Url) -> Self {
+        base.set_fragment(None);
+        let key = fingerprint(&[base.as_str().as_bytes()]);
+        Self {
+            base,
+            ca: None,
+            key,
+            credentials: None,
+        }
+    }
+
     fn new(
         source: &Source,
         url: &str,

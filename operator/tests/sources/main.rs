@@ -4,6 +4,7 @@ mod answers;
 mod credentials;
 mod faults;
 mod guard;
+mod keys;
 mod memory;
 mod mirrors;
 mod redirects;

@@ -393,10 +393,15 @@ fn check_binding(subject: &Subject<'_>, opinion: &mut Opinion) {
     }
 }
 
+/// `dependencies: Verify` asks for a signature of each subchart. The archive holds subcharts unpacked
+/// and without their provenance files, and the statement about the chart says nothing about who made
+/// them, so none can be shown to be signed: refused, rather than taken for granted.
 fn check_dependencies(subject: &Subject<'_>, opinion: &mut Opinion) {
     let verify = subject.rule.verify.dependencies == Dependencies::Verify;
     if verify && subject.facts.has_subcharts {
-        let message = "subcharts inside an archive carry no signatures of their own";
+        let message = "the rule asks for a signature of each subchart, but the archive contains \
+                       subcharts without their provenance, so this cannot be shown; with \
+                       dependencies: Inherit the signature of the chart covers them";
         opinion.fail(Reason::DependencyNotTrusted, message);
     }
 }

@@ -262,7 +262,7 @@ impl ArchiveFacts {
         let ProvenanceFacts::Signed(signed) = &mut self.provenance else {
             return false;
         };
-        let learned = signed.learn(keys, now);
+        let learned = signed.learn(keys);
         let vouches = signed.claims.claimed_archive == Some(self.digest)
             && signed.good_signers().next().is_some();
         if vouches && self.first_verified.is_none() {
@@ -346,14 +346,14 @@ impl Signed {
             })
     }
 
-    fn learn(&mut self, keys: &[Key], now: Timestamp) -> bool {
+    fn learn(&mut self, keys: &[Key]) -> bool {
         let Some(message) = self.message.clone() else {
             return false;
         };
         let mut learned = false;
         for (signature, packet) in self.signatures.iter_mut().zip(message.signatures()) {
             if !matches!(signature.outcome, Outcome::Verified(_)) {
-                let outcome = try_keys(&message, packet, keys, now);
+                let outcome = try_keys(&message, packet, keys);
                 learned |= signature.outcome != outcome;
                 signature.outcome = outcome;
             }
@@ -372,17 +372,15 @@ fn next_second(instant: Timestamp) -> Timestamp {
 }
 
 /// Tries every key, whatever their order: key IDs collide, and certificates name foreign subkeys.
-fn try_keys(
-    message: &SignedMessage,
-    claimed: &ClaimedSignature,
-    keys: &[Key],
-    now: Timestamp,
-) -> Outcome {
+fn try_keys(message: &SignedMessage, claimed: &ClaimedSignature, keys: &[Key]) -> Outcome {
     let mut verified = Vec::new();
     let mut faults = Vec::new();
     for key in keys {
         match openpgp::verify(message, claimed, &key.certificate) {
-            Ok(signature) => verified.push((is_foreign(key, &signature, now), signature)),
+            Ok(signature) => {
+                let is_foreign = key.certificate.names_without_consent(signature.signer());
+                verified.push((is_foreign, signature));
+            }
             Err(openpgp::Word::UnknownKey) => {}
             Err(word) => faults.push((key.fingerprint().clone(), word)),
         }
@@ -400,13 +398,4 @@ fn try_keys(
         .map(|(_, signature)| Outcome::Verified(signature))
         .or(fault)
         .unwrap_or(Outcome::UnknownIssuer)
-}
-
-/// Whether the key names the signing subkey as its own, but the two are not bound to each other.
-fn is_foreign(key: &Key, signature: &VerifiedSignature, now: Timestamp) -> bool {
-    let word = openpgp::standing(&key.certificate, signature, now).at_signing;
-    matches!(
-        word,
-        openpgp::Word::NoBackSignature | openpgp::Word::NotBound
-    )
 }

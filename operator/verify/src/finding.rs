@@ -46,6 +46,30 @@ pub enum Note {
     ValuesDiffer,
 }
 
+impl Note {
+    /// Every note.
+    pub const ALL: &[Self] = &[
+        Self::NotChecked,
+        Self::OtherRevision,
+        Self::OtherSignature,
+        Self::OtherSource,
+        Self::Republished,
+        Self::ValuesDiffer,
+    ];
+
+    /// The word itself.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::NotChecked => "NotChecked",
+            Self::OtherRevision => "OtherRevision",
+            Self::OtherSignature => "OtherSignature",
+            Self::OtherSource => "OtherSource",
+            Self::Republished => "Republished",
+            Self::ValuesDiffer => "ValuesDiffer",
+        }
+    }
+}
+
 impl Finding {
     /// A finding that belongs to no policy yet.
     pub fn new(word: Word, message: impl Into<String>) -> Self {
@@ -69,14 +93,7 @@ impl fmt::Display for Word {
         match self {
             Self::Doubt(cause) => cause.fmt(f),
             Self::Failure(reason) => reason.fmt(f),
-            Self::Note(note) => f.write_str(match note {
-                Note::NotChecked => "NotChecked",
-                Note::OtherRevision => "OtherRevision",
-                Note::OtherSignature => "OtherSignature",
-                Note::OtherSource => "OtherSource",
-                Note::Republished => "Republished",
-                Note::ValuesDiffer => "ValuesDiffer",
-            }),
+            Self::Note(note) => f.write_str(note.word()),
         }
     }
 }
@@ -99,8 +116,9 @@ fn bounded(message: &str) -> String {
     clean
 }
 
-/// Controls and everything invisible or reordering, as the user IDs of keys are shown.
-fn is_deceptive(character: char) -> bool {
+/// Controls and everything invisible or reordering: foreign text could forge by it what a terminal
+/// shows.
+pub fn is_deceptive(character: char) -> bool {
     use unicode_general_category::{GeneralCategory as Category, get_general_category};
     matches!(
         get_general_category(character),

@@ -30,7 +30,7 @@ pub(crate) fn life(
     if !key.scope.covers(subject.case.chart, Some(subject.source)) {
         reasons.insert(Reason::KeyOutOfScope);
     }
-    let is_its_own = !is_foreign(key, verified, standing.at_signing);
+    let is_its_own = !key.certificate.names_without_consent(verified.signer());
     let mut vouching = Vouching::Valid;
     for revocation in key.revocations.iter().filter(|_| is_its_own) {
         match our_word(revocation, verified, subject.facts.first_verified) {
@@ -40,22 +40,6 @@ pub(crate) fn life(
         }
     }
     reasons.into_iter().next().map_or(Ok(vouching), Err)
-}
-
-/// Whether the certificate names the signing subkey, but the two are not bound to each other. It can
-/// name anybody's: what that subkey signed is not this key's, and nothing bad about this key is bad
-/// about it. A subkey that was taken out of the certificate remains the key's own.
-fn is_foreign(key: &Key, verified: &VerifiedSignature, at_signing: Word) -> bool {
-    let is_named = || {
-        key.certificate
-            .key_fingerprints()
-            .any(|own| own == verified.signer())
-    };
-    match at_signing {
-        Word::NoBackSignature => true,
-        Word::NotBound => is_named(),
-        _ => false,
-    }
 }
 
 /// What a signature is worth, or why it is worth nothing.

@@ -58,6 +58,9 @@ pub struct RecordLimits {
     pub json_bytes: usize,
     /// Most templates and files together: those of an archive.
     pub parts: usize,
+    /// Most values in the JSON, keys apart. A value of two bytes takes up to 120 in memory. Large
+    /// honest records have some 20,000; those of one YAML document fit.
+    pub values: usize,
     /// Most objects in the manifest. An object takes at least 100 bytes of it.
     pub objects: usize,
     /// Limits of each document of the manifest that has to be parsed in full.
@@ -108,6 +111,7 @@ impl Default for RecordLimits {
             payload_bytes: MIB,
             json_bytes: 16 * MIB,
             parts: 10_000,
+            values: 250_000,
             objects: 10_000,
             yaml: YamlLimits::default(),
         }

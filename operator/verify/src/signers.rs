@@ -3,13 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
-
 use crate::check::Subject;
 use crate::evidence::{Outcome, SignatureFacts, Signed};
 use crate::key::Key;
 use crate::life::{Clock, Life, explain, life, reason};
-use crate::openpgp::{self, Fingerprint, SignatureRecord, VerifiedSignature, Word};
+use crate::openpgp::{Fingerprint, SignatureRecord, VerifiedSignature, Word};
 use crate::verdict::{Class, Reason};
 
 /// How enough signers vouch.
@@ -232,7 +230,7 @@ fn lives<'a>(
 ) -> BTreeMap<&'a Fingerprint, (&'a Key, Life)> {
     let mut lives: BTreeMap<&Fingerprint, (&Key, Life)> = BTreeMap::new();
     for key in listed(subject) {
-        let Some(seen) = seen_by(key, verified, subject.now) else {
+        let Some(seen) = seen_by(key, verified) else {
             continue;
         };
         let life = life(subject, key, &seen, clock);
@@ -268,20 +266,22 @@ fn problem(
 
 /// The signature as this key's: it was verified with it, or the certificate and the signing subkey
 /// name each other.
-fn seen_by(key: &Key, verified: &VerifiedSignature, now: Timestamp) -> Option<VerifiedSignature> {
+fn seen_by(key: &Key, verified: &VerifiedSignature) -> Option<VerifiedSignature> {
     if key.fingerprint() == verified.primary() {
         return Some(verified.clone());
     }
+    let signer = verified.signer();
     key.certificate
         .key_fingerprints()
-        .find(|own| *own == verified.signer())?;
+        .find(|own| *own == signer)?;
+    if key.certificate.names_without_consent(signer) {
+        return None;
+    }
     let primary = key.fingerprint().clone();
-    let seen = VerifiedSignature::restore(SignatureRecord {
+    Some(VerifiedSignature::restore(SignatureRecord {
         primary,
         ..verified.record().clone()
-    });
-    let at_signing = openpgp::standing(&key.certificate, &seen, now).at_signing;
-    (!matches!(at_signing, Word::NoBackSignature | Word::NotBound)).then_some(seen)
+    }))
 }
 
 /// The best last: the least bad reason, grandfathered, valid.

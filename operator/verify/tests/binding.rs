@@ -545,27 +545,92 @@ fn no_other_file_of_an_old_chart_may_be_missing() {
     assert_eq!(text(&binding), "file `README.md` was removed");
 }
 
+/// The base chart in the old format, as `helm package` writes it, with a subchart.
+fn packaged_v1(files: &mut Files) {
+    v1(files);
+    files.retain(|(name, _)| name != "requirements.yaml");
+    set(files, "charts/a/Chart.yaml", "name: a\nversion: 1.0.0\n");
+}
+
+/// The record of an old chart with these dependencies in its Chart.yaml.
+fn depending_on(record: &mut Value, dependencies: &Value) {
+    v1_record(record);
+    record["chart"]["metadata"]["dependencies"] = dependencies.clone();
+}
+
+fn v1_lock(record: &mut Value) {
+    v1_record(record);
+    record["chart"]["lock"] = json!({"generated": "2026-01-01T00:00:00Z", "digest": "x"});
+}
+
 #[test]
 fn unpacked_old_chart_cannot_be_told_from_a_changed_one() {
-    let files = |files: &mut Files| {
-        v1(files);
-        files.retain(|(name, _)| name != "requirements.yaml");
-    };
-    let lock = |record: &mut Value| {
-        v1_record(record);
-        record["chart"]["lock"] = json!({"generated": "2026-01-01T00:00:00Z", "digest": "x"});
-    };
-    let dependencies = |record: &mut Value| {
-        v1_record(record);
-        record["chart"]["metadata"]["dependencies"] = json!([{"name": "a", "repository": ""}]);
-    };
-    assert_eq!(compared(files, lock), old(&[Note::DirectoryV1]));
-    assert_eq!(compared(files, dependencies), old(&[Note::DirectoryV1]));
-    let binding = compared(files, |record| {
-        dependencies(record);
+    let a = json!({"name": "a", "version": "1.0.0", "repository": ""});
+    let alias = json!({"name": "b", "version": "1.0.0", "repository": "", "alias": "b"});
+    for dependencies in [json!([a]), json!([alias]), json!([a, alias])] {
+        let change = |record: &mut Value| depending_on(record, &dependencies);
+        assert_eq!(compared(packaged_v1, change), old(&[Note::DirectoryV1]));
+    }
+    assert_eq!(compared(packaged_v1, v1_lock), old(&[Note::DirectoryV1]));
+    let binding = compared(packaged_v1, |record| {
+        depending_on(record, &json!([a]));
         record["chart"]["metadata"]["icon"] = json!("https://x");
     });
     assert_eq!(text(&binding), "`icon` in Chart.yaml was changed");
+}
+
+#[test]
+fn dependency_without_its_subchart_was_added_to_the_record_of_an_old_chart() {
+    let (a, b) = (
+        json!({"name": "a", "repository": ""}),
+        json!({"name": "b", "repository": ""}),
+    );
+    let alias = json!({"name": "a", "repository": "", "alias": "a"});
+    let without = |files: &mut Files| {
+        packaged_v1(files);
+        files.retain(|(name, _)| !name.starts_with("charts/"));
+    };
+    let both = json!([a, b]);
+    for (packaged, dependencies) in [
+        (&packaged_v1 as &dyn Fn(&mut Files), json!([b])),
+        (&packaged_v1, both),
+        (&without, json!([a])),
+        (&without, json!([alias])),
+    ] {
+        let binding = compared(packaged, |record| depending_on(record, &dependencies));
+        assert_eq!(text(&binding), "`dependencies` in Chart.yaml was changed");
+    }
+}
+
+#[test]
+fn record_in_another_order_than_that_of_a_directory_explains_no_lock_or_dependency() {
+    let unsorted = |files: &mut Files| {
+        packaged_v1(files);
+        files.reverse();
+    };
+    let reverse = |record: &mut Value| {
+        for list in ["templates", "files"] {
+            record["chart"][list].as_array_mut().unwrap().reverse();
+        }
+    };
+    let plain = |record: &mut Value| {
+        v1_record(record);
+        reverse(record);
+    };
+    assert_eq!(compared(unsorted, plain), same(&[]));
+    let lock = |record: &mut Value| {
+        v1_lock(record);
+        reverse(record);
+    };
+    assert_eq!(text(&compared(unsorted, lock)), "Chart.lock was added");
+    let dependency = |record: &mut Value| {
+        depending_on(record, &json!([{"name": "a", "repository": ""}]));
+        reverse(record);
+    };
+    assert_eq!(
+        text(&compared(unsorted, dependency)),
+        "`dependencies` in Chart.yaml was changed"
+    );
 }
 
 #[test]

@@ -287,6 +287,22 @@ fn key_inside_a_quoted_text_pretends_no_object() {
     assert_eq!(record.objects, [object("v1", "ConfigMap", None, "a")]);
 }
 
+/// How many values there are below the top, where an empty list or object has one.
+fn values(json: &Value) -> usize {
+    let below: Vec<_> = match json {
+        Value::Array(items) => items.iter().collect(),
+        Value::Object(map) => map.values().collect(),
+        _ => return 0,
+    };
+    below.len().max(1) + below.into_iter().map(values).sum::<usize>()
+}
+
+#[test]
+fn text_is_not_counted_as_values() {
+    let text = "a, [b], {c}, \\ \" ".repeat(100_000);
+    assert!(changed(|record| record["info"]["notes"] = json!(text)).is_ok());
+}
+
 #[test]
 fn every_limit_holds_at_n_and_n_plus_1() {
     let payload = payload(text().as_bytes());
@@ -302,6 +318,7 @@ fn every_limit_holds_at_n_and_n_plus_1() {
         ),
         (|limits, limit| limits.json_bytes = limit, text().len()),
         (|limits, limit| limits.parts = limit, 4),
+        (|limits, limit| limits.values = limit, values(&record())),
         (|limits, limit| limits.objects = limit, 2),
     ] {
         assert!(within(change, limit).is_ok());

@@ -125,7 +125,7 @@ async fn install_operator(stage: &mut Stage) -> Result {
     stage.screen.heading("4. The operator");
     stage
         .shell
-        .run("kubectl apply --server-side -f crds/ -f operator/install/")
+        .run("kubectl apply --server-side -f crds/ -f operator/install/rbac.yaml")
         .await?;
     stage
         .shell

@@ -3,10 +3,11 @@
 
 use serde_json::Value as Json;
 
+use super::parts::may_be_unpacked;
 use super::{Change, ChartPart, Found, Note};
-use crate::chart::{Chart, Metadata, remove_unstable, sanitize};
+use crate::chart::{Chart, Dependency, Metadata, remove_unstable, sanitize};
 use crate::release::Record;
-use crate::values::{self, Expected, Helm, Tree};
+use crate::values::{self, Expected, Helm, Tree, Unmergeable};
 
 pub(super) fn compare(chart: &Chart, record: &Record, version: &str, found: &mut Found) {
     let mut recorded = record.chart.metadata.clone();
@@ -15,9 +16,18 @@ pub(super) fn compare(chart: &Chart, record: &Record, version: &str, found: &mut
     let Some(tree) = chart.values.tree() else {
         return found.explained.push(Note::ValuesUnreadable);
     };
-    let candidates = Candidates::new(&tree, record);
+    let Ok(candidates) = Candidates::new(&tree, record) else {
+        found.explained.push(Note::ValuesUnreadable);
+        let (archived, recorded) = (&chart.metadata, &recorded);
+        let (archived, recorded) = (
+            without_dependencies(archived),
+            without_dependencies(recorded),
+        );
+        return fields(&archived, &recorded, found);
+    };
     let judged = candidates.judge(&chart.metadata, &recorded);
-    if let (Likeness::Different, true) = (judged.likeness, is_unpacked_v1(chart, &recorded)) {
+    let is_unpacked = is_unpacked_v1(chart, &recorded) && may_be_unpacked(&record.chart);
+    if let (Likeness::Different, true) = (judged.likeness, is_unpacked) {
         found.explained.push(Note::DirectoryV1);
         recorded.dependencies.clear();
         fields(&chart.metadata, &recorded, found);
@@ -70,18 +80,24 @@ enum Likeness {
 }
 
 impl Candidates {
-    fn new(tree: &Tree, record: &Record) -> Self {
+    /// Fails if there are more values than can be compared.
+    fn new(tree: &Tree, record: &Record) -> Result<Self, Unmergeable> {
         let config = record.config.json();
         let expect =
-            |values: Option<&Json>, helm| values::expected(tree, values, config, helm).ok();
-        let archived = [Helm::V4, Helm::V3]
-            .into_iter()
-            .filter_map(|helm| expect(None, helm));
+            |values: Option<&Json>, helm| match values::expected(tree, values, config, helm) {
+                Ok(expected) => Ok(Some(expected)),
+                Err(Unmergeable::TypeMismatch) => Ok(None),
+                Err(Unmergeable::TooLarge) => Err(Unmergeable::TooLarge),
+            };
+        let archived = [expect(None, Helm::V4)?, expect(None, Helm::V3)?];
         let recorded = Some(record.chart.values.json()).filter(|_| !tree.dependencies.is_empty());
-        Self {
-            archived: archived.collect(),
-            recorded: recorded.and_then(|values| expect(Some(values), Helm::V4)),
-        }
+        Ok(Self {
+            archived: archived.into_iter().flatten().collect(),
+            recorded: match recorded {
+                Some(values) => expect(Some(values), Helm::V4)?,
+                None => None,
+            },
+        })
     }
 
     /// Holds the recorded metadata against every candidate and returns the best.
@@ -141,11 +157,25 @@ fn likeness(expected: &Metadata, recorded: &Metadata) -> Likeness {
 }
 
 /// `helm package` drops the dependencies in a v1 Chart.yaml; a directory still has them.
+///
+/// Helm 3 and 4 package and install a chart only if `charts/` has a subchart for each dependency
+/// (`pkg/action/install.go`, `CheckDependencies`), so one without its subchart in the archive was not
+/// recorded by them. Where the subchart is there, an added dependency cannot be told from an honest one.
 fn is_unpacked_v1(chart: &Chart, recorded: &Metadata) -> bool {
     let archive = &chart.metadata;
     archive.api_version == "v1"
         && archive.dependencies.is_empty()
         && !recorded.dependencies.is_empty()
+        && recorded
+            .dependencies
+            .iter()
+            .all(|dependency| has_subchart(chart, dependency))
+}
+
+/// Whether a recorded dependency can have been met by a subchart. An alias replaces the name.
+fn has_subchart(chart: &Chart, dependency: &Dependency) -> bool {
+    let mut subcharts = chart.subcharts.iter();
+    subcharts.any(|subchart| !dependency.alias.is_empty() || subchart.name == dependency.name)
 }
 
 fn without_dependencies(metadata: &Metadata) -> Metadata {

@@ -19,7 +19,7 @@ pub(super) fn compare(chart: &Chart, recorded: &RecordedChart, found: &mut Found
     order(templates, files, recorded, found);
     schema(chart, recorded, found);
     if chart.lock != recorded.lock {
-        if old && chart.lock.is_none() {
+        if old && chart.lock.is_none() && may_be_unpacked(recorded) {
             found.explained.push(Note::DirectoryV1);
         } else {
             found.differ(
@@ -31,6 +31,17 @@ pub(super) fn compare(chart: &Chart, recorded: &RecordedChart, found: &mut Found
     if !times_agree(chart, recorded) {
         found.notes.push(Note::ModificationTimes);
     }
+}
+
+/// Whether a record can be that of a chart installed from a directory: every Helm lists the files of a
+/// directory in the order of its walk.
+///
+/// # Caveats
+/// `helm package` keeps that order, so that a record of an archive usually passes too. A lock that is
+/// added to the record of a v1 chart therefore stays unexplained but unproven: `helm install ./folder`
+/// honestly records a Chart.lock that `helm package ./folder` leaves out, with every Helm.
+pub(super) fn may_be_unpacked(recorded: &RecordedChart) -> bool {
+    is_walk(&recorded.templates) && is_walk(&recorded.files)
 }
 
 /// Whether two lists that have the same parts have them in the same order.
@@ -87,7 +98,7 @@ fn order(templates: Order, files: Order, recorded: &RecordedChart, found: &mut F
     if templates == Order::Same && files == Order::Same {
         return;
     }
-    if is_walk(&recorded.templates) && is_walk(&recorded.files) {
+    if may_be_unpacked(recorded) {
         found.notes.push(Note::DirectoryOrder);
         return;
     }

@@ -113,6 +113,7 @@ fn distinct_subkeys(copies: &[&ClaimedCertificate]) -> Vec<Subkey> {
             key: Arc::clone(&claimed.key),
             bindings: Vec::new(),
             revocations: Vec::new(),
+            is_mutual: false,
             life_limit: None,
         })
         .collect()
@@ -322,9 +323,9 @@ impl Parts {
             kind == SUBKEY_BINDING
         }) {
             if seen.insert((fingerprint.clone(), Vec::new(), signature.raw.clone())) {
-                subkey
-                    .bindings
-                    .extend(binding(signature, &self.primary, &subkey.key, budget)?);
+                let bound = binding(signature, &self.primary, &subkey.key, budget)?;
+                subkey.is_mutual |= bound.is_mutual;
+                subkey.bindings.extend(bound.binding);
             }
         }
         Ok(())
@@ -374,38 +375,52 @@ fn self_signature(signature: &SignaturePacket, signer: &Key, about: &Key) -> Opt
     })
 }
 
+/// What one binding signature shows.
+#[derive(Default)]
+struct Bound {
+    /// The binding, if it may count.
+    binding: Option<Binding>,
+    /// Whether both keys have signed it, however weakly.
+    is_mutual: bool,
+}
+
 fn binding(
     signature: &SignaturePacket,
     primary: &Key,
     subkey: &Key,
     budget: &mut Budget,
-) -> Result<Option<Binding>, CertificateError> {
+) -> Result<Bound, CertificateError> {
     let (primary_part, subkey_part) = (primary.hashed(), subkey.hashed());
     let parts = [primary_part.as_slice(), subkey_part.as_slice()];
-    let Some(own) = self_signature(signature, primary, subkey) else {
-        return Ok(None);
-    };
+    let own = self_signature(signature, primary, subkey);
+    let embedded = signature.embedded();
+    let mut confirmations = embedded
+        .filter(|back| back.kind == BACK_SIGNATURE)
+        .peekable();
+    if own.is_none() && confirmations.peek().is_none() {
+        return Ok(Bound::default());
+    }
     if budget.check(signature, primary, &parts)? != Maths::Good {
-        return Ok(None);
+        return Ok(Bound::default());
     }
     let mut back_signatures = Vec::new();
-    if own.may_sign == Some(true) {
-        for back in signature
-            .embedded()
-            .filter(|back| back.kind == BACK_SIGNATURE)
-        {
-            let Ok(life) = accept(&back, subkey) else {
-                continue;
-            };
-            if budget.check(&back, subkey, &parts)? == Maths::Good {
-                back_signatures.push(life);
-            }
+    let mut is_mutual = false;
+    for back in confirmations {
+        if budget.check(&back, subkey, &parts)? == Maths::Good {
+            is_mutual = true;
+            back_signatures.extend(accept(&back, subkey));
         }
     }
-    Ok(Some(Binding {
-        own,
-        back_signatures,
-    }))
+    let binding = own.map(|own| {
+        if own.may_sign != Some(true) {
+            back_signatures.clear();
+        }
+        Binding {
+            own,
+            back_signatures,
+        }
+    });
+    Ok(Bound { binding, is_mutual })
 }
 
 /// A user ID as it goes into a hash (section 5.2.4).

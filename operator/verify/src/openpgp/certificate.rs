@@ -42,6 +42,8 @@ pub(super) struct Subkey {
     pub(super) key: Arc<Key>,
     pub(super) bindings: Vec<Binding>,
     pub(super) revocations: Vec<KeyRevocation>,
+    /// Whether primary key and subkey have ever signed that they belong together, however weakly.
+    pub(super) is_mutual: bool,
     pub(super) life_limit: Option<i64>,
 }
 
@@ -79,6 +81,16 @@ impl Certificate {
     /// Every fingerprint that a signature by this certificate may name.
     pub fn key_fingerprints(&self) -> impl Iterator<Item = &Fingerprint> {
         self.keys().map(|key| &key.fingerprint)
+    }
+
+    /// Whether it names this key as a subkey, but the two have never signed that they belong together.
+    ///
+    /// A certificate can name anybody's key. Without the back-signature of the named key, what that key
+    /// signed is not this certificate's, and nothing bad about this certificate is bad about it. Weak
+    /// or ended signatures are enough here: they give no trust, but they hide no revocation either.
+    pub fn names_without_consent(&self, fingerprint: &Fingerprint) -> bool {
+        let mut subkeys = self.0.subkeys.iter();
+        subkeys.any(|subkey| subkey.key.fingerprint == *fingerprint && !subkey.is_mutual)
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
@@ -146,6 +158,7 @@ impl Parts {
         append_new_by(&mut own.revocations, &other.revocations, |one| {
             one.raw.clone()
         });
+        own.is_mutual |= other.is_mutual;
         own.life_limit = earlier(own.life_limit, other.life_limit);
     }
 

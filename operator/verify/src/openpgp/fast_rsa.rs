@@ -1,6 +1,7 @@
 //! RSA verification by aws-lc-rs, seven to nine times faster than the `rsa` crate.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use aws_lc_rs::digest::{self, Digest};
 use aws_lc_rs::rsa::PublicKeyComponents;
@@ -19,6 +20,10 @@ pub(super) struct FastRsa {
 }
 
 impl FastRsa {
+    /// Sizes of the modulus, in bits, that this library verifies with. It parses keys of other sizes
+    /// too, and then calls every signature wrong, which would hide the revocation of a short key.
+    pub(super) const BITS: RangeInclusive<usize> = 2048..=8192;
+
     /// `None` for keys that this library does not take.
     pub(super) fn new(modulus: &[u8], exponent: &[u8]) -> Option<Self> {
         let components = PublicKeyComponents {

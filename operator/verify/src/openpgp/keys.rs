@@ -178,6 +178,7 @@ fn material(body: &[u8]) -> Material {
     let rsa = matches!(numbers.public_params(), PublicParams::RSA(_))
         .then(|| rsa_numbers(body))
         .flatten()
+        .filter(|_| FastRsa::BITS.contains(&rsa_bits(body)))
         .and_then(|(n, e)| FastRsa::new(n, e));
     Material::Usable {
         numbers: Box::new(numbers),

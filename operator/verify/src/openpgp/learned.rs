@@ -11,7 +11,7 @@ use super::certificate::{Certificate, Parts, Subkey, earlier};
 use super::error::CertificateError;
 use super::fingerprint::Fingerprint;
 use super::material::Material;
-use super::revocation::KeyRevocation;
+use super::revocation::{KeyRevocation, worst};
 use super::time::timestamp;
 use super::validity::Moment;
 
@@ -41,6 +41,15 @@ impl Learned {
         self.revocations.is_empty() && self.ends.is_empty()
     }
 
+    /// Whether all of `other` is known here.
+    pub fn contains(&self, other: &Self) -> bool {
+        let knows = |(key, end): (&Fingerprint, &End)| {
+            let own = self.ends.get(key);
+            own.is_some_and(|own| own.at <= end.at && own.said >= end.said)
+        };
+        other.revocations.is_subset(&self.revocations) && other.ends.iter().all(knows)
+    }
+
     /// Adds what was learned elsewhere; nothing is ever forgotten.
     pub fn join(&mut self, other: &Self) {
         self.revocations.extend(other.revocations.iter().cloned());
@@ -54,12 +63,22 @@ impl Learned {
     }
 }
 
+/// What another copy of a certificate offers, and a refresh leaves out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Subkeys that are not known here.
+    pub keys: Vec<Fingerprint>,
+    /// Whether a newer statement gives a key a longer life.
+    pub longer_life: bool,
+}
+
 impl Certificate {
     /// What `copy`, loaded from elsewhere, says against this certificate: verified revocations of
     /// keys that are known here, and ends of life that come sooner.
     ///
     /// New keys, user IDs, bindings and longer life are left out, as are revocations that cannot
-    /// be checked. Fails if the fingerprints differ.
+    /// be checked, and those that say nothing beside the ones known here: whoever has the secret key
+    /// can make any number of them. Fails if the fingerprints differ.
     pub fn learn(&self, copy: &Self, now: Timestamp) -> Result<Learned, CertificateError> {
         self.expect_same(copy)?;
         let mut learned = Learned::default();
@@ -76,16 +95,46 @@ impl Certificate {
         );
         for subkey in &own.subkeys {
             let fingerprint = &subkey.key.fingerprint;
-            let same = other
-                .subkeys
-                .iter()
-                .find(|one| one.key.fingerprint == *fingerprint);
-            if let Some(same) = same {
+            if let Some(same) = other.same_subkey(subkey) {
                 learned.add_revocations(&subkey.revocations, &same.revocations);
                 learned.add_end(fingerprint, subkey.life(moment), same.life(moment));
             }
         }
         Ok(learned)
+    }
+
+    /// The verified revocations that this certificate carries: none can be taken back, so they
+    /// outlive the object. Of each key the worst, which says what all of them say.
+    pub fn carried(&self) -> Learned {
+        let mut carried = Learned::default();
+        let parts = self.parts();
+        carried.add_revocations(&[], &parts.revocations);
+        for subkey in &parts.subkeys {
+            carried.add_revocations(&[], &subkey.revocations);
+        }
+        carried
+    }
+
+    /// What of `copy`, loaded from elsewhere, [`Self::learn`] leaves out although it is newer.
+    pub fn leave_out(&self, copy: &Self, now: Timestamp) -> LeftOut {
+        let moment = Moment {
+            at: now.as_second(),
+            now: now.as_second(),
+        };
+        let (own, other) = (self.parts(), copy.parts());
+        let is_known = |key: &&Fingerprint| self.key_fingerprints().any(|own| own == *key);
+        let keys = copy.key_fingerprints().filter(|key| !is_known(key));
+        let of_subkeys = own.subkeys.iter().any(|subkey| {
+            let same = other.same_subkey(subkey);
+            same.is_some_and(|same| same.life(moment).is_longer(subkey.life(moment)))
+        });
+        LeftOut {
+            keys: keys.cloned().collect(),
+            longer_life: of_subkeys
+                || other
+                    .primary_life(moment)
+                    .is_longer(own.primary_life(moment)),
+        }
     }
 
     /// This certificate with what was learned applied to it; every revocation is verified again.
@@ -118,10 +167,20 @@ impl Certificate {
 
 impl Learned {
     fn add_revocations(&mut self, known: &[KeyRevocation], others: &[KeyRevocation]) {
-        let new = others.iter().filter(|other| other.is_verified());
-        let new = new.filter(|other| known.iter().all(|one| one.digest != other.digest));
-        self.revocations
-            .extend(new.map(|one| hex::encode(&one.raw)));
+        let worst = |all: &[KeyRevocation]| {
+            let verified: Vec<_> = all
+                .iter()
+                .filter(|one| one.is_verified())
+                .cloned()
+                .collect();
+            worst(&verified).cloned()
+        };
+        let Some(other) = worst(others) else {
+            return;
+        };
+        if worst(known).is_none_or(|known| other.is_worse(&known)) {
+            self.revocations.insert(hex::encode(&other.raw));
+        }
     }
 
     /// Only a newer statement counts, so that an old copy cannot undo a longer life.
@@ -153,7 +212,22 @@ struct Life {
     said: Option<i64>,
 }
 
+impl Life {
+    /// Whether this is a newer statement than another, and of a later end.
+    fn is_longer(self, other: Self) -> bool {
+        let ends_later = other
+            .expires
+            .is_some_and(|end| self.expires.is_none_or(|own| own > end));
+        ends_later && self.said > other.said
+    }
+}
+
 impl Parts {
+    fn same_subkey(&self, other: &Subkey) -> Option<&Subkey> {
+        let mut own = self.subkeys.iter();
+        own.find(|own| own.key.fingerprint == other.key.fingerprint)
+    }
+
     fn primary_life(&self, moment: Moment) -> Life {
         let said = self
             .active_self_signatures(moment)

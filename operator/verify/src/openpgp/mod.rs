@@ -44,7 +44,7 @@ pub use certificate::Certificate;
 pub use cleartext::{ClaimedSignature, CleartextError, SignedMessage, parse_cleartext};
 pub use error::CertificateError;
 pub use fingerprint::{Fingerprint, FingerprintError};
-pub use learned::Learned;
+pub use learned::{Learned, LeftOut};
 pub use packets::FramingError;
 pub use revocation::Revocation;
 pub use summary::Summary;

@@ -149,6 +149,12 @@ impl KeyRevocation {
         self.effect != Effect::NotVerifiable
     }
 
+    /// Whether this takes away more than another does: a hard one all, a soft one from its date.
+    pub(super) fn is_worse(&self, other: &Self) -> bool {
+        let is_earlier = self.effect == Effect::Soft && self.since < other.since;
+        self.effect < other.effect || (self.effect == other.effect && is_earlier)
+    }
+
     /// Whether a signature that claims this creation time is revoked by a soft revocation.
     ///
     /// A revocation without a clear date counts from the beginning.

@@ -63,6 +63,19 @@ impl Certificate {
         }
     }
 
+    /// When its keys end, as their own statements at a reference time say: at each, time alone may
+    /// change what a signature is worth.
+    pub fn ends(&self, now: Timestamp) -> Vec<Timestamp> {
+        let now = now.as_second();
+        let moment = Moment { at: now, now };
+        let parts = self.parts();
+        let of_subkeys = parts.subkeys.iter().map(|subkey| subkey.expires(moment));
+        let all = [parts.primary_expires(moment)]
+            .into_iter()
+            .chain(of_subkeys);
+        all.flatten().map(timestamp).collect()
+    }
+
     /// The word for a signature that the key would make now.
     fn word_for_new(&self, signer: &Fingerprint, now: i64) -> Word {
         let life = Lifespan {

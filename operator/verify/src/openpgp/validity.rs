@@ -67,7 +67,8 @@ pub(super) struct Moment {
     pub(super) now: i64,
 }
 
-/// The whole answer about one signature at one moment; revocations come before everything else.
+/// The whole answer about one signature at one moment. Whose the signature is comes first, then
+/// revocations, then everything else.
 pub(super) fn judge(certificate: &Certificate, made: &Made<'_>, moment: Moment) -> Word {
     if made.primary != certificate.fingerprint() {
         return Word::UnknownKey;
@@ -76,6 +77,11 @@ pub(super) fn judge(certificate: &Certificate, made: &Made<'_>, moment: Moment) 
     let Some(signer) = parts.component(made.signer) else {
         return revocation_word(&parts.revocations, made).unwrap_or(Word::NotBound);
     };
+    if let Component::Subkey(subkey) = signer
+        && !subkey.is_mutual
+    {
+        return parts.not_mutual(subkey);
+    }
     if let Some(revoked) = deciding_revocation(certificate, made) {
         return word(revoked.effect);
     }
@@ -85,13 +91,14 @@ pub(super) fn judge(certificate: &Certificate, made: &Made<'_>, moment: Moment) 
     outcome.err().unwrap_or(Word::Valid)
 }
 
-/// The worst revocation that counts for the signature.
+/// The worst revocation that counts for the signature; none does if the signature is another's.
 fn deciding_revocation<'a>(
     certificate: &'a Certificate,
     made: &Made<'_>,
 ) -> Option<&'a KeyRevocation> {
     let parts = certificate.parts();
     let of_subkey = match parts.component(made.signer) {
+        Some(Component::Subkey(subkey)) if !subkey.is_mutual => return None,
         Some(Component::Subkey(subkey)) => subkey.revocations.as_slice(),
         _ => &[],
     };
@@ -188,6 +195,17 @@ impl Parts {
             .filter_map(|one| one.key_expires)
             .min();
         earlier(said, self.life_limit)
+    }
+
+    /// The word for a subkey that is not known to be this certificate's.
+    fn not_mutual(&self, subkey: &Subkey) -> Word {
+        let may_sign = |binding: &Binding| binding.own.may_sign == Some(true);
+        match self.primary.strength().and_then(|()| subkey.key.strength()) {
+            Err(weak) => weak,
+            Ok(()) if subkey.bindings.is_empty() => Word::NotBound,
+            Ok(()) if subkey.bindings.iter().any(may_sign) => Word::NoBackSignature,
+            Ok(()) => Word::NotSigningCapable,
+        }
     }
 
     /// Whether the component may sign, given that the primary key is valid.

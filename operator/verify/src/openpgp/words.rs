@@ -53,20 +53,23 @@ pub enum Word {
 }
 
 impl Word {
+    /// The words of signatures that can never become good, which evidence keeps.
+    pub const FAULTS: &[Self] = &[
+        Self::BadSignature,
+        Self::CriticalUnknown,
+        Self::NoIssuer,
+        Self::PredatesKey,
+        Self::SignatureExpired,
+        Self::UnsupportedAlgorithm,
+        Self::WeakHash,
+        Self::WeakKey,
+        Self::WrongType,
+    ];
+
     /// The word of a signature that can never become good, from how [`Self::as_str`] writes it.
     pub fn of_fault(word: &str) -> Option<Self> {
-        let faults = [
-            Self::BadSignature,
-            Self::CriticalUnknown,
-            Self::NoIssuer,
-            Self::PredatesKey,
-            Self::SignatureExpired,
-            Self::UnsupportedAlgorithm,
-            Self::WeakHash,
-            Self::WeakKey,
-            Self::WrongType,
-        ];
-        faults.into_iter().find(|fault| fault.as_str() == word)
+        let mut faults = Self::FAULTS.iter().copied();
+        faults.find(|fault| fault.as_str() == word)
     }
 
     /// The word itself, for findings.

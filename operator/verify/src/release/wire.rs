@@ -24,6 +24,12 @@ use crate::yaml::Value;
 
 /// Decodes the JSON of a record.
 pub(super) fn record(json: &[u8], limits: &RecordLimits) -> Result<Record, RecordError> {
+    if has_more_values(json, limits.values) {
+        return Err(RecordError::TooLarge {
+            what: "number of values",
+            limit: limits.values,
+        });
+    }
     let Fields(release): Fields<Release<'_>> =
         serde_json::from_slice(json).map_err(|error| RecordError::Json {
             line: error.line(),
@@ -59,6 +65,27 @@ pub(super) fn record(json: &[u8], limits: &RecordLimits) -> Result<Record, Recor
         last_deployed: info.last_deployed,
         config: Secret::new(release.config),
     })
+}
+
+/// Whether there are more values than this, counted before any takes memory.
+fn has_more_values(json: &[u8], limit: usize) -> bool {
+    let begins_value = |byte: &u8| matches!(byte, b'[' | b'{' | b',');
+    // Most text is in strings, and most records are small.
+    if json.iter().filter(|byte| begins_value(byte)).count() <= limit {
+        return false;
+    }
+    let mut count = 0_usize;
+    let (mut in_text, mut is_escaped) = (false, false);
+    for byte in json {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_text => is_escaped = true,
+            b'"' => in_text = !in_text,
+            byte if !in_text && begins_value(byte) => count = count.saturating_add(1),
+            _ => {}
+        }
+    }
+    count > limit
 }
 
 #[derive(Default)]

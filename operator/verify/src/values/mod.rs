@@ -20,6 +20,7 @@ use crate::chart::Dependency;
 use crate::yaml::{Value, YamlError};
 
 pub(crate) use process::{Expected, expected};
+pub(crate) use table::Unmergeable;
 
 /// What values.yaml says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

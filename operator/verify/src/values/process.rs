@@ -1,8 +1,12 @@
 //! Which dependencies and values Helm records: `pkg/chart/v2/util/dependencies.go`.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value as Json;
 
-use super::table::{Cell, Coalesced, Mode, Table, TypeMismatch, coalesce, coalesce_tables};
+use super::table::{
+    Cell, Coalesced, MOST_SEGMENTS, Mode, Table, Unmergeable, Work, coalesce, coalesce_tables,
+};
 use super::{Helm, Tree};
 use crate::chart::Dependency;
 use crate::version::is_compatible;
@@ -25,13 +29,17 @@ pub(crate) fn expected(
     values: Option<&Json>,
     config: &Json,
     helm: Helm,
-) -> Result<Expected, TypeMismatch> {
+) -> Result<Expected, Unmergeable> {
+    let work = Work::new();
     let mut chart = Node::new(tree, helm, values);
-    chart.enable(&Table::new(config), "")?;
-    chart.import()?;
+    let values = chart
+        .enable(&Table::new(config), "", &work)
+        .and_then(|()| chart.import(&work))
+        .and_then(|()| chart.values.json(&work));
+    chart.dismantle();
     Ok(Expected {
+        values: values?,
         dependencies: chart.dependencies,
-        values: chart.values.json(),
     })
 }
 
@@ -75,32 +83,48 @@ impl Node {
     }
 
     /// `processDependencyEnabled`: removes what tags and conditions disable.
-    fn enable(&mut self, config: &Table, path: &str) -> Result<(), TypeMismatch> {
+    fn enable(&mut self, config: &Table, path: &str, work: &Work) -> Result<(), Unmergeable> {
         if self.dependencies.is_empty() {
             return Ok(());
         }
-        self.apply_aliases();
-        let values = config.deep_copy();
-        coalesce(self, &values, Mode::Coalesce)?;
+        self.apply_aliases(work)?;
+        let values = config.deep_copy(work)?;
+        coalesce(self, &values, Mode::Coalesce, work)?;
         apply_tags(&mut self.dependencies, &values);
-        apply_conditions(&mut self.dependencies, &values, path);
-        let disabled = |name: &str, dependencies: &[Dependency]| {
-            dependencies
-                .iter()
-                .any(|dependency| !dependency.enabled && dependency.name == name)
-        };
+        apply_conditions(&mut self.dependencies, &values, path, work)?;
+        let disabled: BTreeSet<_> = self
+            .dependencies
+            .iter()
+            .filter(|dependency| !dependency.enabled)
+            .map(|dependency| dependency.name.as_str())
+            .collect();
         self.subcharts
-            .retain(|subchart| !disabled(&subchart.name, &self.dependencies));
+            .retain(|subchart| !disabled.contains(subchart.name.as_str()));
         self.dependencies.retain(|dependency| dependency.enabled);
         for subchart in &mut self.subcharts {
+            work.read(path)?;
+            work.read(&subchart.name)?;
             let path = format!("{path}{}.", subchart.name);
-            subchart.enable(&values, &path)?;
+            subchart.enable(&values, &path, work)?;
         }
         Ok(())
     }
 
+    fn dismantle(&self) {
+        self.values.dismantle();
+        self.subcharts.iter().for_each(Self::dismantle);
+    }
+
+    /// How many charts there are in it, itself included.
+    fn size(&self) -> usize {
+        let below = self.subcharts.iter().map(Self::size);
+        below.fold(1, usize::saturating_add)
+    }
+
     /// Gives every declared dependency its own copy of the chart, under its alias.
-    fn apply_aliases(&mut self) {
+    fn apply_aliases(&mut self, work: &Work) -> Result<(), Unmergeable> {
+        let pairs = self.subcharts.len().saturating_mul(self.dependencies.len());
+        work.spend(pairs)?;
         let declared = |chart: &Node, dependency: &Dependency| {
             chart.name == dependency.name && is_compatible(&dependency.version, &chart.version)
         };
@@ -115,6 +139,7 @@ impl Node {
         for dependency in &mut self.dependencies {
             if let Some(chart) = found.iter().find(|chart| declared(chart, dependency)) {
                 let name = dependency.alias_or_name().to_owned();
+                work.spend(chart.size().saturating_mul(STEPS_PER_CHART))?;
                 charts.push(Node {
                     name,
                     ..chart.clone()
@@ -124,44 +149,64 @@ impl Node {
             dependency.enabled = true;
         }
         self.subcharts = charts;
+        Ok(())
     }
 
     /// `processDependencyImportValues`: subcharts first, then the chart itself.
-    fn import(&mut self) -> Result<(), TypeMismatch> {
+    fn import(&mut self, work: &Work) -> Result<(), Unmergeable> {
         for subchart in &mut self.subcharts {
-            subchart.import()?;
+            subchart.import(work)?;
         }
         if self.dependencies.is_empty() {
             return Ok(());
         }
-        let values = Table::default();
-        coalesce(self, &values, Mode::Merge)?;
-        let imported = Table::default();
+        let (values, imported) = (Table::default(), Table::default());
+        let merged = self.merge_imports(&values, &imported, work);
+        if merged.is_err() {
+            values.dismantle();
+            imported.dismantle();
+        }
+        self.values = merged?;
+        Ok(())
+    }
+
+    fn merge_imports(
+        &self,
+        values: &Table,
+        imported: &Table,
+        work: &Work,
+    ) -> Result<Table, Unmergeable> {
+        coalesce(self, values, Mode::Merge, work)?;
         for dependency in &self.dependencies {
             for import in &dependency.import_values {
+                work.read(&dependency.name)?;
+                work.read(&import.child)?;
                 let path = format!("{}.{}", dependency.name, import.child);
                 if let Some(table) = values.table_at(&path) {
-                    coalesce_tables(&imported, &below(&import.parent, table), Mode::Merge);
+                    let below = below(&import.parent, table)?;
+                    coalesce_tables(imported, &below, Mode::Merge, work)?;
                 }
             }
         }
-        let values = values.deep_copy();
-        coalesce_tables(&values, &imported, Mode::Merge);
-        self.values = values;
-        Ok(())
+        let merged = values.deep_copy(work)?;
+        coalesce_tables(&merged, imported, Mode::Merge, work)?;
+        Ok(merged)
     }
 }
 
 /// `pathToMap`: puts a table below a path.
-fn below(path: &str, table: Table) -> Table {
+fn below(path: &str, table: Table) -> Result<Table, Unmergeable> {
     if path == "." {
-        return table;
+        return Ok(table);
     }
-    path.rsplit('.').fold(table, |inner, key| {
+    if path.split('.').nth(MOST_SEGMENTS).is_some() {
+        return Err(Unmergeable::TooLarge);
+    }
+    Ok(path.rsplit('.').fold(table, |inner, key| {
         let outer = Table::default();
         outer.insert(key, Cell::Table(inner));
         outer
-    })
+    }))
 }
 
 /// `processDependencyTags`: one true tag enables, otherwise one false tag disables.
@@ -183,20 +228,26 @@ fn apply_tags(dependencies: &mut [Dependency], values: &Table) {
 }
 
 /// `processDependencyConditions`: the first path that leads to a boolean decides.
-fn apply_conditions(dependencies: &mut [Dependency], values: &Table, path: &str) {
+fn apply_conditions(
+    dependencies: &mut [Dependency],
+    values: &Table,
+    path: &str,
+    work: &Work,
+) -> Result<(), Unmergeable> {
     for dependency in dependencies {
-        let mut paths = dependency
-            .condition
-            .trim()
-            .split(',')
-            .filter(|path| !path.is_empty());
-        let decision = paths.find_map(|condition| {
-            values
-                .value_at(&format!("{path}{condition}"))
-                .and_then(|value| value.as_bool())
-        });
-        if let Some(enabled) = decision {
-            dependency.enabled = enabled;
+        let paths = dependency.condition.trim().split(',');
+        for condition in paths.filter(|condition| !condition.is_empty()) {
+            work.read(path)?;
+            work.read(condition)?;
+            let value = values.value_at(&format!("{path}{condition}"));
+            if let Some(enabled) = value.and_then(|value| value.as_bool()) {
+                dependency.enabled = enabled;
+                break;
+            }
         }
     }
+    Ok(())
 }
+
+/// A chart that is used again under an alias takes about as much memory as this many values.
+const STEPS_PER_CHART: usize = 8;

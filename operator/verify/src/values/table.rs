@@ -4,8 +4,8 @@
 //! globals that a subchart adds deep within a table show up in its parent. Tables here are shared
 //! in the same places, so that the result is the same.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::cell::{Cell as Counter, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use serde_json::Value as Json;
@@ -38,9 +38,68 @@ pub(super) trait Coalesced: Sized {
     fn subcharts(&self) -> &[Self];
 }
 
-/// Helm gives up: a subchart's values are not a table.
+/// Why there are no values to compare with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TypeMismatch;
+pub(crate) enum Unmergeable {
+    /// They are too deep or too many, or contain themselves; Helm runs out of memory, too.
+    TooLarge,
+    /// Helm gives up: a subchart's values are not a table.
+    TypeMismatch,
+}
+
+/// What is left to spend on the values of one chart. Tables are shared, so that a short chart can
+/// ask for more of them than any memory holds, or put one into itself.
+#[derive(Debug)]
+pub(super) struct Work {
+    steps: Counter<usize>,
+    depth: Counter<usize>,
+}
+
+impl Work {
+    pub(super) fn new() -> Self {
+        Self {
+            steps: Counter::new(MOST_STEPS),
+            depth: Counter::new(MOST_DEPTH),
+        }
+    }
+
+    /// Counts steps, each about one value that is looked at or made.
+    pub(super) fn spend(&self, steps: usize) -> Result<(), Unmergeable> {
+        let left = self.steps.get().checked_sub(steps);
+        self.steps.set(left.unwrap_or_default());
+        left.map(drop).ok_or(Unmergeable::TooLarge)
+    }
+
+    /// Counts what handling a path or name takes.
+    pub(super) fn read(&self, text: &str) -> Result<(), Unmergeable> {
+        self.spend(text.len().wrapping_div(TEXT_PER_STEP).saturating_add(1))
+    }
+
+    /// Goes one level down, until the answer is dropped.
+    fn descend(&self) -> Result<Level<'_>, Unmergeable> {
+        let left = self.depth.get().checked_sub(1);
+        self.depth.set(left.ok_or(Unmergeable::TooLarge)?);
+        Ok(Level(self))
+    }
+}
+
+/// One level of tables.
+struct Level<'a>(&'a Work);
+
+impl Drop for Level<'_> {
+    fn drop(&mut self) {
+        self.0.depth.set(self.0.depth.get().saturating_add(1));
+    }
+}
+
+/// Most steps for one chart: the largest public umbrella charts take some 100,000.
+const MOST_STEPS: usize = 2_000_000;
+/// Deepest tables: a record has at most 128 levels, an import adds at most [`MOST_SEGMENTS`].
+const MOST_DEPTH: usize = 256;
+/// Longest path of an import: as deep as YAML may be.
+pub(super) const MOST_SEGMENTS: usize = 64;
+/// Bytes of text that take as long as one step.
+const TEXT_PER_STEP: usize = 16;
 
 impl Cell {
     pub(super) fn new(value: &Json) -> Self {
@@ -61,10 +120,10 @@ impl Cell {
         }
     }
 
-    fn json(&self) -> Json {
+    fn json(&self, work: &Work) -> Result<Json, Unmergeable> {
         match self {
-            Self::Table(table) => table.json(),
-            Self::Other(other) => other.clone(),
+            Self::Table(table) => table.json(work),
+            Self::Other(other) => Ok(other.clone()),
         }
     }
 }
@@ -77,24 +136,37 @@ impl Table {
         Self(Rc::new(RefCell::new(cells.collect())))
     }
 
-    pub(super) fn json(&self) -> Json {
+    pub(super) fn json(&self, work: &Work) -> Result<Json, Unmergeable> {
+        let _level = work.descend()?;
         let cells = self.0.borrow();
-        Json::Object(
-            cells
-                .iter()
-                .map(|(key, cell)| (key.clone(), cell.json()))
-                .collect(),
-        )
+        work.spend(cells.len().saturating_add(1))?;
+        let pairs = cells
+            .iter()
+            .map(|(key, cell)| Ok((key.clone(), cell.json(work)?)));
+        Ok(Json::Object(pairs.collect::<Result<_, _>>()?))
     }
 
     /// Copies the table with everything in it.
-    pub(super) fn deep_copy(&self) -> Self {
-        Self::new(&self.json())
+    pub(super) fn deep_copy(&self, work: &Work) -> Result<Self, Unmergeable> {
+        Ok(Self::new(&self.json(work)?))
     }
 
     /// Copies the table, but shares the tables in it.
-    fn shallow_copy(&self) -> Self {
-        Self(Rc::new(RefCell::new(self.0.borrow().clone())))
+    fn shallow_copy(&self, work: &Work) -> Result<Self, Unmergeable> {
+        work.spend(self.0.borrow().len().saturating_add(1))?;
+        Ok(Self(Rc::new(RefCell::new(self.0.borrow().clone()))))
+    }
+
+    /// Empties the table and all in it: one that contains itself is never freed otherwise.
+    pub(super) fn dismantle(&self) {
+        let mut open = vec![self.clone()];
+        while let Some(table) = open.pop() {
+            let cells = std::mem::take(&mut *table.0.borrow_mut());
+            open.extend(cells.into_values().filter_map(|cell| match cell {
+                Cell::Table(table) => Some(table),
+                Cell::Other(_) => None,
+            }));
+        }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<Cell> {
@@ -110,12 +182,11 @@ impl Table {
     }
 
     /// The pairs as they are now; the table may change meanwhile.
-    fn pairs(&self) -> Vec<(String, Cell)> {
-        self.0
-            .borrow()
-            .iter()
-            .map(|(key, cell)| (key.clone(), cell.clone()))
-            .collect()
+    fn pairs(&self, work: &Work) -> Result<Vec<(String, Cell)>, Unmergeable> {
+        let cells = self.0.borrow();
+        work.spend(cells.len().saturating_add(1))?;
+        let pairs = cells.iter().map(|(key, cell)| (key.clone(), cell.clone()));
+        Ok(pairs.collect())
     }
 
     /// `Values.Table`: follows a path of tables.
@@ -143,62 +214,72 @@ pub(super) fn coalesce<C: Coalesced>(
     chart: &C,
     dest: &Table,
     mode: Mode,
-) -> Result<(), TypeMismatch> {
-    coalesce_values(chart, dest, mode);
+    work: &Work,
+) -> Result<(), Unmergeable> {
+    coalesce_values(chart, dest, mode, work)?;
     for subchart in chart.subcharts() {
         let table = match dest.get(subchart.name()) {
             None => Table::default(),
             Some(Cell::Table(table)) => table,
-            Some(Cell::Other(_)) => return Err(TypeMismatch),
+            Some(Cell::Other(_)) => return Err(Unmergeable::TypeMismatch),
         };
         dest.insert(subchart.name(), Cell::Table(table.clone()));
-        coalesce_globals(&table, dest);
-        coalesce(subchart, &table, mode)?;
+        coalesce_globals(&table, dest, work)?;
+        coalesce(subchart, &table, mode, work)?;
     }
     Ok(())
 }
 
-fn coalesce_values<C: Coalesced>(chart: &C, dest: &Table, mode: Mode) {
-    for (key, default) in chart.values().deep_copy().pairs() {
+fn coalesce_values<C: Coalesced>(
+    chart: &C,
+    dest: &Table,
+    mode: Mode,
+    work: &Work,
+) -> Result<(), Unmergeable> {
+    for (key, default) in chart.values().deep_copy(work)?.pairs(work)? {
         match dest.get(&key) {
             Some(value) if value.is_null() && mode == Mode::Coalesce => dest.remove(&key),
             Some(Cell::Table(table)) => {
                 let Some(default) = default.table() else {
                     continue;
                 };
+                work.spend(chart.subcharts().len())?;
                 let child = chart
                     .subcharts()
                     .iter()
                     .any(|subchart| subchart.name() == key);
                 let mode = if child { Mode::Merge } else { mode };
                 if mode == Mode::Coalesce {
-                    clean_nulls(default);
+                    clean_nulls(default, work)?;
                 }
-                coalesce_tables(&table, default, mode);
+                coalesce_tables(&table, default, mode, work)?;
             }
             Some(Cell::Other(_)) => {}
             None if mode == Mode::Coalesce && default.is_null() => {}
             None => {
                 if let (Some(table), Mode::Coalesce) = (default.table(), mode) {
-                    clean_nulls(table);
+                    clean_nulls(table, work)?;
                 }
                 dest.insert(&key, default);
             }
         }
     }
+    Ok(())
 }
 
 /// `coalesceGlobals`: pushes the globals of `parent` down into `child`.
-fn coalesce_globals(child: &Table, parent: &Table) {
+fn coalesce_globals(child: &Table, parent: &Table, work: &Work) -> Result<(), Unmergeable> {
     let (Some(down), Some(from)) = (global(child), global(parent)) else {
-        return;
+        return Ok(());
     };
-    for (key, value) in from.pairs() {
+    for (key, value) in from.pairs(work)? {
         match (value, down.get(&key)) {
-            (Cell::Table(table), None) => down.insert(&key, Cell::Table(table.shallow_copy())),
+            (Cell::Table(table), None) => {
+                down.insert(&key, Cell::Table(table.shallow_copy(work)?));
+            }
             (Cell::Table(table), Some(Cell::Table(old))) => {
-                let copy = table.shallow_copy();
-                coalesce_tables(&copy, &old, Mode::Merge);
+                let copy = table.shallow_copy(work)?;
+                coalesce_tables(&copy, &old, Mode::Merge, work)?;
                 down.insert(&key, Cell::Table(copy));
             }
             (Cell::Table(_), Some(Cell::Other(_))) | (Cell::Other(_), Some(Cell::Table(_))) => {}
@@ -206,6 +287,7 @@ fn coalesce_globals(child: &Table, parent: &Table) {
         }
     }
     child.insert(GLOBAL, Cell::Table(down));
+    Ok(())
 }
 
 /// Returns the table of globals, a new one if there is none, or `None` if it is no table.
@@ -217,30 +299,39 @@ fn global(table: &Table) -> Option<Table> {
 }
 
 /// `coalesceTablesFullKey`: adds what only `source` has to `dest`.
-pub(super) fn coalesce_tables(dest: &Table, source: &Table, mode: Mode) {
-    let original = source.pairs();
-    let had = |key: &str| {
-        original
-            .iter()
-            .any(|(name, cell)| name == key && !cell.is_null())
-    };
-    for (key, cell) in dest.pairs() {
+pub(super) fn coalesce_tables(
+    dest: &Table,
+    source: &Table,
+    mode: Mode,
+    work: &Work,
+) -> Result<(), Unmergeable> {
+    let _level = work.descend()?;
+    let original = source.pairs(work)?;
+    let had: BTreeSet<&str> = original
+        .iter()
+        .filter(|(_, cell)| !cell.is_null())
+        .map(|(key, _)| key.as_str())
+        .collect();
+    for (key, cell) in dest.pairs(work)? {
         if cell.is_null() {
-            let removed = mode == Mode::Coalesce && had(&key);
+            let removed = mode == Mode::Coalesce && had.contains(key.as_str());
             source.insert(&key, Cell::Other(Json::Null));
             if removed {
                 dest.remove(&key);
             }
         }
     }
-    for (key, cell) in original {
-        match (dest.get(&key), &cell) {
-            (None, _) if mode == Mode::Coalesce && is_removed(source, &key, &cell) => {}
-            (None, _) => dest.insert(&key, cell),
-            (Some(Cell::Table(dest)), Cell::Table(source)) => coalesce_tables(&dest, source, mode),
+    for (key, cell) in &original {
+        match (dest.get(key), cell) {
+            (None, _) if mode == Mode::Coalesce && is_removed(source, key, cell) => {}
+            (None, _) => dest.insert(key, cell.clone()),
+            (Some(Cell::Table(dest)), Cell::Table(source)) => {
+                coalesce_tables(&dest, source, mode, work)?;
+            }
             _ => {}
         }
     }
+    Ok(())
 }
 
 /// Says whether a null in the destination has just removed this default.
@@ -249,14 +340,16 @@ fn is_removed(source: &Table, key: &str, original: &Cell) -> bool {
 }
 
 /// `cleanNilValues`.
-fn clean_nulls(table: &Table) {
-    for (key, cell) in table.pairs() {
+fn clean_nulls(table: &Table, work: &Work) -> Result<(), Unmergeable> {
+    let _level = work.descend()?;
+    for (key, cell) in table.pairs(work)? {
         match cell {
             Cell::Other(Json::Null) => table.remove(&key),
-            Cell::Table(inner) => clean_nulls(&inner),
+            Cell::Table(inner) => clean_nulls(&inner, work)?,
             Cell::Other(_) => {}
         }
     }
+    Ok(())
 }
 
 const GLOBAL: &str = "global";

@@ -8,7 +8,7 @@ use charttrust_verify::openpgp::{SignatureRecord, VerifiedSignature, Word};
 use charttrust_verify::policy::{LabelSelector, Pattern, Requirement};
 use charttrust_verify::verdict::{Basis, Class, Reason, Verdict};
 
-use crate::forge::{self, SIGN, Shape, Sig, day, time};
+use crate::forge::{self, ENCRYPT, SIGN, Shape, Sig, day, time};
 use crate::world::{
     SIGNED, World, key, key_named, name, person, provenance, signature, signature_by, text,
 };
@@ -201,6 +201,7 @@ fn one_revocation_that_is_not_grandfathered_is_enough() {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Adoption {
     Agreed,
+    ForOtherUse,
     Forged,
     WithoutConsent,
 }
@@ -211,6 +212,7 @@ pub(crate) fn adopter(number: u8, of: u8, adoption: Adoption) -> Shape {
     let subkey = person(of).signer().clone();
     let binding = match adoption {
         Adoption::Agreed => shape.binding(&subkey, |sig| sig.flags(SIGN)),
+        Adoption::ForOtherUse => shape.bare_binding(&subkey, |sig| sig.flags(ENCRYPT)),
         Adoption::Forged => shape.binding(&subkey, |sig| sig.flags(SIGN).broken()),
         Adoption::WithoutConsent => shape.bare_binding(&subkey, |sig| sig.flags(SIGN)),
     };
@@ -252,6 +254,41 @@ fn who_adopts_a_subkey_without_consent_signs_nothing_with_it() {
         );
         world.keys.remove(0);
         assert_eq!(world.verdict(), TOO_FEW, "nor if Alice is not known");
+    }
+}
+
+#[test]
+fn no_end_of_who_adopts_without_consent_is_bad_about_what_the_owner_signed() {
+    let adoptions = [
+        Adoption::ForOtherUse,
+        Adoption::Forged,
+        Adoption::WithoutConsent,
+    ];
+    let revoke = |shape: &mut Shape| {
+        let word = shape.key_revocation(day(5), |sig| sig.reason(2));
+        shape.direct.push(word);
+    };
+    let expire = |shape: &mut Shape| {
+        shape.add_user_id(b"expired", |sig| sig.key_lifetime(1).with(25, [1]));
+    };
+    for adoption in adoptions {
+        for end in [&revoke as &dyn Fn(&mut Shape), &expire] {
+            let mut shape = adopter(4, 1, adoption);
+            end(&mut shape);
+            let mut world = World::good();
+            world.keys.insert(0, key(&shape));
+            world.signers(&["alice", "dave"], 1);
+            world.revoke("dave", RevocationReason::Compromised);
+            assert_eq!(world.verdict(), TRUSTED);
+            world.revoke("alice", RevocationReason::Retired).since = Some(time(day(1)));
+            assert_eq!(
+                world.verdict(),
+                Verdict::Untrusted(Reason::KeyRetired),
+                "{adoption:?}"
+            );
+            world.keys.truncate(1);
+            assert_eq!(world.verdict(), TOO_FEW, "{adoption:?}, nobody else known");
+        }
     }
 }
 
@@ -434,4 +471,59 @@ fn a_key_that_comes_later_is_tried_without_a_download() {
     assert_eq!(world.verdict(), TOO_FEW);
     world.keys = keys;
     assert_eq!(world.verdict(), TRUSTED);
+}
+
+/// A certificate that names Alice's subkey without her consent, and is revoked.
+fn revoked_adopter(adoption: Adoption, of_subkey: bool) -> Shape {
+    let mut shape = adopter(4, 1, adoption);
+    if of_subkey {
+        let subkey = person(1).signer().clone();
+        let revocation = shape.subkey_revocation(&subkey, day(20), |sig| sig.reason(2));
+        shape.subkeys.last_mut().unwrap().1.push(revocation);
+    } else {
+        let revocation = shape.key_revocation(day(20), |sig| sig.reason(2));
+        shape.direct.push(revocation);
+    }
+    shape
+}
+
+#[test]
+fn a_revoked_certificate_that_adopts_a_subkey_brings_no_badness_to_its_owner() {
+    for adoption in [Adoption::Forged, Adoption::WithoutConsent] {
+        for of_subkey in [false, true] {
+            let mut world = World::good();
+            world
+                .keys
+                .insert(0, key(&revoked_adopter(adoption, of_subkey)));
+            world.signers(&["dave"], 1);
+            assert_eq!(world.verdict(), TOO_FEW, "{adoption:?} {of_subkey}");
+            world.signers(&["alice", "dave"], 1);
+            assert_eq!(world.verdict(), TRUSTED, "{adoption:?} {of_subkey}");
+            world.alice().scope.charts = vec![Pattern::new("db-*")];
+            let out_of_scope = Verdict::Untrusted(Reason::KeyOutOfScope);
+            assert_eq!(world.verdict(), out_of_scope, "{adoption:?} {of_subkey}");
+            world.keys.remove(1);
+            assert_eq!(
+                world.verdict(),
+                TOO_FEW,
+                "{adoption:?} {of_subkey}, not known"
+            );
+        }
+    }
+}
+
+#[test]
+fn whose_signature_has_ended_it_stays_its_owners() {
+    for adoption in [Adoption::Forged, Adoption::WithoutConsent] {
+        let short = signature_by(person(1).signer(), &text(), |sig| {
+            sig.lifetime(40 * forge::DAY)
+        });
+        let mut world = World::good();
+        world.facts().provenance = provenance(&text(), &[short]);
+        world.keys.push(key(&adopter(4, 1, adoption)));
+        world.signers(&["dave"], 1);
+        world.revoke("dave", RevocationReason::Compromised);
+        assert_eq!(world.clone().on(49).verdict(), TOO_FEW, "{adoption:?}");
+        assert_eq!(world.on(51).verdict(), TOO_FEW, "{adoption:?}");
+    }
 }

@@ -6,8 +6,8 @@ use charttrust_verify::openpgp::{
 
 use crate::cells::v6;
 use crate::forge::{
-    BORN, CERTIFY, CERTIFY_AND_SIGN, DAY, Key, SIGN, Shape, Sig, USER_ID, day, packet,
-    public_block, sub, words,
+    BORN, CERTIFY, CERTIFY_AND_SIGN, DAY, ENCRYPT, Key, SHA256, SHA512, SIGN, Shape, Sig, USER_ID,
+    day, packet, public_block, stand, sub, words,
 };
 
 const OK: Word = Word::Valid;
@@ -243,15 +243,21 @@ fn a_weak_primary_key_makes_its_subkeys_useless() {
     }
     // A weak key can still revoke itself.
     for file in ["rsa1024", "dsa2048"] {
-        let mut shape = Shape::of(Key::file(file), subkey());
-        shape
-            .direct
-            .push(shape.key_revocation(day(5), |sig| sig.reason(2).hash(SHA1)));
-        assert_eq!(
-            subkey_word(&shape),
-            Word::RevokedHard { compromised: true },
-            "{file}"
-        );
+        for hash in [SHA1, SHA256, SHA512] {
+            let mut shape = Shape::of(Key::file(file), subkey());
+            shape
+                .direct
+                .push(shape.key_revocation(day(5), |sig| sig.reason(2).hash(hash)));
+            let summary = shape.load().summary(crate::forge::time(day(10)));
+            assert!(summary.revocation.is_some(), "{file} {hash}");
+            let binding = shape.binding(&subkey(), |sig| sig.flags(SIGN).hash(hash));
+            shape.subkeys[0].1 = vec![binding];
+            assert_eq!(
+                subkey_word(&shape),
+                Word::RevokedHard { compromised: true },
+                "{file} {hash}"
+            );
+        }
     }
 }
 
@@ -454,6 +460,86 @@ fn a_thief_cannot_adopt_the_victims_subkey() {
             matches!(word, Word::NoBackSignature | Word::NotBound),
             "{word:?}"
         );
+    }
+}
+
+/// Somebody's certificate that names the victim's subkey, bound in these ways.
+fn adopting(bindings: impl FnOnce(&Shape) -> Vec<Vec<u8>>) -> Shape {
+    let mut thief = Shape::of(Key::ed25519(9), Key::ed25519(8));
+    let bindings = bindings(&thief);
+    thief.subkeys.push((subkey(), bindings));
+    thief
+}
+
+#[test]
+fn nothing_bad_about_a_certificate_is_bad_about_a_subkey_that_never_agreed() {
+    let unbound = adopting(|_| Vec::new());
+    let forged = adopting(|it| vec![it.binding(&subkey(), |sig| sig.flags(SIGN).broken())]);
+    let bare = adopting(|it| vec![it.bare_binding(&subkey(), |sig| sig.flags(SIGN))]);
+    let mute = adopting(|it| vec![it.bare_binding(&subkey(), |sig| sig.flags(ENCRYPT))]);
+    for (adopted, word) in [
+        (unbound, UNBOUND),
+        (forged, UNBOUND),
+        (bare, UNCONFIRMED),
+        (mute, Word::NotSigningCapable),
+    ] {
+        let words = |shape: &Shape| words(&shape.load(), &subkey(), day(10), day(900));
+        assert_eq!(words(&adopted), (word, word));
+        for reason in [0, 1, 2, 3] {
+            let mut revoked = adopted.clone();
+            revoked
+                .direct
+                .push(adopted.key_revocation(day(5), |sig| sig.reason(reason)));
+            let bindings = &mut revoked.subkeys.last_mut().unwrap().1;
+            bindings.push(adopted.subkey_revocation(&subkey(), day(5), |sig| sig.reason(reason)));
+            assert_eq!(words(&revoked), (word, word));
+            let certificate = revoked.load();
+            let standing = stand(&certificate, &subkey(), day(10), day(900));
+            assert_eq!(standing.revocation, None);
+            assert!(certificate.names_without_consent(&subkey().fingerprint()));
+        }
+    }
+}
+
+#[test]
+fn a_subkey_that_agreed_once_is_revoked_with_its_certificate() {
+    let agreed = adopting(|it| vec![it.binding(&subkey(), |sig| sig.flags(SIGN))]);
+    let lately_mute = adopting(|it| {
+        let later = |sig: Sig| {
+            let sig = sig.without(sub::CREATED).flags(ENCRYPT);
+            sig.with(sub::CREATED, day(6).to_be_bytes())
+        };
+        vec![
+            it.binding(&subkey(), |sig| sig.flags(SIGN)),
+            it.bare_binding(&subkey(), later),
+        ]
+    });
+    let own = adopting(|_| Vec::new());
+    for (mut shape, signer) in [
+        (agreed, subkey()),
+        (lately_mute, subkey()),
+        (own.clone(), own.primary.clone()),
+    ] {
+        shape
+            .direct
+            .push(shape.key_revocation(day(5), |sig| sig.reason(2)));
+        let certificate = shape.load();
+        let word = Word::RevokedHard { compromised: true };
+        assert_eq!(
+            words(&certificate, &signer, day(10), day(900)),
+            (word, word)
+        );
+        assert!(!certificate.names_without_consent(&signer.fingerprint()));
+    }
+}
+
+#[test]
+fn a_copy_in_which_a_subkey_agreed_speaks_for_all_copies() {
+    let bound = adopting(|it| vec![it.binding(&subkey(), |sig| sig.flags(SIGN))]).load();
+    let unbound = adopting(|_| Vec::new()).load();
+    for (one, other) in [(&bound, &unbound), (&unbound, &bound)] {
+        let both = one.union(other).unwrap();
+        assert!(!both.names_without_consent(&subkey().fingerprint()));
     }
 }
 

@@ -410,6 +410,107 @@ fn what_was_learned_only_grows() {
 }
 
 #[test]
+fn of_many_revocations_the_worst_is_learned_and_no_more_of_its_kind() {
+    let own = Shape::good();
+    let with = |revocations: &[(u8, u32)]| {
+        let mut copy = own.clone();
+        for (code, made) in revocations {
+            let body = own.key_revocation(day(*made), |sig| sig.reason(*code));
+            copy.direct.push(body);
+        }
+        copy.load()
+    };
+    let count = |learned: &Learned| {
+        let json = serde_json::to_value(learned).unwrap();
+        json["revocations"].as_array().map_or(0, Vec::len)
+    };
+    let news = |known: &[(u8, u32)], copy: &[(u8, u32)]| {
+        count(&with(known).learn(&with(copy), time(day(60))).unwrap())
+    };
+    for (known, copy, learned) in [
+        (&[][..], &[(1, 50), (2, 51), (2, 52), (0, 40)][..], 1),
+        (&[(2, 50)], &[(2, 40), (2, 51), (0, 40), (1, 10)], 0),
+        (&[(0, 50)], &[(0, 40), (1, 10)], 0),
+        (&[(0, 50)], &[(2, 55)], 1),
+        (&[(1, 50)], &[(1, 50), (3, 50), (1, 51)], 0),
+        (&[(1, 50)], &[(3, 49), (1, 48)], 1),
+        (&[(1, 50)], &[(0, 55)], 1),
+    ] {
+        assert_eq!(news(known, copy), learned, "{known:?} {copy:?}");
+    }
+    let all = with(&[(1, 50), (2, 51), (0, 40)]);
+    let worst = own.load().apply(&all.carried()).unwrap();
+    assert_eq!(count(&all.carried()), 1);
+    assert_eq!(
+        worst.summary(time(day(60))).revocation,
+        all.summary(time(day(60))).revocation
+    );
+}
+
+#[test]
+fn a_certificate_carries_its_verified_revocations_and_no_others() {
+    let mut own = Shape::good();
+    assert!(own.load().carried().is_empty());
+    own.direct
+        .push(own.key_revocation(day(50), |sig| sig.hash(99)));
+    own.direct.push(own.key_revocation(day(50), Sig::broken));
+    assert!(own.load().carried().is_empty(), "none of them verifies");
+    let of_subkey = own.subkey_revocation(&Key::ed25519(2), day(50), |sig| sig);
+    own.subkeys[0].1.push(of_subkey);
+    own.direct
+        .push(own.key_revocation(day(50), |sig| sig.reason(2)));
+    let carried = own.load().carried();
+    let kept = Shape::good().load().apply(&carried).unwrap();
+    let summary = kept.summary(time(day(60)));
+    assert!(summary.revocation.unwrap().compromised);
+    assert_eq!(summary.subkey_revocations.len(), 1);
+    assert!(carried.contains(&kept.carried()) && kept.carried().contains(&carried));
+    assert!(!Learned::default().contains(&carried) && carried.contains(&Learned::default()));
+}
+
+#[test]
+fn what_is_known_contains_earlier_ends_and_newer_statements_only() {
+    let of = |at: &str, said: &str| -> Learned {
+        let key = Shape::good().load().fingerprint().clone();
+        let json = format!("{{\"ends\":{{\"{key}\":{{\"at\":\"{at}\",\"said\":\"{said}\"}}}}}}");
+        serde_json::from_str(&json).unwrap()
+    };
+    let (early, late) = ("2026-01-01T00:00:00Z", "2026-06-01T00:00:00Z");
+    assert!(of(early, late).contains(&of(late, early)));
+    assert!(!of(late, late).contains(&of(early, late)));
+    assert!(!of(early, early).contains(&of(early, late)));
+    assert!(!Learned::default().contains(&of(late, early)));
+}
+
+#[test]
+fn a_refresh_tells_what_it_leaves_out() {
+    let lasting = |made: u32, ends: Option<u32>| {
+        let mut shape = Shape::good();
+        let sig = Sig::new(0x13, &shape.primary, day(made)).flags(CERTIFY_AND_SIGN);
+        let sig = ends.map_or(sig.clone(), |days| sig.key_lifetime(days * DAY));
+        let body = shape.sign_user_id(&sig, USER_ID);
+        shape.user_ids[0].1.push(body);
+        shape
+    };
+    let own = lasting(20, Some(100));
+    let longer = |copy: &Shape| {
+        let left = own.load().leave_out(&copy.load(), time(day(40)));
+        (left.keys.len(), left.longer_life)
+    };
+    assert_eq!(longer(&own), (0, false));
+    assert_eq!(longer(&lasting(30, Some(101))), (0, true));
+    assert_eq!(longer(&lasting(30, None)), (0, true));
+    assert_eq!(longer(&lasting(30, Some(99))), (0, false));
+    assert_eq!(longer(&lasting(10, Some(200))), (0, false), "an old copy");
+    let mut bare = own.clone();
+    bare.user_ids.clear();
+    assert_eq!(longer(&bare), (0, false), "it says nothing of its life");
+    let mut more = own.clone();
+    more.add_subkey(Key::ed25519(3), |sig| sig.flags(SIGN));
+    assert_eq!(longer(&more), (1, false));
+}
+
+#[test]
 fn a_fetched_copy_without_user_ids_brings_its_revocation() {
     let own = Shape::good();
     let mut copy = own.clone();
@@ -638,4 +739,22 @@ fn a_union_knows_the_revokers_of_both() {
         word(&Shape::good().load().union(&with_key.load()).unwrap()),
         HARD
     );
+}
+
+#[test]
+fn the_end_of_every_key_is_told_not_only_the_last() {
+    let mut shape = Shape::of(Key::ed25519(1), Key::ed25519(2));
+    shape.user_ids.clear();
+    shape.add_user_id(USER_ID, |sig| sig.flags(CERTIFY).key_lifetime(300 * DAY));
+    shape.subkeys.clear();
+    for (seed, days) in [(2, 100), (3, 200)] {
+        shape.add_subkey(Key::ed25519(seed), |sig| {
+            sig.flags(SIGN).key_lifetime(days * DAY)
+        });
+    }
+    shape.add_subkey(Key::ed25519(4), |sig| sig.flags(SIGN));
+    let mut ends = shape.load().ends(time(day(10)));
+    ends.sort();
+    assert_eq!(ends, [100, 200, 300].map(|end| time(day(end))));
+    assert_eq!(Shape::good().load().ends(time(day(10))), []);
 }

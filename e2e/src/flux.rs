@@ -1,0 +1,90 @@
+//! Real Flux: its source-controller and helm-controller, on a cluster of the test bed.
+
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::cluster::{Cluster, Identity};
+use crate::plane::free_ports;
+use crate::process::Process;
+use crate::stage::kubectl;
+use crate::tools::{self, Tool};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// The two controllers; they end when dropped.
+#[derive(Debug)]
+pub struct Flux {
+    /// Whom the controllers act as.
+    pub identity: Identity,
+    // Dropped before the folder that they write into.
+    _processes: [Process; 2],
+    _dir: TempDir,
+}
+
+const NAMESPACE: &str = "flux-system";
+
+impl Flux {
+    /// Installs Flux's definitions, and starts its controllers with the rights that they ask for.
+    pub async fn start(cluster: &Cluster) -> Result<Self> {
+        tools::ensure(&[Tool::FluxSource, Tool::FluxHelm])?;
+        let admin = cluster.kubeconfig();
+        for tool in [Tool::FluxSource, Tool::FluxHelm] {
+            let definitions = tools::module_dir(tool)?.join("config/crd/bases");
+            let folder = definitions.to_string_lossy();
+            kubectl(admin, &["apply", "--server-side", "-f", &folder]).await?;
+            let established = [
+                "wait",
+                "--for=condition=Established",
+                "--timeout=60s",
+                "-f",
+                &folder,
+            ];
+            kubectl(admin, &established).await?;
+        }
+        kubectl(admin, &["create", "namespace", NAMESPACE]).await?;
+        let identity = cluster.identity(NAMESPACE, "flux").await?;
+        let account = format!("--serviceaccount={NAMESPACE}:flux");
+        let grant = [
+            "create",
+            "clusterrolebinding",
+            "flux",
+            "--clusterrole=cluster-admin",
+            &account,
+        ];
+        kubectl(admin, &grant).await?;
+        let dir = tempfile::Builder::new()
+            .prefix("charttrust-flux-")
+            .tempdir_in(identity.kubeconfig().parent().unwrap_or(Path::new(".")))?;
+        let processes = [
+            controller(Tool::FluxSource, &identity, dir.path())?,
+            controller(Tool::FluxHelm, &identity, dir.path())?,
+        ];
+        Ok(Self {
+            identity,
+            _processes: processes,
+            _dir: dir,
+        })
+    }
+}
+
+fn controller(tool: Tool, identity: &Identity, dir: &Path) -> Result<Process> {
+    let [health, metrics, storage] = free_ports()?.map(|port| format!("127.0.0.1:{port}"));
+    let mut command = Command::new(tools::path(tool)?);
+    command
+        .env("KUBECONFIG", identity.kubeconfig())
+        .env("RUNTIME_NAMESPACE", NAMESPACE)
+        .args(["--enable-leader-election=false", "--health-addr", &health])
+        .args(["--metrics-addr", &metrics]);
+    if tool == Tool::FluxSource {
+        let folder = dir.join("artifacts");
+        std::fs::create_dir_all(&folder)?;
+        command
+            .args(["--storage-addr", &storage, "--storage-adv-addr", &storage])
+            .arg("--storage-path")
+            .arg(folder);
+    }
+    let log = dir.join(tool.name()).with_extension("log");
+    Ok(Process::spawn(tool.name(), &command, &log)?)
+}

@@ -1,0 +1,406 @@
+//! The commands that ask the cluster, as people run them: the real binary, a kubeconfig, exit codes.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use charttrust::api::TrustedKey;
+use charttrust_e2e::charts::Source;
+use charttrust_e2e::cluster::Identity;
+use charttrust_e2e::helm::Version;
+use charttrust_e2e::stage::{OPERATOR_NAMESPACE, Story, StoryKey, kubectl};
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use kube::Api;
+use kube::api::PostParams;
+use serde_json::json;
+
+use crate::setup::{operator_binary, stage, story};
+
+const TRUSTED: i32 = 0;
+const UNTRUSTED: i32 = 1;
+const USAGE: i32 = 2;
+const UNKNOWN: i32 = 3;
+
+/// What a command printed, and how it ended.
+struct Said {
+    code: i32,
+    text: String,
+    errors: String,
+}
+
+impl Said {
+    fn of(output: &Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let said = Self {
+            code: output.status.code().unwrap(),
+            text: text(&output.stdout),
+            errors: text(&output.stderr),
+        };
+        let all = format!("{}{}", said.text, said.errors);
+        let is_harmless = |c: char| c == '\n' || !c.is_control();
+        assert!(all.chars().all(is_harmless), "{all:?}");
+        said
+    }
+
+    #[track_caller]
+    fn with(self, code: i32, parts: &[&str]) -> Self {
+        let all = format!("{}\n{}", self.text, self.errors);
+        assert_eq!(self.code, code, "{all}");
+        for part in parts {
+            assert!(all.contains(part), "{part:?} is missing in:\n{all}");
+        }
+        self
+    }
+
+    /// The line of a release in a table.
+    #[track_caller]
+    fn line(&self, name: &str) -> &str {
+        let is_of = |line: &&str| line.split_whitespace().nth(1) == Some(name);
+        let line = self.text.lines().find(is_of);
+        line.unwrap_or_else(|| panic!("no {name} in:\n{}", self.text))
+    }
+}
+
+/// Runs `charttrust` as the administrator, without a terminal.
+async fn charttrust(arguments: &[&str]) -> Said {
+    let kubeconfig = stage().await.cluster.kubeconfig();
+    run(Path::new(&operator_binary()), kubeconfig, arguments).await
+}
+
+async fn run(program: &Path, kubeconfig: &Path, arguments: &[&str]) -> Said {
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .env("KUBECONFIG", kubeconfig)
+        .stdin(Stdio::null());
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+    Said::of(&output.await.unwrap())
+}
+
+/// A policy by which one key vouches for `web` and `api`, and nobody for `forum`.
+async fn shop(prefix: &str) -> (Story, StoryKey) {
+    let story = story(prefix, Version::V4).await;
+    let key = story.trusted_key("platform").await.unwrap();
+    story.policy("policy", &[&key], json!({})).await.unwrap();
+    for (name, signed) in [("web", true), ("api", true), ("forum", false)] {
+        let source = Source::new(name, "1.0.0");
+        let chart = story
+            .publish(&source, signed.then_some(&key))
+            .await
+            .unwrap();
+        story.install(name, &chart).await.unwrap();
+    }
+    story.expect("web", "SignatureVerified").await;
+    story.expect("api", "SignatureVerified").await;
+    story.expect("forum", "Unsigned").await;
+    (story, key)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_is_shown_before_it_is_made_and_comes_out_as_shown() {
+    let (story, key) = shop("cmd-revoke").await;
+    let base = [
+        "revoke",
+        &key.name,
+        "--reason",
+        "Compromised",
+        "--since",
+        "2026-11-18T00:00Z",
+    ];
+    let with = |more: &[&'static str]| [&base[..], more].concat();
+    let before = story.keys().get(&key.name).await.unwrap();
+    let dry = charttrust(&with(&["--dry-run"])).await;
+    let namespace = story.namespace.as_str();
+    let dry = dry.with(
+        TRUSTED,
+        &[
+            "used by 1 policy, 2 releases in 1 namespace",
+            "No workload will be stopped.",
+            "Signature dates are not believed",
+            "--since 2026-11-18T00:00:00Z --yes",
+        ],
+    );
+    for name in ["web", "api"] {
+        let line = dry.line(name);
+        assert!(line.starts_with(namespace), "{line}");
+        assert!(
+            line.contains("SignatureVerified   Untrusted/KeyCompromised"),
+            "{line}"
+        );
+        assert!(
+            line.contains("(AFTER)") && line.contains("<- look here first"),
+            "{line}"
+        );
+    }
+    assert!(!dry.text.contains("forum"), "{}", dry.text);
+    charttrust(&base).await.with(
+        USAGE,
+        &["there is no terminal to ask on", "nothing was changed"],
+    );
+    let after = story.keys().get(&key.name).await.unwrap();
+    assert_eq!(after.spec, before.spec, "nothing was written");
+
+    charttrust(&with(&["--yes"])).await.with(
+        TRUSTED,
+        &[
+            "revoked (generation 2)",
+            "2 verdicts have changed as shown, in ",
+        ],
+    );
+    story.expect("web", "KeyCompromised").await;
+    charttrust(&with(&["--dry-run"])).await.with(
+        TRUSTED,
+        &["It is revoked already, as Compromised", "KeyCompromised"],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_printed_object_is_what_kubectl_applies() {
+    let (story, key) = shop("cmd-yaml").await;
+    let soft = ["revoke", &key.name, "--reason", "superseded"];
+    charttrust(&soft)
+        .await
+        .with(USAGE, &["--since: is required"]);
+    let only = ["--since", "2024-01-15T00:00Z", "-o", "yaml"];
+    let printed = charttrust(&[&soft[..], &only].concat()).await;
+    let printed = printed.with(TRUSTED, &[]);
+    let before = story.keys().get(&key.name).await.unwrap();
+    assert_eq!(before.spec.revocation, None, "it was only printed");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key.yaml");
+    std::fs::write(&file, &printed.text).unwrap();
+    let kubeconfig = stage().await.cluster.kubeconfig();
+    let file = file.to_string_lossy();
+    let apply = ["apply", "--server-side", "--force-conflicts", "-f", &file];
+    kubectl(kubeconfig, &apply).await.unwrap();
+    story.expect("web", "KeyRetired").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_revocation_does_not_change_is_shown_as_well() {
+    let (story, key) = shop("cmd-two").await;
+    let second = story.trusted_key("second").await.unwrap();
+    let rule = story.rule("*", &[&key, &second], json!({}));
+    story.rules("policy", &[rule]).await.unwrap();
+    let source = Source::new("both", "1.0.0");
+    let chart = story
+        .publish_signed(&source, &[&key, &second], &[])
+        .await
+        .unwrap();
+    story.install("both", &chart).await.unwrap();
+    story.expect("both", "SignatureVerified").await;
+    let witnessed = [
+        "revoke",
+        &key.name,
+        "--reason",
+        "unspecified",
+        "--since",
+        "2099-01-01T00:00Z",
+        "--grandfather",
+        "Witnessed",
+        "--yes",
+    ];
+    let said = charttrust(&witnessed)
+        .await
+        .with(TRUSTED, &["3 releases", "2 verdicts have changed as shown"]);
+    assert!(
+        said.line("both").ends_with("Trusted/SignatureVerified"),
+        "{}",
+        said.text
+    );
+    assert!(
+        said.line("web").ends_with("Trusted/Grandfathered"),
+        "{}",
+        said.text
+    );
+    assert!(said.line("web").contains("(before)"), "{}", said.text);
+    story.expect("web", "Grandfathered").await;
+    story.expect("both", "SignatureVerified").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_tells_the_chain_and_status_the_verdicts() {
+    let (story, key) = shop("cmd-why").await;
+    let name = |release: &str| format!("{}/{release}", story.namespace);
+    let url = story.repository.url();
+    let fingerprint = format!("{} ({})", key.key.fingerprint, key.name);
+    let good = charttrust(&["why", &name("web")]).await;
+    good.with(
+        TRUSTED,
+        &[
+            "chart web 1.0.0",
+            &format!("3 source    {url}: has the archive"),
+            "equals index digest: yes, first verified: 20",
+            "5 content   the running release is made of this archive",
+            &fingerprint,
+            "the archive is the same",
+            &format!("8 key       {}: Active, ends never", key.name),
+            "Trusted=True, SignatureVerified, since 20",
+        ],
+    );
+    let bad = charttrust(&["why", &name("forum")]).await;
+    bad.with(
+        UNTRUSTED,
+        &["has no .prov   <-- Unsigned", "charttrust.io/requestedAt="],
+    );
+    let revoke = json!({"spec": {"revocation": {"reason": "Compromised"}}});
+    story.patch::<TrustedKey>(&key.name, revoke).await.unwrap();
+    story.expect("web", "KeyCompromised").await;
+    story.expect("api", "KeyCompromised").await;
+    let stolen = charttrust(&["why", &name("web")]).await;
+    stolen.with(UNTRUSTED, &["<-- KeyCompromised", ": holds"]);
+
+    let one = charttrust(&["status", &name("web")]).await;
+    one.with(
+        UNTRUSTED,
+        &["Verdict:  Untrusted/KeyCompromised since 20", "Policy:   "],
+    );
+    let all = charttrust(&["status", "-n", &story.namespace])
+        .await
+        .with(UNTRUSTED, &["REASON"]);
+    assert!(all.line("forum").contains("Unsigned"));
+    assert_eq!(all.text.lines().count(), 4, "{}", all.text);
+    let untrusted = ["status", "-n", &story.namespace, "--untrusted"];
+    let untrusted = charttrust(&untrusted)
+        .await
+        .with(UNTRUSTED, &["KeyCompromised"]);
+    assert_eq!(untrusted.text.lines().count(), 4, "all three");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_asked_says_so_by_its_exit_code() {
+    let (story, key) = shop("cmd-codes").await;
+    let missing = format!("{}/nothing", story.namespace);
+    charttrust(&["why", &missing])
+        .await
+        .with(USAGE, &["there is no ReleaseTrust nothing"]);
+    charttrust(&["status", &missing])
+        .await
+        .with(USAGE, &["whether the operator runs"]);
+    charttrust(&["why", "web"])
+        .await
+        .with(USAGE, &["NAMESPACE/RELEASE"]);
+    charttrust(&["revoke", "no\u{1b}[2Jthing", "--reason", "Retired"])
+        .await
+        .with(USAGE, &["there is no TrustedKey no\\u{1b}[2Jthing"]);
+    charttrust(&["revoke", &key.name, "--reason", "Lost"])
+        .await
+        .with(USAGE, &["Compromised"]);
+    let folder = tempfile::tempdir().unwrap();
+    let binary = operator_binary();
+    let nowhere = folder.path().join("kubeconfig");
+    run(Path::new(&binary), &nowhere, &["status"])
+        .await
+        .with(USAGE, &["set KUBECONFIG, or name a file with --kubeconfig"]);
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "x",
+        "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],
+        "users": [{"name": "u", "user": {}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+    });
+    std::fs::write(&nowhere, config.to_string()).unwrap();
+    run(Path::new(&binary), &nowhere, &["status"])
+        .await
+        .with(UNKNOWN, &["failed to list the ReleaseTrusts"]);
+    let cluster = stage()
+        .await
+        .cluster
+        .kubeconfig()
+        .to_string_lossy()
+        .into_owned();
+    let explicit = ["status", "--kubeconfig", &cluster, "-n", &story.namespace];
+    run(Path::new(&binary), &nowhere, &explicit)
+        .await
+        .with(UNTRUSTED, &["forum"]);
+    let explicit = [&explicit[..], &["--context", "nobody"]].concat();
+    run(Path::new(&binary), &nowhere, &explicit)
+        .await
+        .with(USAGE, &["no usable cluster"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_a_plugin_it_shows_what_people_type() {
+    let folder = tempfile::tempdir().unwrap();
+    let plugin = folder.path().join("kubectl-charttrust");
+    std::os::unix::fs::symlink(operator_binary(), &plugin).unwrap();
+    let kubeconfig = stage().await.cluster.kubeconfig();
+    let help = run(&plugin, kubeconfig, &["why", "--help"]).await;
+    help.with(TRUSTED, &["Usage: kubectl charttrust why"]);
+    let (_, key) = shop("cmd-plugin").await;
+    let dry = ["revoke", &key.name, "--reason", "Compromised", "--dry-run"];
+    let said = run(&plugin, kubeconfig, &dry).await;
+    let command = format!(
+        "kubectl charttrust revoke {} --reason Compromised",
+        key.name
+    );
+    said.with(
+        TRUSTED,
+        &[&format!("{command} --yes"), &format!("{command} -o yaml")],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_guessed_for_those_who_may_not_read_everything() {
+    let story = story("cmd-blind", Version::V4).await;
+    let key = story.make_key("platform").unwrap();
+    let secrets = Api::<Secret>::namespaced(story.client.clone(), OPERATOR_NAMESPACE);
+    let text = story.keyring.public_armored(&key.key).unwrap();
+    let secret = json!({"metadata": {"name": key.name}, "stringData": {"key.asc": text}});
+    let secret = serde_json::from_value(secret).unwrap();
+    secrets
+        .create(&PostParams::default(), &secret)
+        .await
+        .unwrap();
+    let place = json!({"secretRef": {"name": key.name, "key": "key.asc"}});
+    let spec = json!({"fingerprint": key.key.fingerprint, "publicKey": place});
+    story.apply::<TrustedKey>(&key.name, spec).await.unwrap();
+    story.policy("policy", &[&key], json!({})).await.unwrap();
+    let source = Source::new("web", "1.0.0");
+    let chart = story.publish(&source, Some(&key)).await.unwrap();
+    story.install("web", &chart).await.unwrap();
+    story.expect("web", "SignatureVerified").await;
+
+    let reader = reader(&story).await;
+    let base = ["revoke", &key.name, "--reason", "Compromised"];
+    let binary = operator_binary();
+    let binary = Path::new(&binary);
+    let dry = [&base[..], &["--dry-run"]].concat();
+    let seen = run(binary, &reader.kubeconfig(), &dry).await;
+    let seen = seen.with(
+        TRUSTED,
+        &["? the operator judges by more than can be read here"],
+    );
+    assert!(
+        seen.line("web").ends_with("SignatureVerified   ?"),
+        "{}",
+        seen.text
+    );
+    let known = charttrust(&dry).await.with(TRUSTED, &[]);
+    assert!(known.line("web").contains("Untrusted/KeyCompromised"));
+    let write = [&base[..], &["--yes"]].concat();
+    let refused = run(binary, &reader.kubeconfig(), &write).await;
+    refused.with(UNKNOWN, &["failed to write spec.revocation", "forbidden"]);
+}
+
+/// Somebody who may read our kinds and nothing else.
+async fn reader(story: &Story) -> Identity {
+    let identity = stage().await.cluster.identity(&story.namespace, "reader");
+    let name = format!("{}-reader", story.namespace);
+    let rule =
+        json!({"apiGroups": ["charttrust.io"], "resources": ["*"], "verbs": ["get", "list"]});
+    let role = json!({"metadata": {"name": name}, "rules": [rule]});
+    let group = "rbac.authorization.k8s.io";
+    let binding = json!({
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": "reader", "namespace": story.namespace}],
+    });
+    let params = PostParams::default();
+    let role = serde_json::from_value(role).unwrap();
+    let roles = Api::<ClusterRole>::all(story.client.clone());
+    roles.create(&params, &role).await.unwrap();
+    let binding = serde_json::from_value(binding).unwrap();
+    let bindings = Api::<ClusterRoleBinding>::all(story.client.clone());
+    bindings.create(&params, &binding).await.unwrap();
+    identity.await.unwrap()
+}

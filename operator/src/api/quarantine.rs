@@ -1,0 +1,241 @@
+//! `Quarantine`: one release contained, with everything that is needed to restore it.
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::bounds;
+use super::chart_trust_policy::QuarantineAction;
+use super::conditions::Condition;
+
+/// What to do to the release of this name, and why. Cannot be changed.
+#[derive(CustomResource, Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[kube(
+    group = "charttrust.io",
+    version = "v1alpha1",
+    kind = "Quarantine",
+    plural = "quarantines",
+    shortname = "quar",
+    category = "charttrust",
+    namespaced,
+    status = "QuarantineStatus",
+    derive = "PartialEq",
+    doc = "One Helm release contained: the release of this name whose record is stored in this namespace. Creating the object is the approval; deleting it restores exactly what was recorded, and keeps newer changes by others.",
+    printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".spec.reason"),
+    printcolumn(name = "Actions", type_ = "string", json_path = ".spec.actions"),
+    printcolumn(name = "Objects", type_ = "integer", json_path = ".status.contained"),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    ),
+    printcolumn(
+        name = "Policy",
+        type_ = "string",
+        json_path = ".spec.policy",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Incident",
+        type_ = "string",
+        json_path = ".status.incident",
+        priority = 1
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "self == oldSelf",
+    "message": "a Quarantine cannot be changed; delete it, which restores, and create another",
+}]))]
+pub struct QuarantineSpec {
+    /// What is done, always in this order: PauseDeployer stops Flux, Argo CD or k3s from undoing
+    /// the rest, IsolateNetwork denies traffic to the release's pods, ScaleToZero stops them.
+    #[schemars(length(min = 1, max = 3), extend("x-kubernetes-list-type" = "set"))]
+    pub actions: Vec<QuarantineAction>,
+
+    /// Why, for people; the operator writes the verdict. Example: `signed after key theft`.
+    #[schemars(length(min = 1, max = bounds::TEXT))]
+    pub reason: String,
+
+    /// The policy that started it; set by the operator, which ends it when trust returns. Omitted:
+    /// a person did, and only a person ends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = bounds::NAME), regex(pattern = bounds::NAME_PATTERN))]
+    pub policy: Option<String>,
+}
+
+/// What was done, and the way back.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QuarantineStatus {
+    /// The `metadata.generation` this status was concluded from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub observed_generation: Option<i64>,
+
+    /// In one word, derived from the conditions: Active, Contested, Disabled, Pending, Refused or
+    /// Restoring.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "QuarantineState")]
+    pub state: Option<QuarantineState>,
+
+    /// What it is about: fingerprint, digest of the revocation and its number, or `manual/` and
+    /// the uid of this object. Set together with objects, before anything is changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::LONG_LIST))]
+    pub incident: Option<String>,
+
+    /// How many objects are contained now.
+    #[serde(default)]
+    #[schemars(with = "i32", range(min = 0))]
+    pub contained: u32,
+
+    /// The objects to contain, in the order in which they are changed, each with what it was
+    /// before. Written once, before the first change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::LONG_LIST), extend("x-kubernetes-list-type" = "atomic"))]
+    pub objects: Vec<ContainedObject>,
+
+    /// What is left as it is, and why: bare Pods, custom workloads, running Jobs, objects of others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::LONG_LIST), extend("x-kubernetes-list-type" = "atomic"))]
+    pub uncontained: Vec<UncontainedObject>,
+
+    /// Why the operator ends it: ReleaseGone or TrustReturned. Written before it deletes the object;
+    /// a deletion without it is a person's, and the release is not contained again for the same
+    /// incident.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "EndedBy")]
+    pub ended_by: Option<EndedBy>,
+
+    /// Ready, Active, and if so: Isolated, Contested, Reconciling, Stalled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = bounds::SHORT_LIST),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])
+    )]
+    pub conditions: Vec<Condition>,
+}
+
+/// A quarantine in one word.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum QuarantineState {
+    /// In force.
+    Active,
+    /// In force, but others have changed or hold some of its objects.
+    Contested,
+    /// The operator runs without `--quarantine`.
+    Disabled,
+    /// Not all is contained yet.
+    Pending,
+    /// Nothing is done: the condition Active says why.
+    Refused,
+    /// It is being deleted, and what was recorded is put back.
+    Restoring,
+}
+
+/// Why the operator ends a quarantine.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum EndedBy {
+    /// The release does not exist any more.
+    ReleaseGone,
+    /// The policy trusts the release again.
+    TrustReturned,
+}
+
+/// One object that is changed, and what it was before.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainedObject {
+    /// Which action changes it.
+    pub action: QuarantineAction,
+
+    /// Group and version.
+    #[schemars(length(max = bounds::NAME))]
+    pub api_version: String,
+
+    /// Kind.
+    #[schemars(length(max = bounds::LABEL))]
+    pub kind: String,
+
+    /// Namespace, if it is not that of the Quarantine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::LABEL))]
+    pub namespace: Option<String>,
+
+    /// Name.
+    #[schemars(length(max = bounds::NAME))]
+    pub name: String,
+
+    /// Its uid: another object of the same name is left alone. Absent for what we create.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::LABEL))]
+    pub uid: Option<String>,
+
+    /// The value of the changed field before, as JSON. Absent: the field was not there, or the
+    /// object is created by us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::SAVED))]
+    pub original: Option<String>,
+
+    /// Who owned the field before, as JSON: entries of metadata.managedFields, reduced to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::SAVED))]
+    pub owners: Option<String>,
+
+    /// The Pods that our NetworkPolicy selects, as JSON. Only with IsolateNetwork.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::SAVED))]
+    pub selector: Option<String>,
+
+    /// The HorizontalPodAutoscaler of the workload, which rests while there are no replicas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::NAME))]
+    pub autoscaler: Option<String>,
+
+    /// Contained, Contested, Gone, Kept or Planned.
+    pub state: ObjectState,
+
+    /// What is to be said about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::MESSAGE))]
+    pub message: Option<String>,
+}
+
+/// How one object stands.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum ObjectState {
+    /// Changed by us, and still so.
+    Contained,
+    /// What it carries and what was recorded disagree, so it is not touched.
+    Contested,
+    /// It does not exist any more, or another object has its name.
+    Gone,
+    /// Somebody has changed it since; that change is kept.
+    Kept,
+    /// Recorded, not changed yet.
+    Planned,
+}
+
+/// One object that is left as it is.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UncontainedObject {
+    /// Kind.
+    #[schemars(length(max = bounds::LABEL))]
+    pub kind: String,
+
+    /// Namespace, if it is not that of the Quarantine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::LABEL))]
+    pub namespace: Option<String>,
+
+    /// Name.
+    #[schemars(length(max = bounds::NAME))]
+    pub name: String,
+
+    /// Why.
+    #[schemars(length(max = bounds::MESSAGE))]
+    pub message: String,
+}

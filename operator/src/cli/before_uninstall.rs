@@ -1,0 +1,167 @@
+//! `charttrust before-uninstall`: what the chart's pre-delete hook runs.
+//!
+//! The operator still runs then. Tells which releases are contained, or deletes their Quarantines,
+//! so that the operator restores them. Changes nothing else.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use clap::Args;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Preconditions};
+use kube::core::GroupVersionKind;
+use kube::{Api, Client, ResourceExt as _};
+use tokio::time::Instant;
+
+use super::{INTERNAL, TRUSTED, UNTRUSTED, USAGE, complain};
+use crate::api::{GROUP, VERSION};
+use crate::watch::within_deadline;
+
+/// Tells which releases are contained before the operator is removed.
+///
+/// Exit code 0: none is, 1: some are, 2: no cluster is configured, 4: charttrust failed.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct BeforeUninstall {
+    /// Restores them, with the help of the operator, instead of stopping.
+    #[arg(long)]
+    pub restore: bool,
+}
+
+/// Why it could not be found out or done.
+#[derive(Debug, thiserror::Error)]
+enum UninstallError {
+    /// The API server refused or did not answer.
+    #[error("failed to {0}")]
+    Api(&'static str, #[source] kube::Error),
+    /// No cluster is configured.
+    #[error("no cluster is configured: set KUBECONFIG, or run in a Pod with a service account")]
+    NoCluster(#[source] kube::Error),
+}
+
+/// Runs the command and gives the exit code.
+pub async fn main(arguments: BeforeUninstall) -> u8 {
+    match look(arguments).await {
+        Ok(left) if left.is_empty() => {
+            println!("no release is contained");
+            TRUSTED
+        }
+        Ok(left) => {
+            eprint!("{}", advice(&left));
+            UNTRUSTED
+        }
+        Err(error @ UninstallError::NoCluster(_)) => complain(&error, USAGE),
+        Err(error) => complain(&error, INTERNAL),
+    }
+}
+
+/// What is contained and stays so.
+async fn look(arguments: BeforeUninstall) -> Result<Vec<DynamicObject>, UninstallError> {
+    let client = Client::try_default().await;
+    let client = client.map_err(UninstallError::NoCluster)?;
+    let found = list(&client).await?;
+    if !arguments.restore {
+        return Ok(found);
+    }
+    for quarantine in &found {
+        delete(&client, quarantine).await?;
+    }
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let left = list(&client).await?;
+        if left.is_empty() || Instant::now() >= deadline {
+            return Ok(left);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+async fn list(client: &Client) -> Result<Vec<DynamicObject>, UninstallError> {
+    let api = Api::<DynamicObject>::all_with(client.clone(), &resource());
+    match within_deadline(api.list(&ListParams::default())).await {
+        Ok(found) => Ok(found.items),
+        // The kind is not defined, so there is none.
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Vec::new()),
+        Err(error) => Err(UninstallError::Api("list Quarantines", error)),
+    }
+}
+
+async fn delete(client: &Client, quarantine: &DynamicObject) -> Result<(), UninstallError> {
+    let namespace = quarantine.namespace().unwrap_or_default();
+    let api = Api::<DynamicObject>::namespaced_with(client.clone(), &namespace, &resource());
+    let parameters = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: quarantine.uid(),
+            resource_version: None,
+        }),
+        ..DeleteParams::default()
+    };
+    match within_deadline(api.delete(&quarantine.name_any(), &parameters)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        Err(error) => Err(UninstallError::Api("delete a Quarantine", error)),
+    }
+}
+
+fn resource() -> ApiResource {
+    let kind = GroupVersionKind::gvk(GROUP, VERSION, "Quarantine");
+    ApiResource::from_gvk_with_plural(&kind, "quarantines")
+}
+
+/// Which releases are contained, and what can be done.
+fn advice(left: &[DynamicObject]) -> String {
+    let mut text = format!(
+        "contained releases: {}. Without the operator they stay contained:\n",
+        left.len()
+    );
+    for quarantine in left.iter().take(MOST_NAMED) {
+        let namespace = quarantine.namespace().unwrap_or_default();
+        // Invariant: writing to a String does not fail.
+        let _ = writeln!(text, "  {namespace}/{}", quarantine.name_any());
+    }
+    if left.len() > MOST_NAMED {
+        let _ = writeln!(text, "  and {} more", left.len() - MOST_NAMED);
+    }
+    text.push_str(
+        "Restore one:    kubectl delete quarantine --namespace NAMESPACE NAME\n\
+         Restore all:    kubectl delete quarantine --all --all-namespaces\n\
+         Then uninstall again. To leave them contained: helm uninstall --no-hooks\n",
+    );
+    text
+}
+
+/// A Pod keeps only the end of what its container said.
+const MOST_NAMED: usize = 20;
+/// How long restoring may take; the chart's hook has a minute more.
+const PATIENCE: Duration = Duration::from_secs(180);
+const POLL: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quarantine(name: &str) -> DynamicObject {
+        DynamicObject::new(name, &resource()).within("shop")
+    }
+
+    #[test]
+    fn contained_releases_are_named_with_the_next_step() {
+        let text = advice(&[quarantine("search"), quarantine("payments")]);
+        assert!(text.starts_with("contained releases: 2."), "{text}");
+        assert!(
+            text.contains("\n  shop/search\n  shop/payments\n"),
+            "{text}"
+        );
+        assert!(text.contains("kubectl delete quarantine"), "{text}");
+    }
+
+    #[test]
+    fn of_many_releases_the_first_are_named_and_the_others_counted() {
+        let told = |count: usize| {
+            let names = (0..count).map(|n| quarantine(&format!("r{n}")));
+            advice(&names.collect::<Vec<_>>())
+        };
+        assert!(!told(MOST_NAMED).contains(" more"));
+        let more = told(MOST_NAMED + 1);
+        assert!(more.contains("\n  and 1 more\n"), "{more}");
+        assert!(more.len() < 2048, "{}", more.len());
+    }
+}

@@ -1,0 +1,279 @@
+//! What a change of a key would do to the verdicts, by the operator's own engine, from what the
+//! objects on the API server say. Reads only.
+//!
+//! # Caveats
+//! The seal of the evidence is not checked: its key is the operator's. Where the engine does not come
+//! to the verdict that the operator has written, nothing is foretold.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use charttrust_verify::check::{self, Case, Judgement};
+use charttrust_verify::openpgp::Fingerprint;
+use charttrust_verify::policy::{Demands, ReleaseRef, Rule};
+use charttrust_verify::verdict::Verdict;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use kube::{Api, Client, ResourceExt as _};
+
+use super::cluster::{Failure, all};
+use super::status;
+use crate::api::reasons::KeyReason;
+use crate::api::trusted_key::{DataRef, TrustedKeySpec};
+use crate::api::{ChartTrustPolicy, ReleaseTrust, TrustedKey};
+use crate::controllers::world::{Content, LoadedKey, Reading, Trust, World};
+use crate::controllers::{learned, stated};
+use crate::parse::{self, KeyProblem};
+
+/// What the operator has to judge by, and what it came to.
+pub(super) struct Picture {
+    keys: Vec<TrustedKey>,
+    material: BTreeMap<String, Result<Vec<u8>, String>>,
+    learned: BTreeMap<Fingerprint, charttrust_verify::openpgp::Learned>,
+    policies: Vec<ChartTrustPolicy>,
+    trusts: Vec<ReleaseTrust>,
+    /// Labels by namespace; empty if they may not be read, as for the engine unknown ones select.
+    namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    now: Timestamp,
+}
+
+/// What becomes of one release that a key signed.
+#[derive(Clone, Debug)]
+pub(super) struct Forecast {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    /// Name and version of the chart.
+    pub(super) chart: String,
+    /// When the operator first verified the archive.
+    pub(super) first_verified: Option<Timestamp>,
+    /// The word of the verdict as the operator has written it.
+    pub(super) before: String,
+    /// What the engine says of it after the change; nothing where it does not agree with `before`.
+    pub(super) after: Option<Judgement>,
+}
+
+impl Forecast {
+    /// The verdict after the change.
+    pub(super) fn verdict(&self) -> Option<Verdict> {
+        Some(self.after.as_ref()?.verdict)
+    }
+}
+
+impl Picture {
+    /// Reads everything that the engine needs.
+    pub(super) async fn take(
+        client: &Client,
+        namespace: &str,
+        now: Timestamp,
+    ) -> Result<Self, Failure> {
+        let keys = all(&Api::<TrustedKey>::all(client.clone()), "TrustedKeys").await?;
+        let policies = Api::<ChartTrustPolicy>::all(client.clone());
+        let policies = all(&policies, "ChartTrustPolicies").await?;
+        let trusts = all(&Api::<ReleaseTrust>::all(client.clone()), "ReleaseTrusts").await?;
+        let mut picture = Self {
+            material: BTreeMap::new(),
+            learned: BTreeMap::new(),
+            namespaces: namespaces(client).await,
+            keys,
+            policies,
+            trusts,
+            now,
+        };
+        picture.read_material(client, namespace).await;
+        Ok(picture)
+    }
+
+    /// What people may not read is missed by the engine, which then does not agree with the operator.
+    async fn read_material(&mut self, client: &Client, namespace: &str) {
+        for key in &self.keys {
+            let bytes = material(client, namespace, &key.spec).await;
+            self.material.insert(key.name_any(), bytes);
+            let Ok(fingerprint) = key.spec.fingerprint.parse::<Fingerprint>() else {
+                continue;
+            };
+            let name = learned::name_of(&fingerprint);
+            let map = find::<ConfigMap>(client, namespace, &name)
+                .await
+                .ok()
+                .flatten();
+            if let Some(Ok(learned)) = map.as_ref().map(learned::content) {
+                self.learned.insert(fingerprint, learned);
+            }
+        }
+    }
+
+    /// A key by its name.
+    pub(super) fn key(&self, name: &str) -> Option<&TrustedKey> {
+        self.keys.iter().find(|key| key.name_any() == name)
+    }
+
+    /// The policies, as they were written.
+    pub(super) fn policies(&self) -> &[ChartTrustPolicy] {
+        &self.policies
+    }
+
+    /// How many policies have a rule that lists a key, by name or labels.
+    pub(super) fn policies_that_list(&self, key: &TrustedKey) -> usize {
+        let name = key.name_any();
+        let lists = |rule: &Rule| {
+            let signers = &rule.verify.signers;
+            let by_labels = signers.selector.as_ref();
+            signers.keys.contains(&name) || by_labels.is_some_and(|s| s.matches(key.labels()))
+        };
+        let policies = self.policies.iter().map(parse::policy);
+        let listing = policies.filter(|loaded| match &loaded.policy.demands {
+            Demands::Rules(rules) => rules.iter().any(lists),
+            Demands::TrustNobody { .. } => false,
+        });
+        listing.count()
+    }
+
+    /// What becomes of each release that the key signed, if the key were as given.
+    pub(super) fn forecast(&self, changed: &TrustedKey) -> Vec<Forecast> {
+        let Ok(fingerprint) = changed.spec.fingerprint.parse::<Fingerprint>() else {
+            return Vec::new();
+        };
+        let (now, then) = (self.world(None).trust(), self.world(Some(changed)).trust());
+        let signed = self.trusts.iter().filter_map(|trust| {
+            let content = stated(trust.status.as_ref()?)?;
+            let is_signed = content.evidence.good_signers().any(|f| *f == fingerprint);
+            is_signed.then_some((trust, content))
+        });
+        signed
+            .map(|(trust, content)| self.foretell(trust, &content, &now, &then))
+            .collect()
+    }
+
+    fn foretell(
+        &self,
+        trust: &ReleaseTrust,
+        content: &Content,
+        now: &Trust,
+        then: &Trust,
+    ) -> Forecast {
+        let before = status::verdict(trust);
+        let before = before.map(|verdict| verdict.reason.clone());
+        let before = before.unwrap_or_default();
+        let agrees = self.judge(trust, content, now).verdict.word() == before;
+        let archives = content.evidence.archives();
+        Forecast {
+            namespace: trust.namespace().unwrap_or_default(),
+            name: trust.name_any(),
+            chart: status::chart(trust),
+            first_verified: archives.filter_map(|(_, facts)| facts.first_verified).min(),
+            before,
+            after: agrees.then(|| self.judge(trust, content, then)),
+        }
+    }
+
+    fn judge(&self, trust: &ReleaseTrust, content: &Content, by: &Trust) -> Judgement {
+        let (namespace, name) = (trust.namespace().unwrap_or_default(), trust.name_any());
+        let release = ReleaseRef {
+            namespace: &namespace,
+            namespace_labels: self.namespaces.get(&namespace),
+            name: &name,
+        };
+        let case = Case {
+            release,
+            chart: &content.chart,
+            version: &content.version,
+            evidence: &content.evidence,
+        };
+        check::judge(&case, &by.judged_by, &by.keys, self.now)
+    }
+
+    /// What the operator knows, with one key changed.
+    fn world(&self, changed: Option<&TrustedKey>) -> World {
+        let world = World::default();
+        for key in &self.keys {
+            let name = key.name_any();
+            let key = changed
+                .filter(|changed| changed.name_any() == name)
+                .unwrap_or(key);
+            world.set_key(&name, Some(self.load(key)));
+        }
+        for policy in &self.policies {
+            let loaded = (self.reading(), parse::policy(policy));
+            world.set_policy(&policy.name_any(), Some(loaded));
+        }
+        world
+    }
+
+    fn load(&self, object: &TrustedKey) -> LoadedKey {
+        let material = self.material.get(&object.name_any());
+        let key = match material {
+            Some(Ok(material)) => parse::key(object, material),
+            Some(Err(why)) => Err(KeyProblem::new(KeyReason::MaterialMissing, why)),
+            None => Err(KeyProblem::new(KeyReason::MaterialMissing, "not read")),
+        };
+        let key = key.map(|mut key| {
+            let learned = self.learned.get(key.fingerprint());
+            let applied = learned.and_then(|learned| key.certificate.apply(learned).ok());
+            key.certificate = applied.unwrap_or(key.certificate);
+            key
+        });
+        LoadedKey {
+            reading: self.reading(),
+            fingerprint: object.spec.fingerprint.parse().ok(),
+            revocation: parse::own_revocation(object),
+            refresh: None,
+            key,
+        }
+    }
+
+    fn reading(&self) -> Reading {
+        Reading {
+            generation: 0,
+            details: String::new(),
+            at: self.now,
+        }
+    }
+}
+
+async fn namespaces(client: &Client) -> BTreeMap<String, BTreeMap<String, String>> {
+    let api = Api::<Namespace>::all(client.clone());
+    let found = all(&api, "namespaces").await.unwrap_or_default();
+    let labels = |namespace: Namespace| (namespace.name_any(), namespace.labels().clone());
+    found.into_iter().map(labels).collect()
+}
+
+async fn material(
+    client: &Client,
+    namespace: &str,
+    spec: &TrustedKeySpec,
+) -> Result<Vec<u8>, String> {
+    let place = &spec.public_key;
+    let missing = |place: &DataRef| format!("{} has no key {:?}", place.name, place.key);
+    if let Some(inline) = &place.inline {
+        return Ok(inline.clone().into_bytes());
+    }
+    if let Some(place) = &place.config_map_ref {
+        let map = find::<ConfigMap>(client, namespace, &place.name).await?;
+        let map = map.unwrap_or_default();
+        let text = map.data.unwrap_or_default().remove(&place.key);
+        let bytes = map.binary_data.unwrap_or_default().remove(&place.key);
+        let text = text.map(String::into_bytes);
+        return text
+            .or(bytes.map(|bytes| bytes.0))
+            .ok_or_else(|| missing(place));
+    }
+    let Some(place) = &place.secret_ref else {
+        return Err("it has no material".to_owned());
+    };
+    let secret = find::<Secret>(client, namespace, &place.name).await?;
+    let bytes = secret
+        .unwrap_or_default()
+        .data
+        .unwrap_or_default()
+        .remove(&place.key);
+    bytes.map(|bytes| bytes.0).ok_or_else(|| missing(place))
+}
+
+async fn find<K>(client: &Client, namespace: &str, name: &str) -> Result<Option<K>, String>
+where
+    K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+    K: Clone + serde::de::DeserializeOwned + Debug,
+{
+    let api = Api::<K>::namespaced(client.clone(), namespace);
+    api.get_opt(name).await.map_err(|error| error.to_string())
+}

@@ -1,0 +1,96 @@
+//! What commands print: foreign text made harmless, and tables.
+
+use std::fmt;
+
+use charttrust_verify::finding::is_deceptive;
+
+/// Text that others wrote, fit for a terminal: what could move the cursor, hide or reorder anything
+/// is shown as `\u{…}`.
+pub(super) fn plain(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_deceptive(character) {
+            shown.extend(character.escape_unicode());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+/// Prints to standard output; that may be a pipe that somebody has closed.
+pub(super) fn say(text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// Rows under headings, in columns as kubectl prints them.
+#[derive(Debug)]
+pub(super) struct Table(Vec<Vec<String>>);
+
+impl Table {
+    /// A table without rows yet.
+    pub(super) fn new(headings: &[&str]) -> Self {
+        Self(vec![headings.iter().map(ToString::to_string).collect()])
+    }
+
+    /// Adds a row of foreign text.
+    pub(super) fn add<const N: usize>(&mut self, cells: [&str; N]) {
+        self.0.push(cells.map(plain).into());
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let columns = self.0.iter().map(Vec::len).max().unwrap_or_default();
+        let width = |column: usize| {
+            let cells = self.0.iter().filter_map(|row| row.get(column));
+            cells
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or_default()
+        };
+        (0..columns).map(width).collect()
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let widths = self.widths();
+        for row in &self.0 {
+            let cells = row.iter().zip(&widths);
+            let cells: Vec<_> = cells
+                .map(|(cell, width)| format!("{cell:width$}"))
+                .collect();
+            writeln!(f, "{}", cells.join("   ").trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_cannot_move_the_cursor_or_hide() {
+        assert_eq!(
+            plain("a\u{1b}[31mb\r\nc\u{202e}d\u{200b}\u{feff}é 漢"),
+            "a\\u{1b}[31mb\\u{d}\\u{a}c\\u{202e}d\\u{200b}\\u{feff}é 漢"
+        );
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let mut table = Table::new(&["NAMESPACE", "RELEASE", "DETAIL"]);
+        table.add(["shop", "a-long-release", ""]);
+        table.add(["shöp\n", "b", "x"]);
+        let lines = [
+            "NAMESPACE   RELEASE          DETAIL",
+            "shop        a-long-release",
+            "shöp\\u{a}   b                x",
+            "",
+        ];
+        assert_eq!(table.to_string(), lines.join("\n"));
+    }
+}

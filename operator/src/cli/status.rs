@@ -1,0 +1,271 @@
+//! `charttrust status`: the verdicts of the cluster, or one of them. Reads only.
+
+use clap::Args;
+use kube::Api;
+use kube::ResourceExt as _;
+
+use super::cluster::{Connection, Failure, all, release};
+use super::screen::{Table, plain, say};
+use super::{TRUSTED, UNKNOWN, UNTRUSTED};
+use crate::api::ReleaseTrust;
+use crate::api::conditions::{Condition, ReleaseCondition, Status as Said, find};
+use crate::api::reasons::UnknownCause;
+
+/// Tells the verdicts of the operator.
+///
+/// Exit code 0: all of them are trusted, exempt or unmanaged; 1: one is not trusted; 3: one could
+/// not be found out.
+#[derive(Args, Clone, Debug)]
+pub struct Status {
+    /// One release; default: all.
+    #[arg(value_name = "NAMESPACE/RELEASE", value_parser = release)]
+    pub release: Option<(String, String)>,
+    /// Releases of this namespace only.
+    #[arg(short, long, conflicts_with = "release")]
+    pub namespace: Option<String>,
+    /// Releases of all namespaces, which is the default.
+    #[arg(short = 'A', long, conflicts_with_all = ["namespace", "release"])]
+    pub all_namespaces: bool,
+    /// Only those that are not trusted.
+    #[arg(long, conflicts_with = "release")]
+    pub untrusted: bool,
+    /// Where the cluster is.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// Runs the command and gives its exit code.
+///
+/// # Errors
+/// If the cluster cannot be asked, or the release does not exist.
+pub(super) async fn run(arguments: &Status) -> Result<u8, Failure> {
+    let client = arguments.connection.client().await?;
+    if let Some((namespace, name)) = &arguments.release {
+        let trust = read(client, namespace, name).await?;
+        say(&describe(&trust))?;
+        return Ok(code([&trust]));
+    }
+    let api = match &arguments.namespace {
+        Some(namespace) => Api::<ReleaseTrust>::namespaced(client, namespace),
+        None => Api::all(client),
+    };
+    let mut trusts = all(&api, "ReleaseTrusts").await?;
+    trusts.retain(|trust| !arguments.untrusted || is_untrusted(trust));
+    say(&table(&trusts).to_string())?;
+    Ok(code(&trusts))
+}
+
+/// The `ReleaseTrust` of a release.
+pub(super) async fn read(
+    client: kube::Client,
+    namespace: &str,
+    name: &str,
+) -> Result<ReleaseTrust, Failure> {
+    let api = Api::<ReleaseTrust>::namespaced(client, namespace);
+    let found = api.get_opt(name).await;
+    let found = found.map_err(Failure::api("read the ReleaseTrust"))?;
+    found.ok_or_else(|| {
+        Failure::Asked(format!(
+            "there is no ReleaseTrust {name} in namespace {namespace}: check the name with helm list, \
+             and whether the operator runs"
+        ))
+    })
+}
+
+/// The verdict, if there is one.
+pub(super) fn verdict(trust: &ReleaseTrust) -> Option<&Condition> {
+    find(
+        &trust.status.as_ref()?.conditions,
+        ReleaseCondition::Trusted,
+    )
+}
+
+/// The exit code that the worst of several verdicts asks for.
+pub(super) fn code<'a>(trusts: impl IntoIterator<Item = &'a ReleaseTrust>) -> u8 {
+    let codes = trusts.into_iter().map(|trust| match verdict(trust) {
+        Some(verdict) if is_settled(verdict) => (0, TRUSTED),
+        Some(verdict) if verdict.status == Said::False => (2, UNTRUSTED),
+        Some(_) | None => (1, UNKNOWN),
+    });
+    codes.max().map_or(TRUSTED, |(_, code)| code)
+}
+
+/// Whether nothing is left to do: proof was found, or the policy asks for none.
+fn is_settled(verdict: &Condition) -> bool {
+    let on_purpose = [UnknownCause::Exempt, UnknownCause::Unmanaged];
+    verdict.status == Said::True || on_purpose.iter().any(|word| word.word() == verdict.reason)
+}
+
+fn is_untrusted(trust: &ReleaseTrust) -> bool {
+    verdict(trust).is_some_and(|verdict| verdict.status == Said::False)
+}
+
+fn table(trusts: &[ReleaseTrust]) -> Table {
+    let mut table = Table::new(&["NAMESPACE", "RELEASE", "CHART", "REASON", "DETAIL"]);
+    for trust in trusts {
+        let verdict = verdict(trust);
+        table.add([
+            &trust.namespace().unwrap_or_default(),
+            &trust.name_any(),
+            &chart(trust),
+            verdict.map_or("Pending", |verdict| &verdict.reason),
+            verdict.map_or("", |verdict| &verdict.message),
+        ]);
+    }
+    table
+}
+
+/// Name and version of the chart, as they are written in one word.
+pub(super) fn chart(trust: &ReleaseTrust) -> String {
+    let release = trust
+        .status
+        .as_ref()
+        .and_then(|status| status.release.as_ref());
+    release.map_or_else(String::new, |release| {
+        format!("{}-{}", release.chart, release.version)
+    })
+}
+
+fn describe(trust: &ReleaseTrust) -> String {
+    let status = trust.status.clone().unwrap_or_default();
+    let mut lines = vec![format!(
+        "Release:  {}/{}, chart {}",
+        trust.namespace().unwrap_or_default(),
+        trust.name_any(),
+        chart(trust)
+    )];
+    let Some(verdict) = verdict(trust) else {
+        lines.push("Verdict:  none yet".to_owned());
+        return shown(lines);
+    };
+    let word = match verdict.status {
+        Said::False => "Untrusted",
+        Said::True => "Trusted",
+        Said::Unknown => "Unknown",
+    };
+    let since = &verdict.last_transition_time.0;
+    lines.push(format!("Verdict:  {word}/{} since {since}", verdict.reason));
+    if !verdict.message.is_empty() {
+        lines.push(format!("Because:  {}", verdict.message));
+    }
+    lines.extend(status.policies.iter().map(|policy| {
+        let rule = policy.rule.as_deref().unwrap_or("-");
+        let exception = policy.exception.as_ref();
+        let exception = exception.map(|name| format!(", by exception {name}"));
+        format!(
+            "Policy:   {}/{rule}: {:?}/{}{}",
+            policy.policy,
+            policy.verdict,
+            policy.reason,
+            exception.unwrap_or_default()
+        )
+    }));
+    lines.extend(
+        status
+            .findings
+            .iter()
+            .map(|finding| format!("Finding:  {}: {}", finding.reason, finding.message)),
+    );
+    shown(lines)
+}
+
+/// Lines of foreign text.
+pub(super) fn shown(lines: Vec<String>) -> String {
+    lines.into_iter().map(|line| plain(&line) + "\n").collect()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::api::reasons::TrustedReason;
+    use crate::api::release_trust as v1;
+
+    /// A release with this verdict.
+    pub(in super::super) fn trust(name: &str, word: &str) -> ReleaseTrust {
+        let reason: TrustedReason = word.parse().unwrap();
+        let now = "2026-11-22T00:00:00Z".parse().unwrap();
+        let verdict = (reason.status(), reason);
+        let message = "said\u{1b}[2J of it";
+        let mut trust = ReleaseTrust::default();
+        trust.metadata.name = Some(name.to_owned());
+        trust.metadata.namespace = Some("shop".to_owned());
+        trust.status = Some(v1::ReleaseTrustStatus {
+            release: Some(v1::Release {
+                driver: v1::Driver::Secret,
+                revision: 7,
+                chart: name.to_owned(),
+                version: "2.4.1".to_owned(),
+                owner: v1::Owner::Helm,
+                resource_version: "9".to_owned(),
+            }),
+            conditions: vec![Condition::new(
+                ReleaseCondition::Trusted,
+                verdict,
+                message,
+                1,
+                now,
+            )],
+            ..v1::ReleaseTrustStatus::default()
+        });
+        trust
+    }
+
+    #[test]
+    fn the_worst_verdict_gives_the_exit_code() {
+        for (words, expected) in [
+            (&[][..], TRUSTED),
+            (&["SignatureVerified", "Unmanaged", "Exempt"], TRUSTED),
+            (&["SignatureVerified", "SourceUnavailable"], UNKNOWN),
+            (&["NoPolicy"], UNKNOWN),
+            (&["Pending"], UNKNOWN),
+            (
+                &["SourceUnavailable", "Unsigned", "SignatureVerified"],
+                UNTRUSTED,
+            ),
+            (&["KeyCompromised"], UNTRUSTED),
+        ] {
+            let trusts: Vec<_> = words.iter().map(|word| trust("web", word)).collect();
+            assert_eq!(code(&trusts), expected, "{words:?}");
+        }
+        assert_eq!(code(&[ReleaseTrust::default()]), UNKNOWN);
+    }
+
+    #[test]
+    fn every_release_has_a_line_without_control_characters() {
+        let text = table(&[trust("web", "Unsigned"), ReleaseTrust::default()]).to_string();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 3, "{text}");
+        assert_eq!(
+            lines[1],
+            "shop        web       web-2.4.1   Unsigned   said\\u{1b}[2J of it"
+        );
+        assert!(lines[2].ends_with("Pending"), "{text}");
+    }
+
+    #[test]
+    fn one_release_is_described_with_policies_and_findings() {
+        let mut one = trust("web", "Exempt");
+        let status = one.status.as_mut().unwrap();
+        status.policies = vec![v1::PolicyVerdict {
+            policy: "platform".to_owned(),
+            rule: Some("in-house".to_owned()),
+            verdict: v1::Verdict::Unknown,
+            reason: "Exempt".to_owned(),
+            exception: Some("hotfix".to_owned()),
+        }];
+        status.findings = vec![v1::Finding {
+            reason: "Unsigned".to_owned(),
+            message: "no \u{7}provenance".to_owned(),
+            policy: None,
+        }];
+        assert_eq!(
+            describe(&one),
+            "Release:  shop/web, chart web-2.4.1\n\
+             Verdict:  Unknown/Exempt since 2026-11-22T00:00:00Z\n\
+             Because:  said\\u{1b}[2J of it\n\
+             Policy:   platform/in-house: Unknown/Exempt, by exception hotfix\n\
+             Finding:  Unsigned: no \\u{7}provenance\n"
+        );
+        assert!(describe(&ReleaseTrust::default()).ends_with("Verdict:  none yet\n"));
+    }
+}

@@ -1,0 +1,558 @@
+//! `charttrust why`: the chain of checks behind one verdict, with digests and dates. Reads only.
+//!
+//! Everything comes from the `ReleaseTrust`, where the operator keeps what it found; nothing is
+//! fetched or checked again.
+
+use std::str::FromStr as _;
+
+use charttrust_verify::verdict::{Cause, Reason};
+use clap::Args;
+use kube::{Api, ResourceExt as _};
+
+use super::cluster::{Connection, Failure, all, release};
+use super::screen::say;
+use super::status::{self, shown};
+use crate::api::conditions::{Condition, KeyCondition, find};
+use crate::api::release_trust::{
+    Binding, ProvenanceProblem, ReleaseTrustStatus, Signer, SourceAnswer, SourceEvidence,
+};
+use crate::api::{REQUESTED_AT, ReleaseTrust, TrustedKey};
+
+/// Tells why a release has its verdict: every check in order, with digests and dates.
+///
+/// Exit code 0: the release is trusted, exempt or unmanaged; 1: it is not trusted; 3: that could not
+/// be found out.
+#[derive(Args, Clone, Debug)]
+pub struct Why {
+    /// The release.
+    #[arg(value_name = "NAMESPACE/RELEASE", value_parser = release)]
+    pub release: (String, String),
+    /// Where the cluster is.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// Runs the command and gives its exit code.
+///
+/// # Errors
+/// If the cluster cannot be asked, or the release does not exist.
+pub(super) async fn run(arguments: &Why) -> Result<u8, Failure> {
+    let client = arguments.connection.client().await?;
+    let (namespace, name) = &arguments.release;
+    let trust = status::read(client.clone(), namespace, name).await?;
+    // Without them the chain lacks names and dates of keys, and nothing else.
+    let keys = all(&Api::<TrustedKey>::all(client), "TrustedKeys").await;
+    say(&explain(&trust, &keys.unwrap_or_default()))?;
+    Ok(status::code([&trust]))
+}
+
+/// One link of the chain, in the order of the checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    Release,
+    Rule,
+    Source,
+    Archive,
+    Content,
+    Signature,
+    Statement,
+    Key,
+}
+
+impl Step {
+    const ALL: [Self; 8] = [
+        Self::Release,
+        Self::Rule,
+        Self::Source,
+        Self::Archive,
+        Self::Content,
+        Self::Signature,
+        Self::Statement,
+        Self::Key,
+    ];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Rule => "rule",
+            Self::Source => "source",
+            Self::Archive => "archive",
+            Self::Content => "content",
+            Self::Signature => "signature",
+            Self::Statement => "statement",
+            Self::Key => "key",
+        }
+    }
+
+    /// The link at which a word of the vocabulary is decided; nothing for notes.
+    fn of(word: &str) -> Option<Self> {
+        let reason = Reason::from_str(word).ok().map(Self::of_reason);
+        let cause = Cause::ALL.iter().find(|cause| cause.word() == word);
+        reason.or(cause.map(|cause| Self::of_cause(*cause)))
+    }
+
+    fn of_reason(reason: Reason) -> Self {
+        match reason {
+            Reason::VersionNotAllowed => Self::Rule,
+            Reason::ArchiveAmbiguous | Reason::ChartNotFound => Self::Source,
+            Reason::DependencyNotTrusted => Self::Archive,
+            Reason::ContentMismatch => Self::Content,
+            Reason::ProvenanceMalformed
+            | Reason::SignatureInvalid
+            | Reason::SignerNotTrusted
+            | Reason::Unsigned
+            | Reason::WeakSignature => Self::Signature,
+            Reason::DigestMismatch | Reason::MetadataMismatch => Self::Statement,
+            Reason::KeyCompromised
+            | Reason::KeyExpired
+            | Reason::KeyOutOfScope
+            | Reason::KeyRetired
+            | Reason::KeyRevoked => Self::Key,
+        }
+    }
+
+    fn of_cause(cause: Cause) -> Self {
+        match cause {
+            Cause::Pending | Cause::ReleaseUnreadable => Self::Release,
+            Cause::Exempt | Cause::NoPolicy | Cause::Unmanaged => Self::Rule,
+            Cause::LimitExceeded | Cause::SourceUnavailable | Cause::SourceUnknown => Self::Source,
+            Cause::NotBindable => Self::Content,
+        }
+    }
+}
+
+fn explain(trust: &ReleaseTrust, keys: &[TrustedKey]) -> String {
+    let status = trust.status.clone().unwrap_or_default();
+    let verdict = status::verdict(trust);
+    let mut lines = Vec::new();
+    for (number, step) in (1..).zip(Step::ALL) {
+        let mut facts = facts(step, trust, &status, keys);
+        if facts.is_empty() {
+            facts.push("nothing is known".to_owned());
+        }
+        let marks = marks(step, &status, verdict);
+        for (place, fact) in facts.iter().enumerate() {
+            let head = if place == 0 {
+                format!("{number} {:<10}", step.word())
+            } else {
+                " ".repeat(12)
+            };
+            let mark = if place + 1 == facts.len() {
+                marks.as_str()
+            } else {
+                ""
+            };
+            lines.push(format!("{head}{fact}{mark}"));
+        }
+    }
+    lines.extend(conclusion(verdict));
+    lines.extend(
+        status
+            .findings
+            .iter()
+            .map(|finding| format!("  {}: {}", finding.reason, finding.message)),
+    );
+    lines.push(format!(
+        "Look again now: kubectl annotate releasetrust -n {} {} {REQUESTED_AT}=\"$(date +%s)\" --overwrite",
+        trust.namespace().unwrap_or_default(),
+        trust.name_any()
+    ));
+    shown(lines)
+}
+
+/// The words that are decided at a link.
+fn marks(step: Step, status: &ReleaseTrustStatus, verdict: Option<&Condition>) -> String {
+    let found = status
+        .findings
+        .iter()
+        .map(|finding| finding.reason.as_str());
+    let headline = verdict.map(|verdict| verdict.reason.as_str());
+    let words = headline.into_iter().chain(found);
+    let mut here: Vec<_> = words.filter(|word| Step::of(word) == Some(step)).collect();
+    here.dedup();
+    let mut seen = std::collections::BTreeSet::new();
+    here.retain(|word| seen.insert(*word));
+    if here.is_empty() {
+        return String::new();
+    }
+    format!("   <-- {}", here.join(", "))
+}
+
+fn conclusion(verdict: Option<&Condition>) -> Vec<String> {
+    let Some(verdict) = verdict else {
+        return vec!["Not judged yet.".to_owned()];
+    };
+    let since = &verdict.last_transition_time.0;
+    let head = format!(
+        "Trusted={:?}, {}, since {since}",
+        verdict.status, verdict.reason
+    );
+    vec![match verdict.message.as_str() {
+        "" => head,
+        message => format!("{head}: {message}"),
+    }]
+}
+
+fn facts(
+    step: Step,
+    trust: &ReleaseTrust,
+    status: &ReleaseTrustStatus,
+    keys: &[TrustedKey],
+) -> Vec<String> {
+    let evidence = status
+        .evidence
+        .iter()
+        .flat_map(|evidence| &evidence.sources);
+    let archives = evidence.clone().filter(|source| source.archive.is_some());
+    match step {
+        Step::Release => vec![of_release(trust, status)],
+        Step::Rule => of_rules(status),
+        Step::Source => evidence.map(of_source).collect(),
+        Step::Archive => archives.map(|source| of_archive(source, status)).collect(),
+        Step::Content => archives.map(of_content).collect(),
+        Step::Signature => of_signatures(status, keys),
+        Step::Statement => archives.filter_map(of_statement).collect(),
+        Step::Key => of_keys(status, keys),
+    }
+}
+
+fn of_release(trust: &ReleaseTrust, status: &ReleaseTrustStatus) -> String {
+    let name = format!(
+        "{}/{}",
+        trust.namespace().unwrap_or_default(),
+        trust.name_any()
+    );
+    match &status.release {
+        None => name,
+        Some(release) => format!(
+            "{name} revision {} ({:?}), chart {} {}",
+            release.revision, release.driver, release.chart, release.version
+        ),
+    }
+}
+
+fn of_rules(status: &ReleaseTrustStatus) -> Vec<String> {
+    let rule = |policy: &crate::api::release_trust::PolicyVerdict| {
+        let rule = policy.rule.as_deref().unwrap_or("(cannot be used)");
+        let exception = policy.exception.as_ref();
+        let exception = exception.map(|name| format!(", forgiven by exception {name}"));
+        format!(
+            "{}/{rule}: {:?}/{}{}",
+            policy.policy,
+            policy.verdict,
+            policy.reason,
+            exception.unwrap_or_default()
+        )
+    };
+    status.policies.iter().map(rule).collect()
+}
+
+fn of_source(source: &SourceEvidence) -> String {
+    let answer = match source.answer {
+        SourceAnswer::Ambiguous => "its archive can be read in more than one way",
+        SourceAnswer::Archive => "has the archive",
+        SourceAnswer::NotFound => "does not list this version",
+        SourceAnswer::Unavailable => "gave no usable answer",
+    };
+    let message = source.message.as_ref();
+    let message = message.map(|message| format!(" ({message})"));
+    format!("{}: {answer}{}", source.url, message.unwrap_or_default())
+}
+
+fn of_archive(source: &SourceEvidence, status: &ReleaseTrustStatus) -> String {
+    let release = status.release.as_ref();
+    let or_release = |own: &Option<String>, other: Option<&String>| {
+        own.clone().or_else(|| other.cloned()).unwrap_or_default()
+    };
+    let name = or_release(&source.chart, release.map(|release| &release.chart));
+    let version = or_release(&source.version, release.map(|release| &release.version));
+    let index = if source.index_disagrees { "no" } else { "yes" };
+    let first = source.first_verified.as_ref();
+    let first = first.map_or("never".to_owned(), |first| first.0.to_string());
+    format!(
+        "{name}-{version}.tgz {}, equals index digest: {index}, first verified: {first}",
+        source.archive.as_deref().unwrap_or_default()
+    )
+}
+
+fn of_content(source: &SourceEvidence) -> String {
+    let word = match source.binding {
+        Some(Binding::Same) => "the running release is made of this archive",
+        Some(Binding::Different) => "the running release differs from this archive",
+        Some(Binding::OldWriter) => "an old Helm wrote the record, so it cannot be compared",
+        Some(Binding::NoRecord) | None => "there is no record to compare with",
+    };
+    if source.differences.is_empty() {
+        return word.to_owned();
+    }
+    format!("{word}: {}", source.differences.join("; "))
+}
+
+fn of_signatures(status: &ReleaseTrustStatus, keys: &[TrustedKey]) -> Vec<String> {
+    let sources = status
+        .evidence
+        .iter()
+        .flat_map(|evidence| &evidence.sources);
+    let problems = sources.filter_map(|source| {
+        let problem = match source.provenance_problem? {
+            ProvenanceProblem::Malformed => "its .prov is no readable signed statement",
+            ProvenanceProblem::Missing => "has no .prov",
+            ProvenanceProblem::Unavailable => "gave no usable answer for the .prov",
+        };
+        Some(format!("{}: {problem}", source.url))
+    });
+    let signatures = status
+        .signers
+        .iter()
+        .map(|signer| of_signature(signer, keys));
+    signatures.chain(problems).collect()
+}
+
+fn of_signature(signer: &Signer, keys: &[TrustedKey]) -> String {
+    let who = match key_of(signer, keys) {
+        Some(key) => format!("{} ({})", signer.fingerprint, key.name_any()),
+        None => signer.fingerprint.clone(),
+    };
+    let by = signer.subkey.as_ref();
+    let by = by.map(|subkey| format!(" by subkey {subkey}"));
+    let when = signer.signed_at.as_ref();
+    let when = when.map(|at| format!(", says it was made {}", at.0));
+    let holds = match (&signer.fault, signer.verified) {
+        (_, true) => "holds".to_owned(),
+        (Some(fault), false) => format!("does not hold: {fault}"),
+        (None, false) => "by no known key".to_owned(),
+    };
+    format!(
+        "{who}{}, {}{}: {holds}",
+        by.unwrap_or_default(),
+        signer.algorithm,
+        when.unwrap_or_default()
+    )
+}
+
+fn of_statement(source: &SourceEvidence) -> Option<String> {
+    let statement = source.provenance.as_ref()?;
+    let archive = source.archive.as_deref().unwrap_or_default();
+    let named = match source.signed_archive.as_deref() {
+        None => format!("names {archive}, the archive is the same"),
+        Some("") => "does not name this chart and version".to_owned(),
+        Some(other) => format!("names {other}, the archive is {archive}"),
+    };
+    let signed = [&source.signed_chart, &source.signed_version];
+    let signed: Vec<_> = signed.into_iter().flatten().map(String::as_str).collect();
+    let other = if signed.is_empty() {
+        String::new()
+    } else {
+        format!(", is about {}", signed.join(" "))
+    };
+    Some(format!(".prov {statement} {named}{other}"))
+}
+
+fn of_keys(status: &ReleaseTrustStatus, keys: &[TrustedKey]) -> Vec<String> {
+    let mut names = std::collections::BTreeSet::new();
+    let known = status
+        .signers
+        .iter()
+        .filter_map(|signer| key_of(signer, keys));
+    let distinct = known.filter(|key| names.insert(key.name_any()));
+    distinct.map(of_key).collect()
+}
+
+fn of_key(key: &TrustedKey) -> String {
+    let status = key.status.clone().unwrap_or_default();
+    let state = status
+        .state
+        .map_or("not read".to_owned(), |state| format!("{state:?}"));
+    let ends = status
+        .expires
+        .map_or("never".to_owned(), |end| end.0.to_string());
+    let valid = find(&status.conditions, KeyCondition::Valid);
+    let why = valid.filter(|valid| !valid.message.is_empty());
+    let why = why.map(|valid| format!("; {}", valid.message));
+    format!(
+        "{}: {state}, ends {ends}{}",
+        key.name_any(),
+        why.unwrap_or_default()
+    )
+}
+
+fn key_of<'a>(signer: &Signer, keys: &'a [TrustedKey]) -> Option<&'a TrustedKey> {
+    let is_of = |key: &&TrustedKey| {
+        key.spec
+            .fingerprint
+            .eq_ignore_ascii_case(&signer.fingerprint)
+    };
+    keys.iter().find(is_of)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::status::tests::trust;
+    use super::*;
+    use crate::api::release_trust as v1;
+
+    const FINGERPRINT: &str = "272855BE2326D757EEFF53968847F310E4F26D44";
+
+    fn source() -> SourceEvidence {
+        SourceEvidence {
+            archive: Some("sha256:aaaa".to_owned()),
+            binding: Some(Binding::Same),
+            provenance: Some("sha256:bbbb".to_owned()),
+            ..SourceEvidence::new("https://charts.example.com", SourceAnswer::Archive)
+        }
+    }
+
+    fn with(word: &str, source: SourceEvidence) -> ReleaseTrust {
+        let mut one = trust("payments", word);
+        let status = one.status.as_mut().unwrap();
+        status.evidence = Some(v1::Evidence {
+            content: String::new(),
+            sources: vec![source],
+            tag: None,
+        });
+        status.signers = vec![Signer {
+            fingerprint: FINGERPRINT.to_owned(),
+            subkey: None,
+            signed_at: Some(crate::api::time("2026-09-02T10:00:00Z".parse().unwrap())),
+            expires_at: None,
+            algorithm: "Ed25519/SHA512".to_owned(),
+            verified: true,
+            fault: None,
+            provenance: None,
+        }];
+        one
+    }
+
+    fn key() -> TrustedKey {
+        let yaml = include_str!("../../../examples/trusted-key.yaml");
+        serde_saphyr::from_multiple(yaml).unwrap().remove(0)
+    }
+
+    fn line(text: &str, step: Step) -> String {
+        let begin = format!(" {:<10}", step.word());
+        let found = text
+            .lines()
+            .find(|line| line.get(1..).is_some_and(|rest| rest.starts_with(&begin)));
+        found
+            .unwrap_or_else(|| panic!("no {begin} in {text}"))
+            .to_owned()
+    }
+
+    #[test]
+    fn every_word_that_decides_belongs_to_one_link_and_no_note_does() {
+        for reason in Reason::ALL {
+            assert_eq!(Step::of(reason.word()), Some(Step::of_reason(*reason)));
+        }
+        for cause in Cause::ALL {
+            assert_eq!(Step::of(cause.word()), Some(Step::of_cause(*cause)));
+        }
+        for note in ["SignatureVerified", "Republished", "ValuesDiffer", ""] {
+            assert_eq!(Step::of(note), None, "{note}");
+        }
+    }
+
+    #[test]
+    fn the_chain_has_digests_and_dates() {
+        let mut good = source();
+        good.first_verified = Some(crate::api::time("2026-09-03T00:00:00Z".parse().unwrap()));
+        let text = explain(&with("SignatureVerified", good), &[key()]);
+        for (step, expected) in [
+            (
+                Step::Release,
+                "1 release   shop/payments revision 7 (Secret), chart payments 2.4.1",
+            ),
+            (Step::Rule, "2 rule      nothing is known"),
+            (
+                Step::Source,
+                "3 source    https://charts.example.com: has the archive",
+            ),
+            (
+                Step::Archive,
+                "4 archive   payments-2.4.1.tgz sha256:aaaa, equals index digest: yes, first verified: 2026-09-03T00:00:00Z",
+            ),
+            (
+                Step::Content,
+                "5 content   the running release is made of this archive",
+            ),
+            (
+                Step::Signature,
+                "6 signature 272855BE2326D757EEFF53968847F310E4F26D44 (platform-2026), Ed25519/SHA512, says it was made 2026-09-02T10:00:00Z: holds",
+            ),
+            (
+                Step::Statement,
+                "7 statement .prov sha256:bbbb names sha256:aaaa, the archive is the same",
+            ),
+            (Step::Key, "8 key       platform-2026: not read, ends never"),
+        ] {
+            assert_eq!(line(&text, step), expected);
+        }
+        assert!(
+            text.contains("Trusted=True, SignatureVerified, since 2026-11-22T00:00:00Z"),
+            "{text}"
+        );
+        let again = "kubectl annotate releasetrust -n shop payments charttrust.io/requestedAt=";
+        assert!(text.contains(again), "{text}");
+        assert!(!text.contains("<--") && !text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
+    fn the_link_that_broke_is_marked() {
+        let mut other = source();
+        other.signed_archive = Some("sha256:cccc".to_owned());
+        let text = explain(&with("DigestMismatch", other), &[]);
+        assert_eq!(
+            line(&text, Step::Statement),
+            "7 statement .prov sha256:bbbb names sha256:cccc, the archive is sha256:aaaa   <-- DigestMismatch"
+        );
+        assert_eq!(text.matches("<--").count(), 1, "{text}");
+        let text = explain(&with("KeyCompromised", source()), &[key()]);
+        assert!(
+            line(&text, Step::Key).ends_with("<-- KeyCompromised"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn findings_mark_their_links_too_and_each_word_once() {
+        let mut one = with("KeyCompromised", source());
+        let finding = |reason: &str| v1::Finding {
+            reason: reason.to_owned(),
+            message: "so\u{202e}".to_owned(),
+            policy: None,
+        };
+        let words = [
+            "KeyCompromised",
+            "KeyOutOfScope",
+            "Unsigned",
+            "KeyCompromised",
+        ];
+        one.status.as_mut().unwrap().findings = words.map(finding).to_vec();
+        let text = explain(&one, &[key()]);
+        assert!(
+            line(&text, Step::Key).ends_with("<-- KeyCompromised, KeyOutOfScope"),
+            "{text}"
+        );
+        assert!(
+            line(&text, Step::Signature).ends_with("<-- Unsigned"),
+            "{text}"
+        );
+        assert!(text.contains("  Unsigned: so\\u{202e}\n"), "{text}");
+    }
+
+    #[test]
+    fn what_is_not_known_is_said() {
+        let text = explain(&ReleaseTrust::default(), &[]);
+        assert_eq!(text.matches("nothing is known").count(), 7, "{text}");
+        assert!(text.contains("Not judged yet."), "{text}");
+        let mut unsigned = source();
+        unsigned.provenance = None;
+        unsigned.provenance_problem = Some(ProvenanceProblem::Missing);
+        let mut one = with("Unsigned", unsigned);
+        one.status.as_mut().unwrap().signers.clear();
+        let text = explain(&one, &[]);
+        assert_eq!(
+            line(&text, Step::Signature),
+            "6 signature https://charts.example.com: has no .prov   <-- Unsigned"
+        );
+    }
+}

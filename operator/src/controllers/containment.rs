@@ -1,0 +1,432 @@
+//! Decides what a policy contains: which releases are due, and whether they fit its limit.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use charttrust_verify::evidence::Outcome;
+use charttrust_verify::key::Key;
+use charttrust_verify::openpgp;
+use charttrust_verify::policy::{Demands, Policy, ReleaseRef, Rule};
+use charttrust_verify::verdict::{Cause, Class, Verdict};
+use jiff::Timestamp;
+use kube::Api;
+use kube::api::{ObjectMeta, PostParams};
+use tokio::time::{Duration, Instant};
+
+use super::world::{Outcomes, Release, Trust, Waiting};
+use super::{Context, Error, FIELD_MANAGER, Task, ledger, quarantine};
+use crate::api::Quarantine;
+use crate::api::chart_trust_policy::Approval;
+use crate::api::conditions::{ReleaseCondition, find};
+use crate::api::quarantine::QuarantineSpec;
+use crate::clock;
+use crate::inventory::ReleaseId;
+use crate::parse::{Containment, LoadedPolicy};
+use crate::quarantine::incident::{Ledger, Revocation};
+use crate::quarantine::{FINALIZER, limit};
+use crate::watch::within_deadline;
+
+/// Decides about every release that the policy applies to, all at once, and starts what is due and
+/// fits the limit.
+pub(super) async fn decide(
+    context: &Context,
+    name: &str,
+    loaded: &LoadedPolicy,
+) -> Result<(), Error> {
+    let survey = survey(context, name, loaded);
+    let mut outcomes = Outcomes {
+        active: active(context, name),
+        ..Outcomes::default()
+    };
+    let Some(containment) = &loaded.containment else {
+        settle(context, name, &survey, &BTreeMap::new());
+        context.world.set_outcomes(name, outcomes);
+        return Ok(());
+    };
+    let candidates = candidates(context, name, loaded, &survey).await?;
+    let due = sort(context, name, containment, &candidates, &mut outcomes);
+    settle(context, name, &survey, &waiting(containment, &candidates));
+    outcomes.allowance = limit::allowance(&containment.limit, survey.matched.len());
+    let result = act(context, name, loaded, &survey, due, &mut outcomes).await;
+    context.world.set_outcomes(name, outcomes);
+    result
+}
+
+/// The releases that a policy applies to.
+#[derive(Debug, Default)]
+struct Survey {
+    matched: Vec<ReleaseId>,
+    /// Those with a verdict that leads to a quarantine, with the rule that gave it.
+    bad: Vec<(ReleaseId, String, Verdict)>,
+}
+
+/// A release that may be contained.
+struct Candidate {
+    id: ReleaseId,
+    /// Every incident it is in was ended by a person.
+    is_released: bool,
+}
+
+fn survey(context: &Context, name: &str, loaded: &LoadedPolicy) -> Survey {
+    let reasons = loaded.containment.as_ref().map(|c| &c.reasons);
+    let mut survey = Survey::default();
+    context.world.each_release(|id, release| {
+        let judgement = release.judgement.as_ref();
+        let said = judgement.and_then(|j| j.policies.iter().find(|said| said.policy == name));
+        let Some(said) = said else {
+            release.bad_since.remove(name);
+            release.decisions.remove(name);
+            return;
+        };
+        survey.matched.push(id.clone());
+        let is_bad = match said.verdict {
+            Verdict::Untrusted(reason) => {
+                reason.class() == Class::Badness && reasons.is_some_and(|r| r.contains(&reason))
+            }
+            Verdict::Trusted(_) | Verdict::Unknown(_) => false,
+        };
+        match said.rule.as_ref().filter(|_| is_bad) {
+            Some(rule) => {
+                release
+                    .bad_since
+                    .entry(name.to_owned())
+                    .or_insert_with(Instant::now);
+                survey.bad.push((id.clone(), rule.clone(), said.verdict));
+            }
+            None => drop(release.bad_since.remove(name)),
+        }
+    });
+    survey
+}
+
+/// Quarantines that the policy has started and that are in force or on their way.
+fn active(context: &Context, name: &str) -> usize {
+    let all = context.mirrors.quarantines.all();
+    let is_of = |object: &Quarantine| object.spec.policy.as_deref() == Some(name);
+    all.iter()
+        .filter(|(_, object)| object.as_ref().as_ref().is_ok_and(is_of))
+        .count()
+}
+
+/// Bad releases without a quarantine whose revocation can be named.
+async fn candidates(
+    context: &Context,
+    name: &str,
+    loaded: &LoadedPolicy,
+    survey: &Survey,
+) -> Result<Vec<Candidate>, Error> {
+    let free = |id: &ReleaseId| {
+        context.mirrors.quarantines.find(id).is_none()
+            && !quarantine::is_protected(context, &id.namespace)
+    };
+    let bad: Vec<_> = survey.bad.iter().filter(|(id, ..)| free(id)).collect();
+    if bad.is_empty() {
+        return Ok(Vec::new());
+    }
+    let trust = context.world.trust();
+    let known = ledger::read(context).await?;
+    let mut vanished = Vec::new();
+    let mut candidates = Vec::new();
+    for (id, rule, _) in bad {
+        let release = context.world.release(id).unwrap_or_default();
+        let Some(rule) = rule_of(&loaded.policy, rule) else {
+            continue;
+        };
+        let incidents = incidents(&release, rule, &trust, clock::now());
+        if incidents.is_empty() {
+            tracing::warn!(release = %id, policy = name, "no revocation explains the verdict");
+            continue;
+        }
+        let gone = incidents
+            .iter()
+            .filter(|incident| known.was_active(incident, id));
+        vanished.extend(gone.map(|incident| (incident.clone(), id.clone())));
+        let is_over = |incident: &Revocation| {
+            known.is_released(incident, id) || known.was_active(incident, id)
+        };
+        candidates.push(Candidate {
+            id: id.clone(),
+            is_released: incidents.iter().all(is_over),
+        });
+    }
+    note_vanished(context, vanished).await?;
+    Ok(candidates)
+}
+
+/// It was seen Active, it is not there, and we have not ended it: somebody did.
+async fn note_vanished(
+    context: &Context,
+    vanished: Vec<(Revocation, ReleaseId)>,
+) -> Result<(), Error> {
+    if vanished.is_empty() || !context.may_contain() {
+        return Ok(());
+    }
+    ledger::change(context, |ledger: &mut Ledger| {
+        for (incident, id) in &vanished {
+            ledger.note_released(incident, id);
+        }
+    })
+    .await
+}
+
+fn rule_of<'a>(policy: &'a Policy, name: &str) -> Option<&'a Rule> {
+    match &policy.demands {
+        Demands::Rules(rules) => rules.iter().find(|rule| rule.name == name),
+        Demands::TrustNobody { .. } => None,
+    }
+}
+
+/// The hard revocations of listed keys that signatures of a release rest on.
+fn incidents(
+    release: &Release,
+    rule: &Rule,
+    trust: &Trust,
+    now: Timestamp,
+) -> BTreeSet<Revocation> {
+    let mut found = BTreeSet::new();
+    let signed = release.contents().flat_map(|content| {
+        let archives = content.evidence.archives();
+        archives.filter_map(|(_, facts)| facts.signed())
+    });
+    for signature in signed.flat_map(|signed| &signed.signatures) {
+        let Outcome::Verified(verified) = &signature.outcome else {
+            continue;
+        };
+        let keys = trust.keys.iter();
+        for key in keys.filter(|key| rule.verify.signers.list(key) && may_be_by(key, verified)) {
+            let fingerprint = key.fingerprint().as_str();
+            let own = key.revocations.iter();
+            found.extend(own.filter_map(|word| Revocation::own(fingerprint, word)));
+            let standing = openpgp::standing(&key.certificate, verified, now);
+            let inside = standing.revocation.filter(|revocation| revocation.hard);
+            found.extend(inside.map(|one| Revocation::certificate(fingerprint, &one.digest)));
+        }
+    }
+    found
+}
+
+fn may_be_by(key: &Key, verified: &openpgp::VerifiedSignature) -> bool {
+    key.fingerprint() == verified.primary()
+        || key
+            .certificate
+            .key_fingerprints()
+            .any(|own| own == verified.signer())
+}
+
+/// The incident that a new quarantine of a release is about: one that nobody has ended, if any.
+pub(super) async fn incident_of(
+    context: &Context,
+    id: &ReleaseId,
+    policy: &str,
+) -> Result<Option<String>, Error> {
+    let trust = context.world.trust();
+    let release = context.world.release(id).unwrap_or_default();
+    let Some(said) = verdict_of(&release, policy) else {
+        return Ok(None);
+    };
+    let loaded = trust.policies.get(policy);
+    let rule = loaded
+        .zip(said.1)
+        .and_then(|(loaded, rule)| rule_of(&loaded.policy, &rule));
+    let is_bad = matches!(said.0, Verdict::Untrusted(reason) if reason.class() == Class::Badness);
+    let Some(rule) = rule.filter(|_| is_bad) else {
+        return Ok(None);
+    };
+    let known = ledger::read(context).await?;
+    let incidents = incidents(&release, rule, &trust, clock::now());
+    let open = incidents.iter().find(|one| !known.is_released(one, id));
+    Ok(open.or(incidents.first()).map(|one| known.incident(one)))
+}
+
+/// Every incident that a release is in, under any policy.
+pub(super) fn incidents_of(context: &Context, id: &ReleaseId) -> BTreeSet<Revocation> {
+    let trust = context.world.trust();
+    let release = context.world.release(id).unwrap_or_default();
+    let judgement = release.judgement.clone();
+    let policies = judgement
+        .map(|judgement| judgement.policies)
+        .unwrap_or_default();
+    let mut all = BTreeSet::new();
+    for said in policies {
+        let loaded = trust.policies.get(&said.policy);
+        let rule = loaded
+            .zip(said.rule)
+            .and_then(|(l, rule)| rule_of(&l.policy, &rule));
+        if let Some(rule) = rule {
+            all.extend(incidents(&release, rule, &trust, clock::now()));
+        }
+    }
+    all
+}
+
+/// What a policy says of a release, and by which rule.
+pub(super) fn verdict_of(release: &Release, policy: &str) -> Option<(Verdict, Option<String>)> {
+    let said = release.judgement.as_ref()?.policies.iter();
+    let said = said.clone().find(|said| said.policy == policy)?;
+    Some((said.verdict, said.rule.clone()))
+}
+
+/// The candidates that are due; the others are counted.
+fn sort(
+    context: &Context,
+    name: &str,
+    containment: &Containment,
+    candidates: &[Candidate],
+    outcomes: &mut Outcomes,
+) -> Vec<ReleaseId> {
+    let mut due = Vec::new();
+    for candidate in candidates.iter().filter(|candidate| !candidate.is_released) {
+        let release = context.world.release(&candidate.id).unwrap_or_default();
+        let since = release.bad_since.get(name).copied();
+        let at = since.unwrap_or_else(Instant::now) + containment.after;
+        if containment.approval == Approval::Manual {
+            outcomes.waiting += 1;
+        } else if at > Instant::now() {
+            outcomes.waiting += 1;
+            context
+                .queue
+                .add_at(Task::PolicyStatus(name.to_owned()), at);
+        } else {
+            due.push(candidate.id.clone());
+        }
+    }
+    due
+}
+
+fn waiting(containment: &Containment, candidates: &[Candidate]) -> BTreeMap<ReleaseId, Waiting> {
+    let waiting = |candidate: &Candidate| match (candidate.is_released, containment.approval) {
+        (true, _) => Some((candidate.id.clone(), Waiting::Released)),
+        (false, Approval::Manual) => Some((candidate.id.clone(), Waiting::ForApproval)),
+        (false, Approval::Automatic) => None,
+    };
+    candidates.iter().filter_map(waiting).collect()
+}
+
+/// Tells the releases what was decided; those for which it has changed are shown anew.
+fn settle(context: &Context, name: &str, survey: &Survey, waiting: &BTreeMap<ReleaseId, Waiting>) {
+    for id in &survey.matched {
+        let decision = waiting.get(id).copied();
+        let before = context.world.update(id, |release| {
+            release.decisions.insert(name.to_owned(), decision)
+        });
+        let is_news = match before {
+            Some(before) => before != decision,
+            None => decision.is_some() || says_quarantined(context, id),
+        };
+        if is_news {
+            context.queue.add(Task::Release(id.clone()));
+        }
+    }
+}
+
+fn says_quarantined(context: &Context, id: &ReleaseId) -> bool {
+    let object = context.mirrors.trusts.find(id);
+    let object = object.as_deref().and_then(|object| object.as_ref().ok());
+    let status = object.and_then(|object| object.status.as_ref());
+    status.is_some_and(|s| find(&s.conditions, ReleaseCondition::Quarantined).is_some())
+}
+
+async fn act(
+    context: &Context,
+    name: &str,
+    loaded: &LoadedPolicy,
+    survey: &Survey,
+    due: Vec<ReleaseId>,
+    outcomes: &mut Outcomes,
+) -> Result<(), Error> {
+    let Some(containment) = &loaded.containment else {
+        return Ok(());
+    };
+    if due.is_empty() {
+        return Ok(());
+    }
+    if loaded.policy.suspended || !context.may_contain() {
+        outcomes.waiting += due.len();
+        return Ok(());
+    }
+    if context.world.is_changing() || !is_all_judged(context, &loaded.policy) {
+        outcomes.waiting += due.len();
+        let again = Instant::now() + LOOK_AGAIN;
+        context
+            .queue
+            .add_at(Task::PolicyStatus(name.to_owned()), again);
+        return Ok(());
+    }
+    let (matched, active) = (survey.matched.len(), outcomes.active);
+    if !limit::fits(&containment.limit, matched, active, due.len()) {
+        tracing::warn!(policy = name, due = ?due, "what is due does not fit the limit");
+        outcomes.stopped = due;
+        return Ok(());
+    }
+    outcomes.active += due.len();
+    let mut result = Ok(());
+    for id in due {
+        let verdict = survey.bad.iter().find(|(bad, ..)| *bad == id);
+        let word = verdict.map_or("", |(.., verdict)| verdict.word());
+        if let Err(error) = start(context, &id, name, word, containment).await {
+            result = Err(error);
+        }
+    }
+    result
+}
+
+/// How soon to look again whether everything was judged.
+const LOOK_AGAIN: Duration = Duration::from_millis(300);
+
+/// Whether every release that the policy selects was judged by the keys and policies of today.
+fn is_all_judged(context: &Context, policy: &Policy) -> bool {
+    let mirrors = &context.mirrors;
+    let records = mirrors.secrets.all().into_iter();
+    let records = records.chain(mirrors.config_maps.all());
+    let ids: BTreeSet<ReleaseId> = records.map(|(key, _)| key.release).collect();
+    ids.into_iter().all(|id| {
+        let labels = context.namespace_labels(&id.namespace);
+        let reference = ReleaseRef {
+            namespace: &id.namespace,
+            namespace_labels: labels.as_deref(),
+            name: &id.name,
+        };
+        if !policy.selection.selects(&reference) {
+            return true;
+        }
+        let release = context.world.release(&id).unwrap_or_default();
+        let pending = Verdict::Unknown(Cause::Pending);
+        let is_judged = release.judgement.is_some_and(|j| j.verdict != pending);
+        is_judged && !release.judgings.are_open()
+    })
+}
+
+/// Creates the Quarantine, with our finalizer on it from the first moment.
+async fn start(
+    context: &Context,
+    id: &ReleaseId,
+    policy: &str,
+    word: &str,
+    containment: &Containment,
+) -> Result<(), Error> {
+    let spec = QuarantineSpec {
+        actions: containment.actions.clone(),
+        reason: format!("{word} under policy {policy}"),
+        policy: Some(policy.to_owned()),
+    };
+    let object = Quarantine {
+        metadata: ObjectMeta {
+            name: Some(id.name.clone()),
+            namespace: Some(id.namespace.clone()),
+            finalizers: Some(vec![FINALIZER.to_owned()]),
+            ..ObjectMeta::default()
+        },
+        spec,
+        status: None,
+    };
+    let api = Api::<Quarantine>::namespaced(context.client.clone(), &id.namespace);
+    let params = PostParams {
+        field_manager: Some(FIELD_MANAGER.into()),
+        ..PostParams::default()
+    };
+    tracing::warn!(release = %id, policy, word, "a quarantine starts");
+    match within_deadline(api.create(&params, &object)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+        Err(error) => Err(Error::Api("create a Quarantine", error)),
+    }
+}

@@ -1,0 +1,309 @@
+//! Reads what a quarantine is about. Writes nothing.
+
+use std::collections::BTreeSet;
+
+use charttrust_verify::release::{Record, Status};
+use jiff::{SignedDuration, Timestamp};
+use kube::api::{ApiResource, DynamicObject, ListParams};
+use kube::core::GroupVersionKind;
+use kube::{Api, Client};
+use serde_json::Value;
+
+use super::apply::{api_of, api_of_target, json_of, policies, resource};
+use super::network::{self, Labels};
+use super::plan::{Listed, Scene, Unlisted};
+use super::step::View;
+use super::target::{TARGETS, Target};
+use crate::api::chart_trust_policy::QuarantineAction;
+use crate::api::quarantine::ContainedObject;
+use crate::inventory::ReleaseId;
+use crate::inventory::helm::{self, ReadError, RecordKey};
+use crate::watch::within_deadline;
+
+/// Why something could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to read {what}")]
+pub struct GatherError {
+    what: String,
+    source: kube::Error,
+}
+
+/// The recorded objects, as they are.
+///
+/// # Errors
+/// If the API server does not answer for one of them; an object that is not there is no error.
+pub async fn live(client: &Client, view: &View) -> Result<Vec<Option<Value>>, GatherError> {
+    let mut all = Vec::new();
+    for record in &view.status.objects {
+        all.push(match api_of(client, view, record) {
+            Some(api) => get(&api, record).await?,
+            None => None,
+        });
+    }
+    Ok(all)
+}
+
+async fn get(
+    api: &Api<DynamicObject>,
+    record: &ContainedObject,
+) -> Result<Option<Value>, GatherError> {
+    let found = match within_deadline(api.get_opt(&record.name)).await {
+        Err(error) if is_unknown(&error) => Ok(None),
+        found => found,
+    };
+    let what = || format!("{} {}", record.kind, record.name);
+    let found = found.map_err(|source| GatherError {
+        what: what(),
+        source,
+    })?;
+    Ok(found.map(|object| named(&object, &record.api_version, &record.kind)))
+}
+
+/// Other NetworkPolicies that allow traffic which ours deny; none if ours deny nothing.
+///
+/// # Errors
+/// If the API server does not answer.
+pub async fn allowing(client: &Client, view: &View) -> Result<Vec<String>, GatherError> {
+    let selectors: Vec<Value> = view
+        .status
+        .objects
+        .iter()
+        .filter(|record| record.action == QuarantineAction::IsolateNetwork)
+        .filter_map(|record| serde_json::from_str(record.selector.as_deref()?).ok())
+        .collect();
+    if selectors.is_empty() {
+        return Ok(Vec::new());
+    }
+    let namespace = &view.release.namespace;
+    let all = list(
+        &policies(client, namespace),
+        network::API_VERSION,
+        network::KIND,
+    )
+    .await?;
+    let pods = list(&core(client, namespace, "Pod", "pods"), "v1", "Pod").await?;
+    let mut labels: Vec<Labels> = selectors
+        .iter()
+        .map(|selector| network::labels(selector, &["matchLabels"]))
+        .collect();
+    for pod in &pods {
+        let of_pod = network::labels(pod, &["metadata", "labels"]);
+        if selectors
+            .iter()
+            .any(|one| network::selects(Some(one), &of_pod))
+        {
+            labels.push(of_pod);
+        }
+    }
+    Ok(network::allowing(&all, &labels, &view.uid))
+}
+
+/// What there is around a release, for the plan. `records` are its judged revisions.
+///
+/// # Errors
+/// If the API server does not answer; a kind that does not exist is no error.
+pub async fn scene(
+    client: &Client,
+    release: &ReleaseId,
+    records: &[RecordKey],
+    actions: &[QuarantineAction],
+    now: Timestamp,
+) -> Result<Scene, GatherError> {
+    let listed = listed(client, records, now).await?;
+    let namespace = &release.namespace;
+    let isolates = actions.contains(&QuarantineAction::IsolateNetwork);
+    let mut between = Vec::new();
+    let mut pods = Vec::new();
+    if isolates {
+        pods = list(&core(client, namespace, "Pod", "pods"), "v1", "Pod").await?;
+        for kind in ["ReplicaSet", "Job"] {
+            between.extend(all_of(client, kind, Some(namespace)).await?);
+        }
+    }
+    let workloads = match &listed {
+        Ok(listed) if listed.namespace == *namespace => workloads(client, release, listed).await?,
+        _ => Vec::new(),
+    };
+    Ok(Scene {
+        listed,
+        workloads,
+        deployers: deployers(client, release).await?,
+        autoscalers: autoscalers(client, namespace).await?,
+        pods,
+        between,
+    })
+}
+
+/// What the judged revisions of a release list, together.
+async fn listed(
+    client: &Client,
+    records: &[RecordKey],
+    now: Timestamp,
+) -> Result<Result<Listed, Unlisted>, GatherError> {
+    let mut all: Option<Listed> = None;
+    for key in records {
+        let record = match helm::read(client, key).await {
+            Ok((_, record)) => record,
+            Err(ReadError::Gone) => continue,
+            Err(ReadError::Api(source)) => {
+                let what = format!("the release record {}", key.object_name());
+                return Err(GatherError { what, source });
+            }
+            Err(error @ (ReadError::NoPayload | ReadError::Record(_))) => {
+                let message = format!("{}: {error}", key.object_name());
+                return Ok(Err(Unlisted::Unreadable(message)));
+            }
+        };
+        if record.name != key.release.name {
+            let message = format!("{} is a record of another release", key.object_name());
+            return Ok(Err(Unlisted::Unreadable(message)));
+        }
+        if is_at_work(&record, now) {
+            return Ok(Err(Unlisted::Unfinished));
+        }
+        let known = all.get_or_insert_with(|| Listed {
+            namespace: record.namespace.clone(),
+            ..Listed::default()
+        });
+        if known.namespace != record.namespace {
+            let message = "its revisions name different namespaces".to_owned();
+            return Ok(Err(Unlisted::Unreadable(message)));
+        }
+        known.unread = known.unread.saturating_add(record.unread_objects);
+        known.revision = known.revision.max(u64::from(key.revision));
+        for object in record.objects {
+            if !known.objects.contains(&object) {
+                known.objects.push(object);
+            }
+        }
+    }
+    Ok(all.ok_or(Unlisted::NotFound))
+}
+
+/// Whether Helm may be making what the record lists at this moment. It writes the record first, and
+/// one that was killed leaves it so for ever: that is waited for only so long.
+fn is_at_work(record: &Record, now: Timestamp) -> bool {
+    let is_pending = matches!(
+        record.status,
+        Status::PendingInstall | Status::PendingRollback | Status::PendingUpgrade
+    );
+    let age = record.last_deployed.map(|since| now.duration_since(since));
+    is_pending && age.is_some_and(|age| (SignedDuration::ZERO..PATIENCE).contains(&age))
+}
+
+const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
+
+/// The listed workloads of the release's namespace. Whatever is listed is only looked at.
+async fn workloads(
+    client: &Client,
+    release: &ReleaseId,
+    listed: &Listed,
+) -> Result<Vec<Value>, GatherError> {
+    let mut seen = BTreeSet::new();
+    let mut found = Vec::new();
+    for object in listed.objects.iter().filter(|object| !object.generated) {
+        let is_here = object
+            .namespace
+            .as_ref()
+            .is_none_or(|n| *n == release.namespace);
+        let Some(target) = Target::of_manifest(object).filter(|_| is_here) else {
+            continue;
+        };
+        if !seen.insert((target.kind, object.name.clone())) {
+            continue;
+        }
+        let api = api_of_target(client, target, &release.namespace);
+        let live = within_deadline(api.get_opt(&object.name)).await;
+        let what = || format!("{} {}", target.kind, object.name);
+        let live = live.map_err(|source| GatherError {
+            what: what(),
+            source,
+        })?;
+        found.extend(live.map(|live| named(&live, &target.api_version(), target.kind)));
+    }
+    Ok(found)
+}
+
+/// Every deployer that could deploy the release; the plan asks each whether it does.
+async fn deployers(client: &Client, release: &ReleaseId) -> Result<Vec<Value>, GatherError> {
+    let mut found = Vec::new();
+    for kind in ["HelmChart", "HelmRelease"] {
+        found.extend(all_of(client, kind, None).await?);
+    }
+    if release.name.starts_with("argocd.") {
+        found.extend(all_of(client, "Application", Some(&release.namespace)).await?);
+    }
+    Ok(found)
+}
+
+async fn all_of(
+    client: &Client,
+    kind: &str,
+    namespace: Option<&str>,
+) -> Result<Vec<Value>, GatherError> {
+    let Some(target) = TARGETS.iter().find(|target| target.kind == kind) else {
+        return Ok(Vec::new());
+    };
+    let resource = resource(target);
+    let api = match namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
+    list(&api, &target.api_version(), target.kind).await
+}
+
+async fn autoscalers(client: &Client, namespace: &str) -> Result<Vec<Value>, GatherError> {
+    let kind = GroupVersionKind::gvk("autoscaling", "v2", "HorizontalPodAutoscaler");
+    let resource = ApiResource::from_gvk_with_plural(&kind, "horizontalpodautoscalers");
+    let api = Api::namespaced_with(client.clone(), namespace, &resource);
+    list(&api, "autoscaling/v2", &kind.kind).await
+}
+
+fn core(client: &Client, namespace: &str, kind: &str, plural: &str) -> Api<DynamicObject> {
+    let kind = GroupVersionKind::gvk("", "v1", kind);
+    let resource = ApiResource::from_gvk_with_plural(&kind, plural);
+    Api::namespaced_with(client.clone(), namespace, &resource)
+}
+
+/// Everything of a kind, in pages. A kind that the server does not know has no objects.
+async fn list(
+    api: &Api<DynamicObject>,
+    api_version: &str,
+    kind: &str,
+) -> Result<Vec<Value>, GatherError> {
+    let mut found = Vec::new();
+    let mut params = ListParams::default().limit(PAGE);
+    loop {
+        let page = match within_deadline(api.list(&params)).await {
+            Ok(page) => page,
+            Err(error) if is_unknown(&error) => return Ok(found),
+            Err(source) => {
+                let what = format!("the list of {kind}");
+                return Err(GatherError { what, source });
+            }
+        };
+        let objects = page.items.iter();
+        found.extend(objects.map(|object| named(object, api_version, kind)));
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(found),
+        }
+    }
+}
+
+const PAGE: u32 = 500;
+
+/// Whether the server knows no such kind. It says so in plain text, so only the code tells.
+pub(super) fn is_unknown(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404)
+}
+
+/// Items of a list do not say what they are.
+fn named(object: &DynamicObject, api_version: &str, kind: &str) -> Value {
+    let mut value = json_of(object);
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("apiVersion".to_owned(), api_version.into());
+        fields.insert("kind".to_owned(), kind.into());
+    }
+    value
+}

@@ -1,0 +1,272 @@
+//! Incidents: which revocation a quarantine is about, which of them people have ended, and what is
+//! remembered of that. Pure; the operator keeps it in a ConfigMap of its namespace.
+//!
+//! An incident is a fingerprint, the digest of the revocation, and how often it was withdrawn
+//! before: withdrawn and declared again is a new one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use charttrust_verify::digest::Sha256Digest;
+use charttrust_verify::key::{Grandfather, OwnRevocation, RevocationReason};
+use serde::{Deserialize, Serialize};
+
+use crate::inventory::ReleaseId;
+
+/// A hard revocation of a key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Revocation {
+    /// Primary fingerprint.
+    pub fingerprint: String,
+    /// Digest of the revocation, in hexadecimal.
+    pub digest: String,
+}
+
+impl Revocation {
+    /// A revocation inside the key.
+    pub fn certificate(fingerprint: &str, digest: &str) -> Self {
+        Self {
+            fingerprint: fingerprint.to_owned(),
+            digest: digest.chars().take(DIGITS).collect(),
+        }
+    }
+
+    /// Our own word, if it is a hard one.
+    pub fn own(fingerprint: &str, word: &OwnRevocation) -> Option<Self> {
+        let reason = match word.reason {
+            RevocationReason::Compromised => "Compromised",
+            RevocationReason::Unspecified => "Unspecified",
+            RevocationReason::Retired | RevocationReason::Superseded => return None,
+        };
+        let kept = match word.grandfather {
+            Grandfather::Never => "Never",
+            Grandfather::Witnessed => "Witnessed",
+        };
+        let since = word
+            .since
+            .map(|since| since.to_string())
+            .unwrap_or_default();
+        let text = format!("{}\n{reason}\n{since}\n{kept}", word.declared_by);
+        let digest = Sha256Digest::of(text.as_bytes()).to_string();
+        let digits = digest.strip_prefix("sha256:").unwrap_or(&digest);
+        Some(Self::certificate(fingerprint, digits))
+    }
+
+    fn key(&self) -> String {
+        format!("{}.{}", self.fingerprint, self.digest)
+    }
+
+    fn of_key(key: &str) -> Option<Self> {
+        let (fingerprint, digest) = key.split_once('.')?;
+        Some(Self::certificate(fingerprint, digest))
+    }
+}
+
+/// So many digits of a digest tell revocations of one key apart.
+const DIGITS: usize = 16;
+
+/// What is remembered of incidents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ledger(BTreeMap<String, Entry>);
+
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Entry {
+    /// How often the revocation was withdrawn.
+    withdrawn: u32,
+    /// Whether it was in force when last seen.
+    in_force: bool,
+    /// Releases whose quarantine was seen Active.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    active: BTreeSet<String>,
+    /// Releases whose quarantine a person has ended.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    released: BTreeSet<String>,
+}
+
+impl Ledger {
+    /// What a ConfigMap says. An entry that cannot be read says nothing.
+    pub fn read(data: &BTreeMap<String, String>) -> Self {
+        let entry =
+            |(key, text): (&String, &String)| Some((key.clone(), serde_json::from_str(text).ok()?));
+        Self(data.iter().filter_map(entry).collect())
+    }
+
+    /// What a ConfigMap is to say.
+    pub fn data(&self) -> BTreeMap<String, String> {
+        // Invariant: numbers and strings always serialize.
+        let text = |entry: &Entry| serde_json::to_string(entry).unwrap_or_default();
+        self.0
+            .iter()
+            .map(|(key, entry)| (key.clone(), text(entry)))
+            .collect()
+    }
+
+    /// The name of the incident that a revocation in force is.
+    pub fn incident(&self, revocation: &Revocation) -> String {
+        let withdrawn = self
+            .0
+            .get(&revocation.key())
+            .map_or(0, |entry| entry.withdrawn);
+        format!(
+            "{}/{}/{withdrawn}",
+            revocation.fingerprint, revocation.digest
+        )
+    }
+
+    /// Whether a person has ended the quarantine of a release in the incident of today.
+    pub fn is_released(&self, revocation: &Revocation, release: &ReleaseId) -> bool {
+        let entry = self.0.get(&revocation.key());
+        entry.is_some_and(|entry| entry.released.contains(&release.to_string()))
+    }
+
+    /// Whether the quarantine of a release was seen Active in the incident of today.
+    pub fn was_active(&self, revocation: &Revocation, release: &ReleaseId) -> bool {
+        let entry = self.0.get(&revocation.key());
+        entry.is_some_and(|entry| entry.active.contains(&release.to_string()))
+    }
+
+    /// Notes that a quarantine is in force.
+    pub fn note_active(&mut self, revocation: &Revocation, release: &ReleaseId) {
+        let entry = self.entry(revocation);
+        entry.active.insert(release.to_string());
+    }
+
+    /// Notes that a person has ended a quarantine.
+    pub fn note_released(&mut self, revocation: &Revocation, release: &ReleaseId) {
+        let entry = self.entry(revocation);
+        entry.active.remove(&release.to_string());
+        entry.released.insert(release.to_string());
+    }
+
+    /// Notes that the operator ends a quarantine, in whatever incident.
+    pub fn note_ended(&mut self, release: &ReleaseId) {
+        for entry in self.0.values_mut() {
+            entry.active.remove(&release.to_string());
+        }
+    }
+
+    /// Takes in which revocations are in force of the keys that could be read: one that is gone was
+    /// withdrawn. A key that is gone or unreadable says nothing.
+    pub fn observe(&mut self, in_force: &BTreeSet<Revocation>, readable: &BTreeSet<String>) {
+        for (key, entry) in &mut self.0 {
+            let Some(revocation) = Revocation::of_key(key) else {
+                continue;
+            };
+            if in_force.contains(&revocation) {
+                entry.in_force = true;
+            } else if entry.in_force && readable.contains(&revocation.fingerprint) {
+                *entry = Entry {
+                    withdrawn: entry.withdrawn.saturating_add(1),
+                    ..Entry::default()
+                };
+            }
+        }
+    }
+
+    /// The revocation that the name of an incident is about.
+    pub fn revocation_of(incident: &str) -> Option<Revocation> {
+        let mut parts = incident.splitn(3, '/');
+        let (fingerprint, digest) = (parts.next()?, parts.next()?);
+        parts.next()?;
+        Some(Revocation::certificate(fingerprint, digest))
+    }
+
+    fn entry(&mut self, revocation: &Revocation) -> &mut Entry {
+        let entry = self.0.entry(revocation.key()).or_default();
+        entry.in_force = true;
+        entry
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn web() -> ReleaseId {
+        ReleaseId {
+            namespace: "shop".to_owned(),
+            name: "web".to_owned(),
+        }
+    }
+
+    fn word(reason: RevocationReason) -> OwnRevocation {
+        OwnRevocation {
+            declared_by: "platform".to_owned(),
+            reason,
+            since: None,
+            grandfather: Grandfather::Never,
+        }
+    }
+
+    fn stolen() -> Revocation {
+        Revocation::own("AAAA", &word(RevocationReason::Compromised)).unwrap()
+    }
+
+    #[test]
+    fn only_hard_words_make_an_incident() {
+        assert!(Revocation::own("AAAA", &word(RevocationReason::Unspecified)).is_some());
+        assert!(Revocation::own("AAAA", &word(RevocationReason::Retired)).is_none());
+        assert!(Revocation::own("AAAA", &word(RevocationReason::Superseded)).is_none());
+        let other = Revocation::own("AAAA", &word(RevocationReason::Unspecified)).unwrap();
+        assert_ne!(other, stolen());
+    }
+
+    #[test]
+    fn what_a_person_ended_stays_so_through_a_restart() {
+        let mut ledger = Ledger::default();
+        ledger.note_active(&stolen(), &web());
+        assert!(ledger.was_active(&stolen(), &web()));
+        ledger.note_released(&stolen(), &web());
+        let again = Ledger::read(&ledger.data());
+        assert_eq!(again, ledger);
+        assert!(again.is_released(&stolen(), &web()));
+        assert!(!again.was_active(&stolen(), &web()));
+    }
+
+    #[test]
+    fn withdrawn_and_declared_again_is_a_new_incident() {
+        let mut ledger = Ledger::default();
+        ledger.note_released(&stolen(), &web());
+        let first = ledger.incident(&stolen());
+        let (in_force, readable) = (
+            BTreeSet::from([stolen()]),
+            BTreeSet::from(["AAAA".to_owned()]),
+        );
+        ledger.observe(&in_force, &readable);
+        assert_eq!(ledger.incident(&stolen()), first);
+        ledger.observe(&BTreeSet::new(), &readable);
+        ledger.observe(&in_force, &readable);
+        assert_ne!(ledger.incident(&stolen()), first);
+        assert!(!ledger.is_released(&stolen(), &web()));
+    }
+
+    #[test]
+    fn a_key_that_is_gone_withdraws_nothing() {
+        let mut ledger = Ledger::default();
+        ledger.note_released(&stolen(), &web());
+        ledger.observe(&BTreeSet::new(), &BTreeSet::new());
+        assert!(ledger.is_released(&stolen(), &web()));
+    }
+
+    #[test]
+    fn what_the_operator_ends_is_not_released() {
+        let mut ledger = Ledger::default();
+        ledger.note_active(&stolen(), &web());
+        ledger.note_ended(&web());
+        assert!(!ledger.was_active(&stolen(), &web()));
+        assert!(!ledger.is_released(&stolen(), &web()));
+    }
+
+    #[test]
+    fn the_name_of_an_incident_tells_its_revocation() {
+        let incident = Ledger::default().incident(&stolen());
+        assert_eq!(Ledger::revocation_of(&incident), Some(stolen()));
+        assert_eq!(Ledger::revocation_of("manual/uid"), None);
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_read_says_nothing() {
+        let data = BTreeMap::from([("AAAA.00".to_owned(), "{".to_owned())]);
+        assert_eq!(Ledger::read(&data), Ledger::default());
+    }
+}

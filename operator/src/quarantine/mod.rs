@@ -1,0 +1,41 @@
+//! Containing one release, and putting it back: what is to be done, and the only code that writes
+//! to objects of others.
+//!
+//! [`next`] is pure: it takes what is recorded and what is there ([`View`]) and says the next
+//! [`Write`], each with a precondition. [`gather`] reads, [`apply`] writes. The operator and
+//! `charttrust restore` run the same steps.
+//!
+//! # Guarantees
+//! - What an object was before is saved in the status of the Quarantine before anything is changed,
+//!   and again on the object by the very patch that changes it.
+//! - An object is changed once and put back once. What others change meanwhile is kept.
+//! - Only objects are changed that a record lists *and* whose live marks name the release, in its
+//!   own namespace; and deployers whose own spec or status names it.
+//! - Nothing is deleted that was not made here.
+
+pub mod apply;
+mod conclude;
+#[cfg(test)]
+mod crash;
+pub mod drive;
+mod field;
+pub mod gather;
+pub mod incident;
+pub mod limit;
+mod mark;
+mod network;
+pub mod orphan;
+mod owners;
+mod plan;
+mod standing;
+mod step;
+mod target;
+
+pub use conclude::refused;
+pub use mark::{ANNOTATION, Carried, Mark};
+pub use plan::{Listed, Plan, Scene, Unlisted, plan};
+pub use step::{Precondition, View, Write, next};
+pub use target::{TARGETS, Target};
+
+/// The finalizer of a Quarantine: it goes when everything was put back.
+pub const FINALIZER: &str = "charttrust.io/restore";
