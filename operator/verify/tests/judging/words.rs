@@ -2,6 +2,7 @@
 
 use charttrust_verify::evidence::{Answer, Bound, ProvenanceFacts};
 use charttrust_verify::key::{Grandfather, RevocationReason};
+use charttrust_verify::openpgp::Word;
 use charttrust_verify::policy::{Dependencies, Level};
 use charttrust_verify::verdict::{Basis, Cause, Reason, Verdict};
 
@@ -116,4 +117,15 @@ fn rest_on(basis: Basis, world: &mut World) {
             revocation.grandfather = Grandfather::Witnessed;
         }
     }
+}
+
+#[test]
+fn faults_are_read_back_out_of_what_evidence_keeps_and_nothing_else_is() {
+    for fault in Word::FAULTS {
+        assert_eq!(Word::of_fault(fault.as_str()), Some(*fault));
+    }
+    for word in [Word::Valid, Word::Expired, Word::UnknownKey] {
+        assert_eq!(Word::of_fault(word.as_str()), None);
+    }
+    assert_eq!(Word::of_fault(""), None);
 }
