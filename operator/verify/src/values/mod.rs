@@ -86,7 +86,7 @@ impl Defaults {
     }
 }
 
-/// Which Helm read values.yaml.
+/// Which Helm read values.yaml and put the user's values over it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Helm {
     V3,
