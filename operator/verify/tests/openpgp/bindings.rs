@@ -706,6 +706,7 @@ fn armor_is_read_strictly_or_not_at_all() {
         block.replace("-----END PGP PUBLIC KEY BLOCK-----\n", ""),
         block.replace("\n\n", "\n"),
         block.replace("\n\n", "\nno header\n\n"),
+        block.replace("\n\n", "\nno header: x\n\n"),
         block.replace("-----END", "=\n-----END"),
         block.replace(
             "PGP PUBLIC KEY BLOCK-----\n\n",
@@ -787,5 +788,58 @@ fn fingerprints_are_full_or_refused() {
         (&"é".repeat(20), FingerprintError::NotHex),
     ] {
         assert_eq!(text.parse::<Fingerprint>().unwrap_err(), error, "{text}");
+    }
+}
+
+#[test]
+fn old_packets_have_lengths_of_one_two_and_four_octets() {
+    let shape = Shape::good();
+    let body = shape.primary.body();
+    let length = u8::try_from(body.len()).unwrap();
+    for head in [
+        &[0x98, length][..],
+        &[0x99, 0, length],
+        &[0x9a, 0, 0, 0, length],
+    ] {
+        let material = [head, &body].concat();
+        let certificate = load_all(&material).unwrap().remove(0);
+        assert_eq!(*certificate.fingerprint(), shape.primary.fingerprint());
+    }
+}
+
+/// Where a signature belongs is what stands before it, be it something that nobody reads.
+#[test]
+fn nothing_behind_a_user_attribute_belongs_to_what_stands_before_it() {
+    let mut shape = bound_by(Vec::new());
+    let binding = shape.binding(&subkey(), |sig| sig.flags(SIGN));
+    shape.subkeys[0].1.clear();
+    shape.after = [packet(17, &[1, 1, 1]), packet(2, &binding)].concat();
+    assert_eq!(subkey_word(&shape), Word::NotBound);
+    shape.after = packet(2, &binding);
+    assert_eq!(subkey_word(&shape), OK);
+}
+
+#[test]
+fn the_size_of_an_rsa_key_is_that_of_its_number() {
+    let algorithm = |body: &[u8]| {
+        let certificate = load_all(&packet(6, body)).unwrap().remove(0);
+        certificate.summary(crate::forge::time(day(1))).algorithm
+    };
+    let key = Key::rsa();
+    assert_eq!(algorithm(&key.body()), "RSA-2048");
+    let mut v6 = key.clone();
+    v6.version = 6;
+    assert_eq!(algorithm(&v6.body()), "RSA-2048");
+    let mut padded = key;
+    padded.parameters.splice(..2, [0x08, 0x10, 0, 0]);
+    assert_eq!(algorithm(&padded.body()), "RSA-2048", "after two zeros");
+}
+
+#[test]
+fn what_a_back_signature_says_counts_only_where_the_flags_ask_for_it() {
+    let shape = bound_by(Vec::new());
+    for flags in [CERTIFY, ENCRYPT] {
+        let binding = shape.binding(&subkey(), |sig| sig.flags(flags));
+        assert_eq!(subkey_word(&bound_by(binding)), Word::NotSigningCapable);
     }
 }

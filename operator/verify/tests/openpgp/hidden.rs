@@ -613,3 +613,35 @@ fn the_digest_names_the_statement_and_not_its_wrapping() {
     assert_ne!(digest(&plain), digest(&other));
     assert_eq!(digest(&plain).len(), 64);
 }
+
+#[test]
+fn an_unclear_subkey_revocation_elsewhere_stops_the_subkeys_of_its_own_certificate() {
+    let unclear = Shape::good().subkey_revocation(&Key::ed25519(2), day(50), |sig| sig.hash(99));
+    let mut good = Shape::good();
+    good.add_subkey(Key::ed25519(3), |sig| sig.flags(2));
+    let mut behind_user_id = good.clone();
+    behind_user_id.after = [packet(13, b"later"), packet(2, &unclear)].concat();
+    for seed in [2, 3] {
+        let stopped = words(
+            &behind_user_id.load(),
+            &Key::ed25519(seed),
+            day(10),
+            day(60),
+        );
+        assert_eq!(stopped, (UNCLEAR, UNCLEAR), "key {seed}");
+    }
+    let mut other = Shape::of(Key::ed25519(8), Key::ed25519(9));
+    other.direct.push(unclear);
+    let both = [good.bytes(), other.bytes()].concat();
+    let certificate = load(&both, &good.primary.fingerprint(), &[]).unwrap();
+    let words = words(&certificate, &Key::ed25519(2), day(10), day(60));
+    assert_eq!(words, (OK, OK), "it stands in another certificate");
+}
+
+#[test]
+fn a_flood_of_one_revocation_is_checked_once() {
+    let mut shape = Shape::good();
+    let revocation = shape.key_revocation(day(50), |sig| sig.reason(2));
+    shape.direct = vec![revocation; 200];
+    assert_eq!(word(&shape), COMPROMISED);
+}

@@ -758,3 +758,73 @@ fn the_end_of_every_key_is_told_not_only_the_last() {
     assert_eq!(ends, [100, 200, 300].map(|end| time(day(end))));
     assert_eq!(Shape::good().load().ends(time(day(10))), []);
 }
+
+#[test]
+fn a_refresh_leaves_out_a_longer_life_of_a_subkey() {
+    let lasting = |made: u32, ends: u32| {
+        let mut shape = Shape::good();
+        let key = shape.subkeys[0].0.clone();
+        let back = shape.back_signature(&key, |sig| sig);
+        let binding = Sig::new(0x18, &shape.primary, day(made))
+            .flags(SIGN)
+            .key_lifetime(ends * DAY)
+            .with(sub::EMBEDDED, back);
+        let parts = [&shape.primary.hashed()[..], &key.hashed()];
+        shape.subkeys[0]
+            .1
+            .push(binding.sign(&shape.primary, &parts));
+        shape
+    };
+    let own = lasting(20, 100);
+    let longer = |copy: &Shape| {
+        let left = own.load().leave_out(&copy.load(), time(day(40)));
+        left.longer_life
+    };
+    assert!(longer(&lasting(30, 101)));
+    assert!(!longer(&lasting(30, 100)), "the same end");
+    assert!(!longer(&lasting(20, 101)), "of the same second");
+    assert!(!longer(&lasting(10, 101)), "an old copy");
+}
+
+#[test]
+fn what_was_learned_contains_itself() {
+    let own = Shape::good();
+    let mut copy = own.clone();
+    let sig = Sig::new(0x13, &own.primary, day(20))
+        .flags(CERTIFY_AND_SIGN)
+        .key_lifetime(90 * DAY);
+    let body = copy.sign_user_id(&sig, USER_ID);
+    copy.user_ids[0].1.push(body);
+    let learned = own.load().learn(&copy.load(), time(day(60))).unwrap();
+    assert!(!learned.is_empty());
+    assert!(learned.contains(&learned));
+}
+
+#[test]
+fn a_union_joins_each_revoker_with_itself() {
+    let revokers = [Key::ed25519(8), Key::ed25519(9)];
+    let mut without = Shape::good();
+    for revoker in &revokers {
+        let body = [&[0x80, 22][..], &revoker.fingerprint_bytes()].concat();
+        let direct = Sig::new(0x1f, &without.primary, day(0)).with(sub::REVOKER, body);
+        without.direct.push(without.direct(&direct));
+    }
+    for revoker in &revokers {
+        let mut with = without.clone();
+        with.after = crate::forge::packet(6, &revoker.body());
+        let mut used = with.clone();
+        let revocation = Sig::new(0x20, revoker, day(50));
+        let revocation = revocation.sign(revoker, &[&used.primary.hashed()]);
+        used.direct.push(revocation);
+        let now = time(day(60));
+        let learned = without.load().learn(&used.load(), now).unwrap();
+        for union in [
+            without.load().union(&with.load()).unwrap(),
+            with.load().union(&without.load()).unwrap(),
+        ] {
+            let applied = union.apply(&learned).unwrap();
+            let word = words(&applied, &without.primary, day(10), day(60)).1;
+            assert_eq!(word, HARD);
+        }
+    }
+}
