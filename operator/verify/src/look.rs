@@ -236,14 +236,12 @@ impl ArchiveFacts {
 }
 
 impl Signed {
-    /// The same statement with its text, and what is known of its signatures: a certificate may have
-    /// lost the subkey since with which one was verified.
+    /// The same file with its text, and what is known of its signatures: a certificate may have lost
+    /// the subkey since with which one was verified.
     fn knowing(&self, before: &Self) -> Self {
         let mut statement = self.clone();
         for (signature, known) in statement.signatures.iter_mut().zip(&before.signatures) {
-            if signature.claimed == known.claimed {
-                signature.outcome = known.outcome.clone();
-            }
+            signature.outcome = known.outcome.clone();
         }
         statement
     }

@@ -328,3 +328,13 @@ fn a_rule_without_sources_finds_nothing_out_at_any_level() {
         assert_eq!(world.verdict(), unknown, "{level:?}");
     }
 }
+
+#[test]
+fn of_another_source_only_what_is_wrong_is_told() {
+    let mut world = two(Level::Strict, Says::Same, Says::SameUnsigned);
+    facts_of(&mut world.evidence, MIRROR).index_disagrees = true;
+    let findings = world.judge().findings;
+    let messages: Vec<_> = findings.iter().map(|found| &found.message).collect();
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    assert!(messages[0].contains("Unsigned"), "{messages:?}");
+}

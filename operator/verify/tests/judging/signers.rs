@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use charttrust_verify::evidence::{Outcome, ProvenanceFacts};
+use charttrust_verify::finding::Finding;
 use charttrust_verify::key::{Grandfather, Key, RevocationReason, Scope};
 use charttrust_verify::openpgp::{SignatureRecord, VerifiedSignature, Word};
 use charttrust_verify::policy::{LabelSelector, Pattern, Requirement};
@@ -385,6 +386,10 @@ fn badness_is_about_this_very_archive() {
     let mut world = World::of(vec![key(&person(1))], provenance(&text, &[signature]));
     world.revoke("alice", RevocationReason::Compromised);
     assert_eq!(world.verdict(), Verdict::Untrusted(Reason::DigestMismatch));
+    let is_told = |found: &Finding| {
+        found.word.to_string() == "OtherSignature" && found.message.contains("KeyCompromised")
+    };
+    assert!(world.judge().findings.iter().any(is_told));
     let text = text.replace("web-1.2.3.tgz", "web-1.2.4.tgz");
     let signature = signature_by(person(1).signer(), &text, |sig| sig);
     world.facts().provenance = provenance(&text, &[signature]);

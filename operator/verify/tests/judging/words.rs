@@ -129,3 +129,19 @@ fn faults_are_read_back_out_of_what_evidence_keeps_and_nothing_else_is() {
     }
     assert_eq!(Word::of_fault(""), None);
 }
+
+#[test]
+fn what_became_of_the_key_is_told() {
+    for (reason, told) in [
+        (Reason::KeyCompromised, "revoked as compromised"),
+        (Reason::KeyRevoked, "was revoked"),
+        (Reason::KeyRetired, "superseded or retired"),
+        (Reason::KeyExpired, "has expired"),
+        (Reason::KeyOutOfScope, "may not speak for"),
+    ] {
+        let mut world = World::good();
+        provoke(reason, &mut world);
+        let message = world.judge().findings[0].message.clone();
+        assert!(message.contains(told), "{message}");
+    }
+}

@@ -843,3 +843,16 @@ fn what_a_back_signature_says_counts_only_where_the_flags_ask_for_it() {
         assert_eq!(subkey_word(&bound_by(binding)), Word::NotSigningCapable);
     }
 }
+
+#[test]
+fn a_block_does_not_go_on_with_the_certificate_of_another() {
+    let good = public_block(&Shape::good().bytes());
+    for tag in [13, 14, 17] {
+        let body = Key::ed25519(3).body();
+        let material = format!("{good}{}", public_block(&packet(tag, &body)));
+        assert_eq!(
+            load_all(material.as_bytes()).unwrap_err(),
+            CertificateError::UnexpectedPacket { tag }
+        );
+    }
+}
