@@ -159,3 +159,56 @@ fn no_dependency_may_be_missing_or_changed() {
         }
     }
 }
+
+/// A values.yaml and what it is recorded as; `None` if Helm refuses it.
+#[derive(Deserialize)]
+struct Yaml {
+    text: String,
+    helm3: Option<Value>,
+    helm4: Option<Value>,
+}
+
+#[test]
+fn yaml_means_what_both_helms_read_in_it() {
+    let all: Vec<Yaml> = serde_json::from_str(include_str!("values/yaml.json")).unwrap();
+    for yaml in all {
+        let case = Case {
+            name: yaml.text.clone(),
+            files: BTreeMap::from([
+                (
+                    "Chart.yaml".into(),
+                    "{name: web, version: 1.0.0, apiVersion: v2}".into(),
+                ),
+                ("values.yaml".into(), yaml.text),
+            ]),
+            config: json!({}),
+            helm3: recorded(yaml.helm3.clone()),
+            helm4: recorded(yaml.helm4.clone()),
+        };
+        let chart = case.chart();
+        let unread = yaml.helm3.is_none() && !FORGIVEN.contains(&case.name.as_str());
+        for (values, recorded) in [(yaml.helm3, &case.helm3), (yaml.helm4, &case.helm4)] {
+            let binding = case.compared(&chart, recorded);
+            if unread {
+                assert_eq!(binding, same(&[Note::ValuesUnreadable]), "{:?}", case.name);
+            } else if values.is_some() {
+                assert_eq!(binding, same(&[]), "{:?}", case.name);
+            }
+        }
+    }
+}
+
+/// What Helm refuses and we read: there is no record of such a chart.
+const FORGIVEN: [&str; 4] = [
+    "%YAML 1.2\n---\na: 1\n",
+    "\ta: 1\n",
+    "a: !!timestamp 2001-1\n",
+    "x: &x [{a: 1}, {b: 1}]\ny: {<<: *x}\n",
+];
+
+fn recorded(values: Option<Value>) -> Recorded {
+    Recorded {
+        dependencies: Vec::new(),
+        values: values.unwrap_or_default(),
+    }
+}

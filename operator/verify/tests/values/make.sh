@@ -1,6 +1,7 @@
 #!/bin/sh
-# Lets real Helm record each chart of cases.json under its config, and writes beside it what was
-# recorded (made with 3.22.0 and 4.3.1). To add a case: its name, files and config; then run this.
+# Lets real Helm record each chart of cases.json under its config, and a chart with each values.yaml
+# of yaml.json, and writes beside it what was recorded (made with 3.22.0 and 4.3.1), null for values
+# that Helm refuses. To add a case: its name, files and config, or its text; then run this.
 #
 #   HELM3=/path/to/helm3 HELM4=/path/to/helm4 ./make.sh
 #
@@ -31,3 +32,19 @@ for index in $(seq 0 $((count - 1))); do
 done
 jq -s . "$work"/done.* >"$work/all"
 mv "$work/all" cases.json
+rm "$work"/done.*
+
+rm -rf "$work/web" && mkdir "$work/web"
+echo '{"apiVersion": "v2", "name": "web", "version": "1.0.0"}' >"$work/web/Chart.yaml"
+echo '{}' >"$work/config.json"
+values() { recorded "$1" 2>/dev/null | jq -s '.[0].values'; }
+count=$(jq length yaml.json)
+for index in $(seq 0 $((count - 1))); do
+    jq -j ".[$index].text" yaml.json >"$work/web/values.yaml"
+    values "$HELM3" >"$work/helm3.json"
+    values "$HELM4" >"$work/helm4.json"
+    jq -c -s --rawfile text "$work/web/values.yaml" '{text: $text, helm3: .[0], helm4: .[1]}' \
+        "$work/helm3.json" "$work/helm4.json" >"$work/done.$(printf %03d "$index")"
+done
+{ echo '['; cat "$work"/done.* | sed '$!s/$/,/'; echo ']'; } >"$work/all"
+mv "$work/all" yaml.json
