@@ -189,6 +189,8 @@ fn parse(text: &str) -> Result<Events, AuditError> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Record {
+    #[serde(default, rename = "requestURI")]
+    request_uri: String,
     stage: String,
     verb: String,
     #[serde(default)]
@@ -226,9 +228,11 @@ struct Status {
 }
 
 impl Record {
-    /// A watch has two records, when it starts and when it ends; the first tells enough.
+    /// A watch has two records, when it starts and when it ends; the first tells enough. A dry run
+    /// changes nothing, though its answer looks like an object that was changed.
     fn tells_outcome(&self) -> bool {
-        (self.stage == "ResponseStarted") == (self.verb == "watch")
+        let is_dry_run = self.request_uri.contains("dryRun=All");
+        !is_dry_run && (self.stage == "ResponseStarted") == (self.verb == "watch")
     }
 }
 
@@ -302,6 +306,14 @@ mod tests {
             line("ResponseComplete", "watch", "a"),
         ];
         assert_eq!(parse(&(text.join("\n") + "\n")).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn dry_runs_are_left_out() {
+        let wet = line("ResponseComplete", "patch", "flux");
+        let uri = r#""requestURI":"/apis/apps/v1/namespaces/shop/deployments/web?dryRun=All""#;
+        let dry = wet.replacen('{', &format!("{{{uri},"), 1);
+        assert_eq!(parse(&(wet + "\n" + &dry + "\n")).unwrap().len(), 1);
     }
 
     #[test]
