@@ -36,6 +36,8 @@ pub(crate) struct Scene {
     pub(crate) story: Story,
     pub(crate) key: StoryKey,
     pub(crate) policy: String,
+    /// Where its Quarantines lie.
+    pub(crate) home: String,
     start: Mark,
 }
 
@@ -62,6 +64,7 @@ impl Scene {
         });
         let policy = story.policy("policy", &[&key], contain).await.unwrap();
         Self {
+            home: story.namespace.clone(),
             story,
             key,
             policy,
@@ -84,7 +87,7 @@ impl Scene {
     }
 
     pub(crate) fn quarantines(&self) -> Api<Quarantine> {
-        Api::namespaced(self.client.clone(), &self.namespace)
+        Api::namespaced(self.client.clone(), &self.home)
     }
 
     /// Contains a release as a person does.
@@ -146,6 +149,12 @@ impl Scene {
 pub(crate) type Kind = (&'static str, &'static str, &'static str, &'static str);
 
 pub(crate) const DEPLOYMENT: Kind = ("apps", "v1", "Deployment", "deployments");
+pub(crate) const NETWORK_POLICY: Kind = (
+    "networking.k8s.io",
+    "v1",
+    "NetworkPolicy",
+    "networkpolicies",
+);
 
 /// One object, and what was asked of the API server about it since the story began.
 pub(crate) struct Object {
