@@ -1,10 +1,15 @@
 //! Who asked the API server for what, from its audit log.
 //!
-//! Reads one file. The API server writes an event before it sends the answer, so what a test did
-//! before a [`Mark`] lies before it.
+//! Reads one file, to which the API server writes twice for each request: when it arrives, before
+//! anything is done about it, and when it was answered. A watcher may see what a request did before
+//! the second, so what counts as asked since a [`Mark`] is told by the first, and [`Audit::since`]
+//! waits for the second.
 
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -31,8 +36,28 @@ impl Audit {
         Ok(Mark(length))
     }
 
-    /// What was asked since `mark`, oldest first.
+    /// What was asked since `mark`, in the order of the answers. Waits for the answers to everything
+    /// that was asked until now, except to watches.
+    ///
+    /// # Errors
+    /// [`AuditError::Unanswered`] if they do not come; if the file cannot be read or understood.
     pub fn since(&self, mark: Mark) -> Result<Events, AuditError> {
+        let deadline = Instant::now() + ANSWERED_WITHIN;
+        let mut log = self.read(mark)?;
+        let mut open = log.open();
+        while let Some(id) = open.pop_first() {
+            if Instant::now() > deadline {
+                return Err(AuditError::Unanswered { id });
+            }
+            thread::sleep(POLL);
+            log = self.read(mark)?;
+            open.insert(id);
+            open = open.intersection(&log.open()).cloned().collect();
+        }
+        Ok(log.events())
+    }
+
+    fn read(&self, mark: Mark) -> Result<Log, AuditError> {
         use std::io::{Read, Seek, SeekFrom};
         let mut bytes = Vec::new();
         std::fs::File::open(&self.log)
@@ -147,6 +172,12 @@ pub enum AuditError {
         #[source]
         source: serde_json::Error,
     },
+    /// A request stays without an answer.
+    #[error("the API server did not answer the request {id} within {} s", ANSWERED_WITHIN.as_secs())]
+    Unanswered {
+        /// Its `auditID`.
+        id: String,
+    },
     /// The file cannot be read.
     #[error("failed to read the audit log {path}")]
     Unreadable {
@@ -168,27 +199,67 @@ fn after_line(bytes: &[u8], mark: Mark) -> &[u8] {
     end.map_or(&[], |end| &bytes[end + 1..])
 }
 
+/// What the file says since a mark.
+#[derive(Debug, Clone, Default)]
+struct Log {
+    /// The requests that arrived.
+    asked: BTreeSet<String>,
+    /// Those of them that are watches, which may stay open.
+    watches: BTreeSet<String>,
+    answered: Vec<(String, Event)>,
+}
+
+impl Log {
+    /// What waits for its answer.
+    fn open(&self) -> BTreeSet<String> {
+        let answered: BTreeSet<&String> = self.answered.iter().map(|(id, _)| id).collect();
+        let open = self.asked.difference(&self.watches);
+        open.filter(|id| !answered.contains(id)).cloned().collect()
+    }
+
+    /// An answer to what was asked before the mark is none of them.
+    fn events(self) -> Events {
+        let asked = self.asked;
+        let since = self
+            .answered
+            .into_iter()
+            .filter(|(id, _)| asked.contains(id));
+        Events(since.map(|(_, event)| event).collect())
+    }
+}
+
 /// Parses complete lines; the API server may be writing the last one.
-fn parse(text: &str) -> Result<Events, AuditError> {
+fn parse(text: &str) -> Result<Log, AuditError> {
     let complete = text.rfind('\n').map_or("", |end| &text[..end]);
-    let mut events = Vec::new();
+    let mut log = Log::default();
     for line in complete.lines() {
         let record: Record =
             serde_json::from_str(line).map_err(|source| AuditError::Malformed {
                 line: line.to_owned(),
                 source,
             })?;
-        if record.tells_outcome() {
-            events.push(record.into());
+        if record.is_dry_run() {
+            continue;
+        }
+        let id = record.audit_id.clone();
+        if record.stage == "RequestReceived" {
+            if record.verb == "watch" {
+                log.watches.insert(id.clone());
+            }
+            log.asked.insert(id);
+        } else if record.tells_outcome() {
+            log.answered.push((id, record.into()));
         }
     }
-    Ok(Events(events))
+    Ok(log)
 }
 
 /// An `audit.k8s.io/v1` event, as far as it is used.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Record {
+    #[serde(rename = "auditID")]
+    audit_id: String,
     #[serde(default, rename = "requestURI")]
     request_uri: String,
     stage: String,
@@ -228,11 +299,14 @@ struct Status {
 }
 
 impl Record {
-    /// A watch has two records, when it starts and when it ends; the first tells enough. A dry run
-    /// changes nothing, though its answer looks like an object that was changed.
+    /// A watch has two records, when it starts and when it ends; the first tells enough.
     fn tells_outcome(&self) -> bool {
-        let is_dry_run = self.request_uri.contains("dryRun=All");
-        !is_dry_run && (self.stage == "ResponseStarted") == (self.verb == "watch")
+        (self.stage == "ResponseStarted") == (self.verb == "watch")
+    }
+
+    /// Whether nothing changes, though the answer looks like an object that was changed.
+    fn is_dry_run(&self) -> bool {
+        self.request_uri.contains("dryRun=All")
     }
 }
 
@@ -254,25 +328,44 @@ impl From<Record> for Event {
     }
 }
 
+const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(20);
 const WRITES: [&str; 5] = ["create", "update", "patch", "delete", "deletecollection"];
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
-    fn line(stage: &str, verb: &str, user: &str) -> String {
-        format!(
-            r#"{{"stage":"{stage}","verb":"{verb}","user":{{"username":"{user}"}},
-            "objectRef":{{"resource":"secrets","namespace":"shop","name":"a"}},
-            "responseStatus":{{"code":200}},"userAgent":"helm/4",
-            "requestReceivedTimestamp":"2026-01-02T03:04:05.678901Z"}}"#
-        )
-        .replace('\n', "")
+    fn line(id: &str, stage: &str, verb: &str, user: &str) -> String {
+        let event = json!({
+            "auditID": id, "stage": stage, "verb": verb, "user": {"username": user},
+            "objectRef": {"resource": "secrets", "namespace": "shop", "name": "a"},
+            "responseStatus": {"code": 200}, "userAgent": "helm/4",
+            "requestReceivedTimestamp": "2026-01-02T03:04:05.678901Z",
+        });
+        format!("{event}\n")
+    }
+
+    fn answered(id: &str, verb: &str, user: &str) -> String {
+        line(id, "RequestReceived", verb, user) + &line(id, "ResponseComplete", verb, user)
+    }
+
+    fn events(text: &str) -> Events {
+        parse(text).unwrap().events()
+    }
+
+    fn audit_of(text: &str) -> (tempfile::TempDir, Audit) {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("audit.log");
+        std::fs::write(&log, text).unwrap();
+        (directory, Audit::new(&log))
     }
 
     #[test]
     fn event_says_who_did_what() {
-        let events = parse(&(line("ResponseComplete", "create", "ann") + "\n")).unwrap();
+        let events = events(&answered("1", "create", "ann"));
         let event = &events[0];
         assert_eq!(
             (event.user.as_str(), event.verb.as_str(), event.code),
@@ -287,8 +380,8 @@ mod tests {
 
     #[test]
     fn unfinished_last_line_is_left_for_later() {
-        let text = line("ResponseComplete", "get", "ann") + "\n{\"stage\":";
-        assert_eq!(parse(&text).unwrap().len(), 1);
+        let text = answered("1", "get", "ann") + "{\"stage\":";
+        assert_eq!(events(&text).len(), 1);
     }
 
     #[test]
@@ -301,30 +394,58 @@ mod tests {
 
     #[test]
     fn watch_is_counted_once_when_it_starts() {
-        let text = [
-            line("ResponseStarted", "watch", "a"),
-            line("ResponseComplete", "watch", "a"),
-        ];
-        assert_eq!(parse(&(text.join("\n") + "\n")).unwrap().len(), 1);
+        let text = line("1", "RequestReceived", "watch", "a")
+            + &line("1", "ResponseStarted", "watch", "a")
+            + &line("1", "ResponseComplete", "watch", "a");
+        assert_eq!(events(&text).len(), 1);
+    }
+
+    #[test]
+    fn answer_to_what_was_asked_before_the_mark_is_not_since_it() {
+        let before = line("1", "RequestReceived", "patch", "ann");
+        let (_directory, audit) = audit_of(&before);
+        let mark = audit.mark().unwrap();
+        let late = line("1", "ResponseComplete", "patch", "ann") + &answered("2", "get", "ann");
+        std::fs::write(&audit.log, before + &late).unwrap();
+        let since = audit.since(mark).unwrap();
+        assert_eq!((since.len(), since[0].verb.as_str()), (1, "get"));
+    }
+
+    #[test]
+    fn answer_that_is_still_to_come_is_waited_for() {
+        let asked = line("1", "RequestReceived", "patch", "ann");
+        let (_directory, audit) = audit_of(&asked);
+        let log = audit.log.clone();
+        let server = thread::spawn(move || {
+            thread::sleep(3 * POLL);
+            std::fs::write(log, asked + &line("1", "ResponseComplete", "patch", "ann")).unwrap();
+        });
+        assert_eq!(audit.since(Mark(0)).unwrap().len(), 1);
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn watch_that_stays_open_is_not_waited_for() {
+        let (_directory, audit) = audit_of(&line("1", "RequestReceived", "watch", "ann"));
+        assert_eq!(audit.since(Mark(0)).unwrap().len(), 0);
     }
 
     #[test]
     fn dry_runs_are_left_out() {
-        let wet = line("ResponseComplete", "patch", "flux");
-        let uri = r#""requestURI":"/apis/apps/v1/namespaces/shop/deployments/web?dryRun=All""#;
-        let dry = wet.replacen('{', &format!("{{{uri},"), 1);
-        assert_eq!(parse(&(wet + "\n" + &dry + "\n")).unwrap().len(), 1);
+        let wet = answered("1", "patch", "flux");
+        let verb = r#""verb":"#;
+        let uri =
+            r#""requestURI":"/apis/apps/v1/namespaces/shop/deployments/web?dryRun=All","verb":"#;
+        let dry = answered("2", "patch", "flux").replace(verb, uri);
+        assert_eq!(events(&(wet + &dry)).len(), 1);
     }
 
     #[test]
     fn filters_narrow_by_user_and_kind_of_request() {
-        let text = [
-            line("ResponseComplete", "get", "ann"),
-            line("ResponseComplete", "patch", "ann"),
-            line("ResponseComplete", "patch", "bob"),
-        ];
-        let events = parse(&(text.join("\n") + "\n")).unwrap();
-        assert_eq!(events.by("ann").writes().len(), 1);
+        let text = answered("1", "get", "ann")
+            + &answered("2", "patch", "ann")
+            + &answered("3", "patch", "bob");
+        assert_eq!(events(&text).by("ann").writes().len(), 1);
     }
 
     #[test]

@@ -360,7 +360,6 @@ fn audit_policy() -> serde_json::Value {
     json!({
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",
-        "omitStages": ["RequestReceived"],
         "rules": [
             {
                 "level": "RequestResponse",

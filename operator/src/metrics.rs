@@ -37,6 +37,8 @@ pub struct Metrics {
     policy_interval: Family<PolicyLabels, Gauge>,
     exception_expiry: Family<ExceptionLabels, Gauge>,
     sources_unavailable: Family<HostLabels, Gauge>,
+    quarantined: Gauge,
+    quarantine_stopped: Family<PolicyLabels, Gauge>,
     events_dropped: Counter,
     leader: Gauge,
 }
@@ -63,6 +65,8 @@ pub(crate) struct PolicyNumbers {
     pub(crate) oldest_answer: Option<Timestamp>,
     /// Its exceptions and when they end.
     pub(crate) exceptions: Vec<(String, Timestamp)>,
+    /// How many releases are due to be contained and do not fit its limit.
+    pub(crate) stopped: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -151,6 +155,8 @@ impl Metrics {
             policy_interval: Family::default(),
             exception_expiry: Family::default(),
             sources_unavailable: Family::default(),
+            quarantined: Gauge::default(),
+            quarantine_stopped: Family::default(),
             events_dropped: Counter::default(),
             leader: Gauge::default(),
         }
@@ -239,6 +245,16 @@ impl Metrics {
             "Sources on each host whose last look gave no answer",
             self.sources_unavailable.clone(),
         );
+        registry.register(
+            "quarantined_releases",
+            "Releases that are contained",
+            self.quarantined.clone(),
+        );
+        registry.register(
+            "quarantine_stopped_releases",
+            "Releases that are due to be contained and do not fit the limit of the policy",
+            self.quarantine_stopped.clone(),
+        );
     }
 
     /// The text that Prometheus reads.
@@ -283,6 +299,12 @@ impl Metrics {
         self.events_dropped.inc();
     }
 
+    /// How many releases are contained.
+    pub(crate) fn quarantined(&self, number: usize) {
+        let number = i64::try_from(number).unwrap_or(i64::MAX);
+        self.quarantined.set(number);
+    }
+
     /// Whether this replica leads.
     pub(crate) fn leads(&self, leads: bool) {
         self.leader.set(i64::from(leads));
@@ -324,12 +346,14 @@ impl Metrics {
         self.last_verification.clear();
         self.policy_interval.clear();
         self.exception_expiry.clear();
+        self.quarantine_stopped.clear();
         self.sources_unavailable.clear();
         for PolicyNumbers {
             policy,
             interval,
             oldest_answer,
             exceptions,
+            stopped,
         } in policies
         {
             let labels = PolicyLabels {
@@ -341,6 +365,8 @@ impl Metrics {
                 let last = self.last_verification.get_or_create(&labels);
                 last.set(at.as_second());
             }
+            let due = self.quarantine_stopped.get_or_create(&labels);
+            due.set(i64::try_from(stopped).unwrap_or(i64::MAX));
             for (exception, end) in exceptions {
                 let policy = policy.clone();
                 let labels = ExceptionLabels { policy, exception };
@@ -444,6 +470,7 @@ mod tests {
             interval: Duration::from_secs(3600),
             oldest_answer: Some(Timestamp::UNIX_EPOCH),
             exceptions: vec![("hotfix".to_owned(), Timestamp::UNIX_EPOCH)],
+            stopped: 0,
         };
         let hosts = BTreeMap::from([("charts.example.com".to_owned(), 1)]);
         metrics.observe_policies(vec![numbers], hosts);

@@ -10,6 +10,9 @@ pub const LABEL: usize = 63;
 pub const TEXT: usize = 1024;
 /// Longest message of a condition or finding. Counted in bytes when we write.
 pub const MESSAGE: usize = 512;
+/// Longest message of a condition that names everything it is about, such as all releases that are
+/// due. Kubernetes allows 32768.
+pub const LISTING: usize = 16_384;
 /// Longest URL.
 pub const URL: usize = 512;
 /// Longest glob of a chart or release: a namespace, a slash and a name.

@@ -18,7 +18,7 @@ pub struct Condition {
     pub last_transition_time: Time,
     /// For people: which object it is about, and the next step. Absent: nothing to say.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = bounds::MESSAGE))]
+    #[schemars(length(max = bounds::LISTING))]
     pub message: String,
     /// The `metadata.generation` this was concluded from.
     #[schemars(range(min = 0))]
@@ -160,9 +160,21 @@ impl Condition {
         generation: i64,
         now: Timestamp,
     ) -> Self {
+        let message = bounds::fit(message.as_ref(), bounds::MESSAGE);
+        Self::listing(type_, (status, reason), &message, generation, now)
+    }
+
+    /// The same with a message that names everything it is about.
+    pub fn listing(
+        type_: impl ConditionType,
+        (status, reason): (Status, impl ConditionReason),
+        message: &str,
+        generation: i64,
+        now: Timestamp,
+    ) -> Self {
         Self {
             last_transition_time: super::time(now),
-            message: bounds::fit(message.as_ref(), bounds::MESSAGE),
+            message: bounds::fit(message, bounds::LISTING),
             observed_generation: generation,
             reason: reason.to_string(),
             status,

@@ -587,6 +587,7 @@ mod tests {
             verdict,
             exempt_by: None,
             origin: None,
+            revocations: std::collections::BTreeSet::new(),
         };
         let mut one = forecast("web", None);
         one.after = Some(Judgement {

@@ -2,23 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use charttrust_verify::evidence::Outcome;
-use charttrust_verify::key::Key;
-use charttrust_verify::openpgp;
-use charttrust_verify::policy::{Demands, Policy, ReleaseRef, Rule};
+use charttrust_verify::check::PolicyVerdict;
+use charttrust_verify::policy::{Policy, ReleaseRef};
 use charttrust_verify::verdict::{Cause, Class, Verdict};
-use jiff::Timestamp;
 use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
 use tokio::time::{Duration, Instant};
 
-use super::world::{Outcomes, Release, Trust, Waiting};
+use super::world::{Outcomes, Release, Waiting};
 use super::{Context, Error, FIELD_MANAGER, Task, ledger, quarantine};
 use crate::api::Quarantine;
 use crate::api::chart_trust_policy::Approval;
 use crate::api::conditions::{ReleaseCondition, find};
 use crate::api::quarantine::QuarantineSpec;
-use crate::clock;
 use crate::inventory::ReleaseId;
 use crate::parse::{Containment, LoadedPolicy};
 use crate::quarantine::incident::{Ledger, Revocation};
@@ -42,7 +38,7 @@ pub(super) async fn decide(
         context.world.set_outcomes(name, outcomes);
         return Ok(());
     };
-    let candidates = candidates(context, name, loaded, &survey).await?;
+    let candidates = candidates(context, name, &survey).await?;
     let due = sort(context, name, containment, &candidates, &mut outcomes);
     settle(context, name, &survey, &waiting(containment, &candidates));
     outcomes.allowance = limit::allowance(&containment.limit, survey.matched.len());
@@ -55,8 +51,8 @@ pub(super) async fn decide(
 #[derive(Debug, Default)]
 struct Survey {
     matched: Vec<ReleaseId>,
-    /// Those with a verdict that leads to a quarantine, with the rule that gave it.
-    bad: Vec<(ReleaseId, String, Verdict)>,
+    /// Those with a verdict that leads to a quarantine.
+    bad: Vec<(ReleaseId, PolicyVerdict)>,
 }
 
 /// A release that may be contained.
@@ -70,9 +66,7 @@ fn survey(context: &Context, name: &str, loaded: &LoadedPolicy) -> Survey {
     let reasons = loaded.containment.as_ref().map(|c| &c.reasons);
     let mut survey = Survey::default();
     context.world.each_release(|id, release| {
-        let judgement = release.judgement.as_ref();
-        let said = judgement.and_then(|j| j.policies.iter().find(|said| said.policy == name));
-        let Some(said) = said else {
+        let Some(said) = said_by(release, name).cloned() else {
             release.bad_since.remove(name);
             release.decisions.remove(name);
             return;
@@ -84,15 +78,12 @@ fn survey(context: &Context, name: &str, loaded: &LoadedPolicy) -> Survey {
             }
             Verdict::Trusted(_) | Verdict::Unknown(_) => false,
         };
-        match said.rule.as_ref().filter(|_| is_bad) {
-            Some(rule) => {
-                release
-                    .bad_since
-                    .entry(name.to_owned())
-                    .or_insert_with(Instant::now);
-                survey.bad.push((id.clone(), rule.clone(), said.verdict));
-            }
-            None => drop(release.bad_since.remove(name)),
+        if is_bad {
+            let policy = name.to_owned();
+            release.bad_since.entry(policy).or_insert_with(Instant::now);
+            survey.bad.push((id.clone(), said));
+        } else {
+            release.bad_since.remove(name);
         }
     });
     survey
@@ -111,7 +102,6 @@ fn active(context: &Context, name: &str) -> usize {
 async fn candidates(
     context: &Context,
     name: &str,
-    loaded: &LoadedPolicy,
     survey: &Survey,
 ) -> Result<Vec<Candidate>, Error> {
     let free = |id: &ReleaseId| {
@@ -122,16 +112,11 @@ async fn candidates(
     if bad.is_empty() {
         return Ok(Vec::new());
     }
-    let trust = context.world.trust();
     let known = ledger::read(context).await?;
     let mut vanished = Vec::new();
     let mut candidates = Vec::new();
-    for (id, rule, _) in bad {
-        let release = context.world.release(id).unwrap_or_default();
-        let Some(rule) = rule_of(&loaded.policy, rule) else {
-            continue;
-        };
-        let incidents = incidents(&release, rule, &trust, clock::now());
+    for (id, said) in bad {
+        let incidents = incidents(said);
         if incidents.is_empty() {
             tracing::warn!(release = %id, policy = name, "no revocation explains the verdict");
             continue;
@@ -168,101 +153,39 @@ async fn note_vanished(
     .await
 }
 
-fn rule_of<'a>(policy: &'a Policy, name: &str) -> Option<&'a Rule> {
-    match &policy.demands {
-        Demands::Rules(rules) => rules.iter().find(|rule| rule.name == name),
-        Demands::TrustNobody { .. } => None,
-    }
-}
-
-/// The hard revocations of listed keys that signatures of a release rest on.
-fn incidents(
-    release: &Release,
-    rule: &Rule,
-    trust: &Trust,
-    now: Timestamp,
-) -> BTreeSet<Revocation> {
-    let mut found = BTreeSet::new();
-    let signed = release.contents().flat_map(|content| {
-        let archives = content.evidence.archives();
-        archives.filter_map(|(_, facts)| facts.signed())
-    });
-    for signature in signed.flat_map(|signed| &signed.signatures) {
-        let Outcome::Verified(verified) = &signature.outcome else {
-            continue;
-        };
-        let keys = trust.keys.iter();
-        for key in keys.filter(|key| rule.verify.signers.list(key) && may_be_by(key, verified)) {
-            let fingerprint = key.fingerprint().as_str();
-            let own = key.revocations.iter();
-            found.extend(own.filter_map(|word| Revocation::own(fingerprint, word)));
-            let standing = openpgp::standing(&key.certificate, verified, now);
-            let inside = standing.revocation.filter(|revocation| revocation.hard);
-            found.extend(inside.map(|one| Revocation::certificate(fingerprint, &one.digest)));
-        }
-    }
-    found
-}
-
-fn may_be_by(key: &Key, verified: &openpgp::VerifiedSignature) -> bool {
-    key.fingerprint() == verified.primary()
-        || key
-            .certificate
-            .key_fingerprints()
-            .any(|own| own == verified.signer())
-}
-
 /// The incident that a new quarantine of a release is about: one that nobody has ended, if any.
 pub(super) async fn incident_of(
     context: &Context,
     id: &ReleaseId,
     policy: &str,
 ) -> Result<Option<String>, Error> {
-    let trust = context.world.trust();
     let release = context.world.release(id).unwrap_or_default();
-    let Some(said) = verdict_of(&release, policy) else {
+    let incidents = said_by(&release, policy).map(incidents).unwrap_or_default();
+    if incidents.is_empty() {
         return Ok(None);
-    };
-    let loaded = trust.policies.get(policy);
-    let rule = loaded
-        .zip(said.1)
-        .and_then(|(loaded, rule)| rule_of(&loaded.policy, &rule));
-    let is_bad = matches!(said.0, Verdict::Untrusted(reason) if reason.class() == Class::Badness);
-    let Some(rule) = rule.filter(|_| is_bad) else {
-        return Ok(None);
-    };
+    }
     let known = ledger::read(context).await?;
-    let incidents = incidents(&release, rule, &trust, clock::now());
     let open = incidents.iter().find(|one| !known.is_released(one, id));
     Ok(open.or(incidents.first()).map(|one| known.incident(one)))
 }
 
 /// Every incident that a release is in, under any policy.
 pub(super) fn incidents_of(context: &Context, id: &ReleaseId) -> BTreeSet<Revocation> {
-    let trust = context.world.trust();
     let release = context.world.release(id).unwrap_or_default();
-    let judgement = release.judgement.clone();
-    let policies = judgement
-        .map(|judgement| judgement.policies)
-        .unwrap_or_default();
-    let mut all = BTreeSet::new();
-    for said in policies {
-        let loaded = trust.policies.get(&said.policy);
-        let rule = loaded
-            .zip(said.rule)
-            .and_then(|(l, rule)| rule_of(&l.policy, &rule));
-        if let Some(rule) = rule {
-            all.extend(incidents(&release, rule, &trust, clock::now()));
-        }
-    }
-    all
+    let judgement = release.judgement.iter();
+    let policies = judgement.flat_map(|judgement| &judgement.policies);
+    policies.flat_map(incidents).collect()
 }
 
-/// What a policy says of a release, and by which rule.
-pub(super) fn verdict_of(release: &Release, policy: &str) -> Option<(Verdict, Option<String>)> {
-    let said = release.judgement.as_ref()?.policies.iter();
-    let said = said.clone().find(|said| said.policy == policy)?;
-    Some((said.verdict, said.rule.clone()))
+/// The revocations that a verdict of badness rests on.
+fn incidents(said: &PolicyVerdict) -> BTreeSet<Revocation> {
+    said.revocations.iter().filter_map(Revocation::of).collect()
+}
+
+/// What a policy says of a release.
+pub(super) fn said_by<'a>(release: &'a Release, policy: &str) -> Option<&'a PolicyVerdict> {
+    let mut said = release.judgement.as_ref()?.policies.iter();
+    said.find(|said| said.policy == policy)
 }
 
 /// The candidates that are due; the others are counted.
@@ -360,8 +283,8 @@ async fn act(
     outcomes.active += due.len();
     let mut result = Ok(());
     for id in due {
-        let verdict = survey.bad.iter().find(|(bad, ..)| *bad == id);
-        let word = verdict.map_or("", |(.., verdict)| verdict.word());
+        let said = survey.bad.iter().find(|(bad, _)| *bad == id);
+        let word = said.map_or("", |(_, said)| said.verdict.word());
         if let Err(error) = start(context, &id, name, word, containment).await {
             result = Err(error);
         }

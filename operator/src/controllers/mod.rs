@@ -316,9 +316,11 @@ impl Context {
         let mut looks = numbers::Looks::of(&trust);
         self.world
             .looks(|judgement, states| looks.add(judgement, states));
-        let policies = looks.by_policy(&trust, Instant::now(), clock::now());
+        let stopped = |policy: &str| self.world.outcomes(policy).stopped.len();
+        let policies = looks.by_policy(&trust, stopped, Instant::now(), clock::now());
         self.metrics
             .observe_policies(policies, looks.silent_by_host());
+        self.metrics.quarantined(quarantine::active(self));
         self.metrics.leads(self.mandate.is_held());
         self.metrics
             .observe(verdicts, &self.mirrors.key_states(), &self.fetcher.counts());

@@ -63,6 +63,7 @@ impl Looks {
     pub(super) fn by_policy(
         &self,
         trust: &Trust,
+        stopped: impl Fn(&str) -> usize,
         now: Instant,
         date: Timestamp,
     ) -> Vec<PolicyNumbers> {
@@ -77,6 +78,7 @@ impl Looks {
                 .iter()
                 .map(|exception| (exception.name.clone(), exception.expires_at))
                 .collect(),
+            stopped: stopped(name),
         };
         policies.map(numbers).collect()
     }
@@ -155,6 +157,7 @@ spec:
                 verdict,
                 exempt_by: None,
                 origin: None,
+                revocations: BTreeSet::new(),
             }],
             findings: Vec::new(),
         }
@@ -191,9 +194,10 @@ spec:
             &looks(&[(A, look(at(70), 0)), (B, look(at(40), 3))]),
         );
         let date: Timestamp = "2026-11-22T00:01:40Z".parse().unwrap();
-        let numbers = all.by_policy(&trust, at(100), date);
+        let numbers = all.by_policy(&trust, |_| 7, at(100), date);
         assert_eq!(numbers.len(), 1);
         assert_eq!(numbers[0].interval, Duration::from_secs(1800));
+        assert_eq!(numbers[0].stopped, 7);
         let oldest = "2026-11-22T00:00:40Z".parse().unwrap();
         assert_eq!(numbers[0].oldest_answer, Some(oldest));
         let end = "2026-12-15T00:00:00Z".parse().unwrap();
@@ -234,7 +238,7 @@ spec:
         all.add(&judgement("in-house"), &looks(&[(OLD, look(now, 9))]));
         assert_eq!(all.silent_by_host(), BTreeMap::new());
         assert_eq!(
-            all.by_policy(&trust, now, Timestamp::MIN)[0].oldest_answer,
+            all.by_policy(&trust, |_| 0, now, Timestamp::MIN)[0].oldest_answer,
             None
         );
     }
@@ -246,7 +250,7 @@ spec:
         let mut all = Looks::of(&trust);
         all.add(&judgement("in-house"), &looks(&[(A, look(now, 9))]));
         assert_eq!(
-            all.by_policy(&trust, now, Timestamp::MIN)[0].oldest_answer,
+            all.by_policy(&trust, |_| 0, now, Timestamp::MIN)[0].oldest_answer,
             None
         );
         assert_eq!(all.silent_by_host(), BTreeMap::new());

@@ -132,15 +132,19 @@ fn conditions(
         (PolicyCondition::Compliant, compliance(counted)),
     ];
     states.extend(exceptions(&loaded.policy, now).map(|s| (PolicyCondition::ExceptionExpiring, s)));
-    states.extend(stopped(&counted.quarantine).map(|s| (PolicyCondition::QuarantineStopped, s)));
     if !loaded.problems.is_empty() {
         let stalled = ((Status::True, PolicyReason::InvalidSpec), ready.1);
         states.push((PolicyCondition::Stalled, stalled));
     }
+    let generation = loaded.generation;
     let condition = |(type_, (state, message)): (PolicyCondition, State)| {
-        Condition::new(type_, state, message, loaded.generation, now)
+        Condition::new(type_, state, message, generation, now)
     };
-    states.into_iter().map(condition).collect()
+    let stopped = stopped(&counted.quarantine).map(|(state, message)| {
+        let type_ = PolicyCondition::QuarantineStopped;
+        Condition::listing(type_, state, &message, generation, now)
+    });
+    states.into_iter().map(condition).chain(stopped).collect()
 }
 
 fn readiness(loaded: &LoadedPolicy) -> State {

@@ -45,11 +45,25 @@ fn protected(context: &Context) -> impl Iterator<Item = &str> {
     named.chain([PROTECTED, &context.namespace])
 }
 
+/// How many releases are contained.
+pub(super) fn active(context: &Context) -> usize {
+    let all = context.mirrors.quarantines.all();
+    let readable = all.iter().filter_map(|(_, object)| {
+        let object: &Result<Quarantine, String> = object;
+        object.as_ref().ok()
+    });
+    readable.filter(|object| is_in_force(object)).count()
+}
+
 /// Whether a quarantine of a release is in force.
 pub(super) fn is_active(context: &Context, id: &ReleaseId) -> bool {
     let object = context.mirrors.quarantines.find(id);
     let object = object.as_deref().and_then(|object| object.as_ref().ok());
-    let status = object.and_then(|object| object.status.as_ref());
+    object.is_some_and(is_in_force)
+}
+
+fn is_in_force(object: &Quarantine) -> bool {
+    let status = object.status.as_ref();
     let conditions = status
         .map(|status| status.conditions.as_slice())
         .unwrap_or_default();
@@ -108,7 +122,7 @@ fn ended_by(context: &Context, view: &View) -> Option<EndedBy> {
         return Some(EndedBy::ReleaseGone);
     }
     let release = context.world.release(&view.release)?;
-    let (verdict, _) = containment::verdict_of(&release, policy)?;
+    let verdict = containment::said_by(&release, policy)?.verdict;
     let is_settled = !release.judgings.are_open() && !context.world.is_changing();
     (matches!(verdict, Verdict::Trusted(_)) && is_settled).then_some(EndedBy::TrustReturned)
 }

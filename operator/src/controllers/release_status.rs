@@ -374,6 +374,7 @@ mod tests {
             },
             exempt_by: None,
             origin: None,
+            revocations: std::collections::BTreeSet::new(),
         };
         Judgement {
             verdict: Verdict::Untrusted(Reason::KeyCompromised),

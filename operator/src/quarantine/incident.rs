@@ -7,7 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use charttrust_verify::digest::Sha256Digest;
-use charttrust_verify::key::{Grandfather, OwnRevocation, RevocationReason};
+use charttrust_verify::key::{
+    Grandfather, HardRevocation, OwnRevocation, RevocationReason, RevocationWord,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::inventory::ReleaseId;
@@ -22,6 +24,15 @@ pub struct Revocation {
 }
 
 impl Revocation {
+    /// What a verdict rests on.
+    pub fn of(revocation: &HardRevocation) -> Option<Self> {
+        let fingerprint = revocation.fingerprint.as_str();
+        match &revocation.word {
+            RevocationWord::Certificate(digest) => Some(Self::certificate(fingerprint, digest)),
+            RevocationWord::Declared(word) => Self::own(fingerprint, word),
+        }
+    }
+
     /// A revocation inside the key.
     pub fn certificate(fingerprint: &str, digest: &str) -> Self {
         Self {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::evidence::{ArchiveFacts, Bound, Evidence, ProvenanceFacts, Signed};
 use crate::finding::{Finding, Note};
-use crate::key::Key;
+use crate::key::{HardRevocation, Key};
 use crate::opinion::Opinion;
 use crate::origin::{bound_archives, difference, first_archive};
 use crate::policy::{Dependencies, Exception, Level, Policy, ReleaseRef, Rule};
@@ -53,6 +53,8 @@ pub struct PolicyVerdict {
     pub exempt_by: Option<String>,
     /// The source whose archive was judged.
     pub origin: Option<String>,
+    /// What a verdict of badness rests on; empty for any other.
+    pub revocations: BTreeSet<HardRevocation>,
 }
 
 /// Judges a release by all policies. The worst verdict wins; none applies: `NoPolicy`.
@@ -95,6 +97,7 @@ fn conclude(
         None => opinion.verdict(),
     };
     let is_exempt = verdict == Verdict::Unknown(Cause::Exempt);
+    let is_bad = verdict.class() == Class::Badness;
     let concluded = PolicyVerdict {
         policy: policy.name.clone(),
         rule: rule.map(|rule| rule.name.clone()),
@@ -103,6 +106,7 @@ fn conclude(
             .filter(|_| is_exempt)
             .map(|exception| exception.name.clone()),
         origin: opinion.origin,
+        revocations: opinion.revocations.into_iter().filter(|_| is_bad).collect(),
     };
     let by_policy = |finding: Finding| finding.of_policy(&policy.name);
     (
@@ -307,10 +311,12 @@ fn check_signed(subject: &Subject<'_>, signed: &Signed, opinion: &mut Opinion) -
     }
     let tally = signers::tally(subject, signed);
     opinion.has_lapsed = tally.has_lapsed && is_about_this_archive;
-    for (reason, message) in tally.failing {
+    for failure in tally.failing {
+        let (reason, message) = (failure.reason, failure.message);
         // A revoked key that signed something else proves nothing bad of this archive.
         if is_about_this_archive || reason.class() != Class::Badness {
             opinion.fail(reason, message);
+            opinion.revocations.extend(failure.revocations);
         } else {
             opinion.note(Note::OtherSignature, format!("{reason}: {message}"));
         }

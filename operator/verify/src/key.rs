@@ -60,7 +60,7 @@ fn is_under(prefix: &str, url: &str) -> bool {
 }
 
 /// `spec.revocation` of one `TrustedKey`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OwnRevocation {
     /// Name of the object that says so.
     pub declared_by: String,
@@ -72,8 +72,26 @@ pub struct OwnRevocation {
     pub grandfather: Grandfather,
 }
 
+/// A hard revocation: a key's signatures count for nothing by it, whatever their dates.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HardRevocation {
+    /// Primary fingerprint of the key.
+    pub fingerprint: Fingerprint,
+    /// Who says so.
+    pub word: RevocationWord,
+}
+
+/// Whose word a revocation is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RevocationWord {
+    /// The key's own, by a revocation signature with this digest, in hexadecimal.
+    Certificate(String),
+    /// Ours.
+    Declared(OwnRevocation),
+}
+
 /// Why a key was revoked, as people declare it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RevocationReason {
     /// Hard: the secret is in other hands.
     Compromised,
@@ -86,7 +104,7 @@ pub enum RevocationReason {
 }
 
 /// Whether releases that this operator had verified before a revocation stay trusted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Grandfather {
     /// None.
     Never,

@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::check::Subject;
-use crate::key::{Grandfather, Key, OwnRevocation, RevocationReason};
+use crate::key::{
+    Grandfather, HardRevocation, Key, OwnRevocation, RevocationReason, RevocationWord,
+};
 use crate::openpgp::{self, Standing, VerifiedSignature, Word};
 use crate::policy::ExpiredKeys;
 use crate::signers::Vouching;
-use crate::verdict::Reason;
+use crate::verdict::{Class, Reason};
 
 /// Whether a cryptographically good signature by this key counts, and if not the worst reason.
 pub(crate) fn life(
@@ -30,16 +32,35 @@ pub(crate) fn life(
     if !key.scope.covers(subject.case.chart, Some(subject.source)) {
         reasons.insert(Reason::KeyOutOfScope);
     }
-    let is_its_own = !key.certificate.names_without_consent(verified.signer());
     let mut vouching = Vouching::Valid;
-    for revocation in key.revocations.iter().filter(|_| is_its_own) {
-        match our_word(revocation, verified, subject.facts.first_verified) {
+    for (_, word) in our_words(subject, key, verified) {
+        match word {
             Ok(Vouching::Valid) => {}
             Ok(Vouching::Grandfathered) => vouching = Vouching::Grandfathered,
             Err(reason) => drop(reasons.insert(reason)),
         }
     }
     reasons.into_iter().next().map_or(Ok(vouching), Err)
+}
+
+/// The hard revocations by which a signature is worth nothing as this key's.
+pub(crate) fn hard_revocations(
+    subject: &Subject<'_>,
+    key: &Key,
+    verified: &VerifiedSignature,
+) -> BTreeSet<HardRevocation> {
+    let is_bad = |word: &Life| word.is_err_and(|reason| reason.class() == Class::Badness);
+    let declared = our_words(subject, key, verified)
+        .filter(|(_, word)| is_bad(word))
+        .map(|(revocation, _)| RevocationWord::Declared(revocation.clone()));
+    let standing = openpgp::standing(&key.certificate, verified, subject.now);
+    let inside = standing.revocation.filter(|revocation| revocation.hard);
+    let inside = inside.map(|revocation| RevocationWord::Certificate(revocation.digest));
+    let of_key = |word| HardRevocation {
+        fingerprint: key.fingerprint().clone(),
+        word,
+    };
+    declared.chain(inside).map(of_key).collect()
 }
 
 /// What a signature is worth, or why it is worth nothing.
@@ -81,6 +102,21 @@ fn judged_at(subject: &Subject<'_>, verified: &VerifiedSignature, clock: Clock) 
         (ExpiredKeys::Reject, Clock::Running) => subject.now,
         (ExpiredKeys::AcceptIfSignedBefore, _) | (_, Clock::Stopped) => verified.created(),
     }
+}
+
+/// Each `spec.revocation` of a key, and what it leaves of a signature. One that a certificate calls its
+/// own without the signer's consent is nobody's to revoke.
+fn our_words<'a>(
+    subject: &Subject<'_>,
+    key: &'a Key,
+    verified: &VerifiedSignature,
+) -> impl Iterator<Item = (&'a OwnRevocation, Life)> {
+    let is_its_own = !key.certificate.names_without_consent(verified.signer());
+    let revocations = key.revocations.iter().filter(move |_| is_its_own);
+    revocations.map(|revocation| {
+        let word = our_word(revocation, verified, subject.facts.first_verified);
+        (revocation, word)
+    })
 }
 
 /// `spec.revocation`. Hard reasons count whatever the signature's date, because a thief writes the

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::finding::{Finding, Note, Word};
+use crate::key::HardRevocation;
 use crate::verdict::{Basis, Cause, Reason, Verdict};
 
 /// What one rule says, before exceptions.
@@ -16,6 +17,8 @@ pub(crate) struct Opinion {
     pub(crate) basis: Option<Basis>,
     /// Whether only time has taken trust away.
     pub(crate) has_lapsed: bool,
+    /// What badness rests on.
+    pub(crate) revocations: BTreeSet<HardRevocation>,
     pub(crate) findings: Vec<Finding>,
     pub(crate) origin: Option<String>,
 }
@@ -76,6 +79,7 @@ impl Opinion {
         self.failing.extend(archive.failing);
         self.doubts.extend(archive.doubts);
         self.basis = archive.basis;
+        self.revocations = archive.revocations;
         self.findings.extend(archive.findings);
         self.origin = archive.origin;
     }

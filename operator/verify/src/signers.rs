@@ -2,11 +2,12 @@
 //! count.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use crate::check::Subject;
 use crate::evidence::{Outcome, SignatureFacts, Signed};
-use crate::key::Key;
-use crate::life::{Clock, Life, explain, life, reason};
+use crate::key::{HardRevocation, Key};
+use crate::life::{Clock, Life, explain, hard_revocations, life, reason};
 use crate::openpgp::{Fingerprint, SignatureRecord, VerifiedSignature, Word};
 use crate::verdict::{Class, Reason};
 
@@ -27,7 +28,7 @@ pub(crate) struct Tally {
     /// Whether the threshold would be met, had no time passed since the signatures were made.
     pub(crate) has_lapsed: bool,
     /// Why the threshold was not met; empty if it was.
-    pub(crate) failing: Vec<(Reason, String)>,
+    pub(crate) failing: Vec<Failure>,
     /// Signatures that do not count, but do not hurt.
     pub(crate) others: Vec<String>,
 }
@@ -51,17 +52,17 @@ pub(crate) fn tally(subject: &Subject<'_>, signed: &Signed) -> Tally {
     for problem in votes.into_iter().filter_map(|vote| vote.problem) {
         match problem {
             // Nothing that time alone brings is badness.
-            Problem::Listed(reason, _) if has_lapsed && reason.class() == Class::Badness => {
-                others.push(problem.told());
+            Problem::Listed(failure) if has_lapsed && failure.reason.class() == Class::Badness => {
+                others.push(failure.to_string());
             }
-            Problem::Listed(reason, message) if vouching.is_none() => {
-                failing.push((reason, message));
-            }
-            Problem::Listed(..) | Problem::NotListed(_) => others.push(problem.told()),
+            Problem::Listed(failure) if vouching.is_none() => failing.push(failure),
+            Problem::Listed(failure) => others.push(failure.to_string()),
+            Problem::NotListed(message) => others.push(message),
         }
     }
     if vouching.is_none() && failing.is_empty() {
-        failing.push((Reason::SignerNotTrusted, too_few(subject, now, &others)));
+        let message = too_few(subject, now, &others);
+        failing.push(Failure::new(Reason::SignerNotTrusted, message));
     }
     Tally {
         vouching,
@@ -106,17 +107,33 @@ struct Vote {
 #[derive(Debug)]
 enum Problem {
     /// A listed signer's, but it does not count.
-    Listed(Reason, String),
+    Listed(Failure),
     /// By a key that the rule does not list.
     NotListed(String),
 }
 
-impl Problem {
-    fn told(&self) -> String {
-        match self {
-            Self::Listed(reason, message) => format!("{reason}: {message}"),
-            Self::NotListed(message) => message.clone(),
+/// Why a listed signer's signature does not count.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) reason: Reason,
+    pub(crate) message: String,
+    /// What badness rests on.
+    pub(crate) revocations: BTreeSet<HardRevocation>,
+}
+
+impl Failure {
+    fn new(reason: Reason, message: String) -> Self {
+        Self {
+            reason,
+            message,
+            revocations: BTreeSet::new(),
         }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason, self.message)
     }
 }
 
@@ -165,7 +182,7 @@ fn vote(subject: &Subject<'_>, signature: &SignatureFacts) -> Vote {
         Outcome::Fault(fingerprint, word) => {
             let message = |key: &Key| format!("signature of {} ({fingerprint}): {word}", key.name);
             let problem = match listed(subject).find(|key| key.fingerprint() == fingerprint) {
-                Some(key) => Problem::Listed(fault(*word), message(key)),
+                Some(key) => Problem::Listed(Failure::new(fault(*word), message(key))),
                 None => not_listed("signature of", fingerprint.as_str()),
             };
             problem.into()
@@ -193,19 +210,21 @@ fn fault(word: Word) -> Reason {
 }
 
 fn by_known_key(subject: &Subject<'_>, verified: &VerifiedSignature) -> Vote {
-    let lives = lives(subject, verified, Clock::Running);
+    let worths = worths(subject, verified, Clock::Running);
     let of = |vouches: fn(&Life) -> bool| -> Signers {
-        let signers = lives.iter().filter(|(_, (_, life))| vouches(life));
+        let signers = worths.iter().filter(|(_, worth)| vouches(&worth.life));
         signers.map(|(signer, _)| (*signer).clone()).collect()
     };
     let (valid, now) = (of(|life| *life == Ok(Vouching::Valid)), of(Life::is_ok));
-    let all_vouch = lives.values().all(|(_, life)| life.is_ok());
+    let all_vouch = worths.values().all(|worth| worth.life.is_ok());
     let before = if all_vouch {
         now.clone()
     } else {
         signers_before(subject, verified)
     };
-    let problem = now.is_empty().then(|| problem(&lives, &before, verified));
+    let problem = now
+        .is_empty()
+        .then(|| problem(subject, &worths, &before, verified));
     Vote {
         valid,
         now,
@@ -215,53 +234,68 @@ fn by_known_key(subject: &Subject<'_>, verified: &VerifiedSignature) -> Vote {
 }
 
 fn signers_before(subject: &Subject<'_>, verified: &VerifiedSignature) -> Signers {
-    let lives = lives(subject, verified, Clock::Stopped).into_iter();
-    lives
-        .filter(|(_, (_, life))| life.is_ok())
+    let worths = worths(subject, verified, Clock::Stopped).into_iter();
+    worths
+        .filter(|(_, worth)| worth.life.is_ok())
         .map(|(signer, _)| signer.clone())
         .collect()
 }
 
+/// What a signature is worth as one key's.
+struct Worth<'a> {
+    key: &'a Key,
+    seen: VerifiedSignature,
+    life: Life,
+}
+
 /// Each listed signer whose signature it is, and what it is worth as theirs.
-fn lives<'a>(
+fn worths<'a>(
     subject: &Subject<'a>,
     verified: &VerifiedSignature,
     clock: Clock,
-) -> BTreeMap<&'a Fingerprint, (&'a Key, Life)> {
-    let mut lives: BTreeMap<&Fingerprint, (&Key, Life)> = BTreeMap::new();
+) -> BTreeMap<&'a Fingerprint, Worth<'a>> {
+    let mut worths: BTreeMap<&Fingerprint, Worth<'_>> = BTreeMap::new();
     for key in listed(subject) {
         let Some(seen) = seen_by(key, verified) else {
             continue;
         };
         let life = life(subject, key, &seen, clock);
-        let best = lives.entry(key.fingerprint()).or_insert((key, life));
+        let known = worths.get(key.fingerprint());
         // Scope and end date are per object, so the best of several of one fingerprint counts.
-        if rank(life) > rank(best.1) {
-            *best = (key, life);
+        if known.is_none_or(|best| rank(life) > rank(best.life)) {
+            worths.insert(key.fingerprint(), Worth { key, seen, life });
         }
     }
-    lives
+    worths
 }
 
 /// The worst reason of those whose signature it is; but their own of those who would vouch if no
 /// time had passed, because time brings no badness.
 fn problem(
-    lives: &BTreeMap<&Fingerprint, (&Key, Life)>,
+    subject: &Subject<'_>,
+    worths: &BTreeMap<&Fingerprint, Worth<'_>>,
     before: &Signers,
     verified: &VerifiedSignature,
 ) -> Problem {
     let counts = |signer: &Fingerprint| before.is_empty() || before.contains(signer);
-    let failures = lives
+    let failures: Vec<_> = worths
         .iter()
         .filter(|(signer, _)| counts(signer))
-        .filter_map(|(signer, (key, life))| Some((life.err()?, signer, key)));
-    match failures.min_by_key(|(reason, ..)| *reason) {
-        Some((reason, signer, key)) => Problem::Listed(
-            reason,
-            format!("{} {} ({signer})", key.name, explain(reason)),
-        ),
-        None => not_listed("signed by", verified.primary().as_str()),
-    }
+        .filter_map(|(signer, worth)| Some((worth.life.err()?, signer, worth)))
+        .collect();
+    let Some((reason, signer, worst)) = failures.iter().min_by_key(|(reason, ..)| *reason) else {
+        return not_listed("signed by", verified.primary().as_str());
+    };
+    let bad = failures
+        .iter()
+        .filter(|(reason, ..)| reason.class() == Class::Badness);
+    Problem::Listed(Failure {
+        reason: *reason,
+        message: format!("{} {} ({signer})", worst.key.name, explain(*reason)),
+        revocations: bad
+            .flat_map(|(.., worth)| hard_revocations(subject, worth.key, &worth.seen))
+            .collect(),
+    })
 }
 
 /// The signature as this key's: it was verified with it, or the certificate and the signing subkey

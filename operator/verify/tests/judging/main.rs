@@ -22,6 +22,7 @@ mod looks;
 mod origins;
 mod policies;
 mod properties;
+mod revocations;
 mod signers;
 mod times;
 mod words;

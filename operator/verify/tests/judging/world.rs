@@ -15,7 +15,7 @@ use charttrust_verify::policy::{
     Demands, Dependencies, Exception, ExpiredKeys, Level, Pattern, Policy, ReleasePattern,
     ReleaseRef, Rule, Selection, Signers, Source, Verify,
 };
-use charttrust_verify::verdict::{Reason, Verdict};
+use charttrust_verify::verdict::{Class, Reason, Verdict};
 use jiff::Timestamp;
 
 use crate::forge::{self, Shape, Sig, day, hashed_text, time};
@@ -89,7 +89,12 @@ impl World {
             version: &world.version,
             evidence: &world.evidence,
         };
-        check::judge(&case, &world.policies, &world.keys, world.now)
+        let judgement = check::judge(&case, &world.policies, &world.keys, world.now);
+        for said in &judgement.policies {
+            let is_bad = said.verdict.class() == Class::Badness;
+            assert_eq!(is_bad, !said.revocations.is_empty(), "{said:?}");
+        }
+        judgement
     }
 
     pub(crate) fn verdict(&self) -> Verdict {
