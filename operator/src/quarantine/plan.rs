@@ -52,7 +52,7 @@ pub struct Listed {
 pub enum Unlisted {
     /// There is no such release.
     NotFound,
-    /// Helm is at work on it: what it lists may not be there yet.
+    /// Helm or Argo CD is at work on it: what it lists may not be there yet.
     Unfinished,
     /// A record cannot be read.
     Unreadable(String),
