@@ -178,7 +178,7 @@ async fn gather(
         return Ok(());
     }
     gather::around(client, view).await?;
-    if view.status.incident.is_none() {
+    if view.needs_scene() {
         let scene = gather::scene(client, &view.release, records, &view.spec.actions, view.now);
         view.scene = Some(scene.await?);
     }

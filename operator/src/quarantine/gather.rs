@@ -9,7 +9,8 @@ use kube::core::GroupVersionKind;
 use kube::{Api, Client};
 use serde_json::Value;
 
-use super::apply::{api_of, api_of_target, json_of, policies, resource};
+use super::application;
+use super::apply::{api_of, api_of_target, json_of, namespace_of, policies, resource};
 use super::network::{self, Labels};
 use super::plan::{self, Listed, Scene, Unlisted};
 use super::step::View;
@@ -102,10 +103,14 @@ pub async fn around(client: &Client, view: &mut View) -> Result<(), GatherError>
             ))
         })
         .collect();
-    if denials.is_empty() {
+    let Some((first, _)) = denials.first() else {
         return Ok(());
-    }
-    let namespace = &view.release.namespace;
+    };
+    // All of a quarantine lie where its workloads do.
+    let first = view.status.objects.get(*first);
+    let namespace = first.map_or(view.release.namespace.as_str(), |first| {
+        namespace_of(view, first)
+    });
     let all = list(
         &policies(client, namespace),
         network::API_VERSION,
@@ -128,8 +133,7 @@ pub async fn around(client: &Client, view: &mut View) -> Result<(), GatherError>
     }
     view.allowing = network::allowing(&all, &labels, &view.uid);
     // What Argo CD deploys carries other marks.
-    let has_marks = !view.release.name.starts_with("argocd.");
-    if has_marks && labels.len() > denials.len() {
+    if !application::may_be(&view.release) && labels.len() > denials.len() {
         view.strangers = strangers(client, &view.release, &denials, pods).await?;
     }
     Ok(())
@@ -189,8 +193,20 @@ pub async fn scene(
     actions: &[QuarantineAction],
     now: Timestamp,
 ) -> Result<Scene, GatherError> {
-    let listed = listed(client, records, now).await?;
-    let namespace = &release.namespace;
+    let mut scene = Scene {
+        listed: listed(client, records, now).await?,
+        workloads: Vec::new(),
+        deployers: deployers(client).await?,
+        autoscalers: Vec::new(),
+        pods: Vec::new(),
+        between: Vec::new(),
+        makers: Vec::new(),
+    };
+    if scene.is_syncing(release, now, PATIENCE) {
+        scene.listed = Err(Unlisted::Unfinished);
+    }
+    let home = scene.home(release);
+    let namespace = home.namespace();
     let isolates = actions.contains(&QuarantineAction::IsolateNetwork);
     let stops = actions.contains(&QuarantineAction::ScaleToZero);
     let mut pods = Vec::new();
@@ -203,18 +219,18 @@ pub async fn scene(
         pods = list(&core(client, namespace, "Pod", "pods"), "v1", "Pod").await?;
         makers = of_kinds(client, &MAKERS, namespace).await?;
     }
-    let workloads = match &listed {
-        Ok(listed) if listed.namespace == *namespace => workloads(client, release, listed).await?,
+    let workloads = match scene.listed(&home) {
+        Ok(listed) if listed.namespace == namespace => workloads(client, &listed).await?,
         _ => Vec::new(),
     };
+    let autoscalers = autoscalers(client, namespace).await?;
     Ok(Scene {
-        listed,
         workloads,
-        deployers: deployers(client, release).await?,
-        autoscalers: autoscalers(client, namespace).await?,
+        autoscalers,
         pods,
         between,
         makers,
+        ..scene
     })
 }
 
@@ -277,26 +293,22 @@ fn is_at_work(record: &Record, now: Timestamp) -> bool {
 
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 
-/// The listed workloads of the release's namespace. Whatever is listed is only looked at.
-async fn workloads(
-    client: &Client,
-    release: &ReleaseId,
-    listed: &Listed,
-) -> Result<Vec<Value>, GatherError> {
+/// The listed workloads of the listed namespace. Whatever is listed is only looked at.
+async fn workloads(client: &Client, listed: &Listed) -> Result<Vec<Value>, GatherError> {
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
     for object in listed.objects.iter().filter(|object| !object.generated) {
         let is_here = object
             .namespace
             .as_ref()
-            .is_none_or(|n| *n == release.namespace);
+            .is_none_or(|n| *n == listed.namespace);
         let Some(target) = Target::of_manifest(object).filter(|_| is_here) else {
             continue;
         };
         if !seen.insert((target.kind, object.name.clone())) {
             continue;
         }
-        let api = api_of_target(client, target, &release.namespace);
+        let api = api_of_target(client, target, &listed.namespace);
         let live = within_deadline(api.get_opt(&object.name)).await;
         let what = || format!("{} {}", target.kind, object.name);
         let live = live.map_err(|source| GatherError {
@@ -308,14 +320,11 @@ async fn workloads(
     Ok(found)
 }
 
-/// Every deployer that could deploy the release; the plan asks each whether it does.
-async fn deployers(client: &Client, release: &ReleaseId) -> Result<Vec<Value>, GatherError> {
+/// Every deployer; the plan asks each whether it deploys the release.
+async fn deployers(client: &Client) -> Result<Vec<Value>, GatherError> {
     let mut found = Vec::new();
-    for kind in ["HelmChart", "HelmRelease"] {
+    for kind in ["Application", "HelmChart", "HelmRelease"] {
         found.extend(all_of(client, kind, None).await?);
-    }
-    if release.name.starts_with("argocd.") {
-        found.extend(all_of(client, "Application", Some(&release.namespace)).await?);
     }
     Ok(found)
 }
@@ -392,7 +401,7 @@ pub(super) fn is_unknown(error: &kube::Error) -> bool {
 }
 
 /// Items of a list do not say what they are.
-fn named(object: &DynamicObject, api_version: &str, kind: &str) -> Value {
+pub(super) fn named(object: &DynamicObject, api_version: &str, kind: &str) -> Value {
     let mut value = json_of(object);
     if let Some(fields) = value.as_object_mut() {
         fields.insert("apiVersion".to_owned(), api_version.into());

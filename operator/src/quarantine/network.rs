@@ -30,13 +30,19 @@ pub(super) fn name(release: &ReleaseId, index: usize) -> String {
 /// gone.
 const RELEASE: &str = "charttrust.io/release";
 
-/// A policy that denies all traffic of the Pods that `selector` selects.
-pub(super) fn denial(release: &ReleaseId, name: &str, selector: &Value, mark: &Mark) -> Value {
+/// A policy that denies all traffic of the Pods of a namespace that `selector` selects.
+pub(super) fn denial(
+    release: &ReleaseId,
+    namespace: &str,
+    name: &str,
+    selector: &Value,
+    mark: &Mark,
+) -> Value {
     json!({
         "apiVersion": API_VERSION,
         "kind": KIND,
         "metadata": {
-            "namespace": release.namespace,
+            "namespace": namespace,
             "name": name,
             "labels": {"app.kubernetes.io/managed-by": "charttrust"},
             "annotations": {ANNOTATION: mark.text(), RELEASE: release.to_string()},
@@ -181,7 +187,7 @@ mod tests {
             original: None,
             owners: Vec::new(),
         };
-        let ours = denial(&release("web"), "x", &json!({}), &mark);
+        let ours = denial(&release("web"), "shop", "x", &json!({}), &mark);
         assert!(is_of(&ours, &release("web")));
         assert!(!is_of(&ours, &release("web-2")));
         assert!(is_ours(&ours, "uid"));

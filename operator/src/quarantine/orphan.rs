@@ -11,11 +11,11 @@ use serde_json::Value;
 use super::apply::{
     WriteError, change_by, delete_by, json_of, policies, policy_resource, resource,
 };
-use super::gather::is_unknown;
+use super::gather::{is_unknown, named};
 use super::mark::{Carried, Mark};
 use super::step::{Precondition, restoration, return_of_fields};
 use super::target::{self, TARGETS, Target};
-use super::{field, network};
+use super::{application, field, network};
 use crate::inventory::ReleaseId;
 use crate::watch::within_deadline;
 
@@ -50,13 +50,18 @@ enum Made {
 /// If the API server does not list one of the kinds; one that it does not know has no objects.
 pub async fn marked(client: &Client, only: Option<&ReleaseId>) -> kube::Result<Vec<Marked>> {
     let mut found = Vec::new();
-    let denials = policy_resource();
-    for live in listed(client, &denials, only, Reach::Namespace).await? {
+    // What an Argo CD Application deploys may lie in any namespace.
+    let near = if only.is_some_and(application::may_be) {
+        Reach::Cluster
+    } else {
+        Reach::Namespace
+    };
+    for live in listed(client, &policy_resource(), only, near).await? {
         found.extend(carrying(live, Made::Created));
     }
     for target in &TARGETS {
         let reach = if target.is_workload() {
-            Reach::Namespace
+            near
         } else {
             Reach::Cluster
         };
@@ -108,22 +113,23 @@ async fn listed(
 ) -> kube::Result<Vec<Value>> {
     let everywhere = Api::<DynamicObject>::all_with(client.clone(), resource);
     let Some(only) = only else {
-        return all_of(&everywhere).await;
+        return all_of(&everywhere, resource).await;
     };
     let here = Api::namespaced_with(client.clone(), &only.namespace, resource);
     match reach {
-        Reach::Namespace => all_of(&here).await,
-        Reach::Cluster => match all_of(&everywhere).await {
+        Reach::Namespace => all_of(&here, resource).await,
+        Reach::Cluster => match all_of(&everywhere, resource).await {
             // Whoever may look at this namespace only restores what lies in it.
-            Err(kube::Error::Api(status)) if status.is_forbidden() => all_of(&here).await,
+            Err(kube::Error::Api(status)) if status.is_forbidden() => all_of(&here, resource).await,
             found => found,
         },
     }
 }
 
-async fn all_of(api: &Api<DynamicObject>) -> kube::Result<Vec<Value>> {
+async fn all_of(api: &Api<DynamicObject>, resource: &ApiResource) -> kube::Result<Vec<Value>> {
+    let named = |object| named(object, &resource.api_version, &resource.kind);
     match within_deadline(api.list(&ListParams::default())).await {
-        Ok(list) => Ok(list.items.iter().map(json_of).collect()),
+        Ok(list) => Ok(list.items.iter().map(named).collect()),
         Err(error) if is_unknown(&error) => Ok(Vec::new()),
         Err(error) => Err(error),
     }
@@ -162,6 +168,7 @@ impl Marked {
         match self.made {
             Made::Changed(target) if target.is_workload() => {
                 target::is_of_release(&self.live, release)
+                    || application::is_named(&self.live, release)
             }
             Made::Changed(target) => target::deploys(&self.live, target, release),
             Made::Created => network::is_of(&self.live, release),

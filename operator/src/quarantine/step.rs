@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::home::Home;
 use super::mark::{self, Mark};
-use super::plan::{self, Plan, Saved, Scene};
+use super::plan::{self, Plan, Saved, Scene, Share};
 use super::standing::{self, Standing};
 use super::target::{self, Target};
 use super::trouble::Trouble;
-use super::{conclude, field, network, owners};
+use super::{application, conclude, field, network, owners};
 use crate::api::chart_trust_policy::QuarantineAction;
 use crate::api::quarantine::{ContainedObject, ObjectState, QuarantineSpec, QuarantineStatus};
 use crate::inventory::ReleaseId;
@@ -39,7 +40,8 @@ pub struct View {
     pub status: QuarantineStatus,
     /// What it is about: stands in the status once the originals were saved.
     pub incident: String,
-    /// What there is around the release; needed until the originals were saved.
+    /// What there is around the release; needed until the originals were saved, and until then for
+    /// every deployer and workload of Argo CD.
     pub scene: Option<Scene>,
     /// The recorded objects, as they are, in their order.
     pub live: Vec<Option<Value>>,
@@ -144,7 +146,31 @@ impl View {
     fn plan(&self) -> Option<Plan> {
         let scene = self.scene.as_ref()?;
         let plan = plan::plan(&self.release, &self.spec.actions, scene);
+        let home = scene.home(&self.release);
+        let plan = if self.protects(home.namespace()) {
+            plan.sparing(home.namespace())
+        } else {
+            plan
+        };
         Some(plan.without_deployers_in(&self.protected))
+    }
+
+    fn protects(&self, namespace: &str) -> bool {
+        self.protected.iter().any(|one| one == namespace)
+    }
+
+    /// Where the workloads lie, as far as that is known.
+    fn home(&self) -> Home<'_> {
+        let scene = self.scene.as_ref();
+        scene.map_or(Home::Record(&self.release), |scene| {
+            scene.home(&self.release)
+        })
+    }
+
+    /// Whether a record lies where the workloads of the release may be changed.
+    fn is_at(&self, home: &Home, record: &ContainedObject) -> bool {
+        let namespace = record.namespace.as_ref().unwrap_or(&self.release.namespace);
+        namespace == home.namespace() && !self.protects(namespace)
     }
 
     /// The status, unless it stands there already.
@@ -210,13 +236,45 @@ impl View {
     /// somebody else by now.
     fn owns(&self, live: &Value, target: &Target, record: &ContainedObject) -> bool {
         let namespace = record.namespace.as_ref().unwrap_or(&self.release.namespace);
-        if self.protected.contains(namespace) {
+        if self.protects(namespace) {
             return false;
         }
         if target.is_workload() {
-            return record.namespace.is_none() && target::is_of_release(live, &self.release);
+            let home = self.home();
+            return self.is_at(&home, record) && home.owns(live);
         }
-        target::deploys(live, target, &self.release)
+        let share = |scene: &Scene| scene.share(live, target, &self.release) == Share::Whole;
+        target::deploys(live, target, &self.release) || self.scene.as_ref().is_some_and(share)
+    }
+
+    /// Beyond the namespace of the Quarantine, only what would be planned just so is made.
+    fn may_isolate(&self, home: &Home, record: &ContainedObject) -> bool {
+        let is_planned = |plan: Plan| {
+            let mut same = plan
+                .objects
+                .iter()
+                .filter(|one| one.action == record.action);
+            same.any(|one| one.name == record.name && one.selector == record.selector)
+        };
+        self.is_at(home, record)
+            && match home {
+                Home::Application(_) => self.plan().is_some_and(is_planned),
+                Home::Record(_) => true,
+            }
+    }
+
+    /// Whether what is still to be done cannot be decided by the objects alone.
+    pub(super) fn needs_scene(&self) -> bool {
+        let is_waiting = |record: &ContainedObject| record.state == ObjectState::Planned;
+        let is_argo = |record: &ContainedObject| {
+            application::may_be(&self.release) || record.kind == "Application"
+        };
+        let mut waiting = self
+            .status
+            .objects
+            .iter()
+            .filter(|record| is_waiting(record));
+        self.status.incident.is_none() || waiting.any(is_argo)
     }
 
     fn containment(&self, record: &ContainedObject, live: &Value, target: &Target) -> Vec<Value> {
@@ -249,9 +307,19 @@ impl View {
             );
             return is_left.then(|| Write::Delete(index, Precondition::of(live)));
         }
+        let home = self.home();
+        if !self.may_isolate(&home, record) {
+            return None;
+        }
         let selector: Value = serde_json::from_str(record.selector.as_deref()?).ok()?;
         let mark = self.mark(None, Vec::new());
-        let policy = network::denial(&self.release, &record.name, &selector, &mark);
+        let policy = network::denial(
+            &self.release,
+            home.namespace(),
+            &record.name,
+            &selector,
+            &mark,
+        );
         Some(Write::Create(index, policy))
     }
 
@@ -322,7 +390,7 @@ impl View {
 
     /// What was read for the plan is what the recorded objects are like.
     fn take_in_scene(&mut self) {
-        let Some(scene) = self.scene.take() else {
+        let Some(scene) = &self.scene else {
             return;
         };
         let all = || scene.workloads.iter().chain(&scene.deployers);
@@ -401,8 +469,11 @@ impl View {
                 self.has_finalizer = false;
             }
             Write::Status(status) => {
+                let is_planned = self.status.incident.is_none();
                 self.status = (**status).clone();
-                self.take_in_scene();
+                if is_planned {
+                    self.take_in_scene();
+                }
             }
         }
         if let Some(version) = answer.as_ref().and_then(resource_version) {
