@@ -70,14 +70,14 @@ fn rights() -> Value {
     })
 }
 
-/// What a user of k3s writes: the chart `web` of a story, as a release of this name in the namespace
-/// of the story.
-pub async fn deploy(cluster: &Cluster, story: &Story, name: &str, version: &str) -> Result {
+/// What a user of k3s writes into `place`: the chart `web` of a story, version 1.0.0, as a release of
+/// this name in the namespace of the story.
+pub async fn deploy(cluster: &Cluster, story: &Story, place: &str, name: &str) -> Result {
     let chart = json!({
         "apiVersion": "helm.cattle.io/v1", "kind": "HelmChart",
-        "metadata": {"name": name, "namespace": NAMESPACE},
+        "metadata": {"name": name, "namespace": place},
         "spec": {
-            "chart": "web", "version": version, "repo": story.repository.url(),
+            "chart": "web", "version": "1.0.0", "repo": story.repository.url(),
             "targetNamespace": story.namespace,
         },
     });

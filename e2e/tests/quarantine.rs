@@ -949,6 +949,30 @@ async fn shared_labels_are_not_isolated_but_reported() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pod_of_somebody_else_that_comes_later_gets_its_network_back() {
+    let stage = stage().await;
+    let scene = scene(&stage, "later", Version::V4, Value::Null).await;
+    scene.create_quarantine(&["IsolateNetwork"]).await;
+    scene.quarantine_is("Isolated=True/TrafficDenied").await;
+    assert_eq!(scene.policies_of_network().await.len(), 4);
+    let pods = scene.api::<k8s_openapi::api::core::v1::Pod>();
+    let pod = serde_json::from_value(json!({
+        "metadata": {"name": "stranger", "labels": {"app.kubernetes.io/instance": "web"}},
+        "spec": {"containers": [{"name": "main", "image": "registry.example.com/pause:1"}]},
+    }))
+    .unwrap();
+    pods.create(&PostParams::default(), &pod).await.unwrap();
+    let api = scene.api::<Quarantine>();
+    let shared = "Isolated=False/SelectorShared";
+    let message = scene.expect_condition(&api, "web", shared).await;
+    assert!(message.contains("Pod stranger"), "{message}");
+    let left = scene.policies_of_network().await;
+    assert_eq!(left.len(), 3, "{left:?}");
+    scene.delete_quarantine().await;
+    assert_eq!(scene.policies_of_network().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_release_that_does_not_exist_is_waited_for() {
     let stage = stage().await;
     let story = Story::begin(stage.cluster, "nobody", Version::V4)

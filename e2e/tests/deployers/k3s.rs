@@ -17,13 +17,13 @@ async fn with_k3s() -> &'static K3s {
 }
 
 /// Declares a release, and waits until k3s has made the Job that installs it.
-async fn declared(scene: &Scene, name: &str) -> (Object, Object) {
+async fn declared(scene: &Scene, place: &str, name: &str) -> (Object, Object) {
     let user = with_k3s().await.identity.user();
     let cluster = stage().await.cluster;
-    k3s::deploy(cluster, scene, name, "1.0.0").await.unwrap();
-    let job = scene.object_in(NAMESPACE, JOB, &format!("helm-install-{name}"));
+    k3s::deploy(cluster, scene, place, name).await.unwrap();
+    let job = scene.object_in(place, JOB, &format!("helm-install-{name}"));
     job.written_again(user, 0).await;
-    (scene.object_in(NAMESPACE, HELM_CHART, name), job)
+    (scene.object_in(place, HELM_CHART, name), job)
 }
 
 fn annotations(object: &Value) -> Value {
@@ -36,7 +36,7 @@ async fn k3s_leaves_a_contained_release_alone_and_goes_on_afterwards() {
     let scene = Scene::begin("k3s").await;
     let source = Source::new("web", "1.0.0").with_file("values.yaml", "replicas: 3\n");
     let chart = scene.publish(&source, Some(&scene.key)).await.unwrap();
-    let (declaration, job) = declared(&scene, "web").await;
+    let (declaration, job) = declared(&scene, &scene.namespace, "web").await;
     // What that Job does, where there is a node.
     scene.install("web", &chart).await.unwrap();
     scene.expect("web", "SignatureVerified").await;
@@ -47,7 +47,7 @@ async fn k3s_leaves_a_contained_release_alone_and_goes_on_afterwards() {
     scene.revoke().await;
     let objects = scene.contained("web").await.status.unwrap().objects;
     assert_eq!(objects[0].kind, "HelmChart");
-    assert_eq!(objects[0].namespace.as_deref(), Some(NAMESPACE));
+    assert_eq!(objects[0].namespace, None);
     let unmanaged = "helmcharts.helm.cattle.io/unmanaged";
     assert_eq!(annotations(&declaration.json().await)[unmanaged], "true");
     workload.has_replicas(0).await;
@@ -60,7 +60,7 @@ async fn k3s_leaves_a_contained_release_alone_and_goes_on_afterwards() {
     // It is at work, and does not follow a change of this one.
     let change = json!({"spec": {"valuesContent": "replicas: 4\n"}});
     declaration.change(change).await;
-    declared(&scene, "other").await;
+    declared(&scene, &scene.namespace, "other").await;
     assert_eq!(job.writes_by(user).await, by_k3s);
     workload.has_replicas(0).await;
 
@@ -74,4 +74,29 @@ async fn k3s_leaves_a_contained_release_alone_and_goes_on_afterwards() {
     let [_, started, _] = workload.operator_wrote().await;
     assert!(started < resumed);
     job.written_again(user, by_k3s).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_k3s_keeps_in_a_protected_namespace_is_left_and_told() {
+    let scene = Scene::begin("k3s-protected").await;
+    let source = Source::new("web", "1.0.0").with_file("values.yaml", "replicas: 3\n");
+    let chart = scene.publish(&source, Some(&scene.key)).await.unwrap();
+    let (declaration, _) = declared(&scene, NAMESPACE, "web").await;
+    scene.install("web", &chart).await.unwrap();
+    scene.expect("web", "SignatureVerified").await;
+
+    scene.revoke().await;
+    let status = scene.contained("web").await.status.unwrap();
+    assert!(status.objects.iter().all(|one| one.kind != "HelmChart"));
+    let left = status
+        .uncontained
+        .iter()
+        .find(|one| one.kind == "HelmChart");
+    let left = left.unwrap();
+    assert_eq!(left.namespace.as_deref(), Some(NAMESPACE));
+    assert!(left.message.contains("pause it by hand"), "{left:?}");
+    scene.object(DEPLOYMENT, "web").has_replicas(0).await;
+    let [] = declaration.operator_wrote().await;
+    scene.withdraw().await;
+    scene.no_quarantine("web").await;
 }

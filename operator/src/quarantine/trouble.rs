@@ -60,7 +60,7 @@ impl Trouble {
         let why = format!("the API server {verb} ({}): {}", status.code, said(status));
         Some(Self {
             why: bounds::fit(&why, LONGEST),
-            is_passing: status.code >= FIRST_OF_SERVER,
+            is_passing: status.code == CONFLICT || status.code >= FIRST_OF_SERVER,
             is_unread: false,
         })
     }
@@ -85,6 +85,8 @@ fn said(status: &Status) -> String {
 
 /// Asks everybody to be slower, whatever the object.
 const TOO_MANY_REQUESTS: u16 = 429;
+/// Somebody else wrote at the same time, even if nothing of it is left to be seen.
+const CONFLICT: u16 = 409;
 /// From here on the server could not, below it would not.
 const FIRST_OF_SERVER: u16 = 500;
 /// Longest text about one object, in bytes; several of them stand in one condition.
@@ -145,6 +147,16 @@ mod tests {
             trouble.why.ends_with("webhook \"x.example.com\""),
             "{trouble:?}"
         );
+    }
+
+    #[test]
+    fn a_conflict_passes() {
+        assert!(
+            of(answer(409, "the object has been modified"))
+                .unwrap()
+                .is_passing
+        );
+        assert!(!of(answer(422, "not valid")).unwrap().is_passing);
     }
 
     #[test]
