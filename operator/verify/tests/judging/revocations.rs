@@ -113,3 +113,15 @@ fn a_soft_revocation_in_the_certificate_is_no_ground() {
     world.revoke("alice", RevocationReason::Compromised);
     expect(&world, &[("alice", "declared")]);
 }
+
+#[test]
+fn a_revocation_that_cannot_be_checked_is_no_ground() {
+    let mut shape = person(1);
+    let unclear = shape.key_revocation(day(50), |sig| sig.hash(99));
+    shape.direct.push(unclear);
+    let mut world = World::good();
+    world.learn();
+    world.keys[0] = key(&shape);
+    assert_eq!(world.judge().verdict.class(), Class::ProofMissing);
+    expect(&world, &[]);
+}
