@@ -106,7 +106,7 @@ fn what_is_forgiven_or_lapsed_rests_on_nothing() {
 #[test]
 fn a_soft_revocation_in_the_certificate_is_no_ground() {
     let mut shape = person(1);
-    let retired = shape.key_revocation(day(50), |sig| sig.reason(3));
+    let retired = shape.key_revocation(day(5), |sig| sig.reason(3));
     shape.direct.push(retired);
     let mut world = World::good();
     world.keys[0] = key(&shape);
