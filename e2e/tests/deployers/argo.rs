@@ -4,8 +4,6 @@
 use charttrust::api::quarantine::{ObjectState, Quarantine};
 use charttrust_e2e::argo::{Argo, NAMESPACE};
 use charttrust_e2e::charts::Source;
-use charttrust_e2e::eventually;
-use charttrust_e2e::stage::SOON;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -69,11 +67,7 @@ async fn argo_puts_back(workload: &Object) {
     let user = with_argo().await.identity.user();
     let before = workload.writes_by(user).await;
     workload.change(json!({"spec": {"replicas": 0}})).await;
-    eventually(SOON, "Argo CD puts the workload back", async || {
-        let writes = workload.writes_by(user).await;
-        if writes > before { Ok(()) } else { Err(writes) }
-    })
-    .await;
+    workload.written_again(user, before).await;
     workload.has_replicas(3).await;
 }
 
@@ -157,7 +151,10 @@ async fn an_argo_that_was_not_to_be_paused_is_told_of_and_not_fought() {
     let before = essence(&application).await;
     scene.home = NAMESPACE.to_owned();
     let release = format!("argocd.{}", scene.namespace);
+    let user = with_argo().await.identity.user();
+    let by_argo = workload.writes_by(user).await;
     scene.contain(&release, &["ScaleToZero"]).await;
+    workload.written_again(user, by_argo).await;
     let api = scene.quarantines();
     let contested = "Contested=True/ChangedByOthers";
     scene.expect_condition(&api, &release, contested).await;

@@ -3,9 +3,7 @@
 use charttrust::api::ChartTrustPolicy;
 use charttrust::api::quarantine::ObjectState;
 use charttrust_e2e::charts::Source;
-use charttrust_e2e::eventually;
 use charttrust_e2e::flux::{self, Flux};
-use charttrust_e2e::stage::SOON;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -66,15 +64,7 @@ async fn flux_puts_back_another(scene: &Scene) {
     let other = scene.object(DEPLOYMENT, "other");
     let before = other.writes_by(user).await;
     other.change(json!({"spec": {"replicas": 0}})).await;
-    eventually(SOON, "Flux puts the other release back", async || {
-        let changes = other.writes_by(user).await;
-        if changes > before {
-            Ok(())
-        } else {
-            Err(changes)
-        }
-    })
-    .await;
+    other.written_again(user, before).await;
     other.has_replicas(3).await;
 }
 
@@ -151,8 +141,11 @@ async fn a_flux_that_was_not_to_be_suspended_is_told_of_and_not_fought() {
         scene.object(HELM_RELEASE, "web"),
         scene.object(DEPLOYMENT, "web"),
     );
+    let user = with_flux().await.identity.user();
     let before = release.essence().await;
+    let by_flux = workload.writes_by(user).await;
     scene.contain("web", &["ScaleToZero"]).await;
+    workload.written_again(user, by_flux).await;
     let api = scene.quarantines();
     scene
         .expect_condition(&api, "web", "Contested=True/ChangedByOthers")

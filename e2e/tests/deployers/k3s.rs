@@ -1,9 +1,7 @@
 //! Releases that the real helm-controller of k3s looks after.
 
 use charttrust_e2e::charts::Source;
-use charttrust_e2e::eventually;
 use charttrust_e2e::k3s::{self, K3s, NAMESPACE};
-use charttrust_e2e::stage::SOON;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -24,17 +22,8 @@ async fn declared(scene: &Scene, name: &str) -> (Object, Object) {
     let cluster = stage().await.cluster;
     k3s::deploy(cluster, scene, name, "1.0.0").await.unwrap();
     let job = scene.object_in(NAMESPACE, JOB, &format!("helm-install-{name}"));
-    until_written(&job, user, 0).await;
+    job.written_again(user, 0).await;
     (scene.object_in(NAMESPACE, HELM_CHART, name), job)
-}
-
-/// Waits until somebody has written an object more often than so many times.
-async fn until_written(object: &Object, user: &str, before: usize) {
-    eventually(SOON, "k3s writes the Job", async || {
-        let writes = object.writes_by(user).await;
-        if writes > before { Ok(()) } else { Err(writes) }
-    })
-    .await;
 }
 
 fn annotations(object: &Value) -> Value {
@@ -84,5 +73,5 @@ async fn k3s_leaves_a_contained_release_alone_and_goes_on_afterwards() {
     let [_, resumed] = declaration.operator_wrote().await;
     let [_, started, _] = workload.operator_wrote().await;
     assert!(started < resumed);
-    until_written(&job, user, by_k3s).await;
+    job.written_again(user, by_k3s).await;
 }

@@ -256,6 +256,16 @@ impl Object {
         writers.iter().filter(|event| event.user == user).count()
     }
 
+    /// Waits until somebody has written it more often than so many times.
+    pub(crate) async fn written_again(&self, user: &str, before: usize) {
+        let what = format!("{user} writes {} {}", self.plural, self.name);
+        eventually(SOON, &what, async || {
+            let writes = self.writes_by(user).await;
+            if writes > before { Ok(()) } else { Err(writes) }
+        })
+        .await;
+    }
+
     /// Waits until the operator has written it so many times, and gives when.
     pub(crate) async fn operator_wrote<const N: usize>(&self) -> [Timestamp; N] {
         let user = stage().await.identity.user();
