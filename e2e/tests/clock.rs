@@ -40,7 +40,7 @@ async fn a_year_forwards_and_back_contains_nothing_and_ends_nothing() {
     for (years, word) in [
         (1, "KeyExpired"),
         (0, "SignatureVerified"),
-        (-1, "SignatureFromFuture"),
+        (-1, "SignerNotTrusted"),
         (0, "SignatureVerified"),
     ] {
         clock.jump(years * YEAR).unwrap();

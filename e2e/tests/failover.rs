@@ -96,63 +96,51 @@ async fn a_leader_that_is_cut_off_or_dies_in_the_middle_is_followed_and_harms_no
     let audit = cluster.audit().unwrap();
     let start = audit.mark().unwrap();
     let first = cluster.identity(OPERATOR_NAMESPACE, OPERATOR).await;
-    let mut first = Replica::start(cluster, first.unwrap()).await;
+    let first = Replica::start(cluster, first.unwrap()).await;
     first.leads().await;
     let roles = [OPERATOR, "charttrust-quarantine"];
     let second = twin(cluster, &roles).await.unwrap();
-    let mut second = Replica::start(cluster, second).await;
+    let second = Replica::start(cluster, second).await;
     let scene = scene_on(cluster, "led", Version::V4, automatic()).await;
     let before = scene.workloads().await;
 
-    // Cut off while it contains; what it had sent arrives when the other has done it.
-    first
-        .proxy
-        .strike_first("PATCH", "/deployments/web", Fault::Part);
-    scene.revoke().await;
-    first.is_struck().await;
-    second.leads().await;
-    scene.quarantine_is("Active=True/Contained").await;
-    let contained = scene.workloads().await;
-    is_late(&mut first, &audit).await;
-    assert_eq!(scene.workloads().await, contained);
-    first.start_again().await;
+    let mut pair = Pair {
+        leader: first,
+        other: second,
+        scene,
+        audit,
+    };
+    let faults = [Fault::Part, Fault::CrashAfter];
+    let rounds: Vec<usize> = (0..faults.len()).filter(|round| is_taken(*round)).collect();
+    for round in &rounds {
+        // Each in the middle: with what is before it done, and what is behind it not.
+        let [contain, restore] = [faults[*round], faults[1 - round]];
+        pair.fails(contain, Phase::Contained).await;
+        pair.fails(restore, Phase::Restored).await;
+        assert_eq!(pair.scene.workloads().await, before);
+    }
+    pair.one_plan_was_carried_out_at_a_time(start, rounds.len());
+}
 
-    // Dead while it restores: the database runs again, and the rest not yet.
-    second
-        .proxy
-        .strike_first("PATCH", "/deployments/web", Fault::CrashAfter);
-    scene.withdraw().await;
-    second.is_struck().await;
-    second.process.kill();
-    first.leads().await;
-    scene.no_quarantine().await;
-    assert_eq!(scene.workloads().await, before);
-    second.start_again().await;
+/// All with `CHARTTRUST_CHAOS=all`, otherwise one of them.
+fn is_taken(round: usize) -> bool {
+    let asked = std::env::var("CHARTTRUST_CHAOS").unwrap_or_default();
+    asked == "all" || asked.parse::<usize>().unwrap_or(0) % 2 == round
+}
 
-    // Dead while it contains.
-    first
-        .proxy
-        .strike_first("POST", "/networkpolicies", Fault::CrashAfter);
-    scene.revoke().await;
-    first.is_struck().await;
-    first.process.kill();
-    second.leads().await;
-    scene.quarantine_is("Active=True/Contained").await;
-    first.start_again().await;
+/// Two replicas, and what the leader of them does.
+struct Pair {
+    leader: Replica,
+    other: Replica,
+    scene: Scene,
+    audit: Audit,
+}
 
-    // Cut off while it restores; by then the other has given everything back.
-    second
-        .proxy
-        .strike_first("PATCH", "/statefulsets/web-db", Fault::Part);
-    scene.withdraw().await;
-    second.is_struck().await;
-    first.leads().await;
-    scene.no_quarantine().await;
-    assert_eq!(scene.workloads().await, before);
-    is_late(&mut second, &audit).await;
-    assert_eq!(scene.workloads().await, before);
-
-    one_plan_was_carried_out_at_a_time(&scene, &audit, start, [&first, &second]);
+/// What the replica that takes over brings about.
+#[derive(Clone, Copy)]
+enum Phase {
+    Contained,
+    Restored,
 }
 
 /// The network of a deposed leader is whole again: it has ended, and what it had sent is refused.
@@ -178,35 +166,65 @@ async fn is_late(deposed: &mut Replica, audit: &Audit) {
     assert!(late.iter().all(|event| event.code >= 400), "{late:#?}");
 }
 
-fn one_plan_was_carried_out_at_a_time(
-    scene: &Scene,
-    audit: &Audit,
-    start: Mark,
-    replicas: [&Replica; 2],
-) {
-    let events = audit.since(start).unwrap();
-    let users = replicas.map(|replica| replica.identity.user());
-    let found = auditor::check(&events, &users, OPERATOR_NAMESPACE);
-    assert_eq!(found.breaches, [], "of {} writes", found.checked);
-    for replica in replicas {
-        assert_eq!(auditor::panics(&replica.process.log()), []);
+impl Pair {
+    /// The leader fails in the middle, the other does the rest and leads from then on.
+    async fn fails(&mut self, fault: Fault, phase: Phase) {
+        let proxy = &self.leader.proxy;
+        proxy.strike_first("PATCH", "/deployments/web", fault);
+        match phase {
+            Phase::Contained => self.scene.revoke().await,
+            Phase::Restored => self.scene.withdraw().await,
+        }
+        self.leader.is_struck().await;
+        if fault == Fault::CrashAfter {
+            self.leader.process.kill();
+        }
+        self.other.leads().await;
+        match phase {
+            Phase::Contained => drop(self.scene.quarantine_is("Active=True/Contained").await),
+            Phase::Restored => self.scene.no_quarantine().await,
+        }
+        let done = self.scene.workloads().await;
+        if fault == Fault::Part {
+            is_late(&mut self.leader, &self.audit).await;
+        }
+        assert_eq!(self.scene.workloads().await, done);
+        self.leader.start_again().await;
+        std::mem::swap(&mut self.leader, &mut self.other);
     }
-    let count = |verb: &str, resource: &str| {
-        let done = events.iter().filter(|event| {
-            event.verb == verb
-                && event.resource == resource
-                && event.namespace == scene.namespace
-                && users.contains(&event.user.as_str())
-                && event.code < 300
-        });
-        done.count()
-    };
-    // Two incidents: each is contained once, started once, and given back once.
-    assert_eq!(count("create", "quarantines"), 2);
-    assert_eq!(count("patch", "deployments"), 6);
-    assert_eq!(count("patch", "statefulsets"), 6);
-    assert_eq!(count("patch", "daemonsets"), 4);
-    assert_eq!(count("patch", "cronjobs"), 6);
-    assert_eq!(count("create", "networkpolicies"), 8);
-    assert_eq!(count("delete", "networkpolicies"), 8);
+
+    fn one_plan_was_carried_out_at_a_time(&self, start: Mark, incidents: usize) {
+        let events = self.audit.since(start).unwrap();
+        let replicas = [&self.leader, &self.other];
+        let users = replicas.map(|replica| replica.identity.user());
+        let found = auditor::check(&events, &users, OPERATOR_NAMESPACE);
+        assert_eq!(found.breaches, [], "of {} writes", found.checked);
+        for replica in replicas {
+            assert_eq!(auditor::panics(&replica.process.log()), []);
+        }
+        let count = |verb: &str, resource: &str| {
+            let done = events.iter().filter(|event| {
+                event.verb == verb
+                    && event.resource == resource
+                    && event.namespace == self.scene.namespace
+                    && users.contains(&event.user.as_str())
+                    && event.code < 300
+            });
+            done.count()
+        };
+        // In each incident everything is stopped once, started once, and given back once; where
+        // nothing was owned, nothing is given back.
+        assert_eq!(count("create", "quarantines"), incidents);
+        for (verb, resource, times) in [
+            ("patch", "deployments", 3),
+            ("patch", "statefulsets", 3),
+            ("patch", "daemonsets", 2),
+            ("patch", "cronjobs", 3),
+            ("create", "networkpolicies", 4),
+            ("delete", "networkpolicies", 4),
+        ] {
+            let done = count(verb, resource);
+            assert_eq!(done, times * incidents, "{verb} {resource}");
+        }
+    }
 }

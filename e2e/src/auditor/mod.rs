@@ -14,7 +14,7 @@
 //! | I9 one writer | [`check`] | |
 //! | I10 quiet while it fails | [`check`] for events, [`within_budget`] for requests | what a proxy refused is not in the log of the API server |
 //! | I11 nothing leaks | [`leaks`] | |
-//! | I12 alive | [`panics`] | answers to `/livez` and memory: the tests ask the process |
+//! | I12 alive | [`panics`] | answers and memory: [`Operator::pulse`](crate::operator::Operator::pulse) |
 
 use std::collections::BTreeMap;
 use std::fmt;

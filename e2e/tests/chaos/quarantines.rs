@@ -1,6 +1,6 @@
 //! Crashes while a release is contained and while it is restored.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use charttrust::api::quarantine::Quarantine;
 use charttrust::api::{ChartTrustPolicy, TrustedKey};
@@ -8,6 +8,7 @@ use charttrust_e2e::audit::{Audit, Mark};
 use charttrust_e2e::auditor;
 use charttrust_e2e::eventually;
 use charttrust_e2e::helm::Version;
+use charttrust_e2e::operator::Operator;
 use charttrust_e2e::proxy::Fault;
 use charttrust_e2e::stage::{OPERATOR_NAMESPACE, SOON, kubectl};
 use jiff::Timestamp;
@@ -291,7 +292,13 @@ const STATUSES: [u16; 4] = [409, 429, 500, 503];
 async fn weather(chaos: &Chaos, status: u16) {
     chaos.proxy.strike(usize::MAX, Fault::CrashBefore);
     chaos.proxy.refuse(Some(status));
-    tokio::time::sleep(STORM).await;
+    let operator = |operator: &mut Operator| (operator.health().to_owned(), operator.id());
+    let (health, id) = chaos.stage.operator(operator);
+    let calm = Instant::now() + STORM;
+    while Instant::now() < calm {
+        assert_eq!(Operator::pulse(&health, id).await, Ok(()));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
     let writes = chaos.proxy.writes();
     chaos.proxy.behave();
     say(&format!(
