@@ -262,6 +262,56 @@ async fn without_automatic_approval_it_is_recommended_and_nothing_is_changed() {
     assert_eq!(scene.replicas().await, 0);
 }
 
+/// Each in a namespace of its own, under a policy that would contain it but for one thing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_due_is_not_contained() {
+    let stage = stage().await;
+    let mut later = automatic();
+    later["after"] = json!("1h");
+    let later = scene(&stage, "later", Version::V4, later).await;
+    let suspended = scene(&stage, "suspended", Version::V4, automatic()).await;
+    let suspend = json!({"spec": {"suspend": true}});
+    suspended
+        .story
+        .patch::<ChartTrustPolicy>(&suspended.policy, suspend)
+        .await
+        .unwrap();
+    let other_reason = scene(&stage, "other-reason", Version::V4, automatic()).await;
+    later.revoke().await;
+    suspended.revoke().await;
+    let unspecified = json!({"spec": {"revocation": {"reason": "Unspecified"}}});
+    other_reason
+        .story
+        .patch::<TrustedKey>(&other_reason.key.name, unspecified)
+        .await
+        .unwrap();
+    later.expect("web", "KeyCompromised").await;
+    suspended.expect("web", "KeyCompromised").await;
+    other_reason.expect("web", "KeyRevoked").await;
+
+    // What is due is contained meanwhile.
+    let due = scene(&stage, "due", Version::V4, automatic()).await;
+    due.revoke().await;
+    due.quarantine_is("Active=True/Contained").await;
+    for scene in [&later, &suspended, &other_reason] {
+        let all = scene.api::<Quarantine>();
+        let all = all.list(&ListParams::default()).await.unwrap();
+        assert!(all.items.is_empty(), "{}", scene.namespace);
+        assert_eq!(scene.replicas().await, 3, "{}", scene.namespace);
+    }
+    eventually(SOON, "the policy says that it waits", async || {
+        let policy = later.policies().get(&later.policy).await;
+        let policy = policy.map_err(|error| error.to_string())?;
+        let counts = policy.status.unwrap_or_default().quarantine;
+        if counts.waiting == 1 {
+            Ok(())
+        } else {
+            Err(format!("{counts:?}"))
+        }
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_who_scaled_meanwhile_keeps_the_change_and_is_told() {
     let stage = stage().await;
