@@ -104,11 +104,25 @@ impl Cluster {
 
     /// Makes a namespace with a name of its own that starts with `prefix`.
     pub async fn namespace(&self, prefix: &str) -> Result<String, ClusterError> {
-        let namespaces = Api::<Namespace>::all(self.client().await?);
-        let metadata = ObjectMeta {
-            generate_name: Some(format!("{prefix}-")),
+        let generate_name = Some(format!("{prefix}-"));
+        self.create_namespace(ObjectMeta {
+            generate_name,
             ..Default::default()
-        };
+        })
+        .await
+    }
+
+    /// Makes a namespace of exactly this name. It must not be there.
+    pub async fn namespace_named(&self, name: &str) -> Result<String, ClusterError> {
+        self.create_namespace(ObjectMeta {
+            name: Some(name.to_owned()),
+            ..Default::default()
+        })
+        .await
+    }
+
+    async fn create_namespace(&self, metadata: ObjectMeta) -> Result<String, ClusterError> {
+        let namespaces = Api::<Namespace>::all(self.client().await?);
         let namespace = Namespace {
             metadata,
             ..Namespace::default()

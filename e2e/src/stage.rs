@@ -278,7 +278,15 @@ pub struct StoryKey {
 impl Story {
     /// Prepares a story.
     pub async fn begin(cluster: &Cluster, prefix: &str, version: Version) -> Result<Self> {
-        let namespace = cluster.namespace(prefix).await?;
+        Self::within(cluster, cluster.namespace(prefix).await?, version).await
+    }
+
+    /// Prepares a story in a namespace of this very name, which must not be there.
+    pub async fn named(cluster: &Cluster, name: &str, version: Version) -> Result<Self> {
+        Self::within(cluster, cluster.namespace_named(name).await?, version).await
+    }
+
+    async fn within(cluster: &Cluster, namespace: String, version: Version) -> Result<Self> {
         Ok(Self {
             client: cluster.client().await?,
             helm: Helm::new(version)?.on(cluster.kubeconfig()),

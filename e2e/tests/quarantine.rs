@@ -8,11 +8,11 @@ use charttrust::api::{ChartTrustPolicy, TrustedKey};
 use charttrust_e2e::cluster::Cluster;
 use charttrust_e2e::eventually;
 use charttrust_e2e::helm::Version;
-use charttrust_e2e::stage::{SOON, Stage, Story};
+use charttrust_e2e::stage::{OPERATOR_NAMESPACE, SOON, Stage, Story};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::CronJob;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
@@ -789,4 +789,155 @@ async fn the_command_shows_first_and_then_creates() {
     let (code, said) = charttrust(&stage, &["quarantine", "web", "--reason", "x"]).await;
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("NAMESPACE/RELEASE"), "{said}");
+}
+
+/// Anybody who may create `ConfigMap`s could claim that a release is what a stolen key signed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_of_another_driver_contains_nothing_by_itself() {
+    let stage = stage().await;
+    let scene = scene(&stage, "drivers", Version::V4, automatic()).await;
+    let stolen = scene.trusted_key("stolen").await.unwrap();
+    let rules = json!([scene.rule("*", &[&scene.key, &stolen], json!({}))]);
+    let change = json!({"spec": {"rules": rules}});
+    let policies = &scene.policy;
+    scene
+        .story
+        .patch::<ChartTrustPolicy>(policies, change)
+        .await
+        .unwrap();
+    let old = scene.publish(&chart("0.9.0"), Some(&stolen)).await.unwrap();
+    let elsewhere = stage.cluster.namespace("drivers-far").await.unwrap();
+    let archive = old.archive.to_string_lossy().into_owned();
+    scene
+        .helm
+        .install(&elsewhere, "web", &archive, &[])
+        .await
+        .unwrap();
+    let far = Api::<Secret>::namespaced(scene.story.client.clone(), &elsewhere);
+    let secret = far.get("sh.helm.release.v1.web.v1").await.unwrap();
+    let payload = secret.data.unwrap()["release"].clone();
+    let mut record = charttrust_e2e::record::decode(&payload.0).unwrap();
+    record["namespace"] = json!(scene.namespace);
+    record["version"] = json!(9);
+    let payload = charttrust_e2e::record::encode(&record).unwrap();
+    let payload: ByteString = serde_json::from_value(json!(payload)).unwrap();
+    let forged: ConfigMap = serde_json::from_value(json!({
+        "metadata": {
+            "name": "sh.helm.release.v1.web.v9",
+            "labels": {"owner": "helm", "name": "web", "status": "deployed", "version": "9"},
+        },
+        "data": {"release": String::from_utf8(payload.0).unwrap()},
+    }))
+    .unwrap();
+    let maps = scene.api::<ConfigMap>();
+    maps.create(&PostParams::default(), &forged).await.unwrap();
+    let revoke = json!({"spec": {"revocation": {"reason": "Compromised"}}});
+    scene
+        .story
+        .patch::<TrustedKey>(&stolen.name, revoke)
+        .await
+        .unwrap();
+    scene.expect("web", "KeyCompromised").await;
+    let trusts = scene.trusts();
+    scene
+        .expect_condition(&trusts, "web", "Quarantined=False/AwaitingApproval")
+        .await;
+    let quarantines = scene.api::<Quarantine>();
+    assert!(quarantines.get_opt("web").await.unwrap().is_none());
+    assert_eq!(scene.replicas().await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_its_policy_asks_for_no_more_is_not_begun() {
+    let stage = stage().await;
+    let mut manual = automatic();
+    manual["approval"] = json!("Manual");
+    let scene = scene(&stage, "withdrawn", Version::V4, manual).await;
+    scene.revoke().await;
+    scene.expect("web", "KeyCompromised").await;
+    // As it was left by a crash between the decision and the first write.
+    let object: Quarantine = serde_json::from_value(json!({
+        "apiVersion": "charttrust.io/v1alpha1", "kind": "Quarantine",
+        "metadata": {"name": "web", "finalizers": [charttrust::quarantine::FINALIZER]},
+        "spec": {"reason": "a story", "actions": ["ScaleToZero"], "policy": scene.policy},
+    }))
+    .unwrap();
+    let quarantines = scene.api::<Quarantine>();
+    quarantines
+        .create(&PostParams::default(), &object)
+        .await
+        .unwrap();
+    scene.no_quarantine().await;
+    assert_eq!(scene.replicas().await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_becomes_bad_one_by_one_meets_the_limit_as_a_whole() {
+    let stage = stage().await;
+    let mut quarantine = automatic();
+    quarantine["limit"] = json!({"maxReleases": 1, "maxPercent": 100});
+    quarantine["after"] = json!("40s");
+    let scene = scene(&stage, "one-by-one", Version::V4, quarantine).await;
+    scene.revoke().await;
+    scene.expect("web", "KeyCompromised").await;
+    let archive = scene
+        .publish(&chart("1.0.0"), Some(&scene.key))
+        .await
+        .unwrap();
+    scene.install("shop", &archive).await.unwrap();
+    scene.expect("shop", "KeyCompromised").await;
+    let policies = scene.policies();
+    let stopped = "QuarantineStopped=True/LimitReached";
+    let message = scene
+        .expect_condition(&policies, &scene.policy, stopped)
+        .await;
+    let named = format!("{}/shop,web", scene.namespace);
+    assert!(message.contains(&named), "{message}");
+    let quarantines = scene.api::<Quarantine>();
+    assert!(quarantines.get_opt("web").await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_began_and_ended_without_the_operator_stays_ended() {
+    let stage = stage_alone().await;
+    let mut manual = automatic();
+    manual["approval"] = json!("Manual");
+    let scene = scene(&stage, "by-hand", Version::V4, manual).await;
+    scene.revoke().await;
+    scene.expect("web", "KeyCompromised").await;
+    scene.create_quarantine(&["ScaleToZero"]).await;
+    scene.quarantine_is("Active=True/Contained").await;
+    let remembered = Api::<ConfigMap>::namespaced(scene.story.client.clone(), OPERATOR_NAMESPACE);
+    let name = format!("{}/web", scene.namespace);
+    eventually(SOON, "the operator remembers it", async || {
+        let map = remembered.get("charttrust-incidents").await;
+        let data = map
+            .map_err(|error| error.to_string())?
+            .data
+            .unwrap_or_default();
+        let is_noted = data.values().any(|entry| entry.contains(&name));
+        if is_noted {
+            Ok(())
+        } else {
+            Err(format!("{data:?}"))
+        }
+    })
+    .await;
+    stage.operator(charttrust_e2e::operator::Operator::kill);
+    let (code, said) = charttrust(&stage, &["restore", &name, "--yes"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    scene.no_quarantine().await;
+    let change = json!({"spec": {"quarantine": {"approval": "Automatic"}}});
+    scene
+        .story
+        .patch::<ChartTrustPolicy>(&scene.policy, change)
+        .await
+        .unwrap();
+    stage.restart().await.unwrap();
+    let trusts = scene.trusts();
+    scene
+        .expect_condition(&trusts, "web", "Quarantined=False/Released")
+        .await;
+    assert_eq!(scene.replicas().await, 3);
+    scene.no_quarantine().await;
 }

@@ -54,6 +54,7 @@ async fn an_expired_key_vouches_for_what_it_signed_before_unless_the_rule_reject
     release_signed_at(&story, "lenient-before", &key, EARLIER).await;
     release_signed_at(&story, "lenient-after", &key, LATER).await;
     release_signed_at(&story, "strict-before", &key, EARLIER).await;
+    release_signed_at(&story, "strict-after", &key, LATER).await;
     story
         .keyring
         .set_expiry(&key.key, "2024-03-01", "20240101T000001")
@@ -63,6 +64,7 @@ async fn an_expired_key_vouches_for_what_it_signed_before_unless_the_rule_reject
     story.expect("lenient-before", "SignatureVerified").await;
     story.expect("lenient-after", "KeyExpired").await;
     story.expect("strict-before", "KeyExpired").await;
+    story.expect("strict-after", "KeyExpired").await;
     story
         .expect_condition(&story.keys(), &key.name, "Valid=False/Expired")
         .await;

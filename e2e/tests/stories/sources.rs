@@ -11,7 +11,7 @@ use charttrust_e2e::stage::{OPERATOR_NAMESPACE, SOON, Story, StoryKey, verdict};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::setup::{story, with_both_helms};
 
@@ -247,6 +247,33 @@ async fn a_repository_that_is_down_on_the_first_look_leaves_the_verdict_open() {
     story.expect("web", "SourceUnavailable").await;
     story.repository.restart().unwrap();
     story.expect("web", "SignatureVerified").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_source_that_left_the_rule_is_told_no_more() {
+    let (story, _, policy, _) = trusted_release("left").await;
+    let source = json!({"url": story.repository.url()});
+    let silent = json!({"url": "http://127.0.0.1:9/charts"});
+    let change = async |sources: Value| {
+        let patch = json!([{"op": "replace", "path": "/spec/rules/0/sources", "value": sources}]);
+        let patch = Patch::<Value>::Json(serde_json::from_value(patch).unwrap());
+        let params = PatchParams::default();
+        let policies = story.policies();
+        policies.patch(&policy, &params, &patch).await.unwrap();
+    };
+    let trusts = story.trusts();
+    change(json!([source, silent])).await;
+    story
+        .expect_condition(&trusts, "web", "Fresh=False/LookFailed")
+        .await;
+    change(json!([source])).await;
+    story
+        .expect_condition(&trusts, "web", "Fresh=True/LookSucceeded")
+        .await;
+    let reachable = "SourcesReachable=True/AllReachable";
+    story
+        .expect_condition(&story.policies(), &policy, reachable)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -102,7 +102,7 @@ pub struct QuarantineStatus {
     #[schemars(length(max = bounds::LONG_LIST), extend("x-kubernetes-list-type" = "atomic"))]
     pub uncontained: Vec<UncontainedObject>,
 
-    /// Why the operator ends it: ReleaseGone or TrustReturned. Written before it deletes the object;
+    /// Why the operator ends it: ReleaseGone, TrustReturned, or Withdrawn (its policy asked for it no more before anything was changed). Written before it deletes the object;
     /// a deletion without it is a person's, and the release is not contained again for the same
     /// incident.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -142,6 +142,8 @@ pub enum EndedBy {
     ReleaseGone,
     /// The policy trusts the release again.
     TrustReturned,
+    /// The policy asked for it no more before anything had been changed.
+    Withdrawn,
 }
 
 /// One object that is changed, and what it was before.

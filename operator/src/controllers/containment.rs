@@ -10,7 +10,7 @@ use kube::api::{ObjectMeta, PostParams};
 use tokio::time::{Duration, Instant};
 
 use super::world::{Outcomes, Release, Waiting};
-use super::{Context, Error, FIELD_MANAGER, Task, ledger, quarantine};
+use super::{Context, Error, FIELD_MANAGER, Task, ledger, quarantine, release};
 use crate::api::Quarantine;
 use crate::api::chart_trust_policy::Approval;
 use crate::api::conditions::{ReleaseCondition, find};
@@ -28,6 +28,10 @@ pub(super) async fn decide(
     name: &str,
     loaded: &LoadedPolicy,
 ) -> Result<(), Error> {
+    // Before the survey, which then misses nobody.
+    let is_settled = loaded.containment.is_some()
+        && !context.world.is_changing()
+        && is_all_judged(context, &loaded.policy);
     let survey = survey(context, name, loaded);
     let mut outcomes = Outcomes {
         active: active(context, name),
@@ -38,11 +42,18 @@ pub(super) async fn decide(
         context.world.set_outcomes(name, outcomes);
         return Ok(());
     };
-    let candidates = candidates(context, name, &survey).await?;
-    let due = sort(context, name, containment, &candidates, &mut outcomes);
-    settle(context, name, &survey, &waiting(containment, &candidates));
+    let candidates = candidates(context, name, containment, &survey).await?;
+    let [due, later] = sort(context, name, containment, &candidates);
+    let for_a_person = candidates.iter().filter(|one| one.needs_approval).count();
+    outcomes.waiting = later.len() + for_a_person;
+    settle(context, name, &survey, &waiting(&candidates));
     outcomes.allowance = limit::allowance(&containment.limit, survey.matched.len());
-    let result = act(context, name, loaded, &survey, due, &mut outcomes).await;
+    let decision = Decision {
+        due,
+        later,
+        is_settled,
+    };
+    let result = act(context, name, loaded, &survey, decision, &mut outcomes).await;
     context.world.set_outcomes(name, outcomes);
     result
 }
@@ -60,6 +71,9 @@ struct Candidate {
     id: ReleaseId,
     /// Every incident it is in was ended by a person.
     is_released: bool,
+    /// A person has to say so: the policy wants it, or two drivers hold records of the release, and
+    /// whoever may write the one need not be who may write the other.
+    needs_approval: bool,
 }
 
 fn survey(context: &Context, name: &str, loaded: &LoadedPolicy) -> Survey {
@@ -102,6 +116,7 @@ fn active(context: &Context, name: &str) -> usize {
 async fn candidates(
     context: &Context,
     name: &str,
+    containment: &Containment,
     survey: &Survey,
 ) -> Result<Vec<Candidate>, Error> {
     let free = |id: &ReleaseId| {
@@ -128,16 +143,21 @@ async fn candidates(
         let is_over = |incident: &Revocation| {
             known.is_released(incident, id) || known.was_active(incident, id)
         };
+        let is_released = incidents.iter().all(is_over);
+        let needs_approval =
+            containment.approval == Approval::Manual || release::has_two_records(context, id);
         candidates.push(Candidate {
             id: id.clone(),
-            is_released: incidents.iter().all(is_over),
+            is_released,
+            needs_approval: needs_approval && !is_released,
         });
     }
     note_vanished(context, vanished).await?;
     Ok(candidates)
 }
 
-/// It was seen Active, it is not there, and we have not ended it: somebody did.
+/// It was seen Active, it is not there, and we have not ended it: somebody did. Asked of the server,
+/// because a watch that lags does not show what another replica has made.
 async fn note_vanished(
     context: &Context,
     vanished: Vec<(Revocation, ReleaseId)>,
@@ -145,28 +165,50 @@ async fn note_vanished(
     if vanished.is_empty() || !context.may_contain() {
         return Ok(());
     }
+    let mut gone = Vec::new();
+    for (incident, id) in vanished {
+        let api = Api::<Quarantine>::namespaced(context.client.clone(), &id.namespace);
+        let found = within_deadline(api.get_opt(&id.name)).await;
+        let found = found.map_err(|error| Error::Api("read a Quarantine", error))?;
+        gone.extend(found.is_none().then_some((incident, id)));
+    }
     ledger::change(context, |ledger: &mut Ledger| {
-        for (incident, id) in &vanished {
+        for (incident, id) in &gone {
             ledger.note_released(incident, id);
         }
     })
     .await
 }
 
-/// The incident that a new quarantine of a release is about: one that nobody has ended, if any.
+/// Whether a policy, as it is now, contains by itself what it says this of.
+fn contains(loaded: &LoadedPolicy, said: &PolicyVerdict) -> bool {
+    let asks = |containment: &Containment| {
+        let is_reason = |reason| containment.reasons.contains(&reason);
+        containment.approval == Approval::Automatic
+            && matches!(said.verdict, Verdict::Untrusted(reason) if is_reason(reason))
+    };
+    !loaded.policy.suspended && loaded.containment.as_ref().is_some_and(asks)
+}
+
+/// The incident that a new quarantine of a release is about, if its policy asks for one: one that
+/// nobody has ended.
 pub(super) async fn incident_of(
     context: &Context,
     id: &ReleaseId,
     policy: &str,
 ) -> Result<Option<String>, Error> {
+    let trust = context.world.trust();
     let release = context.world.release(id).unwrap_or_default();
-    let incidents = said_by(&release, policy).map(incidents).unwrap_or_default();
+    let said = said_by(&release, policy);
+    let asking = trust.policies.get(policy).zip(said);
+    let asking = asking.filter(|(loaded, said)| contains(loaded, said));
+    let incidents = asking.map(|(_, said)| incidents(said)).unwrap_or_default();
     if incidents.is_empty() {
         return Ok(None);
     }
     let known = ledger::read(context).await?;
     let open = incidents.iter().find(|one| !known.is_released(one, id));
-    Ok(open.or(incidents.first()).map(|one| known.incident(one)))
+    Ok(open.map(|one| known.incident(one)))
 }
 
 /// Every incident that a release is in, under any policy.
@@ -188,23 +230,21 @@ pub(super) fn said_by<'a>(release: &'a Release, policy: &str) -> Option<&'a Poli
     said.find(|said| said.policy == policy)
 }
 
-/// The candidates that are due; the others are counted.
+/// The candidates that are due, and those that will be.
 fn sort(
     context: &Context,
     name: &str,
     containment: &Containment,
     candidates: &[Candidate],
-    outcomes: &mut Outcomes,
-) -> Vec<ReleaseId> {
-    let mut due = Vec::new();
-    for candidate in candidates.iter().filter(|candidate| !candidate.is_released) {
+) -> [Vec<ReleaseId>; 2] {
+    let [mut due, mut later] = [Vec::new(), Vec::new()];
+    let automatic = |one: &&Candidate| !one.is_released && !one.needs_approval;
+    for candidate in candidates.iter().filter(automatic) {
         let release = context.world.release(&candidate.id).unwrap_or_default();
         let since = release.bad_since.get(name).copied();
         let at = since.unwrap_or_else(Instant::now) + containment.after;
-        if containment.approval == Approval::Manual {
-            outcomes.waiting += 1;
-        } else if at > Instant::now() {
-            outcomes.waiting += 1;
+        if at > Instant::now() {
+            later.push(candidate.id.clone());
             context
                 .queue
                 .add_at(Task::PolicyStatus(name.to_owned()), at);
@@ -212,14 +252,14 @@ fn sort(
             due.push(candidate.id.clone());
         }
     }
-    due
+    [due, later]
 }
 
-fn waiting(containment: &Containment, candidates: &[Candidate]) -> BTreeMap<ReleaseId, Waiting> {
-    let waiting = |candidate: &Candidate| match (candidate.is_released, containment.approval) {
+fn waiting(candidates: &[Candidate]) -> BTreeMap<ReleaseId, Waiting> {
+    let waiting = |candidate: &Candidate| match (candidate.is_released, candidate.needs_approval) {
         (true, _) => Some((candidate.id.clone(), Waiting::Released)),
-        (false, Approval::Manual) => Some((candidate.id.clone(), Waiting::ForApproval)),
-        (false, Approval::Automatic) => None,
+        (false, true) => Some((candidate.id.clone(), Waiting::ForApproval)),
+        (false, false) => None,
     };
     candidates.iter().filter_map(waiting).collect()
 }
@@ -248,25 +288,36 @@ fn says_quarantined(context: &Context, id: &ReleaseId) -> bool {
     status.is_some_and(|s| find(&s.conditions, ReleaseCondition::Quarantined).is_some())
 }
 
+/// What there is to do for a policy.
+struct Decision {
+    due: Vec<ReleaseId>,
+    /// What will be due when it has been bad for long enough.
+    later: Vec<ReleaseId>,
+    /// Everything that the policy applies to has been judged by the keys and policies of today.
+    is_settled: bool,
+}
+
 async fn act(
     context: &Context,
     name: &str,
     loaded: &LoadedPolicy,
     survey: &Survey,
-    due: Vec<ReleaseId>,
+    decision: Decision,
     outcomes: &mut Outcomes,
 ) -> Result<(), Error> {
-    let Some(containment) = &loaded.containment else {
+    let Decision {
+        due,
+        later,
+        is_settled,
+    } = decision;
+    let Some(containment) = loaded.containment.as_ref().filter(|_| !due.is_empty()) else {
         return Ok(());
     };
-    if due.is_empty() {
-        return Ok(());
-    }
     if loaded.policy.suspended || !context.may_contain() {
         outcomes.waiting += due.len();
         return Ok(());
     }
-    if context.world.is_changing() || !is_all_judged(context, &loaded.policy) {
+    if !is_settled {
         outcomes.waiting += due.len();
         let again = Instant::now() + LOOK_AGAIN;
         context
@@ -274,10 +325,13 @@ async fn act(
             .add_at(Task::PolicyStatus(name.to_owned()), again);
         return Ok(());
     }
-    let (matched, active) = (survey.matched.len(), outcomes.active);
-    if !limit::fits(&containment.limit, matched, active, due.len()) {
-        tracing::warn!(policy = name, due = ?due, "what is due does not fit the limit");
-        outcomes.stopped = due;
+    // What is bad but not due yet counts too, or many would start a few at a time.
+    let (matched, wanted) = (survey.matched.len(), due.len() + later.len());
+    if !limit::fits(&containment.limit, matched, outcomes.active, wanted) {
+        outcomes.waiting -= later.len();
+        outcomes.stopped = due.into_iter().chain(later).collect();
+        outcomes.stopped.sort();
+        tracing::warn!(policy = name, due = ?outcomes.stopped, "what is due does not fit the limit");
         return Ok(());
     }
     outcomes.active += due.len();
@@ -295,13 +349,10 @@ async fn act(
 /// How soon to look again whether everything was judged.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
-/// Whether every release that the policy selects was judged by the keys and policies of today.
+/// Whether every release that the policy selects was judged by the keys and policies of today. Those
+/// that came after the start hold nobody up while their first look is under way.
 fn is_all_judged(context: &Context, policy: &Policy) -> bool {
-    let mirrors = &context.mirrors;
-    let records = mirrors.secrets.all().into_iter();
-    let records = records.chain(mirrors.config_maps.all());
-    let ids: BTreeSet<ReleaseId> = records.map(|(key, _)| key.release).collect();
-    ids.into_iter().all(|id| {
+    context.recorded().into_iter().all(|id| {
         let labels = context.namespace_labels(&id.namespace);
         let reference = ReleaseRef {
             namespace: &id.namespace,
@@ -311,10 +362,13 @@ fn is_all_judged(context: &Context, policy: &Policy) -> bool {
         if !policy.selection.selects(&reference) {
             return true;
         }
-        let release = context.world.release(&id).unwrap_or_default();
         let pending = Verdict::Unknown(Cause::Pending);
-        let is_judged = release.judgement.is_some_and(|j| j.verdict != pending);
-        is_judged && !release.judgings.are_open()
+        let is_new = context.present.get().is_some_and(|all| !all.contains(&id));
+        context.world.look_at(&id, |release| {
+            let judgement = release.and_then(|release| release.judgement.as_ref());
+            let is_judged = judgement.is_some_and(|j| is_new || j.verdict != pending);
+            is_judged && release.is_some_and(|release| !release.judgings.are_open())
+        })
     })
 }
 

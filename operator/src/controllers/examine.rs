@@ -3,7 +3,7 @@
 //! Reads only: the API server and the sources. What it learns goes into the world; the release
 //! controller judges from there, so a revocation never waits for a slow source.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash as _, Hasher as _};
 use std::time::Duration;
 
@@ -32,7 +32,9 @@ pub(super) async fn examine(context: &Context, id: &ReleaseId) {
     let mut fresh = read_changed(context, id).await;
     let trust = context.world.trust();
     let mut next_look = None;
-    for (source, every) in sources_of(context, &trust, id) {
+    let sources = sources_of(context, &trust, id);
+    forget_others(context, id, &sources);
+    for (source, every) in sources {
         let due = due_at(context, id, &source.url, every);
         if due > Instant::now() {
             next_look = Some(earliest(next_look, due));
@@ -51,6 +53,15 @@ pub(super) async fn examine(context: &Context, id: &ReleaseId) {
     if let Some(at) = next_look {
         context.examinations.add_at(id.clone(), at);
     }
+}
+
+/// What is not looked at any more is not told any more.
+fn forget_others(context: &Context, id: &ReleaseId, sources: &BTreeMap<policy::Source, Duration>) {
+    let named: BTreeSet<&String> = sources.keys().map(|source| &source.url).collect();
+    context.world.update(id, |release| {
+        release.looks.retain(|url, _| named.contains(url));
+        release.notices.retain(|url, _| named.contains(url));
+    });
 }
 
 /// A revision of a release.

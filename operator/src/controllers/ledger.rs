@@ -8,7 +8,7 @@ use kube::Api;
 use kube::api::{ListParams, ObjectMeta, PostParams};
 
 use super::world::Trust;
-use super::{Context, Error, FIELD_MANAGER};
+use super::{Context, Error, FIELD_MANAGER, containment};
 use crate::api::Quarantine;
 use crate::api::conditions::{QuarantineCondition, Status, find};
 use crate::clock;
@@ -35,11 +35,19 @@ pub(super) async fn read(context: &Context) -> Result<Ledger, Error> {
 
 /// Changes what is remembered; writes only if something has changed.
 pub(super) async fn change(context: &Context, change: impl Fn(&mut Ledger)) -> Result<(), Error> {
+    change_in(context, |ledger, _| change(ledger)).await
+}
+
+/// The same, with the uids of the quarantines that we end at this moment.
+async fn change_in(
+    context: &Context,
+    change: impl Fn(&mut Ledger, &BTreeSet<String>),
+) -> Result<(), Error> {
     let mut book = context.ledger.lock().await;
     for _ in 0..TRIES {
         let (before, version) = known(context, &mut book).await?;
         let mut after = before.clone();
-        change(&mut after);
+        change(&mut after, &book.ending);
         if after == before {
             return Ok(());
         }
@@ -76,25 +84,23 @@ pub(super) async fn reconcile(context: &Context) -> Result<(), Error> {
     }
     let trust = context.world.trust();
     let (in_force, readable) = in_force(&trust, clock::now());
-    let ending = context.ledger.lock().await.ending.clone();
-    let active = active(context, &ending);
-    change(context, |ledger: &mut Ledger| {
+    change_in(context, |ledger, ending| {
         ledger.observe(&in_force, &readable);
-        for (revocation, id) in &active {
-            ledger.note_active(revocation, id);
+        for (revocation, id) in active(context, ending) {
+            ledger.note_active(&revocation, &id);
         }
     })
     .await
 }
 
-/// Automatic quarantines that are seen Active, with the revocation each is about.
+/// Quarantines that are seen Active, with the revocations each is about: its own, or if a person has
+/// begun it all that the release is bad by.
 fn active(context: &Context, ending: &BTreeSet<String>) -> Vec<(Revocation, ReleaseId)> {
     let is_active = |object: &Quarantine| {
         let conditions = object.status.iter().flat_map(|status| &status.conditions);
         let conditions: Vec<_> = conditions.cloned().collect();
         let active = find(&conditions, QuarantineCondition::Active);
-        object.spec.policy.is_some()
-            && object.metadata.deletion_timestamp.is_none()
+        object.metadata.deletion_timestamp.is_none()
             && object
                 .metadata
                 .uid
@@ -110,10 +116,17 @@ fn active(context: &Context, ending: &BTreeSet<String>) -> Vec<(Revocation, Rele
             .status
             .as_ref()
             .filter(|status| status.ended_by.is_none())?;
-        let revocation = Ledger::revocation_of(status.incident.as_deref()?)?;
-        Some((revocation, id.clone()))
+        let incident = status.incident.as_deref()?;
+        let revocations = match Ledger::revocation_of(incident) {
+            Some(revocation) => BTreeSet::from([revocation]),
+            None => containment::incidents_of(context, id),
+        };
+        Some((revocations, id.clone()))
     };
-    all.iter().filter_map(of).collect()
+    let noted = all.iter().filter_map(of);
+    noted
+        .flat_map(|(revocations, id)| revocations.into_iter().map(move |one| (one, id.clone())))
+        .collect()
 }
 
 /// Hard revocations in force, and the fingerprints whose keys could be read.

@@ -8,6 +8,7 @@ mod credentials;
 mod events;
 mod evidence;
 mod examine;
+mod failures;
 mod key;
 mod key_status;
 pub mod learned;
@@ -26,7 +27,7 @@ mod watches;
 pub mod world;
 pub mod written;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -38,6 +39,7 @@ use kube::Client;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use self::failures::Failures;
 use crate::clock;
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::{Driver, Records};
@@ -85,6 +87,9 @@ pub struct Context {
     seal: OnceLock<Seal>,
     containment: Option<ContainmentSettings>,
     ledger: tokio::sync::Mutex<ledger::Book>,
+    /// The releases that were there when this replica began to judge.
+    present: OnceLock<BTreeSet<ReleaseId>>,
+    failures: Failures<Task>,
     metrics: Arc<Metrics>,
 }
 
@@ -171,6 +176,8 @@ impl Context {
             seal: OnceLock::new(),
             containment: settings.containment,
             ledger: tokio::sync::Mutex::default(),
+            present: OnceLock::new(),
+            failures: Failures::default(),
             metrics,
         }
     }
@@ -194,6 +201,7 @@ impl Context {
             tracing::info!("standing by until this replica leads");
             self.mandate.granted().await;
         }
+        self.present.get_or_init(|| self.recorded());
         let seal = self.unlock().await;
         learned::recall(&self).await;
         sealing::recall(&self, &seal).await;
@@ -213,6 +221,13 @@ impl Context {
         let running: Vec<_> = running.map(tokio::spawn).collect();
         let _stop_together = AbortOnDrop(running);
         std::future::pending::<()>().await;
+    }
+
+    /// Every release of which there is a record.
+    fn recorded(&self) -> BTreeSet<ReleaseId> {
+        let secrets = self.mirrors.secrets.all().into_iter();
+        let all = secrets.chain(self.mirrors.config_maps.all());
+        all.map(|(key, _)| key.release).collect()
     }
 
     /// The key of the seal; without it nothing is judged, because nothing could be kept.
@@ -286,8 +301,11 @@ impl Context {
         self.metrics
             .reconciled(controller, result.is_ok(), started.elapsed());
         if let Err(error) = result {
+            let pause = self.failures.pause(&work.item);
             tracing::warn!(task = ?work.item, error = &error as &dyn std::error::Error, "will retry");
-            self.queue.add_at(work.item.clone(), Instant::now() + RETRY);
+            self.queue.add_at(work.item.clone(), Instant::now() + pause);
+        } else {
+            self.failures.forget(&work.item);
         }
     }
 

@@ -89,7 +89,7 @@ pub(super) async fn reconcile(context: &Context, id: &ReleaseId) -> Result<(), E
     if let Some((reason, message)) = refusal(context, &view) {
         return tell(context, view, reason, &message).await;
     }
-    if let Some(ended) = ended_by(context, &view) {
+    if let Some(ended) = ended_by(context, &view).await? {
         return finish(context, view, ended).await;
     }
     begin(context, view).await
@@ -108,20 +108,33 @@ fn refusal(context: &Context, view: &View) -> Option<(QuarantineReason, String)>
     })
 }
 
-/// Why an automatic quarantine is over: its policy trusts the release again, or there is none.
-/// What cannot be found out ends nothing.
-fn ended_by(context: &Context, view: &View) -> Option<EndedBy> {
-    let policy = view.spec.policy.as_deref()?;
+/// Why an automatic quarantine is over: its policy trusts the release again, or there is none. One
+/// that has changed nothing is also over if its policy asks for it no more. What cannot be found out
+/// ends nothing.
+async fn ended_by(context: &Context, view: &View) -> Result<Option<EndedBy>, Error> {
+    let Some(policy) = view.spec.policy.as_deref() else {
+        return Ok(None);
+    };
     if let Some(ended) = view.status.ended_by {
-        return Some(ended);
+        return Ok(Some(ended));
     }
     if release::has_no_record(context, &view.release) {
-        return Some(EndedBy::ReleaseGone);
+        return Ok(Some(EndedBy::ReleaseGone));
     }
-    let release = context.world.release(&view.release)?;
-    let verdict = containment::said_by(&release, policy)?.verdict;
-    let is_settled = !release.judgings.are_open() && !context.world.is_changing();
-    (matches!(verdict, Verdict::Trusted(_)) && is_settled).then_some(EndedBy::TrustReturned)
+    let release = context.world.release(&view.release).unwrap_or_default();
+    let is_judged = release.judgement.is_some() && !release.judgings.are_open();
+    if !is_judged || context.world.is_changing() {
+        return Ok(None);
+    }
+    let verdict = containment::said_by(&release, policy).map(|said| said.verdict);
+    if verdict.is_some_and(Verdict::is_trusted) {
+        return Ok(Some(EndedBy::TrustReturned));
+    }
+    if view.status.incident.is_some() {
+        return Ok(None);
+    }
+    let incident = containment::incident_of(context, &view.release, policy).await?;
+    Ok(incident.is_none().then_some(EndedBy::Withdrawn))
 }
 
 /// Says why it ends, then deletes it; the finalizer restores.
@@ -166,7 +179,7 @@ async fn begin(context: &Context, mut view: View) -> Result<(), Error> {
     for announcement in told {
         events::publish(context, Some(announcement)).await;
     }
-    if view.spec.policy.is_some() && view.status.incident.is_some() {
+    if view.status.incident.is_some() {
         context
             .queue
             .add_at(Task::Ledger, Instant::now() + GATHERING);
@@ -181,6 +194,8 @@ async fn end(context: &Context, mut view: View) -> Result<(), Error> {
         return Ok(());
     }
     if is_terminating(context, &view.release.namespace).await? {
+        // It goes with its namespace: nobody has spoken about the incident.
+        ledger::note_ended(context, &view.release, &view.uid).await?;
         return write(context, &mut view, Write::RemoveFinalizer).await;
     }
     if !context.may_contain() {

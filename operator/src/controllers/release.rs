@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use charttrust_verify::check::{self, Case, Judgement};
+use charttrust_verify::check::{self, Case, Judgement, PolicyVerdict};
 use charttrust_verify::evidence::Outcome;
 use charttrust_verify::finding::{Finding, Note, Word};
 use charttrust_verify::policy::ReleaseRef;
@@ -119,6 +119,13 @@ pub(super) fn has_no_record(context: &Context, id: &ReleaseId) -> bool {
         .all(|driver| helm::revisions(context.records(driver), id, driver).is_empty())
 }
 
+/// Whether both drivers hold records of a release. Helm itself uses one.
+pub(super) fn has_two_records(context: &Context, id: &ReleaseId) -> bool {
+    [Driver::Secret, Driver::ConfigMap]
+        .into_iter()
+        .all(|driver| !helm::revisions(context.records(driver), id, driver).is_empty())
+}
+
 /// What was last written: our own memory is newer than a watch that lags, unless somebody else has
 /// written since. What cannot be read was written by somebody else.
 fn before<'a>(
@@ -168,6 +175,9 @@ fn evaluate(context: &Context, id: &ReleaseId, release: &Release, trust: &Trust)
     };
     let mut others = judgements;
     let (key, mut judgement) = others.remove(index);
+    for (_, other) in &others {
+        take_worse(&mut judgement.policies, &other.policies);
+    }
     judgement.findings.extend(
         others
             .iter()
@@ -179,6 +189,19 @@ fn evaluate(context: &Context, id: &ReleaseId, release: &Release, trust: &Trust)
     Judged {
         revision: Some(key),
         judgement,
+    }
+}
+
+/// Each policy says the worst of what it says of any revision: it trusts again when it trusts all.
+fn take_worse(policies: &mut [PolicyVerdict], others: &[PolicyVerdict]) {
+    for said in policies {
+        let other = others.iter().find(|other| other.policy == said.policy);
+        let worst = other.and_then(|other| Verdict::worst([said.verdict, other.verdict]));
+        if let (Some(other), Some(worst)) = (other, worst)
+            && worst != said.verdict
+        {
+            *said = other.clone();
+        }
     }
 }
 
@@ -440,12 +463,30 @@ mod tests {
         Signed,
     };
     use charttrust_verify::openpgp::{Fingerprint, SignatureRecord, VerifiedSignature};
+    use charttrust_verify::verdict::{Basis, Reason};
     use kube::{Client, Config};
     use serde_json::json;
     use wiremock::matchers::method;
     use wiremock::{Mock, MockServer, ResponseTemplate};
 
     use super::*;
+
+    #[test]
+    fn each_policy_says_the_worst_of_all_revisions() {
+        let said = |policy: &str, verdict| PolicyVerdict {
+            policy: policy.to_owned(),
+            rule: None,
+            verdict,
+            exempt_by: None,
+            origin: None,
+            revocations: std::collections::BTreeSet::new(),
+        };
+        let trusted = Verdict::Trusted(Basis::SignatureVerified);
+        let stolen = Verdict::Untrusted(Reason::KeyCompromised);
+        let mut newest = vec![said("a", trusted), said("b", stolen)];
+        take_worse(&mut newest, &[said("b", trusted), said("a", stolen)]);
+        assert_eq!(newest, [said("a", stolen), said("b", stolen)]);
+    }
 
     /// A release with an archive whose signatures end then.
     fn signed_until(ends: &[Option<&str>]) -> Release {

@@ -303,6 +303,11 @@ impl World {
         self.releases().by_id.get(id).cloned()
     }
 
+    /// What `look` makes of a release, without a copy of it.
+    pub fn look_at<T>(&self, id: &ReleaseId, look: impl FnOnce(Option<&Release>) -> T) -> T {
+        look(self.releases().by_id.get(id))
+    }
+
     /// Every release that is known.
     pub fn release_ids(&self) -> Vec<ReleaseId> {
         self.releases().by_id.keys().cloned().collect()

@@ -5,7 +5,7 @@
 
 use std::mem::discriminant;
 
-use crate::evidence::{Answer, ArchiveFacts, Bound, Evidence, ProvenanceFacts};
+use crate::evidence::{Answer, ArchiveFacts, Bound, Evidence, ProvenanceFacts, Signed};
 use crate::finding::{Finding, Note, Word};
 use crate::verdict::{Reason, Verdict};
 
@@ -189,14 +189,14 @@ impl ArchiveFacts {
             }
             (Signed(old), Signed(new)) if old.digest == new.digest => Offer {
                 demand: Demand::TakeNoTrust,
-                ..Offer::first(self.with(later))
+                ..Offer::first(self.with(Signed(Box::new(new.knowing(old))), later))
             },
             (Unavailable { .. }, _) => {
                 let finding = republished(format!("{source} now serves what satisfies no rule"));
                 let demand = Demand::TakeNoTrust;
                 Offer {
                     demand,
-                    ..Offer::other(self.with(later), finding)
+                    ..Offer::other(self.with(later.provenance.clone(), later), finding)
                 }
             }
             (_, Signed(_)) => {
@@ -215,9 +215,9 @@ impl ArchiveFacts {
     }
 
     /// The same archive with a later look's provenance; when it was first verified stays.
-    fn with(&self, later: &Self) -> Answer {
+    fn with(&self, provenance: ProvenanceFacts, later: &Self) -> Answer {
         Answer::Archive(Box::new(Self {
-            provenance: later.provenance.clone(),
+            provenance,
             index_disagrees: later.index_disagrees,
             ..self.clone()
         }))
@@ -232,5 +232,17 @@ impl ArchiveFacts {
             first_verified: None,
             ..self.clone()
         }))
+    }
+}
+
+impl Signed {
+    /// The same file with its text, and what is known of its signatures: a certificate may have lost
+    /// the subkey since with which one was verified.
+    fn knowing(&self, before: &Self) -> Self {
+        let mut statement = self.clone();
+        for (signature, known) in statement.signatures.iter_mut().zip(&before.signatures) {
+            signature.outcome = known.outcome.clone();
+        }
+        statement
     }
 }

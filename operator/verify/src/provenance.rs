@@ -296,6 +296,12 @@ mod tests {
         );
     }
 
+    /// `SumCollection` has images, too, which no Helm writes.
+    #[test]
+    fn what_stands_beside_the_files_is_not_read() {
+        assert!(parse(&format!("{}images: {{}}\n", base())).is_ok());
+    }
+
     #[test]
     fn metadata_without_name_or_version_is_refused() {
         refused(

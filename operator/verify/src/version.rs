@@ -313,9 +313,7 @@ impl Comparison {
     fn is_hit(&self, version: &Version<'_>, order: Ordering) -> bool {
         let ([major, minor, _], [own_major, own_minor, _]) = (version.core, self.core);
         match self.wild {
-            Wild::None | Wild::Major if self.wild == Wild::None => order == Ordering::Equal,
-            Wild::None => order == Ordering::Equal,
-            Wild::Major => major == own_major && minor == own_minor && order == Ordering::Equal,
+            Wild::None | Wild::Major => order == Ordering::Equal,
             Wild::Minor => major == own_major,
             Wild::Patch => {
                 let same = major == own_major && minor == own_minor;
@@ -569,6 +567,13 @@ mod tests {
                 "{text:?}"
             );
         }
+    }
+
+    /// `validatePrerelease`: only numbers have no leading zeros.
+    #[test]
+    fn letters_in_a_prerelease_may_follow_a_zero() {
+        assert!(is_version("1.2.3-0a.b"));
+        assert!(!is_version("1.2.3-b.00"));
     }
 
     #[test]

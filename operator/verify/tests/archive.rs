@@ -267,6 +267,8 @@ fn extended_records_that_go_cannot_read_are_refused() {
         ("mtime", ".5"),
         ("mtime", "1.x"),
         ("mtime", "1.5x"),
+        ("mtime", "1.+5"),
+        ("mtime", "1.123456789x"),
         ("path", "web/b\0c"),
         ("linkpath", "a\0b"),
         ("a\0b", "x"),
@@ -306,8 +308,11 @@ fn extended_times_are_read_as_go_reads_them() {
     }
 }
 
-/// A template whose header has `bytes` at `at`.
-fn patched(patches: &[(usize, &[u8])]) -> Tar {
+/// Where in a header, and what is put there.
+type Patch<'a> = (usize, &'a [u8]);
+
+/// A template whose header is patched.
+fn patched(patches: &[Patch<'_>]) -> Tar {
     let mut header = Header::new(b"web/templates/b", b'0', 0);
     for (at, bytes) in patches {
         header.put(*at, bytes);
@@ -357,26 +362,23 @@ fn every_number_of_a_header_must_be_readable() {
     for at in [100, 108, 116, 124, 136, 329, 337] {
         malformed(patched(&[(at, b"x")]), Damage::Header);
     }
-    let star: (usize, &[u8]) = (508, b"tar\0");
+    let star: Patch<'_> = (508, b"tar\0");
     for at in [476, 488] {
         malformed(patched(&[star, (at, b"x")]), Damage::Header);
         assert!(load(&patched(&[star, (at, b"12\0")]).gzip()).is_ok());
     }
-    let old: (usize, &[u8]) = (257, &[0; 8]);
+    let old: Patch<'_> = (257, &[0; 8]);
     for at in [329, 337] {
         assert!(load(&patched(&[old, (at, b"x")]).gzip()).is_ok());
     }
 }
-
-/// Bytes to put into a header, and where.
-type Patches<'a> = &'a [(usize, &'a [u8])];
 
 /// `getFormat` of Go's `archive/tar`: the magic says what stands behind it.
 #[test]
 fn second_part_of_a_name_is_read_where_the_format_has_one() {
     let prefix = |letters: usize| format!("web/templates/{}", "p".repeat(letters));
     let (long, star) = (prefix(126), prefix(117));
-    let named: [(Patches<'_>, &str); 5] = [
+    let named: [(&[Patch<'_>], &str); 5] = [
         (&[(345, long.as_bytes())], &long),
         (
             &[
@@ -408,7 +410,7 @@ fn second_part_of_a_name_is_read_where_the_format_has_one() {
 
 #[test]
 fn gnu_header_with_a_prefix_instead_of_times_is_refused() {
-    let gnu: (usize, &[u8]) = (257, b"ustar  \0");
+    let gnu: Patch<'_> = (257, b"ustar  \0");
     for at in [345, 357] {
         ambiguous(patched(&[gnu, (at, b"web/crds")]), Ambiguity::Header);
         for time in [b"00000000012\0", b"\0eb/crds\0\0\0\0"] {
@@ -447,6 +449,11 @@ fn directories_have_no_content_and_files_no_slash() {
     }
     for kind in [b'0', b'7'] {
         ambiguous(entry(kind, 0), Ambiguity::Header);
+    }
+    for kind in [0, b'0', b'7'] {
+        let file = Header::new(b"web/templates/b", kind, 1);
+        let chart = load(&base().entry(file, b"x").gzip()).unwrap();
+        assert_eq!(templates(&chart), ["templates/a", "templates/b"]);
     }
     let mut header = Header::new(b"web/x", b'0', 1);
     header.put(100, b"0040755\0");
@@ -841,25 +848,41 @@ fn depth_and_number_of_subcharts_are_limited_at_n_and_n_plus_1() {
     too_large(load(&ignored(9)));
 }
 
+/// The least limit of nodes under which the archive is read.
+fn least_nodes(tar: &Tar) -> usize {
+    (1..200)
+        .find(|nodes| within(tar.clone(), |limits| limits.yaml.nodes = *nodes).is_ok())
+        .unwrap()
+}
+
+#[test]
+fn aliases_cost_what_they_stand_for() {
+    let nodes = |values: &[u8]| least_nodes(&base().file("web/values.yaml", values));
+    let plain = nodes(b"{a: [1, 1, 1, 1], b: [0, 0, 0, 0]}");
+    let anchored = nodes(b"{a: &a [1, 1, 1, 1], b: [0, 0, 0, 0]}");
+    let aliased = nodes(b"{a: &a [1, 1, 1, 1], b: [*a, *a, *a, *a]}");
+    assert!(anchored >= plain + 4, "{plain} {anchored}");
+    assert!(aliased >= anchored + 16, "{anchored} {aliased}");
+}
+
 #[test]
 fn values_of_all_documents_are_counted_together() {
-    let least = |tar: &Tar| {
-        (1..100)
-            .find(|nodes| within(tar.clone(), |limits| limits.yaml.nodes = *nodes).is_ok())
-            .unwrap()
+    let alone = least_nodes(&base());
+    let values = |tar: Tar| tar.file("web/values.yaml", b"{a: 1, b: 2}");
+    let requirements = |tar: Tar| tar.file("web/requirements.yaml", b"{a: 1}");
+    let subchart = |tar: Tar| {
+        tar.file("web/charts/db/Chart.yaml", b"{name: db, version: 1.0.0}")
+            .file("web/charts/db/values.yaml", b"{a: 1, b: 2, c: 3}")
     };
-    let alone = least(&base());
-    for name in ["web/values.yaml", "web/requirements.yaml"] {
-        assert!(least(&base().file(name, b"{a: 1}")) > alone, "{name}");
-    }
-    let both = base()
-        .file("web/values.yaml", b"{a: 1}")
-        .file("web/charts/db/values.yaml", b"{a: 1}")
-        .file("web/charts/db/Chart.yaml", b"{name: db, version: 1.0.0}");
-    let one = base()
-        .file("web/values.yaml", b"{a: 1}")
-        .file("web/charts/db/Chart.yaml", b"{name: db, version: 1.0.0}");
-    assert!(least(&both) > least(&one));
+    let cost = |tar: Tar| least_nodes(&tar) - alone;
+    let costs = [
+        cost(values(base())),
+        cost(requirements(base())),
+        cost(subchart(base())),
+    ];
+    let all = values(requirements(subchart(base())));
+    assert_eq!(cost(all), costs.iter().sum::<usize>());
+    assert!(costs.iter().all(|cost| *cost > 0), "{costs:?}");
 }
 
 #[test]

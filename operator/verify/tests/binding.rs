@@ -484,6 +484,25 @@ fn dependencies_may_follow_reused_values() {
     assert_eq!(with(json!({}), vec![cache(), log()], values), same(&notes));
 }
 
+/// `getAliasDependency`: a chart of another version is not the one that has the alias.
+#[test]
+fn subchart_of_another_version_keeps_its_own_name() {
+    let files = |files: &mut Files| {
+        let dependency =
+            "dependencies: [{name: db, version: 2.x.x, repository: '', alias: cache}]\n";
+        files[0].1.extend(dependency.as_bytes());
+        set(files, "charts/db/Chart.yaml", "{name: db, version: 1.0.0}");
+        set(files, "charts/db/values.yaml", "size: 1\n");
+    };
+    let binding = compared(files, |record| {
+        record["chart"]["metadata"]["dependencies"] = json!([
+            {"name": "cache", "version": "2.x.x", "repository": "", "enabled": true, "alias": "cache"}
+        ]);
+        record["chart"]["values"]["db"] = json!({"global": {}, "size": 1});
+    });
+    assert_eq!(binding, same(&[]));
+}
+
 /// The base chart in the old format.
 fn v1(files: &mut Files) {
     files[0].1 = support::CHART_YAML

@@ -106,6 +106,8 @@ fn broken_layers_are_told_apart() {
         decode(cut.as_bytes(), &limits).unwrap_err(),
         RecordError::Compression
     );
+    let magic = STANDARD.encode([0x1f, 0x8b, 8]);
+    not_helms(&decode(magic.as_bytes(), &limits));
     not_helms(&with_text("{"));
     not_helms(&with_text("[]"));
     not_helms(&with_text(&format!("{} x", text())));
@@ -162,6 +164,7 @@ fn keys_twice_or_in_another_case_are_refused() {
         ("\"data\":", "\"data\":\"\",\"data\":"),
         ("\"keywords\":", "\"keywords\":[],\"keywords\":"),
         ("\"status\":", "\"\u{17f}tatus\":\"\",\"status\":"),
+        ("\"manifest\":", "\"Manifest\":"),
     ] {
         assert!(text().contains(from), "{from}");
         not_helms(&with_text(&text().replacen(from, to, 1)));
@@ -370,4 +373,28 @@ proptest! {
             prop_assert_eq!(quick, full);
         }
     }
+}
+
+#[test]
+fn revisions_begin_at_one() {
+    let revision = |number: i64| changed(|record| record["version"] = json!(number));
+    assert_eq!(revision(1).unwrap().revision, 1);
+    for number in [0, -1] {
+        let missing = RecordError::Missing("revision");
+        assert_eq!(revision(number).unwrap_err(), missing);
+    }
+}
+
+#[test]
+fn times_and_the_method_of_applying_are_what_the_record_says() {
+    let record = decoded(&record()).unwrap();
+    let time = |text: &str| Some(text.parse().unwrap());
+    assert_eq!(
+        record.first_deployed,
+        time("2026-11-22T10:00:00.123456789Z")
+    );
+    assert_eq!(record.last_deployed, time("2026-11-22T10:00:00.5Z"));
+    assert_eq!(record.apply_method.as_deref(), Some("ssa"));
+    let empty = changed(|record| record["apply_method"] = json!("")).unwrap();
+    assert_eq!(empty.apply_method, None);
 }

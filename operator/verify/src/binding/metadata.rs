@@ -57,11 +57,11 @@ pub(super) fn compare(chart: &Chart, record: &Record, version: &str, found: &mut
 
 /// What the record should say, by the ways there are to get there.
 struct Candidates {
-    /// By the values in the archive, as Helm 4 and, if it differs, Helm 3 reads them.
+    /// By the values in the archive, as Helm 4 and Helm 3 read them.
     archived: Vec<Expected>,
     /// By the default values in the record. Whoever installs chooses the user's values, and with
     /// them the dependencies, so this believes no more than that.
-    recorded: Option<Expected>,
+    recorded: Vec<Expected>,
 }
 
 struct Judged {
@@ -89,13 +89,16 @@ impl Candidates {
                 Err(Unmergeable::TypeMismatch) => Ok(None),
                 Err(Unmergeable::TooLarge) => Err(Unmergeable::TooLarge),
             };
-        let archived = [expect(None, Helm::V4)?, expect(None, Helm::V3)?];
-        let recorded = Some(record.chart.values.json()).filter(|_| !tree.dependencies.is_empty());
+        let by_both = |values| -> Result<Vec<_>, _> {
+            let both = [expect(values, Helm::V4)?, expect(values, Helm::V3)?];
+            Ok(both.into_iter().flatten().collect())
+        };
         Ok(Self {
-            archived: archived.into_iter().flatten().collect(),
-            recorded: match recorded {
-                Some(values) => expect(Some(values), Helm::V4)?,
-                None => None,
+            archived: by_both(None)?,
+            recorded: if tree.dependencies.is_empty() {
+                Vec::new()
+            } else {
+                by_both(Some(record.chart.values.json()))?
             },
         })
     }

@@ -66,6 +66,7 @@ pub(super) fn list(
     };
     while let Some(entry) = reader.next(&mut budget)? {
         if entry.directory {
+            // Go reads its content, others do not.
             if entry.size != 0 {
                 return Err(Ambiguity::Size.into());
             }

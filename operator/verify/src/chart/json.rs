@@ -12,10 +12,7 @@ pub(crate) struct Mismatch;
 
 /// Finds the field that a key means: keys are case-insensitive (`encoding/json`, `foldName`).
 pub(crate) fn field(key: &str, fields: &[&'static str]) -> Option<&'static str> {
-    let exact = fields.iter().find(|name| **name == key);
-    exact
-        .or_else(|| fields.iter().find(|name| folds(key, name)))
-        .copied()
+    fields.iter().find(|name| folds(key, name)).copied()
 }
 
 /// Says whether Go's decoder takes `key` for `name` (an ASCII name).

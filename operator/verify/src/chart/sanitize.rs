@@ -26,13 +26,11 @@ pub(crate) fn remove_unstable(text: &mut String) {
 }
 
 fn is_other(letter: char) -> bool {
-    use GeneralCategory::{Control, Format, LineSeparator, ParagraphSeparator, PrivateUse};
-    use GeneralCategory::{SpaceSeparator, Surrogate, Unassigned};
-    match get_general_category(letter) {
-        Control | Format | PrivateUse | Surrogate | Unassigned => true,
-        LineSeparator | ParagraphSeparator | SpaceSeparator => letter != ' ',
-        _ => false,
-    }
+    use GeneralCategory::{Control, Format, PrivateUse, Surrogate, Unassigned};
+    matches!(
+        get_general_category(letter),
+        Control | Format | PrivateUse | Surrogate | Unassigned
+    )
 }
 
 fn is_newer_than_13(letter: char) -> bool {

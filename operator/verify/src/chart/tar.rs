@@ -172,7 +172,7 @@ impl<R: Read> Reader<R> {
 /// Fills `buffer`; `false` if nothing was left. Part of it is an error.
 fn fill(input: &mut impl Read, buffer: &mut [u8]) -> Result<bool, ArchiveError> {
     match read_up_to(input, buffer)? {
-        0 if !buffer.is_empty() => Ok(false),
+        0 => Ok(false),
         filled if filled < buffer.len() => Err(Damage::Truncated.into()),
         _ => Ok(true),
     }
@@ -379,15 +379,8 @@ impl Header {
     fn check_kind(&self, entry: &mut Entry) -> Result<(), ArchiveError> {
         let slash = entry.name.ends_with(b"/");
         match self.kind() {
-            b'5' if entry.size == 0 => entry.directory = true,
-            b'5' => return Err(Ambiguity::Size.into()),
-            0 if slash => {
-                entry.directory = true;
-                // Go reads its content, others do not.
-                if entry.size != 0 {
-                    return Err(Ambiguity::Size.into());
-                }
-            }
+            b'5' => entry.directory = true,
+            0 if slash => entry.directory = true,
             b'0' | b'7' if slash => return Err(Ambiguity::Header.into()),
             0 | b'0' | b'7' => {}
             b'1' | b'2' => return Err(Ambiguity::Link.into()),

@@ -411,14 +411,9 @@ fn binding(
             back_signatures.extend(accept(&back, subkey));
         }
     }
-    let binding = own.map(|own| {
-        if own.may_sign != Some(true) {
-            back_signatures.clear();
-        }
-        Binding {
-            own,
-            back_signatures,
-        }
+    let binding = own.map(|own| Binding {
+        own,
+        back_signatures,
     });
     Ok(Bound { binding, is_mutual })
 }

@@ -6,12 +6,7 @@ use super::limits;
 
 /// The timestamp of a second; sums of two 32-bit numbers are far inside its range.
 pub(super) fn timestamp(second: i64) -> Timestamp {
-    let last = if second < 0 {
-        Timestamp::MIN
-    } else {
-        Timestamp::MAX
-    };
-    Timestamp::from_second(second).unwrap_or(last)
+    Timestamp::from_second(second).unwrap_or(Timestamp::MAX)
 }
 
 /// Whether a creation time is further ahead of the clock than clocks differ.

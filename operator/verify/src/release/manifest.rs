@@ -302,3 +302,96 @@ fn is_plain_text(text: &str) -> bool {
     let reserved = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"];
     letter && !reserved.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full(document: &str) -> Vec<ManifestObject> {
+        let mut manifest = Manifest::default();
+        manifest.read(document, &RecordLimits::default().yaml);
+        manifest.objects
+    }
+
+    #[test]
+    fn ordinary_documents_are_read_at_a_glance_and_rightly() {
+        for document in [
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n",
+            "# c\n\nkind: Pod\napiVersion: apps/v1 \nmetadata:\n  # c\n  name: a.b-c_d\n  namespace: ns\n",
+            "metadata:\n    labels:\n        name: x\n    name: 'a'\nkind: \"Pod\"\napiVersion: v1\n",
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  generateName: g-\nspec:\n- name: x\n  y: z\n",
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  generateName: g-\n  name: \"1\"\ndata: x\n",
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  labels:\n    x: y\nspec:\n  name: b\n",
+        ] {
+            let Quick::Object(object) = quick(document) else {
+                panic!("{document}")
+            };
+            assert_eq!(vec![object], full(document), "{document}");
+        }
+    }
+
+    #[test]
+    fn unusual_documents_are_left_to_the_parser() {
+        const HEAD: &str = "apiVersion: v1\nkind: Pod\n";
+        for rest in [
+            "",
+            "metadata:\n",
+            "metadata: {name: a}\n",
+            "metadata:\n  name: a\nmetadata:\n  name: b\n",
+            "metadata:\n  name: a\nmetadata:\n  labels:\n",
+            "metadata: &a\n  name: a\n",
+            "metadata:\n  name: a\n  name: b\n",
+            "metadata:\n  generateName: a\n  generateName: b\n",
+            "metadata:\n  namespace: a\n  namespace: b\n  name: c\n",
+            "metadata:\n  name: a\nkind: Job\n",
+            "metadata:\n  name: a\napiVersion: v2\n",
+            "metadata:\n  name: a\n    b\n",
+            "metadata:\n  name: a\n  namespace: b\n    c\n",
+            "metadata:\n  generateName: a\n    b\n",
+            "metadata:\n    name: a\n  b: c\n",
+            "metadata:\n  name: a\n- b\n",
+            "- a\nmetadata:\n  name: a\n",
+            "  Job\nmetadata:\n  name: a\n",
+            "metadata:\n  name: 1\n",
+            "metadata:\n  name: null\n",
+            "metadata:\n  name: No\n",
+            "metadata:\n  name: \"\"\n",
+            "metadata:\n  name: a b\n",
+            "metadata:\n  name: \"a\\tb\"\n",
+            "metadata:\n  name:a\n",
+            "metadata:\n  name: a\n'b': c\n",
+            "metadata:\n  name: a\n1: c\n",
+            "metadata:\n  name: a\nb c: d\n",
+            "metadata:\n  name: a\n<<: b\n",
+        ] {
+            let document = format!("{HEAD}{rest}");
+            assert!(matches!(quick(&document), Quick::Unsure), "{document}");
+        }
+        for document in [
+            "kind: Pod\nmetadata:\n  name: a\n",
+            "apiVersion: v1\nmetadata:\n  name: a\n",
+            "apiVersion: v1\nkind: List\nmetadata:\n  name: a\n",
+            "  apiVersion: v1\n",
+        ] {
+            assert!(matches!(quick(document), Quick::Unsure), "{document}");
+        }
+    }
+
+    #[test]
+    fn documents_of_nothing_but_comments_are_blank() {
+        for document in ["", "\n", "  \t\n", "# c\n  # d\n"] {
+            assert!(matches!(quick(document), Quick::Blank), "{document:?}");
+        }
+    }
+
+    #[test]
+    fn empty_names_are_none() {
+        let document =
+            "{apiVersion: v1, kind: Pod, metadata: {name: '', generateName: g-, namespace: ''}}";
+        let object = full(document).remove(0);
+        assert_eq!((object.name.as_str(), object.generated), ("g-", true));
+        assert_eq!(object.namespace, None);
+        let document = "{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: ns}}";
+        assert_eq!(full(document)[0].namespace.as_deref(), Some("ns"));
+    }
+}

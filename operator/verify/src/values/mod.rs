@@ -45,7 +45,8 @@ impl Defaults {
     ) -> Result<Self, YamlError> {
         let first = table(read(text)?)?;
         let documents = documents(text);
-        if documents.len() <= 1 && text.ends_with('\n') {
+        // Most have one document, which need not be read twice.
+        if documents == [text.strip_prefix("---\n").unwrap_or(text)] {
             return Ok(Self::Read {
                 first,
                 merged: None,
@@ -85,7 +86,7 @@ impl Defaults {
     }
 }
 
-/// Which Helm read values.yaml.
+/// Which Helm read values.yaml and put the user's values over it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Helm {
     V3,

@@ -22,8 +22,8 @@ pub(crate) struct Expected {
 
 /// Does what `ProcessDependencies` does to a chart under the user's values.
 ///
-/// A values.yaml that could not be read counts as empty. `values` replaces the chart's own defaults: `helm upgrade --reuse-values` does that with those of
-/// the revision before.
+/// A values.yaml that could not be read counts as empty. `values` replaces the chart's own defaults:
+/// `helm upgrade --reuse-values` does that with those of the revision before.
 pub(crate) fn expected(
     tree: &Tree,
     values: Option<&Json>,
@@ -33,7 +33,7 @@ pub(crate) fn expected(
     let work = Work::new();
     let mut chart = Node::new(tree, helm, values);
     let values = chart
-        .enable(&Table::new(config), "", &work)
+        .enable(&Table::new(config), "", helm.coalescing(), &work)
         .and_then(|()| chart.import(&work))
         .and_then(|()| chart.values.json(&work));
     chart.dismantle();
@@ -41,6 +41,16 @@ pub(crate) fn expected(
         values: values?,
         dependencies: chart.dependencies,
     })
+}
+
+impl Helm {
+    /// How it puts the user's values over the defaults.
+    fn coalescing(self) -> Mode {
+        match self {
+            Self::V3 => Mode::CoalesceKeeping,
+            Self::V4 => Mode::Coalesce,
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -83,13 +93,19 @@ impl Node {
     }
 
     /// `processDependencyEnabled`: removes what tags and conditions disable.
-    fn enable(&mut self, config: &Table, path: &str, work: &Work) -> Result<(), Unmergeable> {
+    fn enable(
+        &mut self,
+        config: &Table,
+        path: &str,
+        mode: Mode,
+        work: &Work,
+    ) -> Result<(), Unmergeable> {
         if self.dependencies.is_empty() {
             return Ok(());
         }
         self.apply_aliases(work)?;
         let values = config.deep_copy(work)?;
-        coalesce(self, &values, Mode::Coalesce, work)?;
+        coalesce(self, &values, mode, work)?;
         apply_tags(&mut self.dependencies, &values);
         apply_conditions(&mut self.dependencies, &values, path, work)?;
         let disabled: BTreeSet<_> = self
@@ -105,7 +121,7 @@ impl Node {
             work.read(path)?;
             work.read(&subchart.name)?;
             let path = format!("{path}{}.", subchart.name);
-            subchart.enable(&values, &path, work)?;
+            subchart.enable(&values, &path, mode, work)?;
         }
         Ok(())
     }

@@ -25,8 +25,10 @@ pub(super) struct Table(Rc<RefCell<BTreeMap<String, Cell>>>);
 /// How nulls are treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// `CoalesceValues`: a null removes a default.
+    /// `CoalesceValues` of Helm 4: a null removes a default, and a default that is null is none.
     Coalesce,
+    /// `CoalesceValues` of Helm 3: a null removes a default, and a default that is null stays.
+    CoalesceKeeping,
     /// `MergeValues`: nulls are kept.
     Merge,
 }
@@ -238,7 +240,7 @@ fn coalesce_values<C: Coalesced>(
 ) -> Result<(), Unmergeable> {
     for (key, default) in chart.values().deep_copy(work)?.pairs(work)? {
         match dest.get(&key) {
-            Some(value) if value.is_null() && mode == Mode::Coalesce => dest.remove(&key),
+            Some(value) if value.is_null() && mode != Mode::Merge => dest.remove(&key),
             Some(Cell::Table(table)) => {
                 let Some(default) = default.table() else {
                     continue;
@@ -314,7 +316,7 @@ pub(super) fn coalesce_tables(
         .collect();
     for (key, cell) in dest.pairs(work)? {
         if cell.is_null() {
-            let removed = mode == Mode::Coalesce && had.contains(key.as_str());
+            let removed = mode != Mode::Merge && had.contains(key.as_str());
             source.insert(&key, Cell::Other(Json::Null));
             if removed {
                 dest.remove(&key);
@@ -323,7 +325,7 @@ pub(super) fn coalesce_tables(
     }
     for (key, cell) in &original {
         match (dest.get(key), cell) {
-            (None, _) if mode == Mode::Coalesce && is_removed(source, key, cell) => {}
+            (None, _) if mode != Mode::Merge && is_removed(source, key, cell) => {}
             (None, _) => dest.insert(key, cell.clone()),
             (Some(Cell::Table(dest)), Cell::Table(source)) => {
                 coalesce_tables(&dest, source, mode, work)?;

@@ -103,7 +103,14 @@ fn number(tag: &str, text: &str) -> Option<Value> {
         return None;
     }
     let text = text.replace('_', "");
-    integer(&text).map(Value::Int).or_else(|| float(&text))
+    let number = integer(&text).or_else(|| signed_binary(&text));
+    number.map(Value::Int).or_else(|| float(&text))
+}
+
+/// Reads `0b+1` and `0b-1`, as go-yaml alone does.
+fn signed_binary(text: &str) -> Option<i128> {
+    let digits = text.strip_prefix("0b")?;
+    i64::from_str_radix(digits, 2).ok().map(i128::from)
 }
 
 /// Reads an integer as Go's `strconv.ParseInt(text, 0, 64)` and `ParseUint` do: `0x`, `0o`, `0b`

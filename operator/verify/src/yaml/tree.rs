@@ -164,9 +164,6 @@ impl Builder {
     }
 
     fn alias(&mut self, anchor: usize) -> Result<(), YamlError> {
-        if self.reading == Reading::Plain {
-            return Err(YamlError::NotPlain);
-        }
         // An anchor that is still open contains itself, which go-yaml refuses, too.
         let value = self.anchors.get(&anchor).ok_or(YamlError::NotJson)?;
         let (nodes, bytes, depth) = cost(value);
@@ -401,7 +398,10 @@ mod tests {
             "a: !!str 1\n",
             "a: 1\na: 2\n",
             "<<: {a: 1}\n",
-            "a: &x {}\nb: *x",
+            "a: &x {}\n",
+            "a: &x [1]\n",
+            "a: !!map {}\n",
+            "a: !!seq []\n",
         ] {
             let value = document(text, Reading::Plain, &YamlLimits::default());
             assert_eq!(value, Err(YamlError::NotPlain), "{text}");
@@ -436,6 +436,25 @@ mod tests {
         assert_eq!(read("[1, 2, 3, 4]"), Err(YamlError::TooLarge));
         assert!(read("abcdef").is_ok());
         assert_eq!(read("abcdefg"), Err(YamlError::TooLarge));
+    }
+
+    #[test]
+    fn aliases_cost_the_depth_and_text_of_what_they_stand_for() {
+        let read = |text: &str, depth: usize, scalar_bytes: usize| {
+            let limits = YamlLimits {
+                depth,
+                scalar_bytes,
+                ..YamlLimits::default()
+            };
+            document(text, Reading::AsHelm, &limits)
+        };
+        let deep = "{a: &a [[[1]]], b: [[*a]]}";
+        assert!(read(deep, 6, 100).is_ok());
+        assert_eq!(read(deep, 5, 100), Err(YamlError::TooLarge));
+        // Two keys, and three times the text: as it stands, for the anchor, for the alias.
+        let long = "{a: &a abcde, b: *a}";
+        assert!(read(long, 2, 17).is_ok());
+        assert_eq!(read(long, 2, 16), Err(YamlError::TooLarge));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Later looks: no trust is taken, no failure becomes another, trust may be given.
 
-use charttrust_verify::evidence::{Answer, ArchiveFacts, Bound, ProvenanceFacts};
+use charttrust_verify::evidence::{Answer, ArchiveFacts, Bound, ProvenanceFacts, Signed};
 use charttrust_verify::finding::Finding;
 use charttrust_verify::key::{Grandfather, RevocationReason};
 use charttrust_verify::policy::Level;
@@ -434,4 +434,67 @@ fn a_newer_version_of_ourselves_may_compare_better() {
     assert_eq!(world.verdict(), Verdict::Untrusted(Reason::ContentMismatch));
     assert!(world.look(SOURCE, archive(good())).is_empty());
     assert_eq!(world.verdict(), TRUSTED);
+}
+
+#[test]
+fn text_that_comes_back_hides_no_revocation() {
+    for text_is_at_hand in [true, false] {
+        let mut world = World::good();
+        world.learn();
+        if !text_is_at_hand {
+            signed(&mut world).message = None;
+        }
+        let mut without = person(1);
+        without.subkeys.clear();
+        world.alice().certificate = without.load();
+        world.revoke("alice", RevocationReason::Compromised);
+        let bad = Verdict::Untrusted(Reason::KeyCompromised);
+        assert_eq!(world.verdict(), bad);
+        assert!(world.look(SOURCE, archive(good())).is_empty());
+        assert_eq!(world.verdict(), bad, "a failure never becomes another");
+        assert!(signed(&mut world).message.is_some());
+    }
+}
+
+fn signed(world: &mut World) -> &mut Signed {
+    match &mut world.facts().provenance {
+        ProvenanceFacts::Signed(signed) => signed,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn another_archive_of_other_content_is_taken_over_as_a_whole() {
+    let mut world = World::good();
+    world.level(Level::Signature);
+    let unsigned = archive(ProvenanceFacts::Missing);
+    world.answer(SOURCE, changed_binding(unsigned));
+    assert_eq!(world.verdict(), Verdict::Untrusted(Reason::Unsigned));
+    assert!(world.look(SOURCE, changed_binding(rebuilt())).is_empty());
+    assert_eq!(world.facts().digest, other_digest());
+    assert_eq!(world.verdict(), Verdict::Trusted(Basis::ArchiveVerified));
+}
+
+#[test]
+fn provenance_and_index_may_change_in_one_look() {
+    for before in [unreachable(), ProvenanceFacts::Missing] {
+        let mut world = World::good();
+        world.facts().provenance = before;
+        let answer = changed(archive(good()), |facts| facts.index_disagrees = true);
+        assert!(world.look(SOURCE, answer).is_empty());
+        assert_eq!(world.verdict(), TRUSTED);
+        assert!(world.facts().index_disagrees);
+    }
+}
+
+#[test]
+fn text_is_wanted_for_a_key_that_is_named_by_its_id_only() {
+    let signer = person(1).signer().clone();
+    let by_id = signature_by(&signer, &text(), |sig| sig.only_key_id(&signer));
+    let mut world = World::good();
+    world.facts().provenance = provenance(&text(), &[by_id]);
+    signed(&mut world).message = None;
+    assert!(world.evidence.wants_text(SOURCE, &world.keys));
+    let others = [crate::world::key(&person(2))];
+    assert!(!world.evidence.wants_text(SOURCE, &others));
 }

@@ -2,6 +2,7 @@
 
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::{Answer, Bound, ProvenanceFacts};
+use charttrust_verify::finding::Finding;
 use charttrust_verify::key::RevocationReason;
 use charttrust_verify::policy::{Dependencies, Level};
 use charttrust_verify::verdict::{Basis, Cause, Reason, Verdict};
@@ -275,4 +276,65 @@ fn the_index_only_warns() {
     let judgement = world.judge();
     assert_eq!(judgement.verdict, TRUSTED);
     assert_eq!(judgement.findings[0].word.to_string(), "Republished");
+}
+
+#[test]
+fn without_a_record_tampering_with_one_archive_is_none_of_another() {
+    let mut world = two(Level::Strict, Says::Same, Says::SameUnsigned);
+    world.facts().digest = Sha256Digest::of(b"other");
+    let tampered = Verdict::Untrusted(Reason::DigestMismatch);
+    assert_eq!(in_both_orders(&mut world), tampered);
+    for url in [SOURCE, MIRROR] {
+        facts_of(&mut world.evidence, url).binding = Bound::NoRecord;
+    }
+    assert_eq!(in_both_orders(&mut world), UNSIGNED);
+}
+
+#[test]
+fn the_source_whose_archive_was_judged_is_named() {
+    let origin = |world: &World| world.judge().policies[0].origin.clone();
+    let world = two(Level::Strict, Says::Different, Says::Same);
+    assert_eq!(origin(&world).as_deref(), Some(MIRROR));
+    let world = two(Level::Signature, Says::Different, Says::Same);
+    assert_eq!(origin(&world).as_deref(), Some(SOURCE));
+    let world = two(Level::Strict, Says::Different, Says::NotFound);
+    assert_eq!(origin(&world), None);
+}
+
+#[test]
+fn what_was_found_is_told_with_its_differences() {
+    let told = |world: &World, word: &str, message: &str| {
+        let findings = world.judge().findings;
+        let is_it =
+            |found: &Finding| found.word.to_string() == word && found.message.contains(message);
+        assert!(findings.iter().any(is_it), "{word} {message}: {findings:?}");
+    };
+    let mut world = two(Level::Strict, Says::Different, Says::Silent);
+    told(&world, "SourceUnavailable", "no answer");
+    world.answer(MIRROR, Answer::NotFound);
+    told(&world, "ContentMismatch", "a template");
+    let mut world = World::good();
+    world.facts().binding = Bound::Same(vec!["other values".into()]);
+    told(&world, "ValuesDiffer", "other values");
+}
+
+#[test]
+fn a_rule_without_sources_finds_nothing_out_at_any_level() {
+    for level in [Level::Signature, Level::Strict] {
+        let mut world = World::good();
+        world.level(level);
+        world.rule().sources.clear();
+        let unknown = Verdict::Unknown(Cause::SourceUnknown);
+        assert_eq!(world.verdict(), unknown, "{level:?}");
+    }
+}
+
+#[test]
+fn of_another_source_only_what_is_wrong_is_told() {
+    let mut world = two(Level::Strict, Says::Same, Says::SameUnsigned);
+    facts_of(&mut world.evidence, MIRROR).index_disagrees = true;
+    let findings = world.judge().findings;
+    let messages: Vec<_> = findings.iter().map(|found| &found.message).collect();
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    assert!(messages[0].contains("Unsigned"), "{messages:?}");
 }

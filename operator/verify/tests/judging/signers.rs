@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use charttrust_verify::evidence::{Outcome, ProvenanceFacts};
+use charttrust_verify::finding::Finding;
 use charttrust_verify::key::{Grandfather, Key, RevocationReason, Scope};
 use charttrust_verify::openpgp::{SignatureRecord, VerifiedSignature, Word};
 use charttrust_verify::policy::{LabelSelector, Pattern, Requirement};
@@ -385,6 +386,10 @@ fn badness_is_about_this_very_archive() {
     let mut world = World::of(vec![key(&person(1))], provenance(&text, &[signature]));
     world.revoke("alice", RevocationReason::Compromised);
     assert_eq!(world.verdict(), Verdict::Untrusted(Reason::DigestMismatch));
+    let is_told = |found: &Finding| {
+        found.word.to_string() == "OtherSignature" && found.message.contains("KeyCompromised")
+    };
+    assert!(world.judge().findings.iter().any(is_told));
     let text = text.replace("web-1.2.3.tgz", "web-1.2.4.tgz");
     let signature = signature_by(person(1).signer(), &text, |sig| sig);
     world.facts().provenance = provenance(&text, &[signature]);
@@ -526,4 +531,60 @@ fn whose_signature_has_ended_it_stays_its_owners() {
         assert_eq!(world.clone().on(49).verdict(), TOO_FEW, "{adoption:?}");
         assert_eq!(world.on(51).verdict(), TOO_FEW, "{adoption:?}");
     }
+}
+
+#[test]
+fn a_shared_subkey_leaves_either_owner_to_another_signature() {
+    let dave = adopter(4, 1, Adoption::Agreed);
+    for own in [&person(1).primary, &dave.primary] {
+        let shared = signature(&person(1));
+        let by_one = signature_by(own, &text(), |sig| sig);
+        for signatures in [[shared.clone(), by_one.clone()], [by_one, shared]] {
+            let keys = vec![key(&person(1)), key(&dave)];
+            let mut world = World::of(keys, provenance(&text(), &signatures));
+            world.signers(&["alice", "dave"], 2);
+            assert_eq!(world.verdict(), TRUSTED, "each counts for one owner");
+        }
+    }
+}
+
+#[test]
+fn a_fault_is_of_the_signer_that_it_names() {
+    let broken = signature_by(person(2).signer(), &text(), Sig::broken);
+    let keys = vec![key(&person(1)), key(&person(2))];
+    let mut world = World::of(keys, provenance(&text(), &[broken]));
+    assert_eq!(world.verdict(), TOO_FEW, "Alice is listed, Bob is not");
+    world.signers(&["alice", "bob"], 1);
+    let invalid = Verdict::Untrusted(Reason::SignatureInvalid);
+    assert_eq!(world.verdict(), invalid);
+    let message = &world.judge().findings[0].message;
+    assert!(message.starts_with("signature of bob"), "{message}");
+}
+
+#[test]
+fn the_object_that_vouches_without_reservation_is_the_best_of_one_key() {
+    let mut world = World::good();
+    world.facts().first_verified = Some(time(day(SIGNED)));
+    let revocation = world.revoke("alice", RevocationReason::Unspecified);
+    revocation.grandfather = Grandfather::Witnessed;
+    revocation.since = Some(time(day(50)));
+    world.keys.push(key_named("twin", &person(1)));
+    assert_eq!(world.verdict(), Verdict::Trusted(Basis::Grandfathered));
+    world.signers(&["alice", "twin"], 1);
+    assert_eq!(world.verdict(), TRUSTED);
+    world.keys.reverse();
+    assert_eq!(world.verdict(), TRUSTED);
+}
+
+#[test]
+fn whoever_signed_instead_is_named() {
+    let mut world = World::signed_by(&[person(2)]);
+    let message = |world: &World| world.judge().findings[0].message.clone();
+    let bob = world.keys[0].fingerprint().clone();
+    let told = message(&world);
+    assert!(told.contains(bob.as_str()), "{told}");
+    let signer = person(2).signer().fingerprint();
+    world.keys.clear();
+    let told = message(&world);
+    assert!(told.contains(signer.as_str()), "{told}");
 }

@@ -2,6 +2,7 @@
 
 use charttrust_verify::evidence::{Answer, Bound, ProvenanceFacts};
 use charttrust_verify::key::{Grandfather, RevocationReason};
+use charttrust_verify::openpgp::Word;
 use charttrust_verify::policy::{Dependencies, Level};
 use charttrust_verify::verdict::{Basis, Cause, Reason, Verdict};
 
@@ -115,5 +116,32 @@ fn rest_on(basis: Basis, world: &mut World) {
             revocation.since = Some(time(day(SIGNED + 1)));
             revocation.grandfather = Grandfather::Witnessed;
         }
+    }
+}
+
+#[test]
+fn faults_are_read_back_out_of_what_evidence_keeps_and_nothing_else_is() {
+    for fault in Word::FAULTS {
+        assert_eq!(Word::of_fault(fault.as_str()), Some(*fault));
+    }
+    for word in [Word::Valid, Word::Expired, Word::UnknownKey] {
+        assert_eq!(Word::of_fault(word.as_str()), None);
+    }
+    assert_eq!(Word::of_fault(""), None);
+}
+
+#[test]
+fn what_became_of_the_key_is_told() {
+    for (reason, told) in [
+        (Reason::KeyCompromised, "revoked as compromised"),
+        (Reason::KeyRevoked, "was revoked"),
+        (Reason::KeyRetired, "superseded or retired"),
+        (Reason::KeyExpired, "has expired"),
+        (Reason::KeyOutOfScope, "may not speak for"),
+    ] {
+        let mut world = World::good();
+        provoke(reason, &mut world);
+        let message = world.judge().findings[0].message.clone();
+        assert!(message.contains(told), "{message}");
     }
 }

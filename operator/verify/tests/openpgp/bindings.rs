@@ -6,8 +6,8 @@ use charttrust_verify::openpgp::{
 
 use crate::cells::v6;
 use crate::forge::{
-    BORN, CERTIFY_AND_SIGN, DAY, ENCRYPT, Key, SHA256, SHA512, SIGN, Shape, Sig, USER_ID, day,
-    packet, public_block, stand, sub, words,
+    BORN, CERTIFY, CERTIFY_AND_SIGN, DAY, ENCRYPT, Key, SHA256, SHA512, SIGN, Shape, Sig, USER_ID,
+    day, packet, public_block, stand, sub, words,
 };
 
 const OK: Word = Word::Valid;
@@ -131,6 +131,40 @@ fn a_primary_key_needs_a_self_signature() {
     none.user_ids.clear();
     assert_eq!(primary_word(&none), MISSING, "no user ID at all");
     assert_eq!(subkey_word(&none), MISSING, "no user ID at all");
+}
+
+#[test]
+fn of_two_statements_of_one_second_the_stricter_counts() {
+    for flags in [[SIGN, CERTIFY], [CERTIFY, SIGN]] {
+        let mut shape = Shape::good();
+        let certification = |flags: u8| shape.certification(USER_ID, |sig| sig.flags(flags));
+        shape.user_ids[0].1 = flags.map(certification).to_vec();
+        assert_eq!(primary_word(&shape), Word::NotSigningCapable);
+    }
+}
+
+#[test]
+fn a_statement_counts_from_its_very_second() {
+    let mut shape = Shape::good();
+    let sig = Sig::new(0x13, &shape.primary, day(20)).flags(CERTIFY);
+    let body = shape.sign_user_id(&sig, USER_ID);
+    shape.user_ids[0].1.push(body);
+    let at = |second| shape.primary_words(second, day(900)).0;
+    assert_eq!(at(day(20) - 1), OK);
+    assert_eq!(at(day(20)), Word::NotSigningCapable);
+}
+
+#[test]
+fn a_user_id_that_says_it_is_not_the_primary_one_is_not() {
+    for (primary, word) in [(0, OK), (1, Word::NotSigningCapable)] {
+        let mut shape = certified_by(Shape::good().certification(USER_ID, |sig| {
+            sig.flags(CERTIFY).with(sub::PRIMARY, [primary])
+        }));
+        let sig = Sig::new(0x13, &shape.primary, day(1)).flags(CERTIFY_AND_SIGN);
+        let body = shape.sign_user_id(&sig, b"second");
+        shape.user_ids.push((b"second".to_vec(), vec![body]));
+        assert_eq!(primary_word(&shape), word);
+    }
 }
 
 #[test]
@@ -672,6 +706,7 @@ fn armor_is_read_strictly_or_not_at_all() {
         block.replace("-----END PGP PUBLIC KEY BLOCK-----\n", ""),
         block.replace("\n\n", "\n"),
         block.replace("\n\n", "\nno header\n\n"),
+        block.replace("\n\n", "\nno header: x\n\n"),
         block.replace("-----END", "=\n-----END"),
         block.replace(
             "PGP PUBLIC KEY BLOCK-----\n\n",
@@ -753,5 +788,71 @@ fn fingerprints_are_full_or_refused() {
         (&"é".repeat(20), FingerprintError::NotHex),
     ] {
         assert_eq!(text.parse::<Fingerprint>().unwrap_err(), error, "{text}");
+    }
+}
+
+#[test]
+fn old_packets_have_lengths_of_one_two_and_four_octets() {
+    let shape = Shape::good();
+    let body = shape.primary.body();
+    let length = u8::try_from(body.len()).unwrap();
+    for head in [
+        &[0x98, length][..],
+        &[0x99, 0, length],
+        &[0x9a, 0, 0, 0, length],
+    ] {
+        let material = [head, &body].concat();
+        let certificate = load_all(&material).unwrap().remove(0);
+        assert_eq!(*certificate.fingerprint(), shape.primary.fingerprint());
+    }
+}
+
+/// Where a signature belongs is what stands before it, be it something that nobody reads.
+#[test]
+fn nothing_behind_a_user_attribute_belongs_to_what_stands_before_it() {
+    let mut shape = bound_by(Vec::new());
+    let binding = shape.binding(&subkey(), |sig| sig.flags(SIGN));
+    shape.subkeys[0].1.clear();
+    shape.after = [packet(17, &[1, 1, 1]), packet(2, &binding)].concat();
+    assert_eq!(subkey_word(&shape), Word::NotBound);
+    shape.after = packet(2, &binding);
+    assert_eq!(subkey_word(&shape), OK);
+}
+
+#[test]
+fn the_size_of_an_rsa_key_is_that_of_its_number() {
+    let algorithm = |body: &[u8]| {
+        let certificate = load_all(&packet(6, body)).unwrap().remove(0);
+        certificate.summary(crate::forge::time(day(1))).algorithm
+    };
+    let key = Key::rsa();
+    assert_eq!(algorithm(&key.body()), "RSA-2048");
+    let mut v6 = key.clone();
+    v6.version = 6;
+    assert_eq!(algorithm(&v6.body()), "RSA-2048");
+    let mut padded = key;
+    padded.parameters.splice(..2, [0x08, 0x10, 0, 0]);
+    assert_eq!(algorithm(&padded.body()), "RSA-2048", "after two zeros");
+}
+
+#[test]
+fn what_a_back_signature_says_counts_only_where_the_flags_ask_for_it() {
+    let shape = bound_by(Vec::new());
+    for flags in [CERTIFY, ENCRYPT] {
+        let binding = shape.binding(&subkey(), |sig| sig.flags(flags));
+        assert_eq!(subkey_word(&bound_by(binding)), Word::NotSigningCapable);
+    }
+}
+
+#[test]
+fn a_block_does_not_go_on_with_the_certificate_of_another() {
+    let good = public_block(&Shape::good().bytes());
+    for tag in [13, 14, 17] {
+        let body = Key::ed25519(3).body();
+        let material = format!("{good}{}", public_block(&packet(tag, &body)));
+        assert_eq!(
+            load_all(material.as_bytes()).unwrap_err(),
+            CertificateError::UnexpectedPacket { tag }
+        );
     }
 }

@@ -4,8 +4,8 @@ use charttrust_verify::openpgp::{CertificateError, Word, load, load_all};
 
 use crate::cells::v6;
 use crate::forge::{
-    BORN, CERTIFY_AND_SIGN, DAY, Key, SHA256, Shape, Sig, day, packet, public_block, sub, time,
-    words,
+    BORN, CERTIFY_AND_SIGN, DAY, Key, SHA256, Shape, Sig, USER_ID, day, packet, public_block, sub,
+    time, words,
 };
 
 const HARD: Word = Word::RevokedHard { compromised: false };
@@ -384,6 +384,78 @@ fn an_unclear_subkey_revocation_stops_the_subkey_it_stands_under() {
 }
 
 #[test]
+fn an_unclear_subkey_revocation_in_another_certificate_does_nothing() {
+    let good = Shape::good();
+    let body = good.subkey_revocation(&Key::ed25519(2), day(50), |sig| sig.hash(99));
+    let mut other = Shape::of(Key::ed25519(8), Key::ed25519(2));
+    other.subkeys[0].1.push(body);
+    let both = [good.bytes(), other.bytes()].concat();
+    let certificate = load(&both, &good.primary.fingerprint(), &[]).unwrap();
+    let words = words(&certificate, &Key::ed25519(2), day(10), day(60));
+    assert_eq!(words, (OK, OK));
+}
+
+#[test]
+fn a_revocation_certificate_may_repeat_what_the_key_says() {
+    let mut shape = Shape::good();
+    let body = shape.subkey_revocation(&Key::ed25519(2), day(50), |sig| sig);
+    shape.subkeys[0].1.push(body.clone());
+    let pinned = shape.primary.fingerprint();
+    assert!(load(&shape.bytes(), &pinned, &[&packet(2, &body)]).is_ok());
+}
+
+#[test]
+fn a_user_id_that_is_revoked_in_one_place_is_revoked() {
+    let mut shape = Shape::good();
+    let revocation = Sig::new(0x30, &shape.primary, day(50));
+    let revocation = shape.sign_user_id(&revocation, USER_ID);
+    let again = (shape.user_ids[0].0.clone(), vec![revocation]);
+    shape.user_ids.push(again);
+    let missing = Word::NoValidSelfSignature;
+    assert_eq!(shape.primary_words(day(10), day(60)), (missing, missing));
+}
+
+/// Designates these keys, each in a signature of its own.
+fn designating(revokers: &[u8]) -> Shape {
+    let mut shape = Shape::good();
+    for revoker in revokers {
+        let body = [&[0x80, 22][..], &Key::ed25519(*revoker).fingerprint_bytes()].concat();
+        let direct = Sig::new(0x1f, &shape.primary, day(0)).with(sub::REVOKER, body);
+        shape.direct.push(shape.direct(&direct));
+    }
+    shape
+}
+
+fn revocation_by(revoker: &Key, change: impl FnOnce(Sig) -> Sig) -> Vec<u8> {
+    let primary = Shape::good().primary;
+    change(Sig::new(0x20, revoker, day(50))).sign(revoker, &[&primary.hashed()])
+}
+
+#[test]
+fn each_of_several_designated_revokers_may_revoke() {
+    for revoker in [8, 9] {
+        let mut shape = designating(&[9, 9, 8]);
+        let key = Key::ed25519(revoker);
+        shape.after = packet(6, &key.body());
+        shape.direct.push(revocation_by(&key, |sig| sig));
+        assert_eq!(shape.primary_words(day(10), day(60)), (HARD, HARD));
+    }
+}
+
+#[test]
+fn a_revocation_by_nobody_designated_does_nothing() {
+    let stranger = Key::ed25519(7);
+    for body in [
+        revocation_by(&stranger, |sig| sig),
+        revocation_by(&stranger, |sig| sig.only_key_id(&stranger)),
+    ] {
+        let mut shape = designating(&[9]);
+        shape.direct.push(body);
+        assert_eq!(shape.primary_words(day(10), day(60)), (OK, OK));
+    }
+}
+
+#[test]
 fn a_forged_subkey_revocation_does_nothing() {
     let good = Shape::good();
     let parts = [good.primary.hashed(), Key::ed25519(2).hashed()];
@@ -540,4 +612,36 @@ fn the_digest_names_the_statement_and_not_its_wrapping() {
     assert_eq!(digest(&plain), digest(&wrapped));
     assert_ne!(digest(&plain), digest(&other));
     assert_eq!(digest(&plain).len(), 64);
+}
+
+#[test]
+fn an_unclear_subkey_revocation_elsewhere_stops_the_subkeys_of_its_own_certificate() {
+    let unclear = Shape::good().subkey_revocation(&Key::ed25519(2), day(50), |sig| sig.hash(99));
+    let mut good = Shape::good();
+    good.add_subkey(Key::ed25519(3), |sig| sig.flags(2));
+    let mut behind_user_id = good.clone();
+    behind_user_id.after = [packet(13, b"later"), packet(2, &unclear)].concat();
+    for seed in [2, 3] {
+        let stopped = words(
+            &behind_user_id.load(),
+            &Key::ed25519(seed),
+            day(10),
+            day(60),
+        );
+        assert_eq!(stopped, (UNCLEAR, UNCLEAR), "key {seed}");
+    }
+    let mut other = Shape::of(Key::ed25519(8), Key::ed25519(9));
+    other.direct.push(unclear);
+    let both = [good.bytes(), other.bytes()].concat();
+    let certificate = load(&both, &good.primary.fingerprint(), &[]).unwrap();
+    let words = words(&certificate, &Key::ed25519(2), day(10), day(60));
+    assert_eq!(words, (OK, OK), "it stands in another certificate");
+}
+
+#[test]
+fn a_flood_of_one_revocation_is_checked_once() {
+    let mut shape = Shape::good();
+    let revocation = shape.key_revocation(day(50), |sig| sig.reason(2));
+    shape.direct = vec![revocation; 200];
+    assert_eq!(word(&shape), COMPROMISED);
 }

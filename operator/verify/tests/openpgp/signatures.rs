@@ -6,8 +6,8 @@ use charttrust_verify::openpgp::{
 
 use crate::cells::v6;
 use crate::forge::{
-    BORN, DAY, Key, Shape, Sig, TEXT, day, hashed_text, message, message_of, stand, sub,
-    text_signature, time, vector, verify_word,
+    BORN, DAY, Key, SHA256, SHA512, Shape, Sig, TEXT, day, hashed_text, message, message_of, stand,
+    sub, text_signature, time, vector, verify_word,
 };
 
 const OK: Word = Word::Valid;
@@ -130,20 +130,27 @@ fn weak_hashes_are_refused_whatever_the_date() {
 
 #[test]
 fn a_hash_shorter_than_the_curve_is_weak() {
-    let certificate = load_all(&vector("nistp384.asc")).unwrap().remove(0);
-    let id = hex::decode(certificate.fingerprint().as_str()).unwrap();
-    let issuer = [&[4][..], &id].concat();
-    let sig = |hash| {
+    let word = |name: &str, hash: u8| {
+        let certificate = load_all(&vector(name)).unwrap().remove(0);
+        let id = hex::decode(certificate.fingerprint().as_str()).unwrap();
+        let issuer = [&[4][..], &id].concat();
         let mut sig = Sig::new(0x01, &Key::ed25519(1), 1_720_000_000)
             .hash(hash)
             .without(sub::ISSUER);
-        sig = sig.with(sub::ISSUER, issuer.clone());
+        sig = sig.with(sub::ISSUER, issuer);
         sig.key_algorithm = Some(19);
-        sig.sign(&Key::ed25519(1), &[&hashed_text(TEXT)])
+        let body = sig.sign(&Key::ed25519(1), &[&hashed_text(TEXT)]);
+        verify_word(&certificate, body)
     };
-    assert_eq!(verify_word(&certificate, sig(8)), Word::WeakHash);
-    assert_eq!(verify_word(&certificate, sig(12)), Word::WeakHash);
-    assert_eq!(verify_word(&certificate, sig(9)), Word::BadSignature);
+    for (name, weak, strong) in [
+        ("nistp384.asc", &[8, 12][..], 9),
+        ("nistp521.asc", &[8, 9, 12], 10),
+    ] {
+        for hash in weak {
+            assert_eq!(word(name, *hash), Word::WeakHash, "{name} {hash}");
+        }
+        assert_eq!(word(name, strong), Word::BadSignature, "{name}");
+    }
 }
 
 #[test]
@@ -623,6 +630,21 @@ fn a_restored_signature_is_judged_by_the_certificate_of_today() {
 }
 
 #[test]
+fn a_soft_revocation_is_for_later_signatures_of_lost_subkeys_too() {
+    let shape = Shape::good();
+    let mut soft = shape.clone();
+    soft.subkeys.clear();
+    soft.direct
+        .push(shape.key_revocation(day(50), |sig| sig.reason(3)));
+    for (signed, word) in [(10, Word::NotBound), (55, Word::RevokedSoft)] {
+        let message = message(&[text_signature(&Key::ed25519(2), day(signed), |sig| sig)]);
+        let verified = verify(&message, &message.signatures()[0], &shape.load()).unwrap();
+        let answer = standing(&soft.load(), &verified, time(day(60)));
+        assert_eq!(answer.now, word, "{signed}");
+    }
+}
+
+#[test]
 fn a_restored_signature_older_than_its_key_is_not_believed() {
     let shape = Shape::good();
     let record = SignatureRecord {
@@ -691,4 +713,24 @@ fn an_rsa_key_for_encryption_only_does_not_sign() {
     let shape = Shape::of(sign_only, Key::ed25519(2));
     let body = text_signature(&shape.primary, day(10), |sig| sig);
     assert_eq!(verify_word(&shape.load(), body), OK);
+}
+
+#[test]
+fn an_ed448_key_signs_with_long_hashes_only() {
+    let mut shape = Shape::of(Key::ed448(1), Key::v6(2));
+    (shape.user_ids[0].1, shape.subkeys) = (Vec::new(), Vec::new());
+    let certification = shape.certification(crate::forge::USER_ID, |sig| sig.flags(3).hash(SHA512));
+    shape.user_ids[0].1.push(certification);
+    let word = |hash: u8| {
+        let body = text_signature(&shape.primary, day(10), |sig| sig.hash(hash));
+        verify_word(&shape.load(), body)
+    };
+    assert_eq!(word(SHA512), OK);
+    assert_eq!(word(14), OK, "SHA3-512");
+    assert_eq!(word(SHA256), Word::WeakHash);
+    let name = shape.load().summary(crate::forge::time(day(1))).algorithm;
+    assert_eq!(name, "Ed448");
+    let cut = text_signature(&shape.primary, day(10), |sig| sig.hash(SHA512));
+    let cut = cut[..cut.len() - 1].to_vec();
+    assert_ne!(verify_word(&shape.load(), cut), OK);
 }

@@ -293,6 +293,13 @@ fn a_refresh_learns_a_shorter_life_and_never_a_longer_one() {
         own.learn(&old_copy, time(day(40))).unwrap().is_empty(),
         "an old copy says nothing new"
     );
+    for (made, ends) in [(20, 100), (30, 200)] {
+        let copy = certified(made, Some(ends));
+        let learned = own.learn(&copy, time(day(40))).unwrap();
+        assert!(learned.is_empty(), "neither newer nor shorter");
+    }
+    let as_new = certified(30, Some(400)).apply(&learned).unwrap();
+    assert_eq!(now(&as_new, 100), OK, "only the object itself is as new");
     let renewed = certified(50, Some(400)).apply(&learned).unwrap();
     assert_eq!(
         now(&renewed, 100),
@@ -324,6 +331,57 @@ fn a_refresh_learns_a_shorter_life_of_a_subkey() {
         Word::Expired
     );
     assert_eq!(words(&applied, &Key::ed25519(1), day(10), day(100)).1, OK);
+}
+
+#[test]
+fn a_newer_binding_in_the_object_itself_overrules_a_learned_end() {
+    let bound = |made: u32, days: u32| {
+        let mut shape = Shape::good();
+        let binding = shape.binding(&Key::ed25519(2), |mut sig| {
+            sig.hashed[0].1 = day(made).to_be_bytes().to_vec();
+            sig.flags(SIGN).key_lifetime(days * DAY)
+        });
+        shape.subkeys[0].1.push(binding);
+        shape.load()
+    };
+    let now = time(day(40));
+    let learned = Shape::good().load().learn(&bound(20, 100), now).unwrap();
+    for (made, word) in [(19, Word::Expired), (20, OK), (30, OK)] {
+        let applied = bound(made, 400).apply(&learned).unwrap();
+        let words = words(&applied, &Key::ed25519(2), day(10), day(100));
+        assert_eq!(words.1, word, "{made}");
+    }
+}
+
+#[test]
+fn a_refresh_learns_a_worse_revocation_than_the_known_one() {
+    let mut own = Shape::good();
+    own.direct
+        .push(own.key_revocation(day(50), |sig| sig.reason(3)));
+    let mut copy = own.clone();
+    copy.direct
+        .push(own.key_revocation(day(51), |sig| sig.reason(2)));
+    let merged = own
+        .load()
+        .merge_revocations(&copy.load(), time(day(60)))
+        .unwrap();
+    let word = Word::RevokedHard { compromised: true };
+    assert_eq!(words(&merged, &own.primary, day(10), day(60)), (word, word));
+}
+
+#[test]
+fn a_refresh_learns_about_every_subkey() {
+    let mut own = Shape::good();
+    own.add_subkey(Key::ed25519(3), |sig| sig.flags(SIGN));
+    let mut copy = own.clone();
+    let revocation = own.subkey_revocation(&Key::ed25519(3), day(50), |sig| sig);
+    copy.subkeys[1].1.push(revocation);
+    let merged = own
+        .load()
+        .merge_revocations(&copy.load(), time(day(60)))
+        .unwrap();
+    let word = |key: u8| words(&merged, &Key::ed25519(key), day(10), day(60)).1;
+    assert_eq!((word(2), word(3)), (OK, HARD));
 }
 
 #[test]
@@ -577,6 +635,23 @@ fn a_union_takes_every_restriction_of_both() {
     });
     shorter.subkeys[0].1.push(binding);
 
+    let mut shorter_by_key = good.clone();
+    let sig = Sig::new(0x1f, &primary, day(20))
+        .flags(CERTIFY_AND_SIGN)
+        .key_lifetime(30 * DAY);
+    shorter_by_key.direct.push(good.direct(&sig));
+    assert_eq!(word(&good, &shorter_by_key, &primary), Word::Expired);
+
+    let mut shorter_subkey = good.clone();
+    shorter_subkey.subkeys = shorter.subkeys.clone();
+    assert_eq!(word(&good, &shorter_subkey, &subkey), Word::Expired);
+
+    let mut other_revoked = good.clone();
+    other_revoked.add_user_id(b"second", |sig| sig.flags(CERTIFY_AND_SIGN));
+    let revocation = good.sign_user_id(&Sig::new(0x30, &primary, day(50)), b"second");
+    other_revoked.user_ids[1].1.push(revocation);
+    assert_eq!(word(&good, &other_revoked, &primary), OK);
+
     let learned = good.load().learn(&shorter.load(), time(day(25))).unwrap();
     let limited = good.load().apply(&learned).unwrap();
     for united in [
@@ -682,4 +757,74 @@ fn the_end_of_every_key_is_told_not_only_the_last() {
     ends.sort();
     assert_eq!(ends, [100, 200, 300].map(|end| time(day(end))));
     assert_eq!(Shape::good().load().ends(time(day(10))), []);
+}
+
+#[test]
+fn a_refresh_leaves_out_a_longer_life_of_a_subkey() {
+    let lasting = |made: u32, ends: u32| {
+        let mut shape = Shape::good();
+        let key = shape.subkeys[0].0.clone();
+        let back = shape.back_signature(&key, |sig| sig);
+        let binding = Sig::new(0x18, &shape.primary, day(made))
+            .flags(SIGN)
+            .key_lifetime(ends * DAY)
+            .with(sub::EMBEDDED, back);
+        let parts = [&shape.primary.hashed()[..], &key.hashed()];
+        shape.subkeys[0]
+            .1
+            .push(binding.sign(&shape.primary, &parts));
+        shape
+    };
+    let own = lasting(20, 100);
+    let longer = |copy: &Shape| {
+        let left = own.load().leave_out(&copy.load(), time(day(40)));
+        left.longer_life
+    };
+    assert!(longer(&lasting(30, 101)));
+    assert!(!longer(&lasting(30, 100)), "the same end");
+    assert!(!longer(&lasting(20, 101)), "of the same second");
+    assert!(!longer(&lasting(10, 101)), "an old copy");
+}
+
+#[test]
+fn what_was_learned_contains_itself() {
+    let own = Shape::good();
+    let mut copy = own.clone();
+    let sig = Sig::new(0x13, &own.primary, day(20))
+        .flags(CERTIFY_AND_SIGN)
+        .key_lifetime(90 * DAY);
+    let body = copy.sign_user_id(&sig, USER_ID);
+    copy.user_ids[0].1.push(body);
+    let learned = own.load().learn(&copy.load(), time(day(60))).unwrap();
+    assert!(!learned.is_empty());
+    assert!(learned.contains(&learned));
+}
+
+#[test]
+fn a_union_joins_each_revoker_with_itself() {
+    let revokers = [Key::ed25519(8), Key::ed25519(9)];
+    let mut without = Shape::good();
+    for revoker in &revokers {
+        let body = [&[0x80, 22][..], &revoker.fingerprint_bytes()].concat();
+        let direct = Sig::new(0x1f, &without.primary, day(0)).with(sub::REVOKER, body);
+        without.direct.push(without.direct(&direct));
+    }
+    for revoker in &revokers {
+        let mut with = without.clone();
+        with.after = crate::forge::packet(6, &revoker.body());
+        let mut used = with.clone();
+        let revocation = Sig::new(0x20, revoker, day(50));
+        let revocation = revocation.sign(revoker, &[&used.primary.hashed()]);
+        used.direct.push(revocation);
+        let now = time(day(60));
+        let learned = without.load().learn(&used.load(), now).unwrap();
+        for union in [
+            without.load().union(&with.load()).unwrap(),
+            with.load().union(&without.load()).unwrap(),
+        ] {
+            let applied = union.apply(&learned).unwrap();
+            let word = words(&applied, &without.primary, day(10), day(60)).1;
+            assert_eq!(word, HARD);
+        }
+    }
 }
