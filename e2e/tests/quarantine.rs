@@ -449,6 +449,8 @@ async fn a_namespace_that_goes_is_not_held_up() {
     let scene = scene(&stage, "going", Version::V4, automatic()).await;
     scene.revoke().await;
     scene.quarantine_is("Active=True/Contained").await;
+    let audit = stage.cluster.audit().unwrap();
+    let mark = audit.mark().unwrap();
     let namespaces = Api::<Namespace>::all(scene.client.clone());
     namespaces
         .delete(&scene.namespace, &DeleteParams::default())
@@ -461,6 +463,13 @@ async fn a_namespace_that_goes_is_not_held_up() {
         }
     })
     .await;
+    // Nothing is started again only to be deleted.
+    let us = stage.identity.user();
+    let of_others = audit.since(mark).unwrap().by(us).writes().only(|event| {
+        let ours = ["events", "quarantines", "releasetrusts"];
+        event.namespace == scene.namespace && !ours.contains(&event.resource.as_str())
+    });
+    assert!(of_others.is_empty(), "{of_others:#?}");
 }
 
 /// A Deployment of somebody else in the same namespace, and one in another namespace.

@@ -7,12 +7,14 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::apply::{WriteError, apply};
 use super::mark::Mark;
+use super::plan::Unlisted;
 use super::standing::Standing;
 use super::step::{Precondition, View, Write, next};
-use super::{ANNOTATION, FINALIZER};
+use super::{ANNOTATION, FINALIZER, drive};
 use crate::api::Quarantine;
 use crate::api::bounds;
 use crate::api::chart_trust_policy::QuarantineAction;
+use crate::api::quarantine::UncontainedObject;
 use crate::inventory::ReleaseId;
 
 const UID: &str = "quarantine-uid";
@@ -196,10 +198,6 @@ fn an_edited_record_reaches_nothing_else() {
 }
 
 /// How a recorded Deployment stands that looks like this.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "callers pass what json! makes"
-)]
 fn standing(record: Value, live: Value) -> Standing {
     view(record, live).standing(0)
 }
@@ -327,15 +325,63 @@ fn a_selector_that_cannot_be_saved_isolates_nothing() {
     assert_eq!(planned(isolate, huge).len(), all - 1);
 }
 
+#[test]
+fn no_more_is_planned_than_the_list_holds() {
+    let mut scene = super::crash::scene();
+    let web = deployment(3, None);
+    scene.workloads = (0..=bounds::LONG_LIST)
+        .map(|number| {
+            let mut one = web.clone();
+            one["metadata"]["name"] = json!(format!("web-{number}"));
+            one
+        })
+        .collect();
+    let plan = super::plan(&release(), &[QuarantineAction::ScaleToZero], &scene);
+    assert_eq!(plan.objects.len(), bounds::LONG_LIST);
+    let left = |one: &UncontainedObject| one.message.starts_with("does not fit");
+    assert_eq!(plan.uncontained.iter().filter(|one| left(one)).count(), 1);
+}
+
+#[test]
+fn nothing_is_saved_while_it_is_not_known_what_there_is() {
+    let saved = |unlisted: Option<Unlisted>| {
+        let mut scene = super::crash::scene();
+        scene.deployers.clear();
+        if let Some(unlisted) = unlisted {
+            scene.listed = Err(unlisted);
+        }
+        let mut view = ours();
+        view.status.incident = None;
+        view.status.objects.clear();
+        view.scene = Some(scene);
+        match next(&view) {
+            Some(Write::Status(status)) => status.incident,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(saved(None).is_some());
+    for unlisted in [
+        Unlisted::NotFound,
+        Unlisted::Unfinished,
+        Unlisted::Unreadable(String::new()),
+    ] {
+        assert_eq!(saved(Some(unlisted.clone())), None, "{unlisted:?}");
+    }
+}
+
 /// What reaches the API server, if it answers every request with this Quarantine.
 async fn sent(view: &View, write: &Write, found: Value) -> (Result<(), WriteError>, Vec<Request>) {
+    let (server, client) = answering(found).await;
+    let result = apply(&client, view, write).await.map(drop);
+    (result, server.received_requests().await.unwrap())
+}
+
+async fn answering(found: Value) -> (MockServer, kube::Client) {
     let server = MockServer::start().await;
     let answer = ResponseTemplate::new(200).set_body_json(found);
     Mock::given(any()).respond_with(answer).mount(&server).await;
     let config = kube::Config::new(server.uri().parse().unwrap());
-    let client = kube::Client::try_from(config).unwrap();
-    let result = apply(&client, view, write).await.map(drop);
-    (result, server.received_requests().await.unwrap())
+    (server, kube::Client::try_from(config).unwrap())
 }
 
 fn body(requests: &[Request]) -> Value {
@@ -385,4 +431,26 @@ async fn a_policy_is_deleted_only_if_it_is_still_this_one() {
     result.unwrap();
     let expected = json!({"uid": "p", "resourceVersion": "5"});
     assert_eq!(body(&requests)["preconditions"], expected);
+}
+
+/// How many writes a run sends that has only to take the finalizer off.
+async fn writes_of_a_run(found: Value, may: bool) -> usize {
+    let (server, client) = answering(found).await;
+    let mut view = ending(record("Contained"), Value::Null);
+    view.status.objects.clear();
+    view.live.clear();
+    let _ = drive::advance(&client, view, &[], || may).await;
+    let requests = server.received_requests().await.unwrap();
+    let is_write = |request: &&Request| request.method.as_str() != "GET";
+    requests.iter().filter(is_write).count()
+}
+
+#[tokio::test]
+async fn a_run_writes_only_while_it_may_and_only_to_its_own_quarantine() {
+    let mut gone = quarantine(&json!([]));
+    gone["metadata"]["deletionTimestamp"] = json!("2026-11-18T00:00:00Z");
+    assert_eq!(writes_of_a_run(gone.clone(), true).await, 1);
+    assert_eq!(writes_of_a_run(gone.clone(), false).await, 0);
+    gone["metadata"]["uid"] = json!("of the same name");
+    assert_eq!(writes_of_a_run(gone, true).await, 0);
 }
