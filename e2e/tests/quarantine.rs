@@ -194,6 +194,15 @@ async fn an_upgrade_to_a_trusted_chart_ends_it_and_its_values_stand(version: Ver
     let stateful = scene.json::<StatefulSet>("web-db").await;
     assert_eq!(stateful["spec"]["replicas"], 2);
     assert!(!stateful.to_string().contains("charttrust.io/quarantine"));
+
+    // Back to what the stolen key has signed: trust had ended the quarantine, not a person.
+    scene
+        .helm
+        .rollback(&scene.namespace, "web", 1)
+        .await
+        .unwrap();
+    scene.quarantine_is("Active=True/Contained").await;
+    assert_eq!(scene.replicas().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -449,6 +458,8 @@ async fn a_namespace_that_goes_is_not_held_up() {
     let scene = scene(&stage, "going", Version::V4, automatic()).await;
     scene.revoke().await;
     scene.quarantine_is("Active=True/Contained").await;
+    // Somebody holds up the Deployment, so that it could still be started.
+    hold(&scene, &["example.com/hold"]).await;
     let audit = stage.cluster.audit().unwrap();
     let mark = audit.mark().unwrap();
     let namespaces = Api::<Namespace>::all(scene.client.clone());
@@ -456,6 +467,9 @@ async fn a_namespace_that_goes_is_not_held_up() {
         .delete(&scene.namespace, &DeleteParams::default())
         .await
         .unwrap();
+    scene.no_quarantine().await;
+    assert_eq!(scene.replicas().await, 0);
+    hold(&scene, &[]).await;
     eventually(SOON, "the namespace is gone", async || {
         match namespaces.get_opt(&scene.namespace).await {
             Ok(None) => Ok(()),
@@ -470,6 +484,15 @@ async fn a_namespace_that_goes_is_not_held_up() {
         event.namespace == scene.namespace && !ours.contains(&event.resource.as_str())
     });
     assert!(of_others.is_empty(), "{of_others:#?}");
+}
+
+async fn hold(scene: &Scene, finalizers: &[&str]) {
+    let change = json!({"metadata": {"finalizers": finalizers}});
+    scene
+        .api::<Deployment>()
+        .patch("web", &PatchParams::default(), &Patch::Merge(change))
+        .await
+        .unwrap();
 }
 
 /// A Deployment of somebody else in the same namespace, and one in another namespace.
