@@ -35,7 +35,8 @@ check_operator() { cargo build --locked --package charttrust --bin charttrust; }
 
 check_testbed() {
   cargo run --locked --quiet --package charttrust-e2e --bin testbed -- build \
-    etcd kube-apiserver kube-controller-manager kubectl helm3 helm4 promtool source-controller helm-controller
+    etcd kube-apiserver kube-controller-manager kubectl helm3 helm4 promtool source-controller helm-controller \
+    k3s-helm-controller redis argocd
 }
 
 # One shard of the crash points, chosen by the commit; `make chaos` takes them all.

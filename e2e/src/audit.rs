@@ -238,6 +238,9 @@ fn parse(text: &str) -> Result<Log, AuditError> {
                 line: line.to_owned(),
                 source,
             })?;
+        if record.is_dry_run() {
+            continue;
+        }
         let id = record.audit_id.clone();
         if record.stage == "RequestReceived" {
             if record.verb == "watch" {
@@ -257,6 +260,8 @@ fn parse(text: &str) -> Result<Log, AuditError> {
 struct Record {
     #[serde(rename = "auditID")]
     audit_id: String,
+    #[serde(default, rename = "requestURI")]
+    request_uri: String,
     stage: String,
     verb: String,
     #[serde(default)]
@@ -297,6 +302,11 @@ impl Record {
     /// A watch has two records, when it starts and when it ends; the first tells enough.
     fn tells_outcome(&self) -> bool {
         (self.stage == "ResponseStarted") == (self.verb == "watch")
+    }
+
+    /// Whether nothing changes, though the answer looks like an object that was changed.
+    fn is_dry_run(&self) -> bool {
+        self.request_uri.contains("dryRun=All")
     }
 }
 
@@ -418,6 +428,16 @@ mod tests {
     fn watch_that_stays_open_is_not_waited_for() {
         let (_directory, audit) = audit_of(&line("1", "RequestReceived", "watch", "ann"));
         assert_eq!(audit.since(Mark(0)).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn dry_runs_are_left_out() {
+        let wet = answered("1", "patch", "flux");
+        let verb = r#""verb":"#;
+        let uri =
+            r#""requestURI":"/apis/apps/v1/namespaces/shop/deployments/web?dryRun=All","verb":"#;
+        let dry = answered("2", "patch", "flux").replace(verb, uri);
+        assert_eq!(events(&(wet + &dry)).len(), 1);
     }
 
     #[test]

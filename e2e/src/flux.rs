@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::cluster::{Cluster, Identity};
 use crate::plane::free_ports;
 use crate::process::Process;
-use crate::stage::kubectl;
+use crate::stage::{Story, apply, kubectl, merge};
 use crate::tools::{self, Tool};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -67,6 +68,42 @@ impl Flux {
             _dir: dir,
         })
     }
+}
+
+/// What a user of Flux commits: the repository of a story, and a release of the chart `web`, with
+/// more fields in its spec.
+pub async fn deploy(cluster: &Cluster, story: &Story, version: &str, more: Value) -> Result {
+    release(cluster, story, "web", version, more).await
+}
+
+/// The same, for a release of another name.
+pub async fn release(
+    cluster: &Cluster,
+    story: &Story,
+    name: &str,
+    version: &str,
+    more: Value,
+) -> Result {
+    let namespace = &story.namespace;
+    let mut release = json!({
+        "apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "interval": "1m", "releaseName": name,
+            "install": {"disableWait": true}, "upgrade": {"disableWait": true},
+            "chart": {"spec": {
+                "chart": "web", "version": version, "interval": "1s",
+                "sourceRef": {"kind": "HelmRepository", "name": "charts"},
+            }},
+        },
+    });
+    merge(&mut release["spec"], more);
+    let repository = json!({
+        "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "HelmRepository",
+        "metadata": {"name": "charts", "namespace": namespace},
+        "spec": {"interval": "1s", "url": story.repository.url()},
+    });
+    apply(cluster.kubeconfig(), &[repository, release]).await
 }
 
 fn controller(tool: Tool, identity: &Identity, dir: &Path) -> Result<Process> {

@@ -3,6 +3,7 @@
 //! Everything lies in temporary folders and ends with its owner; only the built programs stay, in
 //! the user's cache folder.
 
+pub mod argo;
 pub mod audit;
 pub mod auditor;
 pub mod charts;
@@ -15,6 +16,7 @@ pub mod false_alarms;
 pub mod flux;
 pub mod gpg;
 pub mod helm;
+pub mod k3s;
 pub mod manifests;
 pub mod operator;
 pub mod plane;

@@ -257,6 +257,7 @@ impl Setup {
             ("--use-service-account-credentials", "true"),
             ("--leader-elect", "false"),
             ("--controllers", "*,-nodeipam,-node-lifecycle-controller"),
+            ("--horizontal-pod-autoscaler-sync-period", "1s"),
         ])
     }
 }

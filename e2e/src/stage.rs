@@ -238,6 +238,16 @@ pub async fn kubectl(kubeconfig: &Path, arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// Applies objects as a person does, by the real kubectl.
+pub async fn apply(kubeconfig: &Path, objects: &[Value]) -> Result {
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+    let file = tempfile::NamedTempFile::with_suffix(".json")?;
+    std::fs::write(file.path(), list.to_string())?;
+    let path = file.path().to_string_lossy().into_owned();
+    kubectl(kubeconfig, &["apply", "--server-side", "-f", &path]).await?;
+    Ok(())
+}
+
 /// One user story: a namespace, a repository, a keyring and a Helm of its own.
 pub struct Story {
     /// The namespace; names of cluster-wide objects start with it.
@@ -649,7 +659,7 @@ fn describe(trust: &ReleaseTrust) -> String {
 }
 
 /// Puts the fields of `more` over those of `base`.
-fn merge(base: &mut Value, more: Value) {
+pub(crate) fn merge(base: &mut Value, more: Value) {
     match (base, more) {
         (Value::Object(base), Value::Object(more)) => {
             for (key, value) in more {

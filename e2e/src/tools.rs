@@ -15,6 +15,8 @@ use crate::command::{CommandError, run};
 /// A program the test bed can build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tool {
+    /// Argo CD: all of its programs in one.
+    ArgoCd,
     /// The store behind the API server.
     Etcd,
     /// Flux's helm-controller.
@@ -25,6 +27,8 @@ pub enum Tool {
     Helm3,
     /// Helm 4.
     Helm4,
+    /// The helm-controller of k3s.
+    K3s,
     /// The Kubernetes API server.
     KubeApiserver,
     /// The Kubernetes controllers: `ReplicaSets`, Jobs, garbage collection, namespaces.
@@ -37,13 +41,15 @@ pub enum Tool {
     Kwok,
     /// Evaluates the alert rules of Prometheus.
     Promtool,
+    /// A redis that lives in memory, for Argo CD.
+    Redis,
     /// An OCI registry.
     Registry,
 }
 
 impl Tool {
     /// Every tool, in the order in which tests need them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
@@ -56,6 +62,9 @@ impl Tool {
         Self::FluxSource,
         Self::FluxHelm,
         Self::Registry,
+        Self::K3s,
+        Self::Redis,
+        Self::ArgoCd,
     ];
 
     /// The name of the binary, which is also its name on the command line.
@@ -70,11 +79,13 @@ impl Tool {
 
     fn recipe(self) -> Recipe {
         let (family, binary, module, package, flags) = match self {
+            Self::ArgoCd => ("argo", "argocd", ARGO, "/cmd", ""),
             Self::Etcd => ("etcd", "etcd", ETCD, "", ""),
             Self::FluxHelm => ("flux-helm", "helm-controller", FLUX_HELM, "", ""),
             Self::FluxSource => ("flux-source", "source-controller", FLUX_SOURCE, "", ""),
             Self::Helm3 => ("helm3", "helm3", HELM3, "/cmd/helm", HELM3_FLAGS),
             Self::Helm4 => ("helm4", "helm4", HELM4, "/cmd/helm", HELM4_FLAGS),
+            Self::K3s => ("k3s", "k3s-helm-controller", K3S, "", ""),
             Self::KubeApiserver => kube("kube-apiserver", "/cmd/kube-apiserver"),
             Self::KubeControllerManager => {
                 kube("kube-controller-manager", "/cmd/kube-controller-manager")
@@ -83,6 +94,7 @@ impl Tool {
             Self::Kubectl => kube("kubectl", "/cmd/kubectl"),
             Self::Kwok => ("kwok", "kwok", KWOK, "/cmd/kwok", KWOK_FLAGS),
             Self::Promtool => ("prometheus", "promtool", PROMETHEUS, "/cmd/promtool", ""),
+            Self::Redis => ("argo", "redis", REDIS, "./redis", ""),
             Self::Registry => ("registry", "registry", REGISTRY, "/cmd/registry", ""),
         };
         Recipe {
@@ -158,7 +170,7 @@ struct Recipe {
     family: &'static str,
     binary: &'static str,
     module: &'static str,
-    /// The package below the module.
+    /// The package below the module, or, as `./NAME`, a program of our own beside `go.mod`.
     package: &'static str,
     /// Linker flags; `{version}`, `{major}` and `{minor}` are the module's.
     flags: &'static str,
@@ -174,8 +186,9 @@ impl Recipe {
     /// Where the binary lies, keyed by everything that decides its content.
     fn target(&self) -> Result<PathBuf, ToolError> {
         let mut key = Vec::new();
-        for name in ["go.mod", "go.sum"] {
-            let path = self.dir().join(name);
+        let own = self.own_program().map(|folder| folder.join("main.go"));
+        let module = ["go.mod", "go.sum"].map(|name| self.dir().join(name));
+        for path in module.into_iter().chain(own) {
             key.extend(std::fs::read(&path).map_err(|source| ToolError::Cache { path, source })?);
         }
         key.extend([BUILD_FLAGS.join(" "), self.flags.into()].concat().bytes());
@@ -183,6 +196,19 @@ impl Recipe {
         Ok(cache()?
             .join(format!("{}-{hash}", self.family))
             .join(self.binary))
+    }
+
+    fn own_program(&self) -> Option<PathBuf> {
+        let folder = self.package.strip_prefix("./")?;
+        Some(self.dir().join(folder))
+    }
+
+    /// What the Go command builds.
+    fn import_path(&self) -> String {
+        match self.own_program() {
+            Some(_) => self.package.to_owned(),
+            None => format!("{}{}", self.module, self.package),
+        }
     }
 
     /// The version that the family's `go.mod` requires.
@@ -216,10 +242,7 @@ fn build(recipe: &Recipe, target: &Path, progress: &str) -> Result<(), ToolError
         .args(BUILD_FLAGS)
         .arg("-ldflags")
         .arg(linker_flags(recipe.flags, &version));
-    command
-        .arg("-o")
-        .arg(&partial)
-        .arg(format!("{}{}", recipe.module, recipe.package));
+    command.arg("-o").arg(&partial).arg(recipe.import_path());
     run(&mut command)?;
     std::fs::rename(&partial, target).map_err(|source| cache_error(target, source))?;
     eprintln!(
@@ -302,13 +325,16 @@ fn kube(binary: &'static str, package: &'static str) -> Row {
     ("kube", binary, "k8s.io/kubernetes", package, KUBE_FLAGS)
 }
 
+const ARGO: &str = "github.com/argoproj/argo-cd/v3";
 const ETCD: &str = "go.etcd.io/etcd/server/v3";
 const FLUX_HELM: &str = "github.com/fluxcd/helm-controller";
 const FLUX_SOURCE: &str = "github.com/fluxcd/source-controller";
 const HELM3: &str = "helm.sh/helm/v3";
 const HELM4: &str = "helm.sh/helm/v4";
+const K3S: &str = "github.com/k3s-io/helm-controller";
 const KWOK: &str = "sigs.k8s.io/kwok";
 const PROMETHEUS: &str = "github.com/prometheus/prometheus";
+const REDIS: &str = "github.com/alicebob/miniredis/v2";
 const REGISTRY: &str = "github.com/distribution/distribution/v3";
 
 const BUILD_FLAGS: [&str; 2] = ["-trimpath", "-buildvcs=false"];

@@ -114,14 +114,13 @@ async fn orphans(client: &Client, only: Option<&ReleaseId>) -> Result<Vec<Marked
     let known = known.list(&ListParams::default()).await;
     let known = known.map_err(Failure::api("list the Quarantines"))?;
     let uids: BTreeSet<String> = known.items.iter().filter_map(ResourceExt::uid).collect();
-    let found = marked(client, namespace).await;
+    let found = marked(client, only).await;
     let mut found = found.map_err(Failure::api("list contained objects"))?;
     found.retain(|one| {
         one.mark
             .as_ref()
             .is_none_or(|mark| !uids.contains(&mark.quarantine))
     });
-    found.retain(|one| only.is_none_or(|id| one.is_of(id)));
     Ok(found)
 }
 

@@ -19,7 +19,7 @@ use crate::inventory::ReleaseId;
 use crate::inventory::helm::RecordKey;
 use crate::quarantine::apply::apply;
 use crate::quarantine::incident::Ledger;
-use crate::quarantine::{View, Write, drive, refused};
+use crate::quarantine::{PROTECTED, View, Write, drive, refused};
 use crate::watch::within_deadline;
 
 impl Context {
@@ -36,13 +36,13 @@ impl Context {
 
 /// Whether nothing is ever changed in a namespace.
 pub(super) fn is_protected(context: &Context, namespace: &str) -> bool {
-    let named = context
-        .containment
-        .as_ref()
-        .map(|settings| &settings.protected);
-    namespace == "kube-system"
-        || namespace == context.namespace
-        || named.is_some_and(|named| named.iter().any(|name| name == namespace))
+    protected(context).any(|name| name == namespace)
+}
+
+fn protected(context: &Context) -> impl Iterator<Item = &str> {
+    let settings = context.containment.iter();
+    let named = settings.flat_map(|settings| settings.protected.iter().map(String::as_str));
+    named.chain([PROTECTED, &context.namespace])
 }
 
 /// How many releases are contained.
@@ -82,7 +82,10 @@ pub(super) async fn reconcile(context: &Context, id: &ReleaseId) -> Result<(), E
     let Some(object) = found else {
         return Ok(());
     };
-    let view = View::of(id, &object, clock::now());
+    let view = View {
+        protected: protected(context).map(str::to_owned).collect(),
+        ..View::of(id, &object, clock::now())
+    };
     if view.is_ending {
         return end(context, view).await;
     }

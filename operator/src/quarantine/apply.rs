@@ -48,7 +48,7 @@ pub async fn apply(
             Some(record) => change(client, view, record, operations).await,
             None => Ok(None),
         },
-        Write::Create(_, object) => create(client, view, object).await,
+        Write::Create(_, object) => create(client, object).await,
         Write::Delete(index, precondition) => match view.status.objects.get(*index) {
             Some(record) => delete(client, view, record, precondition).await,
             None => Ok(None),
@@ -85,10 +85,11 @@ pub(super) async fn change_by(
         .map_err(|error| failure(what, error))
 }
 
-async fn create(client: &Client, view: &View, object: &Value) -> Result<Option<Value>, WriteError> {
+async fn create(client: &Client, object: &Value) -> Result<Option<Value>, WriteError> {
     let name = field::text(object, &["metadata", "name"]).unwrap_or_default();
     let what = format!("{} {name}", network::KIND);
-    let api = policies(client, &view.release.namespace);
+    let namespace = field::text(object, &["metadata", "namespace"]).unwrap_or_default();
+    let api = policies(client, namespace);
     // Invariant: built in this room, in the form of every object.
     let Ok(object) = serde_json::from_value::<DynamicObject>(object.clone()) else {
         return Ok(None);
@@ -112,7 +113,7 @@ async fn delete(
     record: &ContainedObject,
     precondition: &Precondition,
 ) -> Result<Option<Value>, WriteError> {
-    let api = policies(client, &view.release.namespace);
+    let api = policies(client, namespace_of(view, record));
     let preconditions = Preconditions {
         uid: Some(precondition.uid.clone()),
         resource_version: Some(precondition.resource_version.clone()),
@@ -203,12 +204,16 @@ pub(super) fn api_of(
     view: &View,
     record: &ContainedObject,
 ) -> Option<Api<DynamicObject>> {
+    let namespace = namespace_of(view, record);
     if record.action == QuarantineAction::IsolateNetwork {
-        return Some(policies(client, &view.release.namespace));
+        return Some(policies(client, namespace));
     }
     let target = Target::of_record(record)?;
-    let namespace = record.namespace.as_ref().unwrap_or(&view.release.namespace);
     Some(api_of_target(client, target, namespace))
+}
+
+pub(super) fn namespace_of<'a>(view: &'a View, record: &'a ContainedObject) -> &'a str {
+    record.namespace.as_ref().unwrap_or(&view.release.namespace)
 }
 
 pub(super) fn api_of_target(

@@ -124,6 +124,7 @@ fn active(view: &View, objects: &[ContainedObject]) -> Saying {
     let lasting = [
         QuarantineReason::NothingToContain,
         QuarantineReason::OtherNamespace,
+        QuarantineReason::Protected,
     ];
     for reason in lasting {
         if let Some(before) = before.filter(|before| before.reason == reason.word()) {

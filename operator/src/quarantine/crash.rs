@@ -190,6 +190,7 @@ impl Server {
             scene: self.status.incident.is_none().then(|| self.scene()),
             live,
             allowing: Vec::new(),
+            protected: Vec::new(),
             now: "2026-11-18T10:00:00Z".parse().unwrap(),
         }
     }

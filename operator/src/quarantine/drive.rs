@@ -4,10 +4,10 @@
 use jiff::Timestamp;
 use kube::{Api, Client, ResourceExt as _};
 
-use super::FINALIZER;
 use super::apply::{WriteError, apply};
 use super::gather::{self, GatherError};
 use super::step::{View, Write, next};
+use super::{FINALIZER, PROTECTED};
 use crate::api::Quarantine;
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::RecordKey;
@@ -46,6 +46,7 @@ impl View {
             scene: None,
             live: Vec::new(),
             allowing: Vec::new(),
+            protected: vec![PROTECTED.to_owned()],
             now,
         }
     }
@@ -127,6 +128,7 @@ async fn reread(client: &Client, view: &View) -> Result<Option<View>, DriveError
     let same = found.filter(|object| object.uid().as_ref() == Some(&view.uid));
     Ok(same.map(|object| View {
         incident: view.incident.clone(),
+        protected: view.protected.clone(),
         ..View::of(&view.release, &object, view.now)
     }))
 }
@@ -141,7 +143,7 @@ async fn gather(
         return Ok(());
     }
     view.allowing = gather::allowing(client, view).await?;
-    if view.status.incident.is_none() {
+    if view.needs_scene() {
         let scene = gather::scene(client, &view.release, records, &view.spec.actions, view.now);
         view.scene = Some(scene.await?);
     }

@@ -9,7 +9,7 @@ use kube::core::GroupVersionKind;
 use kube::{Api, Client};
 use serde_json::Value;
 
-use super::apply::{api_of, api_of_target, json_of, policies, resource};
+use super::apply::{api_of, api_of_target, json_of, namespace_of, policies, resource};
 use super::network::{self, Labels};
 use super::plan::{Listed, Scene, Unlisted};
 use super::step::View;
@@ -64,17 +64,15 @@ async fn get(
 /// # Errors
 /// If the API server does not answer.
 pub async fn allowing(client: &Client, view: &View) -> Result<Vec<String>, GatherError> {
-    let selectors: Vec<Value> = view
-        .status
-        .objects
-        .iter()
-        .filter(|record| record.action == QuarantineAction::IsolateNetwork)
-        .filter_map(|record| serde_json::from_str(record.selector.as_deref()?).ok())
-        .collect();
-    if selectors.is_empty() {
+    let denials = view.status.objects.iter();
+    let denials = denials.filter(|record| record.action == QuarantineAction::IsolateNetwork);
+    let Some(first) = denials.clone().next() else {
         return Ok(Vec::new());
-    }
-    let namespace = &view.release.namespace;
+    };
+    let namespace = namespace_of(view, first);
+    let selector =
+        |record: &ContainedObject| serde_json::from_str(record.selector.as_deref()?).ok();
+    let selectors: Vec<Value> = denials.filter_map(selector).collect();
     let all = list(
         &policies(client, namespace),
         network::API_VERSION,
@@ -109,28 +107,38 @@ pub async fn scene(
     actions: &[QuarantineAction],
     now: Timestamp,
 ) -> Result<Scene, GatherError> {
-    let listed = listed(client, records, now).await?;
-    let namespace = &release.namespace;
+    let mut scene = Scene {
+        listed: listed(client, records, now).await?,
+        workloads: Vec::new(),
+        deployers: deployers(client).await?,
+        autoscalers: Vec::new(),
+        pods: Vec::new(),
+        between: Vec::new(),
+    };
+    if scene.is_syncing(release, now, PATIENCE) {
+        scene.listed = Err(Unlisted::Unfinished);
+    }
+    let home = scene.home(release);
+    let namespace = home.namespace();
     let isolates = actions.contains(&QuarantineAction::IsolateNetwork);
-    let mut between = Vec::new();
-    let mut pods = Vec::new();
+    let (mut pods, mut between) = (Vec::new(), Vec::new());
     if isolates {
         pods = list(&core(client, namespace, "Pod", "pods"), "v1", "Pod").await?;
         for kind in ["ReplicaSet", "Job"] {
             between.extend(all_of(client, kind, Some(namespace)).await?);
         }
     }
-    let workloads = match &listed {
-        Ok(listed) if listed.namespace == *namespace => workloads(client, release, listed).await?,
+    let workloads = match scene.listed(&home) {
+        Ok(listed) if listed.namespace == namespace => workloads(client, &listed).await?,
         _ => Vec::new(),
     };
+    let autoscalers = autoscalers(client, namespace).await?;
     Ok(Scene {
-        listed,
         workloads,
-        deployers: deployers(client, release).await?,
-        autoscalers: autoscalers(client, namespace).await?,
+        autoscalers,
         pods,
         between,
+        ..scene
     })
 }
 
@@ -193,26 +201,22 @@ fn is_at_work(record: &Record, now: Timestamp) -> bool {
 
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 
-/// The listed workloads of the release's namespace. Whatever is listed is only looked at.
-async fn workloads(
-    client: &Client,
-    release: &ReleaseId,
-    listed: &Listed,
-) -> Result<Vec<Value>, GatherError> {
+/// The listed workloads of the listed namespace. Whatever is listed is only looked at.
+async fn workloads(client: &Client, listed: &Listed) -> Result<Vec<Value>, GatherError> {
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
     for object in listed.objects.iter().filter(|object| !object.generated) {
         let is_here = object
             .namespace
             .as_ref()
-            .is_none_or(|n| *n == release.namespace);
+            .is_none_or(|n| *n == listed.namespace);
         let Some(target) = Target::of_manifest(object).filter(|_| is_here) else {
             continue;
         };
         if !seen.insert((target.kind, object.name.clone())) {
             continue;
         }
-        let api = api_of_target(client, target, &release.namespace);
+        let api = api_of_target(client, target, &listed.namespace);
         let live = within_deadline(api.get_opt(&object.name)).await;
         let what = || format!("{} {}", target.kind, object.name);
         let live = live.map_err(|source| GatherError {
@@ -224,14 +228,11 @@ async fn workloads(
     Ok(found)
 }
 
-/// Every deployer that could deploy the release; the plan asks each whether it does.
-async fn deployers(client: &Client, release: &ReleaseId) -> Result<Vec<Value>, GatherError> {
+/// Every deployer; the plan asks each whether it deploys the release.
+async fn deployers(client: &Client) -> Result<Vec<Value>, GatherError> {
     let mut found = Vec::new();
-    for kind in ["HelmChart", "HelmRelease"] {
+    for kind in ["Application", "HelmChart", "HelmRelease"] {
         found.extend(all_of(client, kind, None).await?);
-    }
-    if release.name.starts_with("argocd.") {
-        found.extend(all_of(client, "Application", Some(&release.namespace)).await?);
     }
     Ok(found)
 }
@@ -299,7 +300,7 @@ pub(super) fn is_unknown(error: &kube::Error) -> bool {
 }
 
 /// Items of a list do not say what they are.
-fn named(object: &DynamicObject, api_version: &str, kind: &str) -> Value {
+pub(super) fn named(object: &DynamicObject, api_version: &str, kind: &str) -> Value {
     let mut value = json_of(object);
     if let Some(fields) = value.as_object_mut() {
         fields.insert("apiVersion".to_owned(), api_version.into());

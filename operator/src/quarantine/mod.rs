@@ -10,9 +10,11 @@
 //!   and again on the object by the very patch that changes it.
 //! - An object is changed once and put back once. What others change meanwhile is kept.
 //! - Only objects are changed that a record lists *and* whose live marks name the release, in its
-//!   own namespace; and deployers whose own spec or status names it.
+//!   own namespace; and deployers whose own spec or status names it. Where an Argo CD Application
+//!   stands for the release, its status is the list, and its destination the namespace.
 //! - Nothing is deleted that was not made here.
 
+mod application;
 pub mod apply;
 mod conclude;
 #[cfg(test)]
@@ -20,6 +22,7 @@ mod crash;
 pub mod drive;
 mod field;
 pub mod gather;
+mod home;
 pub mod incident;
 pub mod limit;
 mod mark;
@@ -32,6 +35,8 @@ mod preconditions;
 mod standing;
 mod step;
 mod target;
+#[cfg(test)]
+mod tracked;
 
 pub use conclude::refused;
 pub use mark::{ANNOTATION, Carried, Mark};
@@ -41,3 +46,6 @@ pub use target::{TARGETS, Target};
 
 /// The finalizer of a Quarantine: it goes when everything was put back.
 pub const FINALIZER: &str = "charttrust.io/restore";
+
+/// The namespace in which nothing is ever changed, whatever is configured.
+pub const PROTECTED: &str = "kube-system";

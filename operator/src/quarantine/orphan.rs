@@ -6,11 +6,11 @@ use kube::{Api, Client};
 use serde_json::Value;
 
 use super::apply::{WriteError, change_by, json_of, resource};
-use super::field;
-use super::gather::is_unknown;
+use super::gather::{is_unknown, named};
 use super::mark::{Carried, Mark};
 use super::step::{restoration, return_of_fields};
 use super::target::{self, TARGETS, Target};
+use super::{application, field};
 use crate::inventory::ReleaseId;
 use crate::watch::within_deadline;
 
@@ -29,16 +29,17 @@ pub struct Marked {
     target: &'static Target,
 }
 
-/// Every object that carries our annotation, of the kinds that can be contained.
+/// Every object that carries our annotation, of the kinds that can be contained; or those of one
+/// release.
 ///
 /// # Errors
 /// If the API server does not list one of the kinds; one that it does not know has no objects.
-pub async fn marked(client: &Client, namespace: Option<&str>) -> kube::Result<Vec<Marked>> {
+pub async fn marked(client: &Client, only: Option<&ReleaseId>) -> kube::Result<Vec<Marked>> {
     let mut found = Vec::new();
     for target in &TARGETS {
         let resource = resource(target);
-        let api: Api<DynamicObject> = match namespace {
-            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        let api: Api<DynamicObject> = match only.filter(|only| !lies_anywhere(target, only)) {
+            Some(only) => Api::namespaced_with(client.clone(), &only.namespace, &resource),
             None => Api::all_with(client.clone(), &resource),
         };
         let list = match within_deadline(api.list(&ListParams::default())).await {
@@ -46,10 +47,17 @@ pub async fn marked(client: &Client, namespace: Option<&str>) -> kube::Result<Ve
             Err(error) if is_unknown(&error) => continue,
             Err(error) => return Err(error),
         };
-        let objects = list.items.iter().map(json_of);
+        let named = |object| named(object, &target.api_version(), target.kind);
+        let objects = list.items.iter().map(named);
         found.extend(objects.filter_map(|live| carrying(live, target)));
     }
+    found.retain(|one| only.is_none_or(|only| one.is_of(only)));
     Ok(found)
+}
+
+/// What an Argo CD Application deploys may lie in any namespace.
+fn lies_anywhere(target: &Target, release: &ReleaseId) -> bool {
+    target.is_workload() && application::may_be(release)
 }
 
 fn carrying(live: Value, target: &'static Target) -> Option<Marked> {
@@ -71,9 +79,9 @@ fn carrying(live: Value, target: &'static Target) -> Option<Marked> {
 
 impl Marked {
     /// Whether it belongs to a release: by its own marks, or as the deployer that names it.
-    pub fn is_of(&self, release: &ReleaseId) -> bool {
+    fn is_of(&self, release: &ReleaseId) -> bool {
         if self.target.is_workload() {
-            target::is_of_release(&self.live, release)
+            target::is_of_release(&self.live, release) || application::is_named(&self.live, release)
         } else {
             target::deploys(&self.live, self.target, release)
         }

@@ -1,8 +1,13 @@
 //! From what a release is made of to the list of what will be changed, each with its original.
 
+use std::borrow::Cow;
+
 use charttrust_verify::release::ManifestObject;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use super::application::{self, Application};
+use super::home::Home;
 use super::network::{self, Labels};
 use super::target::{self, Target};
 use super::{field, owners};
@@ -19,7 +24,7 @@ pub struct Scene {
     pub listed: Result<Listed, Unlisted>,
     /// The listed workloads, as they are.
     pub workloads: Vec<Value>,
-    /// Every deployer of the cluster that says that it deploys this release.
+    /// Every deployer of the cluster.
     pub deployers: Vec<Value>,
     /// The autoscalers of the namespace.
     pub autoscalers: Vec<Value>,
@@ -30,7 +35,7 @@ pub struct Scene {
 }
 
 /// What the records of a release list.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listed {
     /// The namespace it was installed into, as its records say.
     pub namespace: String,
@@ -47,7 +52,7 @@ pub struct Listed {
 pub enum Unlisted {
     /// There is no such release.
     NotFound,
-    /// Helm is at work on it: what it lists may not be there yet.
+    /// Helm or Argo CD is at work on it: what it lists may not be there yet.
     Unfinished,
     /// A record cannot be read.
     Unreadable(String),
@@ -70,30 +75,103 @@ pub struct Plan {
 pub fn plan(release: &ReleaseId, actions: &[QuarantineAction], scene: &Scene) -> Plan {
     let mut plan = Plan::default();
     let wants = |action| actions.contains(&action);
-    plan.deployers(release, scene, wants(QuarantineAction::PauseDeployer));
-    match &scene.listed {
+    let home = scene.home(release);
+    match scene.listed(&home) {
         Err(unlisted) => plan.problem(unlisted, release),
-        Ok(listed) if listed.namespace != release.namespace => plan.elsewhere(listed, release),
+        Ok(listed) if listed.namespace != home.namespace() => plan.elsewhere(&listed, release),
         Ok(listed) => {
-            plan.leave_others(listed, release);
-            plan.leave_missing(listed, scene);
+            plan.leave_others(&listed, release);
+            plan.leave_missing(&listed, scene);
             if wants(QuarantineAction::IsolateNetwork) {
-                plan.isolate(release, scene);
+                plan.isolate(release, &home, scene);
             }
             if wants(QuarantineAction::ScaleToZero) {
-                plan.scale(release, scene);
+                plan.scale(&home, scene);
             }
         }
     }
+    plan.settle(home.namespace(), release);
+    plan.deployers(release, scene, wants(QuarantineAction::PauseDeployer));
     plan.finish()
+}
+
+impl Scene {
+    /// Where the workloads lie. An Application stands only for a release without a record.
+    pub(super) fn home<'a>(&self, release: &'a ReleaseId) -> Home<'a> {
+        let is_unrecorded = self.listed == Err(Unlisted::NotFound);
+        let applications = self.applications();
+        let found = applications
+            .iter()
+            .find(|one| application::is_of(one, release));
+        match found.filter(|_| is_unrecorded) {
+            Some(found) => Home::Application(Application::of(found, &applications)),
+            None => Home::Record(release),
+        }
+    }
+
+    /// What the release consists of.
+    pub(super) fn listed(&self, home: &Home) -> Result<Cow<'_, Listed>, &Unlisted> {
+        match home {
+            Home::Application(application) => Ok(Cow::Owned(application.listed())),
+            Home::Record(_) => self.listed.as_ref().map(Cow::Borrowed),
+        }
+    }
+
+    /// Whether Argo CD is at work on a release without a record.
+    pub(super) fn is_syncing(
+        &self,
+        release: &ReleaseId,
+        now: Timestamp,
+        patience: SignedDuration,
+    ) -> bool {
+        let applications = self.applications();
+        let found = applications
+            .iter()
+            .find(|one| application::is_of(one, release));
+        self.listed == Err(Unlisted::NotFound)
+            && found.is_some_and(|found| application::is_at_work(found, now, patience))
+    }
+
+    fn applications(&self) -> Vec<Value> {
+        let is_one = |object: &&Value| field::text(object, &["kind"]) == Some("Application");
+        self.deployers.iter().filter(is_one).cloned().collect()
+    }
+
+    /// How much of what a deployer deploys is this release.
+    pub(super) fn share(&self, object: &Value, target: &Target, release: &ReleaseId) -> Share {
+        if target::deploys(object, target, release) {
+            return Share::Whole;
+        }
+        match &self.listed {
+            Ok(listed) if target.kind == "Application" => {
+                let application = Application::of(object, &self.applications());
+                let is_both = |workload: &Value| {
+                    target::is_of_release(workload, release) && application.owns(workload)
+                };
+                match self.workloads.iter().any(is_both) {
+                    true if application.is_within(listed) => Share::Whole,
+                    true => Share::Part,
+                    false => Share::None,
+                }
+            }
+            _ => Share::None,
+        }
+    }
+}
+
+/// How much of what a deployer deploys is one release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Share {
+    /// None of it.
+    None,
+    /// Some of it: it would be wrong to pause the rest.
+    Part,
+    /// All of it.
+    Whole,
 }
 
 impl Plan {
     fn problem(&mut self, unlisted: &Unlisted, release: &ReleaseId) {
-        if *unlisted == Unlisted::NotFound && !self.objects.is_empty() {
-            // An Argo CD Application keeps no record.
-            return;
-        }
         self.problem = Some(match unlisted {
             Unlisted::NotFound => {
                 let message = format!(
@@ -104,8 +182,8 @@ impl Plan {
                 (QuarantineReason::ReleaseNotFound, message)
             }
             Unlisted::Unfinished => {
-                let message = "Helm is at work on the release; the quarantine begins when it has \
-                               ended, or after a minute";
+                let message = "Helm or Argo CD is at work on the release; the quarantine begins \
+                               when it has ended, or after a minute";
                 (QuarantineReason::ProgressingWithRetry, message.to_owned())
             }
             Unlisted::Unreadable(message) => (QuarantineReason::ReleaseUnreadable, message.clone()),
@@ -132,14 +210,21 @@ impl Plan {
             let Some(target) = target_of(object).filter(|target| !target.is_workload()) else {
                 continue;
             };
-            if !target::deploys(object, target, release) {
+            let share = scene.share(object, target, release);
+            if share == Share::None {
                 continue;
             }
             let name = field::text(object, &["metadata", "name"]).unwrap_or_default();
             let namespace = field::text(object, &["metadata", "namespace"]).unwrap_or_default();
             let other = (namespace != release.namespace).then(|| namespace.to_owned());
             let deployed = target::deployed_revision(object);
-            if deployed.is_some_and(|deployed| deployed != revision) {
+            if share == Share::Part {
+                if !target.is_held(object) {
+                    let why =
+                        "deploys other objects too, so it is not paused, and may undo the rest";
+                    self.leave(target.kind, other, name, why);
+                }
+            } else if deployed.is_some_and(|deployed| deployed != revision) {
                 let why = format!("says that it deployed revision {deployed:?}, not {revision}");
                 self.leave(target.kind, other, name, &why);
             } else if wanted {
@@ -157,7 +242,7 @@ impl Plan {
             let foreign = object
                 .namespace
                 .as_ref()
-                .filter(|n| **n != release.namespace);
+                .filter(|n| **n != listed.namespace);
             if let Some(namespace) = foreign {
                 if runs_pods(object) {
                     let why = "lies in a namespace that is not the release's";
@@ -201,7 +286,30 @@ impl Plan {
         }
     }
 
-    fn scale(&mut self, release: &ReleaseId, scene: &Scene) {
+    /// What was left open so far lies in the namespace of the workloads.
+    fn settle(&mut self, namespace: &str, release: &ReleaseId) {
+        if namespace == release.namespace {
+            return;
+        }
+        let objects = self.objects.iter_mut().map(|one| &mut one.namespace);
+        let left = self.uncontained.iter_mut().map(|one| &mut one.namespace);
+        for open in objects.chain(left).filter(|open| open.is_none()) {
+            *open = Some(bounds::fit(namespace, bounds::LABEL));
+        }
+    }
+
+    /// Leaves everything but the deployer: nothing is changed in a protected namespace.
+    #[must_use]
+    pub(super) fn sparing(mut self, namespace: &str) -> Self {
+        self.objects
+            .retain(|object| object.action == QuarantineAction::PauseDeployer);
+        self.shared.clear();
+        let message = format!("namespace {namespace} is protected, so only the deployer is paused");
+        self.problem = Some((QuarantineReason::Protected, message));
+        self
+    }
+
+    fn scale(&mut self, home: &Home, scene: &Scene) {
         for object in &scene.workloads {
             let Some(target) = target_of(object).filter(|target| target.is_workload()) else {
                 continue;
@@ -209,7 +317,7 @@ impl Plan {
             if target.is_held(object) || has_finished(object) {
                 continue;
             }
-            match refusal(object, target, release) {
+            match refusal(object, target, home) {
                 Some(why) => {
                     let name = field::text(object, &["metadata", "name"]).unwrap_or_default();
                     self.leave(target.kind, None, name, why);
@@ -255,11 +363,11 @@ impl Plan {
         });
     }
 
-    fn isolate(&mut self, release: &ReleaseId, scene: &Scene) {
+    fn isolate(&mut self, release: &ReleaseId, home: &Home, scene: &Scene) {
         let ours: Vec<&Value> = scene
             .workloads
             .iter()
-            .filter(|object| target::is_of_release(object, release))
+            .filter(|object| home.owns(object))
             .collect();
         let mut selectors: Vec<Value> = Vec::new();
         for object in ours.iter().filter(|object| !is_controlled(object)) {
@@ -341,12 +449,9 @@ fn target_of(object: &Value) -> Option<&'static Target> {
 }
 
 /// Why a workload that is listed is not changed.
-fn refusal(object: &Value, target: &Target, release: &ReleaseId) -> Option<&'static str> {
-    if !target::is_of_release(object, release) {
-        return Some(
-            "does not carry the marks of this release (meta.helm.sh annotations and label \
-             app.kubernetes.io/managed-by), so it is left alone",
-        );
+fn refusal(object: &Value, target: &Target, home: &Home) -> Option<&'static str> {
+    if !home.owns(object) {
+        return Some(home.missing());
     }
     if is_controlled(object) {
         return Some("is controlled by another object");
@@ -744,31 +849,6 @@ mod tests {
         assert_eq!(left(&told(false, &stop)), ["web"]);
         assert_eq!(left(&told(true, &stop)), Vec::<&str>::new());
         assert_eq!(names(&told(true, &EVERYTHING)).len(), 2);
-    }
-
-    #[test]
-    fn an_application_stands_for_a_release_without_a_record() {
-        let id = ReleaseId {
-            namespace: "argocd".to_owned(),
-            name: "argocd.shop".to_owned(),
-        };
-        let scene = Scene {
-            listed: Err(Unlisted::NotFound),
-            workloads: Vec::new(),
-            deployers: vec![json!({
-                "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
-                "metadata": {"namespace": "argocd", "name": "shop", "uid": "app"},
-                "spec": {"syncPolicy": {"automated": {"selfHeal": true}}},
-            })],
-            ..scene()
-        };
-        let plan = plan(&id, &EVERYTHING, &scene);
-        assert_eq!(names(&plan), ["Application shop"]);
-        assert_eq!(
-            plan.objects[0].original.as_deref(),
-            Some("{\"selfHeal\":true}")
-        );
-        assert_eq!(plan.problem, None);
     }
 
     #[test]

@@ -6,11 +6,12 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::home::Home;
 use super::mark::{self, Mark};
-use super::plan::{self, Plan, Scene};
+use super::plan::{self, Plan, Scene, Share};
 use super::standing::{self, Standing};
 use super::target::{self, Target};
-use super::{conclude, field, network, owners};
+use super::{application, conclude, field, network, owners};
 use crate::api::chart_trust_policy::QuarantineAction;
 use crate::api::quarantine::{ContainedObject, ObjectState, QuarantineSpec, QuarantineStatus};
 use crate::inventory::ReleaseId;
@@ -36,12 +37,15 @@ pub struct View {
     pub status: QuarantineStatus,
     /// What it is about: stands in the status once the originals were saved.
     pub incident: String,
-    /// What there is around the release; needed until the originals were saved.
+    /// What there is around the release; needed until the originals were saved, and until then for
+    /// every deployer and workload of Argo CD.
     pub scene: Option<Scene>,
     /// The recorded objects, as they are, in their order.
     pub live: Vec<Option<Value>>,
     /// Other NetworkPolicies that allow traffic which ours deny.
     pub allowing: Vec<String>,
+    /// Namespaces in which nothing is ever changed.
+    pub protected: Vec<String>,
     /// The present instant.
     pub now: Timestamp,
 }
@@ -116,7 +120,31 @@ fn ending(view: &View) -> Option<Write> {
 impl View {
     fn plan(&self) -> Option<Plan> {
         let scene = self.scene.as_ref()?;
-        Some(plan::plan(&self.release, &self.spec.actions, scene))
+        let plan = plan::plan(&self.release, &self.spec.actions, scene);
+        let home = scene.home(&self.release);
+        Some(if self.protects(home.namespace()) {
+            plan.sparing(home.namespace())
+        } else {
+            plan
+        })
+    }
+
+    fn protects(&self, namespace: &str) -> bool {
+        self.protected.iter().any(|one| one == namespace)
+    }
+
+    /// Where the workloads lie, as far as that is known.
+    fn home(&self) -> Home<'_> {
+        let scene = self.scene.as_ref();
+        scene.map_or(Home::Record(&self.release), |scene| {
+            scene.home(&self.release)
+        })
+    }
+
+    /// Whether a record lies where the workloads of the release may be changed.
+    fn is_at(&self, home: &Home, record: &ContainedObject) -> bool {
+        let namespace = record.namespace.as_ref().unwrap_or(&self.release.namespace);
+        namespace == home.namespace() && !self.protects(namespace)
     }
 
     /// The status, unless it stands there already.
@@ -154,9 +182,41 @@ impl View {
     /// somebody else by now.
     fn owns(&self, live: &Value, target: &Target, record: &ContainedObject) -> bool {
         if target.is_workload() {
-            return record.namespace.is_none() && target::is_of_release(live, &self.release);
+            let home = self.home();
+            return self.is_at(&home, record) && home.owns(live);
         }
-        target::deploys(live, target, &self.release)
+        let share = |scene: &Scene| scene.share(live, target, &self.release) == Share::Whole;
+        target::deploys(live, target, &self.release) || self.scene.as_ref().is_some_and(share)
+    }
+
+    /// Beyond the namespace of the Quarantine, only what would be planned just so is made.
+    fn may_isolate(&self, home: &Home, record: &ContainedObject) -> bool {
+        let is_planned = |plan: Plan| {
+            let mut same = plan
+                .objects
+                .iter()
+                .filter(|one| one.action == record.action);
+            same.any(|one| one.name == record.name && one.selector == record.selector)
+        };
+        self.is_at(home, record)
+            && match home {
+                Home::Application(_) => self.plan().is_some_and(is_planned),
+                Home::Record(_) => true,
+            }
+    }
+
+    /// Whether what is still to be done cannot be decided by the objects alone.
+    pub(super) fn needs_scene(&self) -> bool {
+        let is_waiting = |record: &ContainedObject| record.state == ObjectState::Planned;
+        let is_argo = |record: &ContainedObject| {
+            application::may_be(&self.release) || record.kind == "Application"
+        };
+        let mut waiting = self
+            .status
+            .objects
+            .iter()
+            .filter(|record| is_waiting(record));
+        self.status.incident.is_none() || waiting.any(is_argo)
     }
 
     fn containment(&self, record: &ContainedObject, live: &Value, target: &Target) -> Vec<Value> {
@@ -181,11 +241,14 @@ impl View {
     }
 
     fn deny(&self, index: usize, record: &ContainedObject) -> Option<Write> {
-        let is_missing = self.live(index).is_none();
+        let home = self.home();
+        if self.live(index).is_some() || !self.may_isolate(&home, record) {
+            return None;
+        }
         let selector: Value = serde_json::from_str(record.selector.as_deref()?).ok()?;
         let mark = self.mark(None, Vec::new());
-        let policy = network::denial(&self.release.namespace, &record.name, &selector, &mark);
-        is_missing.then_some(Write::Create(index, policy))
+        let policy = network::denial(home.namespace(), &record.name, &selector, &mark);
+        Some(Write::Create(index, policy))
     }
 
     /// Puts an object back, takes away what is left of us, and then gives back what we own of it.
@@ -214,7 +277,7 @@ impl View {
 
     /// What was read for the plan is what the recorded objects are like.
     fn take_in_scene(&mut self) {
-        let Some(scene) = self.scene.take() else {
+        let Some(scene) = &self.scene else {
             return;
         };
         let all = || scene.workloads.iter().chain(&scene.deployers);
@@ -245,8 +308,11 @@ impl View {
             Write::AddFinalizer => self.has_finalizer = true,
             Write::RemoveFinalizer => self.has_finalizer = false,
             Write::Status(status) => {
+                let is_planned = self.status.incident.is_none();
                 self.status = (**status).clone();
-                self.take_in_scene();
+                if is_planned {
+                    self.take_in_scene();
+                }
             }
         }
         if let Some(version) = answer.as_ref().and_then(resource_version) {

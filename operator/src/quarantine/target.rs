@@ -3,7 +3,7 @@
 use charttrust_verify::release::ManifestObject;
 use serde_json::{Value, json};
 
-use super::field;
+use super::{application, field};
 use crate::api::chart_trust_policy::QuarantineAction;
 use crate::api::quarantine::ContainedObject;
 use crate::inventory::ReleaseId;
@@ -218,18 +218,11 @@ pub(super) fn is_of_release(object: &Value, release: &ReleaseId) -> bool {
 /// Whether a deployer's own spec or status says that it deploys this release, and no other.
 pub(super) fn deploys(object: &Value, target: &Target, release: &ReleaseId) -> bool {
     match target.kind {
-        "Application" => is_application_of(object, release),
+        "Application" => application::is_of(object, release),
         "HelmChart" => is_helm_chart_of(object, release),
         "HelmRelease" => is_helm_release_of(object, release),
         _ => false,
     }
-}
-
-/// The Application itself stands for a release without a record, as `argocd.<name>`.
-fn is_application_of(object: &Value, release: &ReleaseId) -> bool {
-    let name = field::text(object, &["metadata", "name"]);
-    field::text(object, &["metadata", "namespace"]) == Some(&release.namespace)
-        && name.is_some_and(|name| release.name == format!("argocd.{name}"))
 }
 
 fn is_helm_chart_of(object: &Value, release: &ReleaseId) -> bool {

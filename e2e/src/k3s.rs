@@ -1,0 +1,85 @@
+//! The real helm-controller of k3s, on a cluster of the test bed.
+//!
+//! It answers a `HelmChart` with a Job that runs Helm. There is no node to run it here, so tests
+//! install what that Job would.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::cluster::{Cluster, Identity};
+use crate::process::Process;
+use crate::stage::{Story, apply, kubectl};
+use crate::tools::{self, Tool};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Where k3s keeps its own charts, and most people theirs.
+pub const NAMESPACE: &str = "kube-system";
+
+/// The controller; it ends when dropped.
+#[derive(Debug)]
+pub struct K3s {
+    _process: Process,
+    /// Whom it acts as; its folder has the log, and goes last.
+    pub identity: Identity,
+}
+
+impl K3s {
+    /// Installs the definitions, and starts the controller with the rights that it has in k3s.
+    pub async fn start(cluster: &Cluster) -> Result<Self> {
+        tools::ensure(&[Tool::K3s])?;
+        let admin = cluster.kubeconfig();
+        let definitions = tools::module_dir(Tool::K3s)?.join("pkg/crds/yaml/generated");
+        let folder = definitions.to_string_lossy();
+        kubectl(admin, &["apply", "--server-side", "-f", &folder]).await?;
+        let wait = [
+            "wait",
+            "--for=condition=Established",
+            "--timeout=60s",
+            "-f",
+            &folder,
+        ];
+        kubectl(admin, &wait).await?;
+        let identity = cluster.identity(NAMESPACE, "k3s").await?;
+        apply(admin, &[rights()]).await?;
+        let kubeconfig = identity.kubeconfig();
+        let mut command = Command::new(tools::path(Tool::K3s)?);
+        command
+            .env("KUBECONFIG", &kubeconfig)
+            .env("NODE_NAME", "testbed");
+        let process = Process::spawn(
+            Tool::K3s.name(),
+            &command,
+            &kubeconfig.with_extension("log"),
+        )?;
+        Ok(Self {
+            _process: process,
+            identity,
+        })
+    }
+}
+
+fn rights() -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": {"name": "k3s"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
+            "name": "cluster-admin"},
+        "subjects": [{"kind": "ServiceAccount", "name": "k3s", "namespace": NAMESPACE}],
+    })
+}
+
+/// What a user of k3s writes: the chart `web` of a story, as a release of this name in the namespace
+/// of the story.
+pub async fn deploy(cluster: &Cluster, story: &Story, name: &str, version: &str) -> Result {
+    let chart = json!({
+        "apiVersion": "helm.cattle.io/v1", "kind": "HelmChart",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {
+            "chart": "web", "version": version, "repo": story.repository.url(),
+            "targetNamespace": story.namespace,
+        },
+    });
+    apply(cluster.kubeconfig(), &[chart]).await
+}

@@ -1,0 +1,212 @@
+//! Applications of real Argo CD, which keeps no record, and undoes within seconds what others
+//! change.
+
+use charttrust::api::quarantine::{ObjectState, Quarantine};
+use charttrust_e2e::argo::{Argo, NAMESPACE};
+use charttrust_e2e::charts::Source;
+use charttrust_e2e::eventually;
+use charttrust_e2e::stage::SOON;
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use crate::setup::{DEPLOYMENT, Kind, NETWORK_POLICY, Object, Scene, stage};
+
+const APPLICATION: Kind = ("argoproj.io", "v1alpha1", "Application", "applications");
+
+async fn with_argo() -> &'static Argo {
+    static ARGO: OnceCell<Argo> = OnceCell::const_new();
+    let start = async || Argo::start(stage().await.cluster).await.unwrap();
+    ARGO.get_or_init(start).await
+}
+
+/// More of a sync policy than what a quarantine takes away.
+fn sync_policy() -> Value {
+    json!({"syncPolicy": {
+        "automated": {"prune": true, "selfHeal": true, "allowEmpty": true},
+        "retry": {"limit": 3},
+        "syncOptions": ["CreateNamespace=true"],
+    }})
+}
+
+/// A story with a chart `web` of three replicas.
+async fn begin(prefix: &str) -> Scene {
+    let scene = Scene::begin(prefix).await;
+    let chart = Source::new("web", "1.0.0").with_file("values.yaml", "replicas: 3\n");
+    scene.publish(&chart, Some(&scene.key)).await.unwrap();
+    scene
+}
+
+/// The Application, and what it has deployed.
+async fn deployed(scene: &Scene) -> (Object, Object) {
+    let cluster = stage().await.cluster;
+    let argo = with_argo().await;
+    let done = argo.deploy(cluster, scene, "1.0.0", sync_policy()).await;
+    done.unwrap();
+    let application = scene.object_in(NAMESPACE, APPLICATION, &scene.namespace);
+    let is_done = |object: &Value| {
+        is_synced(object) && object["status"]["operationState"]["phase"] == "Succeeded"
+    };
+    application.until("is synced", is_done).await;
+    let workload = scene.object(DEPLOYMENT, "web");
+    workload.has_replicas(3).await;
+    (application, workload)
+}
+
+fn is_synced(application: &Value) -> bool {
+    application["status"]["sync"]["status"] == "Synced"
+}
+
+/// Its spec and metadata without what Argo CD itself writes.
+async fn essence(application: &Object) -> Value {
+    let mut essence = application.essence().await;
+    let owners = essence["owners"].as_array_mut().unwrap();
+    owners.retain(|entry| entry["manager"] != "argocd-application-controller");
+    essence
+}
+
+/// Proves that Argo CD is at work: what a person scales, it puts back.
+async fn argo_puts_back(workload: &Object) {
+    let user = with_argo().await.identity.user();
+    let before = workload.writes_by(user).await;
+    workload.change(json!({"spec": {"replicas": 0}})).await;
+    eventually(SOON, "Argo CD puts the workload back", async || {
+        let writes = workload.writes_by(user).await;
+        if writes > before { Ok(()) } else { Err(writes) }
+    })
+    .await;
+    workload.has_replicas(3).await;
+}
+
+const ALL: [&str; 3] = ["PauseDeployer", "IsolateNetwork", "ScaleToZero"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn argo_is_paused_first_fights_nobody_and_goes_on_with_the_very_same_policy() {
+    let user = with_argo().await.identity.user();
+    let mut scene = begin("argo-pause").await;
+    let neighbour = begin("argo-neighbour").await;
+    let (application, workload) = deployed(&scene).await;
+    let (_, other) = deployed(&neighbour).await;
+    let marks = workload.json().await["metadata"]["annotations"].to_string();
+    assert!(marks.contains("argocd.argoproj.io/tracking-id") && !marks.contains("meta.helm.sh"));
+    let before = [essence(&application).await, workload.essence().await];
+    let by_argo = workload.writes_by(user).await;
+
+    scene.home = NAMESPACE.to_owned();
+    let release = format!("argocd.{}", scene.namespace);
+    scene.contain(&release, &ALL).await;
+    let status = scene.contained(&release).await.status.unwrap();
+    let told = |object: &_| {
+        let charttrust::api::quarantine::ContainedObject {
+            kind, namespace, ..
+        } = object;
+        (kind.clone(), namespace.clone())
+    };
+    let there = Some(scene.namespace.clone());
+    let expected = [
+        ("Application", None),
+        ("NetworkPolicy", there.clone()),
+        ("Deployment", there),
+    ];
+    let expected = expected.map(|(kind, namespace)| (kind.to_owned(), namespace));
+    assert_eq!(
+        status.objects.iter().map(told).collect::<Vec<_>>(),
+        expected
+    );
+    assert_eq!(status.uncontained, []);
+    workload.has_replicas(0).await;
+    let policy = application.json().await["spec"]["syncPolicy"].take();
+    let mut paused = sync_policy()["syncPolicy"].take();
+    paused.as_object_mut().unwrap().remove("automated");
+    assert_eq!(policy, paused);
+    let ([paused], [stopped]) = (
+        application.operator_wrote().await,
+        workload.operator_wrote().await,
+    );
+    assert!(paused < stopped);
+
+    // It sees that the workload was stopped, is at work elsewhere, and leaves it.
+    application
+        .until("is out of sync", |object| !is_synced(object))
+        .await;
+    argo_puts_back(&other).await;
+    scene.contained(&release).await;
+    workload.has_replicas(0).await;
+    assert_eq!(workload.writes_by(user).await, by_argo);
+
+    scene.delete_quarantine(&release).await;
+    assert_eq!(
+        [essence(&application).await, workload.essence().await],
+        before
+    );
+    let [_, resumed, _] = application.operator_wrote().await;
+    let [_, started, _] = workload.operator_wrote().await;
+    assert!(started < resumed);
+    let denial = format!("charttrust-quarantine-{release}");
+    scene
+        .object(NETWORK_POLICY, &denial)
+        .operator_wrote::<2>()
+        .await;
+    application.until("is synced again", is_synced).await;
+    argo_puts_back(&workload).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_argo_that_was_not_to_be_paused_is_told_of_and_not_fought() {
+    let mut scene = begin("argo-unpaused").await;
+    let (application, workload) = deployed(&scene).await;
+    let before = essence(&application).await;
+    scene.home = NAMESPACE.to_owned();
+    let release = format!("argocd.{}", scene.namespace);
+    scene.contain(&release, &["ScaleToZero"]).await;
+    let api = scene.quarantines();
+    let contested = "Contested=True/ChangedByOthers";
+    scene.expect_condition(&api, &release, contested).await;
+    workload.has_replicas(3).await;
+    let status = api.get(&release).await.unwrap().status.unwrap();
+    assert_eq!(status.objects[0].state, ObjectState::Kept);
+    let told = &status.uncontained[0];
+    let is_told = told.kind == "Application" && told.message.contains("add PauseDeployer");
+    assert!(is_told, "{told:?}");
+    workload.operator_wrote::<1>().await;
+
+    scene.delete_quarantine(&release).await;
+    workload.has_replicas(3).await;
+    workload.holds_nothing_of_ours().await;
+    application.operator_wrote::<0>().await;
+    assert_eq!(essence(&application).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_argo_that_has_taken_over_a_release_of_helm_is_paused_with_it() {
+    let scene = begin("argo-adopted").await;
+    let chart = Source::new("web", "1.0.0").with_file("values.yaml", "replicas: 3\n");
+    let chart = scene.package(&chart, Some(&scene.key)).await.unwrap();
+    scene.install("web", &chart).await.unwrap();
+    let (application, workload) = deployed(&scene).await;
+    scene.expect("web", "SignatureVerified").await;
+    let before = [essence(&application).await, workload.essence().await];
+
+    scene.revoke().await;
+    let object: Quarantine = scene.contained("web").await;
+    let objects = object.status.unwrap().objects;
+    assert_eq!(objects[0].kind, "Application");
+    assert_eq!(objects[0].namespace.as_deref(), Some(NAMESPACE));
+    application
+        .until("is out of sync", |object| !is_synced(object))
+        .await;
+    workload.has_replicas(0).await;
+    let ([paused], [stopped]) = (
+        application.operator_wrote().await,
+        workload.operator_wrote().await,
+    );
+    assert!(paused < stopped);
+
+    scene.withdraw().await;
+    scene.no_quarantine("web").await;
+    assert_eq!(
+        [essence(&application).await, workload.essence().await],
+        before
+    );
+    application.until("is synced again", is_synced).await;
+    argo_puts_back(&workload).await;
+}

@@ -1,0 +1,215 @@
+//! Releases that real Flux installs, and keeps as they are in Git.
+
+use charttrust::api::ChartTrustPolicy;
+use charttrust::api::quarantine::ObjectState;
+use charttrust_e2e::charts::Source;
+use charttrust_e2e::eventually;
+use charttrust_e2e::flux::{self, Flux};
+use charttrust_e2e::stage::SOON;
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use crate::setup::{DEPLOYMENT, Kind, Scene, stage};
+
+const HELM_RELEASE: Kind = (
+    "helm.toolkit.fluxcd.io",
+    "v2",
+    "HelmRelease",
+    "helmreleases",
+);
+
+async fn with_flux() -> &'static Flux {
+    static FLUX: OnceCell<Flux> = OnceCell::const_new();
+    let start = async || Flux::start(stage().await.cluster).await.unwrap();
+    FLUX.get_or_init(start).await
+}
+
+/// A release that looks every second whether the cluster is as it says.
+fn eager() -> Value {
+    json!({"interval": "1s", "driftDetection": {"mode": "enabled"}})
+}
+
+fn chart(version: &str, replicas: u32) -> Source {
+    Source::new("web", version).with_file("values.yaml", &format!("replicas: {replicas}\n"))
+}
+
+/// Flux has installed `web` in version 1.0.0 with three replicas, and it is trusted.
+async fn deployed(prefix: &str) -> Scene {
+    with_flux().await;
+    let scene = Scene::begin(prefix).await;
+    let key = Some(&scene.key);
+    scene.publish(&chart("1.0.0", 3), key).await.unwrap();
+    deploy(&scene, "web").await;
+    scene.expect("web", "SignatureVerified").await;
+    scene
+}
+
+async fn deploy(scene: &Scene, name: &str) {
+    let cluster = stage().await.cluster;
+    let done = flux::release(cluster, &scene.story, name, "1.0.0", eager()).await;
+    done.unwrap();
+    scene
+        .object(HELM_RELEASE, name)
+        .until("is ready", is_ready)
+        .await;
+}
+
+fn is_ready(object: &Value) -> bool {
+    let conditions = object["status"]["conditions"].as_array();
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+}
+
+/// Proves that Flux is at work: what a person scales of another release, it puts back.
+async fn flux_puts_back_another(scene: &Scene) {
+    let user = with_flux().await.identity.user();
+    let other = scene.object(DEPLOYMENT, "other");
+    let before = other.writes_by(user).await;
+    other.change(json!({"spec": {"replicas": 0}})).await;
+    eventually(SOON, "Flux puts the other release back", async || {
+        let changes = other.writes_by(user).await;
+        if changes > before {
+            Ok(())
+        } else {
+            Err(changes)
+        }
+    })
+    .await;
+    other.has_replicas(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flux_is_suspended_first_fights_nobody_and_goes_on_afterwards() {
+    let flux = with_flux().await.identity.user();
+    let scene = deployed("flux-pause").await;
+    let (release, workload) = (
+        scene.object(HELM_RELEASE, "web"),
+        scene.object(DEPLOYMENT, "web"),
+    );
+    let before = [release.essence().await, workload.essence().await];
+    let by_flux = workload.writes_by(flux).await;
+
+    scene.revoke().await;
+    let object = scene.contained("web").await;
+    let objects = object.status.unwrap().objects;
+    let kinds: Vec<_> = objects.iter().map(|one| one.kind.as_str()).collect();
+    assert_eq!(kinds, ["HelmRelease", "NetworkPolicy", "Deployment"]);
+    assert_eq!(release.json().await["spec"]["suspend"], true);
+    workload.has_replicas(0).await;
+    let ([paused], [stopped]) = (
+        release.operator_wrote().await,
+        workload.operator_wrote().await,
+    );
+    assert!(paused < stopped);
+
+    // Asked to reconcile at once, as `flux reconcile` does; and Flux is at work elsewhere.
+    let asked = |time: Value| json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": time}}});
+    release.change(asked(json!("now"))).await;
+    deploy(&scene, "other").await;
+    flux_puts_back_another(&scene).await;
+    scene.contained("web").await;
+    workload.has_replicas(0).await;
+    assert_eq!(workload.writes_by(flux).await, by_flux);
+    release.change(asked(Value::Null)).await;
+
+    scene.withdraw().await;
+    scene.no_quarantine("web").await;
+    assert_eq!([release.essence().await, workload.essence().await], before);
+    let [_, resumed] = release.operator_wrote().await;
+    let [_, started, _] = workload.operator_wrote().await;
+    assert!(started < resumed);
+
+    // Flux looks after it again.
+    workload.change(json!({"spec": {"replicas": 1}})).await;
+    workload.has_replicas(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_a_person_has_suspended_stays_suspended() {
+    let scene = deployed("flux-suspended").await;
+    let (release, workload) = (
+        scene.object(HELM_RELEASE, "web"),
+        scene.object(DEPLOYMENT, "web"),
+    );
+    release.change(json!({"spec": {"suspend": true}})).await;
+    let before = [release.essence().await, workload.essence().await];
+    scene.revoke().await;
+    let contained = scene.contained("web").await.status.unwrap();
+    assert_eq!(contained.contained, 2, "{contained:#?}");
+    workload.has_replicas(0).await;
+    scene.withdraw().await;
+    scene.no_quarantine("web").await;
+    assert_eq!([release.essence().await, workload.essence().await], before);
+    workload.operator_wrote::<3>().await;
+    release.operator_wrote::<0>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flux_that_was_not_to_be_suspended_is_told_of_and_not_fought() {
+    let scene = deployed("flux-unpaused").await;
+    let (release, workload) = (
+        scene.object(HELM_RELEASE, "web"),
+        scene.object(DEPLOYMENT, "web"),
+    );
+    let before = release.essence().await;
+    scene.contain("web", &["ScaleToZero"]).await;
+    let api = scene.quarantines();
+    scene
+        .expect_condition(&api, "web", "Contested=True/ChangedByOthers")
+        .await;
+    workload.has_replicas(3).await;
+    let status = api.get("web").await.unwrap().status.unwrap();
+    assert_eq!(status.objects[0].state, ObjectState::Kept);
+    let told = &status.uncontained[0];
+    assert!(
+        told.kind == "HelmRelease" && told.message.contains("add PauseDeployer"),
+        "{told:?}"
+    );
+    workload.operator_wrote::<1>().await;
+
+    scene.delete_quarantine("web").await;
+    workload.has_replicas(3).await;
+    workload.holds_nothing_of_ours().await;
+    assert_eq!(release.essence().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_way_forward_is_a_resumed_release_of_a_chart_signed_anew() {
+    let scene = deployed("flux-forward").await;
+    let (release, workload) = (
+        scene.object(HELM_RELEASE, "web"),
+        scene.object(DEPLOYMENT, "web"),
+    );
+    scene.revoke().await;
+    scene.contained("web").await;
+
+    let fresh = scene.trusted_key("fresh").await.unwrap();
+    let rules = [scene.rule("*", &[&scene.key, &fresh], json!({}))];
+    let accept = json!({"spec": {"rules": rules}});
+    scene
+        .patch::<ChartTrustPolicy>(&scene.policy, accept)
+        .await
+        .unwrap();
+    scene
+        .publish(&chart("2.0.0", 4), Some(&fresh))
+        .await
+        .unwrap();
+    let forward = json!({"spec": {"suspend": false, "chart": {"spec": {"version": "2.0.0"}}}});
+    release.change(forward).await;
+
+    scene.expect("web", "SignatureVerified").await;
+    scene.no_quarantine("web").await;
+    workload.has_replicas(4).await;
+    assert_eq!(release.json().await["spec"]["suspend"], false);
+    release.holds_nothing_of_ours().await;
+    workload.holds_nothing_of_ours().await;
+    // Suspended once, and never again after the person had resumed it.
+    let suspended = release.writers().await.into_iter().filter(|event| {
+        let request = event.request.as_ref().map(Value::to_string);
+        request.is_some_and(|request| request.contains("/spec/suspend"))
+    });
+    assert_eq!(suspended.count(), 1);
+
+    workload.change(json!({"spec": {"replicas": 1}})).await;
+    workload.has_replicas(4).await;
+}

@@ -1,0 +1,273 @@
+//! What all stories share: one plane, one operator that may contain, one Flux, and ways to look at
+//! objects of any kind.
+
+use std::path::Path;
+
+use charttrust::api::TrustedKey;
+use charttrust::api::quarantine::Quarantine;
+use charttrust_e2e::audit::{Event, Mark};
+use charttrust_e2e::cluster::Cluster;
+use charttrust_e2e::eventually;
+use charttrust_e2e::helm::Version;
+use charttrust_e2e::stage::{SOON, Stage, Story, StoryKey};
+use jiff::Timestamp;
+use kube::Api;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::GroupVersionKind;
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+/// One operator for all.
+pub(crate) async fn stage() -> &'static Stage {
+    static STAGE: OnceCell<Stage> = OnceCell::const_new();
+    let set = async || {
+        let binary = std::env::var("CHARTTRUST_BINARY")
+            .expect("CHARTTRUST_BINARY names the operator; run make test");
+        let cluster = Cluster::shared(env!("CARGO_BIN_EXE_testbed"));
+        Stage::containing(cluster, Path::new(&binary))
+            .await
+            .unwrap()
+    };
+    STAGE.get_or_init(set).await
+}
+
+/// A story with a key that signs, and a policy that contains `web` at once when it is compromised.
+pub(crate) struct Scene {
+    pub(crate) story: Story,
+    pub(crate) key: StoryKey,
+    pub(crate) policy: String,
+    /// Where its Quarantines lie.
+    pub(crate) home: String,
+    start: Mark,
+}
+
+impl std::ops::Deref for Scene {
+    type Target = Story;
+    fn deref(&self) -> &Story {
+        &self.story
+    }
+}
+
+impl Scene {
+    pub(crate) async fn begin(prefix: &str) -> Self {
+        let cluster = stage().await.cluster;
+        let start = cluster.audit().unwrap().mark().unwrap();
+        let story = Story::begin(cluster, prefix, Version::V4).await.unwrap();
+        let key = story.trusted_key("platform").await.unwrap();
+        let contain = json!({
+            "match": {"releases": [format!("{}/web", story.namespace)]},
+            "quarantine": {
+                "onReasons": ["KeyCompromised"], "approval": "Automatic", "after": "0s",
+                "actions": ["PauseDeployer", "IsolateNetwork", "ScaleToZero"],
+                "limit": {"maxReleases": 100, "maxPercent": 100},
+            },
+        });
+        let policy = story.policy("policy", &[&key], contain).await.unwrap();
+        Self {
+            home: story.namespace.clone(),
+            story,
+            key,
+            policy,
+            start,
+        }
+    }
+
+    pub(crate) async fn revoke(&self) {
+        let revoke = json!({"spec": {"revocation": {"reason": "Compromised"}}});
+        self.patch::<TrustedKey>(&self.key.name, revoke)
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn withdraw(&self) {
+        let withdraw = json!({"spec": {"revocation": null}});
+        self.patch::<TrustedKey>(&self.key.name, withdraw)
+            .await
+            .unwrap();
+    }
+
+    pub(crate) fn quarantines(&self) -> Api<Quarantine> {
+        Api::namespaced(self.client.clone(), &self.home)
+    }
+
+    /// Contains a release as a person does.
+    pub(crate) async fn contain(&self, release: &str, actions: &[&str]) {
+        let object: Quarantine = serde_json::from_value(json!({
+            "metadata": {"name": release},
+            "spec": {"reason": "a story", "actions": actions},
+        }))
+        .unwrap();
+        let params = PostParams::default();
+        self.quarantines().create(&params, &object).await.unwrap();
+    }
+
+    pub(crate) async fn contained(&self, release: &str) -> Quarantine {
+        let api = self.quarantines();
+        self.expect_condition(&api, release, "Active=True/Contained")
+            .await;
+        api.get(release).await.unwrap()
+    }
+
+    pub(crate) async fn delete_quarantine(&self, release: &str) {
+        let api = self.quarantines();
+        api.delete(release, &DeleteParams::default()).await.unwrap();
+        self.no_quarantine(release).await;
+    }
+
+    pub(crate) async fn no_quarantine(&self, release: &str) {
+        let api = self.quarantines();
+        eventually(SOON, "there is no quarantine", async || {
+            let found = api.get_opt(release).await;
+            match found.map_err(|error| error.to_string())? {
+                None => Ok(()),
+                Some(object) => Err(format!("{:?}", object.status)),
+            }
+        })
+        .await;
+    }
+
+    /// An object of the story's namespace.
+    pub(crate) fn object(&self, kind: Kind, name: &str) -> Object {
+        self.object_in(&self.namespace, kind, name)
+    }
+
+    pub(crate) fn object_in(&self, namespace: &str, kind: Kind, name: &str) -> Object {
+        let (group, version, kind, plural) = kind;
+        let gvk = GroupVersionKind::gvk(group, version, kind);
+        let resource = ApiResource::from_gvk_with_plural(&gvk, plural);
+        Object {
+            api: Api::namespaced_with(self.client.clone(), namespace, &resource),
+            namespace: namespace.to_owned(),
+            plural,
+            name: name.to_owned(),
+            start: self.start,
+        }
+    }
+}
+
+/// Group, version, kind and plural.
+pub(crate) type Kind = (&'static str, &'static str, &'static str, &'static str);
+
+pub(crate) const DEPLOYMENT: Kind = ("apps", "v1", "Deployment", "deployments");
+pub(crate) const NETWORK_POLICY: Kind = (
+    "networking.k8s.io",
+    "v1",
+    "NetworkPolicy",
+    "networkpolicies",
+);
+
+/// One object, and what was asked of the API server about it since the story began.
+pub(crate) struct Object {
+    api: Api<DynamicObject>,
+    namespace: String,
+    plural: &'static str,
+    name: String,
+    start: Mark,
+}
+
+impl Object {
+    pub(crate) async fn json(&self) -> Value {
+        serde_json::to_value(self.api.get(&self.name).await.unwrap()).unwrap()
+    }
+
+    /// Changes it as a person does.
+    pub(crate) async fn change(&self, change: Value) {
+        let params = PatchParams {
+            field_manager: Some("person".to_owned()),
+            ..PatchParams::default()
+        };
+        let change = Patch::Merge(change);
+        self.api.patch(&self.name, &params, &change).await.unwrap();
+    }
+
+    /// Waits until something is true of it, and gives it.
+    pub(crate) async fn until(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let what = format!("{} {} {what}", self.plural, self.name);
+        eventually(SOON, &what, async || {
+            let found = self.api.get(&self.name).await;
+            let found = found.map_err(|error| error.to_string())?;
+            let found = serde_json::to_value(found).map_err(|error| error.to_string())?;
+            if is_so(&found) {
+                Ok(found)
+            } else {
+                Err(found.to_string())
+            }
+        })
+        .await
+    }
+
+    pub(crate) async fn has_replicas(&self, replicas: i64) {
+        let wanted = json!(replicas);
+        let is_so = |object: &Value| object["spec"]["replicas"] == wanted;
+        self.until(&format!("has {replicas} replicas"), is_so).await;
+    }
+
+    /// What it asks for and who says so, without what its controllers write.
+    pub(crate) async fn essence(&self) -> Value {
+        let mut object = self.json().await;
+        let is_asked = |entry: &&Value| entry["subresource"] != "status";
+        let owners = object["metadata"]["managedFields"].as_array().unwrap();
+        let owners: Vec<_> = owners.iter().filter(is_asked).cloned().collect();
+        json!({
+            "annotations": object["metadata"]["annotations"].take(),
+            "finalizers": object["metadata"]["finalizers"].take(),
+            "owners": owners,
+            "spec": object["spec"].take(),
+        })
+    }
+
+    /// A condition, as `Active=True/Contained`.
+    pub(crate) async fn has_condition(&self, wanted: &str) {
+        let text = |condition: &Value, name: &str| condition[name].as_str().map(str::to_owned);
+        let tell = |condition: &Value| {
+            let parts = ["type", "status", "reason"].map(|name| text(condition, name));
+            let [name, status, reason] = parts.map(Option::unwrap_or_default);
+            format!("{name}={status}/{reason}")
+        };
+        let has = |object: &Value| {
+            let conditions = object["status"]["conditions"].as_array();
+            conditions.is_some_and(|all| all.iter().any(|one| tell(one) == wanted))
+        };
+        self.until(&format!("has {wanted}"), has).await;
+    }
+
+    pub(crate) async fn holds_nothing_of_ours(&self) {
+        let text = self.json().await.to_string();
+        assert!(!text.contains("charttrust.io"), "{text}");
+        assert!(!text.contains("\"manager\":\"charttrust\""), "{text}");
+    }
+
+    /// Who has written its spec or metadata since the story began, oldest first.
+    pub(crate) async fn writers(&self) -> Vec<Event> {
+        let audit = stage().await.cluster.audit().unwrap();
+        let of_us = |event: &Event| {
+            event.namespace == self.namespace
+                && event.name == self.name
+                && event.subresource != "status"
+                && event.code < 300
+        };
+        let all = audit.since(self.start).unwrap().of(self.plural).writes();
+        all.only(of_us).to_vec()
+    }
+
+    /// How often somebody has written it.
+    pub(crate) async fn writes_by(&self, user: &str) -> usize {
+        let writers = self.writers().await;
+        writers.iter().filter(|event| event.user == user).count()
+    }
+
+    /// Waits until the operator has written it so many times, and gives when.
+    pub(crate) async fn operator_wrote<const N: usize>(&self) -> [Timestamp; N] {
+        let user = stage().await.identity.user();
+        let what = format!("the operator wrote {} {N} times", self.name);
+        eventually(SOON, &what, async || {
+            let writers = self.writers().await.into_iter();
+            let ours = writers.filter(|event| event.user == user);
+            let times: Vec<_> = ours.map(|event| event.time).collect();
+            times
+                .try_into()
+                .map_err(|times: Vec<_>| format!("{times:?}"))
+        })
+        .await
+    }
+}
