@@ -30,6 +30,8 @@ mod network;
 pub mod orphan;
 mod owners;
 mod plan;
+#[cfg(test)]
+mod preconditions;
 mod standing;
 mod step;
 mod target;
