@@ -32,7 +32,7 @@ deny: ## checks licences, bans, sources and advisories of what we depend on
 e2e: ## runs the user stories on a real control plane
 	@e2e/check.sh operator testbed e2e
 
-chaos: ## kills the operator before and after every write, on the real server
+chaos: ## makes every write fail in every way, on the real server
 	@e2e/check.sh operator testbed chaos
 
 bench: ## counts what a thousand releases cost, on the real server

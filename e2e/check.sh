@@ -53,7 +53,7 @@ with_deny() {
 
 check_chaos() {
   CHARTTRUST_BINARY=$(target)/debug/charttrust CHARTTRUST_CHAOS=all \
-    cargo test --locked --package charttrust-e2e --test chaos
+    cargo test --locked --no-fail-fast --package charttrust-e2e --test chaos --test failover -- --test-threads 2
 }
 
 shard() {

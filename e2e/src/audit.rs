@@ -102,9 +102,9 @@ pub struct Event {
     pub code: u16,
     /// The client program.
     pub user_agent: String,
-    /// What was sent, for writes of our own objects and of workloads.
+    /// What was sent, for writes of our own objects, of events and of workloads.
     pub request: Option<Value>,
-    /// What was answered, for writes of our own objects and of workloads.
+    /// What was answered, for writes of our own objects, of events and of workloads.
     pub response: Option<Value>,
 }
 

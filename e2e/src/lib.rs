@@ -7,6 +7,7 @@ pub mod argo;
 pub mod audit;
 pub mod auditor;
 pub mod charts;
+pub mod clock;
 pub mod cluster;
 mod command;
 mod eventually;

@@ -92,6 +92,28 @@ impl Operator {
         self.process.log_file()
     }
 
+    /// I12: asks whether it is alive, and fails if that takes longer than a second or if it has more
+    /// memory than the chart gives it.
+    pub async fn pulse(health: &str, id: u32) -> Result<(), String> {
+        let asked = tokio::time::timeout(PULSE, get(health, "/healthz")).await;
+        asked
+            .map_err(|_| format!("no answer within {PULSE:?}"))?
+            .map_err(|error| error.to_string())?;
+        let pages = std::fs::read_to_string(format!("/proc/{id}/statm"));
+        let pages = pages.map_err(|error| error.to_string())?;
+        let resident = pages.split(' ').nth(1).and_then(|text| text.parse().ok());
+        let resident: u64 = resident.ok_or_else(|| format!("no memory in {pages}"))?;
+        if resident * PAGE > MEMORY {
+            return Err(format!("{} bytes of memory", resident * PAGE));
+        }
+        Ok(())
+    }
+
+    /// Where `/healthz` is.
+    pub fn health(&self) -> &str {
+        &self.health
+    }
+
     /// The process id.
     pub fn id(&self) -> u32 {
         self.process.id()
@@ -175,6 +197,11 @@ async fn get(address: &str, path: &str) -> reqwest::Result<String> {
     response.error_for_status()?.text().await
 }
 
+/// Longest wait for an answer of a process that is alive.
+const PULSE: Duration = Duration::from_secs(1);
+/// What the operator's chart sets as its limit.
+const MEMORY: u64 = 512 << 20;
+const PAGE: u64 = 4096;
 const GRACE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
 

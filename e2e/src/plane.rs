@@ -355,7 +355,8 @@ fn flags(pairs: &[(&str, &str)]) -> Vec<String> {
         .collect()
 }
 
-/// Everything is recorded without bodies; writes of our own objects and of workloads with them.
+/// Everything is recorded without bodies; writes of our own objects, of events and of workloads with
+/// them.
 fn audit_policy() -> serde_json::Value {
     json!({
         "apiVersion": "audit.k8s.io/v1",
@@ -364,7 +365,7 @@ fn audit_policy() -> serde_json::Value {
             {
                 "level": "RequestResponse",
                 "verbs": ["create", "update", "patch"],
-                "resources": [{"group": "charttrust.io"}],
+                "resources": [{"group": "charttrust.io"}, {"group": "events.k8s.io"}],
             },
             // What a quarantine may change is followed through every state.
             {

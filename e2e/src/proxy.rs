@@ -3,6 +3,7 @@
 //! It numbers the writes that pass and strikes at one of them. A request that a crash is to
 //! interrupt is held, so that the operator can be killed while it waits for the answer.
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,8 +38,26 @@ pub enum Fault {
     CrashAfter,
     /// The API server has done it, and the answer breaks off.
     LoseAnswer,
+    /// Before it, every watch breaks off.
+    CutWatches,
+    /// Before it, every watch breaks off, and the next one of each kind is told that what it asks for
+    /// is too old (410).
+    ExpireWatches,
+    /// From then on, watches stay open and say nothing.
+    FreezeWatches,
+    /// From then on, it and everything else is on its way and arrives nowhere: see [`Proxy::join`].
+    Part,
     /// The API server never hears of it; this is the status of the answer.
     Refuse(u16),
+}
+
+/// Which write is struck.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Aim {
+    /// The one of this number; the first has number 1.
+    Number(usize),
+    /// The first of this method to a path with this end.
+    First(String, String),
 }
 
 /// What happens to watches.
@@ -57,13 +76,16 @@ struct Shared {
     state: Mutex<Plan>,
     held: watch::Sender<u32>,
     watches: watch::Sender<Watches>,
+    parted: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
 struct Plan {
     writes: Vec<String>,
-    strike: Option<(usize, Fault)>,
+    strike: Option<(Aim, Fault)>,
     refusal: Option<u16>,
+    /// The watches that were told that they are too old, if they are to be told.
+    expired: Option<BTreeSet<String>>,
 }
 
 /// Why there is no proxy.
@@ -102,6 +124,7 @@ impl Proxy {
             state: Mutex::default(),
             held: watch::Sender::new(0),
             watches: watch::Sender::new(Watches::default()),
+            parted: watch::Sender::new(false),
         });
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let address = listener.local_addr()?;
@@ -130,9 +153,19 @@ impl Proxy {
 
     /// Forgets the writes so far, and does this to one that comes; the first has number 1.
     pub fn strike(&self, number: usize, fault: Fault) {
+        self.aim(Aim::Number(number), fault);
+    }
+
+    /// Forgets the writes so far, and does this to the first that comes of a method to a path that
+    /// ends like this.
+    pub fn strike_first(&self, method: &str, end: &str, fault: Fault) {
+        self.aim(Aim::First(method.to_owned(), end.to_owned()), fault);
+    }
+
+    fn aim(&self, aim: Aim, fault: Fault) {
         let mut plan = self.shared.plan();
         plan.writes.clear();
-        plan.strike = Some((number, fault));
+        plan.strike = Some((aim, fault));
         self.shared.held.send_replace(0);
     }
 
@@ -146,6 +179,7 @@ impl Proxy {
         let mut plan = self.shared.plan();
         plan.strike = None;
         plan.refusal = None;
+        plan.expired = None;
         self.shared.held.send_replace(0);
         self.shared
             .watches
@@ -160,6 +194,30 @@ impl Proxy {
     /// Whether a request is held for which the operator should be killed.
     pub fn holds(&self) -> bool {
         *self.shared.held.borrow() > 0
+    }
+
+    /// Whether watches say nothing.
+    pub fn is_frozen(&self) -> bool {
+        self.shared.watches.borrow().frozen
+    }
+
+    /// Nothing reaches the API server and nothing comes back, as when the network is parted. What was
+    /// sent arrives in the end, even if the sender has given up: see [`Proxy::join`].
+    pub fn part(&self) {
+        self.shared.part();
+    }
+
+    /// Whether the network is parted.
+    pub fn is_parted(&self) -> bool {
+        *self.shared.parted.borrow()
+    }
+
+    /// The network is whole again, and everything that is on its way arrives.
+    pub fn join(&self) {
+        self.shared.parted.send_replace(false);
+        self.shared
+            .watches
+            .send_modify(|watches| watches.frozen = false);
     }
 
     /// Watches stay open and say nothing, as behind a dead connection.
@@ -189,11 +247,50 @@ impl Shared {
         let mut plan = self.plan();
         plan.writes.push(format!("{method} {path}"));
         let number = plan.writes.len();
-        let strike = plan
-            .strike
-            .filter(|(at, _)| *at == number)
-            .map(|(_, fault)| fault);
-        strike.or(plan.refusal.map(Fault::Refuse))
+        let is_meant = |(aim, _): &mut (Aim, Fault)| match aim {
+            Aim::Number(at) => *at == number,
+            Aim::First(of, end) => method == of.as_str() && path.ends_with(end.as_str()),
+        };
+        let strike = plan.strike.take_if(is_meant).map(|(_, fault)| fault);
+        if strike == Some(Fault::ExpireWatches) {
+            plan.expired = Some(BTreeSet::new());
+        }
+        let fault = strike.or(plan.refusal.map(Fault::Refuse));
+        drop(plan);
+        if fault == Some(Fault::Part) {
+            self.part();
+        }
+        self.watches.send_if_modified(|watches| match fault {
+            Some(Fault::CutWatches | Fault::ExpireWatches) => {
+                watches.cuts += 1;
+                true
+            }
+            Some(Fault::FreezeWatches) => {
+                watches.frozen = true;
+                true
+            }
+            _ => false,
+        });
+        fault
+    }
+
+    fn part(&self) {
+        self.parted.send_replace(true);
+        self.watches.send_modify(|watches| watches.frozen = true);
+    }
+
+    /// Whether a watch is to be told, for the first time, that it is too old.
+    fn is_expired(&self, path: &str) -> bool {
+        let mut plan = self.plan();
+        let told = plan.expired.as_mut();
+        told.is_some_and(|told| told.insert(path.to_owned()))
+    }
+
+    /// Returns when the network is whole.
+    async fn joined(&self) {
+        let mut parted = self.parted.subscribe();
+        // Invariant: the sender lives as long as the server that runs this.
+        let _ = parted.wait_for(|parted| !parted).await;
     }
 
     /// Never returns; the connection ends with the operator.
@@ -238,17 +335,34 @@ impl Shared {
     }
 }
 
+/// What a parted network has taken in arrives, whether or not somebody still waits for the answer.
 async fn pass(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {
     let fault = shared.note(request.method(), request.uri().path());
+    if !*shared.parted.borrow() {
+        return answer(shared, request, fault).await;
+    }
+    let later = tokio::spawn(async move {
+        shared.joined().await;
+        answer(shared, request, fault).await
+    });
+    later
+        .await
+        .unwrap_or_else(|_| StatusCode::BAD_GATEWAY.into_response())
+}
+
+async fn answer(shared: Arc<Shared>, request: Request<Body>, fault: Option<Fault>) -> Response {
     match fault {
         Some(Fault::CrashBefore) => return shared.hold().await,
         Some(Fault::Refuse(status)) => return refusal(status),
-        Some(Fault::CrashAfter | Fault::LoseAnswer) | None => {}
+        _ => {}
     }
     let is_watch = request
         .uri()
         .query()
         .is_some_and(|query| query.contains("watch=true"));
+    if is_watch && shared.is_expired(request.uri().path()) {
+        return Response::new(Body::from(EXPIRED));
+    }
     if is_watch {
         let mut watches = shared.watches.subscribe();
         // Invariant: the sender lives as long as the server that runs this.
@@ -258,6 +372,8 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Resp
         Ok(answer) => answer,
         Err(refusal) => return refusal,
     };
+    // An answer on its way is held up as well.
+    shared.joined().await;
     let status = answer.status();
     let headers = passed_on(answer.headers().clone());
     let mut passed = if is_watch {
@@ -302,6 +418,13 @@ fn passed_on(mut headers: HeaderMap) -> HeaderMap {
     }
     headers
 }
+
+/// What the API server says to a watch that asks for what it has forgotten.
+const EXPIRED: &str = concat!(
+    r#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"#,
+    r#""status":"Failure","message":"too old resource version","reason":"Expired","code":410}}"#,
+    "\n",
+);
 
 /// Longest body of a request, above what the API server takes.
 const LARGEST_BODY: usize = 8 << 20;

@@ -51,9 +51,18 @@ impl Stage {
 
     /// The same, with the permissions and the flag to contain releases.
     pub async fn containing(cluster: &'static Cluster, binary: &Path) -> Result<Self> {
+        Self::containing_with(cluster, binary, |_| Ok(())).await
+    }
+
+    /// The same, with other options of the operator.
+    pub async fn containing_with(
+        cluster: &'static Cluster,
+        binary: &Path,
+        change: impl FnOnce(&mut Options) -> Result,
+    ) -> Result<Self> {
         let contain = |options: &mut Options| {
             options.more.push("--quarantine".to_owned());
-            Ok(())
+            change(options)
         };
         let more = ["--set", "quarantine.enabled=true"];
         Self::installed(cluster, binary, &more, contain).await
@@ -181,6 +190,26 @@ pub const CHART: &str = "operator/chart";
 
 /// The name of the operator's release, and of its service account.
 pub const OPERATOR: &str = "charttrust";
+
+/// Another service account in place of the operator's, with the same rights: a replica with an
+/// identity of its own, so that the audit log tells it from the other. These cluster roles.
+pub async fn twin(cluster: &Cluster, cluster_roles: &[&str]) -> Result<Identity> {
+    let identity = cluster.identity(OPERATOR_NAMESPACE, "twin").await?;
+    let account = format!("--serviceaccount={OPERATOR_NAMESPACE}:twin");
+    let bind = async |kind: &str, name: &str, role: &str| {
+        let namespace = format!("--namespace={OPERATOR_NAMESPACE}");
+        let binding = ["create", kind, name, role, &account, &namespace];
+        kubectl(cluster.kubeconfig(), &binding).await
+    };
+    let role = format!("--role={OPERATOR}");
+    bind("rolebinding", "twin", &role).await?;
+    for name in cluster_roles {
+        let role = format!("--clusterrole={name}");
+        let binding = format!("twin-{name}");
+        bind("clusterrolebinding", &binding, &role).await?;
+    }
+    Ok(identity)
+}
 
 async fn established(kubeconfig: &Path) -> Result {
     let wait = ["wait", "--for=condition=Established", "--timeout=60s", "-f"];

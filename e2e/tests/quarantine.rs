@@ -1,16 +1,14 @@
 //! Quarantines on a real control plane with real Helm: what is changed, what comes back, and what
 //! is never touched. The operator of this file runs with `--quarantine`.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use charttrust::api::quarantine::Quarantine;
 use charttrust::api::{ChartTrustPolicy, TrustedKey};
-use charttrust_e2e::charts::Source;
 use charttrust_e2e::cluster::Cluster;
 use charttrust_e2e::eventually;
 use charttrust_e2e::helm::Version;
-use charttrust_e2e::stage::{OPERATOR_NAMESPACE, SOON, Stage, Story, StoryKey};
+use charttrust_e2e::stage::{OPERATOR_NAMESPACE, SOON, Stage, Story};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
@@ -18,14 +16,15 @@ use k8s_openapi::api::admissionregistration::v1::{
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
-use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::Api;
 use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
-use kube::{Api, Resource};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+mod scene;
+
+use scene::{Scene, automatic, chart, scene};
 
 /// One operator for all: stories that restart it have it alone.
 async fn shared() -> &'static RwLock<Stage> {
@@ -52,229 +51,6 @@ async fn stage() -> RwLockReadGuard<'static, Stage> {
 
 async fn stage_alone() -> RwLockWriteGuard<'static, Stage> {
     shared().await.write().await
-}
-
-const MORE: &str = "\
-apiVersion: apps/v1
-kind: StatefulSet
-metadata: {name: {{ .Release.Name }}-db}
-spec:
-  replicas: 2
-  serviceName: db
-  selector: {matchLabels: {app: {{ .Release.Name }}-db}}
-  template:
-    metadata: {labels: {app: {{ .Release.Name }}-db}}
-    spec: {containers: [{name: main, image: registry.example.com/pause:1}]}
----
-apiVersion: apps/v1
-kind: DaemonSet
-metadata: {name: {{ .Release.Name }}-agent}
-spec:
-  selector: {matchLabels: {app: {{ .Release.Name }}-agent}}
-  template:
-    metadata: {labels: {app: {{ .Release.Name }}-agent}}
-    spec: {containers: [{name: main, image: registry.example.com/pause:1}]}
----
-apiVersion: batch/v1
-kind: CronJob
-metadata: {name: {{ .Release.Name }}-nightly}
-spec:
-  schedule: '0 3 1 1 *'
-  jobTemplate:
-    spec:
-      template:
-        metadata: {labels: {app: {{ .Release.Name }}-nightly}}
-        spec:
-          restartPolicy: Never
-          containers: [{name: main, image: registry.example.com/pause:1}]
----
-apiVersion: v1
-kind: Pod
-metadata: {name: {{ .Release.Name }}-bare}
-spec: {containers: [{name: main, image: registry.example.com/pause:1}]}
-";
-
-/// A chart with a workload of every kind that is scaled.
-fn chart(version: &str) -> Source {
-    Source::new("web", version)
-        .with_file("values.yaml", "replicas: 3\n")
-        .with_file("templates/more.yaml", MORE)
-}
-
-struct Scene {
-    story: Story,
-    key: StoryKey,
-    policy: String,
-}
-
-impl std::ops::Deref for Scene {
-    type Target = Story;
-    fn deref(&self) -> &Story {
-        &self.story
-    }
-}
-
-/// A trusted release `web`, under a policy with this `quarantine` section.
-async fn scene(stage: &Stage, prefix: &str, version: Version, quarantine: Value) -> Scene {
-    let story = Story::begin(stage.cluster, prefix, version).await.unwrap();
-    let key = story.trusted_key("platform").await.unwrap();
-    let chart = story.publish(&chart("1.0.0"), Some(&key)).await.unwrap();
-    let more = if quarantine.is_null() {
-        json!({})
-    } else {
-        json!({ "quarantine": quarantine })
-    };
-    let policy = story.policy("policy", &[&key], more).await.unwrap();
-    story.install("web", &chart).await.unwrap();
-    story.expect("web", "SignatureVerified").await;
-    Scene { story, key, policy }
-}
-
-fn automatic() -> Value {
-    json!({
-        "onReasons": ["KeyCompromised"], "approval": "Automatic", "after": "0s",
-        "actions": ["PauseDeployer", "IsolateNetwork", "ScaleToZero"],
-        "limit": {"maxReleases": 100, "maxPercent": 100},
-    })
-}
-
-impl Scene {
-    fn api<K>(&self) -> Api<K>
-    where
-        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
-    {
-        Api::namespaced(self.story.client.clone(), &self.story.namespace)
-    }
-
-    async fn create_quarantine(&self, actions: &[&str]) {
-        let object: Quarantine = serde_json::from_value(json!({
-            "apiVersion": "charttrust.io/v1alpha1", "kind": "Quarantine",
-            "metadata": {"name": "web"},
-            "spec": {"reason": "a story", "actions": actions},
-        }))
-        .unwrap();
-        self.api::<Quarantine>()
-            .create(&PostParams::default(), &object)
-            .await
-            .unwrap();
-    }
-
-    async fn delete_quarantine(&self) {
-        let api = self.api::<Quarantine>();
-        api.delete("web", &DeleteParams::default()).await.unwrap();
-        self.no_quarantine().await;
-    }
-
-    async fn no_quarantine(&self) {
-        let api = self.api::<Quarantine>();
-        eventually(SOON, "there is no quarantine", async || {
-            match api
-                .get_opt("web")
-                .await
-                .map_err(|error| error.to_string())?
-            {
-                None => Ok(()),
-                Some(object) => Err(format!("{:?}", object.status)),
-            }
-        })
-        .await;
-    }
-
-    async fn quarantine_is(&self, condition: &str) -> Quarantine {
-        let api = self.api::<Quarantine>();
-        self.story.expect_condition(&api, "web", condition).await;
-        api.get("web").await.unwrap()
-    }
-
-    async fn revoke(&self) {
-        let revoke = json!({"spec": {"revocation": {"reason": "Compromised"}}});
-        self.story
-            .patch::<TrustedKey>(&self.key.name, revoke)
-            .await
-            .unwrap();
-    }
-
-    async fn withdraw(&self) {
-        let withdraw = json!({"spec": {"revocation": null}});
-        self.story
-            .patch::<TrustedKey>(&self.key.name, withdraw)
-            .await
-            .unwrap();
-    }
-
-    async fn json<K>(&self, name: &str) -> Value
-    where
-        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
-        K: Clone + std::fmt::Debug + DeserializeOwned + Serialize,
-    {
-        serde_json::to_value(self.api::<K>().get(name).await.unwrap()).unwrap()
-    }
-
-    /// Spec, annotations and who owns what of every workload, without what controllers write.
-    async fn workloads(&self) -> BTreeMap<&'static str, Value> {
-        let all = [
-            ("Deployment", self.json::<Deployment>("web").await),
-            ("StatefulSet", self.json::<StatefulSet>("web-db").await),
-            ("DaemonSet", self.json::<DaemonSet>("web-agent").await),
-            ("CronJob", self.json::<CronJob>("web-nightly").await),
-        ];
-        let essence = |mut object: Value| {
-            // The API server counts changes of a DaemonSet's template there, as in `generation`.
-            let annotations = object["metadata"]["annotations"].as_object_mut().unwrap();
-            annotations.remove("deprecated.daemonset.template.generation");
-            // The controller of Deployments writes its revision there, and everybody's status.
-            let is_helms = |entry: &&Value| {
-                entry["subresource"] == Value::Null && entry["manager"] != "kube-controller-manager"
-            };
-            let owners = object["metadata"]["managedFields"].as_array().unwrap();
-            let helm: Vec<_> = owners.iter().filter(is_helms).collect();
-            json!({
-                "spec": object["spec"],
-                "annotations": object["metadata"]["annotations"],
-                "owners": helm,
-            })
-        };
-        all.map(|(kind, object)| (kind, essence(object))).into()
-    }
-
-    async fn policies_of_network(&self) -> Vec<String> {
-        let api = self.api::<NetworkPolicy>();
-        let all = api.list(&ListParams::default()).await.unwrap();
-        let names = all.items.into_iter().map(|one| one.metadata.name);
-        names.map(Option::unwrap).collect()
-    }
-
-    async fn replicas(&self) -> i64 {
-        let object = self.json::<Deployment>("web").await;
-        object["spec"]["replicas"].as_i64().unwrap()
-    }
-
-    async fn scale(&self, replicas: i64) {
-        let change = json!({"spec": {"replicas": replicas}});
-        let params = PatchParams {
-            field_manager: Some("person".to_owned()),
-            ..PatchParams::default()
-        };
-        self.api::<Deployment>()
-            .patch("web", &params, &Patch::Merge(change))
-            .await
-            .unwrap();
-    }
-
-    async fn event(&self, reason: &str) -> String {
-        let api = self.api::<Event>();
-        eventually(SOON, &format!("an event {reason}"), async || {
-            let all = api.list(&ListParams::default()).await;
-            let all = all.map_err(|error| error.to_string())?;
-            let found = all
-                .items
-                .iter()
-                .find(|e| e.reason.as_deref() == Some(reason));
-            let note = found.and_then(|event| event.note.clone());
-            note.ok_or_else(|| format!("{} others", all.items.len()))
-        })
-        .await
-    }
 }
 
 const ALL: [&str; 3] = ["PauseDeployer", "IsolateNetwork", "ScaleToZero"];
@@ -421,6 +197,15 @@ async fn an_upgrade_to_a_trusted_chart_ends_it_and_its_values_stand(version: Ver
     let stateful = scene.json::<StatefulSet>("web-db").await;
     assert_eq!(stateful["spec"]["replicas"], 2);
     assert!(!stateful.to_string().contains("charttrust.io/quarantine"));
+
+    // Back to what the stolen key has signed: trust had ended the quarantine, not a person.
+    scene
+        .helm
+        .rollback(&scene.namespace, "web", 1)
+        .await
+        .unwrap();
+    scene.quarantine_is("Active=True/Contained").await;
+    assert_eq!(scene.replicas().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -487,6 +272,56 @@ async fn without_automatic_approval_it_is_recommended_and_nothing_is_changed() {
         .expect_condition(&trusts, "web", "Quarantined=True/Active")
         .await;
     assert_eq!(scene.replicas().await, 0);
+}
+
+/// Each in a namespace of its own, under a policy that would contain it but for one thing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_due_is_not_contained() {
+    let stage = stage().await;
+    let mut later = automatic();
+    later["after"] = json!("1h");
+    let later = scene(&stage, "later", Version::V4, later).await;
+    let suspended = scene(&stage, "suspended", Version::V4, automatic()).await;
+    let suspend = json!({"spec": {"suspend": true}});
+    suspended
+        .story
+        .patch::<ChartTrustPolicy>(&suspended.policy, suspend)
+        .await
+        .unwrap();
+    let other_reason = scene(&stage, "other-reason", Version::V4, automatic()).await;
+    later.revoke().await;
+    suspended.revoke().await;
+    let unspecified = json!({"spec": {"revocation": {"reason": "Unspecified"}}});
+    other_reason
+        .story
+        .patch::<TrustedKey>(&other_reason.key.name, unspecified)
+        .await
+        .unwrap();
+    later.expect("web", "KeyCompromised").await;
+    suspended.expect("web", "KeyCompromised").await;
+    other_reason.expect("web", "KeyRevoked").await;
+
+    // What is due is contained meanwhile.
+    let due = scene(&stage, "due", Version::V4, automatic()).await;
+    due.revoke().await;
+    due.quarantine_is("Active=True/Contained").await;
+    for scene in [&later, &suspended, &other_reason] {
+        let all = scene.api::<Quarantine>();
+        let all = all.list(&ListParams::default()).await.unwrap();
+        assert!(all.items.is_empty(), "{}", scene.namespace);
+        assert_eq!(scene.replicas().await, 3, "{}", scene.namespace);
+    }
+    eventually(SOON, "the policy says that it waits", async || {
+        let policy = later.policies().get(&later.policy).await;
+        let policy = policy.map_err(|error| error.to_string())?;
+        let counts = policy.status.unwrap_or_default().quarantine;
+        if counts.waiting == 1 {
+            Ok(())
+        } else {
+            Err(format!("{counts:?}"))
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -626,11 +461,18 @@ async fn a_namespace_that_goes_is_not_held_up() {
     let scene = scene(&stage, "going", Version::V4, automatic()).await;
     scene.revoke().await;
     scene.quarantine_is("Active=True/Contained").await;
+    // Somebody holds up the Deployment, so that it could still be started.
+    hold(&scene, &["example.com/hold"]).await;
+    let audit = stage.cluster.audit().unwrap();
+    let mark = audit.mark().unwrap();
     let namespaces = Api::<Namespace>::all(scene.client.clone());
     namespaces
         .delete(&scene.namespace, &DeleteParams::default())
         .await
         .unwrap();
+    scene.no_quarantine().await;
+    assert_eq!(scene.replicas().await, 0);
+    hold(&scene, &[]).await;
     eventually(SOON, "the namespace is gone", async || {
         match namespaces.get_opt(&scene.namespace).await {
             Ok(None) => Ok(()),
@@ -638,6 +480,22 @@ async fn a_namespace_that_goes_is_not_held_up() {
         }
     })
     .await;
+    // Nothing is started again only to be deleted.
+    let us = stage.identity.user();
+    let of_others = audit.since(mark).unwrap().by(us).writes().only(|event| {
+        let ours = ["events", "quarantines", "releasetrusts"];
+        event.namespace == scene.namespace && !ours.contains(&event.resource.as_str())
+    });
+    assert!(of_others.is_empty(), "{of_others:#?}");
+}
+
+async fn hold(scene: &Scene, finalizers: &[&str]) {
+    let change = json!({"metadata": {"finalizers": finalizers}});
+    scene
+        .api::<Deployment>()
+        .patch("web", &PatchParams::default(), &Patch::Merge(change))
+        .await
+        .unwrap();
 }
 
 /// An admission policy that lets nobody change the Deployment `web` of a namespace.

@@ -9,7 +9,7 @@ use charttrust_e2e::eventually;
 use charttrust_e2e::helm::{Helm, Version};
 use charttrust_e2e::operator::{Operator, Options};
 use charttrust_e2e::stage::{
-    OPERATOR, OPERATOR_NAMESPACE, SOON, Story, StoryKey, Trusted, install_chart, kubectl,
+    OPERATOR, OPERATOR_NAMESPACE, SOON, Story, StoryKey, Trusted, install_chart, twin,
 };
 use serde_json::json;
 
@@ -84,7 +84,7 @@ async fn one_leads_and_the_other_follows_when_it_stops_hangs_or_dies() {
         .unwrap();
     let mut first = Replica::start(first).await;
     first.takes_over(Instant::now()).await;
-    let mut second = Replica::start(twin(cluster).await).await;
+    let mut second = Replica::start(twin(cluster, &[OPERATOR]).await.unwrap()).await;
     let (story, key) = trusted_release(cluster).await;
     assert!(!second.leads().await.unwrap());
     let written = second.writes(&audit, start);
@@ -126,29 +126,6 @@ async fn one_leads_and_the_other_follows_when_it_stops_hangs_or_dies() {
     let took = second.takes_over(Instant::now()).await;
     println!("a leader that died was followed after {took:.1?}");
     revoke(&story, &key).await;
-}
-
-/// Another service account with the same rights.
-async fn twin(cluster: &Cluster) -> Identity {
-    let identity = cluster.identity(OPERATOR_NAMESPACE, "twin").await.unwrap();
-    let account = format!("--serviceaccount={OPERATOR_NAMESPACE}:twin");
-    let role = format!("--role={OPERATOR}");
-    let cluster_role = format!("--clusterrole={OPERATOR}");
-    let namespace = ["--namespace", OPERATOR_NAMESPACE];
-    let kubeconfig = cluster.kubeconfig();
-    let binding = [
-        "create",
-        "clusterrolebinding",
-        "twin",
-        &cluster_role,
-        &account,
-    ];
-    kubectl(kubeconfig, &binding).await.unwrap();
-    let binding = ["create", "rolebinding", "twin", &role, &account];
-    kubectl(kubeconfig, &[&binding[..], &namespace].concat())
-        .await
-        .unwrap();
-    identity
 }
 
 async fn trusted_release(cluster: &Cluster) -> (Story, StoryKey) {

@@ -99,6 +99,11 @@ fn release() -> ReleaseId {
     }
 }
 
+/// What there is around the release of these runs.
+pub(super) fn scene() -> Scene {
+    Server::new().scene()
+}
+
 fn key(kind: &str, name: &str) -> Key {
     (kind.to_owned(), name.to_owned())
 }

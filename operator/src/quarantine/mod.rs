@@ -31,6 +31,8 @@ mod network;
 pub mod orphan;
 mod owners;
 mod plan;
+#[cfg(test)]
+mod preconditions;
 mod standing;
 mod step;
 mod target;

@@ -266,7 +266,58 @@ async fn read(
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    fn web(replicas: u32, mark: &Mark) -> Value {
+        json!({
+            "metadata": {"namespace": "shop", "name": "web", "resourceVersion": "41",
+                "annotations": {super::super::ANNOTATION: mark.text()}},
+            "spec": {"replicas": replicas},
+        })
+    }
+
+    fn mark(original: u32) -> Mark {
+        Mark {
+            incident: "manual/1".to_owned(),
+            quarantine: "1".to_owned(),
+            time: "2026-11-18T00:00:00Z".to_owned(),
+            original: Some(json!(original)),
+            owners: Vec::new(),
+        }
+    }
+
+    fn next(listed: &Value, live: &Value) -> Option<Vec<Value>> {
+        let target = Target::of("apps", "Deployment").unwrap();
+        let marked = carrying(listed.clone(), Made::Changed(target)).unwrap();
+        super::next(target, live, marked.mark.as_ref().unwrap())
+    }
+
+    fn replicas(operations: &[Value]) -> Option<&Value> {
+        let last = operations
+            .iter()
+            .rfind(|one| one["path"] == "/spec/replicas");
+        last.map(|one| &one["value"])
+    }
+
+    #[test]
+    fn what_is_still_stopped_gets_back_what_it_carries() {
+        let live = web(0, &mark(3));
+        let operations = next(&live, &live).unwrap();
+        assert_eq!(replicas(&operations), Some(&json!(3)));
+    }
+
+    #[test]
+    fn what_others_have_changed_stays() {
+        let operations = next(&web(0, &mark(3)), &web(7, &mark(3))).unwrap();
+        assert_eq!(replicas(&operations), Some(&json!(7)));
+    }
+
+    #[test]
+    fn another_annotation_than_was_shown_restores_nothing() {
+        assert_eq!(next(&web(0, &mark(3)), &web(0, &mark(9))), None);
+    }
 
     #[test]
     fn a_kind_that_is_served_in_another_version_only_is_told() {

@@ -859,6 +859,8 @@ fn least_nodes(tar: &Tar) -> usize {
 fn aliases_cost_what_they_stand_for() {
     let nodes = |values: &[u8]| least_nodes(&base().file("web/values.yaml", values));
     let plain = nodes(b"{a: [1, 1, 1, 1], b: [0, 0, 0, 0]}");
+    let (line, marked) = (&b"{a: [1, 1]}\n"[..], &b"---\n{a: [1, 1]}\n"[..]);
+    assert_eq!(nodes(marked), nodes(line), "one document is read once");
     let anchored = nodes(b"{a: &a [1, 1, 1, 1], b: [0, 0, 0, 0]}");
     let aliased = nodes(b"{a: &a [1, 1, 1, 1], b: [*a, *a, *a, *a]}");
     assert!(anchored >= plain + 4, "{plain} {anchored}");

@@ -201,9 +201,10 @@ impl Parts {
                 .subkey
                 .as_ref()
                 .is_none_or(|it| *it == subkey.key.fingerprint);
+            let near = ours && at_place;
             let parts = [primary.as_slice(), &subkey.key.hashed()];
-            let judged = authority.judge(&claimed.signature, ours && at_place, &parts, budget)?;
-            let counts = |one: &KeyRevocation| one.is_verified() || (ours && at_place);
+            let judged = authority.judge(&claimed.signature, near, &parts, budget)?;
+            let counts = |one: &KeyRevocation| one.is_verified() || near;
             subkey.revocations.extend(judged.filter(counts));
         }
         Ok(repeated)

@@ -276,10 +276,8 @@ fn merge(target: &mut Json, later: Json) {
         (Json::Object(target), Json::Object(later)) => {
             for (key, value) in later {
                 match target.get_mut(&key) {
-                    Some(old) if old.is_object() && value.is_object() => merge(old, value),
-                    _ => {
-                        target.insert(key, value);
-                    }
+                    Some(old) => merge(old, value),
+                    None => drop(target.insert(key, value)),
                 }
             }
         }

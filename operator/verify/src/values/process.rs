@@ -168,7 +168,7 @@ impl Node {
         Ok(())
     }
 
-    /// `processDependencyImportValues`: subcharts first, then the chart itself.
+    /// `processDependencyImportValue`: subcharts first, then the chart itself.
     fn import(&mut self, work: &Work) -> Result<(), Unmergeable> {
         for subchart in &mut self.subcharts {
             subchart.import(work)?;
@@ -267,3 +267,90 @@ fn apply_conditions(
 
 /// A chart that is used again under an alias takes about as much memory as this many values.
 const STEPS_PER_CHART: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::super::Defaults;
+    use super::*;
+    use crate::chart::ImportValue;
+    use serde_json::json;
+
+    fn tree(name: &str, values: Json, subcharts: Vec<Tree>) -> Tree {
+        let depend = |subchart: &Tree| Dependency {
+            name: subchart.name.clone(),
+            version: "1.0.0".to_owned(),
+            ..Dependency::default()
+        };
+        Tree {
+            name: name.to_owned(),
+            version: "1.0.0".to_owned(),
+            defaults: Defaults::Read {
+                first: values,
+                merged: None,
+            },
+            dependencies: subcharts.iter().map(depend).collect(),
+            subcharts,
+        }
+    }
+
+    fn base() -> Tree {
+        let log = tree("log", json!({}), Vec::new());
+        let mut db = tree("db", json!({"data": {"a": 1}}), vec![log]);
+        db.dependencies[0].condition = "log.enabled".to_owned();
+        let mut web = tree("web", json!({"global": {"t": {"a": 1}}}), vec![db]);
+        web.dependencies[0].condition = "db.enabled".to_owned();
+        web.dependencies[0].import_values = vec![ImportValue {
+            child: "data".to_owned(),
+            parent: "data".to_owned(),
+        }];
+        web
+    }
+
+    fn cost(tree: &Tree) -> usize {
+        let work = Work::new();
+        let mut chart = Node::new(tree, Helm::V4, None);
+        chart
+            .enable(&Table::default(), "", Mode::Coalesce, &work)
+            .and_then(|()| chart.import(&work))
+            .unwrap();
+        work.spent()
+    }
+
+    /// Asserts what a change costs more than the base: less, and something is not counted.
+    fn costs(least: usize, change: impl FnOnce(&mut Tree)) {
+        let mut tree = base();
+        change(&mut tree);
+        let more = cost(&tree).saturating_sub(cost(&base()));
+        assert!(more >= least, "{more} of {least}");
+    }
+
+    #[test]
+    fn whatever_makes_more_work_is_counted() {
+        let long = || "x".repeat(16_000);
+        costs(1000, |web| web.dependencies[0].condition = long());
+        costs(996, |web| {
+            web.dependencies[0].import_values[0].child = long();
+        });
+        // As a subchart, before its own subchart and the condition of that, and for the import.
+        costs(4000, |web| {
+            web.subcharts[0].name = long();
+            web.dependencies[0].name = long();
+        });
+        let globals = |count: usize| (0..count).map(|n| (n.to_string(), json!(1))).collect();
+        let global = |count: usize| json!({"global": {"t": Json::Object(globals(count))}});
+        costs(13_986, |web| {
+            web.defaults = Defaults::Read {
+                first: global(1000),
+                merged: None,
+            };
+        });
+        costs(50_800, |web| {
+            let one = web.dependencies[0].clone();
+            web.dependencies.extend((0..50).map(|n| Dependency {
+                alias: n.to_string(),
+                import_values: Vec::new(),
+                ..one.clone()
+            }));
+        });
+    }
+}

@@ -72,6 +72,12 @@ impl Work {
         left.map(drop).ok_or(Unmergeable::TooLarge)
     }
 
+    /// How many steps have been counted.
+    #[cfg(test)]
+    pub(super) fn spent(&self) -> usize {
+        MOST_STEPS.saturating_sub(self.steps.get())
+    }
+
     /// Counts what handling a path or name takes.
     pub(super) fn read(&self, text: &str) -> Result<(), Unmergeable> {
         self.spend(text.len().wrapping_div(TEXT_PER_STEP).saturating_add(1))

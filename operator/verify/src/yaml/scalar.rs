@@ -12,7 +12,7 @@ use super::{Value, YamlError};
 pub(super) fn resolve(tag: &str, text: String) -> Result<Value, YamlError> {
     match tag {
         "" | "!!bool" | "!!int" | "!!float" | "!!null" | "!!timestamp" => {
-            fit(tag, plain(tag, &text), text)
+            fit(tag, plain(&text), text)
         }
         "!!binary" => binary(&text),
         // `!!str` and, as in go-yaml, every tag that it does not know.
@@ -63,7 +63,7 @@ pub(crate) fn lossy(bytes: &[u8]) -> String {
 }
 
 /// Says what a plain text is, or `None` for a text.
-fn plain(tag: &str, text: &str) -> Option<Value> {
+fn plain(text: &str) -> Option<Value> {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Some(Value::Null),
         "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
@@ -77,7 +77,7 @@ fn plain(tag: &str, text: &str) -> Option<Value> {
         "-.inf" | "-.Inf" | "-.INF" => Some(Value::Float(f64::NEG_INFINITY)),
         _ => match text.bytes().next() {
             Some(b'.') => fraction(text),
-            Some(b'+' | b'-' | b'0'..=b'9') => number(tag, text),
+            Some(b'+' | b'-' | b'0'..=b'9') => number(text),
             _ => None,
         },
     }
@@ -97,11 +97,8 @@ fn fraction(text: &str) -> Option<Value> {
     float(&text.replace('_', ""))
 }
 
-/// Reads an integer or a float; a date is a text.
-fn number(tag: &str, text: &str) -> Option<Value> {
-    if (tag.is_empty() || tag == "!!timestamp") && timestamp(text) {
-        return None;
-    }
+/// Reads an integer or a float; a date is neither.
+fn number(text: &str) -> Option<Value> {
     let text = text.replace('_', "");
     let number = integer(&text).or_else(|| signed_binary(&text));
     number.map(Value::Int).or_else(|| float(&text))
@@ -151,30 +148,14 @@ fn radix(digits: &str) -> (u32, &str) {
     (radix, digits.get(2..).unwrap_or_default())
 }
 
-/// Reads `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`; what overflows is a text.
+/// Reads `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`; what overflows is a text. Rust reads
+/// the same, and beyond it only words that are not finite.
 fn float(text: &str) -> Option<Value> {
-    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
-        None => (unsigned, None),
-    };
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
-    if !digits(whole) || !digits(fraction) || (whole.is_empty() && fraction.is_empty()) {
-        return None;
-    }
-    if let Some(exponent) = exponent {
-        let exponent = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
-        if exponent.is_empty() || !digits(exponent) {
-            return None;
-        }
-    }
     let number: f64 = text.parse().ok()?;
     number.is_finite().then_some(Value::Float(number))
 }
 
-/// Says whether go-yaml takes `text` for a timestamp. It stays a text either way, but is then not
-/// a number.
+/// Says whether go-yaml takes `text` for a timestamp. It stays a text either way.
 fn timestamp(text: &str) -> bool {
     // All formats begin with four digits and a dash, which no number does: `2001-1-2` would not
     // parse as one anyway.

@@ -144,9 +144,6 @@ impl Builder {
     fn start(&mut self, anchor: usize, tag: Option<&Tag>, node: Node) -> Result<(), YamlError> {
         self.check_plain(anchor, tag)?;
         self.spend(1, 0)?;
-        if self.at_key() {
-            return Err(YamlError::NotJson);
-        }
         if self.open.len() >= self.limits.depth {
             return Err(YamlError::TooLarge);
         }

@@ -102,3 +102,26 @@ fn what_is_forgiven_or_lapsed_rests_on_nothing() {
     assert_eq!(world.judge().verdict.class(), Class::Exempt);
     expect(&world, &[]);
 }
+
+#[test]
+fn a_soft_revocation_in_the_certificate_is_no_ground() {
+    let mut shape = person(1);
+    let retired = shape.key_revocation(day(5), |sig| sig.reason(3));
+    shape.direct.push(retired);
+    let mut world = World::good();
+    world.keys[0] = key(&shape);
+    world.revoke("alice", RevocationReason::Compromised);
+    expect(&world, &[("alice", "declared")]);
+}
+
+#[test]
+fn a_revocation_that_cannot_be_checked_is_no_ground() {
+    let mut shape = person(1);
+    let unclear = shape.key_revocation(day(50), |sig| sig.hash(99));
+    shape.direct.push(unclear);
+    let mut world = World::good();
+    world.learn();
+    world.keys[0] = key(&shape);
+    assert_eq!(world.judge().verdict.class(), Class::ProofMissing);
+    expect(&world, &[]);
+}

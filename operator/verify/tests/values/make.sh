@@ -1,7 +1,7 @@
 #!/bin/sh
 # Lets real Helm record each chart of cases.json under its config, and a chart with each values.yaml
-# of yaml.json, and writes beside it what was recorded (made with 3.22.0 and 4.3.1), null for values
-# that Helm refuses. To add a case: its name, files and config, or its text; then run this.
+# of yaml.json, and writes beside it what was recorded (made with 3.22.0 and 4.3.1), null for what
+# Helm refuses. To add a case: its name, files and config, or its text; then run this.
 #
 #   HELM3=/path/to/helm3 HELM4=/path/to/helm4 ./make.sh
 #
@@ -12,8 +12,10 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 recorded() {
-    "$1" install shop "$work/web" --values "$work/config.json" --dry-run=client --output json |
-        jq '{dependencies: (.chart.metadata.dependencies // []), values: .chart.values}'
+    "$1" install shop "$work/web" --values "$work/config.json" --dry-run=client --output json \
+        2>/dev/null |
+        jq '{dependencies: (.chart.metadata.dependencies // []), values: .chart.values}' |
+        jq -s '.[0]'
 }
 
 count=$(jq length cases.json)
@@ -37,7 +39,7 @@ rm "$work"/done.*
 rm -rf "$work/web" && mkdir "$work/web"
 echo '{"apiVersion": "v2", "name": "web", "version": "1.0.0"}' >"$work/web/Chart.yaml"
 echo '{}' >"$work/config.json"
-values() { recorded "$1" 2>/dev/null | jq -s '.[0].values'; }
+values() { recorded "$1" | jq .values; }
 count=$(jq length yaml.json)
 for index in $(seq 0 $((count - 1))); do
     jq -j ".[$index].text" yaml.json >"$work/web/values.yaml"

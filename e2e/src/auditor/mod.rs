@@ -1,14 +1,35 @@
-//! Checks from outside what a quarantine may do to objects of others: from the audit log alone, with
-//! code that shares nothing with the operator.
+//! Checks from outside what the operator may do: from the audit log, with code that shares nothing
+//! with the operator.
 //!
-//! The invariants are those of a containment that can always be undone: I1 to I5 of our limits.
+//! | invariant | checked by | what cannot be seen from outside |
+//! |---|---|---|
+//! | I1 restorable | [`check`] | |
+//! | I2 the original is never overwritten | [`check`] | |
+//! | I3 contained once, restored once | [`check`] | |
+//! | I4 a cause for every quarantine | [`check`] | whether the policy selects the release, which would take a second engine; a certificate inside a key, for which the condition `Revoked` is believed |
+//! | I5 no bystanders | [`check`] | whether a manifest lists the object: its live marks are looked at |
+//! | I6 then quiet | [`quiet`] | when the last fault was: the caller says it |
+//! | I7 the same end | [`ends`] | which ends belong together: the caller compares them |
+//! | I8 true status | [`check`] | whether a transition time is the right one: only that it moves with the status |
+//! | I9 one writer | [`check`] | |
+//! | I10 quiet while it fails | [`check`] for events, [`within_budget`] for requests | what a proxy refused is not in the log of the API server |
+//! | I11 nothing leaks | [`leaks`] | |
+//! | I12 alive | [`panics`] | answers and memory: [`Operator::pulse`](crate::operator::Operator::pulse) |
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
+use jiff::SignedDuration;
 use serde_json::Value;
 
 use crate::audit::{Event, Events};
+
+mod causes;
+mod rest;
+mod told;
+mod writers;
+
+pub use rest::{ends, leaks, panics, quiet, within_budget, without_chance};
 
 const MARK: &str = "charttrust.io/quarantine";
 const OWN_POLICY: &str = "charttrust-quarantine-";
@@ -33,6 +54,16 @@ pub struct Breach {
     pub message: String,
 }
 
+impl Breach {
+    fn of(invariant: &'static str, event: &Event, message: String) -> Self {
+        Self {
+            invariant,
+            object: name_of(event),
+            message,
+        }
+    }
+}
+
 impl fmt::Display for Breach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -44,19 +75,24 @@ impl fmt::Display for Breach {
     }
 }
 
-/// Checks every write of `operator` to an object that is not its own, and every state of an object
-/// that carries its mark, whoever wrote it.
+/// Checks every write of the operator to an object that is not its own, every status that it wrote,
+/// every event, and every state of an object that carries its mark, whoever wrote it.
 ///
-/// `events` must begin before the first quarantine; successful writes carry their answers.
-pub fn check(events: &Events, operator: &str, own_namespace: &str) -> Findings {
+/// `operators` are the names of its replicas. `events` must begin before the keys and policies that
+/// lead to a quarantine; successful writes carry their answers.
+pub fn check(events: &Events, operators: &[&str], own_namespace: &str) -> Findings {
     let mut audit = Audit::default();
     for event in events
         .iter()
         .filter(|event| event.is_write() && event.code < 300)
     {
-        let by_us = event.user == operator;
+        let by_us = operators.contains(&event.user.as_str());
+        audit
+            .findings
+            .breaches
+            .extend(audit.writers.note(event, by_us));
         if is_own(event, own_namespace) {
-            audit.note_quarantine(event);
+            audit.follow_own(event, by_us);
             continue;
         }
         if by_us {
@@ -65,8 +101,12 @@ pub fn check(events: &Events, operator: &str, own_namespace: &str) -> Findings {
         }
         audit.follow(event, by_us);
     }
+    audit.findings.breaches.extend(audit.told.too_many_events());
     audit.findings
 }
+
+/// How long after a cause is withdrawn the operator may still act on it.
+const REACTION: SignedDuration = SignedDuration::from_secs(60);
 
 /// Whether an object belongs to the operator, wherever it lies.
 fn is_own(event: &Event, own_namespace: &str) -> bool {
@@ -98,8 +138,9 @@ const DEPLOYERS: [&str; 3] = ["applications", "helmcharts", "helmreleases"];
 struct Audit {
     findings: Findings,
     objects: BTreeMap<String, History>,
-    /// Namespace and name of every Quarantine that ever was.
-    quarantines: BTreeSet<(String, String)>,
+    causes: causes::Causes,
+    told: told::Told,
+    writers: writers::Writers,
 }
 
 /// What is known of one object.
@@ -113,31 +154,21 @@ struct History {
 
 impl Audit {
     fn breach(&mut self, invariant: &'static str, event: &Event, message: String) {
-        let object = name_of(event);
-        self.findings.breaches.push(Breach {
-            invariant,
-            object,
-            message,
-        });
+        let breach = Breach::of(invariant, event, message);
+        self.findings.breaches.push(breach);
     }
 
-    fn note_quarantine(&mut self, event: &Event) {
-        if event.resource == "quarantines" && event.verb == "create" {
-            let name = event
-                .response
-                .as_ref()
-                .and_then(|object| text(object, "/metadata/name"));
-            let name = name.unwrap_or(&event.name).to_owned();
-            self.quarantines.insert((event.namespace.clone(), name));
-        }
+    fn follow_own(&mut self, event: &Event, by_us: bool) {
+        let breaches = &mut self.findings.breaches;
+        breaches.extend(self.causes.note(event, by_us));
+        breaches.extend(self.told.note(event, by_us));
     }
 
     /// I4 and I5: nothing is written without a Quarantine, nor to anything but what it may contain.
     fn check_bounds(&mut self, event: &Event) {
         if event.resource == "networkpolicies" {
-            let release = event.name.strip_prefix(OWN_POLICY).map(str::to_owned);
-            let is_known = release
-                .is_some_and(|name| self.quarantines.contains(&(event.namespace.clone(), name)));
+            let is_known = releases_of_policy(&event.name)
+                .any(|release| self.causes.ever_asked(&event.namespace, release));
             if !is_known || !["create", "delete"].contains(&event.verb.as_str()) {
                 self.breach(
                     "I5",
@@ -169,10 +200,15 @@ impl Audit {
         let release = annotation("meta.helm.sh/release-name")
             .unwrap_or_default()
             .to_owned();
+        let is_begun = object
+            .pointer("/metadata/annotations")
+            .is_some_and(|all| all.get(MARK).is_some());
         let is_at_home = annotation("meta.helm.sh/release-namespace") == Some(&event.namespace);
-        let is_asked = self
-            .quarantines
-            .contains(&(event.namespace.clone(), release));
+        let is_asked = if is_begun {
+            self.causes.asked(&event.namespace, &release, event.time)
+        } else {
+            self.causes.ever_asked(&event.namespace, &release)
+        };
         if !is_at_home {
             self.breach(
                 "I5",
@@ -249,6 +285,17 @@ impl Audit {
     }
 }
 
+/// The releases whose denial of traffic has this name: the first, and with a number the others.
+fn releases_of_policy(name: &str) -> impl Iterator<Item = &str> {
+    let own = name.strip_prefix(OWN_POLICY);
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let numbered = own
+        .and_then(|own| own.rsplit_once('-'))
+        .filter(|(_, number)| is_number(number))
+        .map(|(release, _)| release);
+    own.into_iter().chain(numbered)
+}
+
 /// Zero replicas and `suspend: true` are what a quarantine sets; saving them as an original is
 /// right only for what did not run before, which is not contained at all.
 fn is_nothing_running(original: &Value) -> bool {
@@ -266,8 +313,13 @@ fn incident(mark: &Value) -> String {
     format!("{} of {}", part("incident"), part("quarantine"))
 }
 
+/// Kind, namespace and name; a name that the server gave stands in the answer only.
 fn name_of(event: &Event) -> String {
-    format!("{}/{}/{}", event.resource, event.namespace, event.name)
+    let given = event.response.as_ref();
+    let given = given.and_then(|object| text(object, "/metadata/name"));
+    let is_unnamed = event.name.is_empty();
+    let name = given.filter(|_| is_unnamed).unwrap_or(&event.name);
+    format!("{}/{}/{name}", event.resource, event.namespace)
 }
 
 fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
@@ -275,175 +327,4 @@ fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    const US: &str = "system:serviceaccount:charttrust-system:charttrust";
-
-    fn event(user: &str, verb: &str, path: &str, response: Value) -> Event {
-        let mut parts = path.split('/').map(str::to_owned);
-        let mut next = || parts.next().unwrap_or_default();
-        Event {
-            time: "2026-11-22T00:00:00Z".parse().unwrap(),
-            user: user.to_owned(),
-            verb: verb.to_owned(),
-            resource: next(),
-            namespace: next(),
-            name: next(),
-            subresource: next(),
-            code: 200,
-            user_agent: String::new(),
-            request: None,
-            response: Some(response),
-        }
-    }
-
-    fn quarantine() -> Event {
-        event(
-            "ann",
-            "create",
-            "quarantines/shop/web",
-            json!({"metadata": {"name": "web"}}),
-        )
-    }
-
-    fn web(mark: Option<Value>) -> Value {
-        let mut annotations = json!({
-            "meta.helm.sh/release-name": "web",
-            "meta.helm.sh/release-namespace": "shop",
-        });
-        if let Some(mark) = mark {
-            annotations[MARK] = Value::String(mark.to_string());
-        }
-        json!({"metadata": {"annotations": annotations}})
-    }
-
-    fn mark(incident: &str, original: u32) -> Value {
-        json!({"incident": incident, "quarantine": "uid", "original": original})
-    }
-
-    fn change(object: Value) -> Event {
-        event(US, "patch", "deployments/shop/web", object)
-    }
-
-    fn breaches(events: Vec<Event>) -> Vec<String> {
-        let found = check(&Events::from(events), US, "charttrust-system");
-        found
-            .breaches
-            .iter()
-            .map(|breach| breach.invariant.to_owned())
-            .collect()
-    }
-
-    #[test]
-    fn a_quarantine_and_its_restore_breach_nothing() {
-        let told = vec![
-            quarantine(),
-            event(US, "update", "quarantines/shop/web/status", json!({})),
-            change(web(Some(mark("a", 3)))),
-            change(web(None)),
-            event(
-                US,
-                "create",
-                "networkpolicies/shop/charttrust-quarantine-web",
-                json!({}),
-            ),
-            event(
-                US,
-                "delete",
-                "networkpolicies/shop/charttrust-quarantine-web",
-                json!({}),
-            ),
-            event(US, "create", "events/shop/web.1", json!({})),
-            event(
-                US,
-                "update",
-                "secrets/charttrust-system/charttrust-evidence",
-                json!({}),
-            ),
-        ];
-        let found = check(&Events::from(told), US, "charttrust-system");
-        assert_eq!(found.checked, 4);
-        assert_eq!(found.breaches, Vec::new());
-    }
-
-    #[test]
-    fn each_breach_has_its_number() {
-        let elsewhere = json!({"metadata": {"annotations": {
-            "meta.helm.sh/release-name": "web", "meta.helm.sh/release-namespace": "other",
-        }}});
-        let garbled = json!({"metadata": {"annotations": {
-            "meta.helm.sh/release-name": "web", "meta.helm.sh/release-namespace": "shop", MARK: "{",
-        }}});
-        let twice = || {
-            let once = [change(web(Some(mark("a", 3)))), change(web(None))];
-            [once.clone(), once].concat()
-        };
-        for (what, events, expected) in [
-            (
-                "no Quarantine",
-                vec![change(web(Some(mark("a", 3))))],
-                vec!["I4"],
-            ),
-            (
-                "another namespace",
-                vec![quarantine(), change(elsewhere)],
-                vec!["I5"],
-            ),
-            (
-                "a garbled mark",
-                vec![quarantine(), change(garbled)],
-                vec!["I1"],
-            ),
-            (
-                "another original",
-                vec![
-                    quarantine(),
-                    change(web(Some(mark("a", 3)))),
-                    change(web(Some(mark("a", 1)))),
-                ],
-                vec!["I2"],
-            ),
-            (
-                "our own zero",
-                vec![quarantine(), change(web(Some(mark("a", 0))))],
-                vec!["I2"],
-            ),
-            (
-                "contained twice",
-                [vec![quarantine()], twice()].concat(),
-                vec!["I3", "I3"],
-            ),
-            (
-                "a Secret of somebody",
-                vec![event(US, "update", "secrets/shop/db", json!({}))],
-                vec!["I5"],
-            ),
-            (
-                "a deleted workload",
-                vec![
-                    quarantine(),
-                    event(US, "delete", "deployments/shop/web", json!({})),
-                ],
-                vec!["I5"],
-            ),
-            (
-                "a foreign policy",
-                vec![
-                    quarantine(),
-                    event(US, "delete", "networkpolicies/shop/deny", json!({})),
-                ],
-                vec!["I5"],
-            ),
-            (
-                "by another hand",
-                vec![event("ann", "delete", "deployments/shop/web", json!({}))],
-                vec![],
-            ),
-        ] {
-            assert_eq!(breaches(events), expected, "{what}");
-        }
-    }
-}
+mod tests;
