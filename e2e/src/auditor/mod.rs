@@ -167,8 +167,8 @@ impl Audit {
     /// I4 and I5: nothing is written without a Quarantine, nor to anything but what it may contain.
     fn check_bounds(&mut self, event: &Event) {
         if event.resource == "networkpolicies" {
-            let is_known = releases_of_policy(&event.name)
-                .any(|release| self.causes.ever_asked(&event.namespace, release));
+            let is_known = release_of_policy(&event.name)
+                .is_some_and(|release| self.causes.ever_asked(&event.namespace, release));
             if !is_known || !["create", "delete"].contains(&event.verb.as_str()) {
                 self.breach(
                     "I5",
@@ -285,15 +285,14 @@ impl Audit {
     }
 }
 
-/// The releases whose denial of traffic has this name: the first, and with a number the others.
-fn releases_of_policy(name: &str) -> impl Iterator<Item = &str> {
-    let own = name.strip_prefix(OWN_POLICY);
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let numbered = own
-        .and_then(|own| own.rsplit_once('-'))
-        .filter(|(_, number)| is_number(number))
-        .map(|(release, _)| release);
-    own.into_iter().chain(numbered)
+/// The release whose denial of traffic has this name: `…-RELEASE`, and `…--2-RELEASE` for its second
+/// set of labels. No name of a release begins with a hyphen.
+fn release_of_policy(name: &str) -> Option<&str> {
+    let own = name.strip_prefix(OWN_POLICY)?;
+    match own.strip_prefix('-') {
+        Some(numbered) => numbered.split_once('-').map(|(_, release)| release),
+        None => Some(own),
+    }
 }
 
 /// Zero replicas and `suspend: true` are what a quarantine sets; saving them as an original is

@@ -80,6 +80,12 @@ fn a_quarantine_and_its_restore_breach_nothing() {
             "networkpolicies/shop/charttrust-quarantine-web",
             json!({}),
         ),
+        event(
+            US,
+            "create",
+            "networkpolicies/shop/charttrust-quarantine--2-web",
+            json!({}),
+        ),
         event(US, "create", "events/shop/web.1", json!({})),
         event(
             US,
@@ -89,7 +95,7 @@ fn a_quarantine_and_its_restore_breach_nothing() {
         ),
     ];
     let found = check(&Events::from(told), &[US], "charttrust-system");
-    assert_eq!(found.checked, 4);
+    assert_eq!(found.checked, 5);
     assert_eq!(found.breaches, Vec::new());
 }
 

@@ -200,7 +200,7 @@ const EXPECTED: [(&str, &str, usize); 14] = [
     ("PATCH", "/cronjobs/web-nightly", 3),
     ("POST", "/networkpolicies", 4),
     ("DELETE", "/networkpolicies/charttrust-quarantine-web", 1),
-    ("DELETE", "/networkpolicies/charttrust-quarantine-web-3", 1),
+    ("DELETE", "/networkpolicies/charttrust-quarantine--3-web", 1),
     ("PUT", "/releasetrusts/web/status", 2),
     ("PUT", "/status", 6),
     ("PUT", "/configmaps/charttrust-incidents", 1),
