@@ -1,12 +1,13 @@
 //! Judges one release from what is known, and writes its `ReleaseTrust`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use charttrust_verify::check::{self, Case, Judgement, PolicyVerdict};
 use charttrust_verify::evidence::Outcome;
 use charttrust_verify::finding::{Finding, Note, Word};
+use charttrust_verify::openpgp::Fingerprint;
 use charttrust_verify::policy::ReleaseRef;
 use charttrust_verify::verdict::{Cause, Class, Verdict};
 use jiff::Timestamp;
@@ -308,28 +309,29 @@ fn note_request(
 
 /// Keeps the judgement, and has those counted again whom it concerns.
 fn note_judgement(context: &Context, id: &ReleaseId, judgement: &Judgement, begun: Requests) {
-    let before = context.world.update(id, |release| {
+    let (before, then, now) = context.world.update(id, |release| {
         release.judgings.answer(begun);
-        release.judgement.replace(judgement.clone())
+        let now = release.good_signers();
+        let then = std::mem::replace(&mut release.signers, now.clone());
+        (release.judgement.replace(judgement.clone()), then, now)
     });
     if before.as_ref() == Some(judgement) {
-        return;
+        return count_again(context, &(&then ^ &now));
     }
+    count_again(context, &(&then | &now));
     context.metrics.judged(judgement.verdict);
     context.look_at_quarantine(id);
     let before = before.iter().flat_map(|judgement| &judgement.policies);
     for policy in judgement.policies.iter().chain(before) {
         context.queue.add(Task::PolicyStatus(policy.policy.clone()));
     }
-    let trust = context.world.trust();
-    let release = context.world.release(id).unwrap_or_default();
-    for (name, loaded) in trust.loaded.iter() {
-        let signed = |fingerprint| {
-            release
-                .contents()
-                .any(|content| content.evidence.good_signers().any(|f| f == fingerprint))
-        };
-        if loaded.fingerprint.as_ref().is_some_and(signed) {
+}
+
+/// Has the keys count their releases that have, or had, signed one.
+fn count_again(context: &Context, signers: &BTreeSet<Fingerprint>) {
+    for (name, loaded) in context.world.trust().loaded.iter() {
+        let fingerprint = loaded.fingerprint.as_ref();
+        if fingerprint.is_some_and(|fingerprint| signers.contains(fingerprint)) {
             context.queue.add(Task::KeyStatus(name.clone()));
         }
     }
@@ -462,7 +464,7 @@ mod tests {
         Answer, ArchiveFacts, Bound, Claim, Claims, Evidence, ProvenanceFacts, SignatureFacts,
         Signed,
     };
-    use charttrust_verify::openpgp::{Fingerprint, SignatureRecord, VerifiedSignature};
+    use charttrust_verify::openpgp::{SignatureRecord, VerifiedSignature};
     use charttrust_verify::verdict::{Basis, Reason};
     use kube::{Client, Config};
     use serde_json::json;
@@ -479,7 +481,7 @@ mod tests {
             verdict,
             exempt_by: None,
             origin: None,
-            revocations: std::collections::BTreeSet::new(),
+            revocations: BTreeSet::new(),
         };
         let trusted = Verdict::Trusted(Basis::SignatureVerified);
         let stolen = Verdict::Untrusted(Reason::KeyCompromised);

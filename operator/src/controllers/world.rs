@@ -131,6 +131,8 @@ pub struct Release {
     pub revisions: BTreeMap<(Driver, u32), Revision>,
     /// What was last concluded.
     pub judgement: Option<Judgement>,
+    /// Whose good signatures it had then. Their keys count it.
+    pub signers: BTreeSet<Fingerprint>,
     /// What was last written, and the resource version that it got.
     pub written: Option<Written<ReleaseTrustStatus>>,
     /// The looks at each source.
@@ -464,6 +466,14 @@ impl Release {
         self.revisions
             .values()
             .filter_map(|revision| revision.content.as_ref().ok())
+    }
+
+    /// Whose good signatures it has, whatever became of the keys.
+    pub fn good_signers(&self) -> BTreeSet<Fingerprint> {
+        let signers = self
+            .contents()
+            .flat_map(|content| content.evidence.good_signers());
+        signers.cloned().collect()
     }
 
     fn has_good_signer(&self, fingerprint: &Fingerprint) -> bool {
