@@ -28,11 +28,14 @@ pub(super) async fn decide(
     name: &str,
     loaded: &LoadedPolicy,
 ) -> Result<(), Error> {
-    // Before the survey, which then misses nobody.
-    let is_settled = loaded.containment.is_some()
+    let mut survey = take_survey(context, name, loaded);
+    let is_settled = !survey.bad.is_empty()
         && !context.world.is_changing()
         && is_all_judged(context, &loaded.policy);
-    let survey = survey(context, name, loaded);
+    if is_settled {
+        // Once more, because the first may have missed who was judged meanwhile.
+        survey = take_survey(context, name, loaded);
+    }
     let mut outcomes = Outcomes {
         active: active(context, name),
         ..Outcomes::default()
@@ -76,8 +79,7 @@ struct Candidate {
     needs_approval: bool,
 }
 
-fn survey(context: &Context, name: &str, loaded: &LoadedPolicy) -> Survey {
-    let reasons = loaded.containment.as_ref().map(|c| &c.reasons);
+fn take_survey(context: &Context, name: &str, loaded: &LoadedPolicy) -> Survey {
     let mut survey = Survey::default();
     context.world.each_release(|id, release| {
         let Some(said) = said_by(release, name).cloned() else {
@@ -86,13 +88,8 @@ fn survey(context: &Context, name: &str, loaded: &LoadedPolicy) -> Survey {
             return;
         };
         survey.matched.push(id.clone());
-        let is_bad = match said.verdict {
-            Verdict::Untrusted(reason) => {
-                reason.class() == Class::Badness && reasons.is_some_and(|r| r.contains(&reason))
-            }
-            Verdict::Trusted(_) | Verdict::Unknown(_) => false,
-        };
-        if is_bad {
+        let containment = loaded.containment.as_ref();
+        if containment.is_some_and(|containment| is_reason(containment, said.verdict)) {
             let policy = name.to_owned();
             release.bad_since.entry(policy).or_insert_with(Instant::now);
             survey.bad.push((id.clone(), said));
@@ -101,6 +98,16 @@ fn survey(context: &Context, name: &str, loaded: &LoadedPolicy) -> Survey {
         }
     });
     survey
+}
+
+/// Whether a verdict leads to a quarantine: proof of badness that the policy names.
+fn is_reason(containment: &Containment, verdict: Verdict) -> bool {
+    match verdict {
+        Verdict::Untrusted(reason) => {
+            reason.class() == Class::Badness && containment.reasons.contains(&reason)
+        }
+        Verdict::Trusted(_) | Verdict::Unknown(_) => false,
+    }
 }
 
 /// Quarantines that the policy has started and that are in force or on their way.
@@ -183,9 +190,7 @@ async fn note_vanished(
 /// Whether a policy, as it is now, contains by itself what it says this of.
 fn contains(loaded: &LoadedPolicy, said: &PolicyVerdict) -> bool {
     let asks = |containment: &Containment| {
-        let is_reason = |reason| containment.reasons.contains(&reason);
-        containment.approval == Approval::Automatic
-            && matches!(said.verdict, Verdict::Untrusted(reason) if is_reason(reason))
+        containment.approval == Approval::Automatic && is_reason(containment, said.verdict)
     };
     !loaded.policy.suspended && loaded.containment.as_ref().is_some_and(asks)
 }
@@ -240,8 +245,9 @@ fn sort(
     let [mut due, mut later] = [Vec::new(), Vec::new()];
     let automatic = |one: &&Candidate| !one.is_released && !one.needs_approval;
     for candidate in candidates.iter().filter(automatic) {
-        let release = context.world.release(&candidate.id).unwrap_or_default();
-        let since = release.bad_since.get(name).copied();
+        let since = context.world.look_at(&candidate.id, |release| {
+            release.and_then(|release| release.bad_since.get(name).copied())
+        });
         let at = since.unwrap_or_else(Instant::now) + containment.after;
         if at > Instant::now() {
             later.push(candidate.id.clone());

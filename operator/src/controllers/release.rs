@@ -115,16 +115,20 @@ fn is_waiting(context: &Context, id: &ReleaseId, judged: &Judged) -> bool {
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) fn has_no_record(context: &Context, id: &ReleaseId) -> bool {
-    [Driver::Secret, Driver::ConfigMap]
-        .into_iter()
-        .all(|driver| helm::revisions(context.records(driver), id, driver).is_empty())
+    drivers(context, id) == 0
 }
 
 /// Whether both drivers hold records of a release. Helm itself uses one.
 pub(super) fn has_two_records(context: &Context, id: &ReleaseId) -> bool {
+    drivers(context, id) > 1
+}
+
+/// How many drivers hold records of a release.
+fn drivers(context: &Context, id: &ReleaseId) -> usize {
     [Driver::Secret, Driver::ConfigMap]
         .into_iter()
-        .all(|driver| !helm::revisions(context.records(driver), id, driver).is_empty())
+        .filter(|driver| !helm::revisions(context.records(*driver), id, *driver).is_empty())
+        .count()
 }
 
 /// What was last written: our own memory is newer than a watch that lags, unless somebody else has

@@ -470,15 +470,17 @@ impl Release {
 
     /// Whose good signatures it has, whatever became of the keys.
     pub fn good_signers(&self) -> BTreeSet<Fingerprint> {
-        let signers = self
-            .contents()
-            .flat_map(|content| content.evidence.good_signers());
-        signers.cloned().collect()
+        self.signers_of_contents().cloned().collect()
     }
 
     fn has_good_signer(&self, fingerprint: &Fingerprint) -> bool {
+        self.signers_of_contents()
+            .any(|signer| signer == fingerprint)
+    }
+
+    fn signers_of_contents(&self) -> impl Iterator<Item = &Fingerprint> {
         self.contents()
-            .any(|content| content.evidence.good_signers().any(|f| f == fingerprint))
+            .flat_map(|content| content.evidence.good_signers())
     }
 
     fn issuers(&self) -> BTreeSet<String> {
