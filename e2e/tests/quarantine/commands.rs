@@ -2,8 +2,7 @@
 
 use charttrust::api::quarantine::Quarantine;
 use charttrust_e2e::helm::Version;
-use kube::api::{Patch, PatchParams};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::scene::scene;
 use crate::{ALL, charttrust, stage, stage_alone};
@@ -20,14 +19,7 @@ async fn restore_needs_no_operator_and_no_quarantine() {
     }
     stage.operator(charttrust_e2e::operator::Operator::kill);
 
-    // As somebody does who cannot wait for the finalizer.
-    let force = json!({"metadata": {"finalizers": null}});
-    let quarantines = orphaned.api::<Quarantine>();
-    quarantines
-        .patch("web", &PatchParams::default(), &Patch::Merge(force))
-        .await
-        .unwrap();
-    orphaned.delete_quarantine().await;
+    orphaned.force_quarantine_away().await;
     assert_eq!(orphaned.replicas().await, 0);
     assert_eq!(orphaned.policies_of_network().await.len(), 4);
 

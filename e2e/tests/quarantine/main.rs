@@ -11,6 +11,8 @@ mod begins;
 mod both_helms;
 mod commands;
 mod ends;
+mod kinds;
+mod left;
 mod network;
 mod others;
 #[path = "../scene/mod.rs"]

@@ -173,6 +173,27 @@ impl Scene {
         .await;
     }
 
+    /// Asks for a look at once, as a person does who changes anything about the Quarantine.
+    pub(crate) async fn look(&self) {
+        let change = json!({"metadata": {"annotations": {"example.com/asked": "now"}}});
+        let params = PatchParams::default();
+        let api = self.api::<Quarantine>();
+        api.patch("web", &params, &Patch::Merge(change))
+            .await
+            .unwrap();
+    }
+
+    /// Removes the Quarantine as somebody does who cannot wait for the finalizer.
+    pub(crate) async fn force_quarantine_away(&self) {
+        let force = json!({"metadata": {"finalizers": null}});
+        let params = PatchParams::default();
+        let api = self.api::<Quarantine>();
+        api.patch("web", &params, &Patch::Merge(force))
+            .await
+            .unwrap();
+        self.delete_quarantine().await;
+    }
+
     pub(crate) async fn quarantine_is(&self, condition: &str) -> Quarantine {
         let api = self.api::<Quarantine>();
         self.story.expect_condition(&api, "web", condition).await;

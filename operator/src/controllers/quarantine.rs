@@ -250,7 +250,8 @@ const STRANDED: &str = "the operator runs without --quarantine and cannot put ba
 /// incident.
 async fn note_end(context: &Context, view: &View) -> Result<(), Error> {
     let (id, uid) = (&view.release, &view.uid);
-    if view.status.ended_by.is_some() {
+    let ended = view.status.ended_by;
+    if ended.is_some_and(|ended| ended != EndedBy::Uninstall) {
         return ledger::note_ended(context, id, uid).await;
     }
     let of_status = view
@@ -260,6 +261,9 @@ async fn note_end(context: &Context, view: &View) -> Result<(), Error> {
         .and_then(Ledger::revocation_of);
     let mut incidents = containment::incidents_of(context, id);
     incidents.extend(of_status);
+    if ended == Some(EndedBy::Uninstall) {
+        return ledger::note_uninstalled(context, id, &incidents).await;
+    }
     ledger::change(context, |ledger: &mut Ledger| {
         for incident in &incidents {
             ledger.note_released(incident, id);

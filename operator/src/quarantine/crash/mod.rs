@@ -1,7 +1,7 @@
 //! Every point at which a run can stop, and every pair of them, over the very steps the operator
 //! runs, against a small server in memory that behaves as the real one does where it matters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 
 use charttrust_verify::release::ManifestObject;
@@ -23,6 +23,7 @@ use crate::inventory::ReleaseId;
 
 mod ends;
 mod hindered;
+mod left;
 mod policies;
 mod stops;
 
@@ -54,6 +55,10 @@ struct Server {
     hides: Option<Key>,
     /// A policy of ours that selects a Pod of somebody else.
     shares: Option<Key>,
+    /// uid of the Quarantine.
+    uid: String,
+    /// uids of Quarantines that were removed by force.
+    gone: BTreeSet<String>,
     /// What the last run knew at its end.
     told: QuarantineStatus,
 }
@@ -199,6 +204,8 @@ impl Server {
             refuses: None,
             hides: None,
             shares: None,
+            uid: UID.to_owned(),
+            gone: BTreeSet::new(),
             told: QuarantineStatus::default(),
         }
     }
@@ -240,14 +247,14 @@ impl Server {
         let strangers = shared.map(|(index, _)| (index, "Pod stranger".to_owned()));
         let mut view = View {
             release: release(),
-            uid: UID.to_owned(),
+            uid: self.uid.clone(),
             generation: 1,
             resource_version: self.own_version.to_string(),
             has_finalizer: self.finalizer,
             is_ending: self.end != End::Nowhere,
             spec,
             status: self.status.clone(),
-            incident: format!("manual/{UID}"),
+            incident: format!("manual/{}", self.uid),
             scene: self.status.incident.is_none().then(|| self.scene()),
             live: Vec::new(),
             troubles: BTreeMap::new(),
@@ -290,6 +297,7 @@ impl Server {
             pods: Vec::new(),
             between: Vec::new(),
             makers: Vec::new(),
+            gone: self.gone.clone(),
         }
     }
 
@@ -528,7 +536,11 @@ impl Server {
                 mark.filter(|_| target(&self.objects[&key]).is_some())
             {
                 let is_edited = mark.original == Some(json!(99));
-                assert!(is_edited || mark.original == saved, "I2 {key:?}");
+                let is_of_another = mark.quarantine != self.uid;
+                assert!(
+                    is_edited || is_of_another || mark.original == saved,
+                    "I2 {key:?}"
+                );
             }
         }
         if let Write::Change(index, _) | Write::Delete(index, _) = write {
