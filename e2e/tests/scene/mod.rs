@@ -173,14 +173,18 @@ impl Scene {
         .await;
     }
 
-    /// Asks for a look at once, as a person does who changes anything about the Quarantine.
+    /// Asks for a look at once, as a person does who changes anything about the Quarantine; one that
+    /// has ended by itself meanwhile needs none.
     pub(crate) async fn look(&self) {
-        let change = json!({"metadata": {"annotations": {"example.com/asked": "now"}}});
+        let now = jiff::Timestamp::now().to_string();
+        let change = json!({"metadata": {"annotations": {"example.com/asked": now}}});
         let params = PatchParams::default();
         let api = self.api::<Quarantine>();
-        api.patch("web", &params, &Patch::Merge(change))
-            .await
-            .unwrap();
+        match api.patch("web", &params, &Patch::Merge(change)).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// Removes the Quarantine as somebody does who cannot wait for the finalizer.
