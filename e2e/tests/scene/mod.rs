@@ -176,10 +176,14 @@ impl Scene {
     /// Asks for a look at once, as a person does who changes anything about the Quarantine; one that
     /// has ended by itself meanwhile needs none.
     pub(crate) async fn look(&self) {
-        let now = jiff::Timestamp::now().to_string();
-        let change = json!({"metadata": {"annotations": {"example.com/asked": now}}});
-        let params = PatchParams::default();
         let api = self.api::<Quarantine>();
+        let Some(object) = api.get_opt("web").await.unwrap() else {
+            return;
+        };
+        // Another value each time, as the same would change nothing.
+        let version = object.metadata.resource_version;
+        let change = json!({"metadata": {"annotations": {"example.com/asked": version}}});
+        let params = PatchParams::default();
         match api.patch("web", &params, &Patch::Merge(change)).await {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if status.is_not_found() => {}
