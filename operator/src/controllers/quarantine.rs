@@ -29,7 +29,7 @@ impl Context {
     }
 
     /// Whether objects of others may be written at this moment. Asked before each single write.
-    fn may_write(&self) -> bool {
+    pub(super) fn may_write(&self) -> bool {
         self.may_contain() && self.mandate.is_held()
     }
 }
@@ -124,11 +124,10 @@ async fn ended_by(context: &Context, view: &View) -> Result<Option<EndedBy>, Err
     if release::has_no_record(context, &view.release) {
         return Ok(Some(EndedBy::ReleaseGone));
     }
-    let release = context.world.release(&view.release).unwrap_or_default();
-    let is_judged = release.judgement.is_some() && !release.judgings.are_open();
-    if !is_judged || context.world.is_changing() {
+    if !is_judged(context, &view.release) {
         return Ok(None);
     }
+    let release = context.world.release(&view.release).unwrap_or_default();
     let verdict = containment::said_by(&release, policy).map(|said| said.verdict);
     if verdict.is_some_and(Verdict::is_trusted) {
         return Ok(Some(EndedBy::TrustReturned));
@@ -138,6 +137,14 @@ async fn ended_by(context: &Context, view: &View) -> Result<Option<EndedBy>, Err
     }
     let incident = containment::incident_of(context, &view.release, policy).await?;
     Ok(incident.is_none().then_some(EndedBy::Withdrawn))
+}
+
+/// Whether a release was judged by the keys and policies of this moment.
+fn is_judged(context: &Context, id: &ReleaseId) -> bool {
+    let is_judged = context.world.look_at(id, |release| {
+        release.is_some_and(|known| known.judgement.is_some() && !known.judgings.are_open())
+    });
+    is_judged && !context.world.is_changing()
 }
 
 /// Says why it ends, then deletes it; the finalizer restores.
@@ -169,8 +176,12 @@ async fn finish(context: &Context, mut view: View, ended: EndedBy) -> Result<(),
 /// Contains what is not contained yet, and tells how the rest stands.
 async fn begin(context: &Context, mut view: View) -> Result<(), Error> {
     if let (Some(policy), None) = (&view.spec.policy, &view.status.incident) {
-        let Some(incident) = containment::incident_of(context, &view.release, policy).await? else {
-            // Its policy does not say so (any more), so nothing is begun.
+        let incident = match is_judged(context, &view.release) {
+            true => containment::incident_of(context, &view.release, policy).await?,
+            false => None,
+        };
+        let Some(incident) = incident else {
+            // Nobody says at this moment that the release is bad, so nothing is begun.
             look_again(context, &view, WAITING);
             return Ok(());
         };

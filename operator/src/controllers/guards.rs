@@ -1,0 +1,786 @@
+//! Every guard of a quarantine, alone: each of these turns red when the one that it names is gone.
+//! What the steps of one quarantine guard is told by `quarantine::preconditions`.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use charttrust_verify::verdict::{Basis, Cause, Reason, Verdict};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::scene::{HOME, POLICY, Scene, UID, id, quarantine_of, revocation, said, stolen, web};
+use super::world::{Outcomes, Waiting};
+use super::{ContainmentSettings, containment, ledger, quarantine};
+use crate::inventory::ReleaseId;
+use crate::inventory::helm::Driver;
+use crate::leader::Mandate;
+use crate::quarantine::FINALIZER;
+use crate::quarantine::incident::{Ledger, Revocation};
+
+const NOTHING: [&str; 0] = [];
+const START: &str = "POST shop/quarantines";
+const END: &str = "DELETE shop/quarantines/web";
+const TELL: &str = "PUT shop/quarantines/web/status";
+const FREE: &str = "PATCH shop/quarantines/web";
+const TRUSTED: Verdict = Verdict::Trusted(Basis::SignatureVerified);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// What is written to Quarantines when the policy decides.
+async fn decided(scene: &Scene) -> Vec<String> {
+    let trust = scene.context.world.trust();
+    let loaded = &trust.policies[POLICY];
+    let decided = containment::decide(&scene.context, POLICY, loaded).await;
+    decided.unwrap();
+    scene.of_quarantines()
+}
+
+/// What is written to Quarantines when that of `shop/web` is looked at.
+async fn looked(scene: &Scene) -> Vec<String> {
+    quarantine::reconcile(&scene.context, &web()).await.unwrap();
+    scene.of_quarantines()
+}
+
+fn outcomes(scene: &Scene) -> Outcomes {
+    scene.context.world.outcomes(POLICY)
+}
+
+fn waiting(scene: &Scene) -> Option<Waiting> {
+    let release = scene.context.world.release(&web()).unwrap();
+    release.decisions[POLICY]
+}
+
+fn forum() -> ReleaseId {
+    id("shop", "forum")
+}
+
+fn of_revocation() -> Revocation {
+    Revocation::of(&revocation()).unwrap()
+}
+
+fn incident() -> String {
+    Ledger::default().incident(&of_revocation())
+}
+
+/// Something is remembered before the operator starts.
+fn remember(scene: &Scene, note: impl Fn(&mut Ledger)) {
+    let mut ledger = Ledger::default();
+    note(&mut ledger);
+    let path = format!("/api/v1/namespaces/{HOME}/configmaps/charttrust-incidents");
+    let map = json!({"metadata": {"name": "charttrust-incidents"}, "data": ledger.data()});
+    scene.cluster.put(&path, map);
+}
+
+async fn remembered(scene: &Scene) -> Ledger {
+    ledger::read(&scene.context).await.unwrap()
+}
+
+fn contained(changes: &Value) -> Value {
+    let mut object = json!({"status": {"incident": incident(), "conditions": [{
+        "type": "Active", "status": "True", "reason": "Contained", "message": "",
+        "observedGeneration": 1, "lastTransitionTime": "2026-11-18T10:00:00Z",
+    }]}});
+    json_patch::merge(&mut object, changes);
+    object
+}
+
+fn being_deleted(changes: &Value) -> Value {
+    let mut object = contained(&json!({
+        "metadata": {"deletionTimestamp": "2026-11-18T10:00:00Z"},
+    }));
+    json_patch::merge(&mut object, changes);
+    object
+}
+
+fn by_a_person(mut object: Value) -> Value {
+    object["spec"] = json!({"policy": null});
+    object
+}
+
+async fn report_only() -> Scene {
+    let scene = Scene::with(None, Mandate::Alone).await;
+    scene.declare(&json!({}));
+    scene.install(&web(), Driver::Secret);
+    scene.judge(&web(), vec![stolen()]);
+    scene
+}
+
+#[tokio::test]
+async fn what_is_bad_is_contained_as_the_policy_says() {
+    let scene = Scene::automatic().await;
+    assert_eq!(decided(&scene).await, [START]);
+    let object = scene.cluster.find(&quarantine_of(&web())).unwrap();
+    assert_eq!(object["metadata"]["finalizers"], json!([FINALIZER]));
+    let spec = json!({
+        "actions": ["ScaleToZero"], "policy": POLICY, "reason": "KeyCompromised under policy strict",
+    });
+    assert_eq!(object["spec"], spec);
+    let expected = Outcomes {
+        active: 1,
+        allowance: 1,
+        ..Outcomes::default()
+    };
+    assert_eq!(outcomes(&scene), expected);
+}
+
+#[tokio::test]
+async fn nothing_starts_unless_everything_speaks_for_it() {
+    let cases: [(&str, fn(&Scene)); 13] = [
+        ("no quarantine is asked for", |scene| {
+            scene.declare_spec(&json!({}));
+        }),
+        ("a person has to approve", |scene| {
+            scene.declare(&json!({"approval": "Manual"}));
+        }),
+        ("another reason is asked for", |scene| {
+            scene.declare(&json!({"onReasons": ["KeyRevoked"]}));
+        }),
+        ("the policy is suspended", |scene| {
+            scene.declare_spec(&json!({"suspend": true, "quarantine": {
+                "onReasons": ["KeyCompromised"], "approval": "Automatic", "after": "0s",
+                "actions": ["ScaleToZero"],
+            }}));
+        }),
+        ("it is trusted", |scene| {
+            scene.judge(&web(), vec![said(TRUSTED)]);
+        }),
+        ("nobody knows", |scene| {
+            let unknown = Verdict::Unknown(Cause::SourceUnavailable);
+            scene.judge(&web(), vec![said(unknown)]);
+        }),
+        ("another policy says so", |scene| {
+            let mut other = stolen();
+            other.policy = "other".to_owned();
+            scene.judge(&web(), vec![said(TRUSTED), other]);
+        }),
+        ("no revocation explains it", |scene| {
+            let bad = Verdict::Untrusted(Reason::KeyCompromised);
+            scene.judge(&web(), vec![said(bad)]);
+        }),
+        ("it is contained", |scene| {
+            scene.quarantine(&web(), &json!({}));
+        }),
+        ("two drivers hold records of it", |scene| {
+            scene.install(&web(), Driver::ConfigMap);
+        }),
+        ("it has not been bad for long enough", |scene| {
+            scene.declare(&json!({"after": "1h"}));
+        }),
+        ("it is to be judged again", |scene| {
+            let world = &scene.context.world;
+            world.update(&web(), |release| release.judgings.ask());
+        }),
+        ("another was not judged yet", |scene| {
+            scene.install(&forum(), Driver::Secret);
+        }),
+    ];
+    for (why, change) in cases {
+        let scene = Scene::automatic().await;
+        change(&scene);
+        assert_eq!(decided(&scene).await, NOTHING, "{why}");
+    }
+}
+
+#[tokio::test]
+async fn only_proof_of_badness_is_a_reason_whatever_a_policy_names() {
+    let scene = Scene::automatic().await;
+    let trust = scene.context.world.trust();
+    let mut loaded = trust.policies[POLICY].clone();
+    let containment = loaded.containment.as_mut().unwrap();
+    containment.reasons = BTreeSet::from([Reason::SignerNotTrusted, Reason::ContentMismatch]);
+    for reason in [Reason::SignerNotTrusted, Reason::ContentMismatch] {
+        let mut bad = stolen();
+        bad.verdict = Verdict::Untrusted(reason);
+        scene.judge(&web(), vec![bad]);
+        let decided = containment::decide(&scene.context, POLICY, &loaded).await;
+        decided.unwrap();
+        assert_eq!(scene.of_quarantines(), NOTHING, "{reason:?}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_starts_while_a_key_or_policy_is_being_taken_in() {
+    let scene = Scene::automatic().await;
+    let change = scene.context.world.change();
+    assert_eq!(decided(&scene).await, NOTHING);
+    assert_eq!(outcomes(&scene).waiting, 1);
+    drop(change);
+    assert_eq!(decided(&scene).await, [START]);
+}
+
+#[tokio::test]
+async fn nothing_starts_where_nothing_may_be_changed() {
+    let protected = ContainmentSettings {
+        protected: vec!["shop".to_owned()],
+    };
+    for (settings, namespace) in [
+        (protected, "shop"),
+        (ContainmentSettings::default(), "kube-system"),
+        (ContainmentSettings::default(), HOME),
+    ] {
+        let scene = Scene::with(Some(settings), Mandate::Alone).await;
+        scene.declare(&json!({}));
+        let release = id(namespace, "web");
+        scene.install(&release, Driver::Secret);
+        scene.judge(&release, vec![stolen()]);
+        assert_eq!(decided(&scene).await, NOTHING, "{namespace}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_starts_and_nobody_has_ended_anything_without_the_switch() {
+    let scene = report_only().await;
+    remember(&scene, |ledger| {
+        ledger.note_active(&of_revocation(), &forum());
+    });
+    scene.install(&forum(), Driver::Secret);
+    scene.judge(&forum(), vec![stolen()]);
+    assert_eq!(decided(&scene).await, NOTHING);
+    assert_eq!(outcomes(&scene).waiting, 1);
+    assert!(
+        !remembered(&scene)
+            .await
+            .is_released(&of_revocation(), &forum())
+    );
+}
+
+#[tokio::test]
+async fn releases_that_came_later_and_those_of_nobody_hold_nobody_up() {
+    let scene = Scene::automatic().await;
+    let present = BTreeSet::from([web()]);
+    scene.context.present.get_or_init(|| present);
+    scene.install(&forum(), Driver::Secret);
+    let pending = Verdict::Unknown(Cause::Pending);
+    scene.judge(&forum(), vec![said(pending)]);
+    assert_eq!(decided(&scene).await, [START]);
+
+    let scene = Scene::automatic().await;
+    scene.install(&forum(), Driver::Secret);
+    scene.judge(&forum(), vec![said(pending)]);
+    let present = BTreeSet::from([web(), forum()]);
+    scene.context.present.get_or_init(|| present);
+    assert_eq!(decided(&scene).await, NOTHING, "it was there at the start");
+
+    let scene = Scene::automatic().await;
+    scene.declare_spec(
+        &json!({"match": {"excludeNamespaces": ["elsewhere"]}, "quarantine": {
+            "onReasons": ["KeyCompromised"], "approval": "Automatic", "after": "0s",
+            "actions": ["ScaleToZero"],
+        }}),
+    );
+    scene.install(&id("elsewhere", "forum"), Driver::Secret);
+    assert_eq!(decided(&scene).await, [START]);
+}
+
+#[tokio::test]
+async fn what_is_in_force_and_what_is_due_later_count_against_the_limit() {
+    let one = json!({"limit": {"maxReleases": 1}});
+    let scene = Scene::automatic().await;
+    scene.declare(&one);
+    scene.install(&forum(), Driver::Secret);
+    scene.judge(&forum(), vec![said(TRUSTED)]);
+    scene.quarantine(&forum(), &json!({}));
+    assert_eq!(decided(&scene).await, NOTHING);
+    assert_eq!(outcomes(&scene).stopped, [web()]);
+    assert_eq!(outcomes(&scene).active, 1);
+
+    let scene = Scene::automatic().await;
+    scene.declare(&one);
+    scene.install(&forum(), Driver::Secret);
+    scene.judge(&forum(), vec![said(TRUSTED)]);
+    scene.quarantine(&forum(), &json!({"spec": {"policy": "other"}}));
+    assert_eq!(
+        decided(&scene).await,
+        [START],
+        "that of another policy does not count"
+    );
+
+    let scene = Scene::automatic().await;
+    scene.declare(&one);
+    scene.install(&forum(), Driver::Secret);
+    scene.judge(&forum(), vec![stolen()]);
+    scene.context.world.update(&forum(), |release| {
+        let later = Instant::now() + HOUR;
+        release.bad_since.insert(POLICY.to_owned(), later);
+    });
+    assert_eq!(decided(&scene).await, NOTHING);
+    assert_eq!(outcomes(&scene).stopped, [forum(), web()]);
+    assert_eq!(outcomes(&scene).waiting, 0);
+}
+
+#[tokio::test]
+async fn what_is_bad_anew_has_to_be_so_for_the_whole_time() {
+    let scene = Scene::automatic().await;
+    scene.declare(&json!({"after": "1h"}));
+    let since = || {
+        let release = scene.context.world.release(&web()).unwrap();
+        release.bad_since.get(POLICY).copied()
+    };
+    decided(&scene).await;
+    let first = since().unwrap();
+    decided(&scene).await;
+    assert_eq!(since(), Some(first));
+    assert_eq!(outcomes(&scene).waiting, 1);
+    scene.judge(&web(), vec![said(TRUSTED)]);
+    decided(&scene).await;
+    assert_eq!(since(), None);
+    scene.judge(&web(), vec![stolen()]);
+    decided(&scene).await;
+    assert!(since().unwrap() > first);
+    let mut other = stolen();
+    other.policy = "other".to_owned();
+    scene.judge(&web(), vec![other]);
+    decided(&scene).await;
+    assert_eq!(since(), None, "the policy does not apply any more");
+}
+
+#[tokio::test]
+async fn what_a_person_has_ended_stays_ended() {
+    let scene = Scene::automatic().await;
+    remember(&scene, |ledger| {
+        ledger.note_released(&of_revocation(), &web());
+    });
+    assert_eq!(decided(&scene).await, NOTHING);
+    assert_eq!(waiting(&scene), Some(Waiting::Released));
+    assert_eq!(outcomes(&scene).waiting, 0);
+}
+
+#[tokio::test]
+async fn what_was_in_force_and_is_gone_was_ended_by_a_person() {
+    let in_force = |scene: &Scene| {
+        remember(scene, |ledger| ledger.note_active(&of_revocation(), &web()));
+    };
+    let scene = Scene::automatic().await;
+    in_force(&scene);
+    assert_eq!(decided(&scene).await, NOTHING);
+    assert_eq!(waiting(&scene), Some(Waiting::Released));
+    assert!(
+        remembered(&scene)
+            .await
+            .is_released(&of_revocation(), &web())
+    );
+
+    // The watch lags: the server has it.
+    let scene = Scene::automatic().await;
+    in_force(&scene);
+    scene.quarantine(&web(), &contained(&json!({})));
+    scene.context.mirrors.quarantines.set(web(), None);
+    assert_eq!(decided(&scene).await, NOTHING);
+    assert!(
+        remembered(&scene)
+            .await
+            .was_active(&of_revocation(), &web())
+    );
+}
+
+#[tokio::test]
+async fn each_release_is_told_what_it_waits_for() {
+    let scene = Scene::automatic().await;
+    scene.declare(&json!({"approval": "Manual"}));
+    decided(&scene).await;
+    assert_eq!(waiting(&scene), Some(Waiting::ForApproval));
+    assert_eq!(outcomes(&scene).waiting, 1);
+    scene.judge(&web(), vec![said(TRUSTED)]);
+    decided(&scene).await;
+    assert_eq!(waiting(&scene), None);
+    assert_eq!(outcomes(&scene).waiting, 0);
+}
+
+#[tokio::test]
+async fn one_that_another_replica_has_made_is_no_error_and_a_refusal_is_one() {
+    let scene = Scene::automatic().await;
+    scene
+        .cluster
+        .put(&quarantine_of(&web()), json!({"metadata": {"name": "web"}}));
+    assert_eq!(decided(&scene).await, [START]);
+
+    let scene = Scene::automatic().await;
+    scene
+        .cluster
+        .refuse("POST", "/quarantines", (403, "Forbidden"));
+    let trust = scene.context.world.trust();
+    let decided = containment::decide(&scene.context, POLICY, &trust.policies[POLICY]).await;
+    assert_eq!(
+        decided.unwrap_err().to_string(),
+        "failed to create a Quarantine"
+    );
+}
+
+#[tokio::test]
+async fn objects_of_others_are_written_only_by_a_leader_that_may_contain() {
+    let (given, mandate) = watch::channel(None);
+    for (containment, is_led, may) in [
+        (true, true, true),
+        (true, false, false),
+        (false, true, false),
+        (false, false, false),
+    ] {
+        given.send_replace(is_led.then(|| Instant::now() + HOUR));
+        let settings = containment.then(ContainmentSettings::default);
+        let scene = Scene::with(settings, Mandate::Elected(mandate.clone())).await;
+        assert_eq!(scene.context.may_write(), may, "{containment} {is_led}");
+    }
+}
+
+#[tokio::test]
+async fn a_replica_that_leads_no_more_brings_nothing_further() {
+    let (given, mandate) = watch::channel(Some(Instant::now() + HOUR));
+    let settings = Some(ContainmentSettings::default());
+    let scene = Scene::with(settings, Mandate::Elected(mandate)).await;
+    scene.quarantine(&web(), &by_a_person(json!({})));
+    given.send_replace(None);
+    let looked = quarantine::reconcile(&scene.context, &web()).await;
+    assert!(looked.is_err());
+    assert_eq!(scene.of_quarantines(), NOTHING);
+    given.send_replace(Some(Instant::now() + HOUR));
+    quarantine::reconcile(&scene.context, &web()).await.unwrap();
+    assert_eq!(scene.of_quarantines(), [TELL]);
+}
+
+#[tokio::test]
+async fn a_quarantine_that_began_lasts_while_it_is_not_trusted_again() {
+    let scene = Scene::automatic().await;
+    scene.quarantine(&web(), &contained(&json!({})));
+    let steps = looked(&scene).await;
+    assert!(!steps.contains(&END.to_owned()), "{steps:?}");
+    let unknown = Verdict::Unknown(Cause::SourceUnavailable);
+    let unsigned = Verdict::Untrusted(Reason::SignerNotTrusted);
+    for verdict in [unknown, unsigned] {
+        scene.judge(&web(), vec![said(verdict)]);
+        assert!(!looked(&scene).await.contains(&END.to_owned()), "{verdict}");
+    }
+    // Nor because its policy asks for it no more, or is suspended.
+    scene.declare(&json!({"approval": "Manual"}));
+    scene.judge(&web(), vec![stolen()]);
+    assert!(!looked(&scene).await.contains(&END.to_owned()));
+}
+
+#[tokio::test]
+async fn a_quarantine_ends_for_a_reason_that_is_written_first() {
+    let cases: [(&str, fn(&Scene)); 2] = [
+        ("TrustReturned", |scene| {
+            scene.judge(&web(), vec![said(TRUSTED)]);
+        }),
+        ("ReleaseGone", |scene| scene.uninstall(&web())),
+    ];
+    for (ended, change) in cases {
+        let scene = Scene::automatic().await;
+        remember(&scene, |ledger| {
+            ledger.note_active(&of_revocation(), &web())
+        });
+        scene.quarantine(&web(), &contained(&json!({})));
+        change(&scene);
+        assert_eq!(looked(&scene).await, [TELL, END]);
+        let object = scene.cluster.find(&quarantine_of(&web())).unwrap();
+        assert_eq!(object["status"]["endedBy"], ended);
+        let last = scene.cluster.writes().pop().unwrap();
+        assert_eq!(last.body["preconditions"], json!({"uid": UID}), "{ended}");
+        let ledger = remembered(&scene).await;
+        assert!(!ledger.was_active(&of_revocation(), &web()), "{ended}");
+        assert!(!ledger.is_released(&of_revocation(), &web()), "{ended}");
+    }
+}
+
+#[tokio::test]
+async fn one_that_has_changed_nothing_ends_when_it_is_asked_for_no_more() {
+    let cases: [(&str, fn(&Scene)); 4] = [
+        ("not trusted, but nothing proves it bad", |scene| {
+            let unsigned = Verdict::Untrusted(Reason::SignerNotTrusted);
+            scene.judge(&web(), vec![said(unsigned)]);
+        }),
+        ("a person has to approve now", |scene| {
+            scene.declare(&json!({"approval": "Manual"}));
+        }),
+        ("the policy asks for none", |scene| {
+            scene.declare_spec(&json!({}));
+        }),
+        ("a person has ended the incident", |scene| {
+            remember(scene, |ledger| {
+                ledger.note_released(&of_revocation(), &web())
+            });
+        }),
+    ];
+    for (why, change) in cases {
+        let scene = Scene::automatic().await;
+        scene.quarantine(&web(), &json!({}));
+        change(&scene);
+        assert_eq!(looked(&scene).await, [TELL, END], "{why}");
+        let object = scene.cluster.find(&quarantine_of(&web())).unwrap();
+        assert_eq!(object["status"]["endedBy"], "Withdrawn", "{why}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_begun_to_end_is_ended_whatever_is_said_by_then() {
+    let scene = Scene::automatic().await;
+    let ended = contained(&json!({"status": {"endedBy": "TrustReturned"}}));
+    scene.quarantine(&web(), &ended);
+    assert_eq!(looked(&scene).await, [END]);
+}
+
+#[tokio::test]
+async fn nothing_ends_or_begins_by_what_cannot_be_found_out() {
+    let cases: [(&str, fn(&Scene)); 3] = [
+        ("not judged", |scene| {
+            let world = &scene.context.world;
+            world.update(&web(), |release| release.judgement = None);
+        }),
+        ("to be judged again", |scene| {
+            let world = &scene.context.world;
+            world.update(&web(), |release| release.judgings.ask());
+        }),
+        ("a key is being taken in", |scene| {
+            std::mem::forget(scene.context.world.change());
+        }),
+    ];
+    for (why, change) in cases {
+        let scene = Scene::automatic().await;
+        scene.quarantine(&web(), &contained(&json!({})));
+        scene.judge(&web(), vec![said(TRUSTED)]);
+        change(&scene);
+        assert!(!looked(&scene).await.contains(&END.to_owned()), "{why}");
+
+        let scene = Scene::automatic().await;
+        scene.quarantine(&web(), &json!({}));
+        change(&scene);
+        assert_eq!(looked(&scene).await, NOTHING, "{why}");
+    }
+}
+
+#[tokio::test]
+async fn a_person_who_began_one_ends_it() {
+    let scene = Scene::automatic().await;
+    scene.quarantine(&web(), &by_a_person(contained(&json!({}))));
+    scene.judge(&web(), vec![said(TRUSTED)]);
+    assert!(!looked(&scene).await.contains(&END.to_owned()));
+    scene.uninstall(&web());
+    assert!(!looked(&scene).await.contains(&END.to_owned()));
+}
+
+#[tokio::test]
+async fn what_may_not_be_changed_is_told_and_left() {
+    for (scene, reason) in [
+        (report_only().await, "Disabled"),
+        (in_protected_namespace().await, "Protected"),
+    ] {
+        scene.judge(&web(), vec![said(TRUSTED)]);
+        scene.quarantine(&web(), &json!({}));
+        assert_eq!(looked(&scene).await, [TELL], "{reason}");
+        let object = scene.cluster.find(&quarantine_of(&web())).unwrap();
+        let conditions = object["status"]["conditions"].as_array().unwrap();
+        let active = conditions.iter().find(|one| one["type"] == "Active");
+        assert_eq!(active.unwrap()["reason"], reason);
+        assert_eq!(looked(&scene).await, [TELL], "{reason}: told once");
+    }
+}
+
+async fn in_protected_namespace() -> Scene {
+    let protected = ContainmentSettings {
+        protected: vec!["shop".to_owned()],
+    };
+    let scene = Scene::with(Some(protected), Mandate::Alone).await;
+    scene.declare(&json!({}));
+    scene.install(&web(), Driver::Secret);
+    scene
+}
+
+#[tokio::test]
+async fn one_that_is_gone_at_its_end_has_ended_and_a_refusal_is_tried_again() {
+    let ended = contained(&json!({"status": {"endedBy": "TrustReturned"}}));
+    for (refusal, is_good) in [((404, "NotFound"), true), ((403, "Forbidden"), false)] {
+        let scene = Scene::automatic().await;
+        scene.quarantine(&web(), &ended);
+        scene.cluster.refuse("DELETE", "/quarantines", refusal);
+        let looked = quarantine::reconcile(&scene.context, &web()).await;
+        assert_eq!(looked.is_ok(), is_good, "{refusal:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_that_the_watch_does_not_show_or_the_server_does_not_have_is_left() {
+    let scene = Scene::automatic().await;
+    scene.quarantine(&web(), &contained(&json!({})));
+    scene.context.mirrors.quarantines.set(web(), None);
+    assert_eq!(looked(&scene).await, NOTHING);
+
+    let scene = Scene::automatic().await;
+    scene.quarantine(&web(), &contained(&json!({})));
+    scene
+        .cluster
+        .refuse("GET", "/quarantines/", (404, "NotFound"));
+    assert_eq!(looked(&scene).await, NOTHING);
+}
+
+#[tokio::test]
+async fn a_person_s_word_is_remembered_before_anything_is_put_back() {
+    let scene = Scene::automatic().await;
+    scene.quarantine(&web(), &being_deleted(&json!({})));
+    scene
+        .cluster
+        .refuse("POST", "/configmaps", (500, "InternalError"));
+    let looked = quarantine::reconcile(&scene.context, &web()).await;
+    assert!(looked.is_err());
+    assert_eq!(scene.of_quarantines(), NOTHING);
+}
+
+#[tokio::test]
+async fn who_has_ended_one_is_remembered_for_every_incident_that_it_is_in() {
+    let later = Revocation::certificate(&of_revocation().fingerprint, "1a7e");
+    // Begun by a revocation that the verdict does not name any more.
+    let incident = Ledger::default().incident(&later);
+    let both = json!({"status": {"incident": incident}});
+    let scene = Scene::automatic().await;
+    scene.quarantine(&web(), &being_deleted(&both));
+    assert_eq!(looked(&scene).await, [FREE]);
+    let ledger = remembered(&scene).await;
+    assert!(ledger.is_released(&later, &web()));
+    assert!(ledger.is_released(&of_revocation(), &web()));
+    assert_eq!(scene.cluster.find(&quarantine_of(&web())), None);
+
+    // We ended it: it may begin again.
+    let scene = Scene::automatic().await;
+    remember(&scene, |ledger| {
+        ledger.note_active(&of_revocation(), &web())
+    });
+    let by_us = json!({"status": {"endedBy": "TrustReturned"}});
+    scene.quarantine(&web(), &being_deleted(&by_us));
+    assert_eq!(looked(&scene).await, [FREE]);
+    let ledger = remembered(&scene).await;
+    assert!(!ledger.is_released(&of_revocation(), &web()));
+    assert!(!ledger.was_active(&of_revocation(), &web()));
+}
+
+#[tokio::test]
+async fn one_without_our_finalizer_is_none_of_ours() {
+    let scene = Scene::automatic().await;
+    let of_others = json!({"metadata": {"finalizers": ["example.com/other"]}});
+    scene.quarantine(&web(), &being_deleted(&of_others));
+    assert_eq!(looked(&scene).await, NOTHING);
+    assert_eq!(
+        scene.cluster.writes().len(),
+        0,
+        "nobody's word is remembered"
+    );
+}
+
+#[tokio::test]
+async fn one_that_goes_with_its_namespace_was_ended_by_nobody() {
+    let goes = json!({"metadata": {
+        "name": "shop", "deletionTimestamp": "2026-11-18T10:00:00Z",
+    }});
+    for containment in [Some(ContainmentSettings::default()), None] {
+        let scene = Scene::with(containment, Mandate::Alone).await;
+        scene.judge(&web(), vec![stolen()]);
+        scene.cluster.put("/api/v1/namespaces/shop", goes.clone());
+        scene.quarantine(&web(), &being_deleted(&json!({})));
+        assert_eq!(looked(&scene).await, [FREE]);
+        assert!(
+            !remembered(&scene)
+                .await
+                .is_released(&of_revocation(), &web())
+        );
+    }
+}
+
+#[tokio::test]
+async fn without_the_switch_what_was_changed_keeps_its_way_back() {
+    let scene = report_only().await;
+    scene.quarantine(&web(), &being_deleted(&json!({})));
+    assert_eq!(looked(&scene).await, [TELL]);
+    let object = scene.cluster.find(&quarantine_of(&web())).unwrap();
+    assert_eq!(object["metadata"]["finalizers"], json!([FINALIZER]));
+
+    // Nothing was changed, so nothing is lost.
+    let scene = report_only().await;
+    let untouched = json!({"status": {"incident": null}});
+    scene.quarantine(&web(), &being_deleted(&untouched));
+    assert_eq!(looked(&scene).await, [FREE]);
+}
+
+/// What is remembered once what is in force was taken in.
+async fn taken_in(scene: &Scene) -> Ledger {
+    ledger::reconcile(&scene.context).await.unwrap();
+    remembered(scene).await
+}
+
+#[tokio::test]
+async fn only_what_is_in_force_and_is_to_stay_is_remembered_as_active() {
+    let scene = Scene::automatic().await;
+    scene.quarantine(&web(), &contained(&json!({})));
+    assert!(taken_in(&scene).await.was_active(&of_revocation(), &web()));
+
+    for (why, changes) in [
+        ("it is being deleted", being_deleted(&json!({}))),
+        (
+            "we are ending it",
+            contained(&json!({"status": {"endedBy": "TrustReturned"}})),
+        ),
+        (
+            "it has not begun",
+            contained(&json!({"status": {"incident": null}})),
+        ),
+        (
+            "nobody knows whether it is in force",
+            contained(&json!({"status": {"conditions": []}})),
+        ),
+    ] {
+        let scene = Scene::automatic().await;
+        scene.quarantine(&web(), &changes);
+        assert_eq!(taken_in(&scene).await, Ledger::default(), "{why}");
+    }
+
+    let scene = Scene::automatic().await;
+    scene.quarantine(&web(), &contained(&json!({})));
+    ledger::note_ended(&scene.context, &web(), UID)
+        .await
+        .unwrap();
+    assert_eq!(taken_in(&scene).await, Ledger::default(), "the watch lags");
+
+    let scene = report_only().await;
+    scene.quarantine(&web(), &contained(&json!({})));
+    assert_eq!(
+        taken_in(&scene).await,
+        Ledger::default(),
+        "without the switch"
+    );
+
+    let scene = Scene::automatic().await;
+    scene.quarantine(&web(), &contained(&json!({})));
+    let _change = scene.context.world.change();
+    assert_eq!(
+        taken_in(&scene).await,
+        Ledger::default(),
+        "a key is being taken in"
+    );
+}
+
+#[tokio::test]
+async fn one_that_a_person_began_is_about_all_that_the_release_is_bad_by() {
+    let scene = Scene::automatic().await;
+    let manual = contained(&json!({"status": {"incident": "manual/uid"}}));
+    scene.quarantine(&web(), &by_a_person(manual));
+    assert!(taken_in(&scene).await.was_active(&of_revocation(), &web()));
+}
+
+#[tokio::test]
+async fn what_another_replica_remembers_is_kept() {
+    let scene = Scene::automatic().await;
+    remember(&scene, |_| {});
+    remembered(&scene).await;
+    // Written behind our back: the first try fails.
+    remember(&scene, |ledger| {
+        ledger.note_released(&of_revocation(), &forum())
+    });
+    scene.quarantine(&web(), &contained(&json!({})));
+    let ledger = taken_in(&scene).await;
+    assert!(ledger.is_released(&of_revocation(), &forum()));
+    assert!(ledger.was_active(&of_revocation(), &web()));
+
+    let before = scene.cluster.writes().len();
+    taken_in(&scene).await;
+    assert_eq!(
+        scene.cluster.writes().len(),
+        before,
+        "nothing new, nothing written"
+    );
+}
