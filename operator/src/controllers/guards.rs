@@ -273,6 +273,28 @@ async fn releases_that_came_later_and_those_of_nobody_hold_nobody_up() {
 }
 
 #[tokio::test]
+async fn what_holds_nothing_and_never_will_takes_no_place() {
+    let nothing_saved = json!({"status": {"objects": null}});
+    let not_begun = json!({"status": {"incident": null, "objects": null}});
+    let object = json!({
+        "action": "ScaleToZero", "apiVersion": "apps/v1", "kind": "Deployment",
+        "name": "forum", "state": "Planned",
+    });
+    let not_changed_yet = json!({"status": {"objects": [object]}});
+    for (changes, active) in [(nothing_saved, 0), (not_begun, 1), (not_changed_yet, 1)] {
+        let scene = Scene::automatic().await;
+        scene.declare(&json!({"limit": {"maxReleases": 1}}));
+        scene.install(&forum(), Driver::Secret);
+        scene.judge(&forum(), vec![stolen()]);
+        scene.quarantine(&forum(), &contained(&changes));
+        let started = decided(&scene).await.len();
+        assert_eq!(started, 1 - active, "{changes}");
+        let stopped = outcomes(&scene).stopped.len();
+        assert_eq!(stopped, active, "{changes}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_in_force_and_what_is_due_later_count_against_the_limit() {
     let one = json!({"limit": {"maxReleases": 1}});
     let scene = Scene::automatic().await;
@@ -564,14 +586,48 @@ async fn what_may_not_be_changed_is_told_and_left() {
         (in_protected_namespace().await, "Protected"),
     ] {
         scene.judge(&web(), vec![said(TRUSTED)]);
-        scene.quarantine(&web(), &json!({}));
+        scene.quarantine(&web(), &by_a_person(json!({})));
         assert_eq!(looked(&scene).await, [TELL], "{reason}");
-        let object = scene.cluster.find(&quarantine_of(&web())).unwrap();
-        let conditions = object["status"]["conditions"].as_array().unwrap();
-        let active = conditions.iter().find(|one| one["type"] == "Active");
-        assert_eq!(active.unwrap()["reason"], reason);
+        assert_eq!(active_reason(&scene), reason);
         assert_eq!(looked(&scene).await, [TELL], "{reason}: told once");
     }
+}
+
+fn active_reason(scene: &Scene) -> String {
+    let object = scene.cluster.find(&quarantine_of(&web())).unwrap();
+    let conditions = object["status"]["conditions"].as_array().unwrap();
+    let active = conditions.iter().find(|one| one["type"] == "Active");
+    active.unwrap()["reason"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn without_the_switch_nothing_ends() {
+    let scene = report_only().await;
+    scene.judge(&web(), vec![said(TRUSTED)]);
+    scene.quarantine(&web(), &json!({}));
+    assert_eq!(looked(&scene).await, [TELL]);
+    assert_eq!(active_reason(&scene), "Disabled");
+}
+
+#[tokio::test]
+async fn one_that_can_never_begin_ends_in_a_protected_namespace() {
+    let scene = in_protected_namespace().await;
+    scene.judge(&web(), vec![stolen()]);
+    scene.quarantine(&web(), &json!({}));
+    assert_eq!(looked(&scene).await, [TELL, END]);
+    let object = scene.cluster.find(&quarantine_of(&web())).unwrap();
+    assert_eq!(object["status"]["endedBy"], "Withdrawn");
+}
+
+#[tokio::test]
+async fn what_was_contained_before_its_namespace_was_protected_lasts_until_trust_returns() {
+    let scene = in_protected_namespace().await;
+    scene.judge(&web(), vec![stolen()]);
+    scene.quarantine(&web(), &contained(&json!({})));
+    assert_eq!(looked(&scene).await, [TELL]);
+    assert_eq!(active_reason(&scene), "Protected");
+    scene.judge(&web(), vec![said(TRUSTED)]);
+    assert_eq!(looked(&scene).await, [TELL, TELL, END]);
 }
 
 async fn in_protected_namespace() -> Scene {

@@ -89,27 +89,22 @@ pub(super) async fn reconcile(context: &Context, id: &ReleaseId) -> Result<(), E
     if view.is_ending {
         return end(context, view).await;
     }
-    if let Some((reason, message)) = refusal(context, &view) {
-        return tell(context, view, reason, &message).await;
+    if !context.may_contain() {
+        return tell(context, view, QuarantineReason::Disabled, DISABLED).await;
     }
     if let Some(ended) = ended_by(context, &view).await? {
         return finish(context, view, ended).await;
     }
+    if is_protected(context, &view.release.namespace) {
+        look_again(context, &view, LOOK_AGAIN);
+        let message = format!("namespace {} is protected", view.release.namespace);
+        return tell(context, view, QuarantineReason::Protected, &message).await;
+    }
     begin(context, view).await
 }
 
-/// Why nothing is done about a quarantine.
-fn refusal(context: &Context, view: &View) -> Option<(QuarantineReason, String)> {
-    if !context.may_contain() {
-        let message = "the operator runs without --quarantine: nothing is changed; what was \
-                       changed before is put back by charttrust restore";
-        return Some((QuarantineReason::Disabled, message.to_owned()));
-    }
-    is_protected(context, &view.release.namespace).then(|| {
-        let message = format!("namespace {} is protected", view.release.namespace);
-        (QuarantineReason::Protected, message)
-    })
-}
+const DISABLED: &str = "the operator runs without --quarantine: nothing is changed; what was \
+                        changed before is put back by charttrust restore";
 
 /// Why an automatic quarantine is over: its policy trusts the release again, or there is none. One
 /// that has changed nothing is also over if its policy asks for it no more. What cannot be found out
