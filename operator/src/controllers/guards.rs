@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::scene::{HOME, POLICY, Scene, UID, id, quarantine_of, revocation, said, stolen, web};
 use super::world::{Outcomes, Waiting};
-use super::{ContainmentSettings, containment, ledger, quarantine};
+use super::{ContainmentSettings, containment, ledger, policy, quarantine};
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::Driver;
 use crate::leader::Mandate;
@@ -270,6 +270,25 @@ async fn releases_that_came_later_and_those_of_nobody_hold_nobody_up() {
     );
     scene.install(&id("elsewhere", "forum"), Driver::Secret);
     assert_eq!(decided(&scene).await, [START]);
+}
+
+#[tokio::test]
+async fn what_was_decided_is_written_to_the_policy() {
+    let scene = Scene::automatic().await;
+    let path = format!("/apis/charttrust.io/v1alpha1/charttrustpolicies/{POLICY}");
+    let object = scene.cluster.put(
+        &path,
+        json!({"apiVersion": "charttrust.io/v1alpha1", "kind": "ChartTrustPolicy",
+            "metadata": {"name": POLICY, "generation": 1}, "spec": {"rules": []}}),
+    );
+    let object = serde_json::from_value(object).unwrap();
+    let policies = &scene.context.mirrors.policies;
+    policies.set(POLICY.to_owned(), Some(Ok(object)));
+    policy::write_status(&scene.context, POLICY).await.unwrap();
+    assert_eq!(scene.of_quarantines(), [START]);
+    let written = scene.cluster.find(&path).unwrap();
+    let counts = json!({"active": 1, "waiting": 0, "stopped": 0});
+    assert_eq!(written["status"]["quarantine"], counts);
 }
 
 #[tokio::test]
