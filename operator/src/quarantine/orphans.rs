@@ -196,7 +196,7 @@ async fn a_kind_that_the_server_does_not_know_has_no_objects_and_no_answer_is_an
     cluster.refuse("GET", "/helmreleases", (404, "NotFound"));
     assert_eq!(found(&client, Some(&web())).await, [ALL[0], ALL[2]]);
     assert_eq!(found(&client, None).await, [ALL[0], ALL[2]]);
-    cluster.refuse("GET", "/networkpolicies", (503, "ServiceUnavailable"));
+    cluster.refuse("GET", "/networkpolicies", (500, "InternalError"));
     assert!(marked(&client, Some(&web())).await.is_err());
 }
 
