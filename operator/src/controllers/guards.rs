@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use charttrust_verify::key::{HardRevocation, RevocationWord};
 use charttrust_verify::verdict::{Basis, Cause, Reason, Verdict};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 
 use super::scene::{HOME, POLICY, Scene, UID, id, quarantine_of, revocation, said, stolen, web};
 use super::world::{Outcomes, Waiting};
-use super::{ContainmentSettings, containment, ledger, policy, quarantine};
+use super::{ContainmentSettings, Task, containment, ledger, policy, quarantine};
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::Driver;
 use crate::leader::Mandate;
@@ -25,6 +26,9 @@ const TELL: &str = "PUT shop/quarantines/web/status";
 const FREE: &str = "PATCH shop/quarantines/web";
 const TRUSTED: Verdict = Verdict::Trusted(Basis::SignatureVerified);
 const HOUR: Duration = Duration::from_secs(3600);
+
+/// What makes it a case, and what is different then.
+type Case = (&'static str, fn(&Scene));
 
 /// What is written to Quarantines when the policy decides.
 async fn decided(scene: &Scene) -> Vec<String> {
@@ -125,7 +129,7 @@ async fn what_is_bad_is_contained_as_the_policy_says() {
 
 #[tokio::test]
 async fn nothing_starts_unless_everything_speaks_for_it() {
-    let cases: [(&str, fn(&Scene)); 13] = [
+    let cases: [Case; 14] = [
         ("no quarantine is asked for", |scene| {
             scene.declare_spec(&json!({}));
         }),
@@ -172,6 +176,10 @@ async fn nothing_starts_unless_everything_speaks_for_it() {
         }),
         ("another was not judged yet", |scene| {
             scene.install(&forum(), Driver::Secret);
+        }),
+        ("another is known and was not judged yet", |scene| {
+            scene.install(&forum(), Driver::Secret);
+            scene.context.world.update(&forum(), |_| ());
         }),
     ];
     for (why, change) in cases {
@@ -428,6 +436,268 @@ async fn each_release_is_told_what_it_waits_for() {
 }
 
 #[tokio::test]
+async fn what_a_policy_decides_no_more_is_forgotten() {
+    let scene = Scene::automatic().await;
+    scene.declare(&json!({"approval": "Manual"}));
+    decided(&scene).await;
+    scene.declare_spec(&json!({}));
+    decided(&scene).await;
+    assert_eq!(waiting(&scene), None);
+    assert_eq!(outcomes(&scene), Outcomes::default());
+
+    let scene = Scene::automatic().await;
+    scene.declare(&json!({"approval": "Manual"}));
+    decided(&scene).await;
+    let mut other = said(TRUSTED);
+    other.policy = "other".to_owned();
+    scene.judge(&web(), vec![other]);
+    decided(&scene).await;
+    let release = scene.context.world.release(&web()).unwrap();
+    assert!(!release.decisions.contains_key(POLICY));
+}
+
+#[tokio::test]
+async fn what_a_person_has_ended_waits_for_nobody() {
+    let scene = Scene::automatic().await;
+    scene.declare(&json!({"approval": "Manual"}));
+    remember(&scene, |ledger| {
+        ledger.note_released(&of_revocation(), &web());
+    });
+    assert_eq!(decided(&scene).await, NOTHING);
+    assert_eq!(waiting(&scene), Some(Waiting::Released));
+    assert_eq!(outcomes(&scene).waiting, 0);
+}
+
+#[tokio::test]
+async fn an_incident_that_nobody_has_ended_counts_whatever_became_of_another() {
+    let scene = Scene::automatic().await;
+    let mut twice = stolen();
+    twice.revocations.insert(HardRevocation {
+        word: RevocationWord::Certificate("1a7e".to_owned()),
+        ..revocation()
+    });
+    scene.judge(&web(), vec![twice]);
+    remember(&scene, |ledger| {
+        ledger.note_released(&of_revocation(), &web());
+    });
+    assert_eq!(decided(&scene).await, [START]);
+
+    // And the one that begins is about that.
+    scene.quarantine(&web(), &json!({}));
+    looked(&scene).await;
+    let object = scene.cluster.find(&quarantine_of(&web())).unwrap();
+    assert_eq!(object["status"]["endedBy"], json!(null));
+    let later = Revocation::certificate(&of_revocation().fingerprint, "1a7e");
+    let about = containment::incident_of(&scene.context, &web(), POLICY).await;
+    assert_eq!(about.unwrap(), Some(Ledger::default().incident(&later)));
+}
+
+/// Whether a task waits for so long from now, as it was asked for since `before`.
+fn is_due_after(scene: &Scene, task: &Task, before: Instant, wait: Duration) -> bool {
+    let at = scene.context.queue.due_at(task);
+    at.is_some_and(|at| (before + wait..=Instant::now() + wait).contains(&at))
+}
+
+#[tokio::test]
+async fn a_policy_decides_again_when_time_alone_makes_something_due() {
+    let task = Task::PolicyStatus(POLICY.to_owned());
+    let before = Instant::now();
+    let scene = Scene::automatic().await;
+    scene.declare(&json!({"after": "1h"}));
+    decided(&scene).await;
+    assert!(is_due_after(&scene, &task, before, HOUR));
+
+    let scene = Scene::automatic().await;
+    scene.install(&forum(), Driver::Secret);
+    decided(&scene).await;
+    assert!(scene.context.queue.due_at(&task).is_some());
+
+    let scene = Scene::automatic().await;
+    decided(&scene).await;
+    assert_eq!(scene.context.queue.due_at(&task), None);
+}
+
+#[tokio::test]
+async fn what_has_been_bad_for_long_enough_is_due() {
+    let scene = Scene::automatic().await;
+    scene.declare(&json!({"after": "1h"}));
+    assert_eq!(decided(&scene).await, NOTHING);
+    scene.declare(&json!({"after": "5s"}));
+    scene.context.world.update(&web(), |release| {
+        let since = Instant::now().checked_sub(Duration::from_secs(6)).unwrap();
+        release.bad_since.insert(POLICY.to_owned(), since);
+    });
+    assert_eq!(decided(&scene).await, [START]);
+}
+
+#[tokio::test]
+async fn a_release_is_shown_anew_when_what_was_decided_is_news() {
+    let task = Task::Release(web());
+    let is_shown = |scene: &Scene| {
+        let is_due = scene.context.queue.due_at(&task).is_some();
+        scene.context.queue.forget(&task);
+        is_due
+    };
+    let scene = Scene::automatic().await;
+    decided(&scene).await;
+    assert!(!is_shown(&scene), "there is nothing to be shown");
+    scene.declare(&json!({"approval": "Manual"}));
+    decided(&scene).await;
+    assert!(is_shown(&scene));
+    decided(&scene).await;
+    assert!(!is_shown(&scene), "nothing new");
+
+    let scene = Scene::automatic().await;
+    scene.declare(&json!({"approval": "Manual"}));
+    decided(&scene).await;
+    assert!(is_shown(&scene), "first decided");
+
+    // What was shown before a start is not true any more.
+    let scene = Scene::automatic().await;
+    let shown = json!({"metadata": {"namespace": "shop", "name": "web"}, "status": {"conditions": [{
+        "type": "Quarantined", "status": "False", "reason": "AwaitingApproval", "message": "",
+        "observedGeneration": 1, "lastTransitionTime": "2026-11-18T10:00:00Z",
+    }]}});
+    let shown = serde_json::from_value(shown).unwrap();
+    scene.context.mirrors.trusts.set(web(), Some(Ok(shown)));
+    scene.judge(&web(), vec![said(TRUSTED)]);
+    decided(&scene).await;
+    assert!(is_shown(&scene));
+}
+
+#[tokio::test]
+async fn a_quarantine_is_looked_at_again() {
+    let task = Task::Quarantine(web());
+    let [soon, later] = [2, 30].map(Duration::from_secs);
+    let before = Instant::now();
+    let scene = Scene::automatic().await;
+    scene.quarantine(&web(), &contained(&json!({})));
+    looked(&scene).await;
+    assert!(is_due_after(&scene, &task, before, later), "in force");
+
+    let scene = Scene::automatic().await;
+    scene.quarantine(&web(), &json!({}));
+    let world = &scene.context.world;
+    world.update(&web(), |release| release.judgement = None);
+    looked(&scene).await;
+    assert!(is_due_after(&scene, &task, before, soon), "not judged yet");
+
+    let scene = in_protected_namespace().await;
+    scene.judge(&web(), vec![stolen()]);
+    scene.quarantine(&web(), &contained(&json!({})));
+    looked(&scene).await;
+    assert!(is_due_after(&scene, &task, before, later), "protected");
+}
+
+#[tokio::test]
+async fn what_is_in_force_is_remembered_soon() {
+    let before = Instant::now();
+    let scene = Scene::automatic().await;
+    scene.quarantine(&web(), &contained(&json!({})));
+    looked(&scene).await;
+    let soon = Duration::from_secs(1);
+    assert!(is_due_after(&scene, &Task::Ledger, before, soon));
+}
+
+#[tokio::test]
+async fn only_what_is_in_force_counts_as_contained() {
+    let refused = json!({"status": {"conditions": [{
+        "type": "Active", "status": "False", "reason": "Protected", "message": "",
+        "observedGeneration": 1, "lastTransitionTime": "2026-11-18T10:00:00Z",
+    }]}});
+    for (object, is_active) in [
+        (contained(&json!({})), true),
+        (json!({}), false),
+        (refused, false),
+    ] {
+        let scene = Scene::automatic().await;
+        scene.quarantine(&web(), &object);
+        assert_eq!(quarantine::is_active(&scene.context, &web()), is_active);
+        let number = quarantine::active(&scene.context);
+        assert_eq!(number, usize::from(is_active));
+    }
+}
+
+const WORKLOAD: &str = "/apis/apps/v1/namespaces/web/deployments/a";
+
+/// The Application `shop` of Argo CD, which has deployed one workload into `web`.
+async fn of_argo_cd(protected: &[&str]) -> (Scene, ReleaseId) {
+    let protected = protected.iter().map(|&name| name.to_owned()).collect();
+    let settings = Some(ContainmentSettings { protected });
+    let scene = Scene::with(settings, Mandate::Alone).await;
+    let resource = json!({
+        "group": "apps", "version": "v1", "kind": "Deployment", "namespace": "web", "name": "a",
+    });
+    scene.cluster.put(
+        "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications/shop",
+        json!({
+            "metadata": {"namespace": "argocd", "name": "shop", "uid": "app"},
+            "spec": {"destination": {"namespace": "web"}},
+            "status": {"controllerNamespace": "argocd", "resources": [resource]},
+        }),
+    );
+    scene.cluster.put(
+        WORKLOAD,
+        json!({
+            "metadata": {"namespace": "web", "name": "a", "uid": "w", "annotations": {
+                "argocd.argoproj.io/tracking-id": "shop:apps/Deployment:web/a",
+            }},
+            "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "a"}}},
+        }),
+    );
+    (scene, id("argocd", "argocd.shop"))
+}
+
+#[tokio::test]
+async fn nothing_is_changed_in_a_protected_namespace_that_an_application_deploys_into() {
+    for (protected, replicas) in [(&[][..], 0), (&["web"][..], 3), (&["bank"][..], 0)] {
+        let (scene, shop) = of_argo_cd(protected).await;
+        scene.quarantine(&shop, &by_a_person(json!({})));
+        let looked = quarantine::reconcile(&scene.context, &shop).await;
+        looked.unwrap();
+        let workload = scene.cluster.find(WORKLOAD).unwrap();
+        assert_eq!(workload["spec"]["replicas"], replicas, "{protected:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_its_policy_begins_is_about_the_incident_that_the_policy_names() {
+    let (scene, shop) = of_argo_cd(&[]).await;
+    scene.declare(&json!({}));
+    let meta = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications/shop";
+    assert!(scene.cluster.find(meta).is_some());
+    scene.install(&shop, Driver::Secret);
+    scene.judge(&shop, vec![stolen()]);
+    scene.quarantine(&shop, &json!({}));
+    let looked = quarantine::reconcile(&scene.context, &shop).await;
+    looked.unwrap();
+    let object = scene.cluster.find(&quarantine_of(&shop)).unwrap();
+    assert_eq!(object["status"]["incident"], incident());
+}
+
+#[tokio::test]
+async fn what_the_server_cannot_put_back_is_tried_again_soon() {
+    let (scene, shop) = of_argo_cd(&[]).await;
+    scene.quarantine(&shop, &by_a_person(json!({})));
+    quarantine::reconcile(&scene.context, &shop).await.unwrap();
+    let mut object = scene.cluster.find(&quarantine_of(&shop)).unwrap();
+    object["metadata"]["deletionTimestamp"] = json!("2026-11-18T10:00:00Z");
+    scene.cluster.put(&quarantine_of(&shop), object);
+    scene
+        .cluster
+        .refuse("PATCH", "/deployments/a", (500, "InternalError"));
+    let task = Task::Quarantine(shop.clone());
+    scene.context.queue.forget(&task);
+    let before = Instant::now();
+    quarantine::reconcile(&scene.context, &shop).await.unwrap();
+    let soon = Duration::from_secs(2);
+    assert!(is_due_after(&scene, &task, before, soon));
+    let workload = scene.cluster.find(WORKLOAD).unwrap();
+    assert_eq!(workload["spec"]["replicas"], 0);
+    assert!(scene.cluster.find(&quarantine_of(&shop)).is_some());
+}
+
+#[tokio::test]
 async fn one_that_another_replica_has_made_is_no_error_and_a_refusal_is_one() {
     let scene = Scene::automatic().await;
     scene
@@ -490,6 +760,11 @@ async fn a_quarantine_that_began_lasts_while_it_is_not_trusted_again() {
         scene.judge(&web(), vec![said(verdict)]);
         assert!(!looked(&scene).await.contains(&END.to_owned()), "{verdict}");
     }
+    // Nor because its policy does not apply any more.
+    let mut other = said(TRUSTED);
+    other.policy = "other".to_owned();
+    scene.judge(&web(), vec![other]);
+    assert!(!looked(&scene).await.contains(&END.to_owned()));
     // Nor because its policy asks for it no more, or is suspended.
     scene.declare(&json!({"approval": "Manual"}));
     scene.judge(&web(), vec![stolen()]);
@@ -498,7 +773,7 @@ async fn a_quarantine_that_began_lasts_while_it_is_not_trusted_again() {
 
 #[tokio::test]
 async fn a_quarantine_ends_for_a_reason_that_is_written_first() {
-    let cases: [(&str, fn(&Scene)); 2] = [
+    let cases: [Case; 2] = [
         ("TrustReturned", |scene| {
             scene.judge(&web(), vec![said(TRUSTED)]);
         }),
@@ -507,7 +782,7 @@ async fn a_quarantine_ends_for_a_reason_that_is_written_first() {
     for (ended, change) in cases {
         let scene = Scene::automatic().await;
         remember(&scene, |ledger| {
-            ledger.note_active(&of_revocation(), &web())
+            ledger.note_active(&of_revocation(), &web());
         });
         scene.quarantine(&web(), &contained(&json!({})));
         change(&scene);
@@ -524,7 +799,18 @@ async fn a_quarantine_ends_for_a_reason_that_is_written_first() {
 
 #[tokio::test]
 async fn one_that_has_changed_nothing_ends_when_it_is_asked_for_no_more() {
-    let cases: [(&str, fn(&Scene)); 4] = [
+    let cases: [Case; 6] = [
+        ("bad by what the policy does not ask about", |scene| {
+            let mut revoked = stolen();
+            revoked.verdict = Verdict::Untrusted(Reason::KeyRevoked);
+            scene.judge(&web(), vec![revoked]);
+        }),
+        ("the policy is suspended", |scene| {
+            scene.declare_spec(&json!({"suspend": true, "quarantine": {
+                "onReasons": ["KeyCompromised"], "approval": "Automatic", "after": "0s",
+                "actions": ["ScaleToZero"],
+            }}));
+        }),
         ("not trusted, but nothing proves it bad", |scene| {
             let unsigned = Verdict::Untrusted(Reason::SignerNotTrusted);
             scene.judge(&web(), vec![said(unsigned)]);
@@ -537,7 +823,7 @@ async fn one_that_has_changed_nothing_ends_when_it_is_asked_for_no_more() {
         }),
         ("a person has ended the incident", |scene| {
             remember(scene, |ledger| {
-                ledger.note_released(&of_revocation(), &web())
+                ledger.note_released(&of_revocation(), &web());
             });
         }),
     ];
@@ -561,7 +847,7 @@ async fn what_was_begun_to_end_is_ended_whatever_is_said_by_then() {
 
 #[tokio::test]
 async fn nothing_ends_or_begins_by_what_cannot_be_found_out() {
-    let cases: [(&str, fn(&Scene)); 3] = [
+    let cases: [Case; 3] = [
         ("not judged", |scene| {
             let world = &scene.context.world;
             world.update(&web(), |release| release.judgement = None);
@@ -705,6 +991,8 @@ async fn who_has_ended_one_is_remembered_for_every_incident_that_it_is_in() {
     let incident = Ledger::default().incident(&later);
     let both = json!({"status": {"incident": incident}});
     let scene = Scene::automatic().await;
+    let stays = json!({"metadata": {"name": "shop"}});
+    scene.cluster.put("/api/v1/namespaces/shop", stays);
     scene.quarantine(&web(), &being_deleted(&both));
     assert_eq!(looked(&scene).await, [FREE]);
     let ledger = remembered(&scene).await;
@@ -715,7 +1003,7 @@ async fn who_has_ended_one_is_remembered_for_every_incident_that_it_is_in() {
     // We ended it: it may begin again.
     let scene = Scene::automatic().await;
     remember(&scene, |ledger| {
-        ledger.note_active(&of_revocation(), &web())
+        ledger.note_active(&of_revocation(), &web());
     });
     let by_us = json!({"status": {"endedBy": "TrustReturned"}});
     scene.quarantine(&web(), &being_deleted(&by_us));
@@ -747,13 +1035,14 @@ async fn one_that_goes_with_its_namespace_was_ended_by_nobody() {
         let scene = Scene::with(containment, Mandate::Alone).await;
         scene.judge(&web(), vec![stolen()]);
         scene.cluster.put("/api/v1/namespaces/shop", goes.clone());
+        remember(&scene, |ledger| {
+            ledger.note_active(&of_revocation(), &web());
+        });
         scene.quarantine(&web(), &being_deleted(&json!({})));
         assert_eq!(looked(&scene).await, [FREE]);
-        assert!(
-            !remembered(&scene)
-                .await
-                .is_released(&of_revocation(), &web())
-        );
+        let ledger = remembered(&scene).await;
+        assert!(!ledger.is_released(&of_revocation(), &web()));
+        assert!(!ledger.was_active(&of_revocation(), &web()));
     }
 }
 
@@ -844,7 +1133,7 @@ async fn what_another_replica_remembers_is_kept() {
     remembered(&scene).await;
     // Written behind our back: the first try fails.
     remember(&scene, |ledger| {
-        ledger.note_released(&of_revocation(), &forum())
+        ledger.note_released(&of_revocation(), &forum());
     });
     scene.quarantine(&web(), &contained(&json!({})));
     let ledger = taken_in(&scene).await;

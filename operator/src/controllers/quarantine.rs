@@ -171,9 +171,10 @@ async fn finish(context: &Context, mut view: View, ended: EndedBy) -> Result<(),
 /// Contains what is not contained yet, and tells how the rest stands.
 async fn begin(context: &Context, mut view: View) -> Result<(), Error> {
     if let (Some(policy), None) = (&view.spec.policy, &view.status.incident) {
-        let incident = match is_judged(context, &view.release) {
-            true => containment::incident_of(context, &view.release, policy).await?,
-            false => None,
+        let incident = if is_judged(context, &view.release) {
+            containment::incident_of(context, &view.release, policy).await?
+        } else {
+            None
         };
         let Some(incident) = incident else {
             // Nobody says at this moment that the release is bad, so nothing is begun.

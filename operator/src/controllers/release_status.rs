@@ -384,6 +384,10 @@ mod tests {
     }
 
     /// The condition `Quarantined` after these decisions of the policies `0000`, `0001`, …
+    #[expect(
+        clippy::option_option,
+        reason = "a policy that has not decided is not one that wants nothing"
+    )]
     fn quarantined(
         is_contained: bool,
         decisions: &[Option<Option<Waiting>>],
