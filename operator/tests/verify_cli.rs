@@ -197,7 +197,7 @@ fn with_a_policy_only_trusted_keys_count() {
 #[test]
 fn a_source_that_the_rule_does_not_name_is_unknown() {
     let policy = policy("      verify: {signers: {keys: [other]}}\n");
-    Case::new()
+    let case = Case::new()
         .write("policy.yaml", policy)
         .write("key.yaml", trusted_key())
         .with(&[
@@ -205,8 +205,21 @@ fn a_source_that_the_rule_does_not_name_is_unknown() {
             "policy.yaml",
             "--source",
             "https://elsewhere.example.com",
-        ])
-        .gives("key.yaml", 3, "SourceUnknown");
+        ]);
+    let said = String::from_utf8(case.run_checked("key.yaml", 3).stdout).unwrap();
+    let why = "https://elsewhere.example.com is none of the sources that the rule names";
+    assert!(
+        said.contains("unknown/SourceUnknown") && said.contains(why),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_lies_beside_the_keys_of_a_folder_is_no_key() {
+    let case = Case::new()
+        .write("README.md", "hello")
+        .write("LICENSE", "hello");
+    case.gives(".", 0, "ArchiveVerified");
 }
 
 #[test]
@@ -242,7 +255,7 @@ fn what_cannot_be_used_is_named_with_exit_code_2() {
                 .write("policy.yaml", "kind: Other")
                 .with(&["--policy", "policy.yaml"]),
             "key.gpg",
-            "no key was found",
+            "with --policy only the latter",
         ),
     ] {
         let output = case.run_checked(key, 2);

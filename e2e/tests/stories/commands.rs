@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use charttrust::api::TrustedKey;
+use charttrust::api::{Quarantine, TrustedKey};
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::cluster::Identity;
 use charttrust_e2e::helm::Version;
@@ -11,7 +11,7 @@ use charttrust_e2e::stage::{OPERATOR_NAMESPACE, Story, StoryKey, kubectl};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::Api;
-use kube::api::PostParams;
+use kube::api::{ListParams, PostParams};
 use serde_json::json;
 
 use crate::setup::{operator_binary, stage, story};
@@ -280,6 +280,12 @@ async fn what_cannot_be_asked_says_so_by_its_exit_code() {
     charttrust(&["why", "web"])
         .await
         .with(USAGE, &["NAMESPACE/RELEASE"]);
+    charttrust(&["status", "-n", "no-such-namespace"])
+        .await
+        .with(USAGE, &["there is no namespace no-such-namespace"]);
+    charttrust(&["status", "-n", "kube-public"])
+        .await
+        .with(TRUSTED, &[]);
     charttrust(&["revoke", "no\u{1b}[2Jthing", "--reason", "Retired"])
         .await
         .with(USAGE, &["there is no TrustedKey no\\u{1b}[2Jthing"]);
@@ -316,6 +322,33 @@ async fn what_cannot_be_asked_says_so_by_its_exit_code() {
     run(Path::new(&binary), &nowhere, &explicit)
         .await
         .with(USAGE, &["no usable cluster"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_contains_a_release_is_told_what_became_of_it() {
+    let (story, _) = shop("cmd-contain").await;
+    let missing = format!("{}/nothing", story.namespace);
+    let because = ["--reason", "a story", "--yes"];
+    charttrust(&[&["quarantine", &missing], &because[..]].concat())
+        .await
+        .with(USAGE, &["no release nothing is recorded", "helm list"]);
+    let quarantines = Api::<Quarantine>::namespaced(story.client.clone(), &story.namespace);
+    let all = quarantines.list(&ListParams::default()).await.unwrap();
+    assert_eq!(
+        all.items.len(),
+        0,
+        "nothing is created for what is not there"
+    );
+    let web = format!("{}/web", story.namespace);
+    charttrust(&[&["quarantine", &web], &because[..]].concat())
+        .await
+        .with(
+            UNTRUSTED,
+            &[
+                "web created in",
+                "web is Disabled: the operator runs without --quarantine",
+            ],
+        );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
 /// Continuous trust for Helm charts on Kubernetes.
 #[derive(Debug, Parser)]
@@ -95,6 +98,16 @@ fn program_of(path: &Path) -> &'static str {
     }
 }
 
+/// An instant as people write it. A day alone is its first instant in UTC.
+fn instant(text: &str) -> Result<Timestamp, String> {
+    let first = |day: Date| day.to_zoned(TimeZone::UTC).map(|start| start.timestamp());
+    // Not by `parse`, which would pass over a time without an offset.
+    let day = || Date::strptime("%Y-%m-%d", text).and_then(first);
+    text.parse()
+        .or_else(|_| day())
+        .map_err(|_| "write it as 2026-11-18T00:00Z, or as the day 2026-11-18 (in UTC)".to_owned())
+}
+
 fn operate(arguments: run::Run) -> u8 {
     finish(run::run(arguments), |result| match result {
         Ok(()) => TRUSTED,
@@ -155,6 +168,29 @@ mod tests {
         }
         let usage = Cli::command().bin_name("kubectl charttrust").render_usage();
         assert!(usage.to_string().contains("kubectl charttrust"), "{usage}");
+    }
+
+    #[test]
+    fn a_day_begins_in_utc() {
+        for (text, meant) in [
+            ("2026-11-18", "2026-11-18T00:00:00Z"),
+            ("2026-11-18T07:30Z", "2026-11-18T07:30:00Z"),
+            ("2026-11-18T07:30+02:00", "2026-11-18T05:30:00Z"),
+        ] {
+            assert_eq!(instant(text).unwrap().to_string(), meant);
+        }
+        for text in [
+            "",
+            "18.11.2026",
+            "2026-11-18T07:30",
+            "yesterday",
+            "2026-13-01",
+        ] {
+            assert!(
+                instant(text).unwrap_err().contains("or as the day"),
+                "{text}"
+            );
+        }
     }
 
     #[test]

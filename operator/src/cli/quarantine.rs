@@ -4,16 +4,19 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, IsTerminal as _};
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use kube::api::{ListParams, ObjectMeta, PostParams};
 use kube::{Api, Client, ResourceExt as _};
 
-use super::TRUSTED;
 use super::cluster::{self, Connection, Failure};
 use super::screen::{plain, say};
+use super::{TRUSTED, UNTRUSTED};
 use crate::api::chart_trust_policy::QuarantineAction;
+use crate::api::conditions::{Condition, QuarantineCondition, Status, find};
 use crate::api::quarantine::{ContainedObject, QuarantineSpec};
+use crate::api::reasons::QuarantineReason;
 use crate::api::{FIELD_MANAGER, Quarantine, ReleaseTrust, TrustedKey};
 use crate::inventory::{ReleaseId, helm};
 use crate::quarantine::{PROTECTED, Plan, gather, plan};
@@ -21,7 +24,8 @@ use crate::{clock, parse};
 
 /// Contains releases: creates a Quarantine for each, which the operator brings into force.
 ///
-/// Exit code 0: done, or shown; 2: the arguments cannot be used; 3: the cluster gave no answer.
+/// Exit code 0: all of them are contained, or were shown; 1: created, but the operator has not contained
+/// all of them; 2: the arguments cannot be used; 3: the cluster or the operator gave no answer.
 #[derive(Args, Clone, Debug)]
 pub struct Contain {
     /// The release, by the namespace of its record and its name.
@@ -71,11 +75,6 @@ pub enum Output {
 
 /// Runs the command.
 pub(super) async fn run(arguments: &Contain) -> Result<u8, Failure> {
-    contain(arguments).await?;
-    Ok(TRUSTED)
-}
-
-async fn contain(arguments: &Contain) -> Result<(), Failure> {
     let client = arguments.connection.client().await?;
     let releases = releases(&client, arguments).await?;
     let objects: Vec<_> = releases.iter().map(|id| object(id, arguments)).collect();
@@ -86,10 +85,14 @@ async fn contain(arguments: &Contain) -> Result<(), Failure> {
         return print_yaml(&objects);
     }
     for (id, object) in releases.iter().zip(&objects) {
-        say(&preview(&client, id, object).await?)?;
+        let plan = preview(&client, id, object).await?;
+        if let Some((QuarantineReason::ReleaseNotFound, message)) = &plan.problem {
+            return Err(Failure::Asked(message.clone()));
+        }
+        say(&told(id, &plan))?;
     }
     if arguments.dry_run {
-        return Ok(());
+        return Ok(TRUSTED);
     }
     if !arguments.yes && !agrees("Create them? [y/N] ")? {
         return Err(Failure::Asked("nothing was created".to_owned()));
@@ -97,8 +100,64 @@ async fn contain(arguments: &Contain) -> Result<(), Failure> {
     for (id, object) in releases.iter().zip(&objects) {
         create(&client, id, object).await?;
     }
-    Ok(())
+    follow(&client, &releases).await
 }
+
+/// Tells what the operator makes of each, as soon as it has said so.
+async fn follow(client: &Client, releases: &[ReleaseId]) -> Result<u8, Failure> {
+    let started = Instant::now();
+    let mut code = TRUSTED;
+    for id in releases {
+        let answer = loop {
+            let answer = answer(client, id).await?;
+            let is_last = started.elapsed() > PATIENCE;
+            if is_last || answer.as_ref().is_some_and(is_settled) {
+                break answer;
+            }
+            tokio::time::sleep(POLL).await;
+        };
+        let Some(active) = answer else {
+            return Err(Failure::Unanswered(format!(
+                "the operator has said nothing about Quarantine {id} in {} s: check that it runs; the \
+                 object stays, and is brought into force when it does",
+                PATIENCE.as_secs()
+            )));
+        };
+        let message = plain(&active.message);
+        say(&format!("{id} is {}: {message}\n", active.reason))?;
+        if active.status != Status::True {
+            code = UNTRUSTED;
+        }
+    }
+    Ok(code)
+}
+
+/// What the operator says of a Quarantine, if it has said anything of it as it is now.
+async fn answer(client: &Client, id: &ReleaseId) -> Result<Option<Condition>, Failure> {
+    let api = Api::<Quarantine>::namespaced(client.clone(), &id.namespace);
+    let found = api.get_opt(&id.name).await;
+    let found = found.map_err(Failure::api("read a Quarantine"))?;
+    let found =
+        found.ok_or_else(|| Failure::Asked(format!("Quarantine {id} was deleted meanwhile")))?;
+    let conditions = found.status.map(|status| status.conditions);
+    let active = find(&conditions.unwrap_or_default(), QuarantineCondition::Active).cloned();
+    let generation = found.metadata.generation;
+    Ok(active.filter(|active| Some(active.observed_generation) == generation))
+}
+
+/// Whether nothing more is to be expected soon.
+fn is_settled(active: &Condition) -> bool {
+    let passing = [
+        QuarantineReason::Containing,
+        QuarantineReason::ProgressingWithRetry,
+    ];
+    passing.iter().all(|reason| reason.word() != active.reason)
+}
+
+/// How long the operator may take to say something.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is asked.
+const POLL: Duration = Duration::from_millis(200);
 
 async fn releases(client: &Client, arguments: &Contain) -> Result<Vec<ReleaseId>, Failure> {
     if let Some(text) = &arguments.release {
@@ -177,17 +236,17 @@ fn object(id: &ReleaseId, arguments: &Contain) -> Quarantine {
     }
 }
 
-fn print_yaml(objects: &[Quarantine]) -> Result<(), Failure> {
+fn print_yaml(objects: &[Quarantine]) -> Result<u8, Failure> {
     for object in objects {
         let text = serde_saphyr::to_string(object);
         let text = text.map_err(|error| Failure::Unanswered(error.to_string()))?;
         say(&format!("---\n{text}"))?;
     }
-    Ok(())
+    Ok(TRUSTED)
 }
 
 /// What the quarantine would change, by the very plan that the operator makes.
-async fn preview(client: &Client, id: &ReleaseId, object: &Quarantine) -> Result<String, Failure> {
+async fn preview(client: &Client, id: &ReleaseId, object: &Quarantine) -> Result<Plan, Failure> {
     let records = helm::find(client, id).await;
     let records = records.map_err(Failure::api("list the release records"))?;
     let actions = &object.spec.actions;
@@ -196,8 +255,7 @@ async fn preview(client: &Client, id: &ReleaseId, object: &Quarantine) -> Result
         let cause = std::error::Error::source(&error).map(ToString::to_string);
         Failure::Unanswered(format!("{error}: {}", cause.unwrap_or_default()))
     })?;
-    let plan = plan(id, actions, &scene).without_deployers_in(&[PROTECTED.to_owned()]);
-    Ok(told(id, &plan))
+    Ok(plan(id, actions, &scene).without_deployers_in(&[PROTECTED.to_owned()]))
 }
 
 fn told(id: &ReleaseId, plan: &Plan) -> String {

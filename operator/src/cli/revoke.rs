@@ -38,8 +38,8 @@ pub struct Revoke {
     /// Retired those made at or after --since.
     #[arg(long, value_enum, ignore_case = true)]
     pub reason: Reason,
-    /// From when, such as 2026-11-18T00:00:00Z.
-    #[arg(long, value_name = "TIME")]
+    /// From when, such as 2026-11-18T00:00Z, or the day 2026-11-18.
+    #[arg(long, value_name = "TIME", value_parser = super::instant)]
     pub since: Option<Timestamp>,
     /// Witnessed keeps releases trusted whose very archive the operator had verified before --since.
     #[arg(long, value_enum, ignore_case = true, default_value_t = Grandfather::Never)]

@@ -1,8 +1,8 @@
 //! `charttrust status`: the verdicts of the cluster, or one of them. Reads only.
 
 use clap::Args;
-use kube::Api;
-use kube::ResourceExt as _;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, ResourceExt as _};
 
 use super::cluster::{Connection, Failure, all, release};
 use super::screen::{Table, plain, say};
@@ -46,13 +46,27 @@ pub(super) async fn run(arguments: &Status) -> Result<u8, Failure> {
         return Ok(code([&trust]));
     }
     let api = match &arguments.namespace {
-        Some(namespace) => Api::<ReleaseTrust>::namespaced(client, namespace),
-        None => Api::all(client),
+        Some(namespace) => Api::<ReleaseTrust>::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
     };
     let mut trusts = all(&api, "ReleaseTrusts").await?;
+    if let (true, Some(namespace)) = (trusts.is_empty(), &arguments.namespace) {
+        expect(client, namespace).await?;
+    }
     trusts.retain(|trust| !arguments.untrusted || is_untrusted(trust));
     say(&table(&trusts).to_string())?;
     Ok(code(&trusts))
+}
+
+/// Tells a namespace without releases from one that does not exist.
+async fn expect(client: kube::Client, namespace: &str) -> Result<(), Failure> {
+    let found = Api::<Namespace>::all(client).get_opt(namespace).await;
+    let found = found.map_err(Failure::api(format!("read the namespace {namespace}")))?;
+    found.map(drop).ok_or_else(|| {
+        Failure::Asked(format!(
+            "there is no namespace {namespace}: kubectl get namespaces lists them"
+        ))
+    })
 }
 
 /// The `ReleaseTrust` of a release.

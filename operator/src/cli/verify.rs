@@ -50,8 +50,8 @@ pub struct Verify {
     /// How much to check where no policy says so.
     #[arg(long, value_enum, default_value_t = CheckLevel::Strict, conflicts_with = "policy")]
     pub level: CheckLevel,
-    /// The reference time instead of now, such as 2026-11-18T00:00:00Z.
-    #[arg(long, value_name = "TIME")]
+    /// The reference time instead of now, such as 2026-11-18T00:00Z, or the day 2026-11-18.
+    #[arg(long, value_name = "TIME", value_parser = super::instant)]
     pub at: Option<Timestamp>,
     /// How to print the result.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
@@ -89,7 +89,10 @@ enum UsageError {
     TooLarge { path: String, limit: u64 },
     #[error("{path}: {problem}")]
     Unusable { path: String, problem: String },
-    #[error("no key was found: --key takes OpenPGP keys and TrustedKey YAML, files or folders")]
+    #[error(
+        "no key was found: --key takes OpenPGP keys (.asc, .gpg, .key, .pgp, .pub in a folder) and \
+         TrustedKey YAML, files or folders; with --policy only the latter"
+    )]
     NoKey,
     #[error("{0} has no rule for chart {1}")]
     NoRule(String, String),
@@ -162,7 +165,14 @@ fn verify(arguments: &Verify) -> Result<(Verdict, Report), UsageError> {
     }
     let rule = rule(arguments, policy, &chart.metadata.name)?;
     let evidence = evidence(arguments, &chart, &rule, &keys, now)?;
-    let judgement = judge(&chart, rule, &evidence, &keys, now);
+    let is_elsewhere = rule.sources.is_empty();
+    let mut judgement = judge(&chart, rule, &evidence, &keys, now);
+    if let (true, Some(url)) = (is_elsewhere, &arguments.source) {
+        let is_it = |finding: &&mut Finding| finding.word == Word::Doubt(Cause::SourceUnknown);
+        for finding in judgement.findings.iter_mut().filter(is_it) {
+            finding.message = format!("{url} is none of the sources that the rule names");
+        }
+    }
     let report = report(arguments, &chart, &evidence, &judgement, &keys);
     Ok((judgement.verdict, report))
 }
@@ -208,7 +218,7 @@ fn keys(arguments: &Verify) -> Result<Vec<Key>, UsageError> {
     }
 }
 
-/// The file itself, or the files of a folder in the order of their names.
+/// The file itself, or the files of a folder in the order of their names that can hold keys.
 fn files(path: &Path) -> Result<Vec<PathBuf>, UsageError> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
@@ -224,7 +234,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, UsageError> {
     let mut files: Vec<_> = paths
         .map_err(failed)?
         .into_iter()
-        .filter(|p| p.is_file())
+        .filter(|path| path.is_file() && (is_yaml(path) || is_key(path)))
         .collect();
     files.sort();
     Ok(files)
@@ -255,8 +265,16 @@ fn keys_of(path: &Path, only_trusted: bool) -> Result<Vec<Key>, UsageError> {
 }
 
 fn is_yaml(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    matches!(extension, Some("yaml" | "yml" | "json"))
+    matches!(extension(path), Some("yaml" | "yml" | "json"))
+}
+
+/// Whether a file is an OpenPGP key by its name.
+fn is_key(path: &Path) -> bool {
+    matches!(extension(path), Some("asc" | "gpg" | "key" | "pgp" | "pub"))
+}
+
+fn extension(path: &Path) -> Option<&str> {
+    path.extension().and_then(|extension| extension.to_str())
 }
 
 /// The TrustedKeys among the documents of a file; other kinds are not ours to judge.
@@ -270,7 +288,8 @@ fn trusted_keys(bytes: &[u8]) -> Result<Vec<Key>, String> {
         let Some(material) = object.spec.public_key.inline.clone() else {
             let name = object.metadata.name.unwrap_or_default();
             return Err(format!(
-                "TrustedKey {name}: offline, only spec.publicKey.inline is known"
+                "TrustedKey {name}: spec.publicKey names an object of the cluster, which is not read \
+                 here: put the key into spec.publicKey.inline"
             ));
         };
         keys.push(parse::key(&object, material.as_bytes()).map_err(|p| p.to_string())?);

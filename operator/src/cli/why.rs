@@ -3,6 +3,7 @@
 //! Everything comes from the `ReleaseTrust`, where the operator keeps what it found; nothing is
 //! fetched or checked again.
 
+use std::collections::BTreeSet;
 use std::str::FromStr as _;
 
 use charttrust_verify::verdict::{Cause, Reason};
@@ -16,7 +17,7 @@ use crate::api::conditions::{Condition, KeyCondition, find};
 use crate::api::release_trust::{
     Binding, ProvenanceProblem, ReleaseTrustStatus, Signer, SourceAnswer, SourceEvidence,
 };
-use crate::api::{REQUESTED_AT, ReleaseTrust, TrustedKey};
+use crate::api::{ChartTrustPolicy, REQUESTED_AT, ReleaseTrust, TrustedKey};
 
 /// Tells why a release has its verdict: every check in order, with digests and dates.
 ///
@@ -39,11 +40,32 @@ pub struct Why {
 pub(super) async fn run(arguments: &Why) -> Result<u8, Failure> {
     let client = arguments.connection.client().await?;
     let (namespace, name) = &arguments.release;
-    let trust = status::read(client.clone(), namespace, name).await?;
+    let mut trust = status::read(client.clone(), namespace, name).await?;
     // Without them the chain lacks names and dates of keys, and nothing else.
-    let keys = all(&Api::<TrustedKey>::all(client), "TrustedKeys").await;
+    let keys = all(&Api::<TrustedKey>::all(client.clone()), "TrustedKeys").await;
+    // Without them it shows former sources too.
+    let policies = all(&Api::<ChartTrustPolicy>::all(client), "ChartTrustPolicies").await;
+    let former = policies.map(|policies| set_aside(&mut trust, &policies));
     say(&explain(&trust, &keys.unwrap_or_default()))?;
+    say(&shown(former.unwrap_or_default()))?;
     Ok(status::code([&trust]))
+}
+
+/// Takes out what sources have answered that no policy names any more, and says so: no verdict rests on
+/// it, but it is kept.
+fn set_aside(trust: &mut ReleaseTrust, policies: &[ChartTrustPolicy]) -> Vec<String> {
+    let rules = policies.iter().flat_map(|policy| &policy.spec.rules);
+    let sources = rules.flat_map(|rule| &rule.sources);
+    let named: BTreeSet<_> = sources.map(|source| source.url.as_str()).collect();
+    let status = trust.status.iter_mut();
+    let evidence = status.filter_map(|status| status.evidence.as_mut());
+    let gone = evidence.flat_map(|evidence| {
+        evidence
+            .sources
+            .extract_if(.., |source| !named.contains(source.url.as_str()))
+    });
+    gone.map(|source| format!("Named by no policy any more: {}", source.url))
+        .collect()
 }
 
 /// One link of the chain, in the order of the checks.
@@ -170,7 +192,7 @@ fn marks(step: Step, status: &ReleaseTrustStatus, verdict: Option<&Condition>) -
     let words = headline.into_iter().chain(found);
     let mut here: Vec<_> = words.filter(|word| Step::of(word) == Some(step)).collect();
     here.dedup();
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     here.retain(|word| seen.insert(*word));
     if here.is_empty() {
         return String::new();
@@ -349,7 +371,7 @@ fn of_statement(source: &SourceEvidence) -> Option<String> {
 }
 
 fn of_keys(status: &ReleaseTrustStatus, keys: &[TrustedKey]) -> Vec<String> {
-    let mut names = std::collections::BTreeSet::new();
+    let mut names = BTreeSet::new();
     let known = status
         .signers
         .iter()
@@ -537,6 +559,24 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("  Unsigned: so\\u{202e}\n"), "{text}");
+    }
+
+    #[test]
+    fn what_no_policy_names_any_more_is_no_link_of_the_chain() {
+        let yaml = include_str!("../../../examples/policy-quarantine.yaml");
+        let policies: Vec<ChartTrustPolicy> = serde_saphyr::from_multiple(yaml).unwrap();
+        let mut one = with("SignatureVerified", source());
+        let evidence = one.status.as_mut().unwrap().evidence.as_mut().unwrap();
+        let former = SourceEvidence::new("https://old.example.com", SourceAnswer::NotFound);
+        evidence.sources.insert(0, former);
+        let lines = set_aside(&mut one, &policies);
+        assert_eq!(
+            lines,
+            ["Named by no policy any more: https://old.example.com"]
+        );
+        let text = explain(&one, &[]);
+        assert!(!text.contains("old.example.com"), "{text}");
+        assert!(text.contains("https://charts.example.com: has"), "{text}");
     }
 
     #[test]

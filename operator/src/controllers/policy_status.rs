@@ -199,7 +199,10 @@ fn reachable(loaded: &LoadedPolicy, counted: &Counted) -> State {
         return ((Status::True, PolicyReason::AllReachable), String::new());
     }
     let silent: Vec<_> = counted.silent.iter().map(String::as_str).collect();
-    let message = format!("the last look gave no answer: {}", silent.join(", "));
+    let message = format!(
+        "the last look gave no answer (charttrust why NAMESPACE/RELEASE tells the cause): {}",
+        silent.join(", ")
+    );
     ((Status::False, PolicyReason::SourceUnavailable), message)
 }
 
@@ -212,7 +215,22 @@ fn compliance(counted: &Counted) -> State {
         let message = format!("{} releases could not be judged", counted.could_not_tell);
         return ((Status::Unknown, PolicyReason::ReleasesUnknown), message);
     }
-    ((Status::True, PolicyReason::AllTrusted), String::new())
+    let message = composition(&counted.releases);
+    ((Status::True, PolicyReason::AllTrusted), message)
+}
+
+/// That not all of what complies was checked, if so.
+fn composition(counts: &ReleaseCounts) -> String {
+    if counts.total == 0 {
+        return "no release matches".to_owned();
+    }
+    if counts.trusted == counts.total {
+        return String::new();
+    }
+    format!(
+        "{} of {} releases are trusted, {} exempt, {} unmanaged: for the last two no proof is asked",
+        counts.trusted, counts.total, counts.exempt, counts.unmanaged
+    )
 }
 
 /// How many releases a message names.
