@@ -113,10 +113,19 @@ fn is_reason(containment: &Containment, verdict: Verdict) -> bool {
 /// Quarantines that the policy has started and that are in force or on their way.
 fn active(context: &Context, name: &str) -> usize {
     let all = context.mirrors.quarantines.all();
-    let is_of = |object: &Quarantine| object.spec.policy.as_deref() == Some(name);
+    let counts = |object: &Quarantine| {
+        object.spec.policy.as_deref() == Some(name) && !contains_nothing(object)
+    };
     all.iter()
-        .filter(|(_, object)| object.as_ref().as_ref().is_ok_and(is_of))
+        .filter(|(_, object)| object.as_ref().as_ref().is_ok_and(counts))
         .count()
+}
+
+/// Whether a quarantine holds nothing and never will: what it is to change was saved, and that is
+/// nothing.
+fn contains_nothing(object: &Quarantine) -> bool {
+    let status = object.status.as_ref();
+    status.is_some_and(|status| status.incident.is_some() && status.objects.is_empty())
 }
 
 /// Bad releases without a quarantine whose revocation can be named.
@@ -206,7 +215,9 @@ pub(super) async fn incident_of(
     let release = context.world.release(id).unwrap_or_default();
     let said = said_by(&release, policy);
     let asking = trust.policies.get(policy).zip(said);
-    let asking = asking.filter(|(loaded, said)| contains(loaded, said));
+    let asking = asking.filter(|(loaded, said)| {
+        contains(loaded, said) && !quarantine::is_protected(context, &id.namespace)
+    });
     let incidents = asking.map(|(_, said)| incidents(said)).unwrap_or_default();
     if incidents.is_empty() {
         return Ok(None);

@@ -268,6 +268,105 @@ mod tests {
     }
 
     #[test]
+    fn every_part_of_a_word_makes_another_incident() {
+        let base = word(RevocationReason::Compromised);
+        let others = [
+            OwnRevocation {
+                declared_by: "other".to_owned(),
+                ..base.clone()
+            },
+            OwnRevocation {
+                reason: RevocationReason::Unspecified,
+                ..base.clone()
+            },
+            OwnRevocation {
+                since: Some("2026-11-18T00:00:00Z".parse().unwrap()),
+                ..base.clone()
+            },
+            OwnRevocation {
+                grandfather: Grandfather::Witnessed,
+                ..base
+            },
+        ];
+        for other in others {
+            let revocation = Revocation::own("AAAA", &other).unwrap();
+            assert_ne!(revocation, stolen(), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_verdict_names_the_revocation_that_the_key_carries() {
+        let fingerprint = "0123456789ABCDEF0123456789ABCDEF01234567";
+        let of = |word| {
+            Revocation::of(&HardRevocation {
+                fingerprint: fingerprint.parse().unwrap(),
+                word,
+            })
+        };
+        let declared = word(RevocationReason::Compromised);
+        assert_eq!(
+            of(RevocationWord::Declared(declared.clone())),
+            Revocation::own(fingerprint, &declared)
+        );
+        let soft = word(RevocationReason::Retired);
+        assert_eq!(of(RevocationWord::Declared(soft)), None);
+        let digest = "5eed".repeat(16);
+        assert_eq!(
+            of(RevocationWord::Certificate(digest.clone())),
+            Some(Revocation::certificate(fingerprint, &digest))
+        );
+    }
+
+    #[test]
+    fn a_digest_fits_the_key_of_a_config_map() {
+        let declared = stolen();
+        let inside = Revocation::certificate("AAAA", &"5eed".repeat(16));
+        for revocation in [declared, inside] {
+            let digits = revocation.digest.chars();
+            assert_eq!(digits.clone().count(), DIGITS);
+            assert!(digits.clone().all(|digit| digit.is_ascii_hexdigit()));
+            assert_eq!(Revocation::of_key(&revocation.key()), Some(revocation));
+        }
+    }
+
+    #[test]
+    fn a_revocation_is_withdrawn_once_each_time() {
+        let readable = BTreeSet::from(["AAAA".to_owned()]);
+        let (declared, withdrawn) = (BTreeSet::from([stolen()]), BTreeSet::new());
+        let mut ledger = Ledger::default();
+        // Nobody has seen it declared but who noted it.
+        ledger.note_active(&stolen(), &web());
+        let steps = [
+            (&withdrawn, 1),
+            (&withdrawn, 1),
+            (&declared, 1),
+            (&declared, 1),
+            (&withdrawn, 2),
+        ];
+        for (in_force, times) in steps {
+            ledger.observe(in_force, &readable);
+            let incident = ledger.incident(&stolen());
+            assert!(incident.ends_with(&format!("/{times}")), "{incident}");
+            assert!(!ledger.was_active(&stolen(), &web()));
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_one_release_holds_for_no_other() {
+        let forum = ReleaseId {
+            name: "forum".to_owned(),
+            ..web()
+        };
+        let mut ledger = Ledger::default();
+        ledger.note_released(&stolen(), &web());
+        ledger.note_active(&stolen(), &forum);
+        assert!(!ledger.is_released(&stolen(), &forum));
+        assert!(!ledger.was_active(&stolen(), &web()));
+        ledger.note_ended(&web());
+        assert!(ledger.was_active(&stolen(), &forum));
+    }
+
+    #[test]
     fn what_a_person_ended_stays_so_through_a_restart() {
         let mut ledger = Ledger::default();
         ledger.note_active(&stolen(), &web());
