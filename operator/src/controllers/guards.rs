@@ -1,23 +1,28 @@
 //! Every guard of a quarantine, alone: each of these turns red when the one that it names is gone.
 //! What the steps of one quarantine guard is told by `quarantine::preconditions`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use charttrust_verify::key::{HardRevocation, RevocationWord};
+use charttrust_verify::key::{
+    Grandfather, HardRevocation, Key, OwnRevocation, RevocationReason, RevocationWord, Scope,
+};
+use charttrust_verify::openpgp;
 use charttrust_verify::verdict::{Basis, Cause, Reason, Verdict};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::scene::{HOME, POLICY, Scene, UID, id, quarantine_of, revocation, said, stolen, web};
-use super::world::{Outcomes, Waiting};
+use super::world::{LoadedKey, Outcomes, Reading, Waiting};
 use super::{ContainmentSettings, Task, containment, ledger, policy, quarantine};
+use crate::api::reasons::KeyReason;
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::Driver;
 use crate::leader::Mandate;
-use crate::quarantine::FINALIZER;
+use crate::parse::KeyProblem;
 use crate::quarantine::incident::{Ledger, Revocation};
+use crate::quarantine::{ANNOTATION, FINALIZER, Mark};
 
 const NOTHING: [&str; 0] = [];
 const START: &str = "POST shop/quarantines";
@@ -1084,6 +1089,13 @@ async fn only_what_is_in_force_and_is_to_stay_is_remembered_as_active() {
             contained(&json!({"status": {"incident": null}})),
         ),
         (
+            "it is not in force",
+            contained(&json!({"status": {"conditions": [{
+                "type": "Active", "status": "False", "reason": "Containing", "message": "",
+                "observedGeneration": 1, "lastTransitionTime": "2026-11-18T10:00:00Z",
+            }]}})),
+        ),
+        (
             "nobody knows whether it is in force",
             contained(&json!({"status": {"conditions": []}})),
         ),
@@ -1147,4 +1159,158 @@ async fn what_another_replica_remembers_is_kept() {
         before,
         "nothing new, nothing written"
     );
+}
+
+#[tokio::test]
+async fn what_the_server_refuses_is_not_remembered_again_at_once() {
+    let scene = Scene::automatic().await;
+    scene.quarantine(&web(), &contained(&json!({})));
+    let refusal = (500, "InternalError");
+    scene.cluster.refuse("POST", "/configmaps", refusal);
+    assert!(ledger::reconcile(&scene.context).await.is_err());
+    assert_eq!(scene.cluster.writes().len(), 1);
+}
+
+/// A key as it was read, of which we say this.
+fn loaded(armored: &str, own: Option<RevocationReason>) -> LoadedKey {
+    let certificates = openpgp::load_all(armored.as_bytes()).unwrap();
+    let certificate = certificates.into_iter().next().unwrap();
+    let fingerprint = certificate.fingerprint().clone();
+    let revocation = own.map(|reason| OwnRevocation {
+        declared_by: "platform".to_owned(),
+        reason,
+        since: Some("2024-01-01T00:00:00Z".parse().unwrap()),
+        grandfather: Grandfather::Never,
+    });
+    LoadedKey {
+        reading: Reading {
+            generation: 1,
+            details: String::new(),
+            at: jiff::Timestamp::UNIX_EPOCH,
+        },
+        fingerprint: Some(fingerprint),
+        revocation: revocation.clone(),
+        refresh: None,
+        key: Ok(Key {
+            name: "platform".to_owned(),
+            labels: BTreeMap::new(),
+            certificate,
+            scope: Scope::default(),
+            not_after: None,
+            revocations: revocation.into_iter().collect(),
+        }),
+    }
+}
+
+const SOUND: &str = include_str!("../../verify/tests/openpgp/vectors/ed25519.asc");
+const COMPROMISED: &str =
+    include_str!("../../verify/tests/openpgp/vectors/revoked-compromised.asc");
+const RETIRED: &str = include_str!("../../verify/tests/openpgp/vectors/revoked-retired.asc");
+
+/// Whether an incident of the key, in which a person has released a release, is still the same once
+/// the key was read so.
+async fn lasts(key: LoadedKey) -> bool {
+    let scene = Scene::automatic().await;
+    let fingerprint = key.fingerprint.clone().unwrap();
+    let digest = key.key.as_ref().ok().and_then(|key| {
+        let summary = key.certificate.summary(crate::clock::now());
+        summary.revocation.map(|revocation| revocation.digest)
+    });
+    let revocation = match (&key.revocation, digest) {
+        (Some(word), _) => Revocation::own(fingerprint.as_str(), word),
+        (None, Some(digest)) => Some(Revocation::certificate(fingerprint.as_str(), &digest)),
+        (None, None) => None,
+    };
+    // One that was withdrawn is of a key that says nothing of it any more.
+    let revocation =
+        revocation.unwrap_or_else(|| Revocation::certificate(fingerprint.as_str(), "5eed"));
+    remember(&scene, |ledger| ledger.note_released(&revocation, &web()));
+    scene.context.world.set_key("platform", Some(key));
+    taken_in(&scene).await.is_released(&revocation, &web())
+}
+
+#[tokio::test]
+async fn an_incident_lasts_while_its_hard_revocation_stands() {
+    assert!(lasts(loaded(COMPROMISED, None)).await, "in the key");
+    let ours = |reason| loaded(SOUND, Some(reason));
+    assert!(lasts(ours(RevocationReason::Compromised)).await, "our word");
+    assert!(lasts(ours(RevocationReason::Unspecified)).await, "our word");
+    assert!(!lasts(loaded(SOUND, None)).await, "withdrawn");
+    assert!(!lasts(loaded(RETIRED, None)).await, "a soft one is none");
+    let mut unreadable = loaded(SOUND, None);
+    unreadable.key = Err(KeyProblem::new(KeyReason::MaterialMissing, "it is gone"));
+    assert!(lasts(unreadable).await, "nobody can tell");
+    let mut unreadable = ours(RevocationReason::Compromised);
+    unreadable.key = Err(KeyProblem::new(KeyReason::MaterialMissing, "it is gone"));
+    assert!(lasts(unreadable).await, "our word needs no key");
+}
+
+#[tokio::test]
+async fn a_verdict_without_a_revocation_is_nobody_s_release() {
+    let scene = Scene::automatic().await;
+    let bad = Verdict::Untrusted(Reason::KeyCompromised);
+    scene.judge(&web(), vec![said(bad)]);
+    decided(&scene).await;
+    assert_eq!(waiting(&scene), None);
+}
+
+#[tokio::test]
+async fn of_a_namespace_that_goes_only_the_deployer_elsewhere_is_put_back() {
+    let scene = Scene::automatic().await;
+    let mark = |original: Option<Value>| Mark {
+        incident: incident(),
+        quarantine: UID.to_owned(),
+        time: "2026-11-18T10:00:00Z".to_owned(),
+        original,
+        owners: Vec::new(),
+    };
+    let workload = "/apis/apps/v1/namespaces/shop/deployments/web";
+    scene.cluster.put(
+        workload,
+        json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {
+                "namespace": "shop", "name": "web", "uid": "web-uid",
+                "labels": {"app.kubernetes.io/managed-by": "Helm"},
+                "annotations": {
+                    "meta.helm.sh/release-name": "web",
+                    "meta.helm.sh/release-namespace": "shop",
+                    ANNOTATION: mark(Some(json!(3))).text(),
+                },
+            },
+            "spec": {"replicas": 0},
+        }),
+    );
+    let deployer = "/apis/helm.toolkit.fluxcd.io/v2/namespaces/flux-system/helmreleases/web";
+    scene.cluster.put(
+        deployer,
+        json!({
+            "apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease",
+            "metadata": {
+                "namespace": "flux-system", "name": "web", "uid": "flux-uid",
+                "annotations": {ANNOTATION: mark(Some(json!(false))).text()},
+            },
+            "spec": {"suspend": true},
+            "status": {"history": [{"name": "web", "namespace": "shop"}]},
+        }),
+    );
+    let goes = json!({"metadata": {
+        "name": "shop", "deletionTimestamp": "2026-11-18T10:00:00Z",
+    }});
+    scene.cluster.put("/api/v1/namespaces/shop", goes);
+    let records = json!([
+        {"action": "PauseDeployer", "apiVersion": "helm.toolkit.fluxcd.io/v2",
+            "kind": "HelmRelease", "namespace": "flux-system", "name": "web", "uid": "flux-uid",
+            "original": "false", "state": "Contained"},
+        {"action": "ScaleToZero", "apiVersion": "apps/v1", "kind": "Deployment", "name": "web",
+            "uid": "web-uid", "original": "3", "state": "Contained"},
+    ]);
+    let held = json!({"status": {"objects": records}});
+    scene.quarantine(&web(), &being_deleted(&held));
+    looked(&scene).await;
+    let deployer = scene.cluster.find(deployer).unwrap();
+    assert_eq!(deployer["spec"], json!({"suspend": false}));
+    let workload = scene.cluster.find(workload).unwrap();
+    assert_eq!(workload["spec"], json!({"replicas": 0}));
+    assert_eq!(scene.cluster.find(&quarantine_of(&web())), None);
 }

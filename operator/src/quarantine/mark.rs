@@ -55,7 +55,7 @@ impl Mark {
     }
 
     /// The value of the annotation.
-    pub(super) fn text(&self) -> Value {
+    pub(crate) fn text(&self) -> Value {
         // Invariant: strings and JSON always serialize.
         Value::String(serde_json::to_string(self).unwrap_or_default())
     }
