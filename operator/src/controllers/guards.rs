@@ -1314,3 +1314,26 @@ async fn of_a_namespace_that_goes_only_the_deployer_elsewhere_is_put_back() {
     assert_eq!(workload["spec"], json!({"replicas": 0}));
     assert_eq!(scene.cluster.find(&quarantine_of(&web())), None);
 }
+
+#[tokio::test]
+async fn the_end_is_told_when_it_is_reached() {
+    let restored = |scene: &Scene| {
+        let all = scene.cluster.writes().into_iter();
+        let events = all.filter(|write| write.path.ends_with("/events"));
+        events
+            .filter(|write| write.body["reason"] == "Restored")
+            .count()
+    };
+    let scene = Scene::automatic().await;
+    scene.quarantine(&web(), &being_deleted(&json!({})));
+    assert_eq!(looked(&scene).await, [FREE]);
+    assert_eq!(restored(&scene), 1);
+
+    let scene = Scene::automatic().await;
+    let unknown = json!([{"action": "ScaleToZero", "apiVersion": "example.com/v9", "kind": "Robot",
+        "name": "web", "uid": "web-uid", "original": "3", "state": "Contained"}]);
+    let held = json!({"status": {"objects": unknown}});
+    scene.quarantine(&web(), &being_deleted(&held));
+    assert!(!looked(&scene).await.contains(&FREE.to_owned()));
+    assert_eq!(restored(&scene), 0);
+}
