@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use crate::cluster::{Cluster, Identity};
 use crate::plane::free_ports;
 use crate::process::Process;
-use crate::stage::{Story, apply, kubectl, merge};
+use crate::stage::{Story, administrator, apply, kubectl, merge};
 use crate::tools::{self, Tool};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -39,7 +39,7 @@ impl Argo {
         tools::ensure(&[Tool::Redis, Tool::ArgoCd, Tool::Helm3])?;
         let admin = cluster.kubeconfig();
         kubectl(admin, &["create", "namespace", NAMESPACE]).await?;
-        let identity = cluster.identity(NAMESPACE, "argocd").await?;
+        let identity = administrator(cluster, NAMESPACE, "argocd").await?;
         install(admin).await?;
         let config: Value = serde_json::from_slice(&std::fs::read(identity.kubeconfig())?)?;
         let server = text(&config, "/clusters/0/cluster/server");
@@ -131,22 +131,15 @@ const SETTINGS: [&str; 6] = [
     "argocd-tls-certs-cm.yaml",
 ];
 
-/// What an installation adds: rights, a project that allows everything, and the cluster by the
+/// What an installation adds: a project that allows everything, and the cluster by the
 /// address that it has outside of itself.
-fn settings(config: &Value, server: &str) -> Result<[Value; 3]> {
+fn settings(config: &Value, server: &str) -> Result<[Value; 2]> {
     let certificate = text(config, "/clusters/0/cluster/certificate-authority");
     let login = json!({
         "bearerToken": text(config, "/users/0/user/token"),
         "tlsClientConfig": {"caData": STANDARD.encode(std::fs::read(certificate)?)},
     });
     Ok([
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-            "metadata": {"name": "argocd"},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
-                "name": "cluster-admin"},
-            "subjects": [{"kind": "ServiceAccount", "name": "argocd", "namespace": NAMESPACE}],
-        }),
         json!({
             "apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject",
             "metadata": {"name": "default", "namespace": NAMESPACE},

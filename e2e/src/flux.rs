@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::cluster::{Cluster, Identity};
 use crate::plane::free_ports;
 use crate::process::Process;
-use crate::stage::{Story, apply, kubectl, merge};
+use crate::stage::{Story, administrator, apply, kubectl, merge};
 use crate::tools::{self, Tool};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -45,16 +45,7 @@ impl Flux {
             kubectl(admin, &established).await?;
         }
         kubectl(admin, &["create", "namespace", NAMESPACE]).await?;
-        let identity = cluster.identity(NAMESPACE, "flux").await?;
-        let account = format!("--serviceaccount={NAMESPACE}:flux");
-        let grant = [
-            "create",
-            "clusterrolebinding",
-            "flux",
-            "--clusterrole=cluster-admin",
-            &account,
-        ];
-        kubectl(admin, &grant).await?;
+        let identity = administrator(cluster, NAMESPACE, "flux").await?;
         let dir = tempfile::Builder::new()
             .prefix("charttrust-flux-")
             .tempdir_in(identity.kubeconfig().parent().unwrap_or(Path::new(".")))?;
@@ -84,23 +75,43 @@ pub async fn release(
     version: &str,
     more: Value,
 ) -> Result {
-    let namespace = &story.namespace;
-    let mut release = json!({
+    let mut spec = spec(name, version);
+    merge(&mut spec, more);
+    declare(cluster, story, &story.namespace, name, spec).await
+}
+
+/// The same for `web` in version 1.0.0, by objects that lie in another namespace than the release.
+pub async fn deploy_from(cluster: &Cluster, story: &Story, place: &str, more: Value) -> Result {
+    let there = &story.namespace;
+    let mut spec = spec("web", "1.0.0");
+    merge(
+        &mut spec,
+        json!({"targetNamespace": there, "storageNamespace": there}),
+    );
+    merge(&mut spec, more);
+    declare(cluster, story, place, "web", spec).await
+}
+
+fn spec(name: &str, version: &str) -> Value {
+    json!({
+        "interval": "1m", "releaseName": name,
+        "install": {"disableWait": true}, "upgrade": {"disableWait": true},
+        "chart": {"spec": {
+            "chart": "web", "version": version, "interval": "1s",
+            "sourceRef": {"kind": "HelmRepository", "name": "charts"},
+        }},
+    })
+}
+
+async fn declare(cluster: &Cluster, story: &Story, place: &str, name: &str, spec: Value) -> Result {
+    let release = json!({
         "apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {
-            "interval": "1m", "releaseName": name,
-            "install": {"disableWait": true}, "upgrade": {"disableWait": true},
-            "chart": {"spec": {
-                "chart": "web", "version": version, "interval": "1s",
-                "sourceRef": {"kind": "HelmRepository", "name": "charts"},
-            }},
-        },
+        "metadata": {"name": name, "namespace": place},
+        "spec": spec,
     });
-    merge(&mut release["spec"], more);
     let repository = json!({
         "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "HelmRepository",
-        "metadata": {"name": "charts", "namespace": namespace},
+        "metadata": {"name": "charts", "namespace": place},
         "spec": {"interval": "1s", "url": story.repository.url()},
     });
     apply(cluster.kubeconfig(), &[repository, release]).await

@@ -5,11 +5,11 @@
 
 use std::process::Command;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::cluster::{Cluster, Identity};
 use crate::process::Process;
-use crate::stage::{Story, apply, kubectl};
+use crate::stage::{Story, administrator, apply, kubectl};
 use crate::tools::{self, Tool};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -41,8 +41,7 @@ impl K3s {
             &folder,
         ];
         kubectl(admin, &wait).await?;
-        let identity = cluster.identity(NAMESPACE, "k3s").await?;
-        apply(admin, &[rights()]).await?;
+        let identity = administrator(cluster, NAMESPACE, "k3s").await?;
         let kubeconfig = identity.kubeconfig();
         let mut command = Command::new(tools::path(Tool::K3s)?);
         command
@@ -58,16 +57,6 @@ impl K3s {
             identity,
         })
     }
-}
-
-fn rights() -> Value {
-    json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-        "metadata": {"name": "k3s"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
-            "name": "cluster-admin"},
-        "subjects": [{"kind": "ServiceAccount", "name": "k3s", "namespace": NAMESPACE}],
-    })
 }
 
 /// What a user of k3s writes into `place`: the chart `web` of a story, version 1.0.0, as a release of

@@ -211,6 +211,16 @@ pub async fn twin(cluster: &Cluster, cluster_roles: &[&str]) -> Result<Identity>
     Ok(identity)
 }
 
+/// Somebody who may do everything, as the controllers of others ask for: a service account.
+pub async fn administrator(cluster: &Cluster, namespace: &str, name: &str) -> Result<Identity> {
+    let identity = cluster.identity(namespace, name).await?;
+    let account = format!("--serviceaccount={namespace}:{name}");
+    let role = "--clusterrole=cluster-admin";
+    let binding = ["create", "clusterrolebinding", name, role, &account];
+    kubectl(cluster.kubeconfig(), &binding).await?;
+    Ok(identity)
+}
+
 async fn established(kubeconfig: &Path) -> Result {
     let wait = ["wait", "--for=condition=Established", "--timeout=60s", "-f"];
     kubectl(kubeconfig, &[&wait[..], &[&path("crds")]].concat()).await?;

@@ -89,7 +89,8 @@ impl<K: Clone + Ord, V> Mirror<K, V> {
         let _ = complete.wait_for(|complete| *complete).await;
     }
 
-    fn set(&self, key: K, value: Option<V>) {
+    /// Keeps a value, or forgets it.
+    pub(crate) fn set(&self, key: K, value: Option<V>) {
         let mut values = self.values.write().unwrap_or_else(PoisonError::into_inner);
         match value {
             Some(value) => drop(values.insert(key, Arc::new(value))),

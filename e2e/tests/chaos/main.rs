@@ -17,6 +17,7 @@ use charttrust_e2e::stage::Stage;
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
+mod meanwhile;
 mod quarantines;
 #[path = "../scene/mod.rs"]
 mod scene;

@@ -64,11 +64,15 @@ async fn essence(application: &Object) -> Value {
 
 /// Proves that Argo CD is at work: what a person scales, it puts back.
 async fn argo_puts_back(workload: &Object) {
+    argo_puts_back_to(workload, 3).await;
+}
+
+async fn argo_puts_back_to(workload: &Object, replicas: i64) {
     let user = with_argo().await.identity.user();
     let before = workload.writes_by(user).await;
     workload.change(json!({"spec": {"replicas": 0}})).await;
     workload.written_again(user, before).await;
-    workload.has_replicas(3).await;
+    workload.has_replicas(replicas).await;
 }
 
 const ALL: [&str; 3] = ["PauseDeployer", "IsolateNetwork", "ScaleToZero"];
@@ -173,14 +177,20 @@ async fn an_argo_that_was_not_to_be_paused_is_told_of_and_not_fought() {
     assert_eq!(essence(&application).await, before);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_argo_that_has_taken_over_a_release_of_helm_is_paused_with_it() {
-    let scene = begin("argo-adopted").await;
+/// A release of Helm that Argo CD has taken over.
+async fn adopted(prefix: &str) -> (Scene, Object, Object) {
+    let scene = begin(prefix).await;
     let chart = Source::new("web", "1.0.0").with_file("values.yaml", "replicas: 3\n");
     let chart = scene.package(&chart, Some(&scene.key)).await.unwrap();
     scene.install("web", &chart).await.unwrap();
     let (application, workload) = deployed(&scene).await;
     scene.expect("web", "SignatureVerified").await;
+    (scene, application, workload)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_argo_that_has_taken_over_a_release_of_helm_is_paused_with_it() {
+    let (scene, application, workload) = adopted("argo-adopted").await;
     let before = [essence(&application).await, workload.essence().await];
 
     scene.revoke().await;
@@ -206,4 +216,34 @@ async fn an_argo_that_has_taken_over_a_release_of_helm_is_paused_with_it() {
     );
     application.until("is synced again", is_synced).await;
     argo_puts_back(&workload).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_way_forward_is_a_resumed_application_of_a_chart_signed_anew() {
+    let (scene, application, workload) = adopted("argo-forward").await;
+    scene.revoke().await;
+    scene.contained("web").await;
+    workload.has_replicas(0).await;
+
+    let chart = scene.sign_anew("2.0.0").await;
+    let (cluster, argo) = (stage().await.cluster, with_argo().await);
+    let forward = argo.deploy(cluster, &scene, "2.0.0", sync_policy()).await;
+    forward.unwrap();
+    workload.has_replicas(4).await;
+    // The record is Helm's, and a person brings it along.
+    scene.upgrade_forcing("web", &chart).await;
+    scene.expect("web", "SignatureVerified").await;
+    scene.no_quarantine("web").await;
+    workload.has_replicas(4).await;
+    let policy = application.json().await["spec"]["syncPolicy"].take();
+    assert_eq!(policy, sync_policy()["syncPolicy"]);
+    application.holds_nothing_of_ours().await;
+    workload.holds_nothing_of_ours().await;
+    // Paused once, and never again after the person had resumed it.
+    assert_eq!(
+        application.changes_of("/spec/syncPolicy/automated").await,
+        1
+    );
+    application.until("is synced", is_synced).await;
+    argo_puts_back_to(&workload, 4).await;
 }

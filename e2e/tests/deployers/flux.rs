@@ -1,9 +1,11 @@
 //! Releases that real Flux installs, and keeps as they are in Git.
 
-use charttrust::api::ChartTrustPolicy;
 use charttrust::api::quarantine::ObjectState;
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::flux::{self, Flux};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -176,17 +178,7 @@ async fn the_way_forward_is_a_resumed_release_of_a_chart_signed_anew() {
     scene.revoke().await;
     scene.contained("web").await;
 
-    let fresh = scene.trusted_key("fresh").await.unwrap();
-    let rules = [scene.rule("*", &[&scene.key, &fresh], json!({}))];
-    let accept = json!({"spec": {"rules": rules}});
-    scene
-        .patch::<ChartTrustPolicy>(&scene.policy, accept)
-        .await
-        .unwrap();
-    scene
-        .publish(&chart("2.0.0", 4), Some(&fresh))
-        .await
-        .unwrap();
+    scene.sign_anew("2.0.0").await;
     let forward = json!({"spec": {"suspend": false, "chart": {"spec": {"version": "2.0.0"}}}});
     release.change(forward).await;
 
@@ -197,12 +189,41 @@ async fn the_way_forward_is_a_resumed_release_of_a_chart_signed_anew() {
     release.holds_nothing_of_ours().await;
     workload.holds_nothing_of_ours().await;
     // Suspended once, and never again after the person had resumed it.
-    let suspended = release.writers().await.into_iter().filter(|event| {
-        let request = event.request.as_ref().map(Value::to_string);
-        request.is_some_and(|request| request.contains("/spec/suspend"))
-    });
-    assert_eq!(suspended.count(), 1);
+    assert_eq!(release.changes_of("/spec/suspend").await, 1);
 
     workload.change(json!({"spec": {"replicas": 1}})).await;
     workload.has_replicas(4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_whose_namespace_goes_leaves_none_suspended_elsewhere() {
+    with_flux().await;
+    let scene = Scene::begin("flux-far").await;
+    let key = Some(&scene.key);
+    scene.publish(&chart("1.0.0", 3), key).await.unwrap();
+    let cluster = stage().await.cluster;
+    let home = cluster.namespace("flux-home").await.unwrap();
+    // A value of its own, which is not the same as none.
+    let more = json!({"suspend": false});
+    flux::deploy_from(cluster, &scene, &home, more)
+        .await
+        .unwrap();
+    let release = scene.object_in(&home, HELM_RELEASE, "web");
+    release.until("is ready", is_ready).await;
+    scene.expect("web", "SignatureVerified").await;
+    let before = release.essence().await;
+
+    scene.revoke().await;
+    let objects = scene.contained("web").await.status.unwrap().objects;
+    assert_eq!(objects[0].kind, "HelmRelease");
+    assert_eq!(objects[0].namespace.as_deref(), Some(home.as_str()));
+    assert_eq!(release.json().await["spec"]["suspend"], true);
+    let namespaces = Api::<Namespace>::all(scene.client.clone());
+    let params = DeleteParams::default();
+    namespaces.delete(&scene.namespace, &params).await.unwrap();
+    scene.no_quarantine("web").await;
+    assert_eq!(release.essence().await, before);
+    // Suspended, resumed, and given back to whoever had said so.
+    release.operator_wrote::<3>().await;
+    release.delete().await;
 }

@@ -8,6 +8,7 @@ use tokio::sync::OnceCell;
 use crate::setup::{DEPLOYMENT, Kind, Object, Scene, stage};
 
 const HELM_CHART: Kind = ("helm.cattle.io", "v1", "HelmChart", "helmcharts");
+const UNMANAGED: &str = "helmcharts.helm.cattle.io/unmanaged";
 const JOB: Kind = ("batch", "v1", "Job", "jobs");
 
 async fn with_k3s() -> &'static K3s {
@@ -48,8 +49,7 @@ async fn k3s_leaves_a_contained_release_alone_and_goes_on_afterwards() {
     let objects = scene.contained("web").await.status.unwrap().objects;
     assert_eq!(objects[0].kind, "HelmChart");
     assert_eq!(objects[0].namespace, None);
-    let unmanaged = "helmcharts.helm.cattle.io/unmanaged";
-    assert_eq!(annotations(&declaration.json().await)[unmanaged], "true");
+    assert_eq!(annotations(&declaration.json().await)[UNMANAGED], "true");
     workload.has_replicas(0).await;
     let ([paused], [stopped]) = (
         declaration.operator_wrote().await,
@@ -99,4 +99,45 @@ async fn what_k3s_keeps_in_a_protected_namespace_is_left_and_told() {
     let [] = declaration.operator_wrote().await;
     scene.withdraw().await;
     scene.no_quarantine("web").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_way_forward_is_a_resumed_helm_chart_of_a_chart_signed_anew() {
+    let user = with_k3s().await.identity.user();
+    let scene = Scene::begin("k3s-forward").await;
+    let source = Source::new("web", "1.0.0").with_file("values.yaml", "replicas: 3\n");
+    let chart = scene.publish(&source, Some(&scene.key)).await.unwrap();
+    let (declaration, job) = declared(&scene, &scene.namespace, "web").await;
+    scene.install("web", &chart).await.unwrap();
+    scene.expect("web", "SignatureVerified").await;
+    let workload = scene.object(DEPLOYMENT, "web");
+    let by_k3s = job.writes_by(user).await;
+    scene.revoke().await;
+    scene.contained("web").await;
+
+    let chart = scene.sign_anew("2.0.0").await;
+    let forward = json!({
+        "metadata": {"annotations": {UNMANAGED: null}}, "spec": {"version": "2.0.0"},
+    });
+    declaration.change(forward).await;
+    job.written_again(user, by_k3s).await;
+    // What that Job does, where there is a node.
+    scene.upgrade_forcing("web", &chart).await;
+    scene.expect("web", "SignatureVerified").await;
+    scene.no_quarantine("web").await;
+    workload.has_replicas(4).await;
+    assert_eq!(
+        annotations(&declaration.json().await)[UNMANAGED],
+        Value::Null
+    );
+    declaration.holds_nothing_of_ours().await;
+    workload.holds_nothing_of_ours().await;
+    // Paused once, and never again after the person had resumed it.
+    let path = "/metadata/annotations/helmcharts.helm.cattle.io~1unmanaged";
+    assert_eq!(declaration.changes_of(path).await, 1);
+
+    let by_k3s = job.writes_by(user).await;
+    let change = json!({"spec": {"valuesContent": "replicas: 5\n"}});
+    declaration.change(change).await;
+    job.written_again(user, by_k3s).await;
 }

@@ -3,9 +3,10 @@
 
 use std::path::Path;
 
-use charttrust::api::TrustedKey;
 use charttrust::api::quarantine::Quarantine;
+use charttrust::api::{ChartTrustPolicy, TrustedKey};
 use charttrust_e2e::audit::{Event, Mark};
+use charttrust_e2e::charts::{Chart, Source};
 use charttrust_e2e::cluster::Cluster;
 use charttrust_e2e::eventually;
 use charttrust_e2e::helm::Version;
@@ -84,6 +85,29 @@ impl Scene {
         self.patch::<TrustedKey>(&self.key.name, withdraw)
             .await
             .unwrap();
+    }
+
+    /// The chart `web` in another version, with four replicas, signed with a fresh key that the
+    /// policy accepts.
+    pub(crate) async fn sign_anew(&self, version: &str) -> Chart {
+        let fresh = self.trusted_key("fresh").await.unwrap();
+        let rules = [self.rule("*", &[&self.key, &fresh], json!({}))];
+        let accept = json!({"spec": {"rules": rules}});
+        self.patch::<ChartTrustPolicy>(&self.policy, accept)
+            .await
+            .unwrap();
+        let source = Source::new("web", version).with_file("values.yaml", "replicas: 4\n");
+        self.publish(&source, Some(&fresh)).await.unwrap()
+    }
+
+    /// Upgrades the release as a person does who takes over what others have changed.
+    pub(crate) async fn upgrade_forcing(&self, release: &str, chart: &Chart) {
+        let archive = chart.archive.to_string_lossy();
+        let force = ["--force-conflicts"];
+        let done = self
+            .helm
+            .upgrade(&self.namespace, release, &archive, &force);
+        done.await.unwrap();
     }
 
     pub(crate) fn quarantines(&self) -> Api<Quarantine> {
@@ -180,6 +204,20 @@ impl Object {
         self.api.patch(&self.name, &params, &change).await.unwrap();
     }
 
+    /// Deletes it, and waits until it is gone.
+    pub(crate) async fn delete(&self) {
+        let params = DeleteParams::default();
+        self.api.delete(&self.name, &params).await.unwrap();
+        let what = format!("{} {} is gone", self.plural, self.name);
+        eventually(SOON, &what, async || {
+            match self.api.get_opt(&self.name).await {
+                Ok(None) => Ok(()),
+                seen => Err(format!("{seen:?}")),
+            }
+        })
+        .await;
+    }
+
     /// Waits until something is true of it, and gives it.
     pub(crate) async fn until(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         let what = format!("{} {} {what}", self.plural, self.name);
@@ -264,6 +302,19 @@ impl Object {
             if writes > before { Ok(()) } else { Err(writes) }
         })
         .await;
+    }
+
+    /// How often somebody's write of it has named a field, by its path in a JSON patch.
+    pub(crate) async fn changes_of(&self, path: &str) -> usize {
+        let names = |event: &Event| {
+            let request = event.request.as_ref().map(Value::to_string);
+            request.is_some_and(|request| request.contains(path))
+        };
+        self.writers()
+            .await
+            .iter()
+            .filter(|event| names(event))
+            .count()
     }
 
     /// Waits until the operator has written it so many times, and gives when.

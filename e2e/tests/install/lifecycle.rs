@@ -18,9 +18,9 @@ use crate::operator_binary;
 use crate::rendered::HELMS;
 
 /// One installation on a plane of its own.
-struct Installation<'a> {
-    cluster: &'a Cluster,
-    helm: Helm,
+pub(crate) struct Installation<'a> {
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) helm: Helm,
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,7 +120,7 @@ impl Installation<'_> {
         let said = String::from_utf8_lossy(&hook.stderr);
         assert_eq!(hook.status.code(), Some(1), "{said}");
         assert!(said.contains("\n  default/search\n"), "{said}");
-        assert!(said.contains("kubectl delete quarantine --all"), "{said}");
+        assert!(said.contains("charttrust restore --all"), "{said}");
         removed.expect_err("Helm heeds the hook");
         let client = self.cluster.client().await.unwrap();
         let deployments = Api::<Deployment>::namespaced(client, OPERATOR_NAMESPACE);
@@ -138,7 +138,8 @@ impl Installation<'_> {
         self.goes().await;
     }
 
-    async fn goes(&self) {
+    /// Is uninstalled, and no Quarantine is left.
+    pub(crate) async fn goes(&self) {
         let (removed, hook) = tokio::join!(self.uninstall(), self.play_kubelet());
         let said = String::from_utf8_lossy(&hook.stderr);
         assert_eq!(hook.status.code(), Some(0), "{said}");
@@ -173,7 +174,8 @@ impl Installation<'_> {
             .unwrap();
     }
 
-    async fn uninstall(&self) -> Result<String, String> {
+    /// Runs `helm uninstall`, which waits for the hook.
+    pub(crate) async fn uninstall(&self) -> Result<String, String> {
         let arguments = ["uninstall", OPERATOR, "--namespace", OPERATOR_NAMESPACE];
         let arguments = [&arguments[..], &["--timeout", "60s"]].concat();
         let removed = self.helm.run(&arguments).await;
@@ -193,7 +195,7 @@ impl Installation<'_> {
 
     /// The test bed has no nodes: runs what the hook's Pod would run, as whom it would run, and
     /// tells the API server how it ended.
-    async fn play_kubelet(&self) -> Output {
+    pub(crate) async fn play_kubelet(&self) -> Output {
         let pod = self.pods("before-uninstall", 1).await.remove(0);
         let spec = pod.spec.unwrap();
         let account = spec.service_account_name.unwrap();

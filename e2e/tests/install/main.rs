@@ -6,6 +6,9 @@ mod leader;
 mod lifecycle;
 mod permissions;
 mod rendered;
+#[path = "../scene/mod.rs"]
+mod scene;
+mod uninstall;
 
 /// The operator; `make` builds it first and says where.
 fn operator_binary() -> std::path::PathBuf {

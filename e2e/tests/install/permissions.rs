@@ -194,6 +194,7 @@ async fn the_uninstall_hook_reads_unless_it_is_to_restore() {
             &[
                 "delete charttrust.io/quarantines",
                 "list charttrust.io/quarantines",
+                "patch charttrust.io/quarantines/status",
             ],
         ),
         ("Leave", &[]),
@@ -203,6 +204,20 @@ async fn the_uninstall_hook_reads_unless_it_is_to_restore() {
         let all = permissions(&objects, |role| role == "charttrust-before-uninstall");
         assert_eq!(all.iter().collect::<Vec<_>>(), expected, "{choice}");
         assert_eq!(of_kind(&objects, "Job").is_empty(), expected.is_empty());
+    }
+    // What was contained before quarantine was switched off is guarded as well.
+    for set in [
+        "quarantine.onUninstall=Stop",
+        "quarantine.onUninstall=Restore",
+    ] {
+        let objects = render(Version::V4, &["--set", set]).await;
+        let all = permissions(&objects, |role| role == "charttrust-before-uninstall");
+        assert_eq!(
+            all.iter().collect::<Vec<_>>(),
+            ["list charttrust.io/quarantines"]
+        );
+        let jobs = of_kind(&objects, "Job");
+        assert!(!jobs[0].to_string().contains("--restore"), "{set}");
     }
 }
 

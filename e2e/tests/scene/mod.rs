@@ -173,6 +173,35 @@ impl Scene {
         .await;
     }
 
+    /// Asks for a look at once, as a person does who changes anything about the Quarantine; one that
+    /// has ended by itself meanwhile needs none.
+    pub(crate) async fn look(&self) {
+        let api = self.api::<Quarantine>();
+        let Some(object) = api.get_opt("web").await.unwrap() else {
+            return;
+        };
+        // Another value each time, as the same would change nothing.
+        let version = object.metadata.resource_version;
+        let change = json!({"metadata": {"annotations": {"example.com/asked": version}}});
+        let params = PatchParams::default();
+        match api.patch("web", &params, &Patch::Merge(change)).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Removes the Quarantine as somebody does who cannot wait for the finalizer.
+    pub(crate) async fn force_quarantine_away(&self) {
+        let force = json!({"metadata": {"finalizers": null}});
+        let params = PatchParams::default();
+        let api = self.api::<Quarantine>();
+        api.patch("web", &params, &Patch::Merge(force))
+            .await
+            .unwrap();
+        self.delete_quarantine().await;
+    }
+
     pub(crate) async fn quarantine_is(&self, condition: &str) -> Quarantine {
         let api = self.api::<Quarantine>();
         self.story.expect_condition(&api, "web", condition).await;

@@ -7,14 +7,13 @@ use charttrust::api::{Quarantine, TrustedKey};
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::cluster::Identity;
 use charttrust_e2e::helm::Version;
-use charttrust_e2e::stage::{OPERATOR_NAMESPACE, Story, StoryKey, kubectl};
-use k8s_openapi::api::core::v1::Secret;
+use charttrust_e2e::stage::{Story, StoryKey, kubectl};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::Api;
 use kube::api::{ListParams, PostParams};
 use serde_json::json;
 
-use crate::setup::{operator_binary, stage, story};
+use crate::setup::{declare_at, keep_in_secret, operator_binary, stage, story};
 
 const TRUSTED: i32 = 0;
 const UNTRUSTED: i32 = 1;
@@ -397,17 +396,8 @@ async fn as_a_plugin_it_shows_what_people_type() {
 async fn nothing_is_guessed_for_those_who_may_not_read_everything() {
     let story = story("cmd-blind", Version::V4).await;
     let key = story.make_key("platform").unwrap();
-    let secrets = Api::<Secret>::namespaced(story.client.clone(), OPERATOR_NAMESPACE);
-    let text = story.keyring.public_armored(&key.key).unwrap();
-    let secret = json!({"metadata": {"name": key.name}, "stringData": {"key.asc": text}});
-    let secret = serde_json::from_value(secret).unwrap();
-    secrets
-        .create(&PostParams::default(), &secret)
-        .await
-        .unwrap();
-    let place = json!({"secretRef": {"name": key.name, "key": "key.asc"}});
-    let spec = json!({"fingerprint": key.key.fingerprint, "publicKey": place});
-    story.apply::<TrustedKey>(&key.name, spec).await.unwrap();
+    keep_in_secret(&story, &key).await;
+    declare_at(&story, &key, "secretRef").await;
     story.policy("policy", &[&key], json!({})).await.unwrap();
     let source = Source::new("web", "1.0.0");
     let chart = story.publish(&source, Some(&key)).await.unwrap();

@@ -14,6 +14,7 @@ use crate::setup::{story, with_both_helms};
 with_both_helms! {
     a_release_in_config_maps_is_found_and_judged
     a_failed_upgrade_is_judged_together_with_what_was_deployed
+    what_a_failed_install_left_is_judged_with_the_failed_upgrade_after_it
     a_label_that_contradicts_the_record_makes_the_release_unreadable
     a_record_that_cannot_be_decoded_marks_its_release_only
 }
@@ -104,6 +105,25 @@ async fn a_failed_upgrade_is_judged_together_with_what_was_deployed(version: Ver
     story.upgrade("web", &signed).await.unwrap();
     let trust = story.expect("web", "SignatureVerified").await;
     assert_eq!(trust.status.unwrap().release.unwrap().revision, 4);
+}
+
+/// None is deployed: what the first left runs, and the second may have applied nothing.
+async fn what_a_failed_install_left_is_judged_with_the_failed_upgrade_after_it(version: Version) {
+    let (story, key) = story_with_policy("never", version).await;
+    let unsigned = story.publish(&failing("1.0.0"), None).await.unwrap();
+    let fine = story.publish(&failing("1.1.0"), Some(&key)).await.unwrap();
+    let signed = story
+        .publish(&Source::new("web", "1.2.0"), Some(&key))
+        .await
+        .unwrap();
+    story.install("web", &unsigned).await.unwrap_err();
+    story.expect("web", "Unsigned").await;
+    story.upgrade("web", &fine).await.unwrap_err();
+    story.expect_finding("web", "OtherRevision").await;
+    story.expect("web", "Unsigned").await;
+    story.upgrade("web", &signed).await.unwrap();
+    let trust = story.expect("web", "SignatureVerified").await;
+    assert_eq!(trust.status.unwrap().release.unwrap().revision, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

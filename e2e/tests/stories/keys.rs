@@ -7,12 +7,12 @@ use charttrust_e2e::gpg::{self, Algorithm, Revocation};
 use charttrust_e2e::helm::Version;
 use charttrust_e2e::stage::{OPERATOR_NAMESPACE, SOON, Story, StoryKey};
 use jiff::SignedDuration;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::setup::story;
+use crate::setup::{declare_at, keep_in_secret, story};
 
 const MADE: &str = "20240101T000000";
 const EARLIER: &str = "20240201T000000";
@@ -517,14 +517,7 @@ async fn a_key_in_a_secret_counts_as_soon_as_the_secret_is_there() {
         .expect_condition(&story.policies(), &policy, unresolved)
         .await;
 
-    let secrets = Api::<Secret>::namespaced(story.client.clone(), OPERATOR_NAMESPACE);
-    let text = story.keyring.public_armored(&key.key).unwrap();
-    let secret = json!({"metadata": {"name": key.name}, "stringData": {"key.asc": text}});
-    let secret = serde_json::from_value(secret).unwrap();
-    secrets
-        .create(&PostParams::default(), &secret)
-        .await
-        .unwrap();
+    let secrets = keep_in_secret(&story, &key).await;
     story.expect("web", "SignatureVerified").await;
 
     secrets
@@ -532,11 +525,4 @@ async fn a_key_in_a_secret_counts_as_soon_as_the_secret_is_there() {
         .await
         .unwrap();
     story.expect("web", "SignerNotTrusted").await;
-}
-
-/// Declares a key whose material lies in an object of its own name.
-async fn declare_at(story: &Story, key: &StoryKey, place: &str) {
-    let place = json!({place: {"name": key.name, "key": "key.asc"}});
-    let spec = json!({"fingerprint": key.key.fingerprint, "publicKey": place});
-    story.apply::<TrustedKey>(&key.name, spec).await.unwrap();
 }

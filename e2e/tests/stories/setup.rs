@@ -2,9 +2,14 @@
 
 use std::path::Path;
 
+use charttrust::api::TrustedKey;
 use charttrust_e2e::cluster::Cluster;
 use charttrust_e2e::helm::Version;
-use charttrust_e2e::stage::{Stage, Story};
+use charttrust_e2e::stage::{OPERATOR_NAMESPACE, Stage, Story, StoryKey};
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::PostParams;
+use serde_json::json;
 use tokio::sync::OnceCell;
 
 /// One plane and one operator for all stories.
@@ -28,6 +33,24 @@ pub(crate) fn operator_binary() -> String {
 pub(crate) async fn story(prefix: &str, version: Version) -> Story {
     let cluster = stage().await.cluster;
     Story::begin(cluster, prefix, version).await.unwrap()
+}
+
+/// Puts the material of a key into a Secret of its name in the operator's namespace.
+pub(crate) async fn keep_in_secret(story: &Story, key: &StoryKey) -> Api<Secret> {
+    let secrets = Api::<Secret>::namespaced(story.client.clone(), OPERATOR_NAMESPACE);
+    let text = story.keyring.public_armored(&key.key).unwrap();
+    let secret = json!({"metadata": {"name": key.name}, "stringData": {"key.asc": text}});
+    let secret = serde_json::from_value(secret).unwrap();
+    let params = PostParams::default();
+    secrets.create(&params, &secret).await.unwrap();
+    secrets
+}
+
+/// Declares a key whose material lies in an object of its own name.
+pub(crate) async fn declare_at(story: &Story, key: &StoryKey, place: &str) {
+    let place = json!({place: {"name": key.name, "key": "key.asc"}});
+    let spec = json!({"fingerprint": key.key.fingerprint, "publicKey": place});
+    story.apply::<TrustedKey>(&key.name, spec).await.unwrap();
 }
 
 /// Tests in two flavours, one for each Helm.

@@ -102,9 +102,10 @@ pub struct QuarantineStatus {
     #[schemars(length(max = bounds::LONG_LIST), extend("x-kubernetes-list-type" = "atomic"))]
     pub uncontained: Vec<UncontainedObject>,
 
-    /// Why the operator ends it: ReleaseGone, TrustReturned, or Withdrawn (its policy asked for it no more before anything was changed). Written before it deletes the object;
-    /// a deletion without it is a person's, and the release is not contained again for the same
-    /// incident.
+    /// Why the operator ends it: ReleaseGone, TrustReturned, Uninstall (it is about to be removed), or
+    /// Withdrawn (its policy asked for it no more before anything was changed). Written before the
+    /// object is deleted; a deletion without it is a person's, and the release is not contained again
+    /// for the same incident.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "EndedBy")]
     pub ended_by: Option<EndedBy>,
@@ -142,6 +143,8 @@ pub enum EndedBy {
     ReleaseGone,
     /// The policy trusts the release again.
     TrustReturned,
+    /// The operator is about to be uninstalled, and was told to put everything back before.
+    Uninstall,
     /// The policy asked for it no more before anything had been changed.
     Withdrawn,
 }
@@ -185,6 +188,12 @@ pub struct ContainedObject {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::SAVED))]
     pub owners: Option<String>,
+
+    /// uid of an earlier Quarantine that is gone and has left the object contained: what it was
+    /// before is taken over from the annotation that it carries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::LABEL))]
+    pub left_by: Option<String>,
 
     /// The Pods that our NetworkPolicy selects, as JSON. Only with IsolateNetwork.
     #[serde(default, skip_serializing_if = "Option::is_none")]

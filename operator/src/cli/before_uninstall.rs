@@ -1,18 +1,23 @@
 //! `charttrust before-uninstall`: what the chart's pre-delete hook runs.
 //!
-//! The operator still runs then. Tells which releases are contained, or deletes their Quarantines,
-//! so that the operator restores them. Changes nothing else.
+//! The operator still runs then. Tells which releases are contained, or notes in their Quarantines
+//! that they end for the sake of the uninstall and deletes them, so that the operator restores them.
+//! Changes nothing else.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use clap::Args;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Preconditions};
+use kube::api::{
+    ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions,
+};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client, ResourceExt as _};
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{INTERNAL, TRUSTED, UNTRUSTED, USAGE, complain};
+use crate::api::quarantine::EndedBy;
 use crate::api::{GROUP, VERSION};
 use crate::watch::within_deadline;
 
@@ -62,6 +67,7 @@ async fn look(arguments: BeforeUninstall) -> Result<Vec<DynamicObject>, Uninstal
         return Ok(found);
     }
     for quarantine in &found {
+        note_why(&client, quarantine).await?;
         delete(&client, quarantine).await?;
     }
     let deadline = Instant::now() + PATIENCE;
@@ -77,10 +83,39 @@ async fn look(arguments: BeforeUninstall) -> Result<Vec<DynamicObject>, Uninstal
 async fn list(client: &Client) -> Result<Vec<DynamicObject>, UninstallError> {
     let api = Api::<DynamicObject>::all_with(client.clone(), &resource());
     match within_deadline(api.list(&ListParams::default())).await {
-        Ok(found) => Ok(found.items),
+        Ok(found) => Ok(found.items.into_iter().filter(holds_something).collect()),
         // The kind is not defined, so there is none.
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Vec::new()),
         Err(error) => Err(UninstallError::Api("list Quarantines", error)),
+    }
+}
+
+/// Whether something may be contained by it. Where the operator only reports, a Quarantine says so
+/// and holds nothing, unless it is from before.
+fn holds_something(quarantine: &DynamicObject) -> bool {
+    let status = quarantine.data.get("status");
+    let says = |name: &str| status.and_then(|status| status.get(name));
+    let is_disabled = says("state").and_then(Value::as_str) == Some("Disabled");
+    !is_disabled || says("incident").is_some()
+}
+
+/// Without this it would count as a person's word about the incident, which holds for ever.
+async fn note_why(client: &Client, quarantine: &DynamicObject) -> Result<(), UninstallError> {
+    let namespace = quarantine.namespace().unwrap_or_default();
+    let api = Api::<DynamicObject>::namespaced_with(client.clone(), &namespace, &resource());
+    let is_ending = quarantine.metadata.deletion_timestamp.is_some();
+    if is_ending {
+        return Ok(());
+    }
+    let change = Patch::Merge(json!({
+        "metadata": {"uid": quarantine.uid()},
+        "status": {"endedBy": EndedBy::Uninstall},
+    }));
+    let name = quarantine.name_any();
+    match within_deadline(api.patch_status(&name, &PatchParams::default(), &change)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        Err(error) => Err(UninstallError::Api("write why a Quarantine ends", error)),
     }
 }
 
@@ -121,8 +156,9 @@ fn advice(left: &[DynamicObject]) -> String {
         let _ = writeln!(text, "  and {} more", left.len() - MOST_NAMED);
     }
     text.push_str(
-        "Restore one:    kubectl delete quarantine --namespace NAMESPACE NAME\n\
-         Restore all:    kubectl delete quarantine --all --all-namespaces\n\
+        "Restore one:    charttrust restore NAMESPACE/RELEASE\n\
+         Restore all:    charttrust restore --all\n\
+         Or, if the operator runs with --quarantine: kubectl delete quarantine --all --all-namespaces\n\
          Then uninstall again. To leave them contained: helm uninstall --no-hooks\n",
     );
     text
@@ -150,7 +186,21 @@ mod tests {
             text.contains("\n  shop/search\n  shop/payments\n"),
             "{text}"
         );
-        assert!(text.contains("kubectl delete quarantine"), "{text}");
+        assert!(text.contains("charttrust restore --all"), "{text}");
+    }
+
+    #[test]
+    fn what_says_that_it_holds_nothing_stops_nothing() {
+        let with = |status: Value| {
+            let mut quarantine = quarantine("search");
+            quarantine.data = json!({"spec": {}, "status": status});
+            holds_something(&quarantine)
+        };
+        assert!(holds_something(&quarantine("new")));
+        assert!(with(json!({})));
+        assert!(with(json!({"state": "Active", "incident": "manual/1"})));
+        assert!(with(json!({"state": "Disabled", "incident": "manual/1"})));
+        assert!(!with(json!({"state": "Disabled"})));
     }
 
     #[test]

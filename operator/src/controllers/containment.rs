@@ -113,10 +113,19 @@ fn is_reason(containment: &Containment, verdict: Verdict) -> bool {
 /// Quarantines that the policy has started and that are in force or on their way.
 fn active(context: &Context, name: &str) -> usize {
     let all = context.mirrors.quarantines.all();
-    let is_of = |object: &Quarantine| object.spec.policy.as_deref() == Some(name);
+    let counts = |object: &Quarantine| {
+        object.spec.policy.as_deref() == Some(name) && !contains_nothing(object)
+    };
     all.iter()
-        .filter(|(_, object)| object.as_ref().as_ref().is_ok_and(is_of))
+        .filter(|(_, object)| object.as_ref().as_ref().is_ok_and(counts))
         .count()
+}
+
+/// Whether a quarantine holds nothing and never will: what it is to change was saved, and that is
+/// nothing.
+fn contains_nothing(object: &Quarantine) -> bool {
+    let status = object.status.as_ref();
+    status.is_some_and(|status| status.incident.is_some() && status.objects.is_empty())
 }
 
 /// Bad releases without a quarantine whose revocation can be named.
@@ -206,7 +215,9 @@ pub(super) async fn incident_of(
     let release = context.world.release(id).unwrap_or_default();
     let said = said_by(&release, policy);
     let asking = trust.policies.get(policy).zip(said);
-    let asking = asking.filter(|(loaded, said)| contains(loaded, said));
+    let asking = asking.filter(|(loaded, said)| {
+        contains(loaded, said) && !quarantine::is_protected(context, &id.namespace)
+    });
     let incidents = asking.map(|(_, said)| incidents(said)).unwrap_or_default();
     if incidents.is_empty() {
         return Ok(None);
@@ -356,7 +367,8 @@ async fn act(
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
 /// Whether every release that the policy selects was judged by the keys and policies of today. Those
-/// that came after the start hold nobody up while their first look is under way.
+/// that came after the start hold nobody up while their first look is under way, and none does for ever:
+/// a record that cannot be fetched is `Pending` as long as that lasts.
 fn is_all_judged(context: &Context, policy: &Policy) -> bool {
     context.recorded().into_iter().all(|id| {
         let labels = context.namespace_labels(&id.namespace);
@@ -372,11 +384,22 @@ fn is_all_judged(context: &Context, policy: &Policy) -> bool {
         let is_new = context.present.get().is_some_and(|all| !all.contains(&id));
         context.world.look_at(&id, |release| {
             let judgement = release.and_then(|release| release.judgement.as_ref());
-            let is_judged = judgement.is_some_and(|j| is_new || j.verdict != pending);
+            let since = release.and_then(|release| release.pending_since);
+            let is_given_up = since.is_some_and(|since| is_long(since, Instant::now()));
+            let is_passed_over = is_new || is_given_up;
+            let is_judged = judgement.is_some_and(|j| is_passed_over || j.verdict != pending);
             is_judged && release.is_some_and(|release| !release.judgings.are_open())
         })
     })
 }
+
+/// Whether a release has been `Pending` for so long that nobody waits for it any more.
+fn is_long(since: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(since) >= LONGEST_HOLD_UP
+}
+
+/// How long one release may keep others from being contained.
+const LONGEST_HOLD_UP: Duration = Duration::from_secs(300);
 
 /// Creates the Quarantine, with our finalizer on it from the first moment.
 async fn start(
@@ -411,5 +434,20 @@ async fn start(
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
         Err(error) => Err(Error::Api("create a Quarantine", error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_holds_others_up_for_ever() {
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        assert!(!is_long(now, now));
+        assert!(!is_long(now, now + LONGEST_HOLD_UP - second));
+        assert!(is_long(now, now + LONGEST_HOLD_UP));
+        assert!(!is_long(now + second, now));
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::{ListParams, ObjectMeta, PostParams};
@@ -69,6 +70,37 @@ async fn change_in(
     Err(Error::Quarantine(format!(
         "ConfigMap {CONFIG_MAP} changes all the time"
     )))
+}
+
+/// Notes that a quarantine is ended so that this installation can be removed.
+pub(super) async fn note_uninstalled(
+    context: &Context,
+    id: &ReleaseId,
+    incidents: &BTreeSet<Revocation>,
+) -> Result<(), Error> {
+    let own = installation(context).await?;
+    change(context, |ledger: &mut Ledger| {
+        let mut known = std::mem::take(ledger).read_by(own.clone());
+        for incident in incidents {
+            known.note_uninstalled(incident, id);
+        }
+        *ledger = known;
+    })
+    .await
+}
+
+/// The uid of our service account: one that is installed anew is another. `None` without one.
+async fn installation(context: &Context) -> Result<Option<String>, Error> {
+    let api = Api::<SelfSubjectReview>::all(context.client.clone());
+    let asked = SelfSubjectReview::default();
+    match within_deadline(api.create(&PostParams::default(), &asked)).await {
+        Ok(answer) => Ok(answer
+            .status
+            .and_then(|status| status.user_info?.uid)
+            .filter(|uid| !uid.is_empty())),
+        Err(kube::Error::Api(status)) if status.code < 500 => Ok(None),
+        Err(error) => Err(Error::Api("ask who we are", error)),
+    }
 }
 
 /// Notes that we end a quarantine, before anybody can see that it is gone.
@@ -165,7 +197,10 @@ async fn known(context: &Context, book: &mut Book) -> Result<(Ledger, Option<Str
     let version = map
         .as_ref()
         .and_then(|map| map.metadata.resource_version.clone());
-    let ledger = Ledger::read(&map.and_then(|map| map.data).unwrap_or_default());
+    let mut ledger = Ledger::read(&map.and_then(|map| map.data).unwrap_or_default());
+    if ledger.needs_installation() {
+        ledger = ledger.read_by(installation(context).await?);
+    }
     book.known = Some((ledger.clone(), version.clone()));
     Ok((ledger, version))
 }

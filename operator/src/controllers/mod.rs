@@ -9,6 +9,8 @@ mod events;
 mod evidence;
 mod examine;
 mod failures;
+#[cfg(test)]
+mod guards;
 mod key;
 mod key_status;
 pub mod learned;
@@ -22,6 +24,8 @@ mod refresh;
 mod release;
 mod release_status;
 pub mod requests;
+#[cfg(test)]
+mod scene;
 pub mod sealing;
 mod watches;
 pub mod world;

@@ -313,7 +313,10 @@ fn exceptions(policy: &Policy, now: Timestamp) -> Option<State> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::api::conditions::find;
     use crate::parse;
 
     fn loaded() -> LoadedPolicy {
@@ -326,7 +329,7 @@ mod tests {
     fn message(counted: &Counted, type_: PolicyCondition) -> String {
         let (loaded, trust) = (loaded(), Trust::default());
         let status = conclude(None, &loaded, &trust, counted, None, Timestamp::UNIX_EPOCH);
-        let found = crate::api::conditions::find(&status.conditions, type_);
+        let found = find(&status.conditions, type_);
         found.expect("the condition").message.clone()
     }
 
@@ -368,5 +371,68 @@ mod tests {
             message(&counted, PolicyCondition::Compliant),
             "0 of 3 releases are trusted, 1 exempt, 2 unmanaged: for the last two no proof is asked"
         );
+    }
+
+    fn concluded(quarantine: Outcomes) -> ChartTrustPolicyStatus {
+        let policy = json!({
+            "apiVersion": "charttrust.io/v1alpha1", "kind": "ChartTrustPolicy",
+            "metadata": {"name": "strict"},
+            "spec": {"rules": [{"name": "rest", "charts": ["*"], "verify": {"level": "None"}}]},
+        });
+        let loaded = parse::policy(&serde_json::from_value(policy).unwrap());
+        let counted = Counted {
+            quarantine,
+            ..Counted::default()
+        };
+        let now = Timestamp::UNIX_EPOCH;
+        conclude(None, &loaded, &Trust::default(), &counted, None, now)
+    }
+
+    fn release(namespace: &str, name: &str) -> ReleaseId {
+        ReleaseId {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted_and_named_with_the_way_on() {
+        let stopped = vec![
+            release("bank", "api"),
+            release("shop", "forum"),
+            release("shop", "web"),
+        ];
+        let status = concluded(Outcomes {
+            active: 1,
+            waiting: 2,
+            stopped,
+            allowance: 5,
+        });
+        let counts = QuarantineCounts {
+            active: 1,
+            waiting: 2,
+            stopped: 3,
+        };
+        assert_eq!(status.quarantine, counts);
+        let stopped = find(&status.conditions, PolicyCondition::QuarantineStopped).unwrap();
+        assert_eq!(stopped.status, Status::True);
+        assert_eq!(stopped.reason, "LimitReached");
+        let said = &stopped.message;
+        assert!(
+            said.starts_with("3 are due, 5 may be contained at a time and 1 are"),
+            "{said}"
+        );
+        assert!(said.ends_with("Due: bank/api shop/forum,web"), "{said}");
+    }
+
+    #[test]
+    fn what_fits_is_not_stopped() {
+        let status = concluded(Outcomes {
+            active: 1,
+            waiting: 1,
+            ..Outcomes::default()
+        });
+        let stopped = find(&status.conditions, PolicyCondition::QuarantineStopped);
+        assert_eq!(stopped, None);
     }
 }

@@ -29,7 +29,7 @@ impl Context {
     }
 
     /// Whether objects of others may be written at this moment. Asked before each single write.
-    fn may_write(&self) -> bool {
+    pub(super) fn may_write(&self) -> bool {
         self.may_contain() && self.mandate.is_held()
     }
 }
@@ -89,27 +89,22 @@ pub(super) async fn reconcile(context: &Context, id: &ReleaseId) -> Result<(), E
     if view.is_ending {
         return end(context, view).await;
     }
-    if let Some((reason, message)) = refusal(context, &view) {
-        return tell(context, view, reason, &message).await;
+    if !context.may_contain() {
+        return tell(context, view, QuarantineReason::Disabled, DISABLED).await;
     }
     if let Some(ended) = ended_by(context, &view).await? {
         return finish(context, view, ended).await;
     }
+    if is_protected(context, &view.release.namespace) {
+        look_again(context, &view, LOOK_AGAIN);
+        let message = format!("namespace {} is protected", view.release.namespace);
+        return tell(context, view, QuarantineReason::Protected, &message).await;
+    }
     begin(context, view).await
 }
 
-/// Why nothing is done about a quarantine.
-fn refusal(context: &Context, view: &View) -> Option<(QuarantineReason, String)> {
-    if !context.may_contain() {
-        let message = "the operator runs without --quarantine: nothing is changed; what was \
-                       changed before is put back by charttrust restore";
-        return Some((QuarantineReason::Disabled, message.to_owned()));
-    }
-    is_protected(context, &view.release.namespace).then(|| {
-        let message = format!("namespace {} is protected", view.release.namespace);
-        (QuarantineReason::Protected, message)
-    })
-}
+const DISABLED: &str = "the operator runs without --quarantine: nothing is changed; what was \
+                        changed before is put back by charttrust restore";
 
 /// Why an automatic quarantine is over: its policy trusts the release again, or there is none. One
 /// that has changed nothing is also over if its policy asks for it no more. What cannot be found out
@@ -124,11 +119,10 @@ async fn ended_by(context: &Context, view: &View) -> Result<Option<EndedBy>, Err
     if release::has_no_record(context, &view.release) {
         return Ok(Some(EndedBy::ReleaseGone));
     }
-    let release = context.world.release(&view.release).unwrap_or_default();
-    let is_judged = release.judgement.is_some() && !release.judgings.are_open();
-    if !is_judged || context.world.is_changing() {
+    if !is_judged(context, &view.release) {
         return Ok(None);
     }
+    let release = context.world.release(&view.release).unwrap_or_default();
     let verdict = containment::said_by(&release, policy).map(|said| said.verdict);
     if verdict.is_some_and(Verdict::is_trusted) {
         return Ok(Some(EndedBy::TrustReturned));
@@ -138,6 +132,14 @@ async fn ended_by(context: &Context, view: &View) -> Result<Option<EndedBy>, Err
     }
     let incident = containment::incident_of(context, &view.release, policy).await?;
     Ok(incident.is_none().then_some(EndedBy::Withdrawn))
+}
+
+/// Whether a release was judged by the keys and policies of this moment.
+fn is_judged(context: &Context, id: &ReleaseId) -> bool {
+    let is_judged = context.world.look_at(id, |release| {
+        release.is_some_and(|known| known.judgement.is_some() && !known.judgings.are_open())
+    });
+    is_judged && !context.world.is_changing()
 }
 
 /// Says why it ends, then deletes it; the finalizer restores.
@@ -169,8 +171,13 @@ async fn finish(context: &Context, mut view: View, ended: EndedBy) -> Result<(),
 /// Contains what is not contained yet, and tells how the rest stands.
 async fn begin(context: &Context, mut view: View) -> Result<(), Error> {
     if let (Some(policy), None) = (&view.spec.policy, &view.status.incident) {
-        let Some(incident) = containment::incident_of(context, &view.release, policy).await? else {
-            // Its policy does not say so (any more), so nothing is begun.
+        let incident = if is_judged(context, &view.release) {
+            containment::incident_of(context, &view.release, policy).await?
+        } else {
+            None
+        };
+        let Some(incident) = incident else {
+            // Nobody says at this moment that the release is bad, so nothing is begun.
             look_again(context, &view, WAITING);
             return Ok(());
         };
@@ -250,7 +257,8 @@ const STRANDED: &str = "the operator runs without --quarantine and cannot put ba
 /// incident.
 async fn note_end(context: &Context, view: &View) -> Result<(), Error> {
     let (id, uid) = (&view.release, &view.uid);
-    if view.status.ended_by.is_some() {
+    let ended = view.status.ended_by;
+    if ended.is_some_and(|ended| ended != EndedBy::Uninstall) {
         return ledger::note_ended(context, id, uid).await;
     }
     let of_status = view
@@ -260,6 +268,9 @@ async fn note_end(context: &Context, view: &View) -> Result<(), Error> {
         .and_then(Ledger::revocation_of);
     let mut incidents = containment::incidents_of(context, id);
     incidents.extend(of_status);
+    if ended == Some(EndedBy::Uninstall) {
+        return ledger::note_uninstalled(context, id, &incidents).await;
+    }
     ledger::change(context, |ledger: &mut Ledger| {
         for incident in &incidents {
             ledger.note_released(incident, id);

@@ -106,6 +106,21 @@ impl<T: Item> Queue<T> {
         state.due.len() + state.running.len()
     }
 
+    /// When an item is due, if it waits.
+    #[cfg(test)]
+    pub(super) fn due_at(&self, item: &T) -> Option<Instant> {
+        self.state().due.get(item).copied()
+    }
+
+    /// Asks for an item no more.
+    #[cfg(test)]
+    pub(super) fn forget(&self, item: &T) {
+        let mut state = self.state();
+        if let Some(at) = state.due.get(item).copied() {
+            state.remove(item, at);
+        }
+    }
+
     /// Whether nothing waits and nothing is being worked on.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -181,7 +181,7 @@ fn evaluate(context: &Context, id: &ReleaseId, release: &Release, trust: &Trust)
     let mut others = judgements;
     let (key, mut judgement) = others.remove(index);
     for (_, other) in &others {
-        take_worse(&mut judgement.policies, &other.policies);
+        take_worse(&mut judgement.policies, other);
     }
     judgement.findings.extend(
         others
@@ -197,15 +197,24 @@ fn evaluate(context: &Context, id: &ReleaseId, release: &Release, trust: &Trust)
     }
 }
 
-/// Each policy says the worst of what it says of any revision: it trusts again when it trusts all.
-fn take_worse(policies: &mut [PolicyVerdict], others: &[PolicyVerdict]) {
+/// Each policy says the worst of what it says of any revision: it trusts again when it trusts all. What
+/// no policy could judge is in doubt under each.
+fn take_worse(policies: &mut [PolicyVerdict], other: &Judgement) {
     for said in policies {
-        let other = others.iter().find(|other| other.policy == said.policy);
-        let worst = other.and_then(|other| Verdict::worst([said.verdict, other.verdict]));
+        let same = other.policies.iter().find(|one| one.policy == said.policy);
+        let doubt = other.policies.is_empty().then(|| PolicyVerdict {
+            verdict: other.verdict,
+            revocations: BTreeSet::new(),
+            ..said.clone()
+        });
+        let other = same.cloned().or(doubt);
+        let worst = other
+            .as_ref()
+            .and_then(|other| Verdict::worst([said.verdict, other.verdict]));
         if let (Some(other), Some(worst)) = (other, worst)
             && worst != said.verdict
         {
-            *said = other.clone();
+            *said = other;
         }
     }
 }
@@ -489,9 +498,20 @@ mod tests {
         };
         let trusted = Verdict::Trusted(Basis::SignatureVerified);
         let stolen = Verdict::Untrusted(Reason::KeyCompromised);
+        let judgement = |policies: &[PolicyVerdict]| Judgement {
+            verdict: stolen,
+            policies: policies.to_vec(),
+            findings: Vec::new(),
+        };
         let mut newest = vec![said("a", trusted), said("b", stolen)];
-        take_worse(&mut newest, &[said("b", trusted), said("a", stolen)]);
+        let older = [said("b", trusted), said("a", stolen)];
+        take_worse(&mut newest, &judgement(&older));
         assert_eq!(newest, [said("a", stolen), said("b", stolen)]);
+
+        let mut newest = vec![said("a", trusted), said("b", stolen)];
+        let unread = doubt(Cause::ReleaseUnreadable, "no gzip");
+        take_worse(&mut newest, &unread);
+        assert_eq!(newest, [said("a", unread.verdict), said("b", stolen)]);
     }
 
     /// A release with an archive whose signatures end then.

@@ -436,6 +436,83 @@ mod tests {
         }
     }
 
+    /// The condition `Quarantined` after these decisions of the policies `0000`, `0001`, …
+    #[expect(
+        clippy::option_option,
+        reason = "a policy that has not decided is not one that wants nothing"
+    )]
+    fn quarantined(
+        is_contained: bool,
+        decisions: &[Option<Option<Waiting>>],
+        before: Option<(Status, ReleaseReason)>,
+    ) -> Option<String> {
+        let judged = Judged {
+            revision: None,
+            judgement: judgement(0, decisions.len()),
+        };
+        let decided = decisions.iter().enumerate();
+        let decided =
+            decided.filter_map(|(number, decision)| Some((format!("{number:04}"), (*decision)?)));
+        let release = Release {
+            decisions: decided.collect(),
+            ..Release::default()
+        };
+        let known = Known {
+            release: &release,
+            judged: &judged,
+            is_contained,
+        };
+        let type_ = ReleaseCondition::Quarantined;
+        let now = Timestamp::UNIX_EPOCH;
+        let before = before.map(|state| Condition::new(type_, state, "", GENERATION, now));
+        let before: Vec<_> = before.into_iter().collect();
+        let found = super::quarantined(&known, &before, now)?;
+        Some(format!("{:?}/{}", found.status, found.reason))
+    }
+
+    #[test]
+    fn a_release_says_whether_it_is_contained_or_waits_for_somebody() {
+        use Waiting::{ForApproval, Released};
+        let awaits = Some((Status::False, ReleaseReason::AwaitingApproval));
+        let active = Some((Status::True, ReleaseReason::Active));
+        let [nothing, approval, released] = [None, Some(ForApproval), Some(Released)].map(Some);
+        for (is_contained, decisions, before, expected) in [
+            (true, vec![], None, Some("True/Active")),
+            (true, vec![released], awaits, Some("True/Active")),
+            (false, vec![nothing], awaits, None),
+            (
+                false,
+                vec![nothing, approval],
+                None,
+                Some("False/AwaitingApproval"),
+            ),
+            (
+                false,
+                vec![released, approval],
+                None,
+                Some("False/AwaitingApproval"),
+            ),
+            (
+                false,
+                vec![nothing, released],
+                awaits,
+                Some("False/Released"),
+            ),
+            // As long as a policy has not decided, it stays as it was, but for what is over.
+            (
+                false,
+                vec![released, None],
+                awaits,
+                Some("False/AwaitingApproval"),
+            ),
+            (false, vec![released, None], active, None),
+            (false, vec![approval, None], None, None),
+        ] {
+            let said = quarantined(is_contained, &decisions, before);
+            assert_eq!(said.as_deref(), expected, "{is_contained} {decisions:?}");
+        }
+    }
+
     #[test]
     fn the_lists_fit_the_schema_and_say_what_is_missing() {
         let most = bounds::LONG_LIST;

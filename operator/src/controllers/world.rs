@@ -540,3 +540,49 @@ pub fn issuer_names(key: &Key) -> Vec<String> {
         .flat_map(|f| [f.as_str().to_owned(), f.key_id().to_owned()])
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_answered_only_by_what_began_after_it() {
+        let mut requests = Requests::default();
+        assert!(!requests.are_open());
+        let first = requests.ask();
+        let begun = requests;
+        let second = requests.ask();
+        requests.answer(begun);
+        assert!(requests.have_answered(first));
+        assert!(!requests.have_answered(second));
+        assert!(requests.are_open());
+        requests.answer(requests);
+        assert!(requests.have_answered(second));
+        assert!(!requests.are_open());
+    }
+
+    #[test]
+    fn who_is_gone_owes_no_answer() {
+        let world = World::default();
+        let id = ReleaseId {
+            namespace: "shop".to_owned(),
+            name: "web".to_owned(),
+        };
+        assert!(world.has_answered(&id, 1));
+        let number = world.update(&id, |release| release.requests.ask());
+        assert!(!world.has_answered(&id, number));
+        world.forget(&id);
+        assert!(world.has_answered(&id, number));
+    }
+
+    #[test]
+    fn changes_are_counted() {
+        let world = World::default();
+        assert!(!world.is_changing());
+        let (one, other) = (world.change(), world.change());
+        drop(one);
+        assert!(world.is_changing());
+        drop(other);
+        assert!(!world.is_changing());
+    }
+}

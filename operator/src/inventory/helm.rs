@@ -147,9 +147,9 @@ pub fn revisions(
 /// records could have us read any number of them.
 pub const MOST_JUDGED: usize = 16;
 
-/// The revisions to judge: the highest deployed one and whatever is newer and may be live in part;
-/// the highest of all if none is deployed. Newest first, at most [`MOST_JUDGED`], among them always
-/// the deployed one.
+/// The revisions to judge: the highest deployed one and whatever is newer and may be live in part. If
+/// none is deployed: the highest, and while what was seen has failed or is under way, the one before
+/// it, which may be what runs. Newest first, at most [`MOST_JUDGED`], among them always the oldest.
 pub fn judged(revisions: &BTreeMap<u32, RecordMeta>) -> Vec<u32> {
     let mut live = live(revisions);
     if live.len() > MOST_JUDGED {
@@ -165,15 +165,12 @@ pub fn omitted(revisions: &BTreeMap<u32, RecordMeta>) -> Option<u32> {
     live.get(MOST_JUDGED - 1).filter(|_| is_full).copied()
 }
 
-/// The revisions that may be live, the deployed one last.
+/// The revisions that may be live, the one last that was applied whole.
 fn live(revisions: &BTreeMap<u32, RecordMeta>) -> Vec<u32> {
     let deployed = |meta: &RecordMeta| meta.claimed_status == "deployed";
     let newest_first = revisions.iter().rev();
     let Some((running, _)) = newest_first.clone().find(|(_, meta)| deployed(meta)) else {
-        return newest_first
-            .take(1)
-            .map(|(revision, _)| *revision)
-            .collect();
+        return unfinished(revisions);
     };
     let may_be_live =
         |meta: &RecordMeta| !matches!(meta.claimed_status.as_str(), "superseded" | "uninstalled");
@@ -183,6 +180,24 @@ fn live(revisions: &BTreeMap<u32, RecordMeta>) -> Vec<u32> {
         })
         .map(|(revision, _)| *revision)
         .collect()
+}
+
+/// The revisions that may be live where none is deployed. An install that fails leaves its workloads, and
+/// the upgrade after it may fail before it applies anything (Helm, `pkg/action/install.go`,
+/// `upgrade.go`); a rollback that fails marks what was deployed before as superseded (`rollback.go`).
+fn unfinished(revisions: &BTreeMap<u32, RecordMeta>) -> Vec<u32> {
+    let mut live = Vec::new();
+    for (revision, meta) in revisions.iter().rev() {
+        let status = meta.claimed_status.as_str();
+        if status == "uninstalled" && !live.is_empty() {
+            break;
+        }
+        live.push(*revision);
+        if matches!(status, "superseded" | "uninstalled" | "uninstalling") {
+            break;
+        }
+    }
+    live
 }
 
 /// The judged revisions of one release, asked for at once instead of followed.
@@ -351,9 +366,21 @@ mod tests {
     }
 
     #[test]
-    fn without_a_deployed_revision_the_highest_is_judged() {
-        assert_eq!(judged_of(&[(1, "failed"), (2, "pending-install")]), [2]);
-        assert_eq!(judged_of(&[(3, "uninstalled")]), [3]);
+    fn without_a_deployed_revision_all_are_judged_that_may_run() {
+        let (failed, superseded, uninstalled) = ("failed", "superseded", "uninstalled");
+        for (stored, expected) in [
+            (&[(1, failed), (2, "pending-install")][..], &[2, 1][..]),
+            (&[(1, failed), (2, failed)], &[2, 1]),
+            (&[(1, "never heard of"), (2, failed)], &[2, 1]),
+            // A rollback failed.
+            (&[(1, superseded), (2, superseded), (3, failed)], &[3, 2]),
+            (&[(1, superseded), (2, "uninstalling")], &[2]),
+            (&[(1, uninstalled), (2, failed)], &[2]),
+            (&[(2, superseded), (3, uninstalled)], &[3]),
+            (&[(3, uninstalled)], &[3]),
+        ] {
+            assert_eq!(judged_of(stored), expected, "{stored:?}");
+        }
         assert!(judged_of(&[]).is_empty());
     }
 

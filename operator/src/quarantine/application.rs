@@ -245,6 +245,29 @@ mod tests {
     }
 
     #[test]
+    fn what_carries_an_id_of_its_own_must_be_listed_as_it_is() {
+        let ours = application("argocd", "argocd");
+        let ours = Application::of(&ours, std::slice::from_ref(&ours));
+        let owns = |api_version: &str, kind: &str, namespace: &str| {
+            let group = group(api_version);
+            let id = format!("shop:{group}/{kind}:{namespace}/a");
+            let object = json!({
+                "apiVersion": api_version, "kind": kind,
+                "metadata": {"namespace": namespace, "name": "a",
+                    "annotations": {TRACKING_ID: id}},
+            });
+            assert!(ours.tracks(&object), "{object}");
+            ours.owns(&object)
+        };
+        assert!(owns("apps/v1", "Deployment", "web"));
+        assert!(owns("apps/v1beta1", "Deployment", "web"));
+        assert!(owns("v1", "ConfigMap", "web"));
+        assert!(!owns("apps/v1", "StatefulSet", "web"));
+        assert!(!owns("batch/v1", "Deployment", "web"));
+        assert!(!owns("apps/v1", "Deployment", "bank"));
+    }
+
+    #[test]
     fn the_short_name_belongs_to_one_application_or_to_none() {
         let owns = |object: &Value, all: &[Value]| {
             let application = Application::of(object, all);
@@ -254,6 +277,16 @@ mod tests {
         };
         let ours = application("argocd", "argocd");
         let tenant = application("tenant", "argocd");
+        // Not even if there is no other of that name.
+        let alone = std::slice::from_ref(&tenant);
+        assert_eq!(owns(&tenant, alone), [false, false, true]);
+        let mut other = application("tenant", "tenant");
+        other["metadata"]["name"] = json!("other");
+        assert_eq!(
+            owns(&ours, &[ours.clone(), other]),
+            [true, true, false],
+            "one of another name takes no name away"
+        );
         let all = [ours.clone(), tenant.clone()];
         assert_eq!(owns(&ours, &all), [true, true, false]);
         assert_eq!(owns(&tenant, &all), [false, false, true]);
@@ -289,8 +322,44 @@ mod tests {
             .objects
             .push(object("apps/v1", "Deployment", Some("web")));
         assert!(application.is_within(&listed));
+        for (api_version, kind, name) in [
+            ("batch/v1", "Deployment", "a"),
+            ("apps/v1", "StatefulSet", "a"),
+            ("apps/v1", "Deployment", "b"),
+        ] {
+            let mut other = object(api_version, kind, Some("web"));
+            name.clone_into(&mut other.name);
+            let mut listed = listed.clone();
+            *listed.objects.last_mut().unwrap() = other;
+            assert!(
+                !application.is_within(&listed),
+                "{api_version} {kind} {name}"
+            );
+        }
         listed.namespace = "other".to_owned();
         assert!(!application.is_within(&listed));
+    }
+
+    #[test]
+    fn what_lies_in_no_namespace_is_compared_too() {
+        let mut application = application("argocd", "argocd");
+        application["status"]["resources"] = json!([
+            {"group": "rbac.authorization.k8s.io", "version": "v1", "kind": "ClusterRole", "name": "a"},
+        ]);
+        let application = Application::of(&application, &[]);
+        let mut listed = application.listed();
+        assert!(application.is_within(&listed));
+        listed.objects.clear();
+        assert!(!application.is_within(&listed));
+    }
+
+    #[test]
+    fn an_empty_group_is_that_of_the_core() {
+        let mut application = application("argocd", "argocd");
+        application["status"]["resources"][0]["group"] = json!("");
+        let listed = Application::of(&application, &[]).listed();
+        let versions = listed.objects.iter().map(|one| one.api_version.as_str());
+        assert_eq!(versions.collect::<Vec<_>>(), ["v1", "apps/v1"]);
     }
 
     #[test]
@@ -302,6 +371,9 @@ mod tests {
             super::is_at_work(&object, now, SignedDuration::from_secs(60))
         };
         assert!(is_at_work("Running", "2026-11-18T10:00:00Z"));
+        assert!(is_at_work("Running", "2026-11-18T10:00:30Z"));
+        assert!(is_at_work("Running", "2026-11-18T09:59:31Z"));
+        assert!(!is_at_work("Running", "2026-11-18T09:59:30Z"));
         assert!(!is_at_work("Succeeded", "2026-11-18T10:00:00Z"));
         assert!(!is_at_work("Running", "2026-11-18T09:59:00Z"));
         assert!(!is_at_work("Running", "2026-11-18T10:01:00Z"));

@@ -5,17 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use charttrust_verify::release::{Record, Status};
 use jiff::{SignedDuration, Timestamp};
 use kube::api::{ApiResource, DynamicObject, ListParams};
-use kube::core::GroupVersionKind;
-use kube::{Api, Client};
+use kube::core::{GroupVersionKind, PartialObjectMeta};
+use kube::{Api, Client, ResourceExt};
 use serde_json::Value;
 
 use super::application;
 use super::apply::{api_of, api_of_target, json_of, namespace_of, policies, resource};
+use super::mark::{Carried, Mark};
 use super::network::{self, Labels};
 use super::plan::{self, Listed, Scene, Unlisted};
 use super::step::View;
 use super::target::{TARGETS, Target, is_of_release};
 use super::trouble::Trouble;
+use crate::api::Quarantine;
 use crate::api::chart_trust_policy::QuarantineAction;
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::{self, ReadError, RecordKey};
@@ -155,6 +157,7 @@ async fn strangers(
         pods,
         between: of_kinds(client, &BETWEEN, &release.namespace).await?,
         makers: of_kinds(client, &MAKERS, &release.namespace).await?,
+        gone: BTreeSet::new(),
     };
     let all = scene.makers.iter().chain(&scene.between);
     let ours: Vec<_> = all
@@ -201,6 +204,7 @@ pub async fn scene(
         pods: Vec::new(),
         between: Vec::new(),
         makers: Vec::new(),
+        gone: BTreeSet::new(),
     };
     if scene.is_syncing(release, now, PATIENCE) {
         scene.listed = Err(Unlisted::Unfinished);
@@ -224,14 +228,47 @@ pub async fn scene(
         _ => Vec::new(),
     };
     let autoscalers = autoscalers(client, namespace).await?;
+    let gone = gone(client, workloads.iter().chain(&scene.deployers)).await?;
     Ok(Scene {
         workloads,
         autoscalers,
         pods,
         between,
         makers,
+        gone,
         ..scene
     })
+}
+
+/// uids of Quarantines that objects carry and that are gone. Whoever may not list all of them cannot
+/// tell.
+async fn gone(
+    client: &Client,
+    objects: impl Iterator<Item = &Value>,
+) -> Result<BTreeSet<String>, GatherError> {
+    let mut carried: BTreeSet<String> = objects
+        .filter_map(|object| match Mark::of(object) {
+            Carried::Mark(mark) => Some(mark.quarantine),
+            Carried::Nothing | Carried::Unreadable => None,
+        })
+        .collect();
+    if carried.is_empty() {
+        return Ok(carried);
+    }
+    let all = Api::<PartialObjectMeta<Quarantine>>::all(client.clone());
+    match within_deadline(all.list_metadata(&ListParams::default())).await {
+        Ok(all) => {
+            for living in all.items.iter().filter_map(ResourceExt::uid) {
+                carried.remove(&living);
+            }
+            Ok(carried)
+        }
+        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(BTreeSet::new()),
+        Err(source) => Err(GatherError {
+            what: "the list of Quarantines".to_owned(),
+            source,
+        }),
+    }
 }
 
 /// What the judged revisions of a release list, together.

@@ -77,7 +77,11 @@ const DIGITS: usize = 16;
 
 /// What is remembered of incidents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ledger(BTreeMap<String, Entry>);
+pub struct Ledger {
+    entries: BTreeMap<String, Entry>,
+    /// Which installation of the operator reads it, if that is known.
+    installation: Option<String>,
+}
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -92,6 +96,10 @@ struct Entry {
     /// Releases whose quarantine a person has ended.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     released: BTreeSet<String>,
+    /// Releases whose quarantine was ended so that an installation of the operator could be removed,
+    /// with that installation: it begins none again, and the next one may.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    uninstalled: BTreeMap<String, String>,
 }
 
 impl Ledger {
@@ -99,14 +107,33 @@ impl Ledger {
     pub fn read(data: &BTreeMap<String, String>) -> Self {
         let entry =
             |(key, text): (&String, &String)| Some((key.clone(), serde_json::from_str(text).ok()?));
-        Self(data.iter().filter_map(entry).collect())
+        Self {
+            entries: data.iter().filter_map(entry).collect(),
+            installation: None,
+        }
+    }
+
+    /// Whether it matters which installation reads it.
+    pub fn needs_installation(&self) -> bool {
+        let mut all = self.entries.values();
+        all.any(|entry| !entry.uninstalled.is_empty())
+    }
+
+    /// The same, as this installation of the operator reads it. One that is not known is taken for
+    /// the one that was about to be removed.
+    #[must_use]
+    pub fn read_by(self, installation: Option<String>) -> Self {
+        Self {
+            installation,
+            ..self
+        }
     }
 
     /// What a ConfigMap is to say.
     pub fn data(&self) -> BTreeMap<String, String> {
         // Invariant: numbers and strings always serialize.
         let text = |entry: &Entry| serde_json::to_string(entry).unwrap_or_default();
-        self.0
+        self.entries
             .iter()
             .map(|(key, entry)| (key.clone(), text(entry)))
             .collect()
@@ -115,7 +142,7 @@ impl Ledger {
     /// The name of the incident that a revocation in force is.
     pub fn incident(&self, revocation: &Revocation) -> String {
         let withdrawn = self
-            .0
+            .entries
             .get(&revocation.key())
             .map_or(0, |entry| entry.withdrawn);
         format!(
@@ -124,15 +151,21 @@ impl Ledger {
         )
     }
 
-    /// Whether a person has ended the quarantine of a release in the incident of today.
+    /// Whether a person has ended the quarantine of a release in the incident of today, be it only
+    /// for as long as this installation of the operator lasts.
     pub fn is_released(&self, revocation: &Revocation, release: &ReleaseId) -> bool {
-        let entry = self.0.get(&revocation.key());
-        entry.is_some_and(|entry| entry.released.contains(&release.to_string()))
+        let entry = self.entries.get(&revocation.key());
+        let is_leaving = |entry: &Entry| {
+            let left = entry.uninstalled.get(&release.to_string());
+            left.is_some_and(|left| self.installation.as_ref().is_none_or(|own| own == left))
+        };
+        entry
+            .is_some_and(|entry| entry.released.contains(&release.to_string()) || is_leaving(entry))
     }
 
     /// Whether the quarantine of a release was seen Active in the incident of today.
     pub fn was_active(&self, revocation: &Revocation, release: &ReleaseId) -> bool {
-        let entry = self.0.get(&revocation.key());
+        let entry = self.entries.get(&revocation.key());
         entry.is_some_and(|entry| entry.active.contains(&release.to_string()))
     }
 
@@ -140,6 +173,7 @@ impl Ledger {
     pub fn note_active(&mut self, revocation: &Revocation, release: &ReleaseId) {
         let entry = self.entry(revocation);
         entry.active.insert(release.to_string());
+        entry.uninstalled.remove(&release.to_string());
     }
 
     /// Notes that a person has ended a quarantine.
@@ -149,9 +183,20 @@ impl Ledger {
         entry.released.insert(release.to_string());
     }
 
+    /// Notes that a quarantine was ended so that this installation could be removed. Of one that is
+    /// not known nobody could tell when it is over: that counts as a person's word.
+    pub fn note_uninstalled(&mut self, revocation: &Revocation, release: &ReleaseId) {
+        let Some(installation) = self.installation.clone() else {
+            return self.note_released(revocation, release);
+        };
+        let entry = self.entry(revocation);
+        entry.active.remove(&release.to_string());
+        entry.uninstalled.insert(release.to_string(), installation);
+    }
+
     /// Notes that the operator ends a quarantine, in whatever incident.
     pub fn note_ended(&mut self, release: &ReleaseId) {
-        for entry in self.0.values_mut() {
+        for entry in self.entries.values_mut() {
             entry.active.remove(&release.to_string());
         }
     }
@@ -159,7 +204,7 @@ impl Ledger {
     /// Takes in which revocations are in force of the keys that could be read: one that is gone was
     /// withdrawn. A key that is gone or unreadable says nothing.
     pub fn observe(&mut self, in_force: &BTreeSet<Revocation>, readable: &BTreeSet<String>) {
-        for (key, entry) in &mut self.0 {
+        for (key, entry) in &mut self.entries {
             let Some(revocation) = Revocation::of_key(key) else {
                 continue;
             };
@@ -183,7 +228,7 @@ impl Ledger {
     }
 
     fn entry(&mut self, revocation: &Revocation) -> &mut Entry {
-        let entry = self.0.entry(revocation.key()).or_default();
+        let entry = self.entries.entry(revocation.key()).or_default();
         entry.in_force = true;
         entry
     }
@@ -220,6 +265,105 @@ mod tests {
         assert!(Revocation::own("AAAA", &word(RevocationReason::Superseded)).is_none());
         let other = Revocation::own("AAAA", &word(RevocationReason::Unspecified)).unwrap();
         assert_ne!(other, stolen());
+    }
+
+    #[test]
+    fn every_part_of_a_word_makes_another_incident() {
+        let base = word(RevocationReason::Compromised);
+        let others = [
+            OwnRevocation {
+                declared_by: "other".to_owned(),
+                ..base.clone()
+            },
+            OwnRevocation {
+                reason: RevocationReason::Unspecified,
+                ..base.clone()
+            },
+            OwnRevocation {
+                since: Some("2026-11-18T00:00:00Z".parse().unwrap()),
+                ..base.clone()
+            },
+            OwnRevocation {
+                grandfather: Grandfather::Witnessed,
+                ..base
+            },
+        ];
+        for other in others {
+            let revocation = Revocation::own("AAAA", &other).unwrap();
+            assert_ne!(revocation, stolen(), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_verdict_names_the_revocation_that_the_key_carries() {
+        let fingerprint = "0123456789ABCDEF0123456789ABCDEF01234567";
+        let of = |word| {
+            Revocation::of(&HardRevocation {
+                fingerprint: fingerprint.parse().unwrap(),
+                word,
+            })
+        };
+        let declared = word(RevocationReason::Compromised);
+        assert_eq!(
+            of(RevocationWord::Declared(declared.clone())),
+            Revocation::own(fingerprint, &declared)
+        );
+        let soft = word(RevocationReason::Retired);
+        assert_eq!(of(RevocationWord::Declared(soft)), None);
+        let digest = "5eed".repeat(16);
+        assert_eq!(
+            of(RevocationWord::Certificate(digest.clone())),
+            Some(Revocation::certificate(fingerprint, &digest))
+        );
+    }
+
+    #[test]
+    fn a_digest_fits_the_key_of_a_config_map() {
+        let declared = stolen();
+        let inside = Revocation::certificate("AAAA", &"5eed".repeat(16));
+        for revocation in [declared, inside] {
+            let digits = revocation.digest.chars();
+            assert_eq!(digits.clone().count(), DIGITS);
+            assert!(digits.clone().all(|digit| digit.is_ascii_hexdigit()));
+            assert_eq!(Revocation::of_key(&revocation.key()), Some(revocation));
+        }
+    }
+
+    #[test]
+    fn a_revocation_is_withdrawn_once_each_time() {
+        let readable = BTreeSet::from(["AAAA".to_owned()]);
+        let (declared, withdrawn) = (BTreeSet::from([stolen()]), BTreeSet::new());
+        let mut ledger = Ledger::default();
+        // Nobody has seen it declared but who noted it.
+        ledger.note_active(&stolen(), &web());
+        let steps = [
+            (&withdrawn, 1),
+            (&withdrawn, 1),
+            (&declared, 1),
+            (&declared, 1),
+            (&withdrawn, 2),
+        ];
+        for (in_force, times) in steps {
+            ledger.observe(in_force, &readable);
+            let incident = ledger.incident(&stolen());
+            assert!(incident.ends_with(&format!("/{times}")), "{incident}");
+            assert!(!ledger.was_active(&stolen(), &web()));
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_one_release_holds_for_no_other() {
+        let forum = ReleaseId {
+            name: "forum".to_owned(),
+            ..web()
+        };
+        let mut ledger = Ledger::default();
+        ledger.note_released(&stolen(), &web());
+        ledger.note_active(&stolen(), &forum);
+        assert!(!ledger.is_released(&stolen(), &forum));
+        assert!(!ledger.was_active(&stolen(), &web()));
+        ledger.note_ended(&web());
+        assert!(ledger.was_active(&stolen(), &forum));
     }
 
     #[test]
@@ -266,6 +410,35 @@ mod tests {
         ledger.note_ended(&web());
         assert!(!ledger.was_active(&stolen(), &web()));
         assert!(!ledger.is_released(&stolen(), &web()));
+    }
+
+    #[test]
+    fn what_was_ended_for_an_uninstall_holds_until_the_next_installation() {
+        let by = |name: &str| Some(name.to_owned());
+        let mut ledger = Ledger::default().read_by(by("first"));
+        ledger.note_active(&stolen(), &web());
+        ledger.note_uninstalled(&stolen(), &web());
+        let read = |installation| Ledger::read(&ledger.data()).read_by(installation);
+        assert!(read(None).needs_installation());
+        for (installation, is_released) in
+            [(by("first"), true), (None, true), (by("second"), false)]
+        {
+            let ledger = read(installation);
+            assert_eq!(ledger.is_released(&stolen(), &web()), is_released);
+            assert!(!ledger.was_active(&stolen(), &web()));
+        }
+        let mut second = read(by("second"));
+        second.note_active(&stolen(), &web());
+        assert!(!second.needs_installation());
+    }
+
+    #[test]
+    fn an_installation_that_is_not_known_is_over_never() {
+        let mut ledger = Ledger::default();
+        ledger.note_uninstalled(&stolen(), &web());
+        let next = ledger.read_by(Some("second".to_owned()));
+        assert!(next.is_released(&stolen(), &web()));
+        assert!(!Ledger::default().needs_installation());
     }
 
     #[test]

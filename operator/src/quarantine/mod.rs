@@ -17,6 +17,8 @@
 
 mod application;
 pub mod apply;
+#[cfg(test)]
+pub(crate) mod cluster;
 mod conclude;
 #[cfg(test)]
 mod crash;
@@ -29,6 +31,8 @@ pub mod limit;
 mod mark;
 mod network;
 pub mod orphan;
+#[cfg(test)]
+mod orphans;
 mod owners;
 mod plan;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! From what a release is made of to the list of what will be changed, each with its original.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use charttrust_verify::release::ManifestObject;
 use jiff::{SignedDuration, Timestamp};
@@ -8,6 +9,7 @@ use serde_json::Value;
 
 use super::application::{self, Application};
 use super::home::Home;
+use super::mark::{Carried, Mark};
 use super::network::{self, Labels};
 use super::target::{self, Target};
 use super::{field, owners};
@@ -34,6 +36,8 @@ pub struct Scene {
     pub between: Vec<Value>,
     /// All other workloads of the namespace that make Pods, or will.
     pub makers: Vec<Value>,
+    /// uids of Quarantines that are gone, and that objects still carry.
+    pub gone: BTreeSet<String>,
 }
 
 /// What the records of a release list.
@@ -88,7 +92,7 @@ pub fn plan(release: &ReleaseId, actions: &[QuarantineAction], scene: &Scene) ->
                 plan.isolate(release, &home, scene);
             }
             if wants(QuarantineAction::ScaleToZero) {
-                plan.scale(&home, scene);
+                plan.scale(release, &home, scene);
             }
         }
     }
@@ -132,6 +136,35 @@ impl Scene {
             .find(|one| application::is_of(one, release));
         self.listed == Err(Unlisted::NotFound)
             && found.is_some_and(|found| application::is_at_work(found, now, patience))
+    }
+
+    /// What has to be known of an object to put it back, unless it is stopped without us; or why it
+    /// is not contained.
+    fn before(
+        &self,
+        object: &Value,
+        target: &Target,
+        release: &ReleaseId,
+    ) -> Option<Result<Saved, String>> {
+        let too_large = || "has a field too large to be saved".to_owned();
+        if !target.is_held(object) {
+            return Some(Saved::of(object, target).ok_or_else(too_large));
+        }
+        match Mark::of(object) {
+            Carried::Mark(mark) if self.gone.contains(&mark.quarantine) => {
+                Some(Saved::of_mark(&mark).ok_or_else(too_large))
+            }
+            Carried::Mark(_) => Some(Err(format!(
+                "is held by another Quarantine; should that be gone, charttrust restore {release} \
+                 puts it back"
+            ))),
+            Carried::Nothing => None,
+            Carried::Unreadable => Some(Err(
+                "is stopped, and its annotation charttrust.io/quarantine cannot be read; set it by \
+                 hand to what it shall be, and remove the annotation"
+                    .to_owned(),
+            )),
+        }
     }
 
     fn applications(&self) -> Vec<Value> {
@@ -247,7 +280,8 @@ impl Plan {
                 let why = format!("says that it deployed revision {deployed:?}, not {revision}");
                 self.leave(target.kind, other, name, &why);
             } else if wanted {
-                self.hold(object, target, other, None);
+                let before = scene.before(object, target, release);
+                self.hold(object, target, other, before);
             } else if !target.is_held(object) {
                 let why = "is not paused, and may undo the rest; add PauseDeployer to the actions";
                 self.leave(target.kind, other, name, why);
@@ -328,20 +362,21 @@ impl Plan {
         self
     }
 
-    fn scale(&mut self, home: &Home, scene: &Scene) {
+    fn scale(&mut self, release: &ReleaseId, home: &Home, scene: &Scene) {
         for object in &scene.workloads {
             let Some(target) = target_of(object).filter(|target| target.is_workload()) else {
                 continue;
             };
-            if target.is_held(object) || has_finished(object) {
+            let before = scene.before(object, target, release);
+            if before.is_none() || has_finished(object) {
                 continue;
             }
-            match refusal(object, target, home) {
-                Some(why) => {
-                    let name = field::text(object, &["metadata", "name"]).unwrap_or_default();
-                    self.leave(target.kind, None, name, why);
-                }
-                None => self.hold(object, target, None, autoscaler(object, &scene.autoscalers)),
+            if let Some(why) = refusal(object, target, home) {
+                let name = field::text(object, &["metadata", "name"]).unwrap_or_default();
+                self.leave(target.kind, None, name, why);
+            } else {
+                self.hold(object, target, None, before);
+                self.scaled_by(object, autoscaler(object, &scene.autoscalers));
             }
             self.leave_running(object, scene);
         }
@@ -362,21 +397,20 @@ impl Plan {
         }
     }
 
+    /// Records an object, with what it was before.
     fn hold(
         &mut self,
         object: &Value,
         target: &Target,
         namespace: Option<String>,
-        autoscaler: Option<String>,
+        before: Option<Result<Saved, String>>,
     ) {
-        if target.is_held(object) {
-            return;
-        }
         let text = |path: &[&str]| field::text(object, path).map(str::to_owned);
         let name = text(&["metadata", "name"]).unwrap_or_default();
-        let Some(saved) = Saved::of(object, target) else {
-            let why = "has a field too large to be saved";
-            return self.leave(target.kind, namespace, &name, why);
+        let saved = match before {
+            Some(Ok(saved)) => saved,
+            Some(Err(why)) => return self.leave(target.kind, namespace, &name, &why),
+            None => return,
         };
         self.objects.push(ContainedObject {
             action: target.action,
@@ -387,11 +421,21 @@ impl Plan {
             uid: text(&["metadata", "uid"]),
             original: saved.original,
             owners: saved.owners,
+            left_by: saved.left_by,
             selector: None,
-            autoscaler,
+            autoscaler: None,
             state: ObjectState::Planned,
             message: None,
         });
+    }
+
+    /// Names the autoscaler of the workload that was recorded last.
+    fn scaled_by(&mut self, object: &Value, autoscaler: Option<String>) {
+        let uid = field::text(object, &["metadata", "uid"]);
+        let last = self.objects.last_mut();
+        if let Some(last) = last.filter(|last| last.uid.as_deref() == uid) {
+            last.autoscaler = autoscaler;
+        }
     }
 
     fn isolate(&mut self, release: &ReleaseId, home: &Home, scene: &Scene) {
@@ -430,6 +474,7 @@ impl Plan {
                 uid: None,
                 original: None,
                 owners: None,
+                left_by: None,
                 selector: Some(selector.to_string()),
                 autoscaler: None,
                 state: ObjectState::Planned,
@@ -469,17 +514,35 @@ pub(super) struct Saved {
     pub(super) original: Option<String>,
     /// Who owns it.
     pub(super) owners: Option<String>,
+    /// uid of the Quarantine that is gone and has saved it.
+    pub(super) left_by: Option<String>,
 }
 
 impl Saved {
     /// As the object is; `None` if that is too large.
     pub(super) fn of(object: &Value, target: &Target) -> Option<Self> {
-        let original = target.value(object).map(Value::to_string);
-        let owners = owners::of(object, target.owned);
+        Self::fitting(target.value(object), owners::of(object, target.owned))
+    }
+
+    /// As an earlier quarantine has found it, and not as it has left it.
+    fn of_mark(mark: &Mark) -> Option<Self> {
+        let saved = Self::fitting(mark.original.as_ref(), mark.owners.clone())?;
+        Some(Self {
+            left_by: Some(bounds::fit(&mark.quarantine, bounds::LABEL)),
+            ..saved
+        })
+    }
+
+    fn fitting(value: Option<&Value>, owners: Vec<Value>) -> Option<Self> {
+        let original = value.map(Value::to_string);
         let owners = (!owners.is_empty()).then(|| Value::Array(owners).to_string());
         let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let fits = length(&original).max(length(&owners)) <= bounds::SAVED;
-        fits.then_some(Self { original, owners })
+        fits.then_some(Self {
+            original,
+            owners,
+            left_by: None,
+        })
     }
 }
 
@@ -713,6 +776,7 @@ mod tests {
             }),
             workloads: vec![deployment("web")],
             deployers: Vec::new(),
+            gone: BTreeSet::new(),
             autoscalers: Vec::new(),
             pods: vec![pod("web-1", "web", "rs-web")],
             between: vec![json!({"metadata": {

@@ -20,6 +20,8 @@ pub(super) enum Standing {
     Gone,
     /// Others have changed it since we recorded it. The mark is what is left of us, if anything.
     Kept(String, Option<Box<Mark>>),
+    /// Still as a quarantine that is gone has left it, with the original that was taken over.
+    Left(Box<Mark>),
     /// Others have changed it since we recorded it, and before we did anything.
     Moved(String),
     /// As it was when we recorded it.
@@ -62,7 +64,7 @@ impl Standing {
             Self::Contested(_) => ObjectState::Contested,
             Self::Gone if is_waiting(record) => ObjectState::Planned,
             Self::Gone => ObjectState::Gone,
-            Self::Moved(_) => ObjectState::Planned,
+            Self::Left(_) | Self::Moved(_) => ObjectState::Planned,
             Self::Untouched if record.state == ObjectState::Planned => ObjectState::Planned,
             Self::Kept(..) | Self::Untouched => ObjectState::Kept,
         }
@@ -74,7 +76,7 @@ impl Standing {
             Self::Contested(message) | Self::Kept(message, _) | Self::Moved(message) => {
                 Some(message.clone())
             }
-            Self::Contained(_) | Self::Gone | Self::Untouched => None,
+            Self::Contained(_) | Self::Gone | Self::Left(_) | Self::Untouched => None,
         }
     }
 }
@@ -164,7 +166,7 @@ fn of_change(
     if !target.is_held(live) {
         let mark = match carried {
             Carried::Mark(mark) if mark.quarantine == quarantine => Some(mark),
-            Carried::Nothing
+            Carried::Mark(_) | Carried::Nothing
                 if record.state == ObjectState::Planned
                     && target.value(live) != original.as_ref() =>
             {
@@ -179,8 +181,13 @@ fn of_change(
         return Standing::Kept(changed_to(live, target), mark);
     }
     match carried {
+        Carried::Mark(mark) if is_left(record, &mark) && mark.original == original => {
+            Standing::Left(mark)
+        }
         Carried::Mark(mark) if mark.quarantine != quarantine => {
-            Standing::Contested("carries the mark of another Quarantine".to_owned())
+            let message = "carries the mark of another Quarantine; should that be gone, charttrust \
+                           restore puts it back as it was before";
+            Standing::Contested(message.to_owned())
         }
         Carried::Mark(mark) if mark.original == original => Standing::Contained(mark),
         Carried::Mark(mark) => Standing::Contested(format!(
@@ -198,6 +205,11 @@ fn of_change(
         )),
         Carried::Nothing => Standing::Kept(changed_to(live, target), None),
     }
+}
+
+/// Whether what an object carries is of the Quarantine from which its original was taken over.
+fn is_left(record: &ContainedObject, mark: &Mark) -> bool {
+    record.state == ObjectState::Planned && record.left_by.as_ref() == Some(&mark.quarantine)
 }
 
 /// The value that was recorded; one that cannot be read counts as none, and so disagrees.

@@ -213,7 +213,7 @@ impl View {
             return None;
         }
         match self.standing(index) {
-            Standing::Untouched => {
+            Standing::Left(_) | Standing::Untouched => {
                 let operations = self.containment(record, live, target);
                 Some(Write::Change(index, operations))
             }
@@ -229,6 +229,7 @@ impl View {
         let record = status.objects.get_mut(index)?;
         record.original = saved.original;
         record.owners = saved.owners;
+        record.left_by = saved.left_by;
         Some(Write::Status(Box::new(status)))
     }
 
@@ -346,7 +347,9 @@ impl View {
         let standing = self.standing(index);
         let target = Target::of_record(record)?;
         let operations = match standing {
-            Standing::Contained(mark) => restoration(live, target, mark.original),
+            Standing::Contained(mark) | Standing::Left(mark) => {
+                restoration(live, target, mark.original)
+            }
             Standing::Kept(_, Some(_)) => unmarking(live),
             Standing::Kept(_, None) | Standing::Moved(_) | Standing::Untouched => {
                 return_of_fields(live, target, &standing::former(record))?

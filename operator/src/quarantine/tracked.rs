@@ -1,7 +1,7 @@
 //! What is planned and written where Argo CD deploys: tests over the very plan and steps that the
 //! operator runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use charttrust_verify::release::ManifestObject;
 use serde_json::{Value, json};
@@ -74,6 +74,7 @@ fn scene() -> Scene {
         pods: Vec::new(),
         between: Vec::new(),
         makers: Vec::new(),
+        gone: BTreeSet::new(),
     }
 }
 
@@ -235,6 +236,7 @@ fn record(namespace: Option<&str>, object: &Value) -> (ContainedObject, Value) {
         owners: None,
         selector: None,
         autoscaler: None,
+        left_by: None,
         state: ObjectState::Planned,
         message: None,
     };

@@ -169,6 +169,39 @@ mod tests {
     }
 
     #[test]
+    fn what_says_nothing_of_fields_is_told_in_its_words() {
+        let cause = StatusCause {
+            reason: "Other".to_owned(),
+            message: "canary".to_owned(),
+            field: String::new(),
+        };
+        let details = StatusDetails {
+            name: "web".to_owned(),
+            group: "apps".to_owned(),
+            kind: "Deployment".to_owned(),
+            uid: String::new(),
+            causes: vec![cause],
+            retry_after_seconds: 0,
+        };
+        let why = of(answer(403, "not today").with_details(details)).unwrap();
+        assert!(why.why.ends_with("(403): not today"), "{}", why.why);
+    }
+
+    #[test]
+    fn a_long_answer_is_cut() {
+        let why = of(answer(403, &"x".repeat(5000))).unwrap().why;
+        assert!(why.len() <= LONGEST, "{}", why.len());
+    }
+
+    #[test]
+    fn what_is_no_answer_of_the_server_passes_only_by_others() {
+        let unread = Trouble::unread("its kind is not known".to_owned());
+        assert!(unread.is_unread && !unread.is_passing);
+        let restless = Trouble::restless();
+        assert!(!restless.is_unread && !restless.is_passing);
+    }
+
+    #[test]
     fn an_object_that_cannot_be_read_is_unread() {
         let error = kube::Error::Api(answer(403, "no get").boxed());
         assert!(Trouble::of_read(&error).unwrap().is_unread);

@@ -1,7 +1,7 @@
 //! Every point at which a run can stop, and every pair of them, over the very steps the operator
 //! runs, against a small server in memory that behaves as the real one does where it matters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 
 use charttrust_verify::release::ManifestObject;
@@ -20,6 +20,12 @@ use crate::api::quarantine::{
     ContainedObject, ObjectState, QuarantineSpec, QuarantineState, QuarantineStatus,
 };
 use crate::inventory::ReleaseId;
+
+mod ends;
+mod hindered;
+mod left;
+mod policies;
+mod stops;
 
 const UID: &str = "quarantine-uid";
 const NAMESPACE: &str = "shop";
@@ -49,6 +55,10 @@ struct Server {
     hides: Option<Key>,
     /// A policy of ours that selects a Pod of somebody else.
     shares: Option<Key>,
+    /// uid of the Quarantine.
+    uid: String,
+    /// uids of Quarantines that were removed by force.
+    gone: BTreeSet<String>,
     /// What the last run knew at its end.
     told: QuarantineStatus,
 }
@@ -194,6 +204,8 @@ impl Server {
             refuses: None,
             hides: None,
             shares: None,
+            uid: UID.to_owned(),
+            gone: BTreeSet::new(),
             told: QuarantineStatus::default(),
         }
     }
@@ -235,14 +247,14 @@ impl Server {
         let strangers = shared.map(|(index, _)| (index, "Pod stranger".to_owned()));
         let mut view = View {
             release: release(),
-            uid: UID.to_owned(),
+            uid: self.uid.clone(),
             generation: 1,
             resource_version: self.own_version.to_string(),
             has_finalizer: self.finalizer,
             is_ending: self.end != End::Nowhere,
             spec,
             status: self.status.clone(),
-            incident: format!("manual/{UID}"),
+            incident: format!("manual/{}", self.uid),
             scene: self.status.incident.is_none().then(|| self.scene()),
             live: Vec::new(),
             troubles: BTreeMap::new(),
@@ -285,6 +297,7 @@ impl Server {
             pods: Vec::new(),
             between: Vec::new(),
             makers: Vec::new(),
+            gone: self.gone.clone(),
         }
     }
 
@@ -523,7 +536,11 @@ impl Server {
                 mark.filter(|_| target(&self.objects[&key]).is_some())
             {
                 let is_edited = mark.original == Some(json!(99));
-                assert!(is_edited || mark.original == saved, "I2 {key:?}");
+                let is_of_another = mark.quarantine != self.uid;
+                assert!(
+                    is_edited || is_of_another || mark.original == saved,
+                    "I2 {key:?}"
+                );
             }
         }
         if let Write::Change(index, _) | Write::Delete(index, _) = write {
@@ -631,590 +648,10 @@ fn every_stop(writes: usize) -> Vec<Stop> {
         .collect()
 }
 
-#[test]
-fn a_quarantine_contains_and_its_end_restores_everything() {
-    let mut server = Server::new();
-    let before = server.essence();
-    server.run_through(&[], None);
-    assert_eq!(server.status.state, Some(QuarantineState::Active));
-    assert_eq!(server.status.contained, 7);
-    let contained = |kind: &str, name: &str| {
-        let object = &server.objects[&key(kind, name)];
-        target(object).unwrap().is_held(object)
-    };
-    assert!(contained("Deployment", "web"));
-    assert!(contained("DaemonSet", "agent"));
-    assert!(contained("CronJob", "nightly"));
-    assert!(contained("HelmRelease", "web"));
-    assert!(!contained("Deployment", "neighbour"));
-    let left: Vec<_> = server
-        .status
-        .uncontained
-        .iter()
-        .map(|one| &one.name)
-        .collect();
-    assert_eq!(left, ["neighbour"]);
-    let denials = server.objects.keys().filter(|key| key.0 == network::KIND);
-    assert_eq!(denials.count(), 3);
-
-    server.end();
-    server.run_through(&[], None);
-    assert!(!server.finalizer);
-    assert_eq!(server.essence(), before);
-}
-
 /// Every object that a quarantine of the test changes or makes.
 fn changed() -> Vec<Key> {
     let mut server = Server::new();
     server.run_through(&[], None);
     let records = server.status.objects.iter();
     records.map(|one| key(&one.kind, &one.name)).collect()
-}
-
-#[test]
-fn one_object_that_is_refused_holds_up_no_other() {
-    for refused in changed() {
-        let mut server = Server::refusing(&refused, Refusing::Always);
-        server.run_through(&[], None);
-        for record in &server.status.objects {
-            let is_refused = key(&record.kind, &record.name) == refused;
-            let state = if is_refused {
-                ObjectState::Planned
-            } else {
-                ObjectState::Contained
-            };
-            assert_eq!(record.state, state, "{refused:?} {record:?}");
-            assert_eq!(record.message.is_some(), is_refused, "{record:?}");
-        }
-        server.is_told(&refused, QuarantineCondition::Active);
-        server.is_told(&refused, QuarantineCondition::Contested);
-        let writes = server.writes;
-        server.run_through(&[], None);
-        assert_eq!(
-            server.writes,
-            writes + 1,
-            "one try, and nothing new to tell"
-        );
-
-        server.refuses = None;
-        server.run_through(&[], None);
-        assert_eq!(
-            server.status.state,
-            Some(QuarantineState::Active),
-            "{refused:?}"
-        );
-        assert_eq!(server.status.contained, 7);
-    }
-}
-
-#[test]
-fn one_object_that_cannot_be_put_back_keeps_the_finalizer_and_no_other_object() {
-    let reference = Server::live_through(&[], None);
-    for refused in changed() {
-        let mut server = Server::new();
-        server.run_through(&[], None);
-        server.refuses = Some((refused.clone(), Refusing::Always));
-        server.end();
-        server.run_through(&[], None);
-        assert!(server.finalizer, "{refused:?}");
-        for (key, object) in &server.objects {
-            let carries = object.to_string().contains(ANNOTATION);
-            assert_eq!(carries, *key == refused, "{refused:?} {key:?}");
-        }
-        server.is_told(&refused, QuarantineCondition::Active);
-        server.is_told(&refused, QuarantineCondition::Contested);
-
-        server.refuses = None;
-        server.run_through(&[], None);
-        assert!(!server.finalizer, "{refused:?}");
-        assert_eq!(server.essence(), reference.essence(), "{refused:?}");
-    }
-}
-
-#[test]
-fn a_refusal_that_passes_is_made_good_wherever_a_run_stops() {
-    let reference = Server::live_through(&[], None);
-    for refused in changed() {
-        for stop in every_stop(reference.writes + 2) {
-            let mut server = Server::refusing(&refused, Refusing::Once);
-            server.run_through(&[stop], None);
-            server.run_through(&[stop], None);
-            server.refuses = Some((refused.clone(), Refusing::Once));
-            server.end();
-            server.run_through(&[stop], None);
-            server.run_through(&[stop], None);
-            assert!(!server.finalizer, "{refused:?} {stop:?}");
-            assert_eq!(
-                server.essence(),
-                reference.essence(),
-                "{refused:?} {stop:?}"
-            );
-        }
-    }
-}
-
-#[test]
-fn an_object_that_others_write_each_time_holds_up_no_other() {
-    let mut server = Server::new();
-    server.run_through(&[], None);
-    server.end();
-    let mut view = server.view();
-    let web = view
-        .status
-        .objects
-        .iter()
-        .position(|one| one.kind == "Deployment");
-    let web = web.unwrap();
-    for number in 0..100 {
-        let touched = json!({"metadata": {"uid": "x", "resourceVersion": number.to_string()}});
-        view.miss(web, Ok(Some(touched)), trouble(Denied::Changed));
-        if view.troubles.contains_key(&web) {
-            assert!(number > 1, "one that changes once is tried again at once");
-            return;
-        }
-    }
-    panic!("tried for ever");
-}
-
-/// The names of the policies that deny traffic.
-fn denials(server: &Server) -> Vec<Key> {
-    let all = server.objects.keys().filter(|key| key.0 == network::KIND);
-    all.cloned().collect()
-}
-
-#[test]
-fn what_an_earlier_quarantine_left_makes_room() {
-    let mut earlier = Server::new();
-    earlier.run_through(&[], None);
-    for meddled in [false, true] {
-        let mut server = Server::new();
-        for name in denials(&earlier) {
-            let mut policy = earlier.objects[&name].clone();
-            let mark = policy["metadata"]["annotations"][ANNOTATION]
-                .as_str()
-                .unwrap();
-            let mark = mark.replace(UID, "earlier-uid");
-            policy["metadata"]["annotations"][ANNOTATION] = json!(mark);
-            if meddled {
-                policy["spec"]["podSelector"] = json!({"matchLabels": {"app": "db"}});
-            }
-            server.objects.insert(name, policy);
-        }
-        server.run_through(&[], None);
-        assert_eq!(server.status.state, Some(QuarantineState::Active));
-        assert_eq!(server.status.contained, 7);
-        server.end();
-        server.run_through(&[], None);
-        assert!(!server.finalizer);
-        assert_eq!(denials(&server), Vec::<Key>::new());
-    }
-}
-
-#[test]
-fn a_policy_that_we_never_made_is_not_touched_and_holds_nothing_up() {
-    let reference = Server::live_through(&[], None);
-    let name = key(network::KIND, "charttrust-quarantine-web");
-    let foreign = |annotations: Value| {
-        json!({
-            "apiVersion": network::API_VERSION, "kind": network::KIND,
-            "metadata": {"namespace": NAMESPACE, "name": name.1, "uid": "theirs",
-                "resourceVersion": "1", "annotations": annotations},
-            "spec": {"podSelector": {}, "ingress": [{}]},
-        })
-    };
-    let mark = "{\"incident\":\"x\",\"quarantine\":\"y\",\"time\":\"z\"}";
-    for annotations in [
-        json!({}),
-        json!({ ANNOTATION: mark }),
-        json!({ ANNOTATION: "?" }),
-    ] {
-        let mut server = Server::new();
-        let policy = foreign(annotations);
-        server.objects.insert(name.clone(), policy.clone());
-        server.run_through(&[], None);
-        assert_eq!(server.status.contained, 6);
-        let isolated = find(&server.status.conditions, QuarantineCondition::Isolated).unwrap();
-        assert_eq!(isolated.reason, "ChangedByOthers");
-        assert_eq!(server.objects[&name], policy);
-        server.end();
-        server.run_through(&[], None);
-        assert!(!server.finalizer);
-        assert_eq!(server.objects.remove(&name), Some(policy));
-        assert_eq!(server.essence(), reference.essence());
-    }
-}
-
-#[test]
-fn a_policy_of_ours_that_does_not_say_so_any_more_is_for_a_person_to_delete() {
-    let name = key(network::KIND, "charttrust-quarantine-web");
-    let mut server = Server::new();
-    server.run_through(&[], None);
-    let policy = server.objects.get_mut(&name).unwrap();
-    policy["metadata"]["annotations"] = json!({});
-    server.end();
-    server.run_through(&[], None);
-    assert!(server.finalizer);
-    let contested = find(&server.status.conditions, QuarantineCondition::Contested).unwrap();
-    assert!(
-        contested.message.contains("delete it by hand"),
-        "{contested:?}"
-    );
-    server.objects.remove(&name);
-    server.run_through(&[], None);
-    assert!(!server.finalizer);
-}
-
-#[test]
-fn one_object_that_cannot_be_read_is_not_gone() {
-    let reference = Server::live_through(&[], None);
-    for hidden in changed() {
-        let mut server = Server::new();
-        server.run_through(&[], None);
-        server.hides = Some(hidden.clone());
-        server.end();
-        server.run_through(&[], None);
-        assert!(server.finalizer, "{hidden:?}");
-        for (key, object) in &server.objects {
-            let carries = object.to_string().contains(ANNOTATION);
-            assert_eq!(carries, *key == hidden, "{hidden:?} {key:?}");
-        }
-        let contested = find(&server.status.conditions, QuarantineCondition::Contested).unwrap();
-        let name = format!("{} {}", hidden.0, hidden.1);
-        assert!(contested.message.contains(&name), "{contested:?}");
-        server.hides = None;
-        server.run_through(&[], None);
-        assert!(!server.finalizer, "{hidden:?}");
-        assert_eq!(server.essence(), reference.essence(), "{hidden:?}");
-    }
-}
-
-#[test]
-fn a_record_of_a_kind_that_nobody_knows_is_never_gone() {
-    let mut server = Server::new();
-    server.run_through(&[], None);
-    let mut view = server.view();
-    view.is_ending = true;
-    let web = view
-        .status
-        .objects
-        .iter_mut()
-        .find(|one| one.kind == "Deployment");
-    web.unwrap().kind = "Rollout".to_owned();
-    view.live = vec![None; view.status.objects.len()];
-    let Some(Write::Status(status)) = next(&view) else {
-        panic!("the finalizer stays, and that is told");
-    };
-    assert_eq!(status.state, Some(QuarantineState::Contested));
-}
-
-#[test]
-fn a_namespace_that_goes_leaves_no_deployer_paused() {
-    let flux = key("HelmRelease", "web");
-    let before = Server::new().essence()[&flux].clone();
-    let reference = Server::live_through(&[], None);
-    for stop in every_stop(reference.writes) {
-        let mut server = Server::new();
-        server.run_through(&[stop], None);
-        server.end();
-        server.end = End::Namespace;
-        server.run_through(&[stop], None);
-        assert!(!server.finalizer, "{stop:?}");
-        assert_eq!(server.essence()[&flux], before, "{stop:?}");
-        let web = &server.objects[&key("Deployment", "web")];
-        assert_eq!(value(web), Some(&json!(0)), "{stop:?}");
-    }
-}
-
-#[test]
-fn a_namespace_that_goes_is_not_held_up_by_what_a_person_has_to_mend() {
-    for refused in changed() {
-        let mut server = Server::new();
-        server.run_through(&[], None);
-        server.refuses = Some((refused, Refusing::Always));
-        server.end();
-        server.end = End::Namespace;
-        server.run_through(&[], None);
-        assert!(!server.finalizer);
-    }
-}
-
-#[test]
-fn an_object_that_was_made_again_with_our_mark_is_contested() {
-    let web = key("Deployment", "web");
-    let mut server = Server::new();
-    server.run_through(&[], None);
-    server.objects.get_mut(&web).unwrap()["metadata"]["uid"] = json!("made-again");
-    server.end();
-    server.run_through(&[], None);
-    assert!(server.finalizer);
-    let contested = find(&server.status.conditions, QuarantineCondition::Contested).unwrap();
-    assert!(
-        contested.message.contains("Deployment web"),
-        "{contested:?}"
-    );
-    assert!(contested.message.contains("we recorded 3"), "{contested:?}");
-
-    // The way out that it tells.
-    let object = server.objects.get_mut(&web).unwrap();
-    object["spec"]["replicas"] = json!(3);
-    object["metadata"]["annotations"] = json!({});
-    server.run_through(&[], None);
-    assert!(!server.finalizer);
-}
-
-#[test]
-fn what_changes_between_plan_and_patch_is_saved_anew_and_contained() {
-    let web = key("Deployment", "web");
-    let mut scaled = 0;
-    for at in 0..Server::live_through(&[], None).writes {
-        let mut server = Server::new();
-        server.run_through(&[], Some((at, Meddling::Scale)));
-        if server.wanted[&web] != Some(json!(5)) {
-            continue;
-        }
-        scaled += 1;
-        assert_eq!(server.status.state, Some(QuarantineState::Active), "{at}");
-        let Carried::Mark(mark) = Mark::of(&server.objects[&web]) else {
-            panic!("it is contained");
-        };
-        assert_eq!(mark.original, Some(json!(5)));
-        assert_eq!(value(&server.objects[&web]), Some(&json!(0)));
-    }
-    assert!(scaled > 0);
-}
-
-#[test]
-fn a_policy_that_selects_pods_of_others_is_withdrawn_and_stays_away() {
-    let name = key(network::KIND, "charttrust-quarantine-web");
-    let reference = Server::live_through(&[], None);
-    let mut server = Server::new();
-    server.run_through(&[], None);
-    assert!(server.objects.contains_key(&name));
-    server.shares = Some(name.clone());
-    server.run_through(&[], None);
-    assert!(!server.objects.contains_key(&name));
-    let isolated = find(&server.status.conditions, QuarantineCondition::Isolated).unwrap();
-    assert_eq!(isolated.reason, "SelectorShared");
-    assert!(isolated.message.contains("Pod stranger"), "{isolated:?}");
-    assert_eq!(server.status.contained, 6);
-    for shares in [Some(name.clone()), None] {
-        server.shares = shares;
-        server.run_through(&[], None);
-        assert!(!server.objects.contains_key(&name));
-    }
-    server.end();
-    server.run_through(&[], None);
-    assert!(!server.finalizer);
-    assert_eq!(server.essence(), reference.essence());
-}
-
-#[test]
-fn the_end_tells_what_was_put_back_and_what_was_kept() {
-    let web = key("Deployment", "web");
-    let mut server = Server::new();
-    server.run_through(&[], None);
-    let live = server.objects[&web].clone();
-    let scale = field::set(&live, &["spec", "replicas"], json!(5));
-    server.patch(&web, &[scale], "person").unwrap();
-    server.end();
-    server.run_through(&[], None);
-    assert!(!server.finalizer);
-    for record in &server.told.objects {
-        let expected = if record.kind == "Deployment" {
-            ObjectState::Kept
-        } else {
-            ObjectState::Restored
-        };
-        assert_eq!(record.state, expected, "{record:?}");
-    }
-    let kept = server
-        .told
-        .objects
-        .iter()
-        .find(|one| one.kind == "Deployment");
-    let message = kept.unwrap().message.as_deref();
-    assert_eq!(message, Some("was set to 5 by person, and stays so"));
-}
-
-#[test]
-fn a_second_run_writes_nothing() {
-    let mut server = Server::new();
-    server.run_through(&[], None);
-    let writes = server.writes;
-    server.run_through(&[], None);
-    assert_eq!(server.writes, writes);
-}
-
-#[test]
-fn wherever_one_run_or_two_stop_the_end_is_the_same() {
-    let reference = Server::live_through(&[], None);
-    let stops = every_stop(reference.writes + 2);
-    let mut runs = 0;
-    for first in &stops {
-        let server = Server::live_through(&[*first], None);
-        assert_eq!(server.essence(), reference.essence(), "{first:?}");
-        runs += 1;
-    }
-    for first in &stops {
-        for second in stops.iter().filter(|second| *second > first) {
-            let server = Server::live_through(&[*first, *second], None);
-            assert_eq!(
-                server.essence(),
-                reference.essence(),
-                "{first:?} {second:?}"
-            );
-            assert!(!server.finalizer);
-            runs += 1;
-        }
-    }
-    say(&format!(
-        "{} writes, {} points, {runs} runs with one or two stops",
-        reference.writes,
-        stops.len()
-    ));
-}
-
-#[test]
-fn others_may_act_before_any_write_and_a_stop_after_it() {
-    let reference = Server::live_through(&[], None);
-    let mut runs = 0;
-    for at in 0..reference.writes + 4 {
-        for meddling in [
-            Meddling::Scale,
-            Meddling::Touch,
-            Meddling::RemoveMark,
-            Meddling::EditOriginal,
-        ] {
-            for stop in [
-                Stop::Before(0),
-                Stop::After(at),
-                Stop::Before(at + 1),
-                Stop::After(at + 1),
-            ] {
-                let server = Server::live_through(&[stop], Some((at, meddling)));
-                judge(&server, &reference, (at, meddling, stop));
-                runs += 1;
-            }
-        }
-    }
-    say(&format!(
-        "{runs} runs with one stop and one act of somebody else"
-    ));
-}
-
-/// Straight to the terminal: the harness swallows what is printed.
-fn say(text: &str) {
-    writeln!(std::io::stderr(), "crashes in process: {text}").unwrap();
-}
-
-#[test]
-fn without_preconditions_the_change_of_somebody_else_would_be_lost() {
-    let lost = |ignores_preconditions: bool| {
-        let mut lost = 0;
-        for at in 0..Server::live_through(&[], None).writes {
-            let mut server = Server::new();
-            server.ignores_preconditions = ignores_preconditions;
-            // Whoever reads the panics below finds which invariant noticed it.
-            let run = std::panic::AssertUnwindSafe(|| {
-                server.run_through(&[], Some((at, Meddling::Scale)));
-            });
-            let noticed = std::panic::catch_unwind(run).is_err();
-            let web = key("Deployment", "web");
-            let scaled = server.wanted[&web] == Some(json!(5));
-            let is_saved = match Mark::of(&server.objects[&web]) {
-                Carried::Mark(mark) => mark.original == Some(json!(5)),
-                Carried::Nothing | Carried::Unreadable => false,
-            };
-            let is_kept = is_saved || value(&server.objects[&web]) == Some(&json!(5));
-            lost += usize::from(noticed || (scaled && !is_kept));
-        }
-        lost
-    };
-    assert_eq!(lost(false), 0);
-    assert!(lost(true) > 0);
-}
-
-#[test]
-fn a_forged_list_of_objects_reaches_no_neighbour() {
-    let mut server = Server::new();
-    server.run_through(&[], None);
-    let web = server
-        .status
-        .objects
-        .iter()
-        .find(|one| one.kind == "Deployment");
-    let mut forged = web.unwrap().clone();
-    forged.name = "neighbour".to_owned();
-    forged.uid = Some("Deployment-neighbour".to_owned());
-    forged.original = Some("2".to_owned());
-    forged.state = ObjectState::Planned;
-    server.status.objects.push(forged);
-    let before = server.objects[&key("Deployment", "neighbour")].clone();
-    server.run_through(&[], None);
-    server.end();
-    server.run_through(&[], None);
-    assert_eq!(server.objects[&key("Deployment", "neighbour")], before);
-    assert!(!server.finalizer);
-}
-
-/// What must be true at the end, whatever others did.
-fn judge(server: &Server, reference: &Server, what: (usize, Meddling, Stop)) {
-    let web = &server.objects[&key("Deployment", "web")];
-    let scaled = server.wanted[&key("Deployment", "web")] == Some(json!(5));
-    if scaled {
-        assert_eq!(
-            value(web),
-            Some(&json!(5)),
-            "a newer change is kept: {what:?}"
-        );
-    }
-    let is_contested = server.status.state == Some(QuarantineState::Contested);
-    assert_eq!(
-        server.finalizer,
-        is_contested && server.finalizer,
-        "{what:?}"
-    );
-    for (key, object) in &server.objects {
-        let Some(target) = target(object) else {
-            continue;
-        };
-        let is_held = target.is_held(object);
-        if is_held {
-            assert!(server.finalizer, "nothing is left behind: {key:?} {what:?}");
-        } else {
-            assert_eq!(
-                value(object),
-                server.wanted[key].as_ref(),
-                "{key:?} {what:?}"
-            );
-            assert_eq!(
-                field::value(object, &super::mark::PATH),
-                None,
-                "{key:?} {what:?}"
-            );
-        }
-    }
-    if what.1 == Meddling::Touch && !server.objects.values().any(has_label) {
-        assert_eq!(server.essence(), reference.essence(), "{what:?}");
-    }
-    for object in server.objects.values() {
-        let ours = object
-            .to_string()
-            .contains(&format!("\"manager\":\"{FIELD_MANAGER}\""));
-        assert!(
-            !ours || server.finalizer,
-            "we own nothing at the end: {what:?}"
-        );
-    }
-    assert!(
-        !server
-            .objects
-            .values()
-            .any(|o| o.to_string().contains(ANNOTATION))
-            || server.finalizer
-    );
-}
-
-fn has_label(object: &Value) -> bool {
-    field::value(object, &["metadata", "labels", "seen"]).is_some()
 }

@@ -1,0 +1,282 @@
+//! What is contained, and what is not: limits, approval, policies, and records that may lie.
+
+use charttrust::api::quarantine::Quarantine;
+use charttrust::api::{ChartTrustPolicy, TrustedKey};
+use charttrust_e2e::eventually;
+use charttrust_e2e::helm::Version;
+use charttrust_e2e::stage::{SOON, Story};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::Api;
+use kube::api::{DeleteParams, ListParams, PostParams};
+use serde_json::json;
+
+use crate::scene::{Scene, automatic, chart, scene};
+use crate::stage;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_due_and_does_not_fit_starts_not_at_all() {
+    let stage = stage().await;
+    let mut quarantine = automatic();
+    quarantine["limit"] = json!({"maxReleases": 2, "maxPercent": 100});
+    let scene = scene(&stage, "limit", Version::V4, quarantine).await;
+    let archive = scene
+        .publish(&chart("1.0.0"), Some(&scene.key))
+        .await
+        .unwrap();
+    for release in ["shop", "forum"] {
+        scene.install(release, &archive).await.unwrap();
+        scene.expect(release, "SignatureVerified").await;
+    }
+    scene.revoke().await;
+    let policies = scene.policies();
+    let message = scene
+        .expect_condition(
+            &policies,
+            &scene.policy,
+            "QuarantineStopped=True/LimitReached",
+        )
+        .await;
+    let named = format!("{}/forum,shop,web", scene.namespace);
+    assert!(message.contains(&named), "{message}");
+    assert!(message.contains("raise spec.quarantine.limit"), "{message}");
+    let started = scene
+        .api::<Quarantine>()
+        .list(&ListParams::default())
+        .await
+        .unwrap();
+    assert!(started.items.is_empty());
+    assert_eq!(scene.replicas().await, 3);
+
+    // The way on.
+    let raise = json!({"spec": {"quarantine": {"limit": {"maxReleases": 3}}}});
+    scene
+        .story
+        .patch::<ChartTrustPolicy>(&scene.policy, raise)
+        .await
+        .unwrap();
+    scene.quarantine_is("Active=True/Contained").await;
+    assert_eq!(scene.replicas().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_automatic_approval_it_is_recommended_and_nothing_is_changed() {
+    let stage = stage().await;
+    let mut quarantine = automatic();
+    quarantine["approval"] = json!("Manual");
+    let scene = scene(&stage, "approval", Version::V4, quarantine).await;
+    scene.revoke().await;
+    let trusts = scene.trusts();
+    let waiting = "Quarantined=False/AwaitingApproval";
+    scene.expect_condition(&trusts, "web", waiting).await;
+    let note = scene.event("AwaitingApproval").await;
+    assert!(note.contains(&scene.policy), "{note}");
+    assert_eq!(scene.replicas().await, 3);
+    scene.create_quarantine(&["ScaleToZero"]).await;
+    scene.quarantine_is("Active=True/Contained").await;
+    scene
+        .expect_condition(&trusts, "web", "Quarantined=True/Active")
+        .await;
+    assert_eq!(scene.replicas().await, 0);
+}
+
+/// Each in a namespace of its own, under a policy that would contain it but for one thing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_due_is_not_contained() {
+    let stage = stage().await;
+    let mut later = automatic();
+    later["after"] = json!("1h");
+    let later = scene(&stage, "later", Version::V4, later).await;
+    let suspended = scene(&stage, "suspended", Version::V4, automatic()).await;
+    let suspend = json!({"spec": {"suspend": true}});
+    suspended
+        .story
+        .patch::<ChartTrustPolicy>(&suspended.policy, suspend)
+        .await
+        .unwrap();
+    let other_reason = scene(&stage, "other-reason", Version::V4, automatic()).await;
+    later.revoke().await;
+    suspended.revoke().await;
+    let unspecified = json!({"spec": {"revocation": {"reason": "Unspecified"}}});
+    other_reason
+        .story
+        .patch::<TrustedKey>(&other_reason.key.name, unspecified)
+        .await
+        .unwrap();
+    later.expect("web", "KeyCompromised").await;
+    suspended.expect("web", "KeyCompromised").await;
+    other_reason.expect("web", "KeyRevoked").await;
+
+    // What is due is contained meanwhile.
+    let due = scene(&stage, "due", Version::V4, automatic()).await;
+    due.revoke().await;
+    due.quarantine_is("Active=True/Contained").await;
+    for scene in [&later, &suspended, &other_reason] {
+        let all = scene.api::<Quarantine>();
+        let all = all.list(&ListParams::default()).await.unwrap();
+        assert!(all.items.is_empty(), "{}", scene.namespace);
+        assert_eq!(scene.replicas().await, 3, "{}", scene.namespace);
+    }
+    eventually(SOON, "the policy says that it waits", async || {
+        let policy = later.policies().get(&later.policy).await;
+        let policy = policy.map_err(|error| error.to_string())?;
+        let counts = policy.status.unwrap_or_default().quarantine;
+        if counts.waiting == 1 {
+            Ok(())
+        } else {
+            Err(format!("{counts:?}"))
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_does_not_exist_is_waited_for() {
+    let stage = stage().await;
+    let story = Story::begin(stage.cluster, "nobody", Version::V4)
+        .await
+        .unwrap();
+    let key = story.trusted_key("platform").await.unwrap();
+    let scene = Scene {
+        policy: String::new(),
+        story,
+        key,
+    };
+    scene.create_quarantine(&["ScaleToZero"]).await;
+    scene.quarantine_is("Active=False/ReleaseNotFound").await;
+    let archive = scene.publish(&chart("1.0.0"), None).await.unwrap();
+    scene.install("web", &archive).await.unwrap();
+    scene.quarantine_is("Active=True/Contained").await;
+    assert_eq!(scene.replicas().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operators_own_namespace_is_protected() {
+    let stage = stage().await;
+    let client = stage.cluster.client().await.unwrap();
+    let api = Api::<Quarantine>::namespaced(client, "kube-system");
+    let object: Quarantine = serde_json::from_value(json!({
+        "metadata": {"name": "dns"},
+        "spec": {"reason": "a story", "actions": ["ScaleToZero"]},
+    }))
+    .unwrap();
+    api.create(&PostParams::default(), &object).await.unwrap();
+    eventually(SOON, "it is refused", async || {
+        let object = api.get("dns").await.map_err(|error| error.to_string())?;
+        let status = serde_json::to_value(object.status).unwrap();
+        let is_protected = status["conditions"][0]["reason"] == "Protected";
+        if is_protected {
+            Ok(())
+        } else {
+            Err(status.to_string())
+        }
+    })
+    .await;
+    api.delete("dns", &DeleteParams::default()).await.unwrap();
+}
+
+/// Anybody who may create `ConfigMap`s could claim that a release is what a stolen key signed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_of_another_driver_contains_nothing_by_itself() {
+    let stage = stage().await;
+    let scene = scene(&stage, "drivers", Version::V4, automatic()).await;
+    let stolen = scene.trusted_key("stolen").await.unwrap();
+    let rules = json!([scene.rule("*", &[&scene.key, &stolen], json!({}))]);
+    let change = json!({"spec": {"rules": rules}});
+    let policies = &scene.policy;
+    scene
+        .story
+        .patch::<ChartTrustPolicy>(policies, change)
+        .await
+        .unwrap();
+    let old = scene.publish(&chart("0.9.0"), Some(&stolen)).await.unwrap();
+    let elsewhere = stage.cluster.namespace("drivers-far").await.unwrap();
+    let archive = old.archive.to_string_lossy().into_owned();
+    scene
+        .helm
+        .install(&elsewhere, "web", &archive, &[])
+        .await
+        .unwrap();
+    let far = Api::<Secret>::namespaced(scene.story.client.clone(), &elsewhere);
+    let secret = far.get("sh.helm.release.v1.web.v1").await.unwrap();
+    let payload = secret.data.unwrap()["release"].clone();
+    let mut record = charttrust_e2e::record::decode(&payload.0).unwrap();
+    record["namespace"] = json!(scene.namespace);
+    record["version"] = json!(9);
+    let payload = charttrust_e2e::record::encode(&record).unwrap();
+    let payload: ByteString = serde_json::from_value(json!(payload)).unwrap();
+    let forged: ConfigMap = serde_json::from_value(json!({
+        "metadata": {
+            "name": "sh.helm.release.v1.web.v9",
+            "labels": {"owner": "helm", "name": "web", "status": "deployed", "version": "9"},
+        },
+        "data": {"release": String::from_utf8(payload.0).unwrap()},
+    }))
+    .unwrap();
+    let maps = scene.api::<ConfigMap>();
+    maps.create(&PostParams::default(), &forged).await.unwrap();
+    let revoke = json!({"spec": {"revocation": {"reason": "Compromised"}}});
+    scene
+        .story
+        .patch::<TrustedKey>(&stolen.name, revoke)
+        .await
+        .unwrap();
+    scene.expect("web", "KeyCompromised").await;
+    let trusts = scene.trusts();
+    scene
+        .expect_condition(&trusts, "web", "Quarantined=False/AwaitingApproval")
+        .await;
+    let quarantines = scene.api::<Quarantine>();
+    assert!(quarantines.get_opt("web").await.unwrap().is_none());
+    assert_eq!(scene.replicas().await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_its_policy_asks_for_no_more_is_not_begun() {
+    let stage = stage().await;
+    let mut manual = automatic();
+    manual["approval"] = json!("Manual");
+    let scene = scene(&stage, "withdrawn", Version::V4, manual).await;
+    scene.revoke().await;
+    scene.expect("web", "KeyCompromised").await;
+    // As it was left by a crash between the decision and the first write.
+    let object: Quarantine = serde_json::from_value(json!({
+        "apiVersion": "charttrust.io/v1alpha1", "kind": "Quarantine",
+        "metadata": {"name": "web", "finalizers": [charttrust::quarantine::FINALIZER]},
+        "spec": {"reason": "a story", "actions": ["ScaleToZero"], "policy": scene.policy},
+    }))
+    .unwrap();
+    let quarantines = scene.api::<Quarantine>();
+    quarantines
+        .create(&PostParams::default(), &object)
+        .await
+        .unwrap();
+    scene.no_quarantine().await;
+    assert_eq!(scene.replicas().await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_becomes_bad_one_by_one_meets_the_limit_as_a_whole() {
+    let stage = stage().await;
+    let mut quarantine = automatic();
+    quarantine["limit"] = json!({"maxReleases": 1, "maxPercent": 100});
+    quarantine["after"] = json!("40s");
+    let scene = scene(&stage, "one-by-one", Version::V4, quarantine).await;
+    scene.revoke().await;
+    scene.expect("web", "KeyCompromised").await;
+    let archive = scene
+        .publish(&chart("1.0.0"), Some(&scene.key))
+        .await
+        .unwrap();
+    scene.install("shop", &archive).await.unwrap();
+    scene.expect("shop", "KeyCompromised").await;
+    let policies = scene.policies();
+    let stopped = "QuarantineStopped=True/LimitReached";
+    let message = scene
+        .expect_condition(&policies, &scene.policy, stopped)
+        .await;
+    let named = format!("{}/shop,web", scene.namespace);
+    assert!(message.contains(&named), "{message}");
+    let quarantines = scene.api::<Quarantine>();
+    assert!(quarantines.get_opt("web").await.unwrap().is_none());
+}

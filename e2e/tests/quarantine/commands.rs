@@ -1,0 +1,90 @@
+//! The commands that begin and end quarantines.
+
+use charttrust::api::quarantine::Quarantine;
+use charttrust_e2e::helm::Version;
+use serde_json::Value;
+
+use crate::scene::scene;
+use crate::{ALL, charttrust, stage, stage_alone};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restore_needs_no_operator_and_no_quarantine() {
+    let stage = stage_alone().await;
+    let scene = scene(&stage, "restore", Version::V4, Value::Null).await;
+    let orphaned = self::scene(&stage, "restore-orphan", Version::V4, Value::Null).await;
+    let before = [scene.workloads().await, orphaned.workloads().await];
+    for scene in [&scene, &orphaned] {
+        scene.create_quarantine(&ALL).await;
+        scene.quarantine_is("Active=True/Contained").await;
+    }
+    stage.operator(charttrust_e2e::operator::Operator::kill);
+
+    orphaned.force_quarantine_away().await;
+    assert_eq!(orphaned.replicas().await, 0);
+    assert_eq!(orphaned.policies_of_network().await.len(), 4);
+
+    let name = format!("{}/web", scene.namespace);
+    let (code, said) = charttrust(&stage, &["restore", &name, "--dry-run"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("Deployment web: 3"), "{said}");
+    assert_eq!(scene.replicas().await, 0);
+    let (code, said) = charttrust(&stage, &["restore", &name]).await;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("--yes"), "{said}");
+    let (code, said) = charttrust(&stage, &["restore", &name, "--yes"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    scene.no_quarantine().await;
+    let orphan = format!("{}/web", orphaned.namespace);
+    let (code, said) = charttrust(&stage, &["restore", &orphan, "--yes"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("whose Quarantine is gone"), "{said}");
+    let denial = "charttrust-quarantine-web, whose Quarantine is gone: made for it, to be deleted";
+    assert!(said.contains(denial), "{said}");
+    for scene in [&scene, &orphaned] {
+        assert_eq!(scene.policies_of_network().await, Vec::<String>::new());
+    }
+    assert_eq!(
+        [scene.workloads().await, orphaned.workloads().await],
+        before
+    );
+    let (code, said) = charttrust(&stage, &["restore", &orphan, "--yes"]).await;
+    assert_eq!((code, said.trim()), (Some(0), "nothing is contained"));
+    stage.restart().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_shows_first_and_then_creates() {
+    let stage = stage().await;
+    let scene = scene(&stage, "command", Version::V4, Value::Null).await;
+    let name = format!("{}/web", scene.namespace);
+    let arguments = ["quarantine", &name, "--reason", "a story", "--dry-run"];
+    let (code, said) = charttrust(&stage, &arguments).await;
+    assert_eq!(code, Some(0), "{said}");
+    for told in [
+        "web: stopped (before: 3)",
+        "charttrust-quarantine-web: deny all traffic",
+        "left alone: Pod web-bare",
+        "Undo: kubectl delete quarantine",
+    ] {
+        assert!(said.contains(told), "{told} in {said}");
+    }
+    let quarantines = scene.api::<Quarantine>();
+    assert!(quarantines.get_opt("web").await.unwrap().is_none());
+    let git = ["quarantine", &name, "--reason", "a story", "-o", "yaml"];
+    let (code, yaml) = charttrust(&stage, &git).await;
+    assert_eq!(code, Some(0), "{yaml}");
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&yaml).unwrap();
+    assert_eq!(documents[0]["kind"], "Quarantine");
+
+    let key = scene.key.name.clone();
+    let arguments = ["quarantine", "--key", &key, "--reason", "a story"];
+    let more = ["--action", "ScaleToZero", "--yes"];
+    let (code, said) = charttrust(&stage, &[&arguments[..], &more].concat()).await;
+    assert_eq!(code, Some(0), "{said}");
+    let object = scene.quarantine_is("Active=True/Contained").await;
+    assert_eq!(object.spec.reason, "a story");
+    assert_eq!(scene.replicas().await, 0);
+    let (code, said) = charttrust(&stage, &["quarantine", "web", "--reason", "x"]).await;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("NAMESPACE/RELEASE"), "{said}");
+}

@@ -1,0 +1,63 @@
+//! Quarantines on a real control plane with real Helm: what is changed, what comes back, and what
+//! is never touched. The operator of these stories runs with `--quarantine`.
+
+use std::path::Path;
+
+use charttrust_e2e::cluster::Cluster;
+use charttrust_e2e::stage::Stage;
+use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+mod begins;
+mod both_helms;
+mod commands;
+mod ends;
+mod kinds;
+mod left;
+mod network;
+mod others;
+#[path = "../scene/mod.rs"]
+mod scene;
+
+/// One operator for all: stories that restart it have it alone.
+async fn shared() -> &'static RwLock<Stage> {
+    static STAGE: OnceCell<RwLock<Stage>> = OnceCell::const_new();
+    let set = async || {
+        let binary = binary();
+        let cluster = Cluster::shared(env!("CARGO_BIN_EXE_testbed"));
+        RwLock::new(
+            Stage::containing(cluster, Path::new(&binary))
+                .await
+                .unwrap(),
+        )
+    };
+    STAGE.get_or_init(set).await
+}
+
+fn binary() -> String {
+    std::env::var("CHARTTRUST_BINARY").expect("CHARTTRUST_BINARY names the operator; run make test")
+}
+
+pub(crate) async fn stage() -> RwLockReadGuard<'static, Stage> {
+    shared().await.read().await
+}
+
+pub(crate) async fn stage_alone() -> RwLockWriteGuard<'static, Stage> {
+    shared().await.write().await
+}
+
+pub(crate) const ALL: [&str; 3] = ["PauseDeployer", "IsolateNetwork", "ScaleToZero"];
+
+/// Runs a command of the real binary as the administrator; its exit code and what it printed.
+pub(crate) async fn charttrust(stage: &Stage, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = tokio::process::Command::new(binary());
+    command
+        .args(arguments)
+        .env("KUBECONFIG", stage.cluster.kubeconfig())
+        .stdin(std::process::Stdio::null());
+    let output = command.output().await.unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&text).into_owned(),
+    )
+}

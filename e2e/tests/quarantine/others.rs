@@ -1,0 +1,314 @@
+//! What others do to a contained release, and what they forbid.
+
+use charttrust::api::quarantine::Quarantine;
+use charttrust_e2e::eventually;
+use charttrust_e2e::helm::Version;
+use charttrust_e2e::stage::SOON;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+};
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::scene::{Scene, scene};
+use crate::{ALL, charttrust, stage};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_scaled_meanwhile_keeps_the_change_and_is_told() {
+    let stage = stage().await;
+    let scene = scene(&stage, "scaled", Version::V4, Value::Null).await;
+    scene.create_quarantine(&["ScaleToZero"]).await;
+    scene.quarantine_is("Active=True/Contained").await;
+    scene.scale(7).await;
+    let deadline = std::time::Duration::from_secs(90);
+    let api = scene.api::<Quarantine>();
+    eventually(deadline, "it is contested", async || {
+        let object = api.get("web").await.map_err(|error| error.to_string())?;
+        let state = object.status.and_then(|status| status.state);
+        let seen = format!("{state:?}");
+        if seen == "Some(Contested)" {
+            Ok(())
+        } else {
+            Err(seen)
+        }
+    })
+    .await;
+    assert_eq!(scene.replicas().await, 7);
+    scene.delete_quarantine().await;
+    assert_eq!(scene.replicas().await, 7);
+    assert_eq!(
+        scene.json::<StatefulSet>("web-db").await["spec"]["replicas"],
+        2
+    );
+    let web = scene.json::<Deployment>("web").await;
+    assert!(!web.to_string().contains("charttrust"), "{web}");
+    let note = scene.event("Restored").await;
+    assert!(
+        note.contains("Deployment web was set to 7 by person"),
+        "{note}"
+    );
+}
+
+/// An admission policy that lets nobody change the Deployment `web` of a namespace.
+struct Freeze {
+    bindings: Api<ValidatingAdmissionPolicyBinding>,
+    binding: ValidatingAdmissionPolicyBinding,
+    deployments: Api<Deployment>,
+}
+
+impl Freeze {
+    async fn of(scene: &Scene) -> Self {
+        let name = format!("freeze-{}", scene.namespace);
+        let policy = serde_json::from_value(json!({
+            "metadata": {"name": name},
+            "spec": {
+                "failurePolicy": "Fail",
+                "matchConstraints": {
+                    "namespaceSelector": {"matchLabels": {
+                        "kubernetes.io/metadata.name": scene.namespace,
+                    }},
+                    "resourceRules": [{
+                        "apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"],
+                        "resources": ["deployments"], "resourceNames": ["web"],
+                    }],
+                },
+                "validations": [{"expression": "false", "message": "nothing is changed today"}],
+            },
+        }))
+        .unwrap();
+        let policies = Api::<ValidatingAdmissionPolicy>::all(scene.client.clone());
+        let params = PostParams::default();
+        policies.create(&params, &policy).await.unwrap();
+        let binding = json!({
+            "metadata": {"name": name},
+            "spec": {"policyName": name, "validationActions": ["Deny"]},
+        });
+        Self {
+            bindings: Api::all(scene.client.clone()),
+            binding: serde_json::from_value(binding).unwrap(),
+            deployments: scene.api(),
+        }
+    }
+
+    async fn begins(&self) {
+        let params = PostParams::default();
+        self.bindings.create(&params, &self.binding).await.unwrap();
+        self.is("in force", true).await;
+    }
+
+    async fn ends(&self) {
+        let name = self.binding.metadata.name.as_deref().unwrap();
+        let params = DeleteParams::default();
+        self.bindings.delete(name, &params).await.unwrap();
+        self.is("no longer in force", false).await;
+    }
+
+    /// The server takes a moment to learn of a policy.
+    async fn is(&self, what: &str, wanted: bool) {
+        let params = PatchParams {
+            dry_run: true,
+            ..PatchParams::default()
+        };
+        let change = Patch::Merge(json!({"metadata": {"labels": {"tried": "x"}}}));
+        eventually(SOON, &format!("the freeze is {what}"), async || {
+            let answer = self.deployments.patch("web", &params, &change).await;
+            if answer.is_err() == wanted {
+                Ok(())
+            } else {
+                Err(format!("{:?}", answer.err()))
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_object_that_may_not_be_changed_holds_up_no_other() {
+    let stage = stage().await;
+    let scene = scene(&stage, "refused", Version::V4, Value::Null).await;
+    let quarantines = scene.api::<Quarantine>();
+    let before = scene.workloads().await;
+    let freeze = Freeze::of(&scene).await;
+    freeze.begins().await;
+    scene.create_quarantine(&ALL).await;
+    let refused = "Contested=True/ObjectRefused";
+    let message = scene.expect_condition(&quarantines, "web", refused).await;
+    for told in [
+        "Deployment web",
+        "cannot be contained",
+        "nothing is changed today",
+    ] {
+        assert!(message.contains(told), "{told}: {message}");
+    }
+    let object = scene.quarantine_is("Active=False/Containing").await;
+    assert_eq!(object.status.unwrap().contained, 7);
+    assert_eq!(scene.replicas().await, 3);
+    let stateful = scene.json::<StatefulSet>("web-db").await;
+    assert_eq!(stateful["spec"]["replicas"], 0);
+    let note = scene.event("Contested").await;
+    assert!(note.contains("Deployment web"), "{note}");
+
+    freeze.ends().await;
+    scene.quarantine_is("Active=True/Contained").await;
+    assert_eq!(scene.replicas().await, 0);
+
+    freeze.begins().await;
+    let params = DeleteParams::default();
+    quarantines.delete("web", &params).await.unwrap();
+    let message = scene.expect_condition(&quarantines, "web", refused).await;
+    assert!(message.contains("cannot be put back"), "{message}");
+    assert_eq!(scene.replicas().await, 0);
+    let after = scene.workloads().await;
+    for kind in ["StatefulSet", "DaemonSet", "CronJob"] {
+        assert_eq!(after[kind], before[kind]);
+    }
+    let name = format!("{}/web", scene.namespace);
+    let (code, said) = charttrust(&stage, &["restore", &name, "--yes"]).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("Deployment web was not put back"), "{said}");
+
+    freeze.ends().await;
+    scene.no_quarantine().await;
+    assert_eq!(scene.workloads().await, before);
+}
+
+/// A Deployment of somebody else in the same namespace, and one in another namespace.
+async fn neighbour(scene: &Scene, namespace: &str) -> Api<Deployment> {
+    let api = Api::<Deployment>::namespaced(scene.client.clone(), namespace);
+    let object: Deployment = serde_json::from_value(json!({
+        "metadata": {"name": "neighbour"},
+        "spec": {
+            "replicas": 2,
+            "selector": {"matchLabels": {"app": "neighbour"}},
+            "template": {
+                "metadata": {"labels": {"app": "neighbour"}},
+                "spec": {"containers": [{"name": "main", "image": "registry.example.com/pause:1"}]},
+            },
+        },
+    }))
+    .unwrap();
+    api.create(&PostParams::default(), &object).await.unwrap();
+    api
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_record_reaches_no_neighbour() {
+    let stage = stage().await;
+    let scene = scene(&stage, "forged", Version::V4, Value::Null).await;
+    let far = stage.cluster.namespace("forged-far").await.unwrap();
+    let near = neighbour(&scene, &scene.namespace).await;
+    let other = neighbour(&scene, &far).await;
+    let secrets = scene.api::<Secret>();
+    let name = "sh.helm.release.v1.web.v1";
+    let payload = secrets.get(name).await.unwrap().data.unwrap()["release"].clone();
+    let mut record = charttrust_e2e::record::decode(&payload.0).unwrap();
+    let manifest = record["manifest"].as_str().unwrap().to_owned();
+    let forged = format!(
+        "{manifest}\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: neighbour\n\
+         ---\napiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: neighbour\n  \
+         namespace: {far}\n"
+    );
+    record["manifest"] = json!(forged);
+    let payload: ByteString =
+        serde_json::from_value(json!(charttrust_e2e::record::encode(&record).unwrap())).unwrap();
+    let change = json!({"data": {"release": payload}});
+    secrets
+        .patch(name, &PatchParams::default(), &Patch::Merge(change))
+        .await
+        .unwrap();
+    let mark = stage.cluster.audit().unwrap().mark().unwrap();
+
+    scene.create_quarantine(&ALL).await;
+    let object = scene.quarantine_is("Active=True/Contained").await;
+    assert_eq!(scene.replicas().await, 0);
+    let left = object.status.unwrap().uncontained;
+    let told: Vec<_> = left.iter().filter(|one| one.name == "neighbour").collect();
+    assert_eq!(told.len(), 2, "{left:#?}");
+
+    // As somebody could who may write the status of Quarantines.
+    let quarantines = scene.api::<Quarantine>();
+    let mut status = quarantines.get("web").await.unwrap().status.unwrap();
+    let mut entry = status
+        .objects
+        .iter()
+        .find(|o| o.kind == "Deployment")
+        .unwrap()
+        .clone();
+    entry.name = "neighbour".to_owned();
+    entry.uid = near.get("neighbour").await.unwrap().metadata.uid;
+    entry.state = charttrust::api::quarantine::ObjectState::Planned;
+    entry.original = Some("2".to_owned());
+    let mut far_entry = entry.clone();
+    far_entry.namespace = Some(far.clone());
+    far_entry.uid = other.get("neighbour").await.unwrap().metadata.uid;
+    status.objects.extend([entry, far_entry]);
+    let change = Patch::Merge(json!({ "status": status }));
+    quarantines
+        .patch_status("web", &PatchParams::default(), &change)
+        .await
+        .unwrap();
+    scene.quarantine_is("Active=False/Containing").await;
+    scene.delete_quarantine().await;
+
+    for api in [near, other] {
+        let object = api.get("neighbour").await.unwrap();
+        assert_eq!(object.spec.unwrap().replicas, Some(2));
+    }
+    assert_eq!(scene.replicas().await, 3);
+    let audit = stage.cluster.audit().unwrap().since(mark).unwrap();
+    let foreign = audit
+        .by(stage.identity.user())
+        .writes()
+        .only(|e| e.name == "neighbour");
+    assert!(foreign.is_empty(), "{foreign:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edited_original_is_contested_and_never_believed() {
+    let stage = stage().await;
+    let scene = scene(&stage, "edited", Version::V4, Value::Null).await;
+    scene.create_quarantine(&["ScaleToZero"]).await;
+    scene.quarantine_is("Active=True/Contained").await;
+    let web = scene.json::<Deployment>("web").await;
+    let mark = web["metadata"]["annotations"]["charttrust.io/quarantine"]
+        .as_str()
+        .unwrap();
+    let forged = mark.replace("\"original\":3", "\"original\":500");
+    assert_ne!(forged, mark);
+    let change = json!({"metadata": {"annotations": {"charttrust.io/quarantine": forged}}});
+    let deployments = scene.api::<Deployment>();
+    deployments
+        .patch("web", &PatchParams::default(), &Patch::Merge(change))
+        .await
+        .unwrap();
+    let quarantines = scene.api::<Quarantine>();
+    quarantines
+        .delete("web", &DeleteParams::default())
+        .await
+        .unwrap();
+    scene
+        .quarantine_is("Contested=True/OriginalsDisagree")
+        .await;
+    assert_eq!(scene.replicas().await, 0);
+    assert_eq!(
+        scene.json::<StatefulSet>("web-db").await["spec"]["replicas"],
+        2
+    );
+    scene.event("Contested").await;
+
+    // The way out: say by hand what it shall be.
+    let change = json!({
+        "metadata": {"annotations": {"charttrust.io/quarantine": null}},
+        "spec": {"replicas": 3},
+    });
+    deployments
+        .patch("web", &PatchParams::default(), &Patch::Merge(change))
+        .await
+        .unwrap();
+    scene.no_quarantine().await;
+    assert_eq!(scene.replicas().await, 3);
+}
