@@ -171,9 +171,9 @@ fn text_that_is_no_provenance_is_malformed() {
 }
 
 #[test]
-fn what_is_no_archive_is_unknown() {
+fn a_damaged_archive_is_unknown() {
     Case::new()
-        .write("hashtest-1.2.3.tgz", "hello")
+        .write("hashtest-1.2.3.tgz", b"\x1f\x8b\x08 cut off")
         .gives("key.gpg", 3, "SourceUnavailable");
 }
 
@@ -242,6 +242,11 @@ fn what_cannot_be_used_is_named_with_exit_code_2() {
             Case::new().remove("hashtest-1.2.3.tgz"),
             "key.gpg",
             "hashtest-1.2.3.tgz",
+        ),
+        (
+            Case::new().write("hashtest-1.2.3.tgz", "apiVersion: v1\nentries: {}\n"),
+            "key.gpg",
+            "hashtest-1.2.3.tgz: no chart archive: name the .tgz",
         ),
         (Case::new(), "nowhere.asc", "nowhere.asc"),
         (Case::new().write("bad.asc", "hello"), "bad.asc", "bad.asc"),

@@ -235,6 +235,7 @@ async fn why_tells_the_chain_and_status_the_verdicts() {
             "the archive is the same",
             &format!("8 key       {}: Active, ends never", key.name),
             "Trusted=True, SignatureVerified, since 20",
+            ": content as signed",
         ],
     );
     let bad = charttrust(&["why", &name("forum")]).await;
@@ -252,13 +253,33 @@ async fn why_tells_the_chain_and_status_the_verdicts() {
     let one = charttrust(&["status", &name("web")]).await;
     one.with(
         UNTRUSTED,
-        &["Verdict:  Untrusted/KeyCompromised since 20", "Policy:   "],
+        &[
+            "Verdict:  Untrusted/KeyCompromised since 20",
+            &format!("Signed:   by {}, first verified 20", key.key.fingerprint),
+            "Policy:   ",
+        ],
     );
     let all = charttrust(&["status", "-n", &story.namespace])
         .await
         .with(UNTRUSTED, &["REASON"]);
     assert!(all.line("forum").contains("Unsigned"));
     assert_eq!(all.text.lines().count(), 4, "{}", all.text);
+    let listed = ["status", "-n", &story.namespace, "-o", "json"];
+    let listed = charttrust(&listed).await.with(UNTRUSTED, &[]);
+    let listed: serde_json::Value = serde_json::from_str(&listed.text).unwrap();
+    let trust = story.trusts().get("api").await.unwrap();
+    let status = serde_json::to_value(&trust.status).unwrap();
+    assert_eq!(listed["items"][0]["status"], status, "{listed}");
+    let chain = ["why", &name("forum"), "-o", "json"];
+    let chain = charttrust(&chain).await.with(UNTRUSTED, &[]);
+    let chain: serde_json::Value = serde_json::from_str(&chain.text).unwrap();
+    assert_eq!(chain["trusted"]["reason"], "Unsigned", "{chain}");
+    assert_eq!(chain["links"][5]["reasons"], json!(["Unsigned"]), "{chain}");
+    let yaml = ["status", &name("forum"), "-o", "yaml"];
+    charttrust(&yaml).await.with(
+        UNTRUSTED,
+        &["kind: ReleaseTrust", "reason: Unsigned", "name: forum"],
+    );
     let untrusted = ["status", "-n", &story.namespace, "--untrusted"];
     let untrusted = charttrust(&untrusted)
         .await

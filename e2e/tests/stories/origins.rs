@@ -119,7 +119,10 @@ async fn of_several_sources_the_one_with_the_content_of_the_release_is_its_origi
     let origin = story
         .expect_condition(&trusts, "web", "Trusted=True/SignatureVerified")
         .await;
-    assert_eq!(origin, format!("archive of {}", second.url()));
+    assert_eq!(
+        origin,
+        format!("content as signed; archive of {}", second.url())
+    );
     // At this level nothing is compared: the first source that has the version decides.
     let level = json!({"verify": {"level": "Signature"}});
     let signature = rule_from(&story, &key, &sources, level);
@@ -131,7 +134,11 @@ async fn of_several_sources_the_one_with_the_content_of_the_release_is_its_origi
     let origin = story
         .expect_condition(&trusts, "web", "Trusted=True/ArchiveVerified")
         .await;
-    assert_eq!(origin, format!("archive of {}", story.repository.url()));
+    let expected = format!(
+        "signed; content not compared; archive of {}",
+        story.repository.url()
+    );
+    assert_eq!(origin, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -223,7 +223,9 @@ async fn an_unusable_index_says_nothing_about_a_release() {
         let message = story
             .expect_condition(&story.policies(), &policy, silent)
             .await;
-        assert!(message.contains(&story.repository.url()), "{message}");
+        let index = format!("{}/index.yaml", story.repository.url());
+        assert_eq!(message.matches(&index).count(), 1, "{message}");
+        assert!(message.contains("--allow-host"), "{message}");
         story.repository.behave();
         story.expect("web", "SignatureVerified").await;
         let answering = "SourcesReachable=True/AllReachable";

@@ -1,8 +1,57 @@
 //! What commands print: foreign text made harmless, and tables.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use charttrust_verify::finding::is_deceptive;
+use clap::ValueEnum;
+use serde::Serialize;
+
+/// For programs.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Format {
+    /// As JSON.
+    Json,
+    /// As YAML.
+    Yaml,
+}
+
+impl Format {
+    /// A value in this form; what could deceive on a terminal is escaped.
+    ///
+    /// # Errors
+    /// If the value cannot be written so.
+    pub(super) fn write(self, value: &impl Serialize) -> std::io::Result<String> {
+        let value = serde_json::to_value(value)?;
+        match self {
+            Self::Json => Ok(escaped(&serde_json::to_string_pretty(&value)?) + "\n"),
+            Self::Yaml => {
+                let text = serde_saphyr::to_string(&value).map_err(std::io::Error::other)?;
+                // JSON is YAML too, and knows escapes everywhere.
+                let is_clear = text.split('\n').all(|line| !line.chars().any(is_deceptive));
+                if is_clear {
+                    Ok(text)
+                } else {
+                    Self::Json.write(&value)
+                }
+            }
+        }
+    }
+}
+
+/// The same JSON, in which only line ends and visible characters stand as they are.
+fn escaped(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character == '\n' || !is_deceptive(character) {
+            shown.push(character);
+            continue;
+        }
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            let _ = write!(shown, "\\u{unit:04x}");
+        }
+    }
+    shown
+}
 
 /// Text that others wrote, fit for a terminal: what could move the cursor, hide or reorder anything
 /// is shown as `\u{…}`.
@@ -78,6 +127,20 @@ mod tests {
             plain("a\u{1b}[31mb\r\nc\u{202e}d\u{200b}\u{feff}é 漢"),
             "a\\u{1b}[31mb\\u{d}\\u{a}c\\u{202e}d\\u{200b}\\u{feff}é 漢"
         );
+    }
+
+    #[test]
+    fn what_programs_read_cannot_deceive_a_terminal_and_is_the_same() {
+        let value = serde_json::json!({"message": "a\u{9b}b\u{202e}\u{e0041}\né", "since": "2026"});
+        for format in [Format::Json, Format::Yaml] {
+            let text = format.write(&value).unwrap();
+            let mut shown = text.chars().filter(|character| *character != '\n');
+            assert!(!shown.any(is_deceptive), "{text:?}");
+            let read: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
+            assert_eq!(read, value);
+        }
+        let plain = Format::Yaml.write(&serde_json::json!({"reason": "Unsigned"}));
+        assert_eq!(plain.unwrap(), "reason: Unsigned\n");
     }
 
     #[test]

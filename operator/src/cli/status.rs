@@ -3,13 +3,15 @@
 use clap::Args;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt as _};
+use serde_json::json;
 
 use super::cluster::{Connection, Failure, all, release};
-use super::screen::{Table, plain, say};
+use super::screen::{Format, Table, plain, say};
 use super::{TRUSTED, UNKNOWN, UNTRUSTED};
 use crate::api::ReleaseTrust;
 use crate::api::conditions::{Condition, ReleaseCondition, Status as Said, find};
 use crate::api::reasons::UnknownCause;
+use crate::api::release_trust::ReleaseTrustStatus;
 
 /// Tells the verdicts of the operator.
 ///
@@ -29,6 +31,9 @@ pub struct Status {
     /// Only those that are not trusted.
     #[arg(long, conflicts_with = "release")]
     pub untrusted: bool,
+    /// Prints the objects themselves: one, or a list of all.
+    #[arg(short, long, value_enum)]
+    pub output: Option<Format>,
     /// Where the cluster is.
     #[command(flatten)]
     pub connection: Connection,
@@ -42,7 +47,10 @@ pub(super) async fn run(arguments: &Status) -> Result<u8, Failure> {
     let client = arguments.connection.client().await?;
     if let Some((namespace, name)) = &arguments.release {
         let trust = read(client, namespace, name).await?;
-        say(&describe(&trust))?;
+        say(&match arguments.output {
+            Some(format) => format.write(&bare(trust.clone()))?,
+            None => describe(&trust),
+        })?;
         return Ok(code([&trust]));
     }
     let api = match &arguments.namespace {
@@ -54,8 +62,24 @@ pub(super) async fn run(arguments: &Status) -> Result<u8, Failure> {
         expect(client, namespace).await?;
     }
     trusts.retain(|trust| !arguments.untrusted || is_untrusted(trust));
-    say(&table(&trusts).to_string())?;
-    Ok(code(&trusts))
+    let code = code(&trusts);
+    say(&match arguments.output {
+        Some(format) => format.write(&list(trusts))?,
+        None => table(&trusts).to_string(),
+    })?;
+    Ok(code)
+}
+
+/// As kubectl lists objects.
+fn list(trusts: Vec<ReleaseTrust>) -> serde_json::Value {
+    let items: Vec<_> = trusts.into_iter().map(bare).collect();
+    json!({"apiVersion": "v1", "kind": "List", "items": items})
+}
+
+/// Without what only the API server needs.
+fn bare(mut trust: ReleaseTrust) -> ReleaseTrust {
+    trust.metadata.managed_fields = None;
+    trust
 }
 
 /// Tells a namespace without releases from one that does not exist.
@@ -162,6 +186,7 @@ fn describe(trust: &ReleaseTrust) -> String {
     if !verdict.message.is_empty() {
         lines.push(format!("Because:  {}", verdict.message));
     }
+    lines.extend(signatures(&status));
     lines.extend(status.policies.iter().map(|policy| {
         let rule = policy.rule.as_deref().unwrap_or("-");
         let exception = policy.exception.as_ref();
@@ -181,6 +206,20 @@ fn describe(trust: &ReleaseTrust) -> String {
             .map(|finding| format!("Finding:  {}: {}", finding.reason, finding.message)),
     );
     shown(lines)
+}
+
+/// The signatures that hold, and since when that is known.
+fn signatures(status: &ReleaseTrustStatus) -> Vec<String> {
+    let sources = status
+        .evidence
+        .iter()
+        .flat_map(|evidence| &evidence.sources);
+    let first = sources.filter_map(|source| source.first_verified.as_ref());
+    let first = first.map(|first| first.0).min();
+    let first = first.map_or_else(String::new, |first| format!(", first verified {first}"));
+    let good = status.signers.iter().filter(|signer| signer.verified);
+    good.map(|signer| format!("Signed:   by {}{first}", signer.fingerprint))
+        .collect()
 }
 
 /// Lines of foreign text.
@@ -254,6 +293,19 @@ pub(super) mod tests {
             "shop        web       web-2.4.1   Unsigned   said\\u{1b}[2J of it"
         );
         assert!(lines[2].ends_with("Pending"), "{text}");
+    }
+
+    #[test]
+    fn programs_get_the_objects_as_the_cluster_has_them() {
+        let mut one = trust("web", "Unsigned");
+        one.metadata.managed_fields = Some(Vec::new());
+        let listed = list(vec![one.clone(), trust("api", "SignatureVerified")]);
+        assert_eq!(listed["kind"], "List");
+        assert_eq!(listed["items"][1]["metadata"]["name"], "api");
+        one.metadata.managed_fields = None;
+        assert_eq!(listed["items"][0], serde_json::to_value(&one).unwrap());
+        let conditions = &listed["items"][0]["status"]["conditions"];
+        assert_eq!(conditions[0]["reason"], "Unsigned");
     }
 
     #[test]

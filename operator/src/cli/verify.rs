@@ -89,6 +89,8 @@ enum UsageError {
     TooLarge { path: String, limit: u64 },
     #[error("{path}: {problem}")]
     Unusable { path: String, problem: String },
+    #[error("{0}: no chart archive: name the .tgz that helm package makes or helm pull fetches")]
+    NoArchive(String),
     #[error(
         "no key was found: --key takes OpenPGP keys (.asc, .gpg, .key, .pgp, .pub in a folder) and \
          TrustedKey YAML, files or folders; with --policy only the latter"
@@ -156,6 +158,9 @@ fn verify(arguments: &Verify) -> Result<(Verdict, Report), UsageError> {
     let archive = read_file(&arguments.chart, MAX_ARCHIVE)?;
     let chart = match chart::read(&archive, &ArchiveLimits::default()) {
         Ok(chart) => chart,
+        Err(ArchiveError::NotGzip) => {
+            return Err(UsageError::NoArchive(arguments.chart.display().to_string()));
+        }
         Err(error) => return Ok(unreadable(arguments, &error)),
     };
     if arguments.source.is_none() {

@@ -9,9 +9,11 @@ use std::str::FromStr as _;
 use charttrust_verify::verdict::{Cause, Reason};
 use clap::Args;
 use kube::{Api, ResourceExt as _};
+use serde::Serialize;
+use serde_json::json;
 
 use super::cluster::{Connection, Failure, all, release};
-use super::screen::say;
+use super::screen::{Format, say};
 use super::status::{self, shown};
 use crate::api::conditions::{Condition, KeyCondition, find};
 use crate::api::release_trust::{
@@ -28,6 +30,9 @@ pub struct Why {
     /// The release.
     #[arg(value_name = "NAMESPACE/RELEASE", value_parser = release)]
     pub release: (String, String),
+    /// Prints the links of the chain for programs.
+    #[arg(short, long, value_enum)]
+    pub output: Option<Format>,
     /// Where the cluster is.
     #[command(flatten)]
     pub connection: Connection,
@@ -43,11 +48,15 @@ pub(super) async fn run(arguments: &Why) -> Result<u8, Failure> {
     let mut trust = status::read(client.clone(), namespace, name).await?;
     // Without them the chain lacks names and dates of keys, and nothing else.
     let keys = all(&Api::<TrustedKey>::all(client.clone()), "TrustedKeys").await;
+    let keys = keys.unwrap_or_default();
     // Without them it shows former sources too.
     let policies = all(&Api::<ChartTrustPolicy>::all(client), "ChartTrustPolicies").await;
     let former = policies.map(|policies| set_aside(&mut trust, &policies));
-    say(&explain(&trust, &keys.unwrap_or_default()))?;
-    say(&shown(former.unwrap_or_default()))?;
+    let text = match arguments.output {
+        Some(format) => format.write(&explanation(&trust, &keys))?,
+        None => explain(&trust, &keys) + &shown(former.unwrap_or_default()),
+    };
+    say(&text)?;
     Ok(status::code([&trust]))
 }
 
@@ -143,37 +152,72 @@ impl Step {
     }
 }
 
-fn explain(trust: &ReleaseTrust, keys: &[TrustedKey]) -> String {
+/// One link of the chain as it is told.
+#[derive(Debug, Serialize)]
+struct Link {
+    #[serde(rename = "link")]
+    step: &'static str,
+    facts: Vec<String>,
+    /// The words of the vocabulary that are decided here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<String>,
+    /// The fact that carries the mark.
+    #[serde(skip)]
+    marked: usize,
+}
+
+fn links(trust: &ReleaseTrust, keys: &[TrustedKey]) -> Vec<Link> {
     let status = trust.status.clone().unwrap_or_default();
     let verdict = status::verdict(trust);
+    let link = |step: Step| {
+        let facts = facts(step, trust, &status, keys);
+        let reasons = reasons(step, &status, verdict);
+        Link {
+            step: step.word(),
+            marked: marked(&facts, &reasons, &status),
+            facts,
+            reasons,
+        }
+    };
+    Step::ALL.map(link).into()
+}
+
+/// The source that a finding of these words names, or else the last of the facts.
+fn marked(facts: &[String], reasons: &[String], status: &ReleaseTrustStatus) -> usize {
+    let mut findings = status.findings.iter();
+    let of_source = findings.find_map(|finding| {
+        if !reasons.contains(&finding.reason) {
+            return None;
+        }
+        facts.iter().position(|fact| {
+            let source = fact.split_once(": ").map(|(source, _)| source);
+            source.is_some_and(|source| finding.message.contains(source))
+        })
+    });
+    of_source.unwrap_or(facts.len().saturating_sub(1))
+}
+
+/// The chain for programs.
+fn explanation(trust: &ReleaseTrust, keys: &[TrustedKey]) -> serde_json::Value {
+    let findings = trust.status.as_ref().map(|status| &status.findings);
+    json!({
+        "namespace": trust.namespace(),
+        "release": trust.name_any(),
+        "trusted": status::verdict(trust),
+        "links": links(trust, keys),
+        "findings": findings.into_iter().flatten().collect::<Vec<_>>(),
+    })
+}
+
+fn explain(trust: &ReleaseTrust, keys: &[TrustedKey]) -> String {
     let mut lines = Vec::new();
-    for (number, step) in (1..).zip(Step::ALL) {
-        let mut facts = facts(step, trust, &status, keys);
-        if facts.is_empty() {
-            facts.push("nothing is known".to_owned());
-        }
-        let marks = marks(step, &status, verdict);
-        for (place, fact) in facts.iter().enumerate() {
-            let head = if place == 0 {
-                format!("{number} {:<10}", step.word())
-            } else {
-                " ".repeat(12)
-            };
-            let mark = if place + 1 == facts.len() {
-                marks.as_str()
-            } else {
-                ""
-            };
-            lines.push(format!("{head}{fact}{mark}"));
-        }
+    for (number, link) in (1..).zip(links(trust, keys)) {
+        lines.extend(told(number, link));
     }
-    lines.extend(conclusion(verdict));
-    lines.extend(
-        status
-            .findings
-            .iter()
-            .map(|finding| format!("  {}: {}", finding.reason, finding.message)),
-    );
+    lines.extend(conclusion(status::verdict(trust)));
+    let findings = trust.status.as_ref().map(|status| &status.findings);
+    let findings = findings.into_iter().flatten();
+    lines.extend(findings.map(|finding| format!("  {}: {}", finding.reason, finding.message)));
     lines.push(format!(
         "Look again now: kubectl annotate releasetrust -n {} {} {REQUESTED_AT}=\"$(date +%s)\" --overwrite",
         trust.namespace().unwrap_or_default(),
@@ -182,22 +226,35 @@ fn explain(trust: &ReleaseTrust, keys: &[TrustedKey]) -> String {
     shown(lines)
 }
 
-/// The words that are decided at a link.
-fn marks(step: Step, status: &ReleaseTrustStatus, verdict: Option<&Condition>) -> String {
-    let found = status
-        .findings
-        .iter()
-        .map(|finding| finding.reason.as_str());
-    let headline = verdict.map(|verdict| verdict.reason.as_str());
-    let words = headline.into_iter().chain(found);
-    let mut here: Vec<_> = words.filter(|word| Step::of(word) == Some(step)).collect();
-    here.dedup();
-    let mut seen = BTreeSet::new();
-    here.retain(|word| seen.insert(*word));
-    if here.is_empty() {
-        return String::new();
+/// A line for each fact, one of which carries the mark.
+fn told(number: usize, link: Link) -> Vec<String> {
+    let mut lines = link.facts;
+    if lines.is_empty() {
+        lines.push("nothing is known".to_owned());
     }
-    format!("   <-- {}", here.join(", "))
+    if let (Some(line), false) = (lines.get_mut(link.marked), link.reasons.is_empty()) {
+        *line = format!("{line}   <-- {}", link.reasons.join(", "));
+    }
+    let head = |place| match place {
+        0 => format!("{number} {:<10}", link.step),
+        _ => " ".repeat(12),
+    };
+    let lines = lines.into_iter().enumerate();
+    lines.map(|(place, line)| head(place) + &line).collect()
+}
+
+/// The words that are decided at a link, each once.
+fn reasons(step: Step, status: &ReleaseTrustStatus, verdict: Option<&Condition>) -> Vec<String> {
+    let found = status.findings.iter().map(|finding| &finding.reason);
+    let words = verdict
+        .map(|verdict| &verdict.reason)
+        .into_iter()
+        .chain(found);
+    let mut seen = BTreeSet::new();
+    words
+        .filter(|word| Step::of(word) == Some(step) && seen.insert(word.as_str()))
+        .cloned()
+        .collect()
 }
 
 fn conclusion(verdict: Option<&Condition>) -> Vec<String> {
@@ -577,6 +634,49 @@ mod tests {
         let text = explain(&one, &[]);
         assert!(!text.contains("old.example.com"), "{text}");
         assert!(text.contains("https://charts.example.com: has"), "{text}");
+    }
+
+    #[test]
+    fn the_source_that_a_finding_names_is_marked() {
+        let silent = "https://silent.example.com";
+        let mut one = with("SourceUnavailable", source());
+        let status = one.status.as_mut().unwrap();
+        let evidence = status.evidence.as_mut().unwrap();
+        let none = SourceEvidence::new(silent, SourceAnswer::Unavailable);
+        evidence.sources.insert(0, none);
+        status.findings = vec![v1::Finding {
+            reason: "SourceUnavailable".to_owned(),
+            message: format!("{silent}: it answered 503"),
+            policy: None,
+        }];
+        let text = explain(&one, &[]);
+        let expected = format!(
+            "3 source    {silent}: gave no usable answer   <-- SourceUnavailable\n            \
+             https://charts.example.com: has the archive\n"
+        );
+        assert!(text.contains(&expected), "{text}");
+    }
+
+    #[test]
+    fn programs_get_every_link_with_its_facts_and_words() {
+        let mut one = with("DigestMismatch", source());
+        one.status.as_mut().unwrap().findings = vec![v1::Finding {
+            reason: "DigestMismatch".to_owned(),
+            message: "signed sha256:cccc".to_owned(),
+            policy: None,
+        }];
+        let chain = explanation(&one, &[]);
+        let links = chain["links"].as_array().unwrap();
+        let words: Vec<_> = links.iter().map(|link| link["link"].as_str()).collect();
+        assert_eq!(words, Step::ALL.map(|step| Some(step.word())));
+        for link in links {
+            let is_broken = link["link"] == "statement";
+            let reasons = link.get("reasons");
+            assert_eq!(reasons, is_broken.then_some(&json!(["DigestMismatch"])));
+        }
+        assert_eq!(chain["trusted"]["status"], "False");
+        assert_eq!(chain["trusted"]["reason"], "DigestMismatch");
+        assert_eq!(chain["findings"][0]["message"], "signed sha256:cccc");
     }
 
     #[test]

@@ -249,10 +249,12 @@ fn conditions(
     before: &[Condition],
     now: Timestamp,
 ) -> Vec<Condition> {
+    // It says that the key was read, and what came of it: a revoked key is not accepted.
+    let (_, reason) = life.valid;
     let ready = if life.is_read {
-        ((Status::True, KeyReason::Accepted), "")
+        (Status::True, reason)
     } else {
-        (life.valid, life.message.as_str())
+        life.valid
     };
     let generation = known.loaded.reading.generation;
     let new = |type_, state, message: &str| Condition::new(type_, state, message, generation, now);
@@ -277,7 +279,7 @@ fn conditions(
         refreshed(known, before, &new),
     ];
     let always = [
-        new(KeyCondition::Ready, ready.0, ready.1),
+        new(KeyCondition::Ready, ready, &life.message),
         new(KeyCondition::Valid, life.valid, &life.message),
     ];
     always
@@ -624,12 +626,8 @@ mod tests {
             );
             let valid = case.condition(now, KeyCondition::Valid).unwrap().0;
             assert_eq!(valid.replace("False", "True"), reason);
-            assert!(
-                case.condition(now, KeyCondition::Ready)
-                    .unwrap()
-                    .0
-                    .starts_with("True")
-            );
+            let ready = case.condition(now, KeyCondition::Ready).unwrap();
+            assert_eq!(ready, (reason.to_owned(), message));
         }
         assert_eq!(Case::of(KEY).condition(now, KeyCondition::Revoked), None);
     }

@@ -22,8 +22,8 @@ pub(super) struct Counted {
     untrusted: Vec<String>,
     /// Releases that could not be judged.
     could_not_tell: u32,
-    /// Sources whose last look failed.
-    silent: BTreeSet<String>,
+    /// Sources whose last look failed, and what happened.
+    silent: BTreeMap<String, String>,
     /// What became of its quarantines.
     quarantine: Outcomes,
 }
@@ -45,7 +45,7 @@ pub(super) fn count(context: &Context, name: &str) -> Counted {
     if let Some(loaded) = trust.policies.get(name) {
         let named: BTreeSet<_> = sources(&loaded.policy).collect();
         counted.silent = context.world.silent_sources();
-        counted.silent.retain(|url| named.contains(url.as_str()));
+        counted.silent.retain(|url, _| named.contains(url.as_str()));
     }
     counted
 }
@@ -198,10 +198,18 @@ fn reachable(loaded: &LoadedPolicy, counted: &Counted) -> State {
     if counted.silent.is_empty() {
         return ((Status::True, PolicyReason::AllReachable), String::new());
     }
-    let silent: Vec<_> = counted.silent.iter().map(String::as_str).collect();
+    let silent = counted
+        .silent
+        .iter()
+        .map(|(url, told)| match told.as_str() {
+            "" => url.clone(),
+            told if told.contains(url) => told.to_owned(),
+            told => format!("{url}: {told}"),
+        });
+    let silent: Vec<_> = silent.take(NAMED).collect();
     let message = format!(
-        "the last look gave no answer (charttrust why NAMESPACE/RELEASE tells the cause): {}",
-        silent.join(", ")
+        "check address, credentials and --allow-host; the last look gave no answer: {}",
+        silent.join("; ")
     );
     ((Status::False, PolicyReason::SourceUnavailable), message)
 }
@@ -233,7 +241,7 @@ fn composition(counts: &ReleaseCounts) -> String {
     )
 }
 
-/// How many releases a message names.
+/// How many releases or sources a message names.
 const NAMED: usize = 5;
 
 fn some_of(all: &[String]) -> String {
@@ -310,6 +318,60 @@ mod tests {
     use super::*;
     use crate::api::conditions::find;
     use crate::parse;
+
+    fn loaded() -> LoadedPolicy {
+        let yaml = include_str!("../../../examples/policy-strict-in-house.yaml");
+        let policies: Vec<crate::api::ChartTrustPolicy> =
+            serde_saphyr::from_multiple(yaml).unwrap();
+        parse::policy(&policies[0])
+    }
+
+    fn message(counted: &Counted, type_: PolicyCondition) -> String {
+        let (loaded, trust) = (loaded(), Trust::default());
+        let status = conclude(None, &loaded, &trust, counted, None, Timestamp::UNIX_EPOCH);
+        let found = find(&status.conditions, type_);
+        found.expect("the condition").message.clone()
+    }
+
+    #[test]
+    fn a_silent_source_is_named_once_with_what_happened_and_the_next_step() {
+        let (bare, told) = ("https://a.example.com", "https://b.example.com");
+        let silent = [
+            (bare, String::new()),
+            (told, format!("{told}/index.yaml answered 503")),
+            (
+                "https://c.example.com",
+                "a private address needs a flag".into(),
+            ),
+        ];
+        let counted = Counted {
+            silent: silent.map(|(url, told)| (url.to_owned(), told)).into(),
+            ..Counted::default()
+        };
+        assert_eq!(
+            message(&counted, PolicyCondition::SourcesReachable),
+            "check address, credentials and --allow-host; the last look gave no answer: \
+             https://a.example.com; https://b.example.com/index.yaml answered 503; \
+             https://c.example.com: a private address needs a flag"
+        );
+    }
+
+    #[test]
+    fn what_complies_without_proof_is_counted() {
+        let verdicts = [Cause::Unmanaged, Cause::Unmanaged, Cause::Exempt];
+        let mut counted = Counted::default();
+        assert_eq!(
+            message(&counted, PolicyCondition::Compliant),
+            "no release matches"
+        );
+        for cause in verdicts {
+            counted.add("shop/web", Verdict::Unknown(cause));
+        }
+        assert_eq!(
+            message(&counted, PolicyCondition::Compliant),
+            "0 of 3 releases are trusted, 1 exempt, 2 unmanaged: for the last two no proof is asked"
+        );
+    }
 
     fn concluded(quarantine: Outcomes) -> ChartTrustPolicyStatus {
         let policy = json!({

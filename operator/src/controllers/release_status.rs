@@ -2,7 +2,7 @@
 
 use charttrust_verify::check::{Judgement, PolicyVerdict};
 use charttrust_verify::finding::{Finding, Word};
-use charttrust_verify::verdict::{Cause, Reason, Verdict};
+use charttrust_verify::verdict::{Basis, Cause, Reason, Verdict};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -57,6 +57,7 @@ pub(super) fn conclude(
         _ => (None, Vec::new()),
     };
     let before = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
+    let headline = headline(&judged.judgement, content);
     let answered = release
         .requested_at
         .as_ref()
@@ -68,7 +69,7 @@ pub(super) fn conclude(
             .or_else(|| old.and_then(|old| old.last_handled_reconcile_at.clone())),
         release: described.or_else(|| old.and_then(|old| old.release.clone())),
         signer: signer(&signers, trust),
-        conditions: merge(before, conditions(known, before, now)),
+        conditions: merge(before, conditions(known, headline, before, now)),
         signers,
         evidence,
         findings: findings(&judged.judgement.findings),
@@ -106,7 +107,12 @@ fn described(release: &Release, judged: &Judged) -> Option<v1::Release> {
     })
 }
 
-fn conditions(known: &Known<'_>, before: &[Condition], now: Timestamp) -> Vec<Condition> {
+fn conditions(
+    known: &Known<'_>,
+    headline: String,
+    before: &[Condition],
+    now: Timestamp,
+) -> Vec<Condition> {
     let Known {
         release, judged, ..
     } = *known;
@@ -117,7 +123,6 @@ fn conditions(known: &Known<'_>, before: &[Condition], now: Timestamp) -> Vec<Co
     // After a start, what was so before the last look stands until the next.
     let fresh = fresh.or_else(|| find(before, ReleaseCondition::Fresh).cloned());
     let verdict = reason(judged.judgement.verdict);
-    let headline = headline(&judged.judgement, content(release, judged));
     let verdict = Condition::new(
         ReleaseCondition::Trusted,
         (verdict.status(), verdict),
@@ -208,27 +213,37 @@ fn reason(verdict: Verdict) -> TrustedReason {
         .expect("the API knows every word of the engine")
 }
 
-/// The message of the finding that made the verdict; or which of several sources is the origin, which
-/// goes without saying where there is one.
+/// The message of the finding that made the verdict; or what was checked, where that is trusted.
 fn headline(judgement: &Judgement, content: Option<&Content>) -> String {
     let word = match judgement.verdict {
-        Verdict::Untrusted(reason) => Some(Word::Failure(reason)),
-        Verdict::Unknown(cause) => Some(Word::Doubt(cause)),
-        Verdict::Trusted(_) => None,
+        Verdict::Untrusted(reason) => Word::Failure(reason),
+        Verdict::Unknown(cause) => Word::Doubt(cause),
+        Verdict::Trusted(basis) => return checked(basis, judgement, content),
     };
     let deciding = judgement
         .findings
         .iter()
-        .find(|finding| Some(finding.word) == word);
-    let has_choice = content.is_some_and(|content| content.evidence.answers.len() > 1);
+        .find(|finding| finding.word == word);
+    let message = deciding.map(|finding| finding.message.clone());
+    message.or_else(|| exempt(judgement)).unwrap_or_default()
+}
+
+/// What trust rests on, in few words: there are many releases, and status has the details. Of several
+/// sources also the origin, which goes without saying where there is one.
+fn checked(basis: Basis, judgement: &Judgement, content: Option<&Content>) -> String {
     let mut policies = judgement.policies.iter();
-    let origin = policies.find_map(|policy| policy.origin.as_ref());
-    match (deciding, origin) {
-        (Some(finding), _) => finding.message.clone(),
-        (None, Some(origin)) if has_choice && judgement.verdict.is_trusted() => {
-            format!("archive of {origin}")
-        }
-        (None, _) => exempt(judgement).unwrap_or_default(),
+    let deciding = policies.find(|policy| policy.verdict == judgement.verdict);
+    let rule = deciding.and_then(|policy| policy.rule.as_deref());
+    let rests_on = match basis {
+        Basis::ArchiveVerified => "signed; content not compared".to_owned(),
+        Basis::DigestPinned => format!("pinned by rule {}", rule.unwrap_or_default()),
+        Basis::Grandfathered => "verified before the key was revoked".to_owned(),
+        Basis::SignatureVerified => "content as signed".to_owned(),
+    };
+    let has_choice = content.is_some_and(|content| content.evidence.answers.len() > 1);
+    match deciding.and_then(|policy| policy.origin.as_ref()) {
+        Some(origin) if has_choice => format!("{rests_on}; archive of {origin}"),
+        Some(_) | None => rests_on,
     }
 }
 
@@ -333,8 +348,9 @@ fn name(fingerprint: &str, trust: &Trust) -> String {
 
 #[cfg(test)]
 mod tests {
+    use charttrust_verify::digest::Sha256Digest;
+    use charttrust_verify::evidence::{Answer, Evidence};
     use charttrust_verify::finding::Note;
-    use charttrust_verify::verdict::Basis;
 
     use super::*;
 
@@ -380,6 +396,43 @@ mod tests {
             verdict: Verdict::Untrusted(Reason::KeyCompromised),
             policies: (0..policies).map(policy).collect(),
             findings: (0..findings).map(finding).collect(),
+        }
+    }
+
+    /// A content that so many sources have answered about.
+    fn answered_by(sources: &[&str]) -> Content {
+        let answered = |source: &&str| ((*source).to_owned(), Answer::NotFound);
+        let answers = sources.iter().map(answered).collect();
+        Content {
+            chart: "web".into(),
+            version: "1.0.0".into(),
+            digest: Sha256Digest::of(b"content"),
+            evidence: Evidence { answers },
+        }
+    }
+
+    #[test]
+    fn what_is_trusted_says_what_was_checked_and_of_several_sources_the_origin() {
+        for (basis, expected) in [
+            (Basis::SignatureVerified, "content as signed"),
+            (Basis::ArchiveVerified, "signed; content not compared"),
+            (Basis::DigestPinned, "pinned by rule in-house"),
+            (Basis::Grandfathered, "verified before the key was revoked"),
+        ] {
+            let mut judgement = judgement(1, 1);
+            judgement.verdict = Verdict::Trusted(basis);
+            let policy = &mut judgement.policies[0];
+            policy.verdict = judgement.verdict;
+            policy.rule = Some("in-house".into());
+            policy.origin = Some("https://b.example.com".into());
+            let one = answered_by(&["https://b.example.com"]);
+            assert_eq!(headline(&judgement, Some(&one)), expected);
+            let two = answered_by(&["https://a.example.com", "https://b.example.com"]);
+            let told = headline(&judgement, Some(&two));
+            assert_eq!(
+                told,
+                format!("{expected}; archive of https://b.example.com")
+            );
         }
     }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use charttrust_verify::check::Judgement;
 use charttrust_verify::digest::Sha256Digest;
-use charttrust_verify::evidence::{Evidence, Outcome, SignatureFacts};
-use charttrust_verify::finding::Finding;
+use charttrust_verify::evidence::{Answer, Evidence, Outcome, ProvenanceFacts, SignatureFacts};
+use charttrust_verify::finding::{Finding, Word};
 use charttrust_verify::key::{Key, OwnRevocation};
 use charttrust_verify::openpgp::Fingerprint;
 use charttrust_verify::policy::Policy;
@@ -385,14 +385,19 @@ impl World {
             .collect()
     }
 
-    /// Sources whose last look for some release gave no answer.
-    pub fn silent_sources(&self) -> BTreeSet<String> {
-        let releases = self.releases();
-        let looks = releases.by_id.values().flat_map(|release| &release.looks);
-        looks
-            .filter(|(_, state)| state.failures > 0)
-            .map(|(url, _)| url.clone())
-            .collect()
+    /// Sources whose last look for some release gave no answer, and what happened instead.
+    pub fn silent_sources(&self) -> BTreeMap<String, String> {
+        let mut silent = BTreeMap::new();
+        for release in self.releases().by_id.values() {
+            let looks = release.looks.iter();
+            for (url, _) in looks.filter(|(_, state)| state.failures > 0) {
+                let told: &mut String = silent.entry(url.clone()).or_default();
+                if told.is_empty() {
+                    told.push_str(release.silence(url).unwrap_or_default());
+                }
+            }
+        }
+        silent
     }
 
     /// Calls `visit` with the judgement of, and the looks for, every release that was judged.
@@ -466,6 +471,26 @@ impl Release {
         self.revisions
             .values()
             .filter_map(|revision| revision.content.as_ref().ok())
+    }
+
+    /// What a source said last instead of an answer, if that is known.
+    fn silence(&self, url: &str) -> Option<&str> {
+        let notices = self.notices.get(url).into_iter().flatten();
+        let mut doubts = notices.filter(|notice| matches!(notice.word, Word::Doubt(_)));
+        let told = doubts.next().map(|notice| notice.message.as_str());
+        told.or_else(|| {
+            let mut answers = self.contents().filter_map(|c| c.evidence.answers.get(url));
+            answers.find_map(|answer| match answer {
+                Answer::Archive(facts) => match &facts.provenance {
+                    ProvenanceFacts::Unavailable { message, .. } => Some(message.as_str()),
+                    ProvenanceFacts::Malformed { .. }
+                    | ProvenanceFacts::Missing
+                    | ProvenanceFacts::Signed(_) => None,
+                },
+                Answer::Unavailable { message, .. } => Some(message.as_str()),
+                Answer::Ambiguous { .. } | Answer::NotFound => None,
+            })
+        })
     }
 
     /// Whose good signatures it has, whatever became of the keys.

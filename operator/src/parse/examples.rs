@@ -38,6 +38,27 @@ fn every_example_says_when_to_use_it_and_can_be_used() {
 }
 
 #[test]
+fn examples_of_one_object_say_that_one_of_them_is_to_be_applied() {
+    let mut declared: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in files("../examples") {
+        let text = fs::read_to_string(&file).unwrap();
+        for one in documents(&text) {
+            let name = format!("{}/{}", one["kind"], one["metadata"]["name"]);
+            declared.entry(name).or_default().push(text.clone());
+        }
+    }
+    let several = declared.into_iter().filter(|(_, texts)| texts.len() > 1);
+    let several: Vec<_> = several.collect();
+    assert!(several.len() > 1);
+    for (name, texts) in several {
+        for text in texts {
+            let says_so = text.contains(": apply one of them");
+            assert!(says_so, "{name} is in several files: {text}");
+        }
+    }
+}
+
+#[test]
 fn what_the_server_accepts_is_accepted_here() {
     for file in files("tests/api/accepts") {
         for document in documents(&fs::read_to_string(&file).unwrap()) {

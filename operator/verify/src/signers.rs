@@ -61,7 +61,7 @@ pub(crate) fn tally(subject: &Subject<'_>, signed: &Signed) -> Tally {
         }
     }
     if vouching.is_none() && failing.is_empty() {
-        let message = too_few(subject, now, &others);
+        let message = too_few(subject, now, &mut others);
         failing.push(Failure::new(Reason::SignerNotTrusted, message));
     }
     Tally {
@@ -77,16 +77,17 @@ fn suffice(subject: &Subject<'_>, count: usize) -> bool {
     threshold.is_ok_and(|threshold| count >= threshold)
 }
 
-fn too_few(subject: &Subject<'_>, count: usize, others: &[String]) -> String {
+/// Why nobody vouches. What it tells of the first of the others is not told again.
+fn too_few(subject: &Subject<'_>, count: usize, others: &mut Vec<String>) -> String {
     let rule = &subject.rule.name;
     let threshold = subject.rule.verify.signers.threshold;
     if count > 0 {
         return format!("{count} of {threshold} signers that rule {rule:?} needs");
     }
-    match others.first() {
-        Some(other) => format!("{other}, in rule {rule:?}"),
-        None => format!("no signer of rule {rule:?} signed it"),
+    if others.is_empty() {
+        return format!("no signer of rule {rule:?} signed it");
     }
+    format!("{}, in rule {rule:?}", others.remove(0))
 }
 
 type Signers = BTreeSet<Fingerprint>;

@@ -136,7 +136,14 @@ fn an_unlisted_key_neither_helps_nor_hurts() {
     world.revoke("bob", RevocationReason::Compromised);
     assert_eq!(world.verdict(), TRUSTED);
     world.signers(&["carol"], 1);
-    assert_eq!(world.verdict(), TOO_FEW);
+    let judgement = world.judge();
+    assert_eq!(judgement.verdict, TOO_FEW);
+    let told: Vec<_> = judgement.findings.iter().map(|f| &f.message).collect();
+    for key in &world.keys {
+        let key = key.fingerprint().to_string();
+        let times = told.iter().filter(|message| message.contains(&key)).count();
+        assert_eq!(times, 1, "{key}: {told:?}");
+    }
 }
 
 #[test]
