@@ -15,6 +15,7 @@ use charttrust_e2e::helm::Version;
 use charttrust_e2e::operator::Operator;
 use charttrust_e2e::repository::Repository;
 use charttrust_e2e::stage::{OPERATOR_NAMESPACE, SOON, Stage, Story, StoryKey, Trusted, verdict};
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role};
 use kube::Api;
@@ -316,4 +317,65 @@ async fn rejections(story: &Story) -> usize {
         .iter()
         .filter(|e| e.reason.as_deref() == Some("EvidenceRejected"))
         .count()
+}
+
+/// The verdict is about the failed upgrade, which is worse, and so is what its object tells.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_beside_a_failed_upgrade_was_verified_before_a_restart() {
+    let stage = stage().await;
+    let (story, key) = trusted_release(&stage, "witnessed").await;
+    let refused = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: Not_A_Name}\n";
+    let source = Source::new("web", "1.1.0").with_file("templates/refused.yaml", refused);
+    let unsigned = story.publish(&source, None).await.unwrap();
+    story.upgrade("web", &unsigned).await.unwrap_err();
+    story.expect("web", "Unsigned").await;
+    other_revision(&story, "Trusted/SignatureVerified").await;
+    story.settled("web").await;
+
+    // Whole seconds are written.
+    let since = charttrust::clock::now() + SignedDuration::from_secs(2);
+    eventually(SOON, "what was verified is older", async || {
+        if charttrust::clock::now() > since {
+            Ok(())
+        } else {
+            Err("not yet")
+        }
+    })
+    .await;
+    stage.operator(Operator::kill);
+    let asked = story.repository.requests().len();
+    stage.restart().await.unwrap();
+    eventually(SOON, "the archive is looked at anew", async || match story
+        .repository
+        .requests()
+        .len()
+    {
+        count if count > asked => Ok(()),
+        _ => Err("not yet"),
+    })
+    .await;
+    story.settled("web").await;
+    let word = json!({
+        "reason": "Compromised", "grandfather": "Witnessed",
+        "since": since.strftime("%FT%TZ").to_string(),
+    });
+    let change = json!({"spec": {"revocation": word}});
+    story.patch::<TrustedKey>(&key.name, change).await.unwrap();
+    other_revision(&story, "Trusted/Grandfathered").await;
+    story.expect("web", "Unsigned").await;
+}
+
+/// Waits until the first revision is said to be this.
+async fn other_revision(story: &Story, verdict: &str) {
+    let wanted = format!("revision 1 (Secret) is {verdict}");
+    eventually(SOON, &wanted, async || {
+        let trust = story.expect_finding("web", "OtherRevision").await;
+        let findings = trust.status.unwrap().findings;
+        if findings.iter().any(|finding| finding.message == wanted) {
+            Ok(())
+        } else {
+            Err(format!("{findings:?}"))
+        }
+    })
+    .await;
 }

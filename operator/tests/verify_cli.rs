@@ -215,6 +215,32 @@ fn a_source_that_the_rule_does_not_name_is_unknown() {
 }
 
 #[test]
+fn a_field_that_nobody_knows_is_an_error_and_not_passed_over() {
+    for (file, text, path) in [
+        (
+            "key.yaml",
+            format!("{}\n  revokation: {{reason: Compromised}}\n", trusted_key()),
+            "spec.revokation",
+        ),
+        (
+            "policy.yaml",
+            policy("      verify: {signers: {keys: [other], threshhold: 2}}\n"),
+            "spec.rules[0].verify.signers.threshhold",
+        ),
+    ] {
+        let policy = policy("      verify: {signers: {keys: [other]}}\n");
+        let case = Case::new()
+            .write("policy.yaml", policy)
+            .write("key.yaml", trusted_key())
+            .write(file, text)
+            .with(&["--policy", "policy.yaml"]);
+        let output = case.run_checked("key.yaml", 2);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(&format!("{file}: {path}: ")), "{said}");
+    }
+}
+
+#[test]
 fn what_lies_beside_the_keys_of_a_folder_is_no_key() {
     let case = Case::new()
         .write("README.md", "hello")

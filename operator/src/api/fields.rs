@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
 };
+use serde_json::Value;
 
 /// A table for each kind, and one of what several kinds have in common, as Markdown.
 pub fn tables() -> String {
@@ -38,6 +39,40 @@ struct Row {
     path: String,
     default: String,
     meaning: String,
+}
+
+/// The path of a field that an object of a kind has and its definition does not: the API server would
+/// refuse or drop it, and whoever misspelt it means something.
+pub fn unknown(kind: &str, object: &Value) -> Option<String> {
+    let definitions = super::definitions();
+    let mut definitions = definitions.iter();
+    let definition = definitions.find(|definition| definition.spec.names.kind == kind)?;
+    let fields = schema(definition)?.properties.as_ref()?;
+    let of_all = ["apiVersion", "kind", "metadata"];
+    let own = object.as_object()?.iter();
+    own.filter(|(name, _)| !of_all.contains(&name.as_str()))
+        .find_map(|(name, value)| match fields.get(name) {
+            Some(field) => unknown_below(field, value, name),
+            None => Some(name.clone()),
+        })
+}
+
+fn unknown_below(field: &JSONSchemaProps, value: &Value, path: &str) -> Option<String> {
+    match (value, &field.properties, &field.items) {
+        (Value::Object(values), Some(fields), _) => values.iter().find_map(|(name, value)| {
+            let path = format!("{path}.{name}");
+            match fields.get(name) {
+                Some(field) => unknown_below(field, value, &path),
+                None => Some(path),
+            }
+        }),
+        (Value::Array(values), _, Some(JSONSchemaPropsOrArray::Schema(items))) => {
+            let mut numbered = values.iter().enumerate();
+            numbered
+                .find_map(|(index, value)| unknown_below(items, value, &format!("{path}[{index}]")))
+        }
+        _ => None,
+    }
 }
 
 fn schema(definition: &CustomResourceDefinition) -> Option<&JSONSchemaProps> {

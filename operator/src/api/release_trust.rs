@@ -244,11 +244,34 @@ pub struct Evidence {
     #[schemars(length(max = bounds::LIST), extend("x-kubernetes-list-type" = "atomic"))]
     pub sources: Vec<SourceEvidence>,
 
+    /// What of other revisions was verified, and when first: the verdict is about one that is worse,
+    /// and a key may be revoked with grandfather: Witnessed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::SHORT_LIST), extend("x-kubernetes-list-type" = "atomic"))]
+    pub witnesses: Vec<Witness>,
+
     /// The operator's seal (an HMAC in base64) over this evidence and the signers. Evidence
     /// without a valid seal is gathered again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::WORD))]
     pub tag: Option<String>,
+}
+
+/// That an archive was verified.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Witness {
+    /// sha256 of the archive.
+    #[schemars(length(max = bounds::DIGEST))]
+    pub archive: String,
+
+    /// sha256 of the provenance.
+    #[schemars(length(max = bounds::DIGEST))]
+    pub provenance: String,
+
+    /// When this operator first verified a signature of this very archive by a known key.
+    #[schemars(schema_with = "schema::time")]
+    pub first_verified: Time,
 }
 
 /// What one source has answered, and how it compares with the release.
@@ -521,6 +544,7 @@ mod tests {
             }],
             evidence: Some(Evidence {
                 content: "Dx4tPEtaaXiHlqW0w9Lh8A8eLTxLWml4h5altMPS4fA".to_owned(),
+                witnesses: Vec::new(),
                 sources: vec![origin()],
                 tag: Some("bWVzc2FnZSBhdXRoZW50aWNhdGlvbiBjb2RlIDEyMw==".to_owned()),
             }),

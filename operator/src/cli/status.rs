@@ -61,8 +61,9 @@ pub(super) async fn run(arguments: &Status) -> Result<u8, Failure> {
     if let (true, Some(namespace)) = (trusts.is_empty(), &arguments.namespace) {
         expect(client, namespace).await?;
     }
-    trusts.retain(|trust| !arguments.untrusted || is_untrusted(trust));
+    // Of all of them: what could not be found out is no success because it is not listed.
     let code = code(&trusts);
+    trusts.retain(|trust| !arguments.untrusted || is_untrusted(trust));
     say(&match arguments.output {
         Some(format) => format.write(&list(trusts))?,
         None => table(&trusts).to_string(),

@@ -23,7 +23,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{INTERNAL, TRUSTED, UNKNOWN, UNTRUSTED, USAGE, complain};
-use crate::api::{ChartTrustPolicy, TrustedKey};
+use crate::api::{ChartTrustPolicy, TrustedKey, fields};
 use crate::{clock, parse};
 
 /// Verifies a chart archive offline, by the same rules as the operator.
@@ -289,6 +289,7 @@ fn trusted_keys(bytes: &[u8]) -> Result<Vec<Key>, String> {
         if document.get("kind").and_then(|kind| kind.as_str()) != Some("TrustedKey") {
             continue;
         }
+        known("TrustedKey", &document)?;
         let object: TrustedKey = serde_json::from_value(document).map_err(|e| e.to_string())?;
         let Some(material) = object.spec.public_key.inline.clone() else {
             let name = object.metadata.name.unwrap_or_default();
@@ -300,6 +301,16 @@ fn trusted_keys(bytes: &[u8]) -> Result<Vec<Key>, String> {
         keys.push(parse::key(&object, material.as_bytes()).map_err(|p| p.to_string())?);
     }
     Ok(keys)
+}
+
+/// A field that nobody knows is a demand that nobody would check.
+fn known(kind: &str, document: &serde_json::Value) -> Result<(), String> {
+    match fields::unknown(kind, document) {
+        None => Ok(()),
+        Some(path) => Err(format!(
+            "{path}: {kind} has no such field; the README lists all of them"
+        )),
+    }
 }
 
 fn documents(bytes: &[u8]) -> Result<Vec<serde_json::Value>, String> {
@@ -329,6 +340,7 @@ fn policy(arguments: &Verify, keys: &[Key]) -> Result<Policy, UsageError> {
             "holds not exactly one ChartTrustPolicy".to_owned(),
         ));
     };
+    known("ChartTrustPolicy", &document).map_err(unusable)?;
     let object: ChartTrustPolicy =
         serde_json::from_value(document).map_err(|error| unusable(error.to_string()))?;
     let parsed = parse::policy(&object);

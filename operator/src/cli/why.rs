@@ -486,6 +486,7 @@ mod tests {
         let status = one.status.as_mut().unwrap();
         status.evidence = Some(v1::Evidence {
             content: String::new(),
+            witnesses: Vec::new(),
             sources: vec![source],
             tag: None,
         });

@@ -2,6 +2,7 @@
 //!
 //! It lies where tenants may have rights, so it is believed only with a valid seal.
 
+use std::collections::BTreeSet;
 use std::str::FromStr as _;
 
 use aws_lc_rs::hmac;
@@ -10,7 +11,7 @@ use base64::prelude::BASE64_STANDARD_NO_PAD;
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::{
     Answer, ArchiveFacts, Bound, Claim, Claims, Evidence, Outcome, ProvenanceFacts, SignatureFacts,
-    Signed,
+    Signed, Witness,
 };
 use charttrust_verify::openpgp::{self, Fingerprint, SignatureRecord, VerifiedSignature};
 use serde::Serialize;
@@ -33,6 +34,9 @@ struct Sealed<'a> {
     content: &'a str,
     sources: &'a [v1::SourceEvidence],
     signers: &'a [v1::Signer],
+    /// Absent where there are none, as in the seals of earlier versions.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    witnesses: &'a [v1::Witness],
 }
 
 impl Seal {
@@ -62,25 +66,36 @@ fn message(sealed: &Sealed<'_>) -> Vec<u8> {
     serde_json::to_vec(sealed).unwrap_or_default()
 }
 
-/// Evidence and signers for the status, sealed for this release. `None` where nothing is known.
+/// Evidence and signers for the status, sealed for this release: of the content that the verdict is
+/// about, unless its record cannot be read, and what was verified of others. `None` where nothing is
+/// known.
 pub(super) fn describe(
     id: &ReleaseId,
     release: &v1::Release,
-    content: &Content,
+    content: Option<&Content>,
+    others: &BTreeSet<Witness>,
     seal: &Seal,
 ) -> (Option<v1::Evidence>, Vec<v1::Signer>) {
-    let signers = signers(content);
-    let answers = &content.evidence.answers;
-    let mut sources: Vec<_> = answers
+    let signers = content.map(signers).unwrap_or_default();
+    let mut sources: Vec<_> = content
         .iter()
-        .map(|(url, answer)| source(content, url, answer))
+        .flat_map(|content| {
+            let answers = content.evidence.answers.iter();
+            answers.map(|(url, answer)| source(content, url, answer))
+        })
         .collect();
     sources.sort_by_key(|source| source.binding != Some(v1::Binding::Same));
     sources.truncate(bounds::LIST);
-    if sources.is_empty() {
+    let witnesses: Vec<_> = others
+        .iter()
+        .take(bounds::SHORT_LIST)
+        .map(witness)
+        .collect();
+    if sources.is_empty() && witnesses.is_empty() {
         return (None, signers);
     }
-    let content = BASE64_STANDARD_NO_PAD.encode(content.digest.as_bytes());
+    let content = content.map(|content| BASE64_STANDARD_NO_PAD.encode(content.digest.as_bytes()));
+    let content = content.unwrap_or_default();
     let sealed = Sealed {
         namespace: &id.namespace,
         name: &id.name,
@@ -88,12 +103,14 @@ pub(super) fn describe(
         content: &content,
         sources: &sources,
         signers: &signers,
+        witnesses: &witnesses,
     };
     let tag = seal.tag(&sealed);
     (
         Some(v1::Evidence {
             content,
             sources,
+            witnesses,
             tag: Some(tag),
         }),
         signers,
@@ -111,12 +128,21 @@ pub(super) enum Rejected {
     Unreadable,
 }
 
+/// What a status says of a release.
+#[derive(Debug)]
+pub(super) struct Restored {
+    /// The content that the verdict was about, if sources had answered about it.
+    pub(super) content: Option<Content>,
+    /// What was verified of other revisions.
+    pub(super) witnesses: BTreeSet<Witness>,
+}
+
 /// What a status says of a release's content, if it carries our seal. `None` if it says nothing.
 pub(super) fn restore(
     id: &ReleaseId,
     status: &v1::ReleaseTrustStatus,
     seal: &Seal,
-) -> Option<Result<Content, Rejected>> {
+) -> Option<Result<Restored, Rejected>> {
     let (release, evidence) = (status.release.as_ref()?, status.evidence.as_ref()?);
     let sealed = Sealed {
         namespace: &id.namespace,
@@ -125,11 +151,36 @@ pub(super) fn restore(
         content: &evidence.content,
         sources: &evidence.sources,
         signers: &status.signers,
+        witnesses: &evidence.witnesses,
     };
     if !seal.is_valid(&sealed, evidence.tag.as_deref().unwrap_or_default()) {
         return Some(Err(Rejected::Seal));
     }
-    Some(content(release, evidence, &status.signers).ok_or(Rejected::Unreadable))
+    let witnesses: Option<_> = evidence.witnesses.iter().map(witnessed).collect();
+    let content = if evidence.sources.is_empty() {
+        Some(None)
+    } else {
+        content(release, evidence, &status.signers).map(Some)
+    };
+    let restored = content.zip(witnesses);
+    let restored = restored.map(|(content, witnesses)| Restored { content, witnesses });
+    Some(restored.ok_or(Rejected::Unreadable))
+}
+
+fn witness(witness: &Witness) -> v1::Witness {
+    v1::Witness {
+        archive: witness.archive.to_string(),
+        provenance: witness.provenance.to_string(),
+        first_verified: time(witness.first_verified),
+    }
+}
+
+fn witnessed(witness: &v1::Witness) -> Option<Witness> {
+    Some(Witness {
+        archive: Sha256Digest::from_str(&witness.archive).ok()?,
+        provenance: Sha256Digest::from_str(&witness.provenance).ok()?,
+        first_verified: witness.first_verified.0,
+    })
 }
 
 /// What a status says of a release's content, whoever wrote it: for people who ask what would be,
@@ -505,7 +556,14 @@ mod tests {
     }
 
     fn status_of(content: &Content) -> v1::ReleaseTrustStatus {
-        let (evidence, signers) = describe(&id(), &release(), content, &seal());
+        status_with(Some(content), &BTreeSet::new())
+    }
+
+    fn status_with(
+        content: Option<&Content>,
+        others: &BTreeSet<Witness>,
+    ) -> v1::ReleaseTrustStatus {
+        let (evidence, signers) = describe(&id(), &release(), content, others, &seal());
         let status = v1::ReleaseTrustStatus::default();
         v1::ReleaseTrustStatus {
             release: Some(release()),
@@ -513,6 +571,11 @@ mod tests {
             signers,
             ..status
         }
+    }
+
+    fn content_in(status: &v1::ReleaseTrustStatus) -> Content {
+        let restored = restore(&id(), status, &seal()).unwrap().unwrap();
+        restored.content.expect("a content")
     }
 
     fn every_answer() -> Vec<Answer> {
@@ -544,9 +607,7 @@ mod tests {
     fn what_was_written_is_read_back() {
         for answer in every_answer() {
             let content = content_of(answer);
-            let restored = restore(&id(), &status_of(&content), &seal())
-                .unwrap()
-                .unwrap();
+            let restored = content_in(&status_of(&content));
             assert_eq!(format!("{restored:?}"), format!("{content:?}"));
         }
     }
@@ -555,8 +616,7 @@ mod tests {
     fn what_was_read_back_is_written_alike() {
         for answer in every_answer() {
             let status = status_of(&content_of(answer));
-            let restored = restore(&id(), &status, &seal()).unwrap().unwrap();
-            assert_eq!(status_of(&restored), status);
+            assert_eq!(status_of(&content_in(&status)), status);
         }
     }
 
@@ -582,8 +642,7 @@ mod tests {
             let text = text.as_ref().expect("it is another");
             assert!(text.len() <= longest, "{} bytes", text.len());
         }
-        let restored = restore(&id(), &status, &seal()).unwrap().unwrap();
-        assert_eq!(status_of(&restored), status);
+        assert_eq!(status_of(&content_in(&status)), status);
     }
 
     #[test]
@@ -598,8 +657,7 @@ mod tests {
         };
         for answer in [silence, archive_facts(half)] {
             let status = status_of(&content_of(answer));
-            let restored = restore(&id(), &status, &seal()).unwrap().unwrap();
-            assert!(restored.evidence.answers.is_empty());
+            assert!(content_in(&status).evidence.answers.is_empty());
         }
     }
 
@@ -622,6 +680,32 @@ mod tests {
                 Some(Rejected::Seal)
             );
         }
+    }
+
+    #[test]
+    fn what_was_verified_of_others_is_sealed_too_also_beside_nothing() {
+        let witness = |archive: &[u8]| Witness {
+            archive: Sha256Digest::of(archive),
+            provenance: Sha256Digest::of(b"provenance"),
+            first_verified: "2026-09-01T00:00:00Z".parse().unwrap(),
+        };
+        let others = BTreeSet::from([witness(b"one"), witness(b"another")]);
+        let content = content_of(every_answer().remove(4));
+        for content in [Some(&content), None] {
+            let status = status_with(content, &others);
+            let restored = restore(&id(), &status, &seal()).unwrap().unwrap();
+            assert_eq!(restored.witnesses, others);
+            assert_eq!(restored.content.is_some(), content.is_some());
+
+            let mut forged = status.clone();
+            let evidence = forged.evidence.as_mut().unwrap();
+            evidence.witnesses[0].first_verified = time("2020-01-01T00:00:00Z".parse().unwrap());
+            assert_eq!(
+                restore(&id(), &forged, &seal()).unwrap().err(),
+                Some(Rejected::Seal)
+            );
+        }
+        assert_eq!(status_with(None, &BTreeSet::new()).evidence, None);
     }
 
     #[test]

@@ -112,6 +112,7 @@ async fn read_changed(context: &Context, id: &ReleaseId) -> Fresh {
     }
     context.world.update(id, |release| {
         release.revisions.retain(|key, _| judged.contains_key(key));
+        release.forget_witnesses(judged.len());
     });
     fresh
 }

@@ -182,6 +182,7 @@ fn evaluate(context: &Context, id: &ReleaseId, release: &Release, trust: &Trust)
     let (key, mut judgement) = others.remove(index);
     for (_, other) in &others {
         take_worse(&mut judgement.policies, other);
+        take_in(&mut judgement.policies, &other.policies);
     }
     judgement.findings.extend(
         others
@@ -217,6 +218,16 @@ fn take_worse(policies: &mut [PolicyVerdict], other: &Judgement) {
             *said = other;
         }
     }
+}
+
+/// What policies say that apply to another revision only: it may be of another chart.
+fn take_in(policies: &mut Vec<PolicyVerdict>, others: &[PolicyVerdict]) {
+    for other in others {
+        if policies.iter().all(|said| said.policy != other.policy) {
+            policies.push(other.clone());
+        }
+    }
+    policies.sort_by(|one, other| one.policy.cmp(&other.policy));
 }
 
 fn other_revision((driver, number): (Driver, u32), judgement: &Judgement) -> Finding {
@@ -475,7 +486,7 @@ mod tests {
     use charttrust_verify::digest::Sha256Digest;
     use charttrust_verify::evidence::{
         Answer, ArchiveFacts, Bound, Claim, Claims, Evidence, ProvenanceFacts, SignatureFacts,
-        Signed,
+        Signed, Witness,
     };
     use charttrust_verify::openpgp::{SignatureRecord, VerifiedSignature};
     use charttrust_verify::verdict::{Basis, Reason};
@@ -484,6 +495,7 @@ mod tests {
     use wiremock::matchers::method;
     use wiremock::{Mock, MockServer, ResponseTemplate};
 
+    use super::super::world::World;
     use super::*;
 
     #[test]
@@ -506,6 +518,10 @@ mod tests {
         let mut newest = vec![said("a", trusted), said("b", stolen)];
         let older = [said("b", trusted), said("a", stolen)];
         take_worse(&mut newest, &judgement(&older));
+        assert_eq!(newest, [said("a", stolen), said("b", stolen)]);
+
+        let mut newest = vec![said("b", stolen)];
+        take_in(&mut newest, &older);
         assert_eq!(newest, [said("a", stolen), said("b", stolen)]);
 
         let mut newest = vec![said("a", trusted), said("b", stolen)];
@@ -585,6 +601,70 @@ mod tests {
         assert_eq!(next("2026-11-19T00:00:00Z").as_deref(), Some(early));
         assert_eq!(next(early).as_deref(), Some(late));
         assert_eq!(next(late), None);
+    }
+
+    /// When the archive of a release was first verified, as far as is known.
+    fn first_verified(release: &Release) -> Option<String> {
+        let mut archives = release
+            .contents()
+            .flat_map(|content| content.evidence.archives());
+        let (_, facts) = archives.next().unwrap();
+        facts.first_verified.map(|first| first.to_string())
+    }
+
+    fn date(release: &mut Release, first: Option<&str>) {
+        let revision = release.revisions.get_mut(&(Driver::Secret, 1)).unwrap();
+        let answers = &mut revision.content.as_mut().unwrap().evidence.answers;
+        for answer in answers.values_mut() {
+            if let Answer::Archive(facts) = answer {
+                facts.first_verified = first.map(|first| first.parse().unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_verified_before_a_restart_is_not_verified_for_the_first_time() {
+        let world = World::default();
+        let id = ReleaseId {
+            namespace: "shop".into(),
+            name: "web".into(),
+        };
+        let (before, now) = ("2026-09-01T00:00:00Z", "2026-11-20T00:00:00Z");
+        let mut seen = signed_until(&[None]);
+        date(&mut seen, Some(before));
+        let told = seen.witnesses_beside(None);
+        assert_eq!(told.len(), 1);
+        let content = seen.contents().next();
+        assert!(
+            seen.witnesses_beside(content).is_empty(),
+            "it is told there"
+        );
+
+        let look = |first: Option<&str>, witnesses: &BTreeSet<Witness>| {
+            world.update(&id, |release| {
+                *release = signed_until(&[None]);
+                release.witnesses = witnesses.clone();
+                date(release, first);
+            });
+            first_verified(&world.release(&id).unwrap())
+        };
+        assert_eq!(look(Some(now), &told).as_deref(), Some(before));
+        assert_eq!(look(None, &told), None, "not verified by any key of now");
+        assert_eq!(look(Some(now), &BTreeSet::new()).as_deref(), Some(now));
+        let of_other = |mut witness: Witness| {
+            witness.provenance = Sha256Digest::of(b"signed again by a thief");
+            witness
+        };
+        let other = told.iter().copied().map(of_other).collect();
+        assert_eq!(look(Some(now), &other).as_deref(), Some(now));
+
+        look(Some(now), &told);
+        let count = |judged: usize| {
+            world.update(&id, |release| release.forget_witnesses(judged));
+            world.release(&id).unwrap().witnesses.len()
+        };
+        assert_eq!(count(2), 1, "another revision may still need it");
+        assert_eq!(count(1), 0);
     }
 
     fn revision(resource_version: &str) -> Revision {

@@ -52,9 +52,10 @@ pub(super) fn conclude(
     } = *known;
     let content = content(release, judged);
     let described = described(release, judged);
-    let (evidence, signers) = match (content, &described) {
-        (Some(content), Some(described)) => evidence::describe(id, described, content, seal),
-        _ => (None, Vec::new()),
+    let others = release.witnesses_beside(content);
+    let (evidence, signers) = match &described {
+        Some(described) => evidence::describe(id, described, content, &others, seal),
+        None => (None, Vec::new()),
     };
     let before = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
     let headline = headline(&judged.judgement, content);

@@ -90,7 +90,14 @@ pub(super) async fn recall(context: &Context, seal: &Seal) {
             .and_then(|status| evidence::restore(&id, status, seal))
         {
             None => {}
-            Some(Ok(content)) => remember(context, &id, object, content),
+            Some(Ok(restored)) => {
+                context
+                    .world
+                    .update(&id, |known| known.witnesses = restored.witnesses);
+                if let Some(content) = restored.content {
+                    remember(context, &id, object, content);
+                }
+            }
             Some(Err(rejected)) => {
                 let version = object.resource_version().unwrap_or_default();
                 tracing::warn!(release = %id, version, %rejected, "evidence is gathered again");

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use charttrust_verify::check::Judgement;
 use charttrust_verify::digest::Sha256Digest;
-use charttrust_verify::evidence::{Answer, Evidence, Outcome, ProvenanceFacts, SignatureFacts};
+use charttrust_verify::evidence::{
+    Answer, Evidence, Outcome, ProvenanceFacts, SignatureFacts, Witness,
+};
 use charttrust_verify::finding::{Finding, Word};
 use charttrust_verify::key::{Key, OwnRevocation};
 use charttrust_verify::openpgp::Fingerprint;
@@ -129,6 +131,8 @@ struct Releases {
 pub struct Release {
     /// The judged revisions.
     pub revisions: BTreeMap<(Driver, u32), Revision>,
+    /// What an earlier run of the operator had verified of revisions that have to be looked at again.
+    pub witnesses: BTreeSet<Witness>,
     /// What was last concluded.
     pub judgement: Option<Judgement>,
     /// Whose good signatures it had then. Their keys count it.
@@ -321,6 +325,7 @@ impl World {
         let release = releases.by_id.entry(id.clone()).or_default();
         let before = release.issuers();
         let result = change(release);
+        release.recall();
         let after = release.issuers();
         releases.reindex(id, &before, &after);
         result
@@ -471,6 +476,45 @@ impl Release {
         self.revisions
             .values()
             .filter_map(|revision| revision.content.as_ref().ok())
+    }
+
+    /// What was verified before is not verified for the first time.
+    fn recall(&mut self) {
+        if self.witnesses.is_empty() {
+            return;
+        }
+        let witnesses: Vec<_> = self.witnesses.iter().copied().collect();
+        let revisions = self.revisions.values_mut();
+        for content in revisions.filter_map(|revision| revision.content.as_mut().ok()) {
+            content.evidence.recall(&witnesses);
+        }
+    }
+
+    /// Forgets what was verified before, once the only revision was looked at that it could be about.
+    /// `judged` is how many revisions are judged.
+    pub fn forget_witnesses(&mut self, judged: usize) {
+        let is_answered = |content: &Content| {
+            let answers = &content.evidence.answers;
+            let is_silent = |answer: &Answer| matches!(answer, Answer::Unavailable { .. });
+            !answers.is_empty() && !answers.values().any(is_silent)
+        };
+        let answered = self.contents().filter(|content| is_answered(content));
+        if judged == 1 && answered.count() == 1 {
+            self.witnesses.clear();
+        }
+    }
+
+    /// What was verified of any revision, beside what the evidence about one of them tells itself.
+    pub fn witnesses_beside(&self, told: Option<&Content>) -> BTreeSet<Witness> {
+        let told: BTreeSet<_> = told
+            .iter()
+            .flat_map(|told| told.evidence.witnesses())
+            .collect();
+        let known = self
+            .contents()
+            .flat_map(|content| content.evidence.witnesses());
+        let all: BTreeSet<_> = known.chain(self.witnesses.iter().copied()).collect();
+        all.difference(&told).copied().collect()
     }
 
     /// What a source said last instead of an answer, if that is known.

@@ -66,6 +66,17 @@ pub struct ArchiveFacts {
     pub first_verified: Option<Timestamp>,
 }
 
+/// That this very archive was verified with this very provenance, and when first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Witness {
+    /// Digest of the archive.
+    pub archive: Sha256Digest,
+    /// Digest of the provenance.
+    pub provenance: Sha256Digest,
+    /// See [`ArchiveFacts::first_verified`].
+    pub first_verified: Timestamp,
+}
+
 /// Whether a release is made of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bound {
@@ -209,6 +220,27 @@ impl Evidence {
         learned
     }
 
+    /// What was verified, and when first.
+    pub fn witnesses(&self) -> impl Iterator<Item = Witness> {
+        self.archives().filter_map(|(_, facts)| facts.witness())
+    }
+
+    /// Dates what is verified now back to when the very same had been verified before.
+    pub fn recall(&mut self, witnesses: &[Witness]) {
+        for answer in self.answers.values_mut() {
+            if let Answer::Archive(facts) = answer
+                && let Some(now) = facts.witness()
+            {
+                let is_same = |before: &&Witness| {
+                    before.archive == now.archive && before.provenance == now.provenance
+                };
+                let before = witnesses.iter().filter(is_same);
+                let first = before.map(|before| before.first_verified).min();
+                facts.first_verified = first.into_iter().chain(facts.first_verified).min();
+            }
+        }
+    }
+
     /// Whether a look at a source could verify a signature that a known key claims to have made, but
     /// whose text is at hand no more.
     pub fn wants_text(&self, source: &str, keys: &[Key]) -> bool {
@@ -256,6 +288,14 @@ impl ArchiveFacts {
             | ProvenanceFacts::Missing
             | ProvenanceFacts::Unavailable { .. } => None,
         }
+    }
+
+    fn witness(&self) -> Option<Witness> {
+        Some(Witness {
+            archive: self.digest,
+            provenance: self.signed()?.digest,
+            first_verified: self.first_verified?,
+        })
     }
 
     fn learn(&mut self, keys: &[Key], now: Timestamp) -> bool {
