@@ -664,6 +664,22 @@ mod tests {
             world.release(&id).unwrap().witnesses.len()
         };
         assert_eq!(count(2), 1, "another revision may still need it");
+        let answer = |answer: Option<Answer>| {
+            world.update(&id, |release| {
+                let revision = release.revisions.get_mut(&(Driver::Secret, 1)).unwrap();
+                let source = "https://charts.example.com".to_owned();
+                let answers = answer.map(|answer| (source, answer));
+                revision.content.as_mut().unwrap().evidence.answers = answers.into_iter().collect();
+            });
+        };
+        answer(None);
+        assert_eq!(count(1), 1, "it was not looked at yet");
+        answer(Some(Answer::Unavailable {
+            cause: Cause::SourceUnavailable,
+            message: String::new(),
+        }));
+        assert_eq!(count(1), 1, "the source is silent");
+        look(Some(now), &told);
         assert_eq!(count(1), 0);
     }
 
