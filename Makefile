@@ -1,5 +1,5 @@
 # `make help` lists the commands; what takes more than a few lines lies in e2e/.
-.PHONY: help demo test fmt lint crds manifests deny e2e chaos bench false-alarms clean
+.PHONY: help demo test fmt lint crds manifests deny e2e registry chaos bench false-alarms clean
 .DEFAULT_GOAL := help
 
 help: ## lists these commands
@@ -19,8 +19,8 @@ fmt: ## formats the code
 lint: ## checks format and clippy's rules
 	@e2e/check.sh format clippy
 
-crds: ## writes crds/, and the chart's copy, from the types
-	cargo run --locked --quiet --package charttrust-e2e --bin crds
+crds: ## writes crds/, the chart's copy and the tables of docs/spec, from the types
+	cargo run --locked --quiet --package charttrust --example write-crds
 
 manifests: ## writes operator/install/ from the operator's chart
 	@e2e/prerequisites.sh cargo go cc
@@ -32,18 +32,21 @@ deny: ## checks licences, bans, sources and advisories of what we depend on
 e2e: ## runs the user stories on a real control plane
 	@e2e/check.sh operator testbed e2e
 
+registry: ## runs the stories of charts in real OCI registries
+	@e2e/check.sh operator registry
+
 chaos: ## makes every write fail in every way, on the real server
 	@e2e/check.sh operator testbed chaos
 
-bench: ## counts what a thousand releases cost, on the real server
+bench: ## counts what many releases and hostile neighbours cost, on the real server; ARGS=hostile for a part
 	cargo build --locked --release --package charttrust --bin charttrust
 	cargo build --locked --package charttrust-e2e --bins
-	@cargo run --locked --quiet --package charttrust-e2e --bin bench
+	@cargo run --locked --quiet --package charttrust-e2e --bin bench -- $(ARGS)
 
 false-alarms: ## installs the charts below CHARTS=DIR signed, and lists every false alarm
 	@e2e/prerequisites.sh cargo go cc gpg
-	cargo build --locked --package charttrust --package charttrust-e2e --bins
-	@cargo run --locked --quiet --package charttrust-e2e --bin false-alarms -- $(ARGS) "$(CHARTS)"
+	cargo build --locked --package charttrust --package charttrust-e2e --package charttrust-false-alarms --bins
+	@cargo run --locked --quiet --package charttrust-false-alarms -- $(ARGS) "$(CHARTS)"
 
 clean: ## removes what cargo built; programs in the user's cache folder stay
 	cargo clean

@@ -28,21 +28,32 @@ check_advisories() {
   "$deny" --locked --workspace check advisories
 }
 
-# Unit and property tests, drift of crds/, examples/ and README.
-check_unit() { cargo test --locked --no-fail-fast --workspace --exclude charttrust-e2e; }
+# Unit and property tests, drift of crds/, examples/, README and docs/.
+check_unit() { cargo test --locked --no-fail-fast --workspace --exclude charttrust-e2e --exclude charttrust-false-alarms; }
 
 check_operator() { cargo build --locked --package charttrust --bin charttrust; }
 
 check_testbed() {
   cargo run --locked --quiet --package charttrust-e2e --bin testbed -- build \
-    etcd kube-apiserver kube-controller-manager kubectl helm3 helm4 promtool source-controller helm-controller \
+    etcd kube-apiserver kube-controller-manager kubectl helm3 helm4 promtool kstatus source-controller helm-controller \
     k3s-helm-controller redis argocd
 }
 
 # One shard of the crash points, chosen by the commit; `make chaos` takes them all.
 check_e2e() {
+  cargo build --locked --package charttrust-e2e --bins || return
   CHARTTRUST_BINARY=$(target)/debug/charttrust CHARTTRUST_CHAOS=$(shard) \
-    cargo test --locked --no-fail-fast --package charttrust-e2e -- --test-threads "$(threads)"
+    cargo test --locked --no-fail-fast --package charttrust-e2e --package charttrust-false-alarms -- \
+    --test-threads "$(threads)"
+}
+
+# Charts in real OCI registries. Building these takes minutes, so this is no part of `make test`.
+check_registry() {
+  cargo run --locked --quiet --package charttrust-e2e --bin testbed -- build \
+    etcd kube-apiserver kube-controller-manager kubectl helm3 helm4 registry referrers || return
+  cargo build --locked --package charttrust-e2e --bins || return
+  CHARTTRUST_BINARY=$(target)/debug/charttrust cargo test --locked --no-fail-fast --package charttrust-e2e \
+    --test registry -- --test-threads "$(threads)"
 }
 
 with_deny() {

@@ -19,7 +19,7 @@ use kube::{Api, Client, Config};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::audit::Audit;
+use crate::audit::{Audit, Events, Mark};
 use crate::plane::Access;
 
 /// A cluster, ours or somebody else's.
@@ -100,6 +100,24 @@ impl Cluster {
             .as_ref()
             .ok_or(ClusterError::NoAuditLog)?;
         Ok(Audit::new(log))
+    }
+
+    /// This moment in the log of what the API server was asked.
+    ///
+    /// # Panics
+    /// If the log cannot be read, or the cluster is somebody else's.
+    pub fn mark(&self) -> Mark {
+        let mark = || -> Result<_, Box<dyn std::error::Error>> { Ok(self.audit()?.mark()?) };
+        mark().unwrap_or_else(|error| panic!("no moment in the audit log: {error}"))
+    }
+
+    /// What was asked since then, once all of it was answered.
+    ///
+    /// # Panics
+    /// If the log cannot be read, or an answer does not come.
+    pub fn asked_since(&self, mark: Mark) -> Events {
+        let since = || -> Result<_, Box<dyn std::error::Error>> { Ok(self.audit()?.since(mark)?) };
+        since().unwrap_or_else(|error| panic!("the audit log tells nothing: {error}"))
     }
 
     /// Makes a namespace with a name of its own that starts with `prefix`.
@@ -268,6 +286,20 @@ async fn client(config: &Kubeconfig) -> Result<Client, ClusterError> {
     let options = KubeConfigOptions::default();
     let config = Config::from_custom_kubeconfig(config.clone(), &options).await?;
     Ok(Client::try_from(config)?)
+}
+
+/// A program that cargo has built beside the one that runs, or beside the folder of its tests.
+///
+/// # Errors
+/// If it is not there, with what builds it.
+pub fn built(name: &str) -> std::io::Result<PathBuf> {
+    let here = std::env::current_exe()?;
+    let folders = here.ancestors().skip(1).take(2);
+    let mut programs = folders.map(|folder| folder.join(name));
+    programs.find(|program| program.is_file()).ok_or_else(|| {
+        let advice = format!("{name} is not built; run `cargo build --workspace --bins`");
+        std::io::Error::new(std::io::ErrorKind::NotFound, advice)
+    })
 }
 
 /// Names the kubeconfig of an existing cluster to use instead of starting one.

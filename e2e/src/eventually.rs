@@ -1,4 +1,4 @@
-//! Waits for something to become true, and says what it saw if it does not.
+//! Waits for something to become true, or to stay so, and says what it saw if it does not.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
@@ -12,21 +12,44 @@ use std::time::{Duration, Instant};
 pub async fn eventually<T, E: Display>(
     deadline: Duration,
     description: &str,
-    mut look: impl AsyncFnMut() -> Result<T, E>,
+    look: impl AsyncFnMut() -> Result<T, E>,
 ) -> T {
+    within(deadline, look).await.unwrap_or_else(|seen| {
+        panic!("not within {deadline:?}: {description}; seen last: {seen}");
+    })
+}
+
+/// Asks `look` until it answers `Ok`, and returns that answer.
+///
+/// # Errors
+/// What was seen last, when `deadline` has passed.
+pub async fn within<T, E>(
+    deadline: Duration,
+    mut look: impl AsyncFnMut() -> Result<T, E>,
+) -> Result<T, E> {
     let start = Instant::now();
     loop {
-        let seen = match look().await {
-            Ok(answer) => return answer,
-            Err(seen) => seen,
-        };
-        let waited = start.elapsed();
-        assert!(
-            waited < deadline,
-            "not within {deadline:?}: {description}; seen last: {seen}"
-        );
+        match look().await {
+            Err(_) if start.elapsed() < deadline => tokio::time::sleep(POLL).await,
+            seen => return seen,
+        }
+    }
+}
+
+/// Asks `look` again and again for this long: that something stays so has no other proof.
+///
+/// # Errors
+/// The first that `look` answers.
+pub async fn lasting<E>(
+    time: Duration,
+    mut look: impl AsyncFnMut() -> Result<(), E>,
+) -> Result<(), E> {
+    let start = Instant::now();
+    while start.elapsed() < time {
+        look().await?;
         tokio::time::sleep(POLL).await;
     }
+    look().await
 }
 
 const POLL: Duration = Duration::from_millis(50);
@@ -51,5 +74,17 @@ mod tests {
     async fn what_was_seen_last_is_told() {
         let closed = async || Err::<(), _>("a closed door");
         eventually(Duration::ZERO, "an open door", closed).await;
+    }
+
+    #[tokio::test]
+    async fn what_ends_does_not_last() {
+        let mut looks = 0;
+        let once = async || {
+            looks += 1;
+            if looks == 1 { Ok(()) } else { Err(looks) }
+        };
+        assert_eq!(lasting(Duration::from_secs(5), once).await, Err(2));
+        let always = async || Ok::<_, ()>(());
+        assert_eq!(lasting(Duration::from_millis(1), always).await, Ok(()));
     }
 }

@@ -106,7 +106,31 @@ impl Helm {
         self.run(&["repo", "update"]).await.map(drop)
     }
 
-    /// Installs `chart`: a folder, an archive or `repository/name`.
+    /// Puts an archive, and the provenance file beside it, below an `oci://` address that speaks plain HTTP.
+    pub async fn push(&self, archive: &Path, to: &str) -> Result<(), HelmError> {
+        self.run(&["push", &archive.to_string_lossy(), to, "--plain-http"])
+            .await
+            .map(drop)
+    }
+
+    /// Logs in to a registry that speaks plain HTTP.
+    pub async fn registry_login(
+        &self,
+        host: &str,
+        user: &str,
+        password: &str,
+    ) -> Result<(), HelmError> {
+        let login = ["registry", "login", host, "--plain-http"];
+        let credentials = ["--username", user, "--password", password];
+        self.run(&[login, credentials].concat()).await.map(drop)
+    }
+
+    /// Where it keeps its logins to registries.
+    pub fn registry_config(&self) -> PathBuf {
+        self.home.path().join("CONFIG/registry/config.json")
+    }
+
+    /// Installs `chart`: a folder, an archive, `repository/name` or an `oci://` address.
     pub async fn install(
         &self,
         namespace: &str,
@@ -163,6 +187,8 @@ impl Helm {
         for folder in ["CACHE", "CONFIG", "DATA"] {
             command.env(format!("HELM_{folder}_HOME"), self.home.path().join(folder));
         }
+        // Where it looks for a login that it has not made itself.
+        command.env("DOCKER_CONFIG", self.home.path().join("DOCKER"));
         let nowhere = self.home.path().join("no-cluster");
         command.env("KUBECONFIG", self.kubeconfig.as_ref().unwrap_or(&nowhere));
     }

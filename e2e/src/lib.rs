@@ -12,18 +12,20 @@ pub mod cluster;
 mod command;
 mod eventually;
 
-pub mod false_alarms;
 pub mod flux;
 pub mod gpg;
 pub mod helm;
 pub mod k3s;
+pub mod kstatus;
 pub mod manifests;
 pub mod operator;
 pub mod plane;
 pub mod process;
+pub mod program;
 pub mod prometheus;
 pub mod proxy;
 pub mod record;
+pub mod registry;
 pub mod repository;
 mod server;
 pub mod stage;
@@ -31,4 +33,4 @@ pub mod tls;
 pub mod tools;
 
 pub use command::CommandError;
-pub use eventually::eventually;
+pub use eventually::{eventually, lasting, within};

@@ -25,7 +25,7 @@ pub async fn render(helm: &Helm) -> Result<Vec<Manifest>> {
 }
 
 /// The files with what stands before the templates, and the templates.
-const FILES: [(&str, &str, &[&str]); 3] = [
+const FILES: [(&str, &str, &[&str]); 4] = [
     (
         "operator/install/rbac.yaml",
         NAMESPACE,
@@ -44,6 +44,11 @@ const FILES: [(&str, &str, &[&str]); 3] = [
         "operator/install/quarantine/rbac.yaml",
         "",
         &["quarantine-rbac.yaml"],
+    ),
+    (
+        "operator/install/quarantine/fence.yaml",
+        "",
+        &["fence.yaml"],
     ),
 ];
 
@@ -64,8 +69,13 @@ async fn template(helm: &Helm, templates: &[&str]) -> Result<String> {
                 &path(CHART),
                 "--namespace",
                 OPERATOR_NAMESPACE,
+                // The fence stands where it is served.
+                "--kube-version",
+                "1.36.3",
                 "--set",
                 &quarantines,
+                "--set",
+                "image.registry=registry.example.com",
                 "--show-only",
                 &file,
             ])

@@ -25,6 +25,17 @@ pub struct Options {
     pub more: Vec<String>,
 }
 
+/// The operator that `make` has built.
+///
+/// # Panics
+/// If nobody says where it is.
+pub fn binary() -> PathBuf {
+    let named = std::env::var_os(BINARY_VARIABLE);
+    let named =
+        named.unwrap_or_else(|| panic!("{BINARY_VARIABLE} names the operator; run make test"));
+    named.into()
+}
+
 /// A running operator; ended (SIGKILL) when dropped.
 #[derive(Debug)]
 pub struct Operator {
@@ -197,6 +208,8 @@ async fn get(address: &str, path: &str) -> reqwest::Result<String> {
     response.error_for_status()?.text().await
 }
 
+/// Names the operator to test.
+const BINARY_VARIABLE: &str = "CHARTTRUST_BINARY";
 /// Longest wait for an answer of a process that is alive.
 const PULSE: Duration = Duration::from_secs(1);
 /// What the operator's chart sets as its limit.

@@ -196,6 +196,20 @@ impl Proxy {
         *self.shared.held.borrow() > 0
     }
 
+    /// Returns when a request is held for which the operator should be killed.
+    pub async fn held(&self) {
+        let mut held = self.shared.held.subscribe();
+        // Invariant: the sender lives as long as `self`.
+        let _ = held.wait_for(|held| *held > 0).await;
+    }
+
+    /// Returns when watches say nothing.
+    pub async fn frozen(&self) {
+        let mut watches = self.shared.watches.subscribe();
+        // Invariant: the sender lives as long as `self`.
+        let _ = watches.wait_for(|watches| watches.frozen).await;
+    }
+
     /// Whether watches say nothing.
     pub fn is_frozen(&self) -> bool {
         self.shared.watches.borrow().frozen

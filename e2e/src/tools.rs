@@ -35,6 +35,8 @@ pub enum Tool {
     KubeControllerManager,
     /// The Kubernetes scheduler, for Pods that become Ready.
     KubeScheduler,
+    /// What `kstatus` makes of objects: whether Flux, Argo CD's health checks and `kubectl` wait for them.
+    Kstatus,
     /// The Kubernetes command line.
     Kubectl,
     /// Makes Pods on a pretended node Ready.
@@ -43,13 +45,15 @@ pub enum Tool {
     Promtool,
     /// A redis that lives in memory, for Argo CD.
     Redis,
-    /// An OCI registry.
+    /// An OCI registry in memory that knows the Referrers API.
+    Referrers,
+    /// An OCI registry: that of the distribution project.
     Registry,
 }
 
 impl Tool {
     /// Every tool, in the order in which tests need them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
@@ -57,11 +61,13 @@ impl Tool {
         Self::Helm3,
         Self::Helm4,
         Self::Promtool,
+        Self::Kstatus,
         Self::KubeScheduler,
         Self::Kwok,
         Self::FluxSource,
         Self::FluxHelm,
         Self::Registry,
+        Self::Referrers,
         Self::K3s,
         Self::Redis,
         Self::ArgoCd,
@@ -91,10 +97,12 @@ impl Tool {
                 kube("kube-controller-manager", "/cmd/kube-controller-manager")
             }
             Self::KubeScheduler => kube("kube-scheduler", "/cmd/kube-scheduler"),
+            Self::Kstatus => ("kstatus", "kstatus", KSTATUS, "./kstatus", ""),
             Self::Kubectl => kube("kubectl", "/cmd/kubectl"),
             Self::Kwok => ("kwok", "kwok", KWOK, "/cmd/kwok", KWOK_FLAGS),
             Self::Promtool => ("prometheus", "promtool", PROMETHEUS, "/cmd/promtool", ""),
             Self::Redis => ("argo", "redis", REDIS, "./redis", ""),
+            Self::Referrers => ("referrers", "referrers", REFERRERS, "./referrers", ""),
             Self::Registry => ("registry", "registry", REGISTRY, "/cmd/registry", ""),
         };
         Recipe {
@@ -132,9 +140,20 @@ pub fn ensure(tools: &[Tool]) -> Result<(), ToolError> {
 /// The folder that holds the sources of `module`, for what it ships beside code (CRDs, stages).
 pub fn module_dir(tool: Tool) -> Result<PathBuf, ToolError> {
     let recipe = tool.recipe();
-    let mut command = go(&recipe);
-    let dir = run(command.args(["list", "-m", "-f", "{{.Dir}}", recipe.module]))?;
-    Ok(PathBuf::from(String::from_utf8_lossy(&dir).trim()))
+    if let Some(dir) = downloaded(&recipe)? {
+        return Ok(dir);
+    }
+    // What was built outlasts Go's own cache, which anybody may empty (`go clean -modcache`).
+    run(go(&recipe).args(["mod", "download", recipe.module]))?;
+    let module = recipe.module;
+    downloaded(&recipe)?.ok_or(ToolError::NoSource { module })
+}
+
+fn downloaded(recipe: &Recipe) -> Result<Option<PathBuf>, ToolError> {
+    let list = ["list", "-m", "-f", "{{.Dir}}", recipe.module];
+    let dir = run(go(recipe).args(list))?;
+    let dir = String::from_utf8_lossy(&dir).trim().to_owned();
+    Ok((!dir.is_empty()).then(|| PathBuf::from(dir)))
 }
 
 /// Why a tool is not there.
@@ -155,6 +174,14 @@ pub enum ToolError {
     /// Neither `XDG_CACHE_HOME` nor HOME says where the cache is.
     #[error("no cache folder is known: set HOME or XDG_CACHE_HOME")]
     NoCache,
+    /// Go downloaded a module and does not say where to.
+    #[error(
+        "go knows no folder of {module} after downloading it; run `go clean -modcache` and try again"
+    )]
+    NoSource {
+        /// The module.
+        module: &'static str,
+    },
     /// The module file of a family cannot be read or does not name its module.
     #[error("{path} does not require {module}: restore it from the repository")]
     Recipe {
@@ -332,9 +359,11 @@ const FLUX_SOURCE: &str = "github.com/fluxcd/source-controller";
 const HELM3: &str = "helm.sh/helm/v3";
 const HELM4: &str = "helm.sh/helm/v4";
 const K3S: &str = "github.com/k3s-io/helm-controller";
+const KSTATUS: &str = "sigs.k8s.io/cli-utils";
 const KWOK: &str = "sigs.k8s.io/kwok";
 const PROMETHEUS: &str = "github.com/prometheus/prometheus";
 const REDIS: &str = "github.com/alicebob/miniredis/v2";
+const REFERRERS: &str = "github.com/google/go-containerregistry";
 const REGISTRY: &str = "github.com/distribution/distribution/v3";
 
 const BUILD_FLAGS: [&str; 2] = ["-trimpath", "-buildvcs=false"];

@@ -1,26 +1,22 @@
 //! The clock of the operator's machine jumps by a year: nothing is contained for it, nothing comes
 //! back for it, and the leader leads on.
 
-use std::path::Path;
-
 use charttrust::api::quarantine::Quarantine;
 use charttrust::api::{ChartTrustPolicy, TrustedKey};
 use charttrust_e2e::auditor;
 use charttrust_e2e::clock::Clock;
 use charttrust_e2e::cluster::Cluster;
 use charttrust_e2e::eventually;
-use charttrust_e2e::helm::Version;
+use charttrust_e2e::operator::binary;
 use charttrust_e2e::proxy::Proxy;
-use charttrust_e2e::stage::{OPERATOR_NAMESPACE, SOON, Stage};
+use charttrust_e2e::stage::{
+    OPERATOR_NAMESPACE, Opening, Power, SOON, Scene, Setting, Stage, workloads::automatic,
+};
 use jiff::SignedDuration;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::json;
-
-mod scene;
-
-use scene::{Scene, automatic, scene};
 
 const YEAR: i64 = 365 * 86_400;
 
@@ -31,9 +27,14 @@ async fn a_year_forwards_and_back_contains_nothing_and_ends_nothing() {
     let audit = stage.cluster.audit().unwrap();
     let start = audit.mark().unwrap();
     let running = expiring(&stage).await;
-    let contained = scene(&stage, "contained", Version::V4, automatic()).await;
+    let contained = Opening::of_every_kind("contained")
+        .with_quarantine(automatic())
+        .trusted(stage.cluster)
+        .await;
     contained.revoke().await;
-    contained.quarantine_is("Active=True/Contained").await;
+    contained
+        .quarantine_has("web", "Active=True/Contained")
+        .await;
     let calm = [running.workloads().await, contained.workloads().await];
     let leader = lease(&stage).await;
 
@@ -51,27 +52,25 @@ async fn a_year_forwards_and_back_contains_nothing_and_ends_nothing() {
         contained.expect("web", "KeyCompromised").await;
         // Long enough to act on it.
         is_led(&stage).await;
-        contained.quarantine_is("Active=True/Contained").await;
+        contained
+            .quarantine_has("web", "Active=True/Contained")
+            .await;
     }
 
     assert_eq!(
         [running.workloads().await, contained.workloads().await],
         calm
     );
-    contained.quarantine_is("Active=True/Contained").await;
-    let all = Api::<Quarantine>::all(running.client.clone());
-    let all = all.list(&ListParams::default()).await.unwrap();
-    let namespaces: Vec<_> = all
-        .iter()
-        .filter_map(kube::ResourceExt::namespace)
-        .collect();
-    assert_eq!(namespaces, [contained.namespace.as_str()]);
+    contained
+        .quarantine_has("web", "Active=True/Contained")
+        .await;
+    assert_eq!(quarantined(&running).await, [contained.namespace.as_str()]);
     let now = lease(&stage).await;
     assert_eq!(now.holder_identity, leader.holder_identity);
     assert_eq!(now.lease_transitions, leader.lease_transitions);
 
     contained.withdraw().await;
-    contained.no_quarantine().await;
+    contained.no_quarantine("web").await;
     let events = audit.since(start).unwrap();
     let us = [stage.identity.user()];
     let found = auditor::check(&events, &us, OPERATOR_NAMESPACE);
@@ -82,36 +81,30 @@ async fn a_year_forwards_and_back_contains_nothing_and_ends_nothing() {
 
 /// The operator behind a clock, and behind a proxy: the certificate of the API server is valid for a
 /// year only, which is not what this is about. It leads as one of several would.
-async fn behind(clock: &Clock) -> (Stage, (Proxy, tempfile::TempDir)) {
-    let binary = std::env::var("CHARTTRUST_BINARY");
-    let binary = binary.expect("CHARTTRUST_BINARY names the operator; run make test");
-    let binary = clock.before(Path::new(&binary)).unwrap();
+async fn behind(clock: &Clock) -> (Stage, Proxy) {
+    let binary = clock.before(&binary()).unwrap();
     let cluster = Cluster::shared(env!("CARGO_BIN_EXE_testbed"));
     let proxy = Proxy::start(cluster.kubeconfig()).await.unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let kubeconfig = dir.path().join("kubeconfig");
-    let stage = Stage::containing_with(cluster, &binary, |options| {
-        proxy.kubeconfig(&options.kubeconfig, &kubeconfig)?;
-        options.kubeconfig = kubeconfig;
-        options.more.retain(|flag| flag != "--no-leader-election");
-        Ok(())
-    });
-    (stage.await.unwrap(), (proxy, dir))
+    let setting = Setting {
+        proxy: Some(&proxy),
+        more: Vec::new(),
+        ..Setting::new(binary, Power::Contains)
+    };
+    (Stage::set(cluster, setting).await, proxy)
 }
 
 /// A trusted release whose key expires in half a year, under a policy that contains at once.
 async fn expiring(stage: &Stage) -> Scene {
-    let scene = scene(stage, "expiring", Version::V4, automatic()).await;
+    let scene = Opening::of_every_kind("expiring")
+        .with_quarantine(automatic())
+        .trusted(stage.cluster)
+        .await;
     // By the API server's own clock.
     let trust = scene.trusts().get("web").await.unwrap();
     let today = trust.metadata.creation_timestamp.unwrap().0;
     let end = today + SignedDuration::from_hours(24 * 180);
     let end = json!({"spec": {"notAfter": end.to_string()}});
-    scene
-        .story
-        .patch::<TrustedKey>(&scene.key.name, end)
-        .await
-        .unwrap();
+    scene.story.patch::<TrustedKey>(&scene.key.name, end).await;
     let rule = scene.rule(
         "*",
         &[&scene.key],
@@ -121,8 +114,7 @@ async fn expiring(stage: &Stage) -> Scene {
     scene
         .story
         .patch::<ChartTrustPolicy>(&scene.policy, rules)
-        .await
-        .unwrap();
+        .await;
     scene.expect("web", "SignatureVerified").await;
     scene
 }
@@ -135,10 +127,7 @@ async fn judged_anew(scene: &Scene) {
     rules[0]["name"] = rule.into();
     let change = json!({"spec": {"rules": rules}});
     let story = &scene.story;
-    story
-        .patch::<ChartTrustPolicy>(&scene.policy, change)
-        .await
-        .unwrap();
+    story.patch::<ChartTrustPolicy>(&scene.policy, change).await;
 }
 
 /// The lease is renewed twice, by the same replica.
@@ -161,6 +150,14 @@ async fn is_led(stage: &Stage) {
     let metrics = stage.operator(|operator| operator.metrics_url());
     let metrics = reqwest::get(metrics).await.unwrap().text().await.unwrap();
     assert!(metrics.lines().any(|line| line == "charttrust_leader 1"));
+}
+
+/// The namespaces that hold a Quarantine.
+async fn quarantined(scene: &Scene) -> Vec<String> {
+    let all = Api::<Quarantine>::all(scene.client.clone());
+    let all = all.list(&ListParams::default()).await.unwrap();
+    let namespaces = all.iter().filter_map(kube::ResourceExt::namespace);
+    namespaces.collect()
 }
 
 async fn lease(stage: &Stage) -> k8s_openapi::api::coordination::v1::LeaseSpec {

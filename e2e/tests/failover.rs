@@ -1,21 +1,17 @@
 //! Two replicas that contain: the leader dies or is cut off in the middle of a quarantine, the other
 //! goes on, and what the first had still on its way does nothing.
 
-use std::path::PathBuf;
-
 use charttrust_e2e::audit::{Audit, Mark};
 use charttrust_e2e::auditor;
 use charttrust_e2e::cluster::{Cluster, Identity};
 use charttrust_e2e::eventually;
 use charttrust_e2e::helm::{Helm, Version};
-use charttrust_e2e::operator::{Operator, Options};
+use charttrust_e2e::operator::{Operator, Options, binary};
 use charttrust_e2e::proxy::{Fault, Proxy};
-use charttrust_e2e::stage::{OPERATOR, OPERATOR_NAMESPACE, SOON, install_chart, twin};
+use charttrust_e2e::stage::{
+    OPERATOR, OPERATOR_NAMESPACE, Opening, SOON, Scene, install_chart, twin, workloads::automatic,
+};
 use tempfile::TempDir;
-
-mod scene;
-
-use scene::{Scene, automatic, scene_on};
 
 /// A replica with an identity and a network of its own.
 struct Replica {
@@ -79,12 +75,6 @@ impl Replica {
     }
 }
 
-fn binary() -> PathBuf {
-    std::env::var("CHARTTRUST_BINARY")
-        .expect("CHARTTRUST_BINARY names the operator; run make test")
-        .into()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_is_cut_off_or_dies_in_the_middle_is_followed_and_harms_nothing() {
     let cluster = Cluster::shared(env!("CARGO_BIN_EXE_testbed"));
@@ -101,7 +91,10 @@ async fn a_leader_that_is_cut_off_or_dies_in_the_middle_is_followed_and_harms_no
     let roles = [OPERATOR, "charttrust-quarantine"];
     let second = twin(cluster, &roles).await.unwrap();
     let second = Replica::start(cluster, second).await;
-    let scene = scene_on(cluster, "led", Version::V4, automatic()).await;
+    let scene = Opening::of_every_kind("led")
+        .with_quarantine(automatic())
+        .trusted(cluster)
+        .await;
     let before = scene.workloads().await;
 
     let mut pair = Pair {
@@ -181,8 +174,12 @@ impl Pair {
         }
         self.other.leads().await;
         match phase {
-            Phase::Contained => drop(self.scene.quarantine_is("Active=True/Contained").await),
-            Phase::Restored => self.scene.no_quarantine().await,
+            Phase::Contained => drop(
+                self.scene
+                    .quarantine_has("web", "Active=True/Contained")
+                    .await,
+            ),
+            Phase::Restored => self.scene.no_quarantine("web").await,
         }
         let done = self.scene.workloads().await;
         if fault == Fault::Part {
@@ -220,8 +217,8 @@ impl Pair {
             ("patch", "statefulsets", 3),
             ("patch", "daemonsets", 2),
             ("patch", "cronjobs", 3),
-            ("create", "networkpolicies", 4),
-            ("delete", "networkpolicies", 4),
+            ("create", "networkpolicies", 2),
+            ("delete", "networkpolicies", 2),
         ] {
             let done = count(verb, resource);
             assert_eq!(done, times * incidents, "{verb} {resource}");

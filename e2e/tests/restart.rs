@@ -1,20 +1,21 @@
 //! Restarts: what was learned is kept, what others forged is not believed.
 
-use std::path::Path;
-
 use charttrust::api::conditions::{self, KeyCondition};
 use charttrust::api::trusted_key::KeyState;
 use charttrust::api::{ReleaseTrust, TrustedKey};
-use charttrust::controllers::learned;
+use charttrust::controllers::key::learned;
 use charttrust_e2e::audit::{Event, Mark};
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::cluster::Cluster;
 use charttrust_e2e::eventually;
 use charttrust_e2e::gpg::Revocation;
 use charttrust_e2e::helm::Version;
-use charttrust_e2e::operator::Operator;
+use charttrust_e2e::operator::{Operator, binary};
 use charttrust_e2e::repository::Repository;
-use charttrust_e2e::stage::{OPERATOR_NAMESPACE, SOON, Stage, Story, StoryKey, Trusted, verdict};
+use charttrust_e2e::stage::{
+    OPERATOR_NAMESPACE, Opening, Power, SOON, Scene, Setting, Stage, Story, StoryKey, kubectl,
+    path, verdict,
+};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role};
@@ -27,18 +28,18 @@ use tokio::sync::{Mutex, MutexGuard, OnceCell};
 async fn stage() -> MutexGuard<'static, Stage> {
     static STAGE: OnceCell<Mutex<Stage>> = OnceCell::const_new();
     let set = async || {
-        let binary = std::env::var("CHARTTRUST_BINARY")
-            .expect("CHARTTRUST_BINARY names the operator; run make test");
         let cluster = Cluster::shared(env!("CARGO_BIN_EXE_testbed"));
-        Mutex::new(Stage::set(cluster, Path::new(&binary)).await.unwrap())
+        Mutex::new(Stage::set(cluster, Setting::new(binary(), Power::Reports)).await)
     };
     STAGE.get_or_init(set).await.lock().await
 }
 
 /// A release `web` of a signed chart, trusted, with nothing left to write.
 async fn trusted_release(stage: &Stage, prefix: &str) -> (Story, StoryKey) {
-    let trusted = Story::trusted(stage.cluster, prefix).await.unwrap();
-    let Trusted { story, key, policy } = trusted;
+    let trusted = Opening::new(prefix).trusted(stage.cluster).await;
+    let Scene {
+        story, key, policy, ..
+    } = trusted;
     story.settled("web").await;
     story.counted(&key, &policy, |counts| counts.trusted).await;
     (story, key)
@@ -58,7 +59,7 @@ async fn a_restart_downloads_nothing_and_writes_nothing() {
     let audit = stage.cluster.audit().unwrap();
     stage.operator(Operator::kill);
     let mark = audit.mark().unwrap();
-    stage.restart().await.unwrap();
+    stage.restart().await;
     stage.judged(&story.namespace, "SignatureVerified").await;
     let writes = audit
         .since(mark)
@@ -76,40 +77,34 @@ async fn a_revocation_is_judged_from_evidence_with_the_repository_down() {
     let (mut story, key) = trusted_release(&stage, "kept").await;
     stage.operator(Operator::kill);
     story.repository.stop();
-    stage.restart().await.unwrap();
+    stage.restart().await;
     let revoke = json!({"spec": {"revocation": {"reason": "Compromised"}}});
-    story.patch::<TrustedKey>(&key.name, revoke).await.unwrap();
+    story.patch::<TrustedKey>(&key.name, revoke).await;
     story.expect("web", "KeyCompromised").await;
     let withdraw = json!({"spec": {"revocation": null}});
-    story
-        .patch::<TrustedKey>(&key.name, withdraw)
-        .await
-        .unwrap();
+    story.patch::<TrustedKey>(&key.name, withdraw).await;
     story.expect("web", "SignatureVerified").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn forged_evidence_is_never_believed() {
     let stage = stage().await;
-    let mut story = Story::begin(stage.cluster, "forged", Version::V4)
-        .await
-        .unwrap();
-    let key = story.trusted_key("platform").await.unwrap();
-    let stranger = story.make_key("stranger").unwrap();
+    let mut story = Story::begin(stage.cluster, "forged", Version::V4).await;
+    let key = story.trusted_key("platform").await;
+    let stranger = story.make_key("stranger");
     let chart = story
         .publish(&Source::new("web", "1.0.0"), Some(&stranger))
-        .await
-        .unwrap();
-    story.policy("policy", &[&key], json!({})).await.unwrap();
-    story.install("web", &chart).await.unwrap();
+        .await;
+    story.policy("policy", &[&key], json!({})).await;
+    story.install("web", &chart).await;
     story.expect("web", "SignerNotTrusted").await;
     story.settled("web").await;
 
     stage.operator(Operator::kill);
     story.repository.stop();
-    let mark = stage.cluster.audit().unwrap().mark().unwrap();
+    let mark = stage.cluster.mark();
     forge(&story, &key).await;
-    stage.restart().await.unwrap();
+    stage.restart().await;
     story.expect("web", "SourceUnavailable").await;
     let audit = stage.cluster.audit().unwrap();
     let ours = audit
@@ -135,14 +130,14 @@ async fn a_learned_revocation_outlives_a_restart_with_its_publisher_down() {
     let url = format!("{}/platform.asc", publisher.url());
     let refresh = json!({"spec": {"refresh": {"interval": "1s", "url": url}}});
     revoke_at(&story, &key, &publisher);
-    story.patch::<TrustedKey>(&key.name, refresh).await.unwrap();
+    story.patch::<TrustedKey>(&key.name, refresh).await;
     story.expect("web", "KeyCompromised").await;
     kept(&story, &key).await;
 
     stage.operator(Operator::kill);
     publisher.stop();
-    let mark = stage.cluster.audit().unwrap().mark().unwrap();
-    stage.restart().await.unwrap();
+    let mark = stage.cluster.mark();
+    stage.restart().await;
     stage.judged(&story.namespace, "KeyCompromised").await;
     let keys = story.keys();
     story
@@ -161,15 +156,15 @@ async fn a_key_deleted_while_the_operator_is_down_is_known_when_it_comes_back() 
     let (story, key) = trusted_release(&stage, "recreated").await;
     let word = story.keyring.revocation(&key.key, Revocation::Compromised);
     let change = json!({"spec": {"revocationCertificates": [word.unwrap()]}});
-    story.patch::<TrustedKey>(&key.name, change).await.unwrap();
+    story.patch::<TrustedKey>(&key.name, change).await;
     story.expect("web", "KeyCompromised").await;
     kept(&story, &key).await;
 
     stage.operator(Operator::kill);
-    story.delete::<TrustedKey>(&key.name).await.unwrap();
-    story.declare(&key, json!({})).await.unwrap();
-    let mark = stage.cluster.audit().unwrap().mark().unwrap();
-    stage.restart().await.unwrap();
+    story.delete::<TrustedKey>(&key.name).await;
+    story.declare(&key, json!({})).await;
+    let mark = stage.cluster.mark();
+    stage.restart().await;
     stage.judged(&story.namespace, "KeyCompromised").await;
     story
         .expect_condition(&story.keys(), &key.name, "Revoked=True/Compromised")
@@ -187,7 +182,7 @@ async fn a_key_is_not_trusted_while_what_was_learned_against_it_cannot_be_read()
     let garbage = json!({"metadata": {"name": name}, "data": {learned::ENTRY: "canary"}});
     let garbage = serde_json::from_value(garbage).unwrap();
     maps.create(&PostParams::default(), &garbage).await.unwrap();
-    stage.restart().await.unwrap();
+    stage.restart().await;
     let unreadable = "Stalled=True/LearnedUnreadable";
     let message = story
         .expect_condition(&story.keys(), &key.name, unreadable)
@@ -230,7 +225,7 @@ async fn what_cannot_be_kept_counts_nevertheless_and_is_told() {
     allow(&without).await;
     let word = story.keyring.revocation(&key.key, Revocation::Compromised);
     let change = json!({"spec": {"revocationCertificates": [word.unwrap()]}});
-    story.patch::<TrustedKey>(&key.name, change).await.unwrap();
+    story.patch::<TrustedKey>(&key.name, change).await;
     story.expect("web", "KeyCompromised").await;
     let unkept = "Reconciling=True/ProgressingWithRetry";
     let message = story
@@ -326,8 +321,8 @@ async fn what_runs_beside_a_failed_upgrade_was_verified_before_a_restart() {
     let (story, key) = trusted_release(&stage, "witnessed").await;
     let refused = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: Not_A_Name}\n";
     let source = Source::new("web", "1.1.0").with_file("templates/refused.yaml", refused);
-    let unsigned = story.publish(&source, None).await.unwrap();
-    story.upgrade("web", &unsigned).await.unwrap_err();
+    let unsigned = story.publish(&source, None).await;
+    story.try_upgrade("web", &unsigned).await.unwrap_err();
     story.expect("web", "Unsigned").await;
     other_revision(&story, "Trusted/SignatureVerified").await;
     story.settled("web").await;
@@ -344,7 +339,7 @@ async fn what_runs_beside_a_failed_upgrade_was_verified_before_a_restart() {
     .await;
     stage.operator(Operator::kill);
     let asked = story.repository.requests().len();
-    stage.restart().await.unwrap();
+    stage.restart().await;
     eventually(SOON, "the archive is looked at anew", async || match story
         .repository
         .requests()
@@ -360,7 +355,7 @@ async fn what_runs_beside_a_failed_upgrade_was_verified_before_a_restart() {
         "since": since.strftime("%FT%TZ").to_string(),
     });
     let change = json!({"spec": {"revocation": word}});
-    story.patch::<TrustedKey>(&key.name, change).await.unwrap();
+    story.patch::<TrustedKey>(&key.name, change).await;
     other_revision(&story, "Trusted/Grandfathered").await;
     story.expect("web", "Unsigned").await;
 }
@@ -378,4 +373,99 @@ async fn other_revision(story: &Story, verdict: &str) {
         }
     })
     .await;
+}
+
+/// Whether the operator runs while others do something, or finds it when it comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meanwhile {
+    Running,
+    Stopped,
+}
+
+const KINDS: [&str; 4] = [
+    "charttrustpolicies",
+    "quarantines",
+    "releasetrusts",
+    "trustedkeys",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_delete_edit_or_define_anew_comes_back_and_is_told() {
+    let stage = stage().await;
+    for meanwhile in [Meanwhile::Running, Meanwhile::Stopped] {
+        let (story, key) = trusted_release(&stage, "anew").await;
+        let trusts = story.trusts();
+        others(&stage, meanwhile, async || {
+            let deleted = trusts.delete("web", &DeleteParams::default()).await;
+            story.done("delete the ReleaseTrust", deleted);
+        })
+        .await;
+        story.expect("web", "SignatureVerified").await;
+        if meanwhile == Meanwhile::Running {
+            assert_eq!(told(&story).await, ["ReleaseTrustDeleted"]);
+        }
+        others(&stage, meanwhile, async || {
+            let empty = Patch::Merge(json!({"status": {"conditions": [], "findings": []}}));
+            let edited = trusts
+                .patch_status("web", &PatchParams::default(), &empty)
+                .await;
+            story.done("edit the ReleaseTrust", edited);
+        })
+        .await;
+        story.expect("web", "SignatureVerified").await;
+        others(&stage, meanwhile, async || {
+            define_anew(&stage, &story, &key).await;
+        })
+        .await;
+        story.expect("web", "SignatureVerified").await;
+        let policy = format!("{}-policy", story.namespace);
+        story.counted(&key, &policy, |counts| counts.trusted).await;
+        // Neither the policy and the key that were gone for a moment, nor what came back by halves.
+        let words = told(&story).await;
+        assert!(
+            words.iter().all(|word| word == "ReleaseTrustDeleted"),
+            "{words:?}"
+        );
+        assert!(words.len() <= 2, "{words:?}");
+    }
+}
+
+async fn others(stage: &Stage, meanwhile: Meanwhile, act: impl AsyncFnOnce()) {
+    if meanwhile == Meanwhile::Stopped {
+        stage.operator(Operator::kill);
+    }
+    act().await;
+    if meanwhile == Meanwhile::Stopped {
+        stage.restart().await;
+    }
+}
+
+/// The definitions go, with every object of theirs, and come back with what people have declared.
+async fn define_anew(stage: &Stage, story: &Story, key: &StoryKey) {
+    let kubeconfig = stage.cluster.kubeconfig();
+    let files = KINDS.map(|kind| path(&format!("crds/{kind}.yaml")));
+    let files: Vec<_> = files.iter().flat_map(|file| ["-f", file]).collect();
+    for (verb, more) in [
+        ("delete", &["--wait=true"][..]),
+        ("create", &[]),
+        ("wait", &["--for=condition=Established", "--timeout=30s"]),
+    ] {
+        let done = kubectl(kubeconfig, &[&[verb], &files[..], more].concat()).await;
+        story.done(&format!("{verb} the definitions"), done);
+    }
+    story.declare(key, json!({})).await;
+    story.policy("policy", &[key], json!({})).await;
+}
+
+/// The reasons of all events about the release, in any order.
+async fn told(story: &Story) -> Vec<String> {
+    let api = Api::<k8s_openapi::api::events::v1::Event>::namespaced(
+        story.client.clone(),
+        &story.namespace,
+    );
+    let all = api.list(&kube::api::ListParams::default()).await;
+    let all = story.done("list the events", all).items.into_iter();
+    let ours = all
+        .filter(|event| event.reporting_controller.as_deref() == Some("charttrust.io/charttrust"));
+    ours.filter_map(|event| event.reason).collect()
 }

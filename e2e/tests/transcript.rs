@@ -1,30 +1,36 @@
-//! The README's chapter about a stolen key, typed as it stands there, on a real control plane.
+//! The page about a stolen key, typed as it stands there, on a real control plane.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use charttrust_e2e::charts::{Chart, Source};
 use charttrust_e2e::cluster::Cluster;
 use charttrust_e2e::helm::Version;
-use charttrust_e2e::stage::{Stage, Story, path};
+use charttrust_e2e::operator::binary;
+use charttrust_e2e::stage::{Power, Setting, Stage, Story, path};
 use charttrust_e2e::tools::{self, Tool};
+use charttrust_e2e::within;
 use serde_json::json;
 
-const CHAPTER: &str = "## A key was stolen: what now";
+const PAGE: &str = "docs/incident-key-stolen.md";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_to_do_when_a_key_was_stolen() {
-    let binary = std::env::var("CHARTTRUST_BINARY");
-    let binary = binary.expect("CHARTTRUST_BINARY names the operator; run make test");
-    let binary = PathBuf::from(binary);
+    let binary = binary();
     let cluster = Cluster::shared(env!("CARGO_BIN_EXE_testbed"));
-    let stage = Stage::containing(cluster, &binary).await.unwrap();
+    // As it is installed: commands learn from its Lease how it runs.
+    let setting = Setting {
+        more: Vec::new(),
+        ..Setting::new(binary.clone(), Power::Contains)
+    };
+    let stage = Stage::set(cluster, setting).await;
     let story = shop(&stage).await;
     let desk = Desk::of(&stage, &story, &binary).await;
 
-    let steps = steps(&chapter());
+    let page = std::fs::read_to_string(path(PAGE)).unwrap();
+    let steps = steps(&page);
     assert!(steps.len() > 10, "{} commands", steps.len());
     let mut transcript = Vec::new();
     let mut wrong = Vec::new();
@@ -37,27 +43,25 @@ async fn what_to_do_when_a_key_was_stolen() {
     }
     assert!(
         wrong.is_empty(),
-        "these commands print something else than the README: {wrong:#?}\nin all:\n{}",
+        "these commands print something else than {PAGE}: {wrong:#?}\nin all:\n{}",
         transcript.concat()
     );
 }
 
-/// The shop of the chapter: two releases signed by the key that is stolen, one by another team's.
+/// The shop of the page: two releases signed by the key that is stolen, one by another team's.
 async fn shop(stage: &Stage) -> Story {
-    let story = Story::named(stage.cluster, "shop", Version::V4)
-        .await
-        .unwrap();
-    let key = story.trusted_key("2026").await.unwrap();
-    let other = story.trusted_key("payroll").await.unwrap();
+    let story = Story::named(stage.cluster, "shop", Version::V4).await;
+    let key = story.trusted_key("2026").await;
+    let other = story.trusted_key("payroll").await;
     let keys = [&key, &other];
-    story.policy("charts", &keys, json!({})).await.unwrap();
+    story.policy("charts", &keys, json!({})).await;
     for (name, version, key) in [
         ("payments", "2.4.1", &key),
         ("search", "2.0.0", &key),
         ("payroll", "0.9.3", &other),
     ] {
         let chart = story.publish(&source(name, version), Some(key)).await;
-        story.install(name, &chart.unwrap()).await.unwrap();
+        story.install(name, &chart).await;
         story.expect(name, "SignatureVerified").await;
     }
     story
@@ -85,7 +89,7 @@ impl Desk {
         ] {
             symlink(program, programs.join(name)).unwrap();
         }
-        let key = story.make_key("2027").unwrap();
+        let key = story.make_key("2027");
         let armored = story.keyring.public_armored(&key.key).unwrap();
         let object = json!({
             "apiVersion": "charttrust.io/v1alpha1", "kind": "TrustedKey",
@@ -94,10 +98,7 @@ impl Desk {
         });
         std::fs::write(folder.path().join("shop-2027.yaml"), object.to_string()).unwrap();
         for (name, version) in [("payments", "2.4.2"), ("search", "2.0.1")] {
-            let signed: Chart = story
-                .publish(&source(name, version), Some(&key))
-                .await
-                .unwrap();
+            let signed: Chart = story.publish(&source(name, version), Some(&key)).await;
             let name = signed.archive.file_name().unwrap();
             std::fs::copy(&signed.archive, folder.path().join(name)).unwrap();
         }
@@ -109,15 +110,16 @@ impl Desk {
 
     /// Types a command. Who only looks looks again until it is there.
     async fn types(&self, step: &Step) -> String {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        loop {
+        let only_looks = step.command.starts_with("kubectl get ");
+        let typed = within(Duration::from_secs(30), async || {
             let said = self.run(&step.command).await;
-            let only_looks = step.command.starts_with("kubectl get ");
-            if !only_looks || step.expects(&said) || Instant::now() > deadline {
-                return said;
+            if !only_looks || step.expects(&said) {
+                Ok(said)
+            } else {
+                Err(said)
             }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+        });
+        typed.await.unwrap_or_else(|said| said)
     }
 
     async fn run(&self, line: &str) -> String {
@@ -190,21 +192,11 @@ fn kind(word: &str) -> String {
     }
 }
 
-/// The chapter's text.
-fn chapter() -> String {
-    let readme = std::fs::read_to_string(path("README.md")).unwrap();
-    let (_, chapter) = readme
-        .split_once(CHAPTER)
-        .expect("the README has the chapter");
-    let end = chapter.find("\n## ").unwrap_or(chapter.len());
-    chapter[..end].to_owned()
-}
-
 /// What stands in its blocks of commands.
-fn steps(chapter: &str) -> Vec<Step> {
+fn steps(page: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut is_inside = false;
-    for line in chapter.lines() {
+    for line in page.lines() {
         if line.starts_with("```") {
             is_inside = line == "```console";
         } else if let Some(command) = line.strip_prefix("$ ").filter(|_| is_inside) {

@@ -5,25 +5,33 @@
 //! ```text
 //! main → cli ─┬→ controllers ─┬→ inventory   which releases exist, what their records say
 //!             │               ├→ quarantine  contains a release and restores it; the only writer to others
-//!             │               ├→ sources     fetch archives and provenance, within limits
+//!             │               ├→ evidence ──→ sources   what is said of a chart; fetched within limits
 //!             │               ├→ watch       follows objects on the API server
-//!             │               ├→ leader      which replica may write
+//!             │               ├→ leader ────→ api    which replica may write, under our name
 //!             │               └→ parse ─┬→ api                 what people write
 //!             └→ serve, metrics         └→ charttrust_verify   the pure engine
 //! ```
 //!
-//! `api` and the engine do not know each other: `parse` translates inwards, the status functions
-//! of the controllers outwards. A test guards these arrows.
+//! Of the engine `api` knows the words of verdicts (`charttrust_verify::verdict`) and the schemes of addresses
+//! (`scheme`) alone; the engine does not know `api`: `parse` translates inwards, the status functions of the
+//! controllers outwards. A test guards these arrows.
 
 pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod controllers;
+pub mod evidence;
+#[cfg(test)]
+mod fake_cluster;
 pub mod inventory;
 pub mod leader;
 pub mod metrics;
 pub mod parse;
 pub mod quarantine;
 pub mod serve;
+#[allow(
+    clippy::disallowed_methods,
+    reason = "how old an answer may be, and how long one may take, is measured where it is fetched"
+)]
 pub mod sources;
 pub mod watch;

@@ -38,6 +38,7 @@ pub struct Metrics {
     exception_expiry: Family<ExceptionLabels, Gauge>,
     sources_unavailable: Family<HostLabels, Gauge>,
     quarantined: Gauge,
+    quarantines_awaiting: Gauge,
     quarantine_stopped: Family<PolicyLabels, Gauge>,
     events_dropped: Counter,
     leader: Gauge,
@@ -156,6 +157,7 @@ impl Metrics {
             exception_expiry: Family::default(),
             sources_unavailable: Family::default(),
             quarantined: Gauge::default(),
+            quarantines_awaiting: Gauge::default(),
             quarantine_stopped: Family::default(),
             events_dropped: Counter::default(),
             leader: Gauge::default(),
@@ -251,6 +253,11 @@ impl Metrics {
             self.quarantined.clone(),
         );
         registry.register(
+            "quarantine_awaiting_approval_releases",
+            "Contained releases of which something runs on until a person approves that it is stopped",
+            self.quarantines_awaiting.clone(),
+        );
+        registry.register(
             "quarantine_stopped_releases",
             "Releases that are due to be contained and do not fit the limit of the policy",
             self.quarantine_stopped.clone(),
@@ -268,13 +275,18 @@ impl Metrics {
     }
 
     /// A reconciliation ended.
-    pub(crate) fn reconciled(&self, controller: &'static str, ok: bool, took: Duration) {
+    pub(crate) fn reconciled<T, E>(
+        &self,
+        controller: &'static str,
+        result: &Result<T, E>,
+        took: Duration,
+    ) {
         let labels = ControllerLabels { controller };
         self.reconciliations.get_or_create(&labels).inc();
         self.durations
             .get_or_create(&labels)
             .observe(took.as_secs_f64());
-        if !ok {
+        if result.is_err() {
             self.errors.get_or_create(&labels).inc();
         }
     }
@@ -288,9 +300,15 @@ impl Metrics {
         self.verifications.get_or_create(&labels).inc();
     }
 
-    /// A look at a source ended.
-    pub(crate) fn looked(&self, ok: bool) {
-        let result = if ok { "success" } else { "failure" };
+    /// A source has answered.
+    pub(crate) fn poll_answered(&self) {
+        let result = "success";
+        self.looks.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    /// A source, or a part of it, gave no answer.
+    pub(crate) fn poll_failed(&self) {
+        let result = "failure";
         self.looks.get_or_create(&ResultLabels { result }).inc();
     }
 
@@ -305,9 +323,20 @@ impl Metrics {
         self.quarantined.set(number);
     }
 
-    /// Whether this replica leads.
-    pub(crate) fn leads(&self, leads: bool) {
-        self.leader.set(i64::from(leads));
+    /// How many releases wait for a person, of those that are contained.
+    pub(crate) fn quarantines_awaiting(&self, number: usize) {
+        let number = i64::try_from(number).unwrap_or(i64::MAX);
+        self.quarantines_awaiting.set(number);
+    }
+
+    /// This replica leads.
+    pub(crate) fn leads(&self) {
+        self.leader.set(1);
+    }
+
+    /// This replica stands by.
+    pub(crate) fn stands_by(&self) {
+        self.leader.set(0);
     }
 
     /// Takes the numbers of this moment.
@@ -446,9 +475,9 @@ mod tests {
     /// Metrics of which each has a sample.
     fn used() -> Metrics {
         let metrics = Metrics::default();
-        metrics.reconciled("key", false, Duration::from_secs(1));
+        metrics.reconciled("key", &Err::<(), _>(()), Duration::from_secs(1));
         metrics.judged(Verdict::Unknown(Cause::Pending));
-        metrics.looked(true);
+        metrics.poll_answered();
         metrics.event_dropped();
         let verdict = PolicyVerdict {
             policy: "policy".into(),
@@ -490,15 +519,15 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_lists_exactly_the_metrics_that_there_are() {
-        let readme = include_str!("../../README.md");
+    fn the_documents_list_exactly_the_metrics_that_there_are() {
+        let page = include_str!("../../docs/metrics.md");
         let text = used().text();
-        let rows = readme.lines().filter_map(|line| line.strip_prefix("| `"));
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
         let rows = rows.filter(|row| row.starts_with("charttrust_"));
         let listed: BTreeSet<_> = rows.filter_map(|row| row.split('`').next()).collect();
         assert_eq!(listed, names(&text));
         let is_part = |c: char| c.is_ascii_lowercase() || c == '_';
-        for mention in readme.split("charttrust_").skip(1) {
+        for mention in page.split("charttrust_").skip(1) {
             let end = mention.find(|c| !is_part(c)).unwrap_or(mention.len());
             let name = format!("charttrust_{}", &mention[..end]);
             assert!(end == 0 || listed.contains(name.as_str()), "{name}");

@@ -11,6 +11,7 @@ const FINGERPRINT: &str = "5E615389B53CA37F0EE60BD3843BBF981FC18762";
 /// Helm's signed test chart in a folder of its own.
 struct Case {
     dir: TempDir,
+    chart: String,
     arguments: Vec<String>,
 }
 
@@ -30,6 +31,7 @@ impl Case {
         copy("openpgp/vectors/ed25519.asc", "other.asc");
         Self {
             dir,
+            chart: "hashtest-1.2.3.tgz".to_owned(),
             arguments: Vec::new(),
         }
     }
@@ -54,10 +56,25 @@ impl Case {
         self
     }
 
+    /// Archive and provenance under another name.
+    fn renamed(mut self, name: &str) -> Self {
+        for suffix in ["", ".prov"] {
+            let (from, to) = (format!("{}{suffix}", self.chart), format!("{name}{suffix}"));
+            std::fs::rename(self.path(&from), self.path(&to)).unwrap();
+        }
+        name.clone_into(&mut self.chart);
+        self
+    }
+
+    fn of(mut self, chart: &str) -> Self {
+        chart.clone_into(&mut self.chart);
+        self
+    }
+
     fn run(&self, key: &str) -> Output {
         Command::new(env!("CARGO_BIN_EXE_charttrust"))
             .current_dir(self.dir.path())
-            .args(["verify", "hashtest-1.2.3.tgz", "--key", key])
+            .args(["verify", &self.chart, "--key", key])
             .args(&self.arguments)
             .output()
             .unwrap()
@@ -168,6 +185,51 @@ fn text_that_is_no_provenance_is_malformed() {
         1,
         "ProvenanceMalformed",
     );
+}
+
+/// An archive can be called anything.
+#[test]
+fn what_an_archive_is_called_cannot_move_the_cursor() {
+    let name = "x\u{1b}[2J-1.0.0.tgz";
+    let case = Case::new().renamed(name);
+    let said = case.run("key.gpg");
+    assert!(!said.stdout.contains(&0x1b) && !said.stderr.contains(&0x1b));
+}
+
+#[test]
+fn yaml_says_the_same_as_json() {
+    let said = |output: &str| {
+        let case = Case::new().with(&["-o", output]);
+        String::from_utf8(case.run_checked("key.gpg", 0).stdout).unwrap()
+    };
+    let yaml: Value = serde_saphyr::from_str(&said("yaml")).unwrap();
+    assert_eq!(yaml, serde_json::from_str::<Value>(&said("json")).unwrap());
+    assert!(
+        said("yaml").starts_with("chart: hashtest\n"),
+        "{}",
+        said("yaml")
+    );
+}
+
+/// As in the cluster: what a server answers for whatever it lacks proves nothing, saved or not.
+#[test]
+fn what_a_server_answers_instead_is_no_malformed_provenance() {
+    let long = format!("<html>{}", " ".repeat(64 * 1024));
+    for body in [
+        "<html><body>not found</body></html>",
+        "\u{feff}\n <!DOCTYPE html>",
+        long.as_str(),
+        "{\"errors\": []}",
+        "[]",
+        "apiVersion: v1\nentries:\n  hashtest: []\n",
+    ] {
+        let case = Case::new().write("hashtest-1.2.3.tgz.prov", body);
+        case.gives("key.gpg", 3, "SourceUnavailable");
+    }
+    for empty in ["", " \n"] {
+        let case = Case::new().write("hashtest-1.2.3.tgz.prov", empty);
+        case.gives("key.gpg", 1, "ProvenanceMalformed");
+    }
 }
 
 #[test]
@@ -296,4 +358,136 @@ fn what_cannot_be_used_is_named_with_exit_code_2() {
             "{said}"
         );
     }
+}
+
+/// `helm verify` refuses both: the provenance has no digest for a file of that name.
+#[test]
+fn an_old_archive_under_another_name_is_not_what_was_asked_for() {
+    for name in [
+        "hashtest-1.2.4.tgz",
+        "ledger-3.0.0.tgz",
+        "hashtest-1.2.3.tar.gz",
+        "hashtest.tgz",
+        "chart",
+    ] {
+        for level in ["signature", "strict"] {
+            let case = Case::new().renamed(name).with(&["--level", level]);
+            let said = String::from_utf8(case.run_checked("key.gpg", 1).stdout).unwrap();
+            let step = "helm package names hashtest-1.2.3.tgz: rename it, or say what is expected";
+            assert!(
+                said.contains("untrusted/MetadataMismatch") && said.contains(step),
+                "{said}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_expected_can_be_said_and_then_the_name_of_the_file_does_not_matter() {
+    for (version, code, reason) in [
+        ("1.2.3", 0, "ArchiveVerified"),
+        ("1.2.4", 1, "MetadataMismatch"),
+    ] {
+        for level in ["signature", "strict"] {
+            Case::new()
+                .renamed("download")
+                .with(&["--level", level, "--chart", "hashtest"])
+                .with(&["--version", version])
+                .gives("key.gpg", code, reason);
+        }
+    }
+    Case::new()
+        .with(&["--chart", "ledger", "--version", "1.2.3"])
+        .gives("key.gpg", 1, "MetadataMismatch");
+}
+
+#[test]
+fn what_is_no_file_is_named_with_the_way_on() {
+    let (oci, https) = (
+        "oci://ghcr.io/example/hashtest",
+        "https://example.com/hashtest-1.2.3.tgz",
+    );
+    let whole = "oci://ghcr.io/example/hashtest:1.2.3";
+    let url = "https://example.com/key.asc";
+    for (case, key, said) in [
+        (Case::new().of(oci), "key.gpg", "name chart and version"),
+        (
+            Case::new().of(whole).with(&["--prov", "x.prov"]),
+            "key.gpg",
+            "leave out --source and --prov",
+        ),
+        (Case::new().of(https), "key.gpg", "helm pull --prov"),
+        (Case::new().of("."), "key.gpg", ".: a folder: fetch it with"),
+        (Case::new(), url, "download the key"),
+        (
+            Case::new().with(&["--prov", "https://example.com/x.prov"]),
+            "key.gpg",
+            "download the .prov",
+        ),
+        (
+            Case::new()
+                .write("key.yaml", trusted_key())
+                .with(&["--policy", url]),
+            "key.yaml",
+            "write the ChartTrustPolicy to a file",
+        ),
+    ] {
+        let output = case.run_checked(key, 2);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains(said), "{error}");
+        assert!(!error.contains("os error"), "{error}");
+    }
+}
+
+/// As for sources of the operator.
+#[test]
+fn what_is_larger_than_is_read_could_not_be_found_out() {
+    for (size, code, reason) in [
+        (64 * 1024, 1, "ProvenanceMalformed"),
+        (64 * 1024 + 1, 3, "LimitExceeded"),
+    ] {
+        Case::new()
+            .write("hashtest-1.2.3.tgz.prov", vec![b'x'; size])
+            .gives("key.gpg", code, reason);
+    }
+    Case::new()
+        .write("hashtest-1.2.3.tgz", vec![0x1f; 20 * 1024 * 1024 + 1])
+        .gives("key.gpg", 3, "LimitExceeded");
+}
+
+#[test]
+fn several_archives_end_with_the_worst_of_them() {
+    let case = Case::new();
+    std::fs::create_dir(case.path("other")).unwrap();
+    for name in ["hashtest-1.2.3.tgz", "hashtest-1.2.3.tgz.prov"] {
+        let to = case.path("other").join(name);
+        std::fs::copy(case.path(name), to).unwrap();
+    }
+    let run = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_charttrust"));
+        command.current_dir(case.dir.path());
+        command.args(["verify", "hashtest-1.2.3.tgz", "--key", "key.gpg"]);
+        let output = command
+            .args(["--level", "signature"])
+            .args(more)
+            .output()
+            .unwrap();
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stdout).unwrap(),
+        )
+    };
+    let (code, text) = run(&["other/hashtest-1.2.3.tgz"]);
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(text.matches("trusted/ArchiveVerified").count(), 2, "{text}");
+    let (code, json) = run(&["other/hashtest-1.2.3.tgz", "-o", "json"]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((code, json.as_array().unwrap().len()), (0, 2));
+
+    std::fs::remove_file(case.path("other/hashtest-1.2.3.tgz.prov")).unwrap();
+    let (code, text) = run(&["other/hashtest-1.2.3.tgz"]);
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("untrusted/Unsigned"), "{text}");
+    assert_eq!(run(&["missing.tgz", "other/hashtest-1.2.3.tgz"]).0, 2);
+    assert_eq!(run(&["other/hashtest-1.2.3.tgz", "--prov", "key.gpg"]).0, 2);
 }

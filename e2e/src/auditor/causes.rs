@@ -5,32 +5,32 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Breach, REACTION, text};
+use super::{Breach, By, REACTION, text};
 use crate::audit::Event;
 
 /// What may lead to a quarantine, as it was declared.
 #[derive(Debug, Default)]
 pub(super) struct Causes {
-    policies: BTreeMap<String, Standing>,
-    keys: BTreeMap<String, Standing>,
+    policies: BTreeMap<String, Cause>,
+    keys: BTreeMap<String, Cause>,
     /// By namespace and name.
-    quarantines: BTreeMap<(String, String), Standing>,
+    quarantines: BTreeMap<(String, String), Cause>,
 }
 
 /// Whether something holds, and until when it did.
 #[derive(Clone, Copy, Debug)]
-enum Standing {
+enum Cause {
     Holds,
     Until(Timestamp),
 }
 
-impl Standing {
-    fn new(holds: bool, before: Option<Self>, now: Timestamp) -> Self {
-        match (holds, before) {
-            (true, _) => Self::Holds,
-            (false, Some(Self::Until(end))) => Self::Until(end),
-            (false, Some(Self::Holds)) => Self::Until(now),
-            (false, None) => Self::Until(Timestamp::MIN),
+impl Cause {
+    /// What does not hold any more, or never did.
+    fn ended(before: Option<Self>, now: Timestamp) -> Self {
+        match before {
+            Some(Self::Until(end)) => Self::Until(end),
+            Some(Self::Holds) => Self::Until(now),
+            None => Self::Until(Timestamp::MIN),
         }
     }
 
@@ -44,30 +44,34 @@ impl Standing {
 
 impl Causes {
     /// Takes in a write of an object of ours.
-    pub(super) fn note(&mut self, event: &Event, by_us: bool) -> Option<Breach> {
+    pub(super) fn note(&mut self, event: &Event, by: By) -> Option<Breach> {
         let name = event.response.as_ref();
         let name = name.and_then(|object| text(object, "/metadata/name"));
         let name = name.unwrap_or(&event.name).to_owned();
         let holds = |which: fn(&Value) -> bool| {
             event.verb != "delete" && event.response.as_ref().is_some_and(which)
         };
-        let of = |all: &mut BTreeMap<String, Standing>, which: fn(&Value) -> bool| {
-            let standing = Standing::new(holds(which), all.get(&name).copied(), event.time);
-            all.insert(name.clone(), standing);
+        let of = |all: &mut BTreeMap<String, Cause>, which: fn(&Value) -> bool| {
+            let cause = if holds(which) {
+                Cause::Holds
+            } else {
+                Cause::ended(all.get(&name).copied(), event.time)
+            };
+            all.insert(name.clone(), cause);
         };
         match event.resource.as_str() {
             "charttrustpolicies" => of(&mut self.policies, contains_by_itself),
             "trustedkeys" => of(&mut self.keys, is_revoked),
             "quarantines" if event.verb == "create" && event.subresource.is_empty() => {
                 let place = (event.namespace.clone(), name);
-                self.quarantines.insert(place, Standing::Holds);
-                return self.without_cause(event).filter(|_| by_us);
+                self.quarantines.insert(place, Cause::Holds);
+                return self.without_cause(event).filter(|_| by == By::Us);
             }
             "quarantines" if event.verb == "delete" => {
                 let place = (event.namespace.clone(), name);
                 let before = self.quarantines.get(&place).copied();
-                let standing = Standing::new(false, before, event.time);
-                self.quarantines.insert(place, standing);
+                let cause = Cause::ended(before, event.time);
+                self.quarantines.insert(place, cause);
             }
             _ => {}
         }
@@ -79,7 +83,7 @@ impl Causes {
         let policy = event.response.as_ref();
         let policy = policy.and_then(|object| text(object, "/spec/policy"));
         let policy = policy.unwrap_or_default();
-        let held = |standing: &Standing| standing.held(event.time);
+        let held = |cause: &Cause| cause.held(event.time);
         if !self.policies.get(policy).is_some_and(held) {
             let message = format!("policy {policy:?} asks for no quarantine");
             return Some(Breach::of("I4", event, message));

@@ -86,20 +86,20 @@ pub fn check(events: &Events, operators: &[&str], own_namespace: &str) -> Findin
         .iter()
         .filter(|event| event.is_write() && event.code < 300)
     {
-        let by_us = operators.contains(&event.user.as_str());
+        let by = By::of(event, operators);
         audit
             .findings
             .breaches
-            .extend(audit.writers.note(event, by_us));
+            .extend(audit.writers.note(event, by));
         if is_own(event, own_namespace) {
-            audit.follow_own(event, by_us);
+            audit.follow_own(event, by);
             continue;
         }
-        if by_us {
+        if by == By::Us {
             audit.findings.checked += 1;
             audit.check_bounds(event);
         }
-        audit.follow(event, by_us);
+        audit.follow(event, by);
     }
     audit.findings.breaches.extend(audit.told.too_many_events());
     audit.findings
@@ -152,16 +152,35 @@ struct History {
     ended: BTreeMap<String, usize>,
 }
 
+/// Who wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// Anybody else.
+    Others,
+    /// An operator.
+    Us,
+}
+
+impl By {
+    fn of(event: &Event, operators: &[&str]) -> Self {
+        if operators.contains(&event.user.as_str()) {
+            Self::Us
+        } else {
+            Self::Others
+        }
+    }
+}
+
 impl Audit {
     fn breach(&mut self, invariant: &'static str, event: &Event, message: String) {
         let breach = Breach::of(invariant, event, message);
         self.findings.breaches.push(breach);
     }
 
-    fn follow_own(&mut self, event: &Event, by_us: bool) {
+    fn follow_own(&mut self, event: &Event, by: By) {
         let breaches = &mut self.findings.breaches;
-        breaches.extend(self.causes.note(event, by_us));
-        breaches.extend(self.told.note(event, by_us));
+        breaches.extend(self.causes.note(event, by));
+        breaches.extend(self.told.note(event, by));
     }
 
     /// I4 and I5: nothing is written without a Quarantine, nor to anything but what it may contain.
@@ -221,7 +240,7 @@ impl Audit {
     }
 
     /// I1, I2 and I3: the saved original stays derivable and equal, and each incident passes once.
-    fn follow(&mut self, event: &Event, by_us: bool) {
+    fn follow(&mut self, event: &Event, by: By) {
         let Some(object) = event.response.as_ref().filter(|_| event.verb != "delete") else {
             self.objects.remove(&name_of(event));
             return;
@@ -236,7 +255,7 @@ impl Audit {
             Some(Ok(mark)) => Some(mark),
             None => None,
             Some(Err(_)) => {
-                if by_us {
+                if by == By::Us {
                     self.breach("I1", event, "our mark cannot be read".to_owned());
                 }
                 return;
@@ -246,11 +265,11 @@ impl Audit {
             .objects
             .get(&name_of(event))
             .and_then(|known| known.mark.clone());
-        if by_us {
+        if by == By::Us {
             self.check_change(event, before.as_ref(), mark.as_ref());
         }
         let history = self.objects.entry(name_of(event)).or_default();
-        if by_us {
+        if by == By::Us {
             match (&before, &mark) {
                 (None, Some(new)) => *history.began.entry(incident(new)).or_default() += 1,
                 (Some(old), None) => *history.ended.entry(incident(old)).or_default() += 1,
@@ -264,7 +283,7 @@ impl Audit {
                 let (incident, count) = counts.iter().find(|(_, count)| **count > 1)?;
                 Some(format!("{incident} {what} {count} times"))
             });
-        if let Some(message) = twice.filter(|_| by_us) {
+        if let Some(message) = twice.filter(|_| by == By::Us) {
             self.breach("I3", event, message);
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Breach, name_of, text};
+use super::{Breach, By, name_of, text};
 use crate::audit::Event;
 
 /// What the operator has said.
@@ -24,9 +24,9 @@ struct Counts {
 
 impl Told {
     /// Takes in a write of an object of ours, or of an event.
-    pub(super) fn note(&mut self, event: &Event, by_us: bool) -> Vec<Breach> {
+    pub(super) fn note(&mut self, event: &Event, by: By) -> Vec<Breach> {
         if event.resource == "events" {
-            self.note_event(event, by_us);
+            self.note_event(event, by);
             return Vec::new();
         }
         let name = name_of(event);
@@ -40,7 +40,7 @@ impl Told {
         let before = before.filter(|before| uid(before) == uid(&object));
         let changed = changes(before.as_ref(), &object);
         self.counted(&subject(event)).transitions += changed;
-        if by_us && event.subresource == "status" {
+        if by == By::Us && event.subresource == "status" {
             untrue(event, before.as_ref(), &object)
         } else {
             Vec::new()
@@ -51,10 +51,10 @@ impl Told {
         self.counts.entry(subject.to_owned()).or_default()
     }
 
-    fn note_event(&mut self, event: &Event, by_us: bool) {
+    fn note_event(&mut self, event: &Event, by: By) {
         let regarding = event.response.as_ref();
         let regarding = regarding.and_then(|object| object.get("regarding"));
-        let Some(regarding) = regarding.filter(|_| by_us && event.verb == "create") else {
+        let Some(regarding) = regarding.filter(|_| by == By::Us && event.verb == "create") else {
             return;
         };
         let part = |name: &str| text(regarding, name).unwrap_or_default();

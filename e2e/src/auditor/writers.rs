@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::Breach;
+use super::{Breach, By};
 use crate::audit::Event;
 
 /// Who leads, as the Lease tells it.
@@ -15,8 +15,8 @@ pub(super) struct Writers {
 impl Writers {
     /// Takes in a write that succeeded. What arrived before another replica had taken the lease was
     /// its sender's right.
-    pub(super) fn note(&mut self, event: &Event, by_us: bool) -> Option<Breach> {
-        if !by_us {
+    pub(super) fn note(&mut self, event: &Event, by: By) -> Option<Breach> {
+        if by == By::Others {
             return None;
         }
         if event.resource == "leases" {

@@ -6,9 +6,9 @@ use std::process::{Command, ExitCode};
 
 use charttrust_e2e::cluster::{AUDIT_LOG_VARIABLE, KUBECONFIG_VARIABLE};
 use charttrust_e2e::plane::Plane;
+use charttrust_e2e::program::{chain, ended};
 use charttrust_e2e::tools::{self, Tool};
 use clap::{Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -137,31 +137,9 @@ fn input_closed() -> impl Future {
     seen
 }
 
-/// Completes on Ctrl-C, SIGTERM or a closed terminal. Listens from the call on, not from the
-/// first poll, so that a signal during the start is not lost.
-fn ended() -> Result<impl Future<Output = ()>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    })
-}
-
 fn parse_tool(name: &str) -> std::result::Result<Tool, String> {
     Tool::from_name(name).ok_or_else(|| {
         let names = Tool::ALL.map(Tool::name).join(", ");
         format!("no such tool; there are {names}")
     })
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }

@@ -5,50 +5,38 @@
 //! commits take different ones (`CHARTTRUST_CHAOS=K`).
 
 use std::io::Write as _;
-use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
 use charttrust_e2e::auditor;
 use charttrust_e2e::cluster::Cluster;
-use charttrust_e2e::operator::Operator;
+use charttrust_e2e::lasting;
+use charttrust_e2e::operator::{Operator, binary};
 use charttrust_e2e::proxy::{Fault, Proxy};
-use charttrust_e2e::stage::Stage;
-use tempfile::TempDir;
+use charttrust_e2e::stage::{Power, Setting, Stage};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 mod meanwhile;
 mod quarantines;
-#[path = "../scene/mod.rs"]
-mod scene;
 mod verdicts;
 
 /// An operator that reaches the API server only through a proxy that fails.
 struct Chaos {
     stage: Stage,
     proxy: Proxy,
-    _kubeconfig: TempDir,
 }
 
 async fn chaos() -> MutexGuard<'static, Chaos> {
     static CHAOS: OnceCell<Mutex<Chaos>> = OnceCell::const_new();
     let set = async || {
-        let binary = std::env::var("CHARTTRUST_BINARY")
-            .expect("CHARTTRUST_BINARY names the operator; run make test");
         let cluster = Cluster::shared(env!("CARGO_BIN_EXE_testbed"));
         let proxy = Proxy::start(cluster.kubeconfig()).await.unwrap();
-        let dir = TempDir::new().unwrap();
-        let kubeconfig = dir.path().join("kubeconfig");
-        let stage = Stage::containing_with(cluster, Path::new(&binary), |options| {
-            proxy.kubeconfig(&options.kubeconfig, &kubeconfig)?;
-            options.kubeconfig = kubeconfig;
-            Ok(())
-        });
-        Mutex::new(Chaos {
-            stage: stage.await.unwrap(),
-            proxy,
-            _kubeconfig: dir,
-        })
+        let setting = Setting {
+            proxy: Some(&proxy),
+            ..Setting::new(binary(), Power::Contains)
+        };
+        let stage = Stage::set(cluster, setting).await;
+        Mutex::new(Chaos { stage, proxy })
     };
     CHAOS.get_or_init(set).await.lock().await
 }
@@ -76,8 +64,8 @@ impl Chaos {
         loop {
             tokio::select! {
                 () = &mut story => break,
-                () = self.held() => self.kill().await,
-                () = self.frozen() => self.thaw().await,
+                () = self.proxy.held() => self.kill().await,
+                () = self.proxy.frozen() => self.thaw().await,
             }
         }
         let was_struck = self.proxy.writes().len() >= number;
@@ -88,22 +76,18 @@ impl Chaos {
         was_struck
     }
 
-    async fn held(&self) {
-        while !self.proxy.holds() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
-
-    async fn frozen(&self) {
-        while !self.proxy.is_frozen() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
-
     /// After a moment in which the operator may act on what it saw last.
     async fn thaw(&self) {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        self.lives(Duration::from_secs(1)).await;
         self.proxy.join();
+    }
+
+    /// For so long the operator answers at once, and keeps its memory.
+    async fn lives(&self, time: Duration) {
+        let operator = |operator: &mut Operator| (operator.health().to_owned(), operator.id());
+        let (health, id) = self.stage.operator(operator);
+        let alive = lasting(time, async || Operator::pulse(&health, id).await);
+        assert_eq!(alive.await, Ok(()));
     }
 
     async fn kill(&self) {
@@ -111,6 +95,6 @@ impl Chaos {
         assert_eq!(auditor::panics(&log), []);
         self.stage.operator(Operator::kill);
         self.proxy.behave();
-        self.stage.restart().await.unwrap();
+        self.stage.restart().await;
     }
 }

@@ -1,18 +1,16 @@
 //! What others do while a write of the operator is on its way.
 
 use charttrust_e2e::eventually;
-use charttrust_e2e::helm::Version;
 use charttrust_e2e::proxy::Fault;
-use charttrust_e2e::stage::SOON;
+use charttrust_e2e::stage::{Opening, SOON, Scene};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::api::{Patch, PatchParams};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::chaos;
-use crate::scene::scene;
 
 /// As an autoscaler does.
-async fn autoscaled(scene: &crate::scene::Scene, name: &str, replicas: u32) {
+async fn autoscaled(scene: &Scene, name: &str, replicas: u32) {
     let params = PatchParams {
         field_manager: Some("kube-controller-manager".to_owned()),
         ..PatchParams::default()
@@ -25,10 +23,12 @@ async fn autoscaled(scene: &crate::scene::Scene, name: &str, replicas: u32) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_scaled_between_plan_and_patch_is_contained_and_comes_back_as_it_was_last() {
     let chaos = chaos().await;
-    let scene = scene(&chaos.stage, "scaled", Version::V4, Value::Null).await;
+    let scene = Opening::of_every_kind("scaled")
+        .trusted(chaos.stage.cluster)
+        .await;
     let proxy = &chaos.proxy;
     proxy.strike_first("PATCH", "/deployments/web", Fault::Part);
-    scene.create_quarantine(&["ScaleToZero"]).await;
+    scene.contain("web", &["ScaleToZero"]).await;
     eventually(SOON, "the patch is on its way", async || {
         if proxy.is_parted() {
             Ok(())
@@ -46,7 +46,7 @@ async fn what_is_scaled_between_plan_and_patch_is_contained_and_comes_back_as_it
     proxy.join();
 
     let status = scene
-        .quarantine_is("Active=True/Contained")
+        .quarantine_has("web", "Active=True/Contained")
         .await
         .status
         .unwrap();
@@ -61,7 +61,7 @@ async fn what_is_scaled_between_plan_and_patch_is_contained_and_comes_back_as_it
     let set = scene.json::<StatefulSet>("web-db").await;
     assert_eq!(set["spec"]["replicas"], 0);
 
-    scene.delete_quarantine().await;
+    scene.delete_quarantine("web").await;
     proxy.behave();
     let after = scene.workloads().await;
     for (kind, workload) in &before {

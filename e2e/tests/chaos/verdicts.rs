@@ -6,7 +6,7 @@ use charttrust_e2e::gpg::Revocation;
 use charttrust_e2e::helm::Version;
 use charttrust_e2e::proxy::Fault;
 use charttrust_e2e::repository::Repository;
-use charttrust_e2e::stage::{Stage, Story, StoryKey, Trusted};
+use charttrust_e2e::stage::{Opening, Scene, Stage, Story, StoryKey};
 use serde_json::json;
 
 use crate::{Chaos, chaos, is_taken, say};
@@ -32,14 +32,16 @@ impl Chaos {
 
 /// A release is judged; its key is revoked; it is judged again, and everybody is told.
 async fn a_key_is_revoked(stage: &Stage) {
-    let trusted = Story::trusted(stage.cluster, "crash").await.unwrap();
-    let Trusted { story, key, policy } = trusted;
+    let trusted = Opening::new("crash").trusted(stage.cluster).await;
+    let Scene {
+        story, key, policy, ..
+    } = trusted;
     let revoke = json!({"spec": {"revocation": {"reason": "Compromised"}}});
-    story.patch::<TrustedKey>(&key.name, revoke).await.unwrap();
+    story.patch::<TrustedKey>(&key.name, revoke).await;
     story.expect("web", "KeyCompromised").await;
     everybody_is_told(&story, &key, &policy).await;
-    story.delete::<ChartTrustPolicy>(&policy).await.unwrap();
-    story.delete::<TrustedKey>(&key.name).await.unwrap();
+    story.delete::<ChartTrustPolicy>(&policy).await;
+    story.delete::<TrustedKey>(&key.name).await;
 }
 
 async fn everybody_is_told(story: &Story, key: &StoryKey, policy: &str) {
@@ -52,20 +54,18 @@ async fn everybody_is_told(story: &Story, key: &StoryKey, policy: &str) {
 /// A revocation is learned from a copy that is published for a moment only; the operator that comes
 /// after still knows.
 async fn a_revocation_is_learned(stage: &Stage) {
-    let story = Story::begin(stage.cluster, "learn", Version::V4)
-        .await
-        .unwrap();
+    let story = Story::begin(stage.cluster, "learn", Version::V4).await;
     let publisher = Repository::start_with_tls().unwrap();
-    let key = story.make_key("platform").unwrap();
+    let key = story.make_key("platform");
     let original = story.keyring.public_armored(&key.key).unwrap();
     let url = format!("{}/platform.asc", publisher.url());
     publisher.put("platform.asc", &original).unwrap();
     let refresh = json!({"refresh": {"interval": "1s", "url": url}});
-    story.declare(&key, refresh).await.unwrap();
-    let policy = story.policy("policy", &[&key], json!({})).await.unwrap();
+    story.declare(&key, refresh).await;
+    let policy = story.policy("policy", &[&key], json!({})).await;
     let source = Source::new("web", "1.0.0");
-    let chart = story.publish(&source, Some(&key)).await.unwrap();
-    story.install("web", &chart).await.unwrap();
+    let chart = story.publish(&source, Some(&key)).await;
+    story.install("web", &chart).await;
     story.expect("web", "SignatureVerified").await;
     let word = story.keyring.revocation(&key.key, Revocation::Compromised);
     story.keyring.import(&word.unwrap()).unwrap();
@@ -73,11 +73,11 @@ async fn a_revocation_is_learned(stage: &Stage) {
     publisher.put("platform.asc", revoked).unwrap();
     story.expect("web", "KeyCompromised").await;
     publisher.put("platform.asc", original).unwrap();
-    stage.restart().await.unwrap();
+    stage.restart().await;
     stage.judged(&story.namespace, "KeyCompromised").await;
     everybody_is_told(&story, &key, &policy).await;
-    story.delete::<ChartTrustPolicy>(&policy).await.unwrap();
-    story.delete::<TrustedKey>(&key.name).await.unwrap();
+    story.delete::<ChartTrustPolicy>(&policy).await;
+    story.delete::<TrustedKey>(&key.name).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

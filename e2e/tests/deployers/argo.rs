@@ -1,13 +1,14 @@
 //! Applications of real Argo CD, which keeps no record, and undoes within seconds what others
 //! change.
 
+use charttrust::api::quarantine::QuarantineStatus;
 use charttrust::api::quarantine::{ObjectState, Quarantine};
 use charttrust_e2e::argo::{Argo, NAMESPACE};
 use charttrust_e2e::charts::Source;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::setup::{DEPLOYMENT, Kind, NETWORK_POLICY, Object, Scene, stage};
+use crate::setup::{DEPLOYMENT, Deployed, Kind, NETWORK_POLICY, Object, stage};
 
 const APPLICATION: Kind = ("argoproj.io", "v1alpha1", "Application", "applications");
 
@@ -27,15 +28,15 @@ fn sync_policy() -> Value {
 }
 
 /// A story with a chart `web` of three replicas.
-async fn begin(prefix: &str) -> Scene {
-    let scene = Scene::begin(prefix).await;
+async fn begin(prefix: &str) -> Deployed {
+    let scene = Deployed::begin(prefix).await;
     let chart = Source::new("web", "1.0.0").with_file("values.yaml", "replicas: 3\n");
-    scene.publish(&chart, Some(&scene.key)).await.unwrap();
+    scene.publish(&chart, Some(&scene.key)).await;
     scene
 }
 
 /// The Application, and what it has deployed.
-async fn deployed(scene: &Scene) -> (Object, Object) {
+async fn deployed(scene: &Deployed) -> (Object, Object) {
     let cluster = stage().await.cluster;
     let argo = with_argo().await;
     let done = argo.deploy(cluster, scene, "1.0.0", sync_policy()).await;
@@ -89,28 +90,11 @@ async fn argo_is_paused_first_fights_nobody_and_goes_on_with_the_very_same_polic
     let before = [essence(&application).await, workload.essence().await];
     let by_argo = workload.writes_by(user).await;
 
-    scene.home = NAMESPACE.to_owned();
+    scene.quarantine_namespace = NAMESPACE.to_owned();
     let release = format!("argocd.{}", scene.namespace);
     scene.contain(&release, &ALL).await;
     let status = scene.contained(&release).await.status.unwrap();
-    let told = |object: &_| {
-        let charttrust::api::quarantine::ContainedObject {
-            kind, namespace, ..
-        } = object;
-        (kind.clone(), namespace.clone())
-    };
-    let there = Some(scene.namespace.clone());
-    let expected = [
-        ("Application", None),
-        ("NetworkPolicy", there.clone()),
-        ("Deployment", there),
-    ];
-    let expected = expected.map(|(kind, namespace)| (kind.to_owned(), namespace));
-    assert_eq!(
-        status.objects.iter().map(told).collect::<Vec<_>>(),
-        expected
-    );
-    assert_eq!(status.uncontained, []);
+    lists_its_objects(&status, &scene.namespace);
     workload.has_replicas(0).await;
     let policy = application.json().await["spec"]["syncPolicy"].take();
     let mut paused = sync_policy()["syncPolicy"].take();
@@ -148,12 +132,28 @@ async fn argo_is_paused_first_fights_nobody_and_goes_on_with_the_very_same_polic
     argo_puts_back(&workload).await;
 }
 
+/// The Application, the denial of traffic and the workload, in this order and where they lie.
+fn lists_its_objects(status: &QuarantineStatus, namespace: &str) {
+    let listed = status.objects.iter().map(|object| {
+        let place = object.namespace.as_deref();
+        (object.kind.as_str(), place)
+    });
+    let there = Some(namespace);
+    let expected = [
+        ("Application", None),
+        ("NetworkPolicy", there),
+        ("Deployment", there),
+    ];
+    assert_eq!(listed.collect::<Vec<_>>(), expected);
+    assert_eq!(status.uncontained, []);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_argo_that_was_not_to_be_paused_is_told_of_and_not_fought() {
     let mut scene = begin("argo-unpaused").await;
     let (application, workload) = deployed(&scene).await;
     let before = essence(&application).await;
-    scene.home = NAMESPACE.to_owned();
+    scene.quarantine_namespace = NAMESPACE.to_owned();
     let release = format!("argocd.{}", scene.namespace);
     let user = with_argo().await.identity.user();
     let by_argo = workload.writes_by(user).await;
@@ -178,11 +178,11 @@ async fn an_argo_that_was_not_to_be_paused_is_told_of_and_not_fought() {
 }
 
 /// A release of Helm that Argo CD has taken over.
-async fn adopted(prefix: &str) -> (Scene, Object, Object) {
+async fn adopted(prefix: &str) -> (Deployed, Object, Object) {
     let scene = begin(prefix).await;
     let chart = Source::new("web", "1.0.0").with_file("values.yaml", "replicas: 3\n");
-    let chart = scene.package(&chart, Some(&scene.key)).await.unwrap();
-    scene.install("web", &chart).await.unwrap();
+    let chart = scene.package(&chart, Some(&scene.key)).await;
+    scene.install("web", &chart).await;
     let (application, workload) = deployed(&scene).await;
     scene.expect("web", "SignatureVerified").await;
     (scene, application, workload)

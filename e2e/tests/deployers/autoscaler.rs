@@ -3,7 +3,7 @@
 use charttrust_e2e::charts::Source;
 use serde_json::json;
 
-use crate::setup::{DEPLOYMENT, Kind, Scene};
+use crate::setup::{DEPLOYMENT, Deployed, Kind};
 
 const AUTOSCALER: Kind = (
     "autoscaling",
@@ -37,10 +37,10 @@ spec:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_autoscaler_rests_meanwhile_and_decides_again_afterwards() {
-    let scene = Scene::begin("autoscaler").await;
+    let scene = Deployed::begin("autoscaler").await;
     let source = Source::new("web", "1.0.0").with_file("templates/deployment.yaml", SCALED);
-    let chart = scene.publish(&source, Some(&scene.key)).await.unwrap();
-    scene.install("web", &chart).await.unwrap();
+    let chart = scene.publish(&source, Some(&scene.key)).await;
+    scene.install("web", &chart).await;
     scene.expect("web", "SignatureVerified").await;
     let autoscaler = scene.object(AUTOSCALER, "web");
     let workload = scene.object(DEPLOYMENT, "web");

@@ -9,7 +9,7 @@ use kube::api::DeleteParams;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::setup::{DEPLOYMENT, Kind, Scene, stage};
+use crate::setup::{DEPLOYMENT, Deployed, Kind, stage};
 
 const HELM_RELEASE: Kind = (
     "helm.toolkit.fluxcd.io",
@@ -34,17 +34,17 @@ fn chart(version: &str, replicas: u32) -> Source {
 }
 
 /// Flux has installed `web` in version 1.0.0 with three replicas, and it is trusted.
-async fn deployed(prefix: &str) -> Scene {
+async fn deployed(prefix: &str) -> Deployed {
     with_flux().await;
-    let scene = Scene::begin(prefix).await;
+    let scene = Deployed::begin(prefix).await;
     let key = Some(&scene.key);
-    scene.publish(&chart("1.0.0", 3), key).await.unwrap();
+    scene.publish(&chart("1.0.0", 3), key).await;
     deploy(&scene, "web").await;
     scene.expect("web", "SignatureVerified").await;
     scene
 }
 
-async fn deploy(scene: &Scene, name: &str) {
+async fn deploy(scene: &Deployed, name: &str) {
     let cluster = stage().await.cluster;
     let done = flux::release(cluster, &scene.story, name, "1.0.0", eager()).await;
     done.unwrap();
@@ -61,7 +61,7 @@ fn is_ready(object: &Value) -> bool {
 }
 
 /// Proves that Flux is at work: what a person scales of another release, it puts back.
-async fn flux_puts_back_another(scene: &Scene) {
+async fn flux_puts_back_another(scene: &Deployed) {
     let user = with_flux().await.identity.user();
     let other = scene.object(DEPLOYMENT, "other");
     let before = other.writes_by(user).await;
@@ -198,9 +198,9 @@ async fn the_way_forward_is_a_resumed_release_of_a_chart_signed_anew() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_whose_namespace_goes_leaves_none_suspended_elsewhere() {
     with_flux().await;
-    let scene = Scene::begin("flux-far").await;
+    let scene = Deployed::begin("flux-far").await;
     let key = Some(&scene.key);
-    scene.publish(&chart("1.0.0", 3), key).await.unwrap();
+    scene.publish(&chart("1.0.0", 3), key).await;
     let cluster = stage().await.cluster;
     let home = cluster.namespace("flux-home").await.unwrap();
     // A value of its own, which is not the same as none.

@@ -5,7 +5,7 @@ use charttrust_e2e::k3s::{self, K3s, NAMESPACE};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::setup::{DEPLOYMENT, Kind, Object, Scene, stage};
+use crate::setup::{DEPLOYMENT, Deployed, Kind, Object, stage};
 
 const HELM_CHART: Kind = ("helm.cattle.io", "v1", "HelmChart", "helmcharts");
 const UNMANAGED: &str = "helmcharts.helm.cattle.io/unmanaged";
@@ -18,7 +18,7 @@ async fn with_k3s() -> &'static K3s {
 }
 
 /// Declares a release, and waits until k3s has made the Job that installs it.
-async fn declared(scene: &Scene, place: &str, name: &str) -> (Object, Object) {
+async fn declared(scene: &Deployed, place: &str, name: &str) -> (Object, Object) {
     let user = with_k3s().await.identity.user();
     let cluster = stage().await.cluster;
     k3s::deploy(cluster, scene, place, name).await.unwrap();
@@ -34,12 +34,12 @@ fn annotations(object: &Value) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn k3s_leaves_a_contained_release_alone_and_goes_on_afterwards() {
     let user = with_k3s().await.identity.user();
-    let scene = Scene::begin("k3s").await;
+    let scene = Deployed::begin("k3s").await;
     let source = Source::new("web", "1.0.0").with_file("values.yaml", "replicas: 3\n");
-    let chart = scene.publish(&source, Some(&scene.key)).await.unwrap();
+    let chart = scene.publish(&source, Some(&scene.key)).await;
     let (declaration, job) = declared(&scene, &scene.namespace, "web").await;
     // What that Job does, where there is a node.
-    scene.install("web", &chart).await.unwrap();
+    scene.install("web", &chart).await;
     scene.expect("web", "SignatureVerified").await;
     let workload = scene.object(DEPLOYMENT, "web");
     let before = declaration.json().await;
@@ -78,11 +78,11 @@ async fn k3s_leaves_a_contained_release_alone_and_goes_on_afterwards() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_k3s_keeps_in_a_protected_namespace_is_left_and_told() {
-    let scene = Scene::begin("k3s-protected").await;
+    let scene = Deployed::begin("k3s-protected").await;
     let source = Source::new("web", "1.0.0").with_file("values.yaml", "replicas: 3\n");
-    let chart = scene.publish(&source, Some(&scene.key)).await.unwrap();
+    let chart = scene.publish(&source, Some(&scene.key)).await;
     let (declaration, _) = declared(&scene, NAMESPACE, "web").await;
-    scene.install("web", &chart).await.unwrap();
+    scene.install("web", &chart).await;
     scene.expect("web", "SignatureVerified").await;
 
     scene.revoke().await;
@@ -104,11 +104,11 @@ async fn what_k3s_keeps_in_a_protected_namespace_is_left_and_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_way_forward_is_a_resumed_helm_chart_of_a_chart_signed_anew() {
     let user = with_k3s().await.identity.user();
-    let scene = Scene::begin("k3s-forward").await;
+    let scene = Deployed::begin("k3s-forward").await;
     let source = Source::new("web", "1.0.0").with_file("values.yaml", "replicas: 3\n");
-    let chart = scene.publish(&source, Some(&scene.key)).await.unwrap();
+    let chart = scene.publish(&source, Some(&scene.key)).await;
     let (declaration, job) = declared(&scene, &scene.namespace, "web").await;
-    scene.install("web", &chart).await.unwrap();
+    scene.install("web", &chart).await;
     scene.expect("web", "SignatureVerified").await;
     let workload = scene.object(DEPLOYMENT, "web");
     let by_k3s = job.writes_by(user).await;

@@ -1,19 +1,17 @@
 //! What all stories share: one plane, one operator that may contain, one Flux, and ways to look at
 //! objects of any kind.
 
-use std::path::Path;
-
-use charttrust::api::quarantine::Quarantine;
-use charttrust::api::{ChartTrustPolicy, TrustedKey};
+use charttrust::api::ChartTrustPolicy;
 use charttrust_e2e::audit::{Event, Mark};
 use charttrust_e2e::charts::{Chart, Source};
 use charttrust_e2e::cluster::Cluster;
 use charttrust_e2e::eventually;
-use charttrust_e2e::helm::Version;
-use charttrust_e2e::stage::{SOON, Stage, Story, StoryKey};
+use charttrust_e2e::operator::binary;
+use charttrust_e2e::stage::workloads::automatic;
+use charttrust_e2e::stage::{Opening, Power, SOON, Scene, Setting, Stage, summary};
 use jiff::Timestamp;
 use kube::Api;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -22,82 +20,52 @@ use tokio::sync::OnceCell;
 pub(crate) async fn stage() -> &'static Stage {
     static STAGE: OnceCell<Stage> = OnceCell::const_new();
     let set = async || {
-        let binary = std::env::var("CHARTTRUST_BINARY")
-            .expect("CHARTTRUST_BINARY names the operator; run make test");
         let cluster = Cluster::shared(env!("CARGO_BIN_EXE_testbed"));
-        Stage::containing(cluster, Path::new(&binary))
-            .await
-            .unwrap()
+        Stage::set(cluster, Setting::new(binary(), Power::Contains)).await
     };
     STAGE.get_or_init(set).await
 }
 
-/// A story with a key that signs, and a policy that contains `web` at once when it is compromised.
-pub(crate) struct Scene {
-    pub(crate) story: Story,
-    pub(crate) key: StoryKey,
-    pub(crate) policy: String,
-    /// Where its Quarantines lie.
-    pub(crate) home: String,
+/// A story whose policy contains `web` at once when the key is compromised, and what happened since.
+pub(crate) struct Deployed {
+    scene: Scene,
     start: Mark,
 }
 
-impl std::ops::Deref for Scene {
-    type Target = Story;
-    fn deref(&self) -> &Story {
-        &self.story
+impl std::ops::Deref for Deployed {
+    type Target = Scene;
+    fn deref(&self) -> &Scene {
+        &self.scene
     }
 }
 
-impl Scene {
+impl std::ops::DerefMut for Deployed {
+    fn deref_mut(&mut self) -> &mut Scene {
+        &mut self.scene
+    }
+}
+
+impl Deployed {
     pub(crate) async fn begin(prefix: &str) -> Self {
         let cluster = stage().await.cluster;
-        let start = cluster.audit().unwrap().mark().unwrap();
-        let story = Story::begin(cluster, prefix, Version::V4).await.unwrap();
-        let key = story.trusted_key("platform").await.unwrap();
-        let contain = json!({
-            "match": {"releases": [format!("{}/web", story.namespace)]},
-            "quarantine": {
-                "onReasons": ["KeyCompromised"], "approval": "Automatic", "after": "0s",
-                "actions": ["PauseDeployer", "IsolateNetwork", "ScaleToZero"],
-                "limit": {"maxReleases": 100, "maxPercent": 100},
-            },
-        });
-        let policy = story.policy("policy", &[&key], contain).await.unwrap();
-        Self {
-            home: story.namespace.clone(),
-            story,
-            key,
-            policy,
-            start,
-        }
-    }
-
-    pub(crate) async fn revoke(&self) {
-        let revoke = json!({"spec": {"revocation": {"reason": "Compromised"}}});
-        self.patch::<TrustedKey>(&self.key.name, revoke)
-            .await
-            .unwrap();
-    }
-
-    pub(crate) async fn withdraw(&self) {
-        let withdraw = json!({"spec": {"revocation": null}});
-        self.patch::<TrustedKey>(&self.key.name, withdraw)
-            .await
-            .unwrap();
+        let start = cluster.mark();
+        let opening = Opening::new(prefix).with_quarantine(automatic());
+        let scene = opening.declared(cluster).await;
+        // The release alone: what else the namespace holds belongs to the deployer.
+        let only = json!({"spec": {"match": {"releases": [format!("{}/web", scene.namespace)]}}});
+        scene.patch::<ChartTrustPolicy>(&scene.policy, only).await;
+        Self { scene, start }
     }
 
     /// The chart `web` in another version, with four replicas, signed with a fresh key that the
     /// policy accepts.
     pub(crate) async fn sign_anew(&self, version: &str) -> Chart {
-        let fresh = self.trusted_key("fresh").await.unwrap();
+        let fresh = self.trusted_key("fresh").await;
         let rules = [self.rule("*", &[&self.key, &fresh], json!({}))];
         let accept = json!({"spec": {"rules": rules}});
-        self.patch::<ChartTrustPolicy>(&self.policy, accept)
-            .await
-            .unwrap();
+        self.patch::<ChartTrustPolicy>(&self.policy, accept).await;
         let source = Source::new("web", version).with_file("values.yaml", "replicas: 4\n");
-        self.publish(&source, Some(&fresh)).await.unwrap()
+        self.publish(&source, Some(&fresh)).await
     }
 
     /// Upgrades the release as a person does who takes over what others have changed.
@@ -108,46 +76,6 @@ impl Scene {
             .helm
             .upgrade(&self.namespace, release, &archive, &force);
         done.await.unwrap();
-    }
-
-    pub(crate) fn quarantines(&self) -> Api<Quarantine> {
-        Api::namespaced(self.client.clone(), &self.home)
-    }
-
-    /// Contains a release as a person does.
-    pub(crate) async fn contain(&self, release: &str, actions: &[&str]) {
-        let object: Quarantine = serde_json::from_value(json!({
-            "metadata": {"name": release},
-            "spec": {"reason": "a story", "actions": actions},
-        }))
-        .unwrap();
-        let params = PostParams::default();
-        self.quarantines().create(&params, &object).await.unwrap();
-    }
-
-    pub(crate) async fn contained(&self, release: &str) -> Quarantine {
-        let api = self.quarantines();
-        self.expect_condition(&api, release, "Active=True/Contained")
-            .await;
-        api.get(release).await.unwrap()
-    }
-
-    pub(crate) async fn delete_quarantine(&self, release: &str) {
-        let api = self.quarantines();
-        api.delete(release, &DeleteParams::default()).await.unwrap();
-        self.no_quarantine(release).await;
-    }
-
-    pub(crate) async fn no_quarantine(&self, release: &str) {
-        let api = self.quarantines();
-        eventually(SOON, "there is no quarantine", async || {
-            let found = api.get_opt(release).await;
-            match found.map_err(|error| error.to_string())? {
-                None => Ok(()),
-                Some(object) => Err(format!("{:?}", object.status)),
-            }
-        })
-        .await;
     }
 
     /// An object of the story's namespace.
@@ -256,15 +184,9 @@ impl Object {
 
     /// A condition, as `Active=True/Contained`.
     pub(crate) async fn has_condition(&self, wanted: &str) {
-        let text = |condition: &Value, name: &str| condition[name].as_str().map(str::to_owned);
-        let tell = |condition: &Value| {
-            let parts = ["type", "status", "reason"].map(|name| text(condition, name));
-            let [name, status, reason] = parts.map(Option::unwrap_or_default);
-            format!("{name}={status}/{reason}")
-        };
         let has = |object: &Value| {
             let conditions = object["status"]["conditions"].as_array();
-            conditions.is_some_and(|all| all.iter().any(|one| tell(one) == wanted))
+            conditions.is_some_and(|all| all.iter().any(|one| summary(one) == wanted))
         };
         self.until(&format!("has {wanted}"), has).await;
     }

@@ -5,19 +5,23 @@ use std::path::Path;
 use std::process::Command;
 
 use charttrust_e2e::helm::{Helm, Version};
+use charttrust_e2e::operator::binary;
 use charttrust_e2e::stage::{CHART, path};
 use charttrust_e2e::{manifests, prometheus};
 use serde_json::Value;
 
-use crate::operator_binary;
-use crate::rendered::{HELMS, VALUES, named, of_kind, render, texts, try_render, values};
+use crate::rendered::{
+    HELMS, SERVER, VALUES, named, objects, of_kind, render, texts, try_render, values,
+};
 
 #[tokio::test]
 async fn both_helms_lint_it_with_every_values_file() {
     for version in HELMS {
         let helm = Helm::new(version).unwrap();
         for name in VALUES {
+            let served = ["--kube-version", SERVER];
             let arguments = ["lint", "--strict", &path(CHART), "--values", &values(name)];
+            let arguments = [&arguments[..], &served].concat();
             helm.run(&arguments).await.unwrap();
         }
     }
@@ -47,8 +51,13 @@ async fn values_that_cannot_work_are_refused_by_name() {
         ("logFormat=xml", "logFormat"),
         ("image.digest=latest", "digest"),
         ("image.pullPolicy=Sometimes", "pullPolicy"),
+        ("image.registry=", "image.registry is empty"),
         ("quarantines.enabled=true", "quarantines"),
         ("crds.keeep=false", "keeep"),
+        (
+            "prometheusRule.runbookBaseUrl=operator/chart/runbooks",
+            "runbookBaseUrl",
+        ),
     ] {
         for version in HELMS {
             let refused = try_render(version, &["--set", value]).await;
@@ -149,7 +158,7 @@ async fn the_operator_knows_every_argument_that_it_is_started_with() {
         let pod = &deployment["spec"]["template"]["spec"];
         let arguments = texts(&pod["containers"][0]["args"]);
         assert!(arguments.len() >= 5, "{arguments:?}");
-        let mut command = Command::new(operator_binary());
+        let mut command = Command::new(binary());
         // An unknown argument is refused before help is given.
         let output = command.args(&arguments).arg("--help").output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
@@ -162,7 +171,18 @@ async fn a_digest_pins_the_image_and_a_registry_precedes_it() {
     let digest = format!("sha256:{}", "0".repeat(64));
     let pinned = format!("image.registry=registry.example.com,image.tag=v1,image.digest={digest}");
     for (set, image) in [
-        ("replicas=2", "charttrust:0.1.0".to_owned()),
+        (
+            "replicas=2",
+            "registry.example.com/charttrust:0.1.0".to_owned(),
+        ),
+        (
+            "image.registry=,image.pullPolicy=Never",
+            "charttrust:0.1.0".to_owned(),
+        ),
+        (
+            "image.registry=,image.repository=ghcr.io/me/charttrust",
+            "ghcr.io/me/charttrust:0.1.0".to_owned(),
+        ),
         (
             &*pinned,
             format!("registry.example.com/charttrust:v1@{digest}"),
@@ -173,6 +193,95 @@ async fn a_digest_pins_the_image_and_a_registry_precedes_it() {
         let container = &deployment["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(container["image"], *image);
     }
+}
+
+#[tokio::test]
+async fn without_its_fence_nothing_is_contained_unless_somebody_says_so() {
+    let fence = |objects: &[Value]| of_kind(objects, "ValidatingAdmissionPolicy").len();
+    let contain = "quarantine.enabled=true";
+    for (version, server, set, policies) in [
+        (Version::V3, "1.30.0", contain, Some(3)),
+        (Version::V4, "1.30.0", contain, Some(3)),
+        (Version::V4, "1.30.0", "replicas=2", Some(3)),
+        (Version::V4, "1.29.14", "replicas=2", Some(0)),
+        (Version::V3, "1.29.14", contain, None),
+        (Version::V4, "1.29.14", contain, None),
+        (
+            Version::V4,
+            "1.29.14",
+            "quarantine.enabled=true,fence.enabled=false",
+            Some(0),
+        ),
+    ] {
+        let rendered = try_render(version, &["--kube-version", server, "--set", set]).await;
+        match (rendered, policies) {
+            (Ok(text), Some(policies)) => assert_eq!(fence(&objects(&text)), policies, "{set}"),
+            (Err(said), None) => assert!(said.contains("set fence.enabled=false"), "{said}"),
+            (rendered, _) => panic!("{server} {set}: {rendered:?}"),
+        }
+    }
+}
+
+/// What the operator can write of others in Rust is what the fence lets pass.
+#[tokio::test]
+async fn the_fence_knows_every_field_that_can_be_changed() {
+    let objects = render(Version::V4, &["--set", "quarantine.enabled=true"]).await;
+    let fence = named(
+        &objects,
+        "ValidatingAdmissionPolicy",
+        "charttrust-fence-changes",
+    );
+    let rules = fence["spec"]["matchConstraints"]["resourceRules"].as_array();
+    let fenced = rules.into_iter().flatten().flat_map(|rule| {
+        let group = rule["apiGroups"][0].as_str().unwrap().to_owned();
+        let resources = texts(&rule["resources"]).into_iter();
+        resources.map(move |resource| (group.clone(), resource))
+    });
+    let targets = charttrust::quarantine::TARGETS.iter();
+    let targets = targets.map(|target| (target.group.to_owned(), target.plural.to_owned()));
+    assert_eq!(fenced.collect::<BTreeSet<_>>(), targets.collect());
+    let variables = fence["spec"]["variables"].as_array().unwrap().iter();
+    let hold = variables
+        .filter(|one| ["field", "unmanaged", "holdAfter"].contains(&one["name"].as_str().unwrap()))
+        .map(|one| one["expression"].as_str().unwrap())
+        .collect::<String>();
+    for target in &charttrust::quarantine::TARGETS {
+        // By the last name of the field: above it, the fence compares whole objects.
+        let field = target.field.last().unwrap();
+        assert!(
+            hold.contains(&format!("'{field}'")) || hold.contains(&format!(".{field}")),
+            "the fence lets nobody change `{field}` of a {}",
+            target.kind
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_network_policy_lets_out_to_the_hosts_that_are_allowed() {
+    let hosts =
+        r"allowHosts={charts.example.com:8000,plain.example.com,127.0.0.1:443,[fd00::1]:8081}";
+    for (version, set, expected) in [
+        (Version::V3, "replicas=2", vec![80, 443, 6443, 8443, 16443]),
+        (Version::V4, "networkPolicy.egressPorts={6443}", vec![6443]),
+        (
+            Version::V3,
+            hosts,
+            vec![80, 443, 6443, 8443, 16443, 8000, 8081],
+        ),
+        (
+            Version::V4,
+            hosts,
+            vec![80, 443, 6443, 8443, 16443, 8000, 8081],
+        ),
+    ] {
+        let objects = render(version, &["--set", set]).await;
+        let policy = named(&objects, "NetworkPolicy", "charttrust");
+        let ports = policy["spec"]["egress"][1]["ports"].as_array().unwrap();
+        let ports: Vec<_> = ports.iter().map(|one| one["port"].clone()).collect();
+        assert_eq!(ports, expected, "{set}");
+    }
+    let off = render(Version::V4, &["--set", "networkPolicy.enabled=false"]).await;
+    assert!(of_kind(&off, "NetworkPolicy").is_empty());
 }
 
 #[tokio::test]
@@ -200,27 +309,39 @@ async fn every_alert_is_tested_and_has_a_runbook_and_no_runbook_is_left_over() {
     let mut named = BTreeSet::new();
     for rule in rules["groups"][0]["rules"].as_array().unwrap() {
         let alert = rule["alert"].as_str().unwrap();
-        let url = rule["annotations"]["runbook_url"].as_str().unwrap();
-        let page = std::fs::read_to_string(path(url)).unwrap_or_else(|_| panic!("no {url}"));
-        assert!(page.starts_with(&format!("# {alert}\n")), "{url}");
+        let file = rule["annotations"]["runbook"].as_str().unwrap();
+        let page = std::fs::read_to_string(path(file)).unwrap_or_else(|_| panic!("no {file}"));
+        assert!(page.starts_with(&format!("# {alert}\n")), "{file}");
         assert!(tests.contains(&format!("alertname: {alert}\n")), "{alert}");
-        named.insert(url.rsplit('/').next().unwrap().to_owned());
+        named.insert(file.rsplit('/').next().unwrap().to_owned());
     }
     let pages = std::fs::read_dir(path(&format!("{CHART}/runbooks"))).unwrap();
     let pages = pages.map(|page| page.unwrap().file_name().into_string().unwrap());
     assert_eq!(pages.collect::<BTreeSet<_>>(), named);
 }
 
+/// Alertmanager links only what is a URL.
 #[tokio::test]
 async fn the_rules_in_the_cluster_are_those_that_are_tested() {
     let text = std::fs::read_to_string(prometheus::rules()).unwrap();
-    let elsewhere = text.replace("operator/chart/runbooks", "https://wiki.example.com/books");
-    let set = "prometheusRule.enabled=true,prometheusRule.runbooks=https://wiki.example.com/books/";
-    for version in HELMS {
-        let objects = render(version, &["--set", set]).await;
-        let rendered = named(&objects, "PrometheusRule", "charttrust");
-        let expected: Value = serde_saphyr::from_str(&elsewhere).unwrap();
-        assert_eq!(rendered["spec"], expected);
+    let linked = text.replace(
+        "runbook: operator/chart/runbooks/",
+        "runbook_url: https://wiki.example.com/books/",
+    );
+    let base = "prometheusRule.runbookBaseUrl=https://wiki.example.com/books";
+    for (more, expected) in [
+        (vec![], &text),
+        (vec!["--set".to_owned(), base.to_owned()], &linked),
+        (vec!["--set".to_owned(), format!("{base}/")], &linked),
+    ] {
+        let on = ["--set", "prometheusRule.enabled=true"];
+        let more: Vec<_> = more.iter().map(String::as_str).chain(on).collect();
+        for version in HELMS {
+            let objects = render(version, &more).await;
+            let rendered = named(&objects, "PrometheusRule", "charttrust");
+            let expected: Value = serde_saphyr::from_str(expected).unwrap();
+            assert_eq!(rendered["spec"], expected);
+        }
     }
 }
 

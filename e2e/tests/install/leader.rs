@@ -7,13 +7,11 @@ use charttrust_e2e::audit::{Audit, Events, Mark};
 use charttrust_e2e::cluster::{Cluster, Identity};
 use charttrust_e2e::eventually;
 use charttrust_e2e::helm::{Helm, Version};
-use charttrust_e2e::operator::{Operator, Options};
+use charttrust_e2e::operator::{Operator, Options, binary};
 use charttrust_e2e::stage::{
-    OPERATOR, OPERATOR_NAMESPACE, SOON, Story, StoryKey, Trusted, install_chart, twin,
+    OPERATOR, OPERATOR_NAMESPACE, Opening, SOON, Scene, Story, StoryKey, install_chart, twin,
 };
 use serde_json::json;
-
-use crate::operator_binary;
 
 /// A replica with an identity of its own, so that the audit log tells it from the other.
 struct Replica {
@@ -61,7 +59,7 @@ impl Replica {
 
 fn options(identity: &Identity) -> Options {
     Options {
-        binary: operator_binary(),
+        binary: binary(),
         kubeconfig: identity.kubeconfig(),
         namespace: OPERATOR_NAMESPACE.to_owned(),
         allow_hosts: vec!["127.0.0.1".to_owned()],
@@ -129,19 +127,19 @@ async fn one_leads_and_the_other_follows_when_it_stops_hangs_or_dies() {
 }
 
 async fn trusted_release(cluster: &Cluster) -> (Story, StoryKey) {
-    let Trusted { story, key, .. } = Story::trusted(cluster, "led").await.unwrap();
+    let Scene { story, key, .. } = Opening::new("led").trusted(cluster).await;
     story.settled("web").await;
     (story, key)
 }
 
 async fn revoke(story: &Story, key: &StoryKey) {
     let change = json!({"spec": {"revocation": {"reason": "Compromised"}}});
-    story.patch::<TrustedKey>(&key.name, change).await.unwrap();
+    story.patch::<TrustedKey>(&key.name, change).await;
     story.expect("web", "KeyCompromised").await;
 }
 
 async fn forgive(story: &Story, key: &StoryKey) {
     let change = json!({"spec": {"revocation": null}});
-    story.patch::<TrustedKey>(&key.name, change).await.unwrap();
+    story.patch::<TrustedKey>(&key.name, change).await;
     story.expect("web", "SignatureVerified").await;
 }

@@ -7,6 +7,7 @@ use charttrust::api::{ReleaseTrust, TrustedKey};
 use charttrust_e2e::cluster::Cluster;
 use charttrust_e2e::eventually;
 use charttrust_e2e::helm::Helm;
+use charttrust_e2e::operator::binary;
 use charttrust_e2e::stage::{OPERATOR, OPERATOR_NAMESPACE, SOON, install_chart, kubectl, path};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
@@ -14,7 +15,6 @@ use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::operator_binary;
 use crate::rendered::HELMS;
 
 /// One installation on a plane of its own.
@@ -204,7 +204,7 @@ impl Installation<'_> {
             .identity(OPERATOR_NAMESPACE, &account)
             .await
             .unwrap();
-        let mut command = tokio::process::Command::new(operator_binary());
+        let mut command = tokio::process::Command::new(binary());
         command.args(spec.containers[0].args.clone().unwrap());
         let output = command.env("KUBECONFIG", identity.kubeconfig()).output();
         let output = output.await.unwrap();

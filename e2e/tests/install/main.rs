@@ -6,13 +6,4 @@ mod leader;
 mod lifecycle;
 mod permissions;
 mod rendered;
-#[path = "../scene/mod.rs"]
-mod scene;
 mod uninstall;
-
-/// The operator; `make` builds it first and says where.
-fn operator_binary() -> std::path::PathBuf {
-    std::env::var_os("CHARTTRUST_BINARY")
-        .expect("CHARTTRUST_BINARY names the operator; run make test")
-        .into()
-}

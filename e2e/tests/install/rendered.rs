@@ -9,7 +9,11 @@ pub(crate) const HELMS: [Version; 2] = [Version::V3, Version::V4];
 
 /// The rendered objects, hooks too.
 pub(crate) async fn render(version: Version, more: &[&str]) -> Vec<Value> {
-    let text = try_render(version, more).await.unwrap();
+    objects(&try_render(version, more).await.unwrap())
+}
+
+/// The objects that Helm printed.
+pub(crate) fn objects(text: &str) -> Vec<Value> {
     let documents = text.split("\n---\n").map(|document| {
         serde_saphyr::from_str::<Value>(document)
             .unwrap_or_else(|error| panic!("{error}\n{document}"))
@@ -28,12 +32,17 @@ pub(crate) async fn try_render(version: Version, more: &[&str]) -> Result<String
         OPERATOR_NAMESPACE,
         // The test bed's Helm 3 does not know what its released builds know.
         "--kube-version",
-        "1.36.3",
+        SERVER,
+        "--set",
+        "image.registry=registry.example.com",
     ];
     let helm = Helm::new(version).unwrap();
     let rendered = helm.run(&[&fixed, more].concat()).await;
     rendered.map_err(|error| error.to_string())
 }
+
+/// The server that a chart is rendered for, unless said otherwise.
+pub(crate) const SERVER: &str = "1.36.3";
 
 /// A values file of `operator/chart/ci`.
 pub(crate) fn values(name: &str) -> String {

@@ -2,12 +2,10 @@
 
 use charttrust_e2e::cluster::Cluster;
 use charttrust_e2e::helm::{Helm, Version};
-use charttrust_e2e::operator::Operator;
-use charttrust_e2e::stage::{Stage, install_chart};
+use charttrust_e2e::operator::{Operator, binary};
+use charttrust_e2e::stage::{Opening, Power, Setting, Stage, install_chart, workloads::automatic};
 
 use crate::lifecycle::Installation;
-use crate::operator_binary;
-use crate::scene::{automatic, scene};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_stays_contained_without_an_operator_and_the_next_one_contains_it_again() {
@@ -23,13 +21,14 @@ async fn nothing_stays_contained_without_an_operator_and_the_next_one_contains_i
         let done = install_chart(&installation.helm, cluster.kubeconfig(), &set).await;
         done.unwrap();
     };
-    let stage = Stage::containing(cluster, &operator_binary())
-        .await
-        .unwrap();
-    let scene = scene(&stage, "uninstalled", Version::V4, automatic()).await;
+    let stage = Stage::set(cluster, Setting::new(binary(), Power::Contains)).await;
+    let scene = Opening::of_every_kind("uninstalled")
+        .with_quarantine(automatic())
+        .trusted(stage.cluster)
+        .await;
     let before = scene.workloads().await;
     scene.revoke().await;
-    scene.quarantine_is("Active=True/Contained").await;
+    scene.quarantine_has("web", "Active=True/Contained").await;
 
     // While the policy would contain it again at once.
     upgrade("quarantine.enabled=true,quarantine.onUninstall=Restore").await;
@@ -37,10 +36,8 @@ async fn nothing_stays_contained_without_an_operator_and_the_next_one_contains_i
     assert_eq!(scene.workloads().await, before);
     stage.operator(Operator::kill);
 
-    let stage = Stage::containing(cluster, &operator_binary())
-        .await
-        .unwrap();
-    scene.quarantine_is("Active=True/Contained").await;
+    let stage = Stage::set(cluster, Setting::new(binary(), Power::Contains)).await;
+    scene.quarantine_has("web", "Active=True/Contained").await;
     assert_eq!(scene.replicas().await, 0);
 
     // Switched off meanwhile, so that nobody could restore.
@@ -55,7 +52,7 @@ async fn nothing_stays_contained_without_an_operator_and_the_next_one_contains_i
     );
     assert!(said.contains("charttrust restore --all"), "{said}");
     assert_eq!(scene.replicas().await, 0);
-    let mut restore = tokio::process::Command::new(operator_binary());
+    let mut restore = tokio::process::Command::new(binary());
     restore
         .args(["restore", "--all", "--yes"])
         .env("KUBECONFIG", cluster.kubeconfig());

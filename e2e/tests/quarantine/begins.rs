@@ -1,17 +1,20 @@
 //! What is contained, and what is not: limits, approval, policies, and records that may lie.
 
+use charttrust::api::conditions::find;
 use charttrust::api::quarantine::Quarantine;
+use charttrust::api::quarantine_words::QuarantineCondition;
 use charttrust::api::{ChartTrustPolicy, TrustedKey};
 use charttrust_e2e::eventually;
-use charttrust_e2e::helm::Version;
-use charttrust_e2e::stage::{SOON, Story};
+use charttrust_e2e::stage::{
+    Opening, SOON,
+    workloads::{automatic, chart},
+};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, PostParams};
 use serde_json::json;
 
-use crate::scene::{Scene, automatic, chart, scene};
 use crate::stage;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -19,13 +22,13 @@ async fn what_is_due_and_does_not_fit_starts_not_at_all() {
     let stage = stage().await;
     let mut quarantine = automatic();
     quarantine["limit"] = json!({"maxReleases": 2, "maxPercent": 100});
-    let scene = scene(&stage, "limit", Version::V4, quarantine).await;
-    let archive = scene
-        .publish(&chart("1.0.0"), Some(&scene.key))
-        .await
-        .unwrap();
+    let scene = Opening::of_every_kind("limit")
+        .with_quarantine(quarantine)
+        .trusted(stage.cluster)
+        .await;
+    let archive = scene.publish(&chart("1.0.0"), Some(&scene.key)).await;
     for release in ["shop", "forum"] {
-        scene.install(release, &archive).await.unwrap();
+        scene.install(release, &archive).await;
         scene.expect(release, "SignatureVerified").await;
     }
     scene.revoke().await;
@@ -53,9 +56,8 @@ async fn what_is_due_and_does_not_fit_starts_not_at_all() {
     scene
         .story
         .patch::<ChartTrustPolicy>(&scene.policy, raise)
-        .await
-        .unwrap();
-    scene.quarantine_is("Active=True/Contained").await;
+        .await;
+    scene.quarantine_has("web", "Active=True/Contained").await;
     assert_eq!(scene.replicas().await, 0);
 }
 
@@ -64,7 +66,10 @@ async fn without_automatic_approval_it_is_recommended_and_nothing_is_changed() {
     let stage = stage().await;
     let mut quarantine = automatic();
     quarantine["approval"] = json!("Manual");
-    let scene = scene(&stage, "approval", Version::V4, quarantine).await;
+    let scene = Opening::of_every_kind("approval")
+        .with_quarantine(quarantine)
+        .trusted(stage.cluster)
+        .await;
     scene.revoke().await;
     let trusts = scene.trusts();
     let waiting = "Quarantined=False/AwaitingApproval";
@@ -72,8 +77,8 @@ async fn without_automatic_approval_it_is_recommended_and_nothing_is_changed() {
     let note = scene.event("AwaitingApproval").await;
     assert!(note.contains(&scene.policy), "{note}");
     assert_eq!(scene.replicas().await, 3);
-    scene.create_quarantine(&["ScaleToZero"]).await;
-    scene.quarantine_is("Active=True/Contained").await;
+    scene.contain("web", &["ScaleToZero"]).await;
+    scene.quarantine_has("web", "Active=True/Contained").await;
     scene
         .expect_condition(&trusts, "web", "Quarantined=True/Active")
         .await;
@@ -86,31 +91,41 @@ async fn what_is_not_due_is_not_contained() {
     let stage = stage().await;
     let mut later = automatic();
     later["after"] = json!("1h");
-    let later = scene(&stage, "later", Version::V4, later).await;
-    let suspended = scene(&stage, "suspended", Version::V4, automatic()).await;
+    let later = Opening::of_every_kind("later")
+        .with_quarantine(later)
+        .trusted(stage.cluster)
+        .await;
+    let suspended = Opening::of_every_kind("suspended")
+        .with_quarantine(automatic())
+        .trusted(stage.cluster)
+        .await;
     let suspend = json!({"spec": {"suspend": true}});
     suspended
         .story
         .patch::<ChartTrustPolicy>(&suspended.policy, suspend)
-        .await
-        .unwrap();
-    let other_reason = scene(&stage, "other-reason", Version::V4, automatic()).await;
+        .await;
+    let other_reason = Opening::of_every_kind("other-reason")
+        .with_quarantine(automatic())
+        .trusted(stage.cluster)
+        .await;
     later.revoke().await;
     suspended.revoke().await;
     let unspecified = json!({"spec": {"revocation": {"reason": "Unspecified"}}});
     other_reason
         .story
         .patch::<TrustedKey>(&other_reason.key.name, unspecified)
-        .await
-        .unwrap();
+        .await;
     later.expect("web", "KeyCompromised").await;
     suspended.expect("web", "KeyCompromised").await;
     other_reason.expect("web", "KeyRevoked").await;
 
     // What is due is contained meanwhile.
-    let due = scene(&stage, "due", Version::V4, automatic()).await;
+    let due = Opening::of_every_kind("due")
+        .with_quarantine(automatic())
+        .trusted(stage.cluster)
+        .await;
     due.revoke().await;
-    due.quarantine_is("Active=True/Contained").await;
+    due.quarantine_has("web", "Active=True/Contained").await;
     for scene in [&later, &suspended, &other_reason] {
         let all = scene.api::<Quarantine>();
         let all = all.list(&ListParams::default()).await.unwrap();
@@ -131,22 +146,38 @@ async fn what_is_not_due_is_not_contained() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_release_that_does_not_exist_is_waited_for() {
+async fn a_release_that_is_installed_later_is_not_the_one_that_was_meant() {
     let stage = stage().await;
-    let story = Story::begin(stage.cluster, "nobody", Version::V4)
-        .await
-        .unwrap();
-    let key = story.trusted_key("platform").await.unwrap();
-    let scene = Scene {
-        policy: String::new(),
-        story,
-        key,
+    let scene = Opening::new("nobody").keyed(stage.cluster).await;
+    scene.contain("web", &["ScaleToZero"]).await;
+    scene
+        .quarantine_has("web", "Active=False/ReleaseNotFound")
+        .await;
+    let archive = scene.publish(&chart("1.0.0"), None).await;
+    scene.install("web", &archive).await;
+    scene.look().await;
+    let told = async || {
+        let object = scene.quarantines().get("web").await.unwrap();
+        let conditions = object.status.unwrap_or_default().conditions;
+        let active = find(&conditions, QuarantineCondition::Active);
+        active
+            .map(|active| active.message.clone())
+            .unwrap_or_default()
     };
-    scene.create_quarantine(&["ScaleToZero"]).await;
-    scene.quarantine_is("Active=False/ReleaseNotFound").await;
-    let archive = scene.publish(&chart("1.0.0"), None).await.unwrap();
-    scene.install("web", &archive).await.unwrap();
-    scene.quarantine_is("Active=True/Contained").await;
+    eventually(SOON, "it says that the release came later", async || {
+        let message = told().await;
+        if message.contains("after this Quarantine was made") {
+            Ok(())
+        } else {
+            Err(message)
+        }
+    })
+    .await;
+    assert_eq!(scene.replicas().await, 3);
+
+    scene.delete_quarantine("web").await;
+    scene.contain("web", &["ScaleToZero"]).await;
+    scene.quarantine_has("web", "Active=True/Contained").await;
     assert_eq!(scene.replicas().await, 0);
 }
 
@@ -179,17 +210,19 @@ async fn the_operators_own_namespace_is_protected() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_of_another_driver_contains_nothing_by_itself() {
     let stage = stage().await;
-    let scene = scene(&stage, "drivers", Version::V4, automatic()).await;
-    let stolen = scene.trusted_key("stolen").await.unwrap();
+    let scene = Opening::of_every_kind("drivers")
+        .with_quarantine(automatic())
+        .trusted(stage.cluster)
+        .await;
+    let stolen = scene.trusted_key("stolen").await;
     let rules = json!([scene.rule("*", &[&scene.key, &stolen], json!({}))]);
     let change = json!({"spec": {"rules": rules}});
     let policies = &scene.policy;
     scene
         .story
         .patch::<ChartTrustPolicy>(policies, change)
-        .await
-        .unwrap();
-    let old = scene.publish(&chart("0.9.0"), Some(&stolen)).await.unwrap();
+        .await;
+    let old = scene.publish(&chart("0.9.0"), Some(&stolen)).await;
     let elsewhere = stage.cluster.namespace("drivers-far").await.unwrap();
     let archive = old.archive.to_string_lossy().into_owned();
     scene
@@ -216,11 +249,7 @@ async fn a_record_of_another_driver_contains_nothing_by_itself() {
     let maps = scene.api::<ConfigMap>();
     maps.create(&PostParams::default(), &forged).await.unwrap();
     let revoke = json!({"spec": {"revocation": {"reason": "Compromised"}}});
-    scene
-        .story
-        .patch::<TrustedKey>(&stolen.name, revoke)
-        .await
-        .unwrap();
+    scene.story.patch::<TrustedKey>(&stolen.name, revoke).await;
     scene.expect("web", "KeyCompromised").await;
     let trusts = scene.trusts();
     scene
@@ -236,7 +265,10 @@ async fn what_its_policy_asks_for_no_more_is_not_begun() {
     let stage = stage().await;
     let mut manual = automatic();
     manual["approval"] = json!("Manual");
-    let scene = scene(&stage, "withdrawn", Version::V4, manual).await;
+    let scene = Opening::of_every_kind("withdrawn")
+        .with_quarantine(manual)
+        .trusted(stage.cluster)
+        .await;
     scene.revoke().await;
     scene.expect("web", "KeyCompromised").await;
     // As it was left by a crash between the decision and the first write.
@@ -251,7 +283,7 @@ async fn what_its_policy_asks_for_no_more_is_not_begun() {
         .create(&PostParams::default(), &object)
         .await
         .unwrap();
-    scene.no_quarantine().await;
+    scene.no_quarantine("web").await;
     assert_eq!(scene.replicas().await, 3);
 }
 
@@ -261,14 +293,14 @@ async fn what_becomes_bad_one_by_one_meets_the_limit_as_a_whole() {
     let mut quarantine = automatic();
     quarantine["limit"] = json!({"maxReleases": 1, "maxPercent": 100});
     quarantine["after"] = json!("40s");
-    let scene = scene(&stage, "one-by-one", Version::V4, quarantine).await;
+    let scene = Opening::of_every_kind("one-by-one")
+        .with_quarantine(quarantine)
+        .trusted(stage.cluster)
+        .await;
     scene.revoke().await;
     scene.expect("web", "KeyCompromised").await;
-    let archive = scene
-        .publish(&chart("1.0.0"), Some(&scene.key))
-        .await
-        .unwrap();
-    scene.install("shop", &archive).await.unwrap();
+    let archive = scene.publish(&chart("1.0.0"), Some(&scene.key)).await;
+    scene.install("shop", &archive).await;
     scene.expect("shop", "KeyCompromised").await;
     let policies = scene.policies();
     let stopped = "QuarantineStopped=True/LimitReached";

@@ -3,26 +3,33 @@
 use charttrust::api::ChartTrustPolicy;
 use charttrust_e2e::eventually;
 use charttrust_e2e::helm::Version;
-use charttrust_e2e::stage::SOON;
-use k8s_openapi::api::apps::v1::{DaemonSet, StatefulSet};
+use charttrust_e2e::stage::{
+    Opening, SOON,
+    workloads::{automatic, chart},
+};
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::ListParams;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::scene::{automatic, chart, scene};
 use crate::{ALL, stage};
 
 async fn a_person_contains_a_release_and_gets_it_back_as_it_was(version: Version) {
     let stage = stage().await;
-    let scene = scene(&stage, "by-hand", version, Value::Null).await;
+    let scene = Opening::of_every_kind("by-hand")
+        .with_helm(version)
+        .trusted(stage.cluster)
+        .await;
     let before = scene.workloads().await;
 
-    scene.create_quarantine(&ALL).await;
-    let object = scene.quarantine_is("Active=True/Contained").await;
-    scene.quarantine_is("Isolated=True/TrafficDenied").await;
+    scene.contain("web", &ALL).await;
+    let object = scene.quarantine_has("web", "Active=True/Contained").await;
+    scene
+        .quarantine_has("web", "Isolated=True/TrafficDenied")
+        .await;
     let status = object.status.unwrap();
-    assert_eq!(status.contained, 8, "{status:#?}");
+    assert_eq!(status.contained, 6, "{status:#?}");
     let left: Vec<_> = status.uncontained.iter().map(|one| &one.name).collect();
     assert_eq!(left, ["web-bare"]);
     assert_eq!(scene.replicas().await, 0);
@@ -46,7 +53,7 @@ async fn a_person_contains_a_release_and_gets_it_back_as_it_was(version: Version
         .expect_condition(&trusts, "web", "Quarantined=True/Active")
         .await;
 
-    scene.delete_quarantine().await;
+    scene.delete_quarantine("web").await;
     assert_eq!(scene.workloads().await, before);
     let policies = scene
         .api::<NetworkPolicy>()
@@ -56,10 +63,7 @@ async fn a_person_contains_a_release_and_gets_it_back_as_it_was(version: Version
     assert!(policies.items.is_empty());
     scene.event("Restored").await;
 
-    let archive = scene
-        .publish(&chart("1.0.1"), Some(&scene.key))
-        .await
-        .unwrap();
+    let archive = scene.publish(&chart("1.0.1"), Some(&scene.key)).await;
     let archive = archive.archive.to_string_lossy().into_owned();
     let helm = &scene.helm;
     let set = ["--set", "replicas=5"];
@@ -71,10 +75,14 @@ async fn a_person_contains_a_release_and_gets_it_back_as_it_was(version: Version
 
 async fn a_revocation_contains_and_its_withdrawal_restores(version: Version) {
     let stage = stage().await;
-    let scene = scene(&stage, "automatic", version, automatic()).await;
+    let scene = Opening::of_every_kind("automatic")
+        .with_helm(version)
+        .with_quarantine(automatic())
+        .trusted(stage.cluster)
+        .await;
     let before = scene.workloads().await;
     scene.revoke().await;
-    let object = scene.quarantine_is("Active=True/Contained").await;
+    let object = scene.quarantine_has("web", "Active=True/Contained").await;
     assert_eq!(object.spec.policy.as_ref(), Some(&scene.policy));
     let incident = object.status.unwrap().incident.unwrap();
     assert!(
@@ -98,15 +106,15 @@ async fn a_revocation_contains_and_its_withdrawal_restores(version: Version) {
     .await;
 
     scene.withdraw().await;
-    scene.no_quarantine().await;
+    scene.no_quarantine("web").await;
     assert_eq!(scene.workloads().await, before);
     scene.expect("web", "SignatureVerified").await;
 
     // Declared again it is another incident.
     scene.revoke().await;
-    scene.quarantine_is("Active=True/Contained").await;
+    scene.quarantine_has("web", "Active=True/Contained").await;
     scene.withdraw().await;
-    scene.no_quarantine().await;
+    scene.no_quarantine("web").await;
     assert_eq!(scene.workloads().await, before);
 }
 
@@ -121,23 +129,27 @@ with_both_helms! {
     a_person_contains_a_release_and_gets_it_back_as_it_was
     a_revocation_contains_and_its_withdrawal_restores
     an_upgrade_to_a_trusted_chart_ends_it_and_its_values_stand
+    an_upgrade_to_no_replicas_stands_when_trust_returns
 }
 
 async fn an_upgrade_to_a_trusted_chart_ends_it_and_its_values_stand(version: Version) {
     let stage = stage().await;
-    let scene = scene(&stage, "forward", version, automatic()).await;
-    let fresh = scene.trusted_key("fresh").await.unwrap();
+    let scene = Opening::of_every_kind("forward")
+        .with_helm(version)
+        .with_quarantine(automatic())
+        .trusted(stage.cluster)
+        .await;
+    let fresh = scene.trusted_key("fresh").await;
     let rules = [scene.rule("*", &[&scene.key, &fresh], json!({}))];
     let change = json!({"spec": {"rules": rules}});
     scene
         .story
         .patch::<ChartTrustPolicy>(&scene.policy, change)
-        .await
-        .unwrap();
+        .await;
     scene.revoke().await;
-    scene.quarantine_is("Active=True/Contained").await;
+    scene.quarantine_has("web", "Active=True/Contained").await;
     let source = chart("2.0.0").with_file("values.yaml", "replicas: 4\n");
-    let signed = scene.publish(&source, Some(&fresh)).await.unwrap();
+    let signed = scene.publish(&source, Some(&fresh)).await;
     let archive = signed.archive.to_string_lossy().into_owned();
     let force: &[&str] = match version {
         Version::V3 => &[],
@@ -150,7 +162,7 @@ async fn an_upgrade_to_a_trusted_chart_ends_it_and_its_values_stand(version: Ver
         .await
         .unwrap();
     scene.expect("web", "SignatureVerified").await;
-    scene.no_quarantine().await;
+    scene.no_quarantine("web").await;
     assert_eq!(scene.replicas().await, 4);
     let stateful = scene.json::<StatefulSet>("web-db").await;
     assert_eq!(stateful["spec"]["replicas"], 2);
@@ -162,6 +174,39 @@ async fn an_upgrade_to_a_trusted_chart_ends_it_and_its_values_stand(version: Ver
         .rollback(&scene.namespace, "web", 1)
         .await
         .unwrap();
-    scene.quarantine_is("Active=True/Contained").await;
+    scene.quarantine_has("web", "Active=True/Contained").await;
     assert_eq!(scene.replicas().await, 0);
+}
+
+/// An upgrade to no replicas is meant, though the field is that already while it is contained.
+async fn an_upgrade_to_no_replicas_stands_when_trust_returns(version: Version) {
+    let stage = stage().await;
+    let scene = Opening::of_every_kind("to-zero")
+        .with_helm(version)
+        .with_quarantine(automatic())
+        .trusted(stage.cluster)
+        .await;
+    scene.revoke().await;
+    scene.quarantine_has("web", "Active=True/Contained").await;
+    let bad = scene.publish(&chart("1.0.1"), Some(&scene.key)).await;
+    let archive = bad.archive.to_string_lossy().into_owned();
+    let force: &[&str] = match version {
+        Version::V3 => &["--set", "replicas=0"],
+        Version::V4 => &["--set", "replicas=0", "--force-conflicts"],
+    };
+    scene
+        .helm
+        .upgrade(&scene.namespace, "web", &archive, force)
+        .await
+        .unwrap();
+    scene.withdraw().await;
+    scene.no_quarantine("web").await;
+    assert_eq!(scene.replicas().await, 0, "as the upgrade says");
+    let live = scene.json::<Deployment>("web").await.to_string();
+    assert!(!live.contains("charttrust"), "{live}");
+    let stateful = scene.json::<StatefulSet>("web-db").await;
+    assert_eq!(
+        stateful["spec"]["replicas"], 2,
+        "what it leaves comes back as before"
+    );
 }

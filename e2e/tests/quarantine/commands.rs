@@ -1,27 +1,30 @@
 //! The commands that begin and end quarantines.
 
 use charttrust::api::quarantine::Quarantine;
-use charttrust_e2e::helm::Version;
+use charttrust_e2e::stage::Opening;
 use serde_json::Value;
 
-use crate::scene::scene;
 use crate::{ALL, charttrust, stage, stage_alone};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn restore_needs_no_operator_and_no_quarantine() {
     let stage = stage_alone().await;
-    let scene = scene(&stage, "restore", Version::V4, Value::Null).await;
-    let orphaned = self::scene(&stage, "restore-orphan", Version::V4, Value::Null).await;
+    let scene = Opening::of_every_kind("restore")
+        .trusted(stage.cluster)
+        .await;
+    let orphaned = Opening::of_every_kind("restore-orphan")
+        .trusted(stage.cluster)
+        .await;
     let before = [scene.workloads().await, orphaned.workloads().await];
     for scene in [&scene, &orphaned] {
-        scene.create_quarantine(&ALL).await;
-        scene.quarantine_is("Active=True/Contained").await;
+        scene.contain("web", &ALL).await;
+        scene.quarantine_has("web", "Active=True/Contained").await;
     }
     stage.operator(charttrust_e2e::operator::Operator::kill);
 
     orphaned.force_quarantine_away().await;
     assert_eq!(orphaned.replicas().await, 0);
-    assert_eq!(orphaned.policies_of_network().await.len(), 4);
+    assert_eq!(orphaned.policies_of_network().await.len(), 2);
 
     let name = format!("{}/web", scene.namespace);
     let (code, said) = charttrust(&stage, &["restore", &name, "--dry-run"]).await;
@@ -33,7 +36,7 @@ async fn restore_needs_no_operator_and_no_quarantine() {
     assert!(said.contains("--yes"), "{said}");
     let (code, said) = charttrust(&stage, &["restore", &name, "--yes"]).await;
     assert_eq!(code, Some(0), "{said}");
-    scene.no_quarantine().await;
+    scene.no_quarantine("web").await;
     let orphan = format!("{}/web", orphaned.namespace);
     let (code, said) = charttrust(&stage, &["restore", &orphan, "--yes"]).await;
     assert_eq!(code, Some(0), "{said}");
@@ -49,13 +52,15 @@ async fn restore_needs_no_operator_and_no_quarantine() {
     );
     let (code, said) = charttrust(&stage, &["restore", &orphan, "--yes"]).await;
     assert_eq!((code, said.trim()), (Some(0), "nothing is contained"));
-    stage.restart().await.unwrap();
+    stage.restart().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_shows_first_and_then_creates() {
     let stage = stage().await;
-    let scene = scene(&stage, "command", Version::V4, Value::Null).await;
+    let scene = Opening::of_every_kind("command")
+        .trusted(stage.cluster)
+        .await;
     let name = format!("{}/web", scene.namespace);
     let arguments = ["quarantine", &name, "--reason", "a story", "--dry-run"];
     let (code, said) = charttrust(&stage, &arguments).await;
@@ -81,10 +86,51 @@ async fn the_command_shows_first_and_then_creates() {
     let more = ["--action", "ScaleToZero", "--yes"];
     let (code, said) = charttrust(&stage, &[&arguments[..], &more].concat()).await;
     assert_eq!(code, Some(0), "{said}");
-    let object = scene.quarantine_is("Active=True/Contained").await;
+    let object = scene.quarantine_has("web", "Active=True/Contained").await;
     assert_eq!(object.spec.reason, "a story");
     assert_eq!(scene.replicas().await, 0);
     let (code, said) = charttrust(&stage, &["quarantine", "web", "--reason", "x"]).await;
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("NAMESPACE/RELEASE"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_say_what_was_not_done() {
+    let stage = stage().await;
+    let scene = Opening::of_every_kind("not-done")
+        .trusted(stage.cluster)
+        .await;
+    scene.contain("web", &["IsolateNetwork"]).await;
+    let name = format!("{}/web", scene.namespace);
+    let more = [
+        "quarantine",
+        &name,
+        "--reason",
+        "a story",
+        "--action",
+        "ScaleToZero",
+        "--yes",
+    ];
+    let (code, said) = charttrust(&stage, &more).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("without ScaleToZero"), "{said}");
+    assert_eq!(scene.replicas().await, 3);
+
+    let nobody = format!("{}/typo", scene.namespace);
+    let (code, said) = charttrust(&stage, &["restore", &nobody, "--yes"]).await;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("no release typo is recorded"), "{said}");
+
+    // Whoever stops reading stops no restore.
+    let mut restore = tokio::process::Command::new(crate::binary());
+    restore
+        .args(["restore", &name, "--yes"])
+        .env("KUBECONFIG", stage.cluster.kubeconfig())
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped());
+    let mut running = restore.spawn().unwrap();
+    drop(running.stdout.take());
+    assert_eq!(running.wait().await.unwrap().code(), Some(0));
+    scene.no_quarantine("web").await;
+    assert_eq!(scene.policies_of_network().await, Vec::<String>::new());
 }

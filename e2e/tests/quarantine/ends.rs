@@ -3,8 +3,9 @@
 use charttrust::api::quarantine::Quarantine;
 use charttrust::api::{ChartTrustPolicy, TrustedKey};
 use charttrust_e2e::eventually;
-use charttrust_e2e::helm::Version;
-use charttrust_e2e::stage::{OPERATOR_NAMESPACE, SOON};
+use charttrust_e2e::stage::{
+    OPERATOR_NAMESPACE, Opening, SOON, Scene, Stage, workloads::automatic,
+};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -12,25 +13,31 @@ use kube::Api;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
 
-use crate::scene::{Scene, automatic, scene};
+use crate::others::Freeze;
 use crate::{charttrust, stage, stage_alone};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_person_ended_stays_ended_through_a_restart() {
     let stage = stage_alone().await;
-    let scene = scene(&stage, "ended", Version::V4, automatic()).await;
+    let scene = Opening::of_every_kind("ended")
+        .with_quarantine(automatic())
+        .trusted(stage.cluster)
+        .await;
     scene.revoke().await;
-    scene.quarantine_is("Active=True/Contained").await;
-    scene.delete_quarantine().await;
+    scene.quarantine_has("web", "Active=True/Contained").await;
+    scene.delete_quarantine("web").await;
     let trusts = scene.trusts();
     scene
         .expect_condition(&trusts, "web", "Quarantined=False/Released")
         .await;
     assert_eq!(scene.replicas().await, 3);
-    stage.restart().await.unwrap();
-    let other = self::scene(&stage, "ended-other", Version::V4, automatic()).await;
+    stage.restart().await;
+    let other = Opening::of_every_kind("ended-other")
+        .with_quarantine(automatic())
+        .trusted(stage.cluster)
+        .await;
     other.revoke().await;
-    other.quarantine_is("Active=True/Contained").await;
+    other.quarantine_has("web", "Active=True/Contained").await;
     assert_eq!(scene.replicas().await, 3);
     scene
         .expect_condition(&trusts, "web", "Quarantined=False/Released")
@@ -48,16 +55,22 @@ async fn what_a_person_ended_stays_ended_through_a_restart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_in_the_middle_changes_nothing_twice() {
     let stage = stage_alone().await;
-    let scene = scene(&stage, "restarted", Version::V4, automatic()).await;
+    let scene = Opening::of_every_kind("restarted")
+        .with_quarantine(automatic())
+        .trusted(stage.cluster)
+        .await;
     let before = scene.workloads().await;
     scene.revoke().await;
-    scene.quarantine_is("Active=True/Contained").await;
+    scene.quarantine_has("web", "Active=True/Contained").await;
     let audit = stage.cluster.audit().unwrap();
     let mark = audit.mark().unwrap();
-    stage.restart().await.unwrap();
-    let other = self::scene(&stage, "restarted-other", Version::V4, automatic()).await;
+    stage.restart().await;
+    let other = Opening::of_every_kind("restarted-other")
+        .with_quarantine(automatic())
+        .trusted(stage.cluster)
+        .await;
     other.revoke().await;
-    other.quarantine_is("Active=True/Contained").await;
+    other.quarantine_has("web", "Active=True/Contained").await;
     let writes = audit
         .since(mark)
         .unwrap()
@@ -66,42 +79,40 @@ async fn a_restart_in_the_middle_changes_nothing_twice() {
     let writes = writes.only(|event| event.namespace == scene.namespace);
     assert!(writes.is_empty(), "{writes:#?}");
     scene.withdraw().await;
-    scene.no_quarantine().await;
+    scene.no_quarantine("web").await;
     assert_eq!(scene.workloads().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_policy_or_key_it_stays_until_a_person_ends_it() {
     let stage = stage().await;
-    let scene = scene(&stage, "orphaned", Version::V4, automatic()).await;
+    let scene = Opening::of_every_kind("orphaned")
+        .with_quarantine(automatic())
+        .trusted(stage.cluster)
+        .await;
     let before = scene.workloads().await;
     scene.revoke().await;
-    scene.quarantine_is("Active=True/Contained").await;
-    scene
-        .story
-        .delete::<ChartTrustPolicy>(&scene.policy)
-        .await
-        .unwrap();
+    scene.quarantine_has("web", "Active=True/Contained").await;
+    scene.story.delete::<ChartTrustPolicy>(&scene.policy).await;
     scene.expect("web", "NoPolicy").await;
-    scene
-        .story
-        .delete::<TrustedKey>(&scene.key.name)
-        .await
-        .unwrap();
-    scene.quarantine_is("Active=True/Contained").await;
+    scene.story.delete::<TrustedKey>(&scene.key.name).await;
+    scene.quarantine_has("web", "Active=True/Contained").await;
     assert_eq!(scene.replicas().await, 0);
-    scene.delete_quarantine().await;
+    scene.delete_quarantine("web").await;
     assert_eq!(scene.workloads().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_the_release_gone_it_ends_and_leaves_nothing() {
     let stage = stage().await;
-    let scene = scene(&stage, "uninstalled", Version::V4, automatic()).await;
+    let scene = Opening::of_every_kind("uninstalled")
+        .with_quarantine(automatic())
+        .trusted(stage.cluster)
+        .await;
     scene.revoke().await;
-    scene.quarantine_is("Active=True/Contained").await;
+    scene.quarantine_has("web", "Active=True/Contained").await;
     scene.helm.uninstall(&scene.namespace, "web").await.unwrap();
-    scene.no_quarantine().await;
+    scene.no_quarantine("web").await;
     let policies = scene
         .api::<NetworkPolicy>()
         .list(&ListParams::default())
@@ -113,9 +124,12 @@ async fn with_the_release_gone_it_ends_and_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_that_goes_is_not_held_up() {
     let stage = stage().await;
-    let scene = scene(&stage, "going", Version::V4, automatic()).await;
+    let scene = Opening::of_every_kind("going")
+        .with_quarantine(automatic())
+        .trusted(stage.cluster)
+        .await;
     scene.revoke().await;
-    scene.quarantine_is("Active=True/Contained").await;
+    scene.quarantine_has("web", "Active=True/Contained").await;
     // Somebody holds up the Deployment, so that it could still be started.
     hold(&scene, &["example.com/hold"]).await;
     let audit = stage.cluster.audit().unwrap();
@@ -125,7 +139,7 @@ async fn a_namespace_that_goes_is_not_held_up() {
         .delete(&scene.namespace, &DeleteParams::default())
         .await
         .unwrap();
-    scene.no_quarantine().await;
+    scene.no_quarantine("web").await;
     assert_eq!(scene.replicas().await, 0);
     hold(&scene, &[]).await;
     eventually(SOON, "the namespace is gone", async || {
@@ -158,19 +172,42 @@ async fn what_a_person_began_and_ended_without_the_operator_stays_ended() {
     let stage = stage_alone().await;
     let mut manual = automatic();
     manual["approval"] = json!("Manual");
-    let scene = scene(&stage, "by-hand", Version::V4, manual).await;
+    let scene = Opening::of_every_kind("by-hand")
+        .with_quarantine(manual)
+        .trusted(stage.cluster)
+        .await;
     scene.revoke().await;
     scene.expect("web", "KeyCompromised").await;
-    scene.create_quarantine(&["ScaleToZero"]).await;
-    scene.quarantine_is("Active=True/Contained").await;
-    let remembered = Api::<ConfigMap>::namespaced(scene.story.client.clone(), OPERATOR_NAMESPACE);
+    scene.contain("web", &["ScaleToZero"]).await;
+    scene.quarantine_has("web", "Active=True/Contained").await;
+    let name = format!("{}/web", scene.namespace);
+    remembered(&scene).await;
+    stage.operator(charttrust_e2e::operator::Operator::kill);
+    let (code, said) = charttrust(&stage, &["restore", &name, "--yes"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    scene.no_quarantine("web").await;
+    let change = json!({"spec": {"quarantine": {"approval": "Automatic"}}});
+    scene
+        .story
+        .patch::<ChartTrustPolicy>(&scene.policy, change)
+        .await;
+    stage.restart().await;
+    let trusts = scene.trusts();
+    scene
+        .expect_condition(&trusts, "web", "Quarantined=False/Released")
+        .await;
+    assert_eq!(scene.replicas().await, 3);
+    scene.no_quarantine("web").await;
+}
+
+/// Waits until the operator remembers that `web` is contained.
+async fn remembered(scene: &Scene) {
+    let maps = Api::<ConfigMap>::namespaced(scene.story.client.clone(), OPERATOR_NAMESPACE);
     let name = format!("{}/web", scene.namespace);
     eventually(SOON, "the operator remembers it", async || {
-        let map = remembered.get("charttrust-incidents").await;
-        let data = map
-            .map_err(|error| error.to_string())?
-            .data
-            .unwrap_or_default();
+        let map = maps.get("charttrust-incidents").await;
+        let map = map.map_err(|error| error.to_string())?;
+        let data = map.data.unwrap_or_default();
         let is_noted = data.values().any(|entry| entry.contains(&name));
         if is_noted {
             Ok(())
@@ -179,21 +216,87 @@ async fn what_a_person_began_and_ended_without_the_operator_stays_ended() {
         }
     })
     .await;
+}
+
+/// `web` is bad, and a person has contained it; from now on the policy would do so by itself.
+async fn contained_by_a_person(stage: &Stage, prefix: &str) -> Scene {
+    let mut manual = automatic();
+    manual["approval"] = json!("Manual");
+    let scene = Opening::of_every_kind(prefix)
+        .with_quarantine(manual)
+        .trusted(stage.cluster)
+        .await;
+    scene.revoke().await;
+    scene.expect("web", "KeyCompromised").await;
+    scene.contain("web", &["ScaleToZero"]).await;
+    scene.contained("web").await;
+    remembered(&scene).await;
+    let change = json!({"spec": {"quarantine": {"approval": "Automatic"}}});
+    let policy = &scene.policy;
+    scene.story.patch::<ChartTrustPolicy>(policy, change).await;
+    scene
+}
+
+/// To take back what a person has begun is no word about the key: it is still stolen.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_takes_back_the_policy_begins_and_what_a_person_restores_it_does_not() {
+    let stage = stage().await;
+    let scene = contained_by_a_person(&stage, "taken-back").await;
+    let quarantines = scene.quarantines();
+    let params = DeleteParams::default();
+    quarantines.delete("web", &params).await.unwrap();
+    eventually(SOON, "the policy has begun it", async || {
+        let found = quarantines.get_opt("web").await;
+        let found = found.map_err(|error| error.to_string())?;
+        let by = found.and_then(|object| object.spec.policy);
+        if by.as_deref() == Some(scene.policy.as_str()) {
+            Ok(())
+        } else {
+            Err(format!("{by:?}"))
+        }
+    })
+    .await;
+    scene.contained("web").await;
+    assert_eq!(scene.replicas().await, 0);
+
+    let restored = contained_by_a_person(&stage, "restored").await;
+    for scene in [&scene, &restored] {
+        let name = format!("{}/web", scene.namespace);
+        let (code, said) = charttrust(&stage, &["restore", &name, "--yes"]).await;
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("no policy contains it again"), "{said}");
+        let released = "Quarantined=False/Released";
+        let trusts = scene.trusts();
+        scene.expect_condition(&trusts, "web", released).await;
+        assert_eq!(scene.replicas().await, 3);
+        scene.no_quarantine("web").await;
+    }
+}
+
+/// One object that the server refused makes a person's word about the others no smaller.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_contained_in_part_and_restored_without_the_operator_stays_restored() {
+    let stage = stage_alone().await;
+    let scene = Opening::of_every_kind("in-part")
+        .with_quarantine(automatic())
+        .trusted(stage.cluster)
+        .await;
+    let freeze = Freeze::of(&scene).await;
+    freeze.begins().await;
+    scene.revoke().await;
+    scene.quarantine_has("web", "Active=False/Containing").await;
+    let trusts = scene.trusts();
+    let active = "Quarantined=True/Active";
+    scene.expect_condition(&trusts, "web", active).await;
+    remembered(&scene).await;
     stage.operator(charttrust_e2e::operator::Operator::kill);
+    freeze.ends().await;
+    let name = format!("{}/web", scene.namespace);
     let (code, said) = charttrust(&stage, &["restore", &name, "--yes"]).await;
     assert_eq!(code, Some(0), "{said}");
-    scene.no_quarantine().await;
-    let change = json!({"spec": {"quarantine": {"approval": "Automatic"}}});
-    scene
-        .story
-        .patch::<ChartTrustPolicy>(&scene.policy, change)
-        .await
-        .unwrap();
-    stage.restart().await.unwrap();
-    let trusts = scene.trusts();
-    scene
-        .expect_condition(&trusts, "web", "Quarantined=False/Released")
-        .await;
+    stage.restart().await;
+    let released = "Quarantined=False/Released";
+    scene.expect_condition(&trusts, "web", released).await;
     assert_eq!(scene.replicas().await, 3);
-    scene.no_quarantine().await;
+    scene.no_quarantine("web").await;
 }

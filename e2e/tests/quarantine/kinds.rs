@@ -1,19 +1,16 @@
 //! Kinds with rules of their own: Jobs, which end by themselves, and kinds that the cluster does not
 //! serve any more.
 
-use charttrust::api::quarantine::Quarantine;
 use charttrust_e2e::cluster::Cluster;
 use charttrust_e2e::eventually;
-use charttrust_e2e::helm::Version;
 use charttrust_e2e::operator::Operator;
-use charttrust_e2e::stage::{SOON, Story, apply, kubectl};
+use charttrust_e2e::stage::{Opening, SOON, Scene, apply, kubectl, workloads::chart};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use kube::Api;
 use kube::api::{ApiResource, DeleteParams, DynamicObject};
 use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 
-use crate::scene::{Scene, chart, scene};
 use crate::{charttrust, stage, stage_alone};
 
 /// One that has started a Pod, and one that has not.
@@ -55,18 +52,10 @@ async fn runs(scene: &Scene, name: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_that_run_are_left_to_end_and_told_and_those_that_do_not_are_suspended() {
     let stage = stage().await;
-    let story = Story::begin(stage.cluster, "jobs", Version::V4)
-        .await
-        .unwrap();
-    let key = story.trusted_key("platform").await.unwrap();
-    let scene = Scene {
-        policy: String::new(),
-        story,
-        key,
-    };
+    let scene = Opening::new("jobs").keyed(stage.cluster).await;
     let source = chart("1.0.0").with_file("templates/jobs.yaml", JOBS);
-    let archive = scene.publish(&source, None).await.unwrap();
-    scene.install("web", &archive).await.unwrap();
+    let archive = scene.publish(&source, None).await;
+    scene.install("web", &archive).await;
     let by_hand = [
         "create",
         "job",
@@ -82,9 +71,9 @@ async fn jobs_that_run_are_left_to_end_and_told_and_those_that_do_not_are_suspen
     runs(&scene, "web-runs").await;
     let before = scene.json::<Job>("web-waits").await;
 
-    scene.create_quarantine(&["ScaleToZero"]).await;
+    scene.contain("web", &["ScaleToZero"]).await;
     let status = scene
-        .quarantine_is("Active=True/Contained")
+        .quarantine_has("web", "Active=True/Contained")
         .await
         .status
         .unwrap();
@@ -108,7 +97,7 @@ async fn jobs_that_run_are_left_to_end_and_told_and_those_that_do_not_are_suspen
     );
     runs(&scene, "web-nightly-1").await;
 
-    scene.delete_quarantine().await;
+    scene.delete_quarantine("web").await;
     let after = scene.json::<Job>("web-waits").await;
     assert_eq!(after["spec"], before["spec"]);
     assert_eq!(
@@ -157,7 +146,7 @@ impl<'a> Kind<'a> {
             let kubeconfig = self.cluster.kubeconfig();
             kubectl(kubeconfig, &["delete", "crd", NAME]).await.unwrap();
         } else {
-            let definition = definition(serves == Serves::Ours);
+            let definition = definition(serves);
             apply(self.cluster.kubeconfig(), &[definition])
                 .await
                 .unwrap();
@@ -204,7 +193,7 @@ impl<'a> Kind<'a> {
     }
 }
 
-fn definition(serves_ours: bool) -> Value {
+fn definition(serves: Serves) -> Value {
     let anything = json!({"openAPIV3Schema": {
         "type": "object", "x-kubernetes-preserve-unknown-fields": true,
     }});
@@ -216,36 +205,41 @@ fn definition(serves_ours: bool) -> Value {
             "names": {"kind": "HelmChart", "listKind": "HelmChartList", "plural": "helmcharts",
                 "singular": "helmchart"},
             "versions": [
-                {"name": "v1", "served": serves_ours, "storage": true, "schema": anything},
+                {"name": "v1", "served": serves == Serves::Ours, "storage": true, "schema": anything},
                 {"name": "v2", "served": true, "storage": false, "schema": anything},
             ],
         },
     })
 }
 
+/// Deletes the Quarantine, and gives why it cannot end.
+async fn refused_to_end(scene: &Scene) -> String {
+    let quarantines = scene.quarantines();
+    let deleted = quarantines.delete("web", &DeleteParams::default()).await;
+    scene.done("delete the Quarantine", deleted);
+    let refused = "Contested=True/ObjectRefused";
+    scene.expect_condition(&quarantines, "web", refused).await
+}
+
 /// Alone, because `charttrust restore` tells everybody of a kind that it cannot look for.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_of_a_kind_that_is_not_served_any_more_is_not_gone() {
     let stage = stage_alone().await;
-    let scene = scene(&stage, "unserved", Version::V4, Value::Null).await;
+    let scene = Opening::of_every_kind("unserved")
+        .trusted(stage.cluster)
+        .await;
     let kind = Kind::served(stage.cluster, &scene).await;
     let before = kind.declare(&scene).await;
-    let quarantines = scene.api::<Quarantine>();
     let actions = ["PauseDeployer", "ScaleToZero"];
-    let refused = "Contested=True/ObjectRefused";
     let not_served = "the cluster does not serve helm.cattle.io/v1 HelmChart";
     let name = format!("{}/web", scene.namespace);
     let restore = ["restore", &name, "--yes"];
 
-    scene.create_quarantine(&actions).await;
-    scene.quarantine_is("Active=True/Contained").await;
+    scene.contain("web", &actions).await;
+    scene.quarantine_has("web", "Active=True/Contained").await;
     assert_ne!(kind.essence().await, before);
     kind.is(Serves::Later).await;
-    quarantines
-        .delete("web", &DeleteParams::default())
-        .await
-        .unwrap();
-    let message = scene.expect_condition(&quarantines, "web", refused).await;
+    let message = refused_to_end(&scene).await;
     assert!(
         message.contains("HelmChart web") && message.contains(not_served),
         "{message}"
@@ -263,18 +257,14 @@ async fn what_is_of_a_kind_that_is_not_served_any_more_is_not_gone() {
     );
     kind.is(Serves::Ours).await;
     scene.look().await;
-    scene.no_quarantine().await;
+    scene.no_quarantine("web").await;
     assert_eq!(kind.essence().await, before);
 
     // It goes as a whole, and comes back empty: then what we held is gone indeed.
-    scene.create_quarantine(&actions).await;
-    scene.quarantine_is("Active=True/Contained").await;
+    scene.contain("web", &actions).await;
+    scene.quarantine_has("web", "Active=True/Contained").await;
     kind.is(Serves::Nothing).await;
-    quarantines
-        .delete("web", &DeleteParams::default())
-        .await
-        .unwrap();
-    let message = scene.expect_condition(&quarantines, "web", refused).await;
+    let message = refused_to_end(&scene).await;
     assert!(message.contains(not_served), "{message}");
     stage.operator(Operator::kill);
     let (code, said) = charttrust(&stage, &restore).await;
@@ -283,8 +273,8 @@ async fn what_is_of_a_kind_that_is_not_served_any_more_is_not_gone() {
     let declared = kind.declare(&scene).await;
     let (code, said) = charttrust(&stage, &restore).await;
     assert_eq!(code, Some(0), "{said}");
-    scene.no_quarantine().await;
+    scene.no_quarantine("web").await;
     assert_eq!(kind.essence().await, declared);
     kind.is(Serves::Nothing).await;
-    stage.restart().await.unwrap();
+    stage.restart().await;
 }

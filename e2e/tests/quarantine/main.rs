@@ -1,40 +1,33 @@
 //! Quarantines on a real control plane with real Helm: what is changed, what comes back, and what
 //! is never touched. The operator of these stories runs with `--quarantine`.
 
-use std::path::Path;
-
 use charttrust_e2e::cluster::Cluster;
-use charttrust_e2e::stage::Stage;
+use charttrust_e2e::operator::binary;
+use charttrust_e2e::stage::{Power, Setting, Stage};
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 mod begins;
 mod both_helms;
+mod brakes;
 mod commands;
 mod ends;
+mod evasion;
+mod events;
 mod kinds;
 mod left;
 mod network;
 mod others;
-#[path = "../scene/mod.rs"]
-mod scene;
+mod served;
+mod thief;
 
 /// One operator for all: stories that restart it have it alone.
 async fn shared() -> &'static RwLock<Stage> {
     static STAGE: OnceCell<RwLock<Stage>> = OnceCell::const_new();
     let set = async || {
-        let binary = binary();
         let cluster = Cluster::shared(env!("CARGO_BIN_EXE_testbed"));
-        RwLock::new(
-            Stage::containing(cluster, Path::new(&binary))
-                .await
-                .unwrap(),
-        )
+        RwLock::new(Stage::set(cluster, Setting::new(binary(), Power::Contains)).await)
     };
     STAGE.get_or_init(set).await
-}
-
-fn binary() -> String {
-    std::env::var("CHARTTRUST_BINARY").expect("CHARTTRUST_BINARY names the operator; run make test")
 }
 
 pub(crate) async fn stage() -> RwLockReadGuard<'static, Stage> {

@@ -1,18 +1,19 @@
 //! Network policies: ours, and those of others.
 
 use charttrust::api::quarantine::Quarantine;
-use charttrust_e2e::helm::Version;
+use charttrust_e2e::stage::Opening;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kube::api::{ListParams, ObjectMeta, PostParams};
-use serde_json::{Value, json};
+use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
+use serde_json::json;
 
-use crate::scene::scene;
 use crate::stage;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn other_policies_that_allow_are_named() {
     let stage = stage().await;
-    let scene = scene(&stage, "allowed", Version::V4, Value::Null).await;
+    let scene = Opening::of_every_kind("allowed")
+        .trusted(stage.cluster)
+        .await;
     let object = NetworkPolicy {
         metadata: ObjectMeta {
             name: Some("lets-all-in".to_owned()),
@@ -25,13 +26,13 @@ async fn other_policies_that_allow_are_named() {
         .create(&PostParams::default(), &object)
         .await
         .unwrap();
-    scene.create_quarantine(&["IsolateNetwork"]).await;
+    scene.contain("web", &["IsolateNetwork"]).await;
     let api = scene.api::<Quarantine>();
     let message = scene
         .expect_condition(&api, "web", "Isolated=False/OtherPoliciesAllow")
         .await;
     assert!(message.contains("lets-all-in"), "{message}");
-    scene.delete_quarantine().await;
+    scene.delete_quarantine("web").await;
     let left = policies.list(&ListParams::default()).await.unwrap();
     assert_eq!(left.items.len(), 1);
 }
@@ -39,7 +40,9 @@ async fn other_policies_that_allow_are_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn shared_labels_are_not_isolated_but_reported() {
     let stage = stage().await;
-    let scene = scene(&stage, "labels", Version::V4, Value::Null).await;
+    let scene = Opening::of_every_kind("labels")
+        .trusted(stage.cluster)
+        .await;
     // A Pod of somebody else with the labels of the Deployment.
     let pods = scene.api::<k8s_openapi::api::core::v1::Pod>();
     let pod = serde_json::from_value(json!({
@@ -48,8 +51,10 @@ async fn shared_labels_are_not_isolated_but_reported() {
     }))
     .unwrap();
     pods.create(&PostParams::default(), &pod).await.unwrap();
-    scene.create_quarantine(&["IsolateNetwork"]).await;
-    let object = scene.quarantine_is("Isolated=False/SelectorShared").await;
+    scene.contain("web", &["IsolateNetwork"]).await;
+    let object = scene
+        .quarantine_has("web", "Isolated=False/SelectorShared")
+        .await;
     let left = object.status.unwrap().uncontained;
     let told = left
         .iter()
@@ -60,10 +65,12 @@ async fn shared_labels_are_not_isolated_but_reported() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_of_somebody_else_that_comes_later_gets_its_network_back() {
     let stage = stage().await;
-    let scene = scene(&stage, "later", Version::V4, Value::Null).await;
-    scene.create_quarantine(&["IsolateNetwork"]).await;
-    scene.quarantine_is("Isolated=True/TrafficDenied").await;
-    assert_eq!(scene.policies_of_network().await.len(), 4);
+    let scene = Opening::of_every_kind("later").trusted(stage.cluster).await;
+    scene.contain("web", &["IsolateNetwork"]).await;
+    scene
+        .quarantine_has("web", "Isolated=True/TrafficDenied")
+        .await;
+    assert_eq!(scene.policies_of_network().await.len(), 2);
     let pods = scene.api::<k8s_openapi::api::core::v1::Pod>();
     let pod = serde_json::from_value(json!({
         "metadata": {"name": "stranger", "labels": {"app.kubernetes.io/instance": "web"}},
@@ -76,7 +83,17 @@ async fn a_pod_of_somebody_else_that_comes_later_gets_its_network_back() {
     let message = scene.expect_condition(&api, "web", shared).await;
     assert!(message.contains("Pod stranger"), "{message}");
     let left = scene.policies_of_network().await;
-    assert_eq!(left.len(), 3, "{left:?}");
-    scene.delete_quarantine().await;
+    assert_eq!(left.len(), 1, "{left:?}");
+
+    // When it is gone, they are isolated again.
+    pods.delete("stranger", &DeleteParams::default())
+        .await
+        .unwrap();
+    scene.look().await;
+    scene
+        .quarantine_has("web", "Isolated=True/TrafficDenied")
+        .await;
+    assert_eq!(scene.policies_of_network().await.len(), 2);
+    scene.delete_quarantine("web").await;
     assert_eq!(scene.policies_of_network().await, Vec::<String>::new());
 }

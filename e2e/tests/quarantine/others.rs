@@ -2,8 +2,7 @@
 
 use charttrust::api::quarantine::Quarantine;
 use charttrust_e2e::eventually;
-use charttrust_e2e::helm::Version;
-use charttrust_e2e::stage::SOON;
+use charttrust_e2e::stage::{Opening, SOON, Scene};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
@@ -12,17 +11,18 @@ use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::scene::{Scene, scene};
 use crate::{ALL, charttrust, stage};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_who_scaled_meanwhile_keeps_the_change_and_is_told() {
     let stage = stage().await;
-    let scene = scene(&stage, "scaled", Version::V4, Value::Null).await;
-    scene.create_quarantine(&["ScaleToZero"]).await;
-    scene.quarantine_is("Active=True/Contained").await;
+    let scene = Opening::of_every_kind("scaled")
+        .trusted(stage.cluster)
+        .await;
+    scene.contain("web", &["ScaleToZero"]).await;
+    scene.quarantine_has("web", "Active=True/Contained").await;
     scene.scale(7).await;
     let deadline = std::time::Duration::from_secs(90);
     let api = scene.api::<Quarantine>();
@@ -38,7 +38,7 @@ async fn a_person_who_scaled_meanwhile_keeps_the_change_and_is_told() {
     })
     .await;
     assert_eq!(scene.replicas().await, 7);
-    scene.delete_quarantine().await;
+    scene.delete_quarantine("web").await;
     assert_eq!(scene.replicas().await, 7);
     assert_eq!(
         scene.json::<StatefulSet>("web-db").await["spec"]["replicas"],
@@ -54,14 +54,14 @@ async fn a_person_who_scaled_meanwhile_keeps_the_change_and_is_told() {
 }
 
 /// An admission policy that lets nobody change the Deployment `web` of a namespace.
-struct Freeze {
+pub(crate) struct Freeze {
     bindings: Api<ValidatingAdmissionPolicyBinding>,
     binding: ValidatingAdmissionPolicyBinding,
     deployments: Api<Deployment>,
 }
 
 impl Freeze {
-    async fn of(scene: &Scene) -> Self {
+    pub(crate) async fn of(scene: &Scene) -> Self {
         let name = format!("freeze-{}", scene.namespace);
         let policy = serde_json::from_value(json!({
             "metadata": {"name": name},
@@ -94,29 +94,29 @@ impl Freeze {
         }
     }
 
-    async fn begins(&self) {
+    pub(crate) async fn begins(&self) {
         let params = PostParams::default();
         self.bindings.create(&params, &self.binding).await.unwrap();
-        self.is("in force", true).await;
+        self.answers("the freeze is in force", Result::is_err).await;
     }
 
-    async fn ends(&self) {
+    pub(crate) async fn ends(&self) {
         let name = self.binding.metadata.name.as_deref().unwrap();
         let params = DeleteParams::default();
         self.bindings.delete(name, &params).await.unwrap();
-        self.is("no longer in force", false).await;
+        self.answers("the freeze is over", Result::is_ok).await;
     }
 
     /// The server takes a moment to learn of a policy.
-    async fn is(&self, what: &str, wanted: bool) {
+    async fn answers(&self, what: &str, as_wanted: fn(&kube::Result<Deployment>) -> bool) {
         let params = PatchParams {
             dry_run: true,
             ..PatchParams::default()
         };
         let change = Patch::Merge(json!({"metadata": {"labels": {"tried": "x"}}}));
-        eventually(SOON, &format!("the freeze is {what}"), async || {
+        eventually(SOON, what, async || {
             let answer = self.deployments.patch("web", &params, &change).await;
-            if answer.is_err() == wanted {
+            if as_wanted(&answer) {
                 Ok(())
             } else {
                 Err(format!("{:?}", answer.err()))
@@ -129,12 +129,14 @@ impl Freeze {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_object_that_may_not_be_changed_holds_up_no_other() {
     let stage = stage().await;
-    let scene = scene(&stage, "refused", Version::V4, Value::Null).await;
+    let scene = Opening::of_every_kind("refused")
+        .trusted(stage.cluster)
+        .await;
     let quarantines = scene.api::<Quarantine>();
     let before = scene.workloads().await;
     let freeze = Freeze::of(&scene).await;
     freeze.begins().await;
-    scene.create_quarantine(&ALL).await;
+    scene.contain("web", &ALL).await;
     let refused = "Contested=True/ObjectRefused";
     let message = scene.expect_condition(&quarantines, "web", refused).await;
     for told in [
@@ -144,8 +146,8 @@ async fn one_object_that_may_not_be_changed_holds_up_no_other() {
     ] {
         assert!(message.contains(told), "{told}: {message}");
     }
-    let object = scene.quarantine_is("Active=False/Containing").await;
-    assert_eq!(object.status.unwrap().contained, 7);
+    let object = scene.quarantine_has("web", "Active=False/Containing").await;
+    assert_eq!(object.status.unwrap().contained, 5);
     assert_eq!(scene.replicas().await, 3);
     let stateful = scene.json::<StatefulSet>("web-db").await;
     assert_eq!(stateful["spec"]["replicas"], 0);
@@ -153,7 +155,7 @@ async fn one_object_that_may_not_be_changed_holds_up_no_other() {
     assert!(note.contains("Deployment web"), "{note}");
 
     freeze.ends().await;
-    scene.quarantine_is("Active=True/Contained").await;
+    scene.quarantine_has("web", "Active=True/Contained").await;
     assert_eq!(scene.replicas().await, 0);
 
     freeze.begins().await;
@@ -172,7 +174,7 @@ async fn one_object_that_may_not_be_changed_holds_up_no_other() {
     assert!(said.contains("Deployment web was not put back"), "{said}");
 
     freeze.ends().await;
-    scene.no_quarantine().await;
+    scene.no_quarantine("web").await;
     assert_eq!(scene.workloads().await, before);
 }
 
@@ -195,13 +197,8 @@ async fn neighbour(scene: &Scene, namespace: &str) -> Api<Deployment> {
     api
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_forged_record_reaches_no_neighbour() {
-    let stage = stage().await;
-    let scene = scene(&stage, "forged", Version::V4, Value::Null).await;
-    let far = stage.cluster.namespace("forged-far").await.unwrap();
-    let near = neighbour(&scene, &scene.namespace).await;
-    let other = neighbour(&scene, &far).await;
+/// Lists two neighbours in the record of `web`, one of them in another namespace.
+async fn forge_record(scene: &Scene, far: &str) {
     let secrets = scene.api::<Secret>();
     let name = "sh.helm.release.v1.web.v1";
     let payload = secrets.get(name).await.unwrap().data.unwrap()["release"].clone();
@@ -220,10 +217,24 @@ async fn a_forged_record_reaches_no_neighbour() {
         .patch(name, &PatchParams::default(), &Patch::Merge(change))
         .await
         .unwrap();
-    let mark = stage.cluster.audit().unwrap().mark().unwrap();
+}
 
-    scene.create_quarantine(&ALL).await;
-    let object = scene.quarantine_is("Active=True/Contained").await;
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_record_reaches_no_neighbour() {
+    let stage = stage().await;
+    let scene = Opening::of_every_kind("forged")
+        .trusted(stage.cluster)
+        .await;
+    let far = stage.cluster.namespace("forged-far").await.unwrap();
+    let near = neighbour(&scene, &scene.namespace).await;
+    let other = neighbour(&scene, &far).await;
+    forge_record(&scene, &far).await;
+    let mark = stage.cluster.mark();
+
+    scene.contain("web", &ALL).await;
+    let object = scene
+        .quarantine_has("web", "Active=False/PartlyContained")
+        .await;
     assert_eq!(scene.replicas().await, 0);
     let left = object.status.unwrap().uncontained;
     let told: Vec<_> = left.iter().filter(|one| one.name == "neighbour").collect();
@@ -251,15 +262,15 @@ async fn a_forged_record_reaches_no_neighbour() {
         .patch_status("web", &PatchParams::default(), &change)
         .await
         .unwrap();
-    scene.quarantine_is("Active=False/Containing").await;
-    scene.delete_quarantine().await;
+    scene.quarantine_has("web", "Active=False/Containing").await;
+    scene.delete_quarantine("web").await;
 
     for api in [near, other] {
         let object = api.get("neighbour").await.unwrap();
         assert_eq!(object.spec.unwrap().replicas, Some(2));
     }
     assert_eq!(scene.replicas().await, 3);
-    let audit = stage.cluster.audit().unwrap().since(mark).unwrap();
+    let audit = stage.cluster.asked_since(mark);
     let foreign = audit
         .by(stage.identity.user())
         .writes()
@@ -270,9 +281,11 @@ async fn a_forged_record_reaches_no_neighbour() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edited_original_is_contested_and_never_believed() {
     let stage = stage().await;
-    let scene = scene(&stage, "edited", Version::V4, Value::Null).await;
-    scene.create_quarantine(&["ScaleToZero"]).await;
-    scene.quarantine_is("Active=True/Contained").await;
+    let scene = Opening::of_every_kind("edited")
+        .trusted(stage.cluster)
+        .await;
+    scene.contain("web", &["ScaleToZero"]).await;
+    scene.quarantine_has("web", "Active=True/Contained").await;
     let web = scene.json::<Deployment>("web").await;
     let mark = web["metadata"]["annotations"]["charttrust.io/quarantine"]
         .as_str()
@@ -291,7 +304,7 @@ async fn an_edited_original_is_contested_and_never_believed() {
         .await
         .unwrap();
     scene
-        .quarantine_is("Contested=True/OriginalsDisagree")
+        .quarantine_has("web", "Contested=True/OriginalsDisagree")
         .await;
     assert_eq!(scene.replicas().await, 0);
     assert_eq!(
@@ -309,6 +322,6 @@ async fn an_edited_original_is_contested_and_never_believed() {
         .patch("web", &PatchParams::default(), &Patch::Merge(change))
         .await
         .unwrap();
-    scene.no_quarantine().await;
+    scene.no_quarantine("web").await;
     assert_eq!(scene.replicas().await, 3);
 }

@@ -15,25 +15,22 @@ use crate::setup::{stage, story};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_raises_its_alert_with_the_key_and_the_number_of_releases() {
     let story = story("alerts", Version::V4).await;
-    let key = story.make_key("platform").unwrap();
+    let key = story.make_key("platform");
     story
         .declare(&key, json!({"notAfter": "2099-01-01T00:00:00Z"}))
-        .await
-        .unwrap();
+        .await;
     let exception = json!({
         "name": "hotfix", "releases": ["elsewhere"], "reasons": ["Unsigned"],
         "expiresAt": "2099-01-01T00:00:00Z", "justification": "the signing job is broken",
     });
     let policy = story
         .policy("policy", &[&key], json!({"exceptions": [exception]}))
-        .await
-        .unwrap();
+        .await;
     for chart in ["a", "b"] {
         let chart = story
             .publish(&Source::new(chart, "1.0.0"), Some(&key))
-            .await
-            .unwrap();
-        story.install(&chart.name, &chart).await.unwrap();
+            .await;
+        story.install(&chart.name, &chart).await;
     }
     let trusted = [
         format!("charttrust_trusted_key_releases{{key=\"{}\"}} 2", key.name),
@@ -49,7 +46,7 @@ async fn a_revocation_raises_its_alert_with_the_key_and_the_number_of_releases()
     );
 
     let revoke = json!({"spec": {"revocation": {"reason": "Compromised"}}});
-    story.patch::<TrustedKey>(&key.name, revoke).await.unwrap();
+    story.patch::<TrustedKey>(&key.name, revoke).await;
     let revoked = [
         format!(
             "charttrust_trusted_key_state{{key=\"{}\",state=\"Compromised\"}} 1",
@@ -123,7 +120,7 @@ fn expectations(series: &[Value], story: &Story, key: &str, policy: &str, number
                 "TrustedKey {key} is revoked as compromised, and {number} releases carry a signature by \
                  it. Nothing that it signed can be believed, whatever its date."
             ),
-            "runbook_url": "operator/chart/runbooks/key-compromised.md",
+            "runbook": "operator/chart/runbooks/key-compromised.md",
         },
     });
     let untrusted = json!({
@@ -137,7 +134,7 @@ fn expectations(series: &[Value], story: &Story, key: &str, policy: &str, number
                 "Policy {policy}: {number} releases in namespace {namespace} are untrusted because of \
                  KeyCompromised, which is proof of badness."
             ),
-            "runbook_url": "operator/chart/runbooks/release-untrusted.md",
+            "runbook": "operator/chart/runbooks/release-untrusted.md",
         },
     });
     let at = |time: &str, alert: &str, alerts: &[&Value]| json!({"alertname": alert, "eval_time": time, "exp_alerts": alerts});

@@ -7,13 +7,15 @@ use charttrust::api::{Quarantine, TrustedKey};
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::cluster::Identity;
 use charttrust_e2e::helm::Version;
+use charttrust_e2e::operator::binary;
 use charttrust_e2e::stage::{Story, StoryKey, kubectl};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::Api;
-use kube::api::{ListParams, PostParams};
+use kube::api::{DeleteParams, ListParams, PostParams};
 use serde_json::json;
 
-use crate::setup::{declare_at, keep_in_secret, operator_binary, stage, story};
+use crate::setup::{declare_at, keep_in_secret, stage, story};
 
 const TRUSTED: i32 = 0;
 const UNTRUSTED: i32 = 1;
@@ -63,7 +65,7 @@ impl Said {
 /// Runs `charttrust` as the administrator, without a terminal.
 async fn charttrust(arguments: &[&str]) -> Said {
     let kubeconfig = stage().await.cluster.kubeconfig();
-    run(Path::new(&operator_binary()), kubeconfig, arguments).await
+    run(Path::new(&binary()), kubeconfig, arguments).await
 }
 
 async fn run(program: &Path, kubeconfig: &Path, arguments: &[&str]) -> Said {
@@ -79,15 +81,12 @@ async fn run(program: &Path, kubeconfig: &Path, arguments: &[&str]) -> Said {
 /// A policy by which one key vouches for `web` and `api`, and nobody for `forum`.
 async fn shop(prefix: &str) -> (Story, StoryKey) {
     let story = story(prefix, Version::V4).await;
-    let key = story.trusted_key("platform").await.unwrap();
-    story.policy("policy", &[&key], json!({})).await.unwrap();
+    let key = story.trusted_key("platform").await;
+    story.policy("policy", &[&key], json!({})).await;
     for (name, signed) in [("web", true), ("api", true), ("forum", false)] {
         let source = Source::new(name, "1.0.0");
-        let chart = story
-            .publish(&source, signed.then_some(&key))
-            .await
-            .unwrap();
-        story.install(name, &chart).await.unwrap();
+        let chart = story.publish(&source, signed.then_some(&key)).await;
+        story.install(name, &chart).await;
     }
     story.expect("web", "SignatureVerified").await;
     story.expect("api", "SignatureVerified").await;
@@ -178,15 +177,12 @@ async fn the_printed_object_is_what_kubectl_applies() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_revocation_does_not_change_is_shown_as_well() {
     let (story, key) = shop("cmd-two").await;
-    let second = story.trusted_key("second").await.unwrap();
+    let second = story.trusted_key("second").await;
     let rule = story.rule("*", &[&key, &second], json!({}));
-    story.rules("policy", &[rule]).await.unwrap();
+    story.rules("policy", &[rule]).await;
     let source = Source::new("both", "1.0.0");
-    let chart = story
-        .publish_signed(&source, &[&key, &second], &[])
-        .await
-        .unwrap();
-    story.install("both", &chart).await.unwrap();
+    let chart = story.publish_signed(&source, &[&key, &second], &[]).await;
+    story.install("both", &chart).await;
     story.expect("both", "SignatureVerified").await;
     let witnessed = [
         "revoke",
@@ -244,7 +240,7 @@ async fn why_tells_the_chain_and_status_the_verdicts() {
         &["has no .prov   <-- Unsigned", "charttrust.io/requestedAt="],
     );
     let revoke = json!({"spec": {"revocation": {"reason": "Compromised"}}});
-    story.patch::<TrustedKey>(&key.name, revoke).await.unwrap();
+    story.patch::<TrustedKey>(&key.name, revoke).await;
     story.expect("web", "KeyCompromised").await;
     story.expect("api", "KeyCompromised").await;
     let stolen = charttrust(&["why", &name("web")]).await;
@@ -264,6 +260,17 @@ async fn why_tells_the_chain_and_status_the_verdicts() {
         .with(UNTRUSTED, &["REASON"]);
     assert!(all.line("forum").contains("Unsigned"));
     assert_eq!(all.text.lines().count(), 4, "{}", all.text);
+    let untrusted = ["status", "-n", &story.namespace, "--untrusted"];
+    let untrusted = charttrust(&untrusted)
+        .await
+        .with(UNTRUSTED, &["KeyCompromised"]);
+    assert_eq!(untrusted.text.lines().count(), 4, "all three");
+    programs_read_the_same(&story).await;
+}
+
+/// What people read in tables, as JSON and YAML.
+async fn programs_read_the_same(story: &Story) {
+    let name = |release: &str| format!("{}/{release}", story.namespace);
     let listed = ["status", "-n", &story.namespace, "-o", "json"];
     let listed = charttrust(&listed).await.with(UNTRUSTED, &[]);
     let listed: serde_json::Value = serde_json::from_str(&listed.text).unwrap();
@@ -280,11 +287,6 @@ async fn why_tells_the_chain_and_status_the_verdicts() {
         UNTRUSTED,
         &["kind: ReleaseTrust", "reason: Unsigned", "name: forum"],
     );
-    let untrusted = ["status", "-n", &story.namespace, "--untrusted"];
-    let untrusted = charttrust(&untrusted)
-        .await
-        .with(UNTRUSTED, &["KeyCompromised"]);
-    assert_eq!(untrusted.text.lines().count(), 4, "all three");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -313,7 +315,7 @@ async fn what_cannot_be_asked_says_so_by_its_exit_code() {
         .await
         .with(USAGE, &["Compromised"]);
     let folder = tempfile::tempdir().unwrap();
-    let binary = operator_binary();
+    let binary = binary();
     let nowhere = folder.path().join("kubeconfig");
     run(Path::new(&binary), &nowhere, &["status"])
         .await
@@ -375,7 +377,7 @@ async fn who_contains_a_release_is_told_what_became_of_it() {
 async fn as_a_plugin_it_shows_what_people_type() {
     let folder = tempfile::tempdir().unwrap();
     let plugin = folder.path().join("kubectl-charttrust");
-    std::os::unix::fs::symlink(operator_binary(), &plugin).unwrap();
+    std::os::unix::fs::symlink(binary(), &plugin).unwrap();
     let kubeconfig = stage().await.cluster.kubeconfig();
     let help = run(&plugin, kubeconfig, &["why", "--help"]).await;
     help.with(TRUSTED, &["Usage: kubectl charttrust why"]);
@@ -395,18 +397,18 @@ async fn as_a_plugin_it_shows_what_people_type() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_guessed_for_those_who_may_not_read_everything() {
     let story = story("cmd-blind", Version::V4).await;
-    let key = story.make_key("platform").unwrap();
+    let key = story.make_key("platform");
     keep_in_secret(&story, &key).await;
     declare_at(&story, &key, "secretRef").await;
-    story.policy("policy", &[&key], json!({})).await.unwrap();
+    story.policy("policy", &[&key], json!({})).await;
     let source = Source::new("web", "1.0.0");
-    let chart = story.publish(&source, Some(&key)).await.unwrap();
-    story.install("web", &chart).await.unwrap();
+    let chart = story.publish(&source, Some(&key)).await;
+    story.install("web", &chart).await;
     story.expect("web", "SignatureVerified").await;
 
     let reader = reader(&story).await;
     let base = ["revoke", &key.name, "--reason", "Compromised"];
-    let binary = operator_binary();
+    let binary = binary();
     let binary = Path::new(&binary);
     let dry = [&base[..], &["--dry-run"]].concat();
     let seen = run(binary, &reader.kubeconfig(), &dry).await;
@@ -447,4 +449,77 @@ async fn reader(story: &Story) -> Identity {
     let bindings = Api::<ClusterRoleBinding>::all(story.client.clone());
     bindings.create(&params, &binding).await.unwrap();
     identity.await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verdicts_that_nobody_keeps_up_to_date_are_no_answer() {
+    let story = story("cmd-leading", Version::V4).await;
+    let key = story.trusted_key("platform").await;
+    story.policy("policy", &[&key], json!({})).await;
+    let chart = story
+        .publish(&Source::new("web", "1.0.0"), Some(&key))
+        .await;
+    story.install("web", &chart).await;
+    story.expect("web", "SignatureVerified").await;
+    let namespace = story.namespace.as_str();
+    let status = [
+        "status",
+        "web",
+        "-n",
+        namespace,
+        "--operator-namespace",
+        namespace,
+    ];
+    let why = [
+        "why",
+        "web",
+        "-n",
+        namespace,
+        "--operator-namespace",
+        namespace,
+    ];
+
+    let without = charttrust(&status).await;
+    without.with(
+        TRUSTED,
+        &["not checked whether an operator leads", "there is no Lease"],
+    );
+
+    let leases = Api::<Lease>::namespaced(story.trusts().into_client(), namespace);
+    let lease = |renewed: &str| {
+        let spec =
+            json!({"holderIdentity": "gone", "renewTime": renewed, "leaseDurationSeconds": 15});
+        serde_json::from_value(json!({"metadata": {"name": "charttrust"}, "spec": spec})).unwrap()
+    };
+    let old = lease("2026-01-02T03:04:05.000000Z");
+    leases.create(&PostParams::default(), &old).await.unwrap();
+    let told = [
+        "no operator has led since 2026-01-02T03:04:05Z",
+        "SignatureVerified",
+    ];
+    charttrust(&status).await.with(UNKNOWN, &told);
+    charttrust(&why).await.with(UNKNOWN, &told);
+
+    // Held by somebody whose clock is ahead of ours.
+    leases
+        .delete("charttrust", &DeleteParams::default())
+        .await
+        .unwrap();
+    let held = lease("2099-01-02T03:04:05.000000Z");
+    leases.create(&PostParams::default(), &held).await.unwrap();
+    let led = charttrust(&status)
+        .await
+        .with(TRUSTED, &["SignatureVerified"]);
+    assert!(!led.errors.contains("operator"), "{}", led.errors);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_rests_on_a_key_is_listed() {
+    let (story, key) = shop("cmd-key").await;
+    let namespace = story.namespace.as_str();
+    let listed = charttrust(&["status", "-n", namespace, "--key", &key.name]).await;
+    let listed = listed.with(TRUSTED, &["web", "api"]);
+    assert!(!listed.text.contains("forum"), "{}", listed.text);
+    let nobody = charttrust(&["status", "--key", "nobody"]).await;
+    nobody.with(USAGE, &["there is no TrustedKey nobody"]);
 }

@@ -27,19 +27,15 @@ async fn deploy(story: &Story, version: &str) {
 async fn a_release_of_flux_is_judged_and_judged_again_after_its_upgrade() {
     with_flux().await;
     let story = story("flux", Version::V4).await;
-    let key = story.trusted_key("platform").await.unwrap();
+    let key = story.trusted_key("platform").await;
     story
         .publish(&Source::new("web", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
-    story.policy("policy", &[&key], json!({})).await.unwrap();
+        .await;
+    story.policy("policy", &[&key], json!({})).await;
     deploy(&story, "1.0.0").await;
     story.expect("web", "SignatureVerified").await;
 
-    story
-        .publish(&Source::new("web", "1.1.0"), None)
-        .await
-        .unwrap();
+    story.publish(&Source::new("web", "1.1.0"), None).await;
     deploy(&story, "1.1.0").await;
     let trust = story.expect("web", "Unsigned").await;
     let release = trust.status.unwrap().release.unwrap();

@@ -27,8 +27,8 @@ fn failing(version: &str) -> Source {
 
 async fn story_with_policy(prefix: &str, version: Version) -> (Story, StoryKey) {
     let story = story(prefix, version).await;
-    let key = story.trusted_key("platform").await.unwrap();
-    story.policy("policy", &[&key], json!({})).await.unwrap();
+    let key = story.trusted_key("platform").await;
+    story.policy("policy", &[&key], json!({})).await;
     (story, key)
 }
 
@@ -37,17 +37,13 @@ async fn a_release_in_config_maps_is_found_and_judged(version: Version) {
     story.helm = story.helm.storing_in("configmap");
     let signed = story
         .publish(&Source::new("web", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
-    let unsigned = story
-        .publish(&Source::new("web", "1.1.0"), None)
-        .await
-        .unwrap();
-    story.install("web", &signed).await.unwrap();
+        .await;
+    let unsigned = story.publish(&Source::new("web", "1.1.0"), None).await;
+    story.install("web", &signed).await;
     let trust = story.expect("web", "SignatureVerified").await;
     let release = serde_json::to_value(trust.status.unwrap().release).unwrap();
     assert_eq!(release["driver"], "ConfigMap");
-    story.upgrade("web", &unsigned).await.unwrap();
+    story.upgrade("web", &unsigned).await;
     story.expect("web", "Unsigned").await;
     story.helm.uninstall(&story.namespace, "web").await.unwrap();
     story.expect_gone("web").await;
@@ -58,16 +54,12 @@ async fn of_two_records_of_one_name_in_two_drivers_the_worse_counts() {
     let (mut story, key) = story_with_policy("two-drivers", Version::V4).await;
     let signed = story
         .publish(&Source::new("web", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
-    let unsigned = story
-        .publish(&Source::new("web", "1.1.0"), None)
-        .await
-        .unwrap();
-    story.install("web", &signed).await.unwrap();
+        .await;
+    let unsigned = story.publish(&Source::new("web", "1.1.0"), None).await;
+    story.install("web", &signed).await;
     story.expect("web", "SignatureVerified").await;
     story.helm = story.helm.storing_in("configmap");
-    story.install("web", &unsigned).await.unwrap();
+    story.install("web", &unsigned).await;
     story.expect("web", "Unsigned").await;
     story.expect_finding("web", "OtherRevision").await;
 }
@@ -76,14 +68,13 @@ async fn a_failed_upgrade_is_judged_together_with_what_was_deployed(version: Ver
     let (story, key) = story_with_policy("failed", version).await;
     let signed = story
         .publish(&Source::new("web", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
-    let unsigned = story.publish(&failing("1.1.0"), None).await.unwrap();
-    let fine = story.publish(&failing("1.2.0"), Some(&key)).await.unwrap();
-    story.install("web", &signed).await.unwrap();
+        .await;
+    let unsigned = story.publish(&failing("1.1.0"), None).await;
+    let fine = story.publish(&failing("1.2.0"), Some(&key)).await;
+    story.install("web", &signed).await;
     story.expect("web", "SignatureVerified").await;
 
-    story.upgrade("web", &unsigned).await.unwrap_err();
+    story.try_upgrade("web", &unsigned).await.unwrap_err();
     let trust = story.expect("web", "Unsigned").await;
     let release = trust.status.unwrap().release.unwrap();
     assert_eq!((release.revision, release.version.as_str()), (2, "1.1.0"));
@@ -100,9 +91,9 @@ async fn a_failed_upgrade_is_judged_together_with_what_was_deployed(version: Ver
     );
 
     // Part of revision 2 may still run, whatever failed after it.
-    story.upgrade("web", &fine).await.unwrap_err();
+    story.try_upgrade("web", &fine).await.unwrap_err();
     story.expect("web", "Unsigned").await;
-    story.upgrade("web", &signed).await.unwrap();
+    story.upgrade("web", &signed).await;
     let trust = story.expect("web", "SignatureVerified").await;
     assert_eq!(trust.status.unwrap().release.unwrap().revision, 4);
 }
@@ -110,18 +101,17 @@ async fn a_failed_upgrade_is_judged_together_with_what_was_deployed(version: Ver
 /// None is deployed: what the first left runs, and the second may have applied nothing.
 async fn what_a_failed_install_left_is_judged_with_the_failed_upgrade_after_it(version: Version) {
     let (story, key) = story_with_policy("never", version).await;
-    let unsigned = story.publish(&failing("1.0.0"), None).await.unwrap();
-    let fine = story.publish(&failing("1.1.0"), Some(&key)).await.unwrap();
+    let unsigned = story.publish(&failing("1.0.0"), None).await;
+    let fine = story.publish(&failing("1.1.0"), Some(&key)).await;
     let signed = story
         .publish(&Source::new("web", "1.2.0"), Some(&key))
-        .await
-        .unwrap();
-    story.install("web", &unsigned).await.unwrap_err();
+        .await;
+    story.try_install("web", &unsigned).await.unwrap_err();
     story.expect("web", "Unsigned").await;
-    story.upgrade("web", &fine).await.unwrap_err();
+    story.try_upgrade("web", &fine).await.unwrap_err();
     story.expect_finding("web", "OtherRevision").await;
     story.expect("web", "Unsigned").await;
-    story.upgrade("web", &signed).await.unwrap();
+    story.upgrade("web", &signed).await;
     let trust = story.expect("web", "SignatureVerified").await;
     assert_eq!(trust.status.unwrap().release.unwrap().revision, 3);
 }
@@ -131,11 +121,10 @@ async fn an_upgrade_that_was_never_finished_is_judged_too() {
     let (story, key) = story_with_policy("pending", Version::V4).await;
     let signed = story
         .publish(&Source::new("web", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
-    let unsigned = story.publish(&failing("1.1.0"), None).await.unwrap();
-    story.install("web", &signed).await.unwrap();
-    story.upgrade("web", &unsigned).await.unwrap_err();
+        .await;
+    let unsigned = story.publish(&failing("1.1.0"), None).await;
+    story.install("web", &signed).await;
+    story.try_upgrade("web", &unsigned).await.unwrap_err();
     // What is left if Helm is killed in the middle.
     let name = "sh.helm.release.v1.web.v2";
     let secrets = Api::<Secret>::namespaced(story.client.clone(), &story.namespace);
@@ -160,14 +149,10 @@ async fn a_label_that_contradicts_the_record_makes_the_release_unreadable(versio
     let (story, key) = story_with_policy("relabelled", version).await;
     let signed = story
         .publish(&Source::new("web", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
-    let unsigned = story
-        .publish(&Source::new("web", "1.1.0"), None)
-        .await
-        .unwrap();
-    story.install("web", &signed).await.unwrap();
-    story.upgrade("web", &unsigned).await.unwrap();
+        .await;
+    let unsigned = story.publish(&Source::new("web", "1.1.0"), None).await;
+    story.install("web", &signed).await;
+    story.upgrade("web", &unsigned).await;
     story.expect("web", "Unsigned").await;
     // As if the signed revision were what runs.
     label(&story, "sh.helm.release.v1.web.v2", "superseded").await;
@@ -201,10 +186,9 @@ async fn a_record_that_cannot_be_decoded_marks_its_release_only(version: Version
     let (story, key) = story_with_policy("undecodable", version).await;
     let chart = story
         .publish(&Source::new("web", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
+        .await;
     for release in ["broken", "emptied", "sound"] {
-        story.install(release, &chart).await.unwrap();
+        story.install(release, &chart).await;
         story.expect(release, "SignatureVerified").await;
         story.settled(release).await;
     }
@@ -224,8 +208,7 @@ async fn a_record_that_cannot_be_decoded_marks_its_release_only(version: Version
     let revoke = json!({"spec": {"revocation": {"reason": "Compromised"}}});
     story
         .patch::<charttrust::api::TrustedKey>(&key.name, revoke)
-        .await
-        .unwrap();
+        .await;
     story.expect("sound", "KeyCompromised").await;
     change(&story, name, json!({"data": {"release": record}})).await;
     story.expect("broken", "KeyCompromised").await;

@@ -7,6 +7,7 @@ mod commands;
 mod flux;
 mod inventory;
 mod keys;
+mod kstatus;
 mod main_job;
 mod objects;
 mod origins;

@@ -26,13 +26,12 @@ with_both_helms! {
 
 async fn a_signed_chart_is_trusted(version: Version) {
     let story = story("signed", version).await;
-    let key = story.trusted_key("platform").await.unwrap();
+    let key = story.trusted_key("platform").await;
     let chart = story
         .publish(&Source::new("web", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
-    story.policy("policy", &[&key], json!({})).await.unwrap();
-    story.install("web", &chart).await.unwrap();
+        .await;
+    story.policy("policy", &[&key], json!({})).await;
+    story.install("web", &chart).await;
     let trust = story.expect("web", "SignatureVerified").await;
     let status = trust.status.unwrap();
     assert_eq!(status.signers[0].fingerprint, key.key.fingerprint);
@@ -46,59 +45,52 @@ async fn a_signed_chart_is_trusted(version: Version) {
 
 async fn a_chart_signed_by_a_key_that_is_not_listed_is_not_trusted(version: Version) {
     let story = story("foreign", version).await;
-    let ours = story.trusted_key("platform").await.unwrap();
-    let theirs = story.make_key("stranger").unwrap();
-    let known = story.trusted_key("known").await.unwrap();
+    let ours = story.trusted_key("platform").await;
+    let theirs = story.make_key("stranger");
+    let known = story.trusted_key("known").await;
     let unknown = story
         .publish(&Source::new("web", "1.0.0"), Some(&theirs))
-        .await
-        .unwrap();
+        .await;
     let unlisted = story
         .publish(&Source::new("shop", "1.0.0"), Some(&known))
-        .await
-        .unwrap();
-    story.policy("policy", &[&ours], json!({})).await.unwrap();
-    story.install("unknown", &unknown).await.unwrap();
-    story.install("unlisted", &unlisted).await.unwrap();
+        .await;
+    story.policy("policy", &[&ours], json!({})).await;
+    story.install("unknown", &unknown).await;
+    story.install("unlisted", &unlisted).await;
     story.expect("unknown", "SignerNotTrusted").await;
     story.expect("unlisted", "SignerNotTrusted").await;
 }
 
 async fn an_unsigned_chart_is_not_trusted(version: Version) {
     let story = story("unsigned", version).await;
-    let key = story.trusted_key("platform").await.unwrap();
-    let chart = story
-        .publish(&Source::new("web", "1.0.0"), None)
-        .await
-        .unwrap();
-    story.policy("policy", &[&key], json!({})).await.unwrap();
-    story.install("web", &chart).await.unwrap();
+    let key = story.trusted_key("platform").await;
+    let chart = story.publish(&Source::new("web", "1.0.0"), None).await;
+    story.policy("policy", &[&key], json!({})).await;
+    story.install("web", &chart).await;
     story.expect("web", "Unsigned").await;
 }
 
 async fn a_tampered_archive_is_not_trusted(version: Version) {
     let story = story("tampered", version).await;
-    let key = story.trusted_key("platform").await.unwrap();
+    let key = story.trusted_key("platform").await;
     let chart = story
         .package(&Source::new("web", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
+        .await;
     chart.tamper().unwrap();
     story.repository.publish(&story.helm, &chart).await.unwrap();
-    story.policy("policy", &[&key], json!({})).await.unwrap();
-    story.install("web", &chart).await.unwrap();
+    story.policy("policy", &[&key], json!({})).await;
+    story.install("web", &chart).await;
     story.expect("web", "DigestMismatch").await;
 }
 
 async fn content_changed_in_the_secret_is_not_trusted(version: Version) {
     let story = story("changed", version).await;
-    let key = story.trusted_key("platform").await.unwrap();
+    let key = story.trusted_key("platform").await;
     let chart = story
         .publish(&Source::new("web", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
-    story.policy("policy", &[&key], json!({})).await.unwrap();
-    story.install("web", &chart).await.unwrap();
+        .await;
+    story.policy("policy", &[&key], json!({})).await;
+    story.install("web", &chart).await;
     story.expect("web", "SignatureVerified").await;
     edit_record(&story, "sh.helm.release.v1.web.v1").await;
     let trust = story.expect("web", "ContentMismatch").await;
@@ -133,11 +125,8 @@ async fn edit_record(story: &Story, name: &str) {
 
 async fn without_a_policy_nothing_is_said(version: Version) {
     let story = story("no-policy", version).await;
-    let chart = story
-        .publish(&Source::new("web", "1.0.0"), None)
-        .await
-        .unwrap();
-    story.install("web", &chart).await.unwrap();
+    let chart = story.publish(&Source::new("web", "1.0.0"), None).await;
+    story.install("web", &chart).await;
     let trust = story.expect("web", "NoPolicy").await;
     assert_eq!(trust.status.unwrap().policies, []);
     assert_eq!(story.repository.count("/web-1.0.0.tgz"), 0);
@@ -145,25 +134,21 @@ async fn without_a_policy_nothing_is_said(version: Version) {
 
 async fn a_revoked_key_is_acted_on_and_forgiven_while_running(version: Version) {
     let story = story("revoked", version).await;
-    let key = story.trusted_key("platform").await.unwrap();
+    let key = story.trusted_key("platform").await;
     let chart = story
         .publish(&Source::new("web", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
-    story.policy("policy", &[&key], json!({})).await.unwrap();
-    story.install("web", &chart).await.unwrap();
+        .await;
+    story.policy("policy", &[&key], json!({})).await;
+    story.install("web", &chart).await;
     story.expect("web", "SignatureVerified").await;
 
     let revoke = json!({"spec": {"revocation": {"reason": "Compromised"}}});
-    story.patch::<TrustedKey>(&key.name, revoke).await.unwrap();
+    story.patch::<TrustedKey>(&key.name, revoke).await;
     story.expect("web", "KeyCompromised").await;
     key_state(&story, &key.name, "Compromised").await;
 
     let withdraw = json!({"spec": {"revocation": null}});
-    story
-        .patch::<TrustedKey>(&key.name, withdraw)
-        .await
-        .unwrap();
+    story.patch::<TrustedKey>(&key.name, withdraw).await;
     story.expect("web", "SignatureVerified").await;
     key_state(&story, &key.name, "Active").await;
 }
@@ -185,19 +170,15 @@ async fn key_state(story: &Story, name: &str, state: &str) {
 
 async fn upgrade_rollback_and_uninstall_are_followed(version: Version) {
     let story = story("upgraded", version).await;
-    let key = story.trusted_key("platform").await.unwrap();
+    let key = story.trusted_key("platform").await;
     let signed = story
         .publish(&Source::new("web", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
-    let unsigned = story
-        .publish(&Source::new("web", "1.1.0"), None)
-        .await
-        .unwrap();
-    story.policy("policy", &[&key], json!({})).await.unwrap();
-    story.install("web", &signed).await.unwrap();
+        .await;
+    let unsigned = story.publish(&Source::new("web", "1.1.0"), None).await;
+    story.policy("policy", &[&key], json!({})).await;
+    story.install("web", &signed).await;
     story.expect("web", "SignatureVerified").await;
-    story.upgrade("web", &unsigned).await.unwrap();
+    story.upgrade("web", &unsigned).await;
     story.expect("web", "Unsigned").await;
     story
         .helm
@@ -212,18 +193,12 @@ async fn upgrade_rollback_and_uninstall_are_followed(version: Version) {
 
 async fn a_revocation_writes_what_it_concerns_and_downloads_nothing(version: Version) {
     let story = story("audited", version).await;
-    let stolen = story.trusted_key("stolen").await.unwrap();
-    let other = story.trusted_key("other").await.unwrap();
-    let policy = story
-        .policy("policy", &[&stolen, &other], json!({}))
-        .await
-        .unwrap();
+    let stolen = story.trusted_key("stolen").await;
+    let other = story.trusted_key("other").await;
+    let policy = story.policy("policy", &[&stolen, &other], json!({})).await;
     for (chart, key) in [("a", &stolen), ("b", &stolen), ("c", &other)] {
-        let chart = story
-            .publish(&Source::new(chart, "1.0.0"), Some(key))
-            .await
-            .unwrap();
-        story.install(&chart.name, &chart).await.unwrap();
+        let chart = story.publish(&Source::new(chart, "1.0.0"), Some(key)).await;
+        story.install(&chart.name, &chart).await;
     }
     for release in ["a", "b", "c"] {
         story.expect(release, "SignatureVerified").await;
@@ -237,10 +212,7 @@ async fn a_revocation_writes_what_it_concerns_and_downloads_nothing(version: Ver
     let mark = audit.mark().unwrap();
     let asked = story.repository.requests().len();
     let revoke = json!({"spec": {"revocation": {"reason": "Compromised"}}});
-    story
-        .patch::<TrustedKey>(&stolen.name, revoke)
-        .await
-        .unwrap();
+    story.patch::<TrustedKey>(&stolen.name, revoke).await;
     story.expect("a", "KeyCompromised").await;
     story.expect("b", "KeyCompromised").await;
     compliant(&story, &policy, "False").await;

@@ -19,21 +19,22 @@ use crate::setup::{story, with_both_helms};
 with_both_helms! {
     an_archive_that_can_be_read_in_two_ways_is_not_trusted_though_signed
     subcharts_without_signatures_are_not_trusted_if_the_rule_asks_for_them
+    a_statement_that_begins_with_dashes_verifies_as_in_helm
 }
 
 async fn an_archive_that_can_be_read_in_two_ways_is_not_trusted_though_signed(version: Version) {
     let story = story("ambiguous", version).await;
-    let key = story.trusted_key("platform").await.unwrap();
-    let policy = story.policy("policy", &[&key], json!({})).await.unwrap();
+    let key = story.trusted_key("platform").await;
+    let policy = story.policy("policy", &[&key], json!({})).await;
     let source = Source::new("web", "1.0.0");
-    let chart = story.package(&source, Some(&key)).await.unwrap();
+    let chart = story.package(&source, Some(&key)).await;
     let (statement, before) = (chart.statement().unwrap(), chart.digest().unwrap());
     chart.repeat_templates().unwrap();
     let statement = statement.replace(&before, &chart.digest().unwrap());
     let signed = story.keyring.clearsign(&statement, &[&key.key], &[]);
     chart.prove(&signed.unwrap()).unwrap();
     story.repository.publish(&story.helm, &chart).await.unwrap();
-    story.install("web", &chart).await.unwrap();
+    story.install("web", &chart).await;
     story.expect("web", "ArchiveAmbiguous").await;
     let trusts = story.trusts();
     let message = story
@@ -42,16 +43,36 @@ async fn an_archive_that_can_be_read_in_two_ways_is_not_trusted_though_signed(ve
     assert!(message.contains("templates/"), "{message}");
     let level = story.rule("*", &[&key], json!({"verify": {"level": "Signature"}}));
     let level = json!({"spec": {"rules": [level]}});
-    story
-        .patch::<ChartTrustPolicy>(&policy, level)
-        .await
-        .unwrap();
+    story.patch::<ChartTrustPolicy>(&policy, level).await;
     story.expect("web", "ArchiveAmbiguous").await;
+}
+
+/// As the plugin helm-gpg leaves it, which signs `Chart.yaml` as it stands in the archive.
+async fn a_statement_that_begins_with_dashes_verifies_as_in_helm(version: Version) {
+    let story = story("dashes", version).await;
+    let key = story.trusted_key("platform").await;
+    story.policy("policy", &[&key], json!({})).await;
+    let chart = story
+        .package(&Source::new("web", "1.0.0"), Some(&key))
+        .await;
+    let statement = format!("---\n{}", chart.statement().unwrap());
+    let signed = story.keyring.clearsign(&statement, &[&key.key], &[]);
+    chart.prove(&signed.unwrap()).unwrap();
+
+    let public = story.keyring.public_keyring().unwrap();
+    let (public, archive) = (public.to_string_lossy(), chart.archive.to_string_lossy());
+    let verify = ["verify", &archive, "--keyring", &public];
+    let said = story.helm.run(&verify).await.unwrap();
+    assert!(said.contains(&key.key.fingerprint), "{said}");
+
+    story.offer(&chart).await;
+    story.install("web", &chart).await;
+    story.expect("web", "SignatureVerified").await;
 }
 
 async fn subcharts_without_signatures_are_not_trusted_if_the_rule_asks_for_them(version: Version) {
     let story = story("subcharts", version).await;
-    let key = story.trusted_key("platform").await.unwrap();
+    let key = story.trusted_key("platform").await;
     let demand = |dependencies: &str| {
         story.rule(
             "*",
@@ -59,12 +80,12 @@ async fn subcharts_without_signatures_are_not_trusted_if_the_rule_asks_for_them(
             json!({"verify": {"dependencies": dependencies}}),
         )
     };
-    let policy = story.rules("policy", &[demand("Verify")]).await.unwrap();
+    let policy = story.rules("policy", &[demand("Verify")]).await;
     let subchart = "apiVersion: v2\nname: db\nversion: 1.0.0\n";
     let with = Source::new("with", "1.0.0").with_file("charts/db/Chart.yaml", subchart);
     for source in [with, Source::new("without", "1.0.0")] {
-        let chart = story.publish(&source, Some(&key)).await.unwrap();
-        story.install(&chart.name, &chart).await.unwrap();
+        let chart = story.publish(&source, Some(&key)).await;
+        story.install(&chart.name, &chart).await;
     }
     story.expect("without", "SignatureVerified").await;
     let refused = "Trusted=False/DependencyNotTrusted";
@@ -73,10 +94,7 @@ async fn subcharts_without_signatures_are_not_trusted_if_the_rule_asks_for_them(
         .await;
     assert!(message.contains("dependencies: Inherit"), "{message}");
     let relaxed = json!({"spec": {"rules": [demand("Inherit")]}});
-    story
-        .patch::<ChartTrustPolicy>(&policy, relaxed)
-        .await
-        .unwrap();
+    story.patch::<ChartTrustPolicy>(&policy, relaxed).await;
     story.expect("with", "SignatureVerified").await;
 }
 
@@ -94,12 +112,12 @@ fn rule_from(story: &Story, key: &StoryKey, sources: &[&Repository], more: Value
 /// Publishes what is no other version, and yet another chart.
 async fn publish_other(story: &Story, chart: &str, key: &StoryKey) {
     let other = Source::new(chart, "1.0.0").with_file("templates/other.yaml", "# other\n");
-    story.publish(&other, Some(key)).await.unwrap();
+    story.publish(&other, Some(key)).await;
 }
 
 async fn publish_at(story: &Story, place: &Repository, chart: &str, key: &StoryKey) -> Chart {
     let source = Source::new(chart, "1.0.0");
-    let chart = story.package(&source, Some(key)).await.unwrap();
+    let chart = story.package(&source, Some(key)).await;
     place.publish(&story.helm, &chart).await.unwrap();
     chart
 }
@@ -107,14 +125,14 @@ async fn publish_at(story: &Story, place: &Repository, chart: &str, key: &StoryK
 #[tokio::test(flavor = "multi_thread")]
 async fn of_several_sources_the_one_with_the_content_of_the_release_is_its_origin() {
     let story = story("origin", Version::V4).await;
-    let key = story.trusted_key("platform").await.unwrap();
+    let key = story.trusted_key("platform").await;
     let second = Repository::start().unwrap();
     let sources = [&story.repository, &second];
     let strict = rule_from(&story, &key, &sources, json!({}));
-    let policy = story.rules("policy", &[strict]).await.unwrap();
+    let policy = story.rules("policy", &[strict]).await;
     publish_other(&story, "web", &key).await;
     let chart = publish_at(&story, &second, "web", &key).await;
-    story.install("web", &chart).await.unwrap();
+    story.install("web", &chart).await;
     let trusts = story.trusts();
     let origin = story
         .expect_condition(&trusts, "web", "Trusted=True/SignatureVerified")
@@ -127,10 +145,7 @@ async fn of_several_sources_the_one_with_the_content_of_the_release_is_its_origi
     let level = json!({"verify": {"level": "Signature"}});
     let signature = rule_from(&story, &key, &sources, level);
     let signature = json!({"spec": {"rules": [signature]}});
-    story
-        .patch::<ChartTrustPolicy>(&policy, signature)
-        .await
-        .unwrap();
+    story.patch::<ChartTrustPolicy>(&policy, signature).await;
     let origin = story
         .expect_condition(&trusts, "web", "Trusted=True/ArchiveVerified")
         .await;
@@ -144,21 +159,21 @@ async fn of_several_sources_the_one_with_the_content_of_the_release_is_its_origi
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_is_down_is_not_taken_for_one_that_differs() {
     let story = story("half-down", Version::V4).await;
-    let key = story.trusted_key("platform").await.unwrap();
+    let key = story.trusted_key("platform").await;
     let mut second = Repository::start().unwrap();
     let rule = rule_from(&story, &key, &[&story.repository, &second], json!({}));
-    story.rules("policy", &[rule]).await.unwrap();
+    story.rules("policy", &[rule]).await;
     for chart in ["elsewhere", "changed"] {
         publish_other(&story, chart, &key).await;
     }
     let elsewhere = publish_at(&story, &second, "elsewhere", &key).await;
     let changed = Source::new("changed", "1.0.0");
-    let changed = story.package(&changed, Some(&key)).await.unwrap();
+    let changed = story.package(&changed, Some(&key)).await;
     let here = Source::new("here", "1.0.0");
-    let here = story.publish(&here, Some(&key)).await.unwrap();
+    let here = story.publish(&here, Some(&key)).await;
     second.stop();
     for chart in [&elsewhere, &changed, &here] {
-        story.install(&chart.name, chart).await.unwrap();
+        story.install(&chart.name, chart).await;
     }
     story.expect("here", "SignatureVerified").await;
     story.expect("elsewhere", "SourceUnavailable").await;
@@ -172,17 +187,17 @@ async fn a_source_that_is_down_is_not_taken_for_one_that_differs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mirror_adds_proof_and_what_it_lacks_proves_nothing() {
     let mut story = story("mirrored", Version::V4).await;
-    let key = story.make_key("platform").unwrap();
+    let key = story.make_key("platform");
     let scope = json!({"scope": {"sources": [story.repository.url()]}});
-    story.declare(&key, scope).await.unwrap();
+    story.declare(&key, scope).await;
     let mirror = Repository::start().unwrap();
     let source = json!({"url": story.repository.url(), "mirrors": [mirror.url()]});
     let rule = story.rule("*", &[&key], json!({"sources": [source]}));
-    let policy = story.rules("policy", &[rule]).await.unwrap();
+    let policy = story.rules("policy", &[rule]).await;
     let mut charts = Vec::new();
     for name in ["mirrored", "unproven", "missing"] {
         let chart = Source::new(name, "1.0.0");
-        charts.push(story.publish(&chart, Some(&key)).await.unwrap());
+        charts.push(story.publish(&chart, Some(&key)).await);
     }
     for chart in &charts[..2] {
         mirror.publish(&story.helm, chart).await.unwrap();
@@ -190,7 +205,7 @@ async fn a_mirror_adds_proof_and_what_it_lacks_proves_nothing() {
     std::fs::remove_file(mirror.dir().join("unproven-1.0.0.tgz.prov")).unwrap();
     story.repository.stop();
     for chart in &charts {
-        story.install(&chart.name, chart).await.unwrap();
+        story.install(&chart.name, chart).await;
     }
     // The mirror is asked on behalf of the source, so the key's scope is about the source.
     story.expect("mirrored", "SignatureVerified").await;
@@ -209,20 +224,20 @@ async fn a_mirror_adds_proof_and_what_it_lacks_proves_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unusable_index_marks_its_own_source_only() {
     let story = story("one-index", Version::V4).await;
-    let key = story.trusted_key("platform").await.unwrap();
+    let key = story.trusted_key("platform").await;
     let sound = Repository::start().unwrap();
     let of = |charts: &str, source: &Repository| {
         let sources = json!([{"url": source.url()}]);
         story.rule(charts, &[&key], json!({"sources": sources}))
     };
     let rules = [of("web", &story.repository), of("shop", &sound)];
-    let policy = story.rules("policy", &rules).await.unwrap();
+    let policy = story.rules("policy", &rules).await;
     let garbage = Fault::Bytes(b"apiVersion: v1\nentries: [this is no map]\n".to_vec());
     story.repository.misbehave("/index.yaml", garbage);
     let web = publish_at(&story, &story.repository, "web", &key).await;
     let shop = publish_at(&story, &sound, "shop", &key).await;
-    story.install("web", &web).await.unwrap();
-    story.install("shop", &shop).await.unwrap();
+    story.install("web", &web).await;
+    story.install("shop", &shop).await;
     story.expect("shop", "SignatureVerified").await;
     let trusts = story.trusts();
     let message = story
@@ -245,14 +260,14 @@ async fn an_unusable_index_marks_its_own_source_only() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_has_handled_a_request_only_when_every_look_has_ended() {
     let story = story("all-ended", Version::V4).await;
-    let key = story.trusted_key("platform").await.unwrap();
+    let key = story.trusted_key("platform").await;
     let rarely = json!({"interval": "24h"});
-    let policy = story.policy("policy", &[&key], rarely).await.unwrap();
+    let policy = story.policy("policy", &[&key], rarely).await;
     let charts = ["quick", "slow", "slower"];
     for name in charts {
         let source = Source::new(name, "1.0.0");
-        let chart = story.publish(&source, Some(&key)).await.unwrap();
-        story.install(name, &chart).await.unwrap();
+        let chart = story.publish(&source, Some(&key)).await;
+        story.install(name, &chart).await;
     }
     for name in charts {
         story.expect(name, "SignatureVerified").await;
@@ -265,10 +280,7 @@ async fn a_policy_has_handled_a_request_only_when_every_look_has_ended() {
         story.repository.misbehave(&proof(name), late);
     }
     let asked = json!({"metadata": {"annotations": {"charttrust.io/requestedAt": "monday"}}});
-    story
-        .patch::<ChartTrustPolicy>(&policy, asked)
-        .await
-        .unwrap();
+    story.patch::<ChartTrustPolicy>(&policy, asked).await;
     let policies = story.policies();
     eventually(SOON, "the policy has handled monday", async || {
         let found = policies
@@ -320,9 +332,9 @@ async fn change_login(story: &Story, name: &str, password: &str) {
 
 /// A private repository, a chart in it, and a policy whose Secret holds this password.
 async fn private(story: &Story, password: &str) -> (String, Chart) {
-    let key = story.trusted_key("platform").await.unwrap();
+    let key = story.trusted_key("platform").await;
     let source = Source::new("web", "1.0.0");
-    let chart = story.publish(&source, Some(&key)).await.unwrap();
+    let chart = story.publish(&source, Some(&key)).await;
     story.repository.require_login("ann", "right");
     let name = format!("{}-login", story.namespace);
     let secret = serde_json::from_value(login(&name, password)).unwrap();
@@ -333,7 +345,7 @@ async fn private(story: &Story, password: &str) -> (String, Chart) {
     let source = json!({"credentialsSecretRef": {"name": name}});
     let rules = json!([rule_with(story, &key, source)]);
     let rarely = json!({"interval": "24h", "rules": rules});
-    story.policy("policy", &[], rarely).await.unwrap();
+    story.policy("policy", &[], rarely).await;
     (name, chart)
 }
 
@@ -348,7 +360,7 @@ async fn remove(story: &Story, login: &str) {
 async fn a_refused_login_is_tried_again_as_soon_as_its_secret_is_corrected() {
     let story = story("corrected", Version::V4).await;
     let (login, chart) = private(&story, "wrong").await;
-    story.install("web", &chart).await.unwrap();
+    story.install("web", &chart).await;
     story.expect("web", "SourceUnavailable").await;
     // The pauses grow to 2, 4, 8 and then 16 seconds.
     eventually(SOON, "the login was refused four times", async || {
@@ -369,7 +381,7 @@ async fn a_refused_login_is_tried_again_as_soon_as_its_secret_is_corrected() {
 async fn a_changed_login_is_used_at_once() {
     let story = story("renewed", Version::V4).await;
     let (login, chart) = private(&story, "right").await;
-    story.install("web", &chart).await.unwrap();
+    story.install("web", &chart).await;
     story.expect("web", "SignatureVerified").await;
     story.settled("web").await;
     story.repository.require_login("ann", "newer");
@@ -385,7 +397,7 @@ async fn a_changed_login_is_used_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_authority_is_used_at_once() {
     let story = story("authority", Version::V4).await;
-    let key = story.trusted_key("platform").await.unwrap();
+    let key = story.trusted_key("platform").await;
     let maps = Api::<ConfigMap>::namespaced(story.client.clone(), OPERATOR_NAMESPACE);
     let authority = eventually(SOON, "the cluster gave its certificate", async || {
         let map = maps.get("kube-root-ca.crt").await;
@@ -401,10 +413,10 @@ async fn a_changed_authority_is_used_at_once() {
     let source = json!({"caRef": {"kind": "ConfigMap", "name": name}});
     let rules = json!([rule_with(&story, &key, source)]);
     let rarely = json!({"interval": "24h", "rules": rules});
-    story.policy("policy", &[], rarely).await.unwrap();
+    story.policy("policy", &[], rarely).await;
     let source = Source::new("web", "1.0.0");
-    let chart = story.publish(&source, Some(&key)).await.unwrap();
-    story.install("web", &chart).await.unwrap();
+    let chart = story.publish(&source, Some(&key)).await;
+    story.install("web", &chart).await;
     story.expect("web", "SignatureVerified").await;
     story.settled("web").await;
     let before = story.repository.requests().len();
@@ -433,11 +445,11 @@ async fn looked_again(story: &Story, before: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_status_of_an_ordinary_release_is_small() {
     let story = story("shop", Version::V4).await;
-    let key = story.trusted_key("2026").await.unwrap();
-    story.policy("all", &[&key], json!({})).await.unwrap();
+    let key = story.trusted_key("2026").await;
+    story.policy("all", &[&key], json!({})).await;
     let source = Source::new("payments", "2.14.1");
-    let chart = story.publish(&source, Some(&key)).await.unwrap();
-    story.install("payments", &chart).await.unwrap();
+    let chart = story.publish(&source, Some(&key)).await;
+    story.install("payments", &chart).await;
     let trust = story.expect("payments", "SignatureVerified").await;
     let text = serde_json::to_string(&trust.status).unwrap();
     let bytes = text.len();

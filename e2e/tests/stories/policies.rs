@@ -16,39 +16,33 @@ with_both_helms! {
 
 /// Publishes a chart and installs it under its name.
 async fn release(story: &Story, chart: &str, version: &str, key: Option<&StoryKey>) -> Chart {
-    let chart = story
-        .publish(&Source::new(chart, version), key)
-        .await
-        .unwrap();
-    story.install(&chart.name, &chart).await.unwrap();
+    let chart = story.publish(&Source::new(chart, version), key).await;
+    story.install(&chart.name, &chart).await;
     chart
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_outside_the_rule_is_not_allowed_though_signed() {
     let story = story("versions", Version::V4).await;
-    let key = story.trusted_key("platform").await.unwrap();
+    let key = story.trusted_key("platform").await;
     let rule = story.rule("*", &[&key], json!({"versions": ">=2.0.0"}));
-    let policy = story.rules("policy", &[rule]).await.unwrap();
+    let policy = story.rules("policy", &[rule]).await;
     release(&story, "old", "1.9.9", Some(&key)).await;
     release(&story, "new", "2.0.0", Some(&key)).await;
     story.expect("old", "VersionNotAllowed").await;
     story.expect("new", "SignatureVerified").await;
     let rule = story.rule("*", &[&key], json!({"versions": ">=1.0.0"}));
     let relaxed = json!({"spec": {"rules": [rule]}});
-    story
-        .patch::<ChartTrustPolicy>(&policy, relaxed)
-        .await
-        .unwrap();
+    story.patch::<ChartTrustPolicy>(&policy, relaxed).await;
     story.expect("old", "SignatureVerified").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pin_replaces_a_missing_signature_but_never_a_revoked_one() {
     let story = story("pins", Version::V4).await;
-    let key = story.trusted_key("platform").await.unwrap();
-    let stranger = story.make_key("stranger").unwrap();
-    let stolen = story.trusted_key("stolen").await.unwrap();
+    let key = story.trusted_key("platform").await;
+    let stranger = story.make_key("stranger");
+    let stolen = story.trusted_key("stolen").await;
     let unsigned = release(&story, "unsigned", "1.0.0", None).await;
     let foreign = release(&story, "foreign", "1.0.0", Some(&stranger)).await;
     let revoked = release(&story, "revoked", "1.0.0", Some(&stolen)).await;
@@ -60,16 +54,13 @@ async fn a_pin_replaces_a_missing_signature_but_never_a_revoked_one() {
         json!({"chart": "wrong", "version": "1.0.0", "digest": digest(&unsigned)}),
     ];
     let rule = story.rule("*", &[&key, &stolen], json!({"digests": pins}));
-    story.rules("policy", &[rule]).await.unwrap();
+    story.rules("policy", &[rule]).await;
     story.expect("unsigned", "DigestPinned").await;
     story.expect("foreign", "DigestPinned").await;
     story.expect("wrong", "Unsigned").await;
     story.expect("revoked", "SignatureVerified").await;
     let revoke = json!({"spec": {"revocation": {"reason": "Compromised"}}});
-    story
-        .patch::<TrustedKey>(&stolen.name, revoke)
-        .await
-        .unwrap();
+    story.patch::<TrustedKey>(&stolen.name, revoke).await;
     story.expect("revoked", "KeyCompromised").await;
 }
 
@@ -84,15 +75,12 @@ fn digest(chart: &Chart) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_policies_the_one_that_refuses_wins() {
     let story = story("both", Version::V4).await;
-    let ours = story.trusted_key("ours").await.unwrap();
-    let theirs = story.trusted_key("theirs").await.unwrap();
-    let agrees = story.policy("agrees", &[&ours], json!({})).await.unwrap();
+    let ours = story.trusted_key("ours").await;
+    let theirs = story.trusted_key("theirs").await;
+    let agrees = story.policy("agrees", &[&ours], json!({})).await;
     release(&story, "web", "1.0.0", Some(&ours)).await;
     story.expect("web", "SignatureVerified").await;
-    let refuses = story
-        .policy("refuses", &[&theirs], json!({}))
-        .await
-        .unwrap();
+    let refuses = story.policy("refuses", &[&theirs], json!({})).await;
     let trust = story.expect("web", "SignerNotTrusted").await;
     let policies = trust.status.unwrap().policies;
     let said: Vec<_> = policies
@@ -111,47 +99,43 @@ async fn of_two_policies_the_one_that_refuses_wins() {
     story
         .expect_condition(&policies, &refuses, "Compliant=False/ReleasesUntrusted")
         .await;
-    story.delete::<ChartTrustPolicy>(&refuses).await.unwrap();
+    story.delete::<ChartTrustPolicy>(&refuses).await;
     story.expect("web", "SignatureVerified").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_in_an_excluded_namespace_has_no_policy() {
     let story = story("excluded", Version::V4).await;
-    let key = story.trusted_key("platform").await.unwrap();
+    let key = story.trusted_key("platform").await;
     let exclude = json!({"match": {"excludeNamespaces": [story.namespace]}});
-    let policy = story.policy("policy", &[&key], exclude).await.unwrap();
+    let policy = story.policy("policy", &[&key], exclude).await;
     release(&story, "web", "1.0.0", None).await;
     story.expect("web", "NoPolicy").await;
     let include = json!({"spec": {"match": {"excludeNamespaces": null}}});
-    story
-        .patch::<ChartTrustPolicy>(&policy, include)
-        .await
-        .unwrap();
+    story.patch::<ChartTrustPolicy>(&policy, include).await;
     story.expect("web", "Unsigned").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn namespaces_are_chosen_by_labels() {
     let story = story("selected", Version::V4).await;
-    let key = story.trusted_key("platform").await.unwrap();
+    let key = story.trusted_key("platform").await;
     let select = json!({"match": {"namespaceSelector": {"matchLabels": {"tier": "prod"}}}});
-    story.policy("policy", &[&key], select).await.unwrap();
+    story.policy("policy", &[&key], select).await;
     release(&story, "web", "1.0.0", None).await;
     story.expect("web", "NoPolicy").await;
     let label = json!({"metadata": {"labels": {"tier": "prod"}}});
     story
         .patch::<k8s_openapi::api::core::v1::Namespace>(&story.namespace, label)
-        .await
-        .unwrap();
+        .await;
     story.expect("web", "Unsigned").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exception_forgives_what_it_names_until_it_ends() {
     let story = story("exempt", Version::V4).await;
-    let key = story.trusted_key("platform").await.unwrap();
-    let policy = story.policy("policy", &[&key], json!({})).await.unwrap();
+    let key = story.trusted_key("platform").await;
+    let policy = story.policy("policy", &[&key], json!({})).await;
     for chart in ["forgiven", "otherwise"] {
         release(&story, chart, "1.0.0", None).await;
         story.expect(chart, "Unsigned").await;
@@ -160,10 +144,7 @@ async fn an_exception_forgives_what_it_names_until_it_ends() {
         exception(&story, "forgiven", "Unsigned", 8),
         exception(&story, "otherwise", "SignerNotTrusted", 3600),
     ]}});
-    story
-        .patch::<ChartTrustPolicy>(&policy, exceptions)
-        .await
-        .unwrap();
+    story.patch::<ChartTrustPolicy>(&policy, exceptions).await;
     let trust = story.expect("forgiven", "Exempt").await;
     let findings = trust.status.unwrap().findings;
     assert!(
@@ -214,22 +195,22 @@ async fn counts(story: &Story, policy: &str, wanted: Value) {
 
 async fn level_none_is_unmanaged_and_level_signature_compares_no_content(version: Version) {
     let story = story("levels", version).await;
-    let key = story.trusted_key("platform").await.unwrap();
+    let key = story.trusted_key("platform").await;
     let signature = json!({"verify": {"level": "Signature"}});
     let rules = [
         story.rule("free", &[], json!({"verify": {"level": "None"}})),
         story.rule("*", &[&key], signature),
     ];
-    story.rules("policy", &rules).await.unwrap();
+    story.rules("policy", &rules).await;
     release(&story, "free", "1.0.0", None).await;
     release(&story, "signed", "1.0.0", Some(&key)).await;
     // What is installed differs from what was signed; this level does not look at it.
     let other = Source::new("other", "1.0.0");
-    let published = story.publish(&other, Some(&key)).await.unwrap();
+    let published = story.publish(&other, Some(&key)).await;
     let changed = other.with_file("templates/more.yaml", "# more\n");
-    let changed = story.package(&changed, None).await.unwrap();
+    let changed = story.package(&changed, None).await;
     assert_eq!(published.archive, changed.archive);
-    story.install("other", &changed).await.unwrap();
+    story.install("other", &changed).await;
     release(&story, "unsigned", "1.0.0", None).await;
     story.expect("free", "Unmanaged").await;
     story.expect("signed", "ArchiveVerified").await;
@@ -241,16 +222,13 @@ async fn level_none_is_unmanaged_and_level_signature_compares_no_content(version
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspended_policy_asks_no_source_and_goes_on_judging() {
     let story = story("suspended", Version::V4).await;
-    let key = story.trusted_key("platform").await.unwrap();
-    let policy = story.policy("policy", &[&key], json!({})).await.unwrap();
+    let key = story.trusted_key("platform").await;
+    let policy = story.policy("policy", &[&key], json!({})).await;
     release(&story, "known", "1.0.0", Some(&key)).await;
     story.expect("known", "SignatureVerified").await;
     story.settled("known").await;
     let suspend = json!({"spec": {"suspend": true}});
-    story
-        .patch::<ChartTrustPolicy>(&policy, suspend)
-        .await
-        .unwrap();
+    story.patch::<ChartTrustPolicy>(&policy, suspend).await;
     let suspended = "SourcesReachable=Unknown/Suspended";
     story
         .expect_condition(&story.policies(), &policy, suspended)
@@ -259,29 +237,24 @@ async fn a_suspended_policy_asks_no_source_and_goes_on_judging() {
     release(&story, "new", "1.0.0", Some(&key)).await;
     story.expect("new", "Pending").await;
     let revoke = json!({"spec": {"revocation": {"reason": "Compromised"}}});
-    story.patch::<TrustedKey>(&key.name, revoke).await.unwrap();
+    story.patch::<TrustedKey>(&key.name, revoke).await;
     story.expect("known", "KeyCompromised").await;
     assert_eq!(story.repository.requests().len(), asked);
     let resume = json!({"spec": {"suspend": false}});
-    story
-        .patch::<ChartTrustPolicy>(&policy, resume)
-        .await
-        .unwrap();
+    story.patch::<ChartTrustPolicy>(&policy, resume).await;
     story.expect("new", "KeyCompromised").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_with_an_unusable_field_names_it_and_trusts_nobody() {
     let story = story("malformed", Version::V4).await;
-    let key = story.trusted_key("platform").await.unwrap();
+    let key = story.trusted_key("platform").await;
     let sound = story
         .policy("sound", &[&key], releases(&story, "sound"))
-        .await
-        .unwrap();
+        .await;
     let broken = story
         .policy("broken", &[&key], releases(&story, "broken"))
-        .await
-        .unwrap();
+        .await;
     for chart in ["sound", "broken"] {
         release(&story, chart, "1.0.0", Some(&key)).await;
         story.expect(chart, "SignatureVerified").await;
@@ -291,10 +264,7 @@ async fn a_policy_with_an_unusable_field_names_it_and_trusts_nobody() {
         json!({"spec": {"rules": [rule]}})
     };
     let unusable = rule("not a constraint");
-    story
-        .patch::<ChartTrustPolicy>(&broken, unusable)
-        .await
-        .unwrap();
+    story.patch::<ChartTrustPolicy>(&broken, unusable).await;
     story.expect("broken", "SignerNotTrusted").await;
     let policies = story.policies();
     let message = story
@@ -310,8 +280,7 @@ async fn a_policy_with_an_unusable_field_names_it_and_trusts_nobody() {
     story.expect("sound", "SignatureVerified").await;
     story
         .patch::<ChartTrustPolicy>(&broken, rule(">=1.0.0"))
-        .await
-        .unwrap();
+        .await;
     story.expect("broken", "SignatureVerified").await;
     story
         .expect_condition(&policies, &broken, "Ready=True/Reconciled")

@@ -1,7 +1,7 @@
 //! Refresh: revocations are learned from published copies of a key, and never forgotten.
 
 use charttrust::api::TrustedKey;
-use charttrust::controllers::learned;
+use charttrust::controllers::key::learned;
 use charttrust_e2e::audit::Event;
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::eventually;
@@ -45,8 +45,8 @@ fn revoke(story: &Story, key: &StoryKey, reason: Revocation) {
 /// A trusted release of this name, signed by the key.
 async fn trusted_release(story: &Story, name: &str, key: &StoryKey) {
     let source = Source::new(name, "1.0.0");
-    let chart = story.publish(&source, Some(key)).await.unwrap();
-    story.install(name, &chart).await.unwrap();
+    let chart = story.publish(&source, Some(key)).await;
+    story.install(name, &chart).await;
     story.expect(name, "SignatureVerified").await;
 }
 
@@ -93,10 +93,10 @@ async fn event(story: &Story, key: &StoryKey, reason: &str) -> Told {
 async fn a_published_revocation_is_learned_and_an_old_copy_gives_nothing_back() {
     let story = story("refresh", Version::V4).await;
     let publisher = publisher();
-    let key = story.make_key("platform").unwrap();
+    let key = story.make_key("platform");
     publish(&story, &key, &publisher, PATH);
-    story.declare(&key, from_url(&publisher)).await.unwrap();
-    story.policy("policy", &[&key], json!({})).await.unwrap();
+    story.declare(&key, from_url(&publisher)).await;
+    story.policy("policy", &[&key], json!({})).await;
     trusted_release(&story, "web", &key).await;
     condition(&story, &key, "Refreshed=True/RefreshSucceeded").await;
     let original = story.keyring.public_armored(&key.key).unwrap();
@@ -131,10 +131,10 @@ async fn a_published_revocation_is_learned_and_an_old_copy_gives_nothing_back() 
     story.expect("web", "KeyCompromised").await;
     condition(&story, &key, "Revoked=True/Compromised").await;
 
-    story.delete::<TrustedKey>(&key.name).await.unwrap();
+    story.delete::<TrustedKey>(&key.name).await;
     story.expect("web", "SignerNotTrusted").await;
     let original = json!({"publicKey": {"inline": original}});
-    story.declare(&key, original).await.unwrap();
+    story.declare(&key, original).await;
     story.expect("web", "KeyCompromised").await;
     condition(&story, &key, "Revoked=True/Compromised").await;
 }
@@ -143,8 +143,8 @@ async fn a_published_revocation_is_learned_and_an_old_copy_gives_nothing_back() 
 async fn a_deleted_memory_is_written_again() {
     let story = story("memory", Version::V4).await;
     let publisher = publisher();
-    let key = story.make_key("platform").unwrap();
-    story.declare(&key, from_url(&publisher)).await.unwrap();
+    let key = story.make_key("platform");
+    story.declare(&key, from_url(&publisher)).await;
     revoke(&story, &key, Revocation::Retired);
     publish(&story, &key, &publisher, PATH);
     condition(&story, &key, "Revoked=True/Retired").await;
@@ -174,17 +174,16 @@ async fn a_deleted_memory_is_written_again() {
 async fn web_key_directories_and_key_servers_are_asked_as_they_expect() {
     let story = story("places", Version::V4).await;
     let publisher = publisher();
-    let by_mail = story.make_key("by-mail").unwrap();
-    let by_server = story.make_key("by-server").unwrap();
+    let by_mail = story.make_key("by-mail");
+    let by_server = story.make_key("by-server");
     let host = publisher.host();
     let mail = json!({"refresh": {"interval": "1s", "wkd": format!("Joe.Doe@{host}")}});
     let server = json!({"refresh": {"interval": "1s", "keyserver": format!("hkps://{host}")}});
-    story.declare(&by_mail, mail).await.unwrap();
-    story.declare(&by_server, server).await.unwrap();
+    story.declare(&by_mail, mail).await;
+    story.declare(&by_server, server).await;
     story
         .policy("policy", &[&by_mail, &by_server], json!({}))
-        .await
-        .unwrap();
+        .await;
     trusted_release(&story, "mail", &by_mail).await;
     trusted_release(&story, "server", &by_server).await;
     let message = condition(&story, &by_server, "Refreshed=False/RefreshFailed").await;
@@ -214,14 +213,14 @@ async fn a_shorter_life_is_learned_and_a_longer_one_only_told() {
     let made = |name: &str, expires| {
         let keyring = &story.keyring;
         let key = keyring.key_made_at(name, Algorithm::Rsa2048, expires, "20240101T000000");
-        story.adopt(name, key.unwrap()).unwrap()
+        story.adopt(name, key.unwrap())
     };
     let shortened = made("shortened", "never");
     let extended = made("extended", "2024-03-01");
     let publishers = [publisher(), publisher()];
     let keys = [(&shortened, "2024-03-01"), (&extended, "never")];
     for ((key, ends), publisher) in keys.iter().zip(&publishers) {
-        story.declare(key, from_url(publisher)).await.unwrap();
+        story.declare(key, from_url(publisher)).await;
         story
             .keyring
             .set_expiry(&key.key, ends, "20240201T000000")
@@ -241,10 +240,10 @@ async fn a_shorter_life_is_learned_and_a_longer_one_only_told() {
 async fn what_is_no_copy_of_the_key_is_told_and_changes_nothing() {
     let story = story("no-copy", Version::V4).await;
     let publisher = publisher();
-    let key = story.make_key("platform").unwrap();
-    let other = story.make_key("other").unwrap();
-    story.declare(&key, from_url(&publisher)).await.unwrap();
-    story.policy("policy", &[&key], json!({})).await.unwrap();
+    let key = story.make_key("platform");
+    let other = story.make_key("other");
+    story.declare(&key, from_url(&publisher)).await;
+    story.policy("policy", &[&key], json!({})).await;
     trusted_release(&story, "web", &key).await;
     let path = format!("/{PATH}");
     publish(&story, &other, &publisher, PATH);
@@ -293,12 +292,11 @@ async fn what_is_no_copy_of_the_key_is_told_and_changes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_is_never_taken_back_and_our_own_word_is() {
     let story = story("taken-back", Version::V4).await;
-    let certified = story.trusted_key("certified").await.unwrap();
-    let declared = story.trusted_key("declared").await.unwrap();
+    let certified = story.trusted_key("certified").await;
+    let declared = story.trusted_key("declared").await;
     story
         .policy("policy", &[&certified, &declared], json!({}))
-        .await
-        .unwrap();
+        .await;
     trusted_release(&story, "certified", &certified).await;
     trusted_release(&story, "declared", &declared).await;
     let word = story
@@ -306,34 +304,25 @@ async fn a_certificate_is_never_taken_back_and_our_own_word_is() {
         .revocation(&certified.key, Revocation::Compromised)
         .unwrap();
     let change = json!({"spec": {"revocationCertificates": [word]}});
-    story
-        .patch::<TrustedKey>(&certified.name, change)
-        .await
-        .unwrap();
+    story.patch::<TrustedKey>(&certified.name, change).await;
     let change = json!({"spec": {"revocation": {"reason": "Compromised"}}});
-    story
-        .patch::<TrustedKey>(&declared.name, change)
-        .await
-        .unwrap();
+    story.patch::<TrustedKey>(&declared.name, change).await;
     story.expect("certified", "KeyCompromised").await;
     story.expect("declared", "KeyCompromised").await;
     event(&story, &declared, "Compromised").await;
 
     let change = json!({"spec": {"revocation": null, "revocationCertificates": null}});
     for key in [&certified, &declared] {
-        story
-            .patch::<TrustedKey>(&key.name, change.clone())
-            .await
-            .unwrap();
+        story.patch::<TrustedKey>(&key.name, change.clone()).await;
     }
     story.expect("declared", "SignatureVerified").await;
     let withdrawn = event(&story, &declared, "RevocationWithdrawn").await;
     assert_eq!(withdrawn.type_.as_deref(), Some("Normal"));
     story.expect("certified", "KeyCompromised").await;
 
-    story.delete::<TrustedKey>(&certified.name).await.unwrap();
+    story.delete::<TrustedKey>(&certified.name).await;
     story.expect("certified", "SignerNotTrusted").await;
-    story.declare(&certified, json!({})).await.unwrap();
+    story.declare(&certified, json!({})).await;
     story.expect("certified", "KeyCompromised").await;
     assert!(
         events(&story, &certified, "RevocationWithdrawn")
@@ -348,9 +337,9 @@ async fn the_end_of_a_key_is_warned_of_once_for_each_step_with_the_releases_that
     let key = story
         .keyring
         .expiring_key("platform", Algorithm::Rsa2048, "40d");
-    let key = story.adopt("platform", key.unwrap()).unwrap();
-    story.declare(&key, json!({})).await.unwrap();
-    story.policy("policy", &[&key], json!({})).await.unwrap();
+    let key = story.adopt("platform", key.unwrap());
+    story.declare(&key, json!({})).await;
+    story.policy("policy", &[&key], json!({})).await;
     trusted_release(&story, "web", &key).await;
     let named = format!("1 release depends on it: {}/web; ", story.namespace);
     eventually(SOON, "the warning names the release", async || {
@@ -367,7 +356,7 @@ async fn the_end_of_a_key_is_warned_of_once_for_each_step_with_the_releases_that
         .strftime("%FT%TZ")
         .to_string();
     let sooner = json!({"spec": {"notAfter": end}});
-    story.patch::<TrustedKey>(&key.name, sooner).await.unwrap();
+    story.patch::<TrustedKey>(&key.name, sooner).await;
     condition(&story, &key, "Expiring=True/ExpiresIn30Days").await;
     let message = condition(&story, &key, "Expiring=True/ExpiresIn7Days").await;
     assert!(

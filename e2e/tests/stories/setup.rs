@@ -1,11 +1,10 @@
 //! What all stories share.
 
-use std::path::Path;
-
 use charttrust::api::TrustedKey;
 use charttrust_e2e::cluster::Cluster;
 use charttrust_e2e::helm::Version;
-use charttrust_e2e::stage::{OPERATOR_NAMESPACE, Stage, Story, StoryKey};
+use charttrust_e2e::operator::binary;
+use charttrust_e2e::stage::{OPERATOR_NAMESPACE, Power, Setting, Stage, Story, StoryKey};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::PostParams;
@@ -17,32 +16,25 @@ pub(crate) async fn stage() -> &'static Stage {
     static STAGE: OnceCell<Stage> = OnceCell::const_new();
     let set = async || {
         let cluster = Cluster::shared(env!("CARGO_BIN_EXE_testbed"));
-        Stage::set(cluster, Path::new(&operator_binary()))
-            .await
-            .unwrap()
+        Stage::set(cluster, Setting::new(binary(), Power::Reports)).await
     };
     STAGE.get_or_init(set).await
-}
-
-/// `make` builds it first and says where.
-pub(crate) fn operator_binary() -> String {
-    std::env::var("CHARTTRUST_BINARY").expect("CHARTTRUST_BINARY names the operator; run make test")
 }
 
 /// A story with a namespace of its own.
 pub(crate) async fn story(prefix: &str, version: Version) -> Story {
     let cluster = stage().await.cluster;
-    Story::begin(cluster, prefix, version).await.unwrap()
+    Story::begin(cluster, prefix, version).await
 }
 
 /// Puts the material of a key into a Secret of its name in the operator's namespace.
 pub(crate) async fn keep_in_secret(story: &Story, key: &StoryKey) -> Api<Secret> {
     let secrets = Api::<Secret>::namespaced(story.client.clone(), OPERATOR_NAMESPACE);
-    let text = story.keyring.public_armored(&key.key).unwrap();
+    let text = story.public(key);
     let secret = json!({"metadata": {"name": key.name}, "stringData": {"key.asc": text}});
     let secret = serde_json::from_value(secret).unwrap();
-    let params = PostParams::default();
-    secrets.create(&params, &secret).await.unwrap();
+    let created = secrets.create(&PostParams::default(), &secret).await;
+    story.done("keep the key in a Secret", created);
     secrets
 }
 
@@ -50,7 +42,7 @@ pub(crate) async fn keep_in_secret(story: &Story, key: &StoryKey) -> Api<Secret>
 pub(crate) async fn declare_at(story: &Story, key: &StoryKey, place: &str) {
     let place = json!({place: {"name": key.name, "key": "key.asc"}});
     let spec = json!({"fingerprint": key.key.fingerprint, "publicKey": place});
-    story.apply::<TrustedKey>(&key.name, spec).await.unwrap();
+    story.apply::<TrustedKey>(&key.name, spec).await;
 }
 
 /// Tests in two flavours, one for each Helm.

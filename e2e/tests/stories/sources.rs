@@ -6,7 +6,7 @@ use charttrust::api::{ChartTrustPolicy, ReleaseTrust, TrustedKey};
 use charttrust_e2e::charts::{Chart, Source};
 use charttrust_e2e::eventually;
 use charttrust_e2e::helm::Version;
-use charttrust_e2e::repository::Fault;
+use charttrust_e2e::repository::{Fault, Repository};
 use charttrust_e2e::stage::{OPERATOR_NAMESPACE, SOON, Story, StoryKey, verdict};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
@@ -22,16 +22,14 @@ with_both_helms! {
 /// A story with a key, a policy that looks every second, and a release `web` that is trusted.
 async fn trusted_release(prefix: &str) -> (Story, StoryKey, String, Chart) {
     let story = story(prefix, Version::V4).await;
-    let key = story.trusted_key("platform").await.unwrap();
+    let key = story.trusted_key("platform").await;
     let policy = story
         .policy("policy", &[&key], json!({"interval": "1s"}))
-        .await
-        .unwrap();
+        .await;
     let chart = story
         .publish(&Source::new("web", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
-    story.install("web", &chart).await.unwrap();
+        .await;
+    story.install("web", &chart).await;
     story.expect("web", "SignatureVerified").await;
     story.settled("web").await;
     (story, key, policy, chart)
@@ -40,31 +38,26 @@ async fn trusted_release(prefix: &str) -> (Story, StoryKey, String, Chart) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_provenance_of_another_chart_is_a_metadata_mismatch() {
     let story = story("other-chart", Version::V4).await;
-    let key = story.trusted_key("platform").await.unwrap();
-    story.policy("policy", &[&key], json!({})).await.unwrap();
+    let key = story.trusted_key("platform").await;
+    story.policy("policy", &[&key], json!({})).await;
     let shop = story
         .publish(&Source::new("shop", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
-    let web = story
-        .package(&Source::new("web", "1.0.0"), None)
-        .await
-        .unwrap();
+        .await;
+    let web = story.package(&Source::new("web", "1.0.0"), None).await;
     std::fs::copy(shop.provenance(), web.provenance()).unwrap();
     story.repository.publish(&story.helm, &web).await.unwrap();
-    story.install("web", &web).await.unwrap();
+    story.install("web", &web).await;
     story.expect("web", "MetadataMismatch").await;
 }
 
 async fn an_old_signed_version_served_as_the_newer_is_never_trusted_as_that(version: Version) {
     let story = story("replayed", version).await;
-    let key = story.trusted_key("platform").await.unwrap();
+    let key = story.trusted_key("platform").await;
     let old = story
         .package(&Source::new("web", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
+        .await;
     let newer = Source::new("web", "1.1.0").with_file("templates/fix.yaml", "# the fix\n");
-    let new = story.package(&newer, Some(&key)).await.unwrap();
+    let new = story.package(&newer, Some(&key)).await;
     let served = story.repository.dir();
     std::fs::copy(&old.archive, served.join("web-1.1.0.tgz")).unwrap();
     std::fs::copy(old.provenance(), served.join("web-1.1.0.tgz.prov")).unwrap();
@@ -82,24 +75,18 @@ async fn an_old_signed_version_served_as_the_newer_is_never_trusted_as_that(vers
             "match": {"releases": [format!("{}/{release}", story.namespace)]},
         })
     };
-    story
-        .policy("strict", &[&key], narrow("genuine"))
-        .await
-        .unwrap();
-    story
-        .policy("lost", &[&key], narrow("replayed"))
-        .await
-        .unwrap();
+    story.policy("strict", &[&key], narrow("genuine")).await;
+    story.policy("lost", &[&key], narrow("replayed")).await;
     let mut signature = narrow("signature");
     signature["rules"] =
         json!([story.rule("*", &[&key], json!({"verify": {"level": "Signature"}}))]);
-    story.policy("signature", &[&key], signature).await.unwrap();
+    story.policy("signature", &[&key], signature).await;
     let mut new_only = narrow("demanded");
     new_only["rules"] = json!([story.rule("*", &[&key], json!({"versions": ">=1.1.0"}))]);
-    story.policy("demanded", &[&key], new_only).await.unwrap();
+    story.policy("demanded", &[&key], new_only).await;
 
-    story.install("genuine", &new).await.unwrap();
-    story.install("signature", &new).await.unwrap();
+    story.install("genuine", &new).await;
+    story.install("signature", &new).await;
     story
         .helm
         .repo_add("served", &story.repository.url())
@@ -124,25 +111,21 @@ async fn an_old_signed_version_served_as_the_newer_is_never_trusted_as_that(vers
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chart_or_version_that_no_index_lists_is_not_found() {
     let story = story("not-found", Version::V4).await;
-    let key = story.trusted_key("platform").await.unwrap();
+    let key = story.trusted_key("platform").await;
     story
         .policy("policy", &[&key], json!({"interval": "1s"}))
-        .await
-        .unwrap();
+        .await;
     story
         .publish(&Source::new("web", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
+        .await;
     let shop = story
         .package(&Source::new("shop", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
+        .await;
     let web = story
         .package(&Source::new("web", "1.1.0"), Some(&key))
-        .await
-        .unwrap();
-    story.install("shop", &shop).await.unwrap();
-    story.install("web", &web).await.unwrap();
+        .await;
+    story.install("shop", &shop).await;
+    story.install("web", &web).await;
     story.expect("shop", "ChartNotFound").await;
     story.expect("web", "ChartNotFound").await;
     story.repository.publish(&story.helm, &shop).await.unwrap();
@@ -153,8 +136,8 @@ async fn a_chart_or_version_that_no_index_lists_is_not_found() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_for_the_provenance_file_has_its_reason() {
     let story = story("answers", Version::V4).await;
-    let key = story.trusted_key("platform").await.unwrap();
-    story.policy("policy", &[&key], json!({})).await.unwrap();
+    let key = story.trusted_key("platform").await;
+    story.policy("policy", &[&key], json!({})).await;
     let answers = [
         ("s401", Fault::Status(401), "SourceUnavailable"),
         ("s403", Fault::Status(403), "SourceUnavailable"),
@@ -180,11 +163,8 @@ async fn every_answer_for_the_provenance_file_has_its_reason() {
         story
             .repository
             .misbehave(&format!("/{name}-1.0.0.tgz.prov"), fault.clone());
-        let chart = story
-            .publish(&Source::new(name, "1.0.0"), Some(&key))
-            .await
-            .unwrap();
-        story.install(name, &chart).await.unwrap();
+        let chart = story.publish(&Source::new(name, "1.0.0"), Some(&key)).await;
+        story.install(name, &chart).await;
     }
     for (name, _, word) in &answers {
         story.expect(name, word).await;
@@ -210,14 +190,13 @@ async fn an_unusable_index_says_nothing_about_a_release() {
         ("index-absent", Fault::Status(404)),
     ] {
         let story = story(prefix, Version::V4).await;
-        let key = story.trusted_key("platform").await.unwrap();
-        let policy = story.policy("policy", &[&key], json!({})).await.unwrap();
+        let key = story.trusted_key("platform").await;
+        let policy = story.policy("policy", &[&key], json!({})).await;
         let chart = story
             .publish(&Source::new("web", "1.0.0"), Some(&key))
-            .await
-            .unwrap();
+            .await;
         story.repository.misbehave("/index.yaml", fault);
-        story.install("web", &chart).await.unwrap();
+        story.install("web", &chart).await;
         story.expect("web", "SourceUnavailable").await;
         let silent = "SourcesReachable=False/SourceUnavailable";
         let message = story
@@ -238,14 +217,13 @@ async fn an_unusable_index_says_nothing_about_a_release() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repository_that_is_down_on_the_first_look_leaves_the_verdict_open() {
     let mut story = story("down", Version::V4).await;
-    let key = story.trusted_key("platform").await.unwrap();
-    story.policy("policy", &[&key], json!({})).await.unwrap();
+    let key = story.trusted_key("platform").await;
+    story.policy("policy", &[&key], json!({})).await;
     let chart = story
         .publish(&Source::new("web", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
+        .await;
     story.repository.stop();
-    story.install("web", &chart).await.unwrap();
+    story.install("web", &chart).await;
     story.expect("web", "SourceUnavailable").await;
     story.repository.restart().unwrap();
     story.expect("web", "SignatureVerified").await;
@@ -295,14 +273,10 @@ async fn a_release_with_evidence_outlives_its_repository_and_a_revocation_is_jud
     let revoke = |reason| json!({"spec": {"revocation": {"reason": reason}}});
     story
         .patch::<TrustedKey>(&key.name, revoke("Compromised"))
-        .await
-        .unwrap();
+        .await;
     story.expect("web", "KeyCompromised").await;
     let withdraw = json!({"spec": {"revocation": null}});
-    story
-        .patch::<TrustedKey>(&key.name, withdraw)
-        .await
-        .unwrap();
+    story.patch::<TrustedKey>(&key.name, withdraw).await;
     story.expect("web", "SignatureVerified").await;
 
     story.repository.restart().unwrap();
@@ -355,11 +329,11 @@ async fn a_provenance_file_garbled_later_changes_nothing_but_a_finding() {
 async fn a_published_version_that_changes_is_a_finding_and_not_a_verdict() {
     let (story, key, ..) = trusted_release("republished").await;
     let other = Source::new("web", "1.0.0").with_file("templates/more.yaml", "# more\n");
-    let other = story.publish(&other, Some(&key)).await.unwrap();
+    let other = story.publish(&other, Some(&key)).await;
     let trust = story.expect_finding("web", "Republished").await;
     assert_eq!(verdict(&trust), "SignatureVerified");
     // Who installs it now gets, and runs, the other archive.
-    story.install("other", &other).await.unwrap();
+    story.install("other", &other).await;
     story.expect("other", "SignatureVerified").await;
     story.expect("web", "SignatureVerified").await;
 }
@@ -376,20 +350,18 @@ async fn a_version_withdrawn_later_is_a_finding_and_not_a_verdict() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signature_added_later_gives_trust() {
     let story = story("signed-later", Version::V4).await;
-    let key = story.trusted_key("platform").await.unwrap();
+    let key = story.trusted_key("platform").await;
     story
         .policy("policy", &[&key], json!({"interval": "1s"}))
-        .await
-        .unwrap();
+        .await;
     let chart = story
         .package(&Source::new("web", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
+        .await;
     story
         .repository
         .misbehave("/web-1.0.0.tgz.prov", Fault::Status(404));
     story.repository.publish(&story.helm, &chart).await.unwrap();
-    story.install("web", &chart).await.unwrap();
+    story.install("web", &chart).await;
     story.expect("web", "Unsigned").await;
     story.repository.behave();
     story.expect("web", "SignatureVerified").await;
@@ -398,15 +370,15 @@ async fn a_signature_added_later_gives_trust() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_look_can_be_asked_for_at_once() {
     let story = story("asked", Version::V4).await;
-    let key = story.trusted_key("platform").await.unwrap();
+    let key = story.trusted_key("platform").await;
     let rarely = json!({"interval": "24h"});
-    let policy = story.policy("policy", &[&key], rarely).await.unwrap();
+    let policy = story.policy("policy", &[&key], rarely).await;
     story
         .repository
         .misbehave("/web-1.0.0.tgz.prov", Fault::Status(404));
     let source = Source::new("web", "1.0.0");
-    let chart = story.publish(&source, Some(&key)).await.unwrap();
-    story.install("web", &chart).await.unwrap();
+    let chart = story.publish(&source, Some(&key)).await;
+    story.install("web", &chart).await;
     story.expect("web", "Unsigned").await;
     story.settled("web").await;
     let asked = |at: &str| json!({"metadata": {"annotations": {"charttrust.io/requestedAt": at}}});
@@ -425,8 +397,7 @@ async fn a_look_can_be_asked_for_at_once() {
     story.repository.behave();
     story
         .patch::<ChartTrustPolicy>(&policy, asked("tuesday"))
-        .await
-        .unwrap();
+        .await;
     story.expect("web", "SignatureVerified").await;
     handled(&story.policies(), &policy, "tuesday").await;
 }
@@ -434,14 +405,14 @@ async fn a_look_can_be_asked_for_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_look_that_is_asked_for_during_another_is_made_after_it() {
     let story = story("asked-twice", Version::V4).await;
-    let key = story.trusted_key("platform").await.unwrap();
+    let key = story.trusted_key("platform").await;
     let rarely = json!({"interval": "24h"});
-    story.policy("policy", &[&key], rarely).await.unwrap();
+    story.policy("policy", &[&key], rarely).await;
     let source = Source::new("web", "1.0.0");
-    let chart = story.publish(&source, Some(&key)).await.unwrap();
+    let chart = story.publish(&source, Some(&key)).await;
     let served = story.repository.dir().join("web-1.0.0.tgz.prov");
     std::fs::remove_file(&served).unwrap();
-    story.install("web", &chart).await.unwrap();
+    story.install("web", &chart).await;
     story.expect("web", "Unsigned").await;
     story.settled("web").await;
 
@@ -492,8 +463,8 @@ async fn a_look_that_is_asked_for_during_another_is_made_after_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_unusable_answer_for_the_archive_leaves_the_verdict_open() {
     let story = story("archives", Version::V4).await;
-    let key = story.trusted_key("platform").await.unwrap();
-    story.policy("policy", &[&key], json!({})).await.unwrap();
+    let key = story.trusted_key("platform").await;
+    story.policy("policy", &[&key], json!({})).await;
     let answers = [
         ("html", Fault::Html, "SourceUnavailable"),
         ("empty", Fault::Empty, "SourceUnavailable"),
@@ -508,14 +479,11 @@ async fn every_unusable_answer_for_the_archive_leaves_the_verdict_open() {
         ("endless", Fault::Endless, "LimitExceeded"),
     ];
     for (name, fault, _) in &answers {
-        let chart = story
-            .publish(&Source::new(name, "1.0.0"), Some(&key))
-            .await
-            .unwrap();
+        let chart = story.publish(&Source::new(name, "1.0.0"), Some(&key)).await;
         story
             .repository
             .misbehave(&format!("/{name}-1.0.0.tgz"), fault.clone());
-        story.install(name, &chart).await.unwrap();
+        story.install(name, &chart).await;
     }
     for (name, _, word) in &answers {
         story.expect(name, word).await;
@@ -551,17 +519,16 @@ where
 #[tokio::test(flavor = "multi_thread")]
 async fn a_private_repository_is_asked_with_the_credentials_of_its_secret() {
     let story = story("private", Version::V4).await;
-    let key = story.trusted_key("platform").await.unwrap();
+    let key = story.trusted_key("platform").await;
     let chart = story
         .publish(&Source::new("web", "1.0.0"), Some(&key))
-        .await
-        .unwrap();
+        .await;
     story.repository.require_login("ann", "secret");
     let login = format!("{}-login", story.namespace);
     let source = json!({"url": story.repository.url(), "credentialsSecretRef": {"name": login}});
     let rule = story.rule("*", &[&key], json!({"sources": [source]}));
-    let policy = story.rules("policy", &[rule]).await.unwrap();
-    story.install("web", &chart).await.unwrap();
+    let policy = story.rules("policy", &[rule]).await;
+    story.install("web", &chart).await;
     story.expect("web", "SourceUnavailable").await;
     let trust: ReleaseTrust = story.expect_finding("web", "SourceUnavailable").await;
     let findings = trust.status.unwrap().findings;
@@ -601,6 +568,86 @@ async fn a_private_repository_is_asked_with_the_credentials_of_its_secret() {
     story
         .expect_condition(&story.policies(), &policy, answering)
         .await;
+    secrets
+        .delete(&login, &DeleteParams::default())
+        .await
+        .unwrap();
+}
+
+/// Rules for the charts of another server and for all others, and releases of the former.
+async fn beside(story: &Story, key: &StoryKey, other: &Repository, releases: usize) {
+    let source = json!({"sources": [{"url": other.url()}]});
+    let of_other = story.rule("other-*", &[key], source);
+    let rest = story.rule("*", &[key], json!({}));
+    story.rules("policy", &[of_other, rest]).await;
+    for number in 0..releases {
+        let name = format!("other-{number}");
+        let chart = story.package(&Source::new(&name, "1.0.0"), None).await;
+        story.install(&name, &chart).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_hangs_delays_no_verdict_about_another() {
+    let story = story("hangs", Version::V4).await;
+    let key = story.trusted_key("platform").await;
+    let other = Repository::start().unwrap();
+    // Longer than all patience of this story.
+    other.misbehave("/index.yaml", Fault::Slow(SOON * 10));
+    let chart = story
+        .publish(&Source::new("web", "1.0.0"), Some(&key))
+        .await;
+    beside(&story, &key, &other, 20).await;
+    story.install("web", &chart).await;
+    story.expect("web", "SignatureVerified").await;
+    let hanging = story.trusts().get("other-0").await.unwrap();
+    assert_ne!(verdict(&hanging), "ChartNotFound");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_asks_for_an_hour_of_rest_is_asked_once_by_all_its_releases() {
+    let story = story("rests", Version::V4).await;
+    let key = story.trusted_key("platform").await;
+    let other = Repository::start().unwrap();
+    other.misbehave("/index.yaml", Fault::RateLimited(3600));
+    beside(&story, &key, &other, 8).await;
+    for number in 0..8 {
+        story
+            .expect(&format!("other-{number}"), "SourceUnavailable")
+            .await;
+    }
+    let asked = json!({"metadata": {"annotations": {"charttrust.io/requestedAt": "monday"}}});
+    let trusts = story.trusts();
+    let (params, patch) = (PatchParams::default(), Patch::Merge(asked));
+    trusts.patch("other-0", &params, &patch).await.unwrap();
+    handled(&trusts, "other-0", "monday").await;
+    assert_eq!(other.requests().len(), 1, "{:?}", other.requests());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_without_credentials_takes_nothing_from_one_that_has_them() {
+    let story = story("two-ways", Version::V4).await;
+    let key = story.trusted_key("platform").await;
+    let chart = story
+        .publish(&Source::new("web", "1.0.0"), Some(&key))
+        .await;
+    story.repository.require_login("ann", "secret");
+    let login = format!("{}-login", story.namespace);
+    let secrets = Api::<Secret>::namespaced(story.client.clone(), OPERATOR_NAMESPACE);
+    let data = json!({"username": "ann", "password": "secret"});
+    let secret = json!({"metadata": {"name": login}, "stringData": data});
+    let secret = serde_json::from_value(secret).unwrap();
+    secrets
+        .create(&PostParams::default(), &secret)
+        .await
+        .unwrap();
+    let without = story.rule("*", &[&key], json!({}));
+    let source = json!({"url": story.repository.url(), "credentialsSecretRef": {"name": login}});
+    let with = story.rule("*", &[&key], json!({"sources": [source]}));
+    story.rules("a-without", &[without]).await;
+    story.rules("b-with", &[with]).await;
+    story.install("web", &chart).await;
+    story.expect("web", "SignatureVerified").await;
     secrets
         .delete(&login, &DeleteParams::default())
         .await

@@ -17,14 +17,11 @@ use crate::setup::{stage, story};
 #[tokio::test(flavor = "multi_thread")]
 async fn looks_that_find_nothing_new_write_nothing() {
     let story = story("steady", Version::V4).await;
-    let good = story.trusted_key("good").await.unwrap();
-    let stolen = story.trusted_key("stolen").await.unwrap();
-    let stranger = story.make_key("stranger").unwrap();
+    let good = story.trusted_key("good").await;
+    let stolen = story.trusted_key("stolen").await;
+    let stranger = story.make_key("stranger");
     let often = json!({"interval": "1s"});
-    story
-        .policy("policy", &[&good, &stolen], often)
-        .await
-        .unwrap();
+    story.policy("policy", &[&good, &stolen], often).await;
     story
         .repository
         .misbehave("/silent-1.0.0.tgz.prov", Fault::Status(500));
@@ -36,17 +33,11 @@ async fn looks_that_find_nothing_new_write_nothing() {
         ("silent", Some(&good)),
         ("unreadable", Some(&good)),
     ] {
-        let chart = story
-            .publish(&Source::new(chart, "1.0.0"), key)
-            .await
-            .unwrap();
-        story.install(&chart.name, &chart).await.unwrap();
+        let chart = story.publish(&Source::new(chart, "1.0.0"), key).await;
+        story.install(&chart.name, &chart).await;
     }
     let revoke = json!({"spec": {"revocation": {"reason": "Compromised"}}});
-    story
-        .patch::<TrustedKey>(&stolen.name, revoke)
-        .await
-        .unwrap();
+    story.patch::<TrustedKey>(&stolen.name, revoke).await;
     spoil(&story, "sh.helm.release.v1.unreadable.v1").await;
     for (release, word) in [
         ("trusted", "SignatureVerified"),

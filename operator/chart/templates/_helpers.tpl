@@ -33,6 +33,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 {{- end -}}
 
 {{- define "charttrust.image" -}}
+{{- /* Without a host the name would be one of Docker Hub's own images, which nobody has published. */ -}}
+{{- if not (or .Values.image.registry (contains "/" .Values.image.repository) (eq .Values.image.pullPolicy "Never")) -}}
+{{- fail "image.registry is empty, and there is no published image: name the registry that you have pushed yours to (operator/Dockerfile), or set image.pullPolicy=Never where the nodes have it" -}}
+{{- end -}}
 {{- with .Values.image.registry -}}{{ . }}/{{- end -}}
 {{- .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag -}}
 {{- with .Values.image.digest -}}@{{ . }}{{- end -}}
@@ -51,4 +55,63 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
 securityContext:
   {{- toYaml .Values.securityContext | nindent 2 }}
 terminationMessagePolicy: FallbackToLogsOnError
+{{- end -}}
+
+{{- /* The match condition of the fence: who is held by it. */ -}}
+{{- define "charttrust.isOperator" -}}
+- name: the-operator
+  expression: "request.userInfo.username == 'system:serviceaccount:{{ .Release.Namespace }}:{{ include "charttrust.serviceAccountName" . }}'"
+{{- end -}}
+
+{{- define "charttrust.celList" -}}
+[{{ range $index, $name := . }}{{ if $index }}, {{ end }}'{{ $name }}'{{ end }}]
+{{- end -}}
+
+{{- define "charttrust.fenceBinding" }}
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata:
+  name: {{ .name }}
+  labels:
+    {{- include "charttrust.labels" .root | nindent 4 }}
+spec:
+  policyName: {{ .name }}
+  validationActions: [Deny]
+{{- end -}}
+
+{{/* The value of the field that holds an object, as JSON; '' if it is absent, '?' if it cannot be told. */}}
+{{- define "charttrust.celHold" -}}
+>-
+        variables.resource == 'daemonsets' ? ('charttrust.io/quarantined' in variables.nodes{{ . }} ?
+        '"' + variables.nodes{{ . }}['charttrust.io/quarantined'] + '"' : '') :
+        variables.resource == 'helmcharts' ? (variables.unmanaged in variables.annotations{{ . }} ?
+        '"' + variables.annotations{{ . }}[variables.unmanaged] + '"' : '') :
+        variables.resource == 'applications' ? (!has(variables.sync{{ . }}.automated) || variables.sync{{ . }}.automated == null ? '' :
+        variables.sync{{ . }}.automated.all(name, name in variables.automated && type(variables.sync{{ . }}.automated[name]) == bool) ?
+        '{' + variables.automated.filter(name, name in variables.sync{{ . }}.automated).map(name,
+        '"' + name + '":' + (variables.sync{{ . }}.automated[name] == true ? 'true' : 'false')).join(',') + '}' : '?') :
+        variables.field == ['suspend'] ? (!has(variables.spec{{ . }}.suspend) || variables.spec{{ . }}.suspend == null ? '' :
+        variables.spec{{ . }}.suspend == true ? 'true' : variables.spec{{ . }}.suspend == false ? 'false' : '?') :
+        !has(variables.spec{{ . }}.replicas) ? '' : string(variables.spec{{ . }}.replicas)
+{{- end -}}
+
+{{/* Whether that field is as the operator sets it. */}}
+{{- define "charttrust.celIsHeld" -}}
+>-
+        variables.resource in ['daemonsets', 'helmcharts'] ? variables.hold{{ . }} != '' :
+        variables.resource == 'applications' ? variables.hold{{ . }} == '' :
+        variables.field == ['suspend'] ? variables.hold{{ . }} == 'true' : variables.hold{{ . }} == '0'
+{{- end -}}
+
+{{/* What an annotation begins with: incident, Quarantine, object, revision, time. */}}
+{{- define "charttrust.celHead" -}}
+r'^[{]"incident":"[^"\\]*","quarantine":"[^"\\]*","uid":"[^"\\]*"(,"revision":[0-9]+)?,"time":"[^"\\]*"'
+{{- end -}}
+
+{{/* What an annotation says that the object was: what stands before the owners. */}}
+{{- define "charttrust.celSaved" -}}
+>-
+        variables.head{{ . }} == '' ? '?' :
+        variables.tail{{ . }}.contains(',"owners":[') ? variables.tail{{ . }}.split(',"owners":[', 2)[0] :
+        variables.tail{{ . }}.endsWith('}') ? variables.tail{{ . }}.substring(0, size(variables.tail{{ . }}) - 1) : '?'
 {{- end -}}

@@ -2,6 +2,8 @@
 //!
 //! The server estimates the cost of each rule from these bounds, so they are part of the contract.
 
+use charttrust_verify::scheme::Scheme;
+
 /// Longest name of an object (a DNS subdomain).
 pub const NAME: usize = 253;
 /// Longest name of a rule, an exception or a namespace (a DNS label).
@@ -9,6 +11,7 @@ pub const LABEL: usize = 63;
 /// Longest text for people: owner, justification.
 pub const TEXT: usize = 1024;
 /// Longest message of a condition or finding. Counted in bytes when we write.
+// 256 findings with messages of this length take 128 KiB, a tenth of what etcd takes of an object.
 pub const MESSAGE: usize = 512;
 /// Longest message of a condition that names everything it is about, such as all releases that are
 /// due. Kubernetes allows 32768.
@@ -28,19 +31,30 @@ pub const WORD: usize = 64;
 /// Length of `sha256:` and its digits.
 pub const DIGEST: usize = 71;
 /// Longest fingerprint, in hexadecimal digits.
+// Of version 6 keys; those of version 4 have 40.
 pub const FINGERPRINT: usize = 64;
-/// Largest key material of one `TrustedKey`, in characters (`openpgp.md` limit of 256 KiB).
+/// Largest key material of one `TrustedKey`, in characters (the engine reads no more than 256 KiB).
 pub const MATERIAL: usize = 262_144;
 /// Largest bare revocation certificate, in characters.
 pub const CERTIFICATE: usize = 65_536;
 /// Longest value that is saved for a restore, as JSON.
 pub const SAVED: usize = 4096;
 /// Most entries of an ordinary list: globs, keys, rules, exceptions.
+// The cost of a CEL rule grows with the product of the bounds of the lists that it walks; a CRD
+// whose estimate is above the server's budget is refused at installation.
 pub const LIST: usize = 64;
 /// Most entries of a short list: sources, mirrors, conditions, revocation certificates.
 pub const SHORT_LIST: usize = 16;
 /// Most entries of a long list: namespaces, pins, findings.
 pub const LONG_LIST: usize = 256;
+
+/// Most objects of one quarantine. What etcd takes of a whole object is a little more than a MiB, so
+/// their size is bounded too.
+pub const OBJECTS: usize = 2048;
+/// Largest list of objects of one quarantine, as JSON, in bytes.
+// Half of the 1.5 MiB that etcd takes (`--max-request-bytes`); the rest is for whatever else the
+// object carries.
+pub const OBJECTS_SIZE: usize = 786_432;
 
 /// A DNS subdomain, as names of objects are.
 pub const NAME_PATTERN: &str = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
@@ -52,14 +66,20 @@ pub const DATA_KEY_PATTERN: &str = r"^[-._a-zA-Z0-9]+$";
 pub const CHART_GLOB_PATTERN: &str = r"^[^\s/]+$";
 /// A glob of `name` or `namespace/name`.
 pub const RELEASE_GLOB_PATTERN: &str = r"^[^\s/]+(/[^\s/]+)?$";
-/// A repository or registry, without user, query or fragment.
-pub const SOURCE_PATTERN: &str = r"^(https?|oci)://[^\s/?#@]+(/[^\s?#]*)?$";
 /// A Go duration without sign.
 pub const DURATION_PATTERN: &str = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$";
 /// A full OpenPGP fingerprint.
 pub const FINGERPRINT_PATTERN: &str = r"^([0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$";
 /// A digest of an archive.
 pub const DIGEST_PATTERN: &str = r"^sha256:[0-9a-f]{64}$";
+
+/// The pattern of an address of a chart source: one of the schemes, without user, query or fragment.
+pub fn source_pattern() -> String {
+    // A scheme may have `+` and `.` in it, which mean something else in a pattern.
+    let plain = |scheme: &Scheme| scheme.word().replace('.', r"\.").replace('+', r"\+");
+    let words: Vec<_> = Scheme::ALL.iter().map(plain).collect();
+    format!(r"^({})://[^\s/?#@]+(/[^\s?#]*)?$", words.join("|"))
+}
 
 /// The text, cut to at most `bytes` bytes at a character border; the cut shows as `…`.
 ///

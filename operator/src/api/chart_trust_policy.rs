@@ -1,13 +1,15 @@
 //! `ChartTrustPolicy`: which releases must be vouched for, by whom, how strictly, and what follows.
 
+use charttrust_verify::scheme::Scheme;
+use charttrust_verify::verdict::Reason;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bounds;
-use super::conditions::Condition;
-use super::reasons::{BadnessReason, UntrustedReason};
+pub use super::policy_status::{ChartTrustPolicyStatus, QuarantineCounts, ReleaseCounts};
+use super::quarantine_words::QuarantineAction;
 use super::schema;
 
 /// Which releases, what is demanded of them, what is forgiven, what follows.
@@ -33,6 +35,11 @@ use super::schema;
         json_path = r#".status.conditions[?(@.type=="Compliant")].status"#
     ),
     printcolumn(
+        name = "Total",
+        type_ = "integer",
+        json_path = ".status.releases.total"
+    ),
+    printcolumn(
         name = "Trusted",
         type_ = "integer",
         json_path = ".status.releases.trusted"
@@ -48,9 +55,20 @@ use super::schema;
         json_path = ".status.releases.unknown"
     ),
     printcolumn(
+        name = "Unmanaged",
+        type_ = "integer",
+        json_path = ".status.releases.unmanaged"
+    ),
+    printcolumn(
         name = "Age",
         type_ = "date",
         json_path = ".metadata.creationTimestamp"
+    ),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
     ),
     printcolumn(
         name = "Suspended",
@@ -204,24 +222,30 @@ pub struct Rule {
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Source {
-    /// A chart repository (`https://`) or the folder of a registry that holds the charts
-    /// (`oci://`; the chart's name is added). Without user, query or fragment. Plain `http://`
-    /// needs the operator's `--allow-host`. Example: `oci://ghcr.io/example/charts`.
-    #[schemars(length(max = bounds::URL), regex(pattern = bounds::SOURCE_PATTERN))]
+    /// Its address, by scheme.
+    #[schemars(
+        description = described_schemes(),
+        length(max = bounds::URL),
+        regex(pattern = bounds::source_pattern()),
+        extend("x-kubernetes-validations" = no_index("!self.endsWith('/index.yaml') && !self.endsWith('/index.yaml/')"))
+    )]
     pub url: String,
 
     /// Other addresses of the same charts, asked in order if the first gives no answer. Key
-    /// scopes look at url only. Example: `["oci://harbor.local/mirror/charts"]`.
+    /// scopes look at url only. Example: `["https://charts-backup.example.com"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = bounds::SHORT_LIST),
-        inner(length(max = bounds::URL), regex(pattern = bounds::SOURCE_PATTERN)),
-        extend("x-kubernetes-list-type" = "atomic")
+        inner(length(max = bounds::URL), regex(pattern = bounds::source_pattern())),
+        extend(
+            "x-kubernetes-list-type" = "atomic",
+            "x-kubernetes-validations" = no_index("self.all(one, !one.endsWith('/index.yaml') && !one.endsWith('/index.yaml/'))"),
+        )
     )]
     pub mirrors: Vec<String>,
 
-    /// Secret in the operator's namespace with `username` and `password`, `bearerToken`,
-    /// `tls.crt` and `tls.key`, or `.dockerconfigjson`. Omitted: asked without credentials.
+    /// Secret in the operator's namespace with `username` and `password`, `bearerToken`, `.dockerconfigjson`, or
+    /// `tls.crt` and `tls.key`. Omitted: asked without credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_secret_ref: Option<NameRef>,
 
@@ -229,6 +253,22 @@ pub struct Source {
     /// Omitted: the usual public authorities.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_ref: Option<CaRef>,
+}
+
+/// The index would be looked for below itself.
+fn no_index(rule: &str) -> serde_json::Value {
+    serde_json::json!([{"rule": rule, "message": "name the folder that index.yaml lies in"}])
+}
+
+fn described_schemes() -> String {
+    let described = Scheme::ALL
+        .iter()
+        .map(|scheme| format!("`{}://`: {}.", scheme.word(), scheme.publishes()));
+    let described: Vec<_> = described.collect();
+    format!(
+        "The address, without user, query or fragment. {} Example: `https://charts.example.com`.",
+        described.join(" ")
+    )
 }
 
 /// An object in the operator's namespace.
@@ -385,10 +425,11 @@ pub struct Exception {
     /// The reasons that are forgiven. It works only if it names every failing reason of the
     /// release under this policy; there is no wildcard. Example: `[Unsigned]`.
     #[schemars(
+        with = "Vec<schema::FailingReason>",
         length(min = 1, max = bounds::LIST),
         extend("x-kubernetes-list-type" = "set")
     )]
-    pub reasons: Vec<UntrustedReason>,
+    pub reasons: Vec<Reason>,
 
     /// From this instant on it forgives nothing (RFC 3339). Example: `2026-12-15T00:00:00Z`.
     #[schemars(length(max = bounds::TIME), extend("format" = "date-time"))]
@@ -405,17 +446,24 @@ pub struct Exception {
 pub struct QuarantineSpec {
     /// The verdicts that lead to containment. Only proof of badness is accepted: KeyCompromised
     /// and KeyRevoked.
-    #[schemars(length(min = 1, max = 2), extend("x-kubernetes-list-type" = "set"))]
-    pub on_reasons: Vec<BadnessReason>,
+    #[schemars(
+        with = "Vec<schema::BadnessReason>",
+        length(min = 1, max = 2),
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub on_reasons: Vec<Reason>,
 
     /// Manual: containment is recommended in status and events; a person approves it by creating
     /// a Quarantine. Automatic: the operator creates it. Default Manual.
     #[serde(default)]
     pub approval: Approval,
 
-    /// What containment does, always in this order: PauseDeployer stops Flux, Argo CD or k3s from
-    /// undoing it, IsolateNetwork denies traffic to the release's pods, ScaleToZero stops them.
-    #[schemars(length(min = 1, max = 3), extend("x-kubernetes-list-type" = "set"))]
+    /// What containment does, in the order of the actions.
+    #[schemars(
+        description = QuarantineAction::described(),
+        length(min = 1, max = QuarantineAction::ALL.len()),
+        extend("x-kubernetes-list-type" = "set")
+    )]
     pub actions: Vec<QuarantineAction>,
 
     /// How long the verdict must hold first, as a Go duration; a restart of the operator starts
@@ -425,7 +473,8 @@ pub struct QuarantineSpec {
     pub after: String,
 
     /// How many releases may be contained automatically at a time. If those due do not fit, none
-    /// starts and the condition QuarantineStopped names them.
+    /// starts and the condition QuarantineStopped names them. Releases without a workload or
+    /// deployer of their own do not count.
     #[serde(default)]
     pub limit: QuarantineLimit,
 }
@@ -440,20 +489,8 @@ pub enum Approval {
     Manual,
 }
 
-/// What containment does.
-#[derive(
-    Clone, Copy, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
-)]
-pub enum QuarantineAction {
-    /// Denies traffic to the release's pods by a NetworkPolicy.
-    IsolateNetwork,
-    /// Suspends the deployer that would undo the rest.
-    PauseDeployer,
-    /// Sets the replicas of the release's workloads to zero.
-    ScaleToZero,
-}
-
-/// How many releases may be contained automatically: the smaller of both, at least one.
+/// How many releases may be contained automatically: in all the smaller of maxReleases and
+/// maxPercent, at least one; and in one namespace maxPerNamespace.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QuarantineLimit {
@@ -466,87 +503,13 @@ pub struct QuarantineLimit {
     #[serde(default = "default_max_percent")]
     #[schemars(with = "i32", range(min = 1, max = 100))]
     pub max_percent: u32,
-}
 
-/// What the operator found.
-#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ChartTrustPolicyStatus {
-    /// The `metadata.generation` this status was concluded from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0))]
-    pub observed_generation: Option<i64>,
-
-    /// The value of the annotation `charttrust.io/requestedAt` that was last answered: every look
-    /// that it asked for has ended, or five minutes have passed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = bounds::VERSION))]
-    pub last_handled_reconcile_at: Option<String>,
-
-    /// How the releases that the policy applies to stand, by this policy's own verdict.
-    #[serde(default)]
-    pub releases: ReleaseCounts,
-
-    /// Automatic quarantines of this policy.
-    #[serde(default)]
-    pub quarantine: QuarantineCounts,
-
-    /// Ready, Compliant, KeysResolved, SourcesReachable, and if so: ExceptionExpiring,
-    /// QuarantineStopped, Reconciling, Stalled.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = bounds::SHORT_LIST),
-        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])
-    )]
-    pub conditions: Vec<Condition>,
-}
-
-/// Numbers of releases by verdict.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ReleaseCounts {
-    /// All that the policy applies to.
-    #[serde(default)]
-    #[schemars(with = "i32", range(min = 0))]
-    pub total: u32,
-    /// Trusted.
-    #[serde(default)]
-    #[schemars(with = "i32", range(min = 0))]
-    pub trusted: u32,
-    /// Not trusted.
-    #[serde(default)]
-    #[schemars(with = "i32", range(min = 0))]
-    pub untrusted: u32,
-    /// Could not be judged.
-    #[serde(default)]
-    #[schemars(with = "i32", range(min = 0))]
-    pub unknown: u32,
-    /// Under a rule of level None.
-    #[serde(default)]
-    #[schemars(with = "i32", range(min = 0))]
-    pub unmanaged: u32,
-    /// Forgiven by an exception.
-    #[serde(default)]
-    #[schemars(with = "i32", range(min = 0))]
-    pub exempt: u32,
-}
-
-/// Numbers of automatic quarantines.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct QuarantineCounts {
-    /// In force.
-    #[serde(default)]
-    #[schemars(with = "i32", range(min = 0))]
-    pub active: u32,
-    /// Due later, or waiting for approval.
-    #[serde(default)]
-    #[schemars(with = "i32", range(min = 0))]
-    pub waiting: u32,
-    /// Due, and held back by the limit.
-    #[serde(default)]
-    #[schemars(with = "i32", range(min = 0))]
-    pub stopped: u32,
+    /// Number of releases in one namespace. If more are due there, none of those starts, and they
+    /// count nothing for the other two numbers: whoever may write one namespace uses up no other's.
+    /// Default 3.
+    #[serde(default = "default_max_per_namespace")]
+    #[schemars(with = "i32", range(min = 1, max = 10_000))]
+    pub max_per_namespace: u32,
 }
 
 impl Default for Match {
@@ -574,6 +537,7 @@ impl Default for QuarantineLimit {
         Self {
             max_releases: default_max_releases(),
             max_percent: default_max_percent(),
+            max_per_namespace: default_max_per_namespace(),
         }
     }
 }
@@ -592,6 +556,10 @@ fn default_max_releases() -> u32 {
 
 fn default_max_percent() -> u32 {
     10
+}
+
+fn default_max_per_namespace() -> u32 {
+    3
 }
 
 fn every_release() -> Vec<String> {

@@ -6,7 +6,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bounds;
-use super::reasons::ConditionReason;
 use super::schema;
 
 /// One aspect of the object's state.
@@ -16,9 +15,11 @@ pub struct Condition {
     /// When `status` last changed.
     #[schemars(schema_with = "schema::time")]
     pub last_transition_time: Time,
-    /// For people: which object it is about, and the next step. Absent: nothing to say.
+    /// For people: which object it is about, and the next step. Empty: nothing to say.
+    // An empty one is filled in by the API server, by the default: every condition has the key, as
+    // metav1.Condition demands, and what we send stays small.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = bounds::LISTING))]
+    #[schemars(length(max = bounds::LISTING), extend("default" = ""))]
     pub message: String,
     /// The `metadata.generation` this was concluded from.
     #[schemars(range(min = 0))]
@@ -45,6 +46,12 @@ pub enum Status {
     Unknown,
 }
 
+/// A word that may stand as the reason of a condition.
+pub trait ConditionReason: Copy {
+    /// The word.
+    fn word(self) -> &'static str;
+}
+
 /// The types of conditions of one kind.
 pub trait ConditionType: Copy {
     /// The word, as `kubectl wait --for=condition=…` takes it.
@@ -69,6 +76,8 @@ macro_rules! types {
         }
     };
 }
+
+pub(super) use types;
 
 types! {
     /// Conditions of a `TrustedKey`.
@@ -101,31 +110,12 @@ types! {
         KeysResolved,
         /// What is due does not fit the limit, so no quarantine starts. Absent otherwise.
         QuarantineStopped,
-        /// The object was read and is judged by.
+        /// The object was read and is judged by. Unknown while its releases are being judged.
         Ready,
-        /// A passing trouble is retried. Absent otherwise.
+        /// The object was changed, and its releases are being judged by it. Absent otherwise.
         Reconciling,
         /// Every source answered the last look.
         SourcesReachable,
-        /// Only a person can help. Absent otherwise.
-        Stalled,
-    }
-}
-
-types! {
-    /// Conditions of a `Quarantine`.
-    QuarantineCondition {
-        /// The release is contained, as far as the actions go.
-        Active,
-        /// Others have changed or hold objects that are contained. Absent otherwise.
-        Contested,
-        /// Traffic to the release's pods is denied, as far as NetworkPolicies go. Absent unless
-        /// IsolateNetwork is among the actions.
-        Isolated,
-        /// All that can be done was done.
-        Ready,
-        /// A passing trouble is retried. Absent otherwise.
-        Reconciling,
         /// Only a person can help. Absent otherwise.
         Stalled,
     }
@@ -139,12 +129,10 @@ types! {
         /// True while contained, False while that waits for approval or was ended by a person.
         /// Absent otherwise.
         Quarantined,
-        /// The release was judged.
+        /// The release was judged. Unknown while a source is being asked about it.
         Ready,
-        /// A passing trouble is retried. Absent otherwise.
+        /// The record is being read, or a source is being asked about it. Absent otherwise.
         Reconciling,
-        /// Only a person can help. Absent otherwise.
-        Stalled,
         /// The verdict.
         Trusted,
     }
@@ -176,7 +164,7 @@ impl Condition {
             last_transition_time: super::time(now),
             message: bounds::fit(message, bounds::LISTING),
             observed_generation: generation,
-            reason: reason.to_string(),
+            reason: reason.word().to_owned(),
             status,
             type_: type_.word().to_owned(),
         }

@@ -1,38 +1,31 @@
-//! Every field of every kind as tables for people, out of the definitions themselves.
-
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+//! Every field of every kind as tables for people, out of the definitions themselves; and fields that
+//! no kind has.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
 };
 use serde_json::Value;
 
-/// A table for each kind, and one of what several kinds have in common, as Markdown.
-pub fn tables() -> String {
-    let mut shared = BTreeMap::new();
-    let mut text = String::new();
-    for definition in super::definitions() {
-        let mut rows = Vec::new();
-        if let Some(schema) = schema(&definition) {
-            collect(schema, "", &mut rows, &mut shared);
-        }
-        write_table(&mut text, &definition.spec.names.kind, &rows);
-    }
-    let shared: Vec<_> = shared.into_values().collect();
-    write_table(&mut text, "In several places", &shared);
-    text
+/// The fields of `spec` or `status` as a Markdown table; `None` if the kind has no such part.
+pub fn table(definition: &CustomResourceDefinition, part: &str) -> Option<String> {
+    let schema = schema(definition)?;
+    schema.properties.as_ref()?.get(part)?;
+    let mut rows = Vec::new();
+    collect(schema, "", &mut rows);
+    let below = format!("{part}.");
+    let own = rows
+        .iter()
+        .filter(|row| row.path == part || row.path.starts_with(&below));
+    let head = "| field | default | meaning |\n|---|---|---|\n".to_owned();
+    Some(own.fold(head, |text, row| {
+        let Row {
+            path,
+            default,
+            meaning,
+        } = row;
+        format!("{text}| `{path}` | {default} | {meaning} |\n")
+    }))
 }
-
-/// The text of a README with the tables of today between their marks; `None` if it has no marks.
-pub fn renewed(readme: &str) -> Option<String> {
-    let (before, rest) = readme.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n{}\n{END}{after}", tables()))
-}
-
-const BEGIN: &str = "<!-- fields: `make crds` writes them -->";
-const END: &str = "<!-- end of fields -->";
 
 /// A field and what is said of it.
 struct Row {
@@ -80,12 +73,7 @@ fn schema(definition: &CustomResourceDefinition) -> Option<&JSONSchemaProps> {
     version.schema.as_ref()?.open_api_v3_schema.as_ref()
 }
 
-fn collect(
-    parent: &JSONSchemaProps,
-    path: &str,
-    rows: &mut Vec<Row>,
-    shared: &mut BTreeMap<String, Row>,
-) {
+fn collect(parent: &JSONSchemaProps, path: &str, rows: &mut Vec<Row>) {
     for (name, field) in parent.properties.iter().flatten() {
         let (below, marks) = innermost(field);
         let path = match path {
@@ -97,13 +85,7 @@ fn collect(
             meaning: meaning(field),
             path: path.clone(),
         });
-        let Some(common) = common(name) else {
-            collect(below, &path, rows, shared);
-            continue;
-        };
-        let mut inner = Vec::new();
-        collect(below, common, &mut inner, shared);
-        shared.extend(inner.into_iter().map(|row| (row.path.clone(), row)));
+        collect(below, &path, rows);
     }
 }
 
@@ -115,15 +97,6 @@ fn innermost(field: &JSONSchemaProps) -> (&JSONSchemaProps, String) {
             (below, format!("[]{marks}"))
         }
         _ => (field, String::new()),
-    }
-}
-
-/// Under which name the parts of a field are listed that has the same ones everywhere.
-fn common(name: &str) -> Option<&'static str> {
-    match name {
-        "conditions" => Some("conditions[]"),
-        "keySelector" | "namespaceSelector" => Some("…Selector"),
-        _ => None,
     }
 }
 
@@ -150,29 +123,21 @@ fn meaning(field: &JSONSchemaProps) -> String {
     format!("{}.", kept.join(". ")).replace('|', "\\|")
 }
 
-fn write_table(text: &mut String, title: &str, rows: &[Row]) {
-    // Invariant: writing to a String does not fail.
-    let _ = write!(
-        text,
-        "\n### {title}\n\n| field | default | meaning |\n|---|---|---|\n"
-    );
-    for Row {
-        path,
-        default,
-        meaning,
-    } in rows
-    {
-        let _ = writeln!(text, "| `{path}` | {default} | {meaning} |");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn row(path: &str) -> String {
+    fn tables(kind: &str) -> String {
+        let definitions = crate::api::definitions();
+        let mut definitions = definitions.iter();
+        let definition = definitions.find(|definition| definition.spec.names.kind == kind);
+        let parts = ["spec", "status"].map(|part| table(definition.unwrap(), part));
+        parts.into_iter().flatten().collect()
+    }
+
+    fn row(kind: &str, path: &str) -> String {
         let start = format!("| `{path}` |");
-        let tables = tables();
+        let tables = tables(kind);
         let row = tables.lines().find(|line| line.starts_with(&start));
         row.unwrap_or_else(|| panic!("no row for {path}"))
             .to_owned()
@@ -181,41 +146,26 @@ mod tests {
     #[test]
     fn a_row_names_default_meaning_and_example() {
         assert_eq!(
-            row("spec.refresh.interval"),
+            row("TrustedKey", "spec.refresh.interval"),
             "| `spec.refresh.interval` | `24h` | How often, as a Go duration of at least one second. \
              Example: `12h`. |"
         );
-        assert!(row("spec.rules[].name").contains("| required |"));
-        assert!(row("spec.match").starts_with("| `spec.match` |  |"));
-        assert!(row("spec.rules[].digests[].digest").ends_with("print it. |"));
-    }
-
-    #[test]
-    fn only_what_is_between_the_marks_is_renewed() {
-        let readme = format!("before {BEGIN} of yesterday {END} after");
-        let renewed = renewed(&readme).unwrap();
-        assert!(renewed.starts_with("before <!-- fields") && renewed.ends_with("--> after"));
-        assert!(renewed.contains("### TrustedKey") && !renewed.contains("yesterday"));
-        assert_eq!(super::renewed(&renewed), Some(renewed.clone()));
-        assert_eq!(super::renewed("no marks"), None);
-    }
-
-    #[test]
-    fn what_several_kinds_share_is_listed_once() {
-        let tables = tables();
-        for once in ["| `conditions[].reason` |", "| `…Selector.matchLabels` |"] {
-            assert_eq!(tables.matches(once).count(), 1, "{once}");
-        }
-        assert!(!tables.contains("| `status.conditions[].reason` |"));
+        let policy = |path| row("ChartTrustPolicy", path);
+        assert!(policy("spec.rules[].name").contains("| required |"));
+        assert!(policy("spec.match").starts_with("| `spec.match` |  |"));
+        assert!(policy("spec.rules[].digests[].digest").ends_with("print it. |"));
+        assert!(policy("status.conditions[].reason").contains("| required |"));
     }
 
     #[test]
     fn every_cell_is_one_cell() {
-        let tables = tables();
-        let rows = tables.lines().filter(|line| line.starts_with("| `"));
-        for row in rows {
-            let cells = row.replace("\\|", "").matches('|').count();
-            assert_eq!(cells, 4, "{row}");
+        for definition in crate::api::definitions() {
+            let tables = tables(&definition.spec.names.kind);
+            let rows = tables.lines().filter(|line| line.starts_with("| `"));
+            for row in rows {
+                let cells = row.replace("\\|", "").matches('|').count();
+                assert_eq!(cells, 4, "{row}");
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The kinds people and the operator write, as Kubernetes stores them.
 //!
-//! Imports nothing of ours. Doc comments become the schema's descriptions, so they are written
+//! Imports nothing of ours but the engine's words, `charttrust_verify::verdict` and `scheme`. Doc comments
+//! become the schema's descriptions, so they are written
 //! for a reader of `kubectl explain`.
 
 #![allow(
@@ -15,8 +16,11 @@
 pub mod bounds;
 pub mod chart_trust_policy;
 pub mod conditions;
+mod definitions;
 pub mod fields;
+mod policy_status;
 pub mod quarantine;
+pub mod quarantine_words;
 pub mod reasons;
 pub mod release_trust;
 mod schema;
@@ -24,11 +28,12 @@ pub mod trusted_key;
 
 use jiff::{Timestamp, Unit};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::PostParams;
 
 pub use chart_trust_policy::ChartTrustPolicy;
+pub use definitions::definitions;
 pub use quarantine::Quarantine;
 pub use release_trust::ReleaseTrust;
-pub use schema::definitions;
 pub use trusted_key::TrustedKey;
 
 /// The group of every kind.
@@ -42,6 +47,14 @@ pub const REQUESTED_AT: &str = "charttrust.io/requestedAt";
 
 /// Who we are to the API server.
 pub const FIELD_MANAGER: &str = "charttrust";
+
+/// How we create and replace objects: under our name.
+pub fn create_params() -> PostParams {
+    PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    }
+}
 
 /// An instant as Kubernetes stores it: whole seconds, so that it reads back equal.
 pub fn time(instant: Timestamp) -> Time {

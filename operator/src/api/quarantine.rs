@@ -1,12 +1,14 @@
 //! `Quarantine`: one release contained, with everything that is needed to restore it.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bounds;
-use super::chart_trust_policy::QuarantineAction;
 use super::conditions::Condition;
+use super::quarantine_words::QuarantineAction;
+use super::schema;
 
 /// What to do to the release of this name, and why. Cannot be changed.
 #[derive(CustomResource, Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
@@ -49,9 +51,12 @@ use super::conditions::Condition;
     "message": "a Quarantine cannot be changed; delete it, which restores, and create another",
 }]))]
 pub struct QuarantineSpec {
-    /// What is done, always in this order: PauseDeployer stops Flux, Argo CD or k3s from undoing
-    /// the rest, IsolateNetwork denies traffic to the release's pods, ScaleToZero stops them.
-    #[schemars(length(min = 1, max = 3), extend("x-kubernetes-list-type" = "set"))]
+    /// What is done, in the order of the actions.
+    #[schemars(
+        description = QuarantineAction::described(),
+        length(min = 1, max = QuarantineAction::ALL.len()),
+        extend("x-kubernetes-list-type" = "set")
+    )]
     pub actions: Vec<QuarantineAction>,
 
     /// Why, for people; the operator writes the verdict. Example: `signed after key theft`.
@@ -69,13 +74,13 @@ pub struct QuarantineSpec {
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QuarantineStatus {
-    /// The `metadata.generation` this status was concluded from.
+    /// The `metadata.generation` this status was concluded from; -1 before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = -1))]
     pub observed_generation: Option<i64>,
 
-    /// In one word, derived from the conditions: Active, Contested, Disabled, Pending, Refused or
-    /// Restoring.
+    /// In one word, derived from the conditions: Active, Contested, Disabled, Partial, Pending,
+    /// Refused or Restoring.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "QuarantineState")]
     pub state: Option<QuarantineState>,
@@ -86,15 +91,31 @@ pub struct QuarantineStatus {
     #[schemars(length(max = bounds::LONG_LIST))]
     pub incident: Option<String>,
 
+    /// When a person had asked for this and there was no release of its name. One that was installed
+    /// after this object was made is not meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub release_missing_at: Option<Time>,
+
     /// How many objects are contained now.
     #[serde(default)]
     #[schemars(with = "i32", range(min = 0))]
     pub contained: u32,
 
-    /// The objects to contain, in the order in which they are changed, each with what it was
-    /// before. Written once, before the first change.
+    /// Pods of the release that are on a node and have not ended, after its workloads were stopped.
+    #[serde(default)]
+    #[schemars(with = "i32", range(min = 0))]
+    pub running: u32,
+
+    /// How many objects are left out that run Pods or may make new ones; they stand in uncontained.
+    #[serde(default)]
+    #[schemars(with = "i32", range(min = 0))]
+    pub left_out: u32,
+
+    /// The objects to contain, each with what it was before. Written before the first change, and
+    /// again when the release has got more of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = bounds::LONG_LIST), extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(length(max = bounds::OBJECTS), extend("x-kubernetes-list-type" = "atomic"))]
     pub objects: Vec<ContainedObject>,
 
     /// What is left as it is, and why: bare Pods, custom workloads, running Jobs, objects of others.
@@ -110,7 +131,7 @@ pub struct QuarantineStatus {
     #[schemars(with = "EndedBy")]
     pub ended_by: Option<EndedBy>,
 
-    /// Ready, Active, and if so: Isolated, Contested, Reconciling, Stalled.
+    /// Ready and Active; of the others those that hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = bounds::SHORT_LIST),
@@ -128,6 +149,8 @@ pub enum QuarantineState {
     Contested,
     /// The operator runs without `--quarantine`.
     Disabled,
+    /// In force, but something that the release lists is left out, and runs or may run.
+    Partial,
     /// Not all is contained yet.
     Pending,
     /// Nothing is done: the condition Active says why.
@@ -184,7 +207,13 @@ pub struct ContainedObject {
     #[schemars(length(max = bounds::SAVED))]
     pub original: Option<String>,
 
-    /// Who owned the field before, as JSON: entries of metadata.managedFields, reduced to it.
+    /// `persistentVolumeClaimRetentionPolicy.whenScaled` of a StatefulSet before, where it says
+    /// Delete: it is Retain while there are no replicas, so that no volume is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::WORD))]
+    pub when_scaled: Option<String>,
+
+    /// Who owned the fields before, as JSON: entries of metadata.managedFields, reduced to them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::SAVED))]
     pub owners: Option<String>,
@@ -204,6 +233,12 @@ pub struct ContainedObject {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::NAME))]
     pub autoscaler: Option<String>,
+
+    /// The revision of the release that it was recorded for. A later one that is bad too is contained
+    /// anew, once; what people change later stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i64", range(min = 0))]
+    pub revision: Option<u64>,
 
     /// Contained, Contested, Gone, Kept, Planned or Restored.
     pub state: ObjectState,
@@ -251,4 +286,13 @@ pub struct UncontainedObject {
     /// Why.
     #[schemars(length(max = bounds::MESSAGE))]
     pub message: String,
+
+    /// Whether it runs Pods or makes new ones, as far as that is known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub runs: bool,
+    /// What its Pods serve to the API server, so that others are blocked while they do not answer: a
+    /// policy alone leaves them running, until a person approves it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::NAME))]
+    pub waits_for: Option<String>,
 }

@@ -1,371 +1,202 @@
-//! The closed vocabulary of reasons: one word, one meaning, wherever it is shown.
+//! The closed vocabularies of what conditions of our kinds say. Why a release is trusted or not is
+//! said in the engine's own words, [`charttrust_verify::verdict`].
 
-use std::fmt;
-use std::str::FromStr;
+use charttrust_verify::verdict::{Basis, Cause, Reason, Verdict};
+use charttrust_verify::words;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use super::conditions::Status;
-
-/// A word that may stand as the reason of a condition.
-pub trait ConditionReason: fmt::Display {}
-
-/// A word that is not in the vocabulary.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{0:?} is no reason this version knows")]
-pub struct UnknownReason(String);
-
-macro_rules! words {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $word:ident,)+ }) => {
-        $(#[$meta])*
-        #[derive(
-            Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd,
-            Serialize,
-        )]
-        pub enum $name { $($(#[$doc])* $word,)+ }
-
-        impl $name {
-            /// Every word.
-            pub const ALL: &[Self] = &[$(Self::$word,)+];
-
-            /// The word itself.
-            pub fn word(self) -> &'static str {
-                match self { $(Self::$word => stringify!($word),)+ }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(self.word()) }
-        }
-
-        impl FromStr for $name {
-            type Err = UnknownReason;
-            fn from_str(word: &str) -> Result<Self, UnknownReason> {
-                let known = Self::ALL.iter().copied().find(|known| known.word() == word);
-                known.ok_or_else(|| UnknownReason(super::bounds::fit(word, 64)))
-            }
-        }
-
-        impl ConditionReason for $name {}
-    };
-}
-
-words! {
-    /// Why a release is trusted.
-    Basis {
-        /// Signed; the content of the running release was not compared (level Signature).
-        ArchiveVerified,
-        /// The policy pins this very archive by digest.
-        DigestPinned,
-        /// The key was revoked after this operator had verified this very archive.
-        Grandfathered,
-        /// Signed, and the running release is what was signed.
-        SignatureVerified,
-    }
-}
-
-words! {
-    /// Why a release is not trusted.
-    UntrustedReason {
-        /// The archive can be read in more than one way.
-        ArchiveAmbiguous,
-        /// No source has this chart and version.
-        ChartNotFound,
-        /// The running release differs from the signed archive.
-        ContentMismatch,
-        /// A subchart is not trusted on its own.
-        DependencyNotTrusted,
-        /// The archive differs from the signed digest.
-        DigestMismatch,
-        /// The signing key was revoked as compromised.
-        KeyCompromised,
-        /// The signing key had expired.
-        KeyExpired,
-        /// The signing key may not speak for this chart or source.
-        KeyOutOfScope,
-        /// The signing key was superseded or retired before it signed.
-        KeyRetired,
-        /// The signing key was revoked for a reason that voids all its signatures.
-        KeyRevoked,
-        /// Signed name or version, archive and release name different charts.
-        MetadataMismatch,
-        /// The provenance cannot be read as one unambiguous signed statement.
-        ProvenanceMalformed,
-        /// A listed signer's signature does not belong to this text.
-        SignatureInvalid,
-        /// No listed signer vouches for the chart, or too few do.
-        SignerNotTrusted,
-        /// The source has the chart but no provenance for it.
-        Unsigned,
-        /// The version is outside what the rule allows.
-        VersionNotAllowed,
-        /// The signature uses an algorithm that no longer proves anything.
-        WeakSignature,
-    }
-}
-
-words! {
-    /// Why we cannot tell.
-    UnknownCause {
-        /// A policy exception forgives the failure for a time.
-        Exempt,
-        /// A limit on size, count or time was reached.
-        LimitExceeded,
-        /// No policy applies.
-        NoPolicy,
-        /// The release cannot be compared with the archive.
-        NotBindable,
-        /// Not looked at yet.
-        Pending,
-        /// The release record cannot be read.
-        ReleaseUnreadable,
-        /// A source gave no usable answer.
-        SourceUnavailable,
-        /// No source is known for the chart.
-        SourceUnknown,
-        /// The rule asks for no verification (level None).
-        Unmanaged,
-    }
-}
-
-words! {
-    /// Proof of badness: the only reasons that may start a quarantine.
-    BadnessReason {
-        /// The signing key was revoked as compromised.
-        KeyCompromised,
-        /// The signing key was revoked for a reason that voids all its signatures.
-        KeyRevoked,
-    }
-}
+use super::conditions::{ConditionReason, Status};
 
 words! {
     /// Reasons of a `TrustedKey`'s conditions.
     KeyReason {
-        /// The key may vouch for charts.
-        Accepted,
-        /// Revoked: the secret is in other hands.
-        Compromised,
-        /// The key, or our own `notAfter`, has ended.
-        Expired,
-        /// The key ends within 30 days.
-        ExpiresIn30Days,
-        /// The key ends within 7 days.
-        ExpiresIn7Days,
-        /// The key ends within 90 days.
-        ExpiresIn90Days,
-        /// The material holds no key of the pinned fingerprint.
-        FingerprintMismatch,
-        /// A field cannot be used; the message names it.
-        InvalidSpec,
-        /// What was learned against the key cannot be read, so it is not known to be good.
-        LearnedUnreadable,
-        /// The ConfigMap or Secret, or its entry, does not exist.
-        MaterialMissing,
-        /// The material is no usable OpenPGP key.
-        MaterialUnusable,
-        /// A passing trouble is retried.
-        ProgressingWithRetry,
-        /// The place to refresh from gave no usable answer.
-        RefreshFailed,
-        /// A copy of the key was read, and what it revokes was taken over.
-        RefreshSucceeded,
-        /// Revoked: out of service.
-        Retired,
-        /// A revocation that may be the key's own cannot be checked, so it counts.
-        RevocationNotVerifiable,
-        /// Our own revocation was removed; signatures by the key count again.
-        RevocationWithdrawn,
-        /// Revoked: another key has taken over.
-        Superseded,
-        /// Revoked without a reason that could be milder.
-        Unspecified,
+        Accepted: "The key may vouch for charts."
+            => "None.",
+        Compromised: "Revoked: the secret is in other hands."
+            => "Sign with another key; look at the releases in USED-BY.",
+        Expired: "The key, or our own `notAfter`, has ended."
+            => "Extend it and apply it again, or sign with its successor.",
+        ExpiresIn30Days: "The key, or our own `notAfter`, ends within 30 days."
+            => "Sign what the message names with its successor.",
+        ExpiresIn7Days: "The key, or our own `notAfter`, ends within 7 days."
+            => "Sign what the message names with its successor, now.",
+        ExpiresIn90Days: "The key, or our own `notAfter`, ends within 90 days."
+            => "Declare a successor, and list it in the policies.",
+        FingerprintMismatch: "The material holds no key of the pinned fingerprint."
+            => "Compare the two; the owner knows which is right.",
+        InvalidSpec: "A field cannot be used; the message names it."
+            => "Mend that field.",
+        LearnedUnreadable:
+            "The ConfigMap with what was learned against the key cannot be read, so the key is \
+             not trusted."
+            => "Mend it, or delete it if no revocation of this key was ever learned.",
+        MaterialMissing:
+            "The ConfigMap or Secret, or its entry, is not in the operator's namespace."
+            => "Create it there.",
+        MaterialUnusable: "The material is no usable OpenPGP key."
+            => "Export the key again: `gpg --armor --export`.",
+        ProgressingWithRetry:
+            "The API server did not answer, or refused to keep what was learned."
+            => "Wait; it is tried again. If the message names a ConfigMap, check the operator's \
+                permissions.",
+        RefreshFailed: "The place to refresh from gave no usable answer."
+            => "Look at the message; what was learned before stands.",
+        RefreshSucceeded: "A copy of the key was read, and what it revokes was taken over."
+            => "None; the message tells what was left out.",
+        Retired: "Revoked: out of service."
+            => "Sign with the successor.",
+        RevocationNotVerifiable:
+            "A revocation that may be the key's own cannot be checked, so it counts."
+            => "Have the revocation made again with a current algorithm, or change keys.",
+        Superseded: "Revoked: another key has taken over."
+            => "Sign with the successor.",
+        Unspecified:
+            "Revoked without a reason that could be milder, so all its signatures are void."
+            => "Ask the owner; give the reason in `spec.revocation` if it was ours.",
     }
 }
 
 words! {
     /// Reasons of a `ChartTrustPolicy`'s conditions.
     PolicyReason {
-        /// Every source answered.
-        AllReachable,
-        /// Every key is there and usable.
-        AllResolved,
-        /// No release is untrusted or unknown.
-        AllTrusted,
-        /// An exception has ended.
-        ExceptionExpired,
-        /// An exception ends soon.
-        ExceptionExpiresSoon,
-        /// A field cannot be used; the policy is judged as if it trusted nobody.
-        InvalidSpec,
-        /// A key is missing or not usable; the others count.
-        KeysUnresolved,
-        /// What is due does not fit the limit.
-        LimitReached,
-        /// Not every release has been judged yet.
-        Pending,
-        /// A passing trouble is retried.
-        ProgressingWithRetry,
-        /// The policy was read and is judged by.
-        Reconciled,
-        /// A release could not be judged.
-        ReleasesUnknown,
-        /// At least one release is untrusted.
-        ReleasesUntrusted,
-        /// A source gave no usable answer.
-        SourceUnavailable,
-        /// Looks at sources are suspended.
-        Suspended,
+        AllReachable: "Every source answered."
+            => "None.",
+        AllResolved: "Every key is there and usable."
+            => "None.",
+        AllTrusted: "Every release that the policy applies to is trusted."
+            => "None.",
+        ExceptionExpired: "An exception has ended."
+            => "Remove it from the policy.",
+        ExceptionExpiresSoon: "An exception ends within a week."
+            => "Mend what it forgives, or renew it.",
+        InvalidSpec: "A field cannot be used; until then the policy trusts nobody."
+            => "Mend the field that the message names.",
+        KeysUnresolved:
+            "A key is missing or cannot be used; the others count. Or a rule asks for more signers \
+             than it lists."
+            => "Declare or mend the keys that the message names; lower `threshold`, or list more \
+                keys.",
+        LimitReached: "What is due for quarantine does not fit the limit, so none of it starts."
+            => "Look at the releases; raise `quarantine.limit`, or contain them by hand.",
+        NothingAsked: "All releases are `Unmanaged` or `Exempt`: proof is asked for none."
+            => "Ask for signatures or pins; or none, if that is meant.",
+        NothingMatched: "The policy applies to no release."
+            => "Check `match`, and the charts of the rules.",
+        NothingUntrusted:
+            "No release is untrusted or unknown, and for some of them no proof is asked."
+            => "None; the message counts them.",
+        Progressing: "The policy was changed, and its releases are being judged by it."
+            => "Wait.",
+        Reconciled: "The policy was read, and is judged by."
+            => "None.",
+        ReleasesUnknown: "A release could not be judged."
+            => "Look at the releases that are `Unknown`.",
+        ReleasesUntrusted: "At least one release is untrusted; the message names some."
+            => "Look at those.",
+        SourceUnavailable: "The last look at a source gave no usable answer."
+            => "Check URL, credentials and `--allow-host`.",
+        StartFailed:
+            "A Quarantine that is due could not be created; the message names the releases and \
+             what the API server said."
+            => "Mend that, or contain them by hand; it is tried again.",
+        Suspended: "Looks at sources are suspended; judging goes on."
+            => "Set `suspend: false` when you are done.",
     }
 }
 
 words! {
     /// Reasons of a `ReleaseTrust`'s conditions other than `Trusted`.
     ReleaseReason {
-        /// The release is contained.
-        Active,
-        /// Containment is recommended and waits for a person.
-        AwaitingApproval,
-        /// The release was judged.
-        Evaluated,
-        /// Looks at the source failed for two intervals.
-        LookFailed,
-        /// The last look was answered.
-        LookSucceeded,
-        /// The source was not looked at yet.
-        NotLooked,
-        /// A passing trouble is retried.
-        ProgressingWithRetry,
-        /// The record could not be read.
-        ReleaseUnreadable,
-        /// A person ended the containment.
-        Released,
+        Active: "The release is contained."
+            => "Look at its quarantine.",
+        AwaitingApproval: "Containment is recommended, and waits for a person."
+            => "Decide.",
+        Evaluated: "The release was judged."
+            => "None.",
+        LookFailed:
+            "A source gave no answer for two intervals; the verdict rests on what is known."
+            => "Check the source.",
+        LookSucceeded: "The last look was answered."
+            => "None.",
+        NothingToContain:
+            "No workload, and no deployer, is there that carries the marks of this release: nothing is \
+             contained, and it does not count for the limit."
+            => "Stop by hand what the release runs that no controller makes; ask who wrote a record \
+                without workloads.",
+        Progressing:
+            "The record is being read, or its source is being asked for the first time."
+            => "Wait; if it stays, look at the policy's `SourcesReachable`.",
+        Released: "A person ended the containment."
+            => "None.",
     }
 }
 
 words! {
-    /// Reasons of a `Quarantine`'s conditions.
-    QuarantineReason {
-        /// Somebody has changed contained objects; those changes are kept.
-        ChangedByOthers,
-        /// What was asked for is done.
-        Contained,
-        /// It is under way.
-        Containing,
-        /// The operator runs without `--quarantine`.
-        Disabled,
-        /// Nothing in the release can be contained by these actions.
-        NothingToContain,
-        /// The API server does not let some of the objects be read or written.
-        ObjectRefused,
-        /// What objects carry and what was recorded disagree.
-        OriginalsDisagree,
-        /// The record is stored in another namespace than the release runs in.
-        OtherNamespace,
-        /// Other NetworkPolicies allow traffic to the same pods.
-        OtherPoliciesAllow,
-        /// A passing trouble is retried.
-        ProgressingWithRetry,
-        /// The namespace is protected.
-        Protected,
-        /// There is no release of this name in this namespace.
-        ReleaseNotFound,
-        /// The release record cannot be read.
-        ReleaseUnreadable,
-        /// What was recorded is put back.
-        Restoring,
-        /// Pods of others have the same labels, so they are not isolated.
-        SelectorShared,
-        /// NetworkPolicies deny it; whether the network plugin obeys them was not checked.
-        TrafficDenied,
+    /// Reasons of events that are no reason of a condition.
+    EventReason {
+        Contested: "Somebody has changed, or holds, objects that are contained."
+            => "Look at the condition `Contested` of the Quarantine.",
+        EvidenceRejected:
+            "Somebody else wrote the evidence of a `ReleaseTrust`, or the operator's seal was lost."
+            => "Find out who may write `releasetrusts/status`; it is gathered again by itself.",
+        PolicyDeleted:
+            "A policy is gone, and the releases that it judged have its verdict no more: told once, \
+             whatever their number."
+            => "None, if that was meant; else apply it again.",
+        QuarantineStopped: "Releases are due to be contained, and none or not all of them are."
+            => "Look at the condition `QuarantineStopped` of the policy.",
+        Quarantined: "A release is contained."
+            => "Look at the Quarantine; deleting it restores.",
+        ReleaseTrustDeleted:
+            "Somebody has deleted a `ReleaseTrust`; it was written again. Where very many go at once, the \
+             first five are told."
+            => "Find out who may delete them: the verdict is the operator's.",
+        Restored: "A quarantine has ended; the event counts what was put back and names what was kept."
+            => "None.",
+        RevocationWithdrawn:
+            "`spec.revocation` of a key was removed, or the key deleted and made without it: its \
+             signatures count again."
+            => "None, if that was meant.",
     }
 }
 
-/// The reason of a `Trusted` condition.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum TrustedReason {
-    /// Trusted is Unknown.
-    Unknown(UnknownCause),
-    /// Trusted is False.
-    Untrusted(UntrustedReason),
-    /// Trusted is True.
-    Trusted(Basis),
+macro_rules! condition_reasons {
+    ($($name:ident,)+) => {
+        $(impl ConditionReason for $name {
+            fn word(self) -> &'static str {
+                <$name>::word(self)
+            }
+        })+
+    };
 }
 
-impl TrustedReason {
-    /// The status that goes with the reason.
-    pub fn status(self) -> Status {
-        match self {
-            Self::Trusted(_) => Status::True,
-            Self::Unknown(_) => Status::Unknown,
-            Self::Untrusted(_) => Status::False,
+condition_reasons! { Basis, Cause, KeyReason, PolicyReason, Reason, ReleaseReason, }
+
+impl ConditionReason for Verdict {
+    fn word(self) -> &'static str {
+        Self::word(self)
+    }
+}
+
+impl From<Verdict> for Status {
+    /// What the condition `Trusted` is for a verdict.
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Trusted(_) => Self::True,
+            Verdict::Unknown(_) => Self::Unknown,
+            Verdict::Untrusted(_) => Self::False,
         }
     }
 }
-
-impl fmt::Display for TrustedReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Trusted(basis) => basis.fmt(f),
-            Self::Unknown(cause) => cause.fmt(f),
-            Self::Untrusted(reason) => reason.fmt(f),
-        }
-    }
-}
-
-impl FromStr for TrustedReason {
-    type Err = UnknownReason;
-
-    fn from_str(word: &str) -> Result<Self, UnknownReason> {
-        let trusted = word.parse().map(Self::Trusted);
-        let unknown = || word.parse().map(Self::Unknown);
-        let untrusted = || word.parse().map(Self::Untrusted);
-        trusted
-            .or_else(|_| unknown())
-            .or_else(|_: UnknownReason| untrusted())
-    }
-}
-
-impl ConditionReason for TrustedReason {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn every_trusted_reason() -> impl Iterator<Item = TrustedReason> {
-        let trusted = Basis::ALL.iter().map(|word| TrustedReason::Trusted(*word));
-        let unknown = UnknownCause::ALL
-            .iter()
-            .map(|word| TrustedReason::Unknown(*word));
-        let untrusted = UntrustedReason::ALL
-            .iter()
-            .map(|word| TrustedReason::Untrusted(*word));
-        trusted.chain(unknown).chain(untrusted)
-    }
-
-    #[test]
-    fn every_reason_reads_back_as_itself() {
-        for reason in every_trusted_reason() {
-            assert_eq!(reason.to_string().parse(), Ok(reason));
-        }
-        assert!("Nonsense".parse::<TrustedReason>().is_err());
-    }
-
-    #[test]
-    fn only_proof_of_badness_may_quarantine() {
-        for reason in BadnessReason::ALL {
-            assert!(reason.word().parse::<UntrustedReason>().is_ok());
-        }
-        assert_eq!(BadnessReason::ALL.len(), 2);
-    }
-
     #[test]
     fn words_are_in_alphabetical_order() {
-        assert!(UntrustedReason::ALL.is_sorted_by_key(|word| word.word()));
-        assert!(UnknownCause::ALL.is_sorted_by_key(|word| word.word()));
         assert!(KeyReason::ALL.is_sorted_by_key(|word| word.word()));
         assert!(PolicyReason::ALL.is_sorted_by_key(|word| word.word()));
-        assert!(QuarantineReason::ALL.is_sorted_by_key(|word| word.word()));
         assert!(ReleaseReason::ALL.is_sorted_by_key(|word| word.word()));
+        assert!(EventReason::ALL.is_sorted_by_key(|word| word.word()));
     }
 }

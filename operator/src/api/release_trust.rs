@@ -1,5 +1,6 @@
 //! `ReleaseTrust`: the verdict on one release, what it rests on, and since when.
 
+use charttrust_verify::verdict;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -24,6 +25,8 @@ use super::schema;
     derive = "Default",
     derive = "PartialEq",
     doc = "The verdict on one Helm release: whether the chart behind it is trusted, why, by what evidence, and since when. Written by the operator, in the namespace of the stored release record and under the release's name.",
+    selectable = ".status.reason",
+    selectable = ".status.signer",
     printcolumn(
         name = "Trusted",
         type_ = "string",
@@ -76,9 +79,9 @@ pub struct ReleaseTrustSpec {}
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReleaseTrustStatus {
-    /// The `metadata.generation` this status was concluded from.
+    /// The `metadata.generation` this status was concluded from; -1 before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = -1))]
     pub observed_generation: Option<i64>,
 
     /// The value of the annotation `charttrust.io/requestedAt` that was last answered.
@@ -90,13 +93,18 @@ pub struct ReleaseTrustStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<Release>,
 
+    /// The reason of the condition Trusted, where that is not True. For `--field-selector`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::WORD))]
+    pub reason: Option<String>,
+
     /// Who vouches, for people: names of the TrustedKeys, or the claimed key ID if none is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::NAME))]
     pub signer: Option<String>,
 
     /// Ready, Trusted (True, False or Unknown, with the reason), Fresh, and if so: Quarantined,
-    /// Reconciling, Stalled.
+    /// Reconciling.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = bounds::SHORT_LIST),
@@ -146,7 +154,8 @@ pub struct Release {
     #[schemars(length(max = bounds::VERSION))]
     pub version: String,
 
-    /// Who deploys it: Helm (a person or a pipeline), Flux, ArgoCD or K3s.
+    /// Who deploys it: Helm, Flux, ArgoCD or K3s. Always Helm until their objects are read: Flux and
+    /// k3s install by Helm too.
     pub owner: Owner,
 
     /// The record's resourceVersion that was judged.
@@ -213,14 +222,15 @@ pub struct Signer {
     #[schemars(schema_with = "schema::time")]
     pub expires_at: Option<Time>,
 
-    /// Key and hash algorithm. Example: `RSA4096/SHA512`.
+    /// Key and hash algorithm. Example: `RSA-4096/SHA512`.
     #[schemars(length(max = bounds::WORD))]
     pub algorithm: String,
 
     /// Whether it holds cryptographically. Says nothing about the key's life.
     pub verified: bool,
 
-    /// What is wrong with it, in one word. Absent if verified or if no known key is its issuer.
+    /// What is wrong with it, in one word, if it does not hold, or holds and its key could not sign
+    /// this. Absent otherwise, and if no known key is its issuer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::WORD))]
     pub fault: Option<String>,
@@ -272,6 +282,28 @@ pub struct Witness {
     /// When this operator first verified a signature of this very archive by a known key.
     #[schemars(schema_with = "schema::time")]
     pub first_verified: Time,
+}
+
+/// What a mirror served instead of its source.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Mirrored {
+    /// The archive, and what is beside it.
+    Archive,
+    /// The source itself served everything.
+    #[default]
+    Nothing,
+    /// The provenance of an archive that the source itself served.
+    Provenance,
+}
+
+impl Mirrored {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes a reference"
+    )]
+    fn is_nothing(&self) -> bool {
+        *self == Self::Nothing
+    }
 }
 
 /// What one source has answered, and how it compares with the release.
@@ -331,6 +363,16 @@ pub struct SourceEvidence {
     #[serde(default, skip_serializing_if = "is_false")]
     pub index_disagrees: bool,
 
+    /// What a mirror served, and the source itself did not: Archive (and what is beside it),
+    /// Provenance or Nothing. It can give trust, and takes none. Absent: Nothing.
+    #[serde(default, skip_serializing_if = "Mirrored::is_nothing")]
+    pub mirrored: Mirrored,
+
+    /// Whether trust has never rested on this answer: while another source is silent it can give
+    /// trust, and takes none. Absent: it has.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub provisional: bool,
+
     /// sha256 of the provenance. Absent if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::DIGEST))]
@@ -377,6 +419,8 @@ impl SourceEvidence {
             differences: Vec::new(),
             subcharts: false,
             index_disagrees: false,
+            mirrored: Mirrored::Nothing,
+            provisional: false,
             provenance: None,
             provenance_problem: None,
             signed_chart: None,
@@ -490,6 +534,16 @@ pub enum Verdict {
     Untrusted,
 }
 
+impl From<verdict::Verdict> for Verdict {
+    fn from(verdict: verdict::Verdict) -> Self {
+        match verdict {
+            verdict::Verdict::Trusted(_) => Self::Trusted,
+            verdict::Verdict::Unknown(_) => Self::Unknown,
+            verdict::Verdict::Untrusted(_) => Self::Untrusted,
+        }
+    }
+}
+
 #[allow(
     clippy::trivially_copy_pass_by_ref,
     reason = "serde passes a reference"
@@ -500,8 +554,10 @@ fn is_false(value: &bool) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::conditions::{ReleaseCondition, Status};
-    use super::super::reasons::{Basis, ConditionReason, ReleaseReason};
+    use charttrust_verify::verdict::Basis;
+
+    use super::super::conditions::{ConditionReason, ReleaseCondition, Status};
+    use super::super::reasons::ReleaseReason;
     use super::*;
 
     const DIGEST: &str = "sha256:0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0";
@@ -537,7 +593,7 @@ mod tests {
                 subkey: None,
                 signed_at: Some(super::super::time("2026-11-17T00:00:00Z".parse().unwrap())),
                 expires_at: None,
-                algorithm: "RSA4096/SHA512".to_owned(),
+                algorithm: "RSA-4096/SHA512".to_owned(),
                 verified: true,
                 fault: None,
                 provenance: None,

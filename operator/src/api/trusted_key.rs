@@ -1,5 +1,6 @@
 //! `TrustedKey`: an OpenPGP key that may vouch for charts.
 
+use clap::ValueEnum;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -44,6 +45,12 @@ use super::schema;
         name = "Owner",
         type_ = "string",
         json_path = ".spec.owner",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
         priority = 1
     )
 )]
@@ -211,7 +218,7 @@ pub struct Scope {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = bounds::LIST),
-        inner(length(max = bounds::URL), regex(pattern = bounds::SOURCE_PATTERN)),
+        inner(length(max = bounds::URL), regex(pattern = bounds::source_pattern())),
         extend("x-kubernetes-list-type" = "atomic")
     )]
     pub sources: Option<Vec<String>>,
@@ -252,25 +259,35 @@ pub struct Revocation {
 }
 
 /// Why a key was revoked.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize, ValueEnum)]
+#[value(rename_all = "PascalCase")]
 pub enum RevocationReason {
     /// Hard: the secret is in other hands.
+    #[value(help = "The secret is in other hands")]
     Compromised,
     /// Soft: the key is out of service.
+    #[value(help = "The key is out of service")]
     Retired,
     /// Soft: another key has taken over.
+    #[value(help = "Another key has taken over")]
     Superseded,
     /// Hard: nothing is known, so the worst is assumed.
+    #[value(help = "Nothing is known, so the worst is assumed")]
     Unspecified,
 }
 
 /// Whether releases that we had verified before stay trusted.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize, ValueEnum,
+)]
+#[value(rename_all = "PascalCase")]
 pub enum Grandfather {
     /// None stays trusted.
     #[default]
+    #[value(help = "None stays trusted")]
     Never,
     /// Those whose very archive this operator had verified before `since`.
+    #[value(help = "Those whose very archive the operator had verified before")]
     Witnessed,
 }
 
@@ -284,7 +301,7 @@ pub struct TrustedKeyStatus {
     #[schemars(with = "KeyState")]
     pub state: Option<KeyState>,
 
-    /// Algorithm and size of the primary key. Example: `RSA4096`.
+    /// Algorithm and size of the primary key. Example: `RSA-4096`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::WORD))]
     pub algorithm: Option<String>,
@@ -327,9 +344,9 @@ pub struct TrustedKeyStatus {
     )]
     pub conditions: Vec<Condition>,
 
-    /// The `metadata.generation` this status was concluded from.
+    /// The `metadata.generation` this status was concluded from; -1 before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = -1))]
     pub observed_generation: Option<i64>,
 }
 

@@ -14,8 +14,8 @@ use kube::api::{
 use kube::core::GroupVersionKind;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
+use super::screen::{note, tell};
 use super::{INTERNAL, TRUSTED, UNTRUSTED, USAGE, complain};
 use crate::api::quarantine::EndedBy;
 use crate::api::{GROUP, VERSION};
@@ -24,11 +24,15 @@ use crate::watch::within_deadline;
 /// Tells which releases are contained before the operator is removed.
 ///
 /// Exit code 0: none is, 1: some are, 2: no cluster is configured, 4: charttrust failed.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct BeforeUninstall {
     /// Restores them, with the help of the operator, instead of stopping.
     #[arg(long)]
     pub restore: bool,
+    /// The command that brings back the release of the operator itself, which Helm refuses to upgrade once
+    /// it has begun to uninstall it.
+    #[arg(long, value_name = "COMMAND")]
+    pub way_back: Option<String>,
 }
 
 /// Why it could not be found out or done.
@@ -44,13 +48,13 @@ enum UninstallError {
 
 /// Runs the command and gives the exit code.
 pub async fn main(arguments: BeforeUninstall) -> u8 {
-    match look(arguments).await {
+    match look(&arguments).await {
         Ok(left) if left.is_empty() => {
-            println!("no release is contained");
+            note("no release is contained\n");
             TRUSTED
         }
         Ok(left) => {
-            eprint!("{}", advice(&left));
+            tell(&advice(&left, arguments.way_back.as_deref()));
             UNTRUSTED
         }
         Err(error @ UninstallError::NoCluster(_)) => complain(&error, USAGE),
@@ -59,21 +63,26 @@ pub async fn main(arguments: BeforeUninstall) -> u8 {
 }
 
 /// What is contained and stays so.
-async fn look(arguments: BeforeUninstall) -> Result<Vec<DynamicObject>, UninstallError> {
+async fn look(arguments: &BeforeUninstall) -> Result<Vec<DynamicObject>, UninstallError> {
     let client = Client::try_default().await;
     let client = client.map_err(UninstallError::NoCluster)?;
     let found = list(&client).await?;
     if !arguments.restore {
         return Ok(found);
     }
+    let mut refused = None;
     for quarantine in &found {
-        note_why(&client, quarantine).await?;
-        delete(&client, quarantine).await?;
+        let ended = end(&client, quarantine).await;
+        refused = refused.or(ended.err());
     }
-    let deadline = Instant::now() + PATIENCE;
+    // One that cannot be ended keeps no other; there is nothing to wait for then.
+    if let Some(error) = refused {
+        return Err(error);
+    }
+    let deadline = crate::clock::tick() + PATIENCE;
     loop {
         let left = list(&client).await?;
-        if left.is_empty() || Instant::now() >= deadline {
+        if left.is_empty() || crate::clock::tick() >= deadline {
             return Ok(left);
         }
         tokio::time::sleep(POLL).await;
@@ -84,8 +93,8 @@ async fn list(client: &Client) -> Result<Vec<DynamicObject>, UninstallError> {
     let api = Api::<DynamicObject>::all_with(client.clone(), &resource());
     match within_deadline(api.list(&ListParams::default())).await {
         Ok(found) => Ok(found.items.into_iter().filter(holds_something).collect()),
-        // The kind is not defined, so there is none.
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Vec::new()),
+        // The kind is not defined, so there is none: servers say so in plain text, so only the code tells.
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
         Err(error) => Err(UninstallError::Api("list Quarantines", error)),
     }
 }
@@ -119,6 +128,11 @@ async fn note_why(client: &Client, quarantine: &DynamicObject) -> Result<(), Uni
     }
 }
 
+async fn end(client: &Client, quarantine: &DynamicObject) -> Result<(), UninstallError> {
+    note_why(client, quarantine).await?;
+    delete(client, quarantine).await
+}
+
 async fn delete(client: &Client, quarantine: &DynamicObject) -> Result<(), UninstallError> {
     let namespace = quarantine.namespace().unwrap_or_default();
     let api = Api::<DynamicObject>::namespaced_with(client.clone(), &namespace, &resource());
@@ -142,7 +156,7 @@ fn resource() -> ApiResource {
 }
 
 /// Which releases are contained, and what can be done.
-fn advice(left: &[DynamicObject]) -> String {
+fn advice(left: &[DynamicObject], way_back: Option<&str>) -> String {
     let mut text = format!(
         "contained releases: {}. Without the operator they stay contained:\n",
         left.len()
@@ -161,6 +175,10 @@ fn advice(left: &[DynamicObject]) -> String {
          Or, if the operator runs with --quarantine: kubectl delete quarantine --all --all-namespaces\n\
          Then uninstall again. To leave them contained: helm uninstall --no-hooks\n",
     );
+    if let Some(command) = way_back {
+        // Invariant: writing to a String does not fail.
+        let _ = writeln!(text, "To keep the operator or upgrade it, first: {command}");
+    }
     text
 }
 
@@ -180,13 +198,20 @@ mod tests {
 
     #[test]
     fn contained_releases_are_named_with_the_next_step() {
-        let text = advice(&[quarantine("search"), quarantine("payments")]);
+        let text = advice(
+            &[quarantine("search"), quarantine("payments")],
+            Some("helm rollback charttrust 3"),
+        );
         assert!(text.starts_with("contained releases: 2."), "{text}");
         assert!(
             text.contains("\n  shop/search\n  shop/payments\n"),
             "{text}"
         );
         assert!(text.contains("charttrust restore --all"), "{text}");
+        assert!(
+            text.ends_with("first: helm rollback charttrust 3\n"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -207,7 +232,7 @@ mod tests {
     fn of_many_releases_the_first_are_named_and_the_others_counted() {
         let told = |count: usize| {
             let names = (0..count).map(|n| quarantine(&format!("r{n}")));
-            advice(&names.collect::<Vec<_>>())
+            advice(&names.collect::<Vec<_>>(), None)
         };
         assert!(!told(MOST_NAMED).contains(" more"));
         let more = told(MOST_NAMED + 1);

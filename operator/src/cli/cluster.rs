@@ -11,7 +11,9 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, Resource};
 use serde::de::DeserializeOwned;
 
-use super::{INTERNAL, UNKNOWN, USAGE};
+use super::screen::plain;
+use super::{INTERNAL, UNKNOWN, USAGE, program};
+use crate::api::TrustedKey;
 
 /// Which cluster to ask, as kubectl takes it.
 #[derive(Args, Clone, Debug)]
@@ -27,7 +29,7 @@ pub struct Connection {
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// The API server refused or did not answer.
+    /// The API server did not answer, or not usably.
     #[error("failed to {0}")]
     Api(String, #[source] Box<kube::Error>),
     /// What was asked for cannot be done as it was asked.
@@ -39,6 +41,9 @@ pub(super) enum Failure {
     /// The result cannot be printed.
     #[error("failed to print the result")]
     Output(#[from] std::io::Error),
+    /// The API server refused, in its own words, which say all that there is.
+    #[error("failed to {0}: {1}")]
+    Refused(String, String),
     /// The operator gave no answer yet.
     #[error("{0}")]
     Unanswered(String),
@@ -47,17 +52,69 @@ pub(super) enum Failure {
 impl Failure {
     /// A request that failed.
     pub(super) fn api(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
-        |error| Self::Api(what.into(), Box::new(error))
+        |error| match error {
+            kube::Error::Api(status) => Self::Refused(what.into(), advised(&status)),
+            error => Self::Api(what.into(), Box::new(error)),
+        }
     }
 
     /// The exit code.
     pub(super) fn code(&self) -> u8 {
         match self {
             Self::Asked(_) | Self::NoCluster(_) => USAGE,
-            Self::Api(..) | Self::Unanswered(_) => UNKNOWN,
+            Self::Api(..) | Self::Refused(..) | Self::Unanswered(_) => UNKNOWN,
             Self::Output(_) => INTERNAL,
         }
     }
+}
+
+/// What the server said, and what to do where a right or a whole kind is missing.
+fn advised(status: &kube::core::Status) -> String {
+    let said = status.message.trim();
+    match status.code {
+        403 => {
+            format!("{said}; ask for the role charttrust-view, or for charttrust-admin to write")
+        }
+        404 if said == NO_SUCH_PAGE => format!(
+            "the cluster does not know this kind; if it is one of charttrust: {} crds | kubectl apply \
+             --server-side -f -",
+            program()
+        ),
+        _ => said.to_owned(),
+    }
+}
+
+/// What an API server says of kinds that it does not know; of objects it speaks in objects.
+const NO_SUCH_PAGE: &str = "404 page not found";
+
+/// An error and what led to it, each said once and none of it as Rust prints values, which is what kube
+/// does.
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut said = Vec::<String>::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        next = error.source();
+        let part = match of_kube(error) {
+            Some(kube::Error::Api(status)) => {
+                said.push(advised(status));
+                break;
+            }
+            // What it wraps says it without names of types.
+            Some(_) if next.is_some() => continue,
+            Some(_) | None => error.to_string(),
+        };
+        if said.last().is_none_or(|last| !last.ends_with(&part)) {
+            said.push(part);
+        }
+    }
+    said.join(": ")
+}
+
+fn of_kube<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a kube::Error> {
+    let boxed = || error.downcast_ref::<Box<kube::Error>>();
+    error
+        .downcast_ref()
+        .or_else(|| boxed().map(std::convert::AsRef::as_ref))
 }
 
 impl Connection {
@@ -115,6 +172,22 @@ where
 /// Objects in one answer.
 const PAGE: u32 = 500;
 
+/// A `TrustedKey` by its name.
+pub(super) async fn key(client: &Client, name: &str) -> Result<TrustedKey, Failure> {
+    let missing = || {
+        let name = plain(name);
+        Failure::Asked(format!(
+            "there is no TrustedKey {name}: kubectl get tkey lists them"
+        ))
+    };
+    if !is_name(name) {
+        return Err(missing());
+    }
+    let found = Api::<TrustedKey>::all(client.clone()).get_opt(name).await;
+    let found = found.map_err(Failure::api("read the TrustedKey"))?;
+    found.ok_or_else(missing)
+}
+
 /// Whether an object can have this name.
 pub(super) fn is_name(text: &str) -> bool {
     let is_letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
@@ -131,9 +204,61 @@ pub(super) fn release(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// A release by its name and the flag `-n`, or by both in one word.
+pub(super) fn named(text: &str, namespace: Option<&str>) -> Result<(String, String), Failure> {
+    let whole = match namespace {
+        Some(namespace) if !text.contains('/') => format!("{namespace}/{text}"),
+        Some(namespace) if text.split('/').next() != Some(namespace) => {
+            return Err(Failure::Asked(format!(
+                "{text} is not in namespace {namespace}: name the namespace once"
+            )));
+        }
+        Some(_) | None => text.to_owned(),
+    };
+    release(&whole).map_err(|advice| Failure::Asked(format!("{whole:?}: {advice}, or with -n")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_namespace_is_named_in_the_word_or_by_the_flag() {
+        let shop = ("shop".to_owned(), "web".to_owned());
+        for (text, namespace) in [
+            ("shop/web", None),
+            ("web", Some("shop")),
+            ("shop/web", Some("shop")),
+        ] {
+            assert_eq!(
+                named(text, namespace).unwrap(),
+                shop,
+                "{text} {namespace:?}"
+            );
+        }
+        for (text, namespace) in [
+            ("web", None),
+            ("bank/web", Some("shop")),
+            ("", Some("shop")),
+        ] {
+            let failure = named(text, namespace).unwrap_err();
+            assert_eq!(failure.code(), USAGE, "{text} {namespace:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_told_once_in_one_line() {
+        let status =
+            kube::core::Status::failure("secrets is forbidden", "Forbidden").with_code(403);
+        let failure = Failure::api("list the Secrets")(kube::Error::Api(Box::new(status)));
+        assert_eq!(
+            failure.to_string(),
+            "failed to list the Secrets: secrets is forbidden; ask for the role charttrust-view, or for \
+             charttrust-admin to write"
+        );
+        assert!(std::error::Error::source(&failure).is_none());
+        assert_eq!(failure.code(), UNKNOWN);
+    }
 
     #[test]
     fn a_release_is_named_with_its_namespace() {

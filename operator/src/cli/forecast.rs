@@ -21,9 +21,10 @@ use super::status;
 use crate::api::reasons::KeyReason;
 use crate::api::trusted_key::{DataRef, TrustedKeySpec};
 use crate::api::{ChartTrustPolicy, ReleaseTrust, TrustedKey};
-use crate::controllers::world::{Content, LoadedKey, Reading, Trust, World};
-use crate::controllers::{learned, stated};
-use crate::parse::{self, KeyProblem};
+use crate::controllers::key::learned;
+use crate::controllers::stated;
+use crate::controllers::store::{Content, LoadedKey, Reading, Store, Trust};
+use crate::parse::{self, KeyProblem, Remains};
 
 /// What the operator has to judge by, and what it came to.
 pub(super) struct Picture {
@@ -133,7 +134,7 @@ impl Picture {
         let Ok(fingerprint) = changed.spec.fingerprint.parse::<Fingerprint>() else {
             return Vec::new();
         };
-        let (now, then) = (self.world(None).trust(), self.world(Some(changed)).trust());
+        let (now, then) = (self.store(None).trust(), self.store(Some(changed)).trust());
         let signed = self.trusts.iter().filter_map(|trust| {
             let content = stated(trust.status.as_ref()?)?;
             let is_signed = content.evidence.good_signers().any(|f| *f == fingerprint);
@@ -183,20 +184,20 @@ impl Picture {
     }
 
     /// What the operator knows, with one key changed.
-    fn world(&self, changed: Option<&TrustedKey>) -> World {
-        let world = World::default();
+    fn store(&self, changed: Option<&TrustedKey>) -> Store {
+        let store = Store::default();
         for key in &self.keys {
             let name = key.name_any();
             let key = changed
                 .filter(|changed| changed.name_any() == name)
                 .unwrap_or(key);
-            world.set_key(&name, Some(self.load(key)));
+            store.set_key(&name, Some(self.load(key)));
         }
         for policy in &self.policies {
             let loaded = (self.reading(), parse::policy(policy));
-            world.set_policy(&policy.name_any(), Some(loaded));
+            store.set_policy(&policy.name_any(), Some(loaded));
         }
-        world
+        store
     }
 
     fn load(&self, object: &TrustedKey) -> LoadedKey {
@@ -212,12 +213,21 @@ impl Picture {
             key.certificate = applied.unwrap_or(key.certificate);
             key
         });
+        let material = material.and_then(|material| material.as_deref().ok());
+        let remains = match &key {
+            Ok(_) => Remains {
+                claimed: parse::claimed(object, material),
+                ..Remains::default()
+            },
+            Err(_) => parse::remains(object, material),
+        };
         LoadedKey {
             reading: self.reading(),
             fingerprint: object.spec.fingerprint.parse().ok(),
-            revocation: parse::own_revocation(object),
+            revocation: parse::declared_revocation(object),
             refresh: None,
             key,
+            remains,
         }
     }
 

@@ -2,13 +2,18 @@
 
 pub mod before_uninstall;
 mod cluster;
+pub mod completion;
 pub mod crds;
 mod forecast;
+pub mod leading;
+mod looked;
+pub mod pages;
 pub mod quarantine;
 pub mod restore;
 pub mod revoke;
 pub mod run;
 mod screen;
+mod site;
 pub mod status;
 pub mod verify;
 pub mod why;
@@ -16,11 +21,14 @@ pub mod why;
 use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+
+use crate::parse;
 
 /// Continuous trust for Helm charts on Kubernetes.
 #[derive(Debug, Parser)]
@@ -34,6 +42,8 @@ struct Cli {
 enum Command {
     /// Runs the operator.
     Run(run::Run),
+    /// Prints a script that completes commands and flags in your shell.
+    Completion(completion::Completion),
     /// Prints the definitions of the kinds.
     Crds,
     /// Tells which releases are contained before the operator is removed; the chart runs it.
@@ -43,8 +53,10 @@ enum Command {
     Quarantine(quarantine::Contain),
     /// Ends quarantines and puts back what they hold; needs no operator.
     Restore(restore::Restore),
-    /// Verifies a chart archive offline, by the same rules as the operator.
+    /// Verifies chart archives, files or in a registry, by the same rules as the operator.
     Verify(verify::Verify),
+    /// Prints the version of this program.
+    Version,
     /// Declares that a key must no longer be believed, after showing what depends on it.
     Revoke(revoke::Revoke),
     /// Tells the verdicts of the operator.
@@ -64,12 +76,18 @@ const UNKNOWN: u8 = 3;
 /// We failed.
 const INTERNAL: u8 = 4;
 
+/// Every command with its arguments, as the program takes them.
+pub fn definition() -> clap::Command {
+    Cli::command()
+}
+
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let command = Cli::command().bin_name(program());
+    let command = definition().bin_name(program());
     let parsed = Cli::from_arg_matches(&command.get_matches());
     let code = match parsed.unwrap_or_else(|error| error.exit()).command {
         Command::Run(arguments) => operate(arguments),
+        Command::Completion(arguments) => completion::main(&arguments, definition()),
         Command::Crds => print_definitions(),
         Command::BeforeUninstall(arguments) => {
             finish(before_uninstall::main(arguments), |code| code)
@@ -77,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Quarantine(arguments) => ask(quarantine::run(&arguments)),
         Command::Restore(arguments) => ask(restore::run(&arguments)),
         Command::Verify(arguments) => verify::main(&arguments),
+        Command::Version => print_version(),
         Command::Revoke(arguments) => ask(revoke::run(&arguments)),
         Command::Status(arguments) => ask(status::run(&arguments)),
         Command::Why(arguments) => ask(why::run(&arguments)),
@@ -108,6 +127,11 @@ fn instant(text: &str) -> Result<Timestamp, String> {
         .map_err(|_| "write it as 2026-11-18T00:00Z, or as the day 2026-11-18 (in UTC)".to_owned())
 }
 
+/// How long to wait, in Go's notation, as everywhere in our kinds.
+fn patience(text: &str) -> Result<Duration, String> {
+    parse::duration(text).map_err(|_| "write it as 30s, 5m or 1h30m".to_owned())
+}
+
 fn operate(arguments: run::Run) -> u8 {
     finish(run::run(arguments), |result| match result {
         Ok(()) => TRUSTED,
@@ -125,30 +149,41 @@ fn ask(command: impl Future<Output = Result<u8, cluster::Failure>>) -> u8 {
 
 /// Runs a command to its end, and gives its exit code.
 fn finish<T>(command: impl Future<Output = T>, code: impl FnOnce(T) -> u8) -> u8 {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
-    match runtime {
+    match runtime() {
         Ok(runtime) => code(runtime.block_on(command)),
         Err(error) => complain(&error, INTERNAL),
     }
 }
 
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+}
+
+fn print_version() -> u8 {
+    print(concat!("charttrust ", env!("CARGO_PKG_VERSION"), "\n"))
+}
+
 fn print_definitions() -> u8 {
-    print!("{}", crds::yaml());
-    TRUSTED
+    print(&crds::yaml())
+}
+
+/// Prints what needs no cluster.
+fn print(text: &str) -> u8 {
+    match screen::say(text) {
+        Err(error) => complain(&error, INTERNAL),
+        Ok(()) => TRUSTED,
+    }
 }
 
 /// Prints an error with everything that led to it, and passes on the exit code. What it quotes may
 /// be foreign.
-fn complain(error: &dyn Error, code: u8) -> u8 {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    eprintln!("error: {}", screen::plain(&text));
+fn complain(error: &(dyn Error + 'static), code: u8) -> u8 {
+    screen::tell(&format!(
+        "error: {}\n",
+        screen::plain(&cluster::chain(error))
+    ));
     code
 }
 

@@ -4,22 +4,33 @@
 //! carries a precondition, so that both together do each step once.
 
 use std::collections::BTreeSet;
-use std::error::Error as _;
 
 use clap::Args;
-use kube::api::{DeleteParams, ListParams, Preconditions};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client, ResourceExt};
+use serde_json::json;
 
-use super::cluster::{Connection, Failure};
+use super::cluster::{Connection, Failure, chain};
 use super::quarantine::{agrees, release};
-use super::screen::plain;
+use super::screen::{self, plain};
 use super::{TRUSTED, UNTRUSTED};
 use crate::api::Quarantine;
 use crate::api::quarantine::ObjectState;
 use crate::clock;
-use crate::inventory::ReleaseId;
+use crate::inventory::{ReleaseId, helm};
+use crate::quarantine::Neighbourhoods;
 use crate::quarantine::orphan::{Marked, marked, unserved};
-use crate::quarantine::{View, drive};
+use crate::quarantine::{RELEASED, View, run};
+
+/// Prints a line. Nobody who stops reading stops a restore.
+macro_rules! note {
+    ($($part:tt)*) => { screen::note(&format!("{}\n", format_args!($($part)*))) };
+}
+
+/// Says what was not done.
+macro_rules! tell {
+    ($($part:tt)*) => { screen::tell(&format!("{}\n", format_args!($($part)*))) };
+}
 
 /// Ends quarantines and puts back what they hold; needs no operator.
 ///
@@ -27,9 +38,12 @@ use crate::quarantine::{View, drive};
 /// arguments cannot be used; 3: the cluster gave no answer.
 #[derive(Args, Clone, Debug)]
 pub struct Restore {
-    /// The release, by the namespace of its record and its name.
-    #[arg(value_name = "NAMESPACE/RELEASE", required_unless_present = "all")]
+    /// The release, `NAMESPACE/RELEASE` of its record, or its name with `-n`.
+    #[arg(value_name = "RELEASE", required_unless_present = "all")]
     pub release: Option<String>,
+    /// The namespace of the release.
+    #[arg(short, long, requires = "release")]
+    pub namespace: Option<String>,
     /// Every quarantine of the cluster, and every object whose Quarantine is gone.
     #[arg(long, conflicts_with = "release")]
     pub all: bool,
@@ -53,22 +67,32 @@ pub(super) async fn run(arguments: &Restore) -> Result<u8, Failure> {
 /// Whether everything is back.
 async fn restore(arguments: &Restore) -> Result<bool, Failure> {
     let client = arguments.connection.client().await?;
-    let only = arguments.release.as_deref().map(release).transpose()?;
+    let namespace = arguments.namespace.as_deref();
+    let only = arguments.release.as_deref();
+    let only = only.map(|text| release(text, namespace)).transpose()?;
     let quarantines = quarantines(&client, only.as_ref()).await?;
-    let orphans = orphans(&client, only.as_ref()).await?;
+    // Read before anything is changed: what a Quarantine that ends meanwhile leaves is its
+    // finalizer's business.
+    let orphans = orphans(&client, only.as_ref(), &quarantines).await?;
+    let quarantines = quarantines.into_iter().map(named);
+    let is_meant = |id: &ReleaseId| only.as_ref().is_none_or(|only| only == id);
+    let quarantines: Vec<_> = quarantines.filter(|(id, _)| is_meant(id)).collect();
     let unserved = unserved(&client).await;
     let unserved = unserved.map_err(Failure::api("ask what the cluster serves"))?;
     for kind in &unserved {
-        println!("not looked for: {kind}, which the cluster serves in other versions only");
+        tell!("not looked for: {kind}, which the cluster serves in other versions only");
     }
     for (id, object) in &quarantines {
-        tell(id, object);
+        list(id, object);
     }
     for orphan in &orphans {
-        tell_orphan(orphan);
+        list_orphan(orphan);
     }
     if quarantines.is_empty() && orphans.is_empty() {
-        println!("nothing is contained");
+        if let Some(only) = &only {
+            is_known(&client, only).await?;
+        }
+        note!("nothing is contained");
         return Ok(unserved.is_empty());
     }
     if arguments.dry_run {
@@ -79,72 +103,87 @@ async fn restore(arguments: &Restore) -> Result<bool, Failure> {
     }
     let mut is_whole = unserved.is_empty();
     for (id, object) in quarantines {
-        is_whole &= told(&id.to_string(), end(&client, &id, object).await);
+        is_whole &= report(&id.to_string(), end(&client, &id, object).await);
     }
     for orphan in orphans {
         let name = orphan.to_string();
-        is_whole &= told(&plain(&name), put_back(&client, &orphan).await);
+        is_whole &= report(&plain(&name), put_back(&client, &orphan).await);
     }
     Ok(is_whole)
 }
 
+/// A name that nobody has is a mistake. Who may not read records cannot tell.
+async fn is_known(client: &Client, id: &ReleaseId) -> Result<(), Failure> {
+    // Argo CD keeps no records, so that a missing one says nothing.
+    let is_recorded = !id.name.starts_with("argocd.");
+    match helm::find(client, id).await {
+        Ok(found) if found.is_empty() && is_recorded => Err(Failure::Asked(format!(
+            "no release {} is recorded in namespace {}, and nothing of that name is contained",
+            id.name, id.namespace
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Whether it is back. What went wrong with one release is said, and holds up no other.
-fn told(name: &str, restored: Result<bool, Failure>) -> bool {
+fn report(name: &str, restored: Result<bool, Failure>) -> bool {
     restored.unwrap_or_else(|error| {
-        let cause = error.source().map(|cause| format!(": {cause}"));
-        println!("{name}: {error}{}", plain(&cause.unwrap_or_default()));
+        tell!("{name}: {}", plain(&chain(&error)));
         false
     })
 }
 
+/// The Quarantines of the namespace of a release, or all; of a kind that the API server does not know, none.
 async fn quarantines(
     client: &Client,
     only: Option<&ReleaseId>,
-) -> Result<Vec<(ReleaseId, Quarantine)>, Failure> {
+) -> Result<Vec<Quarantine>, Failure> {
     let api = match only {
         Some(id) => Api::<Quarantine>::namespaced(client.clone(), &id.namespace),
         None => Api::<Quarantine>::all(client.clone()),
     };
-    let list = api.list(&ListParams::default()).await;
-    let list = list.map_err(Failure::api("list the Quarantines"))?;
-    let named = list.items.into_iter().map(|object| {
-        let id = ReleaseId {
-            namespace: object.namespace().unwrap_or_default(),
-            name: object.name_any(),
-        };
-        (id, object)
-    });
-    Ok(named
-        .filter(|(id, _)| only.is_none_or(|only| only == id))
-        .collect())
+    match api.list(&ListParams::default()).await {
+        Ok(list) => Ok(list.items),
+        Err(kube::Error::Api(said)) if said.code == 404 => {
+            tell!(
+                "not looked for: Quarantine, a kind that the cluster does not know; objects carry what they were"
+            );
+            Ok(Vec::new())
+        }
+        Err(error) => Err(Failure::api("list the Quarantines")(error)),
+    }
 }
 
 /// Contained objects whose Quarantine is not there any more.
-async fn orphans(client: &Client, only: Option<&ReleaseId>) -> Result<Vec<Marked>, Failure> {
-    let namespace = only.map(|id| id.namespace.as_str());
-    let all = Api::<Quarantine>::all(client.clone());
-    let known = match namespace {
-        Some(namespace) => Api::<Quarantine>::namespaced(client.clone(), namespace),
-        None => all,
-    };
-    let known = known.list(&ListParams::default()).await;
-    let known = known.map_err(Failure::api("list the Quarantines"))?;
-    let uids: BTreeSet<String> = known.items.iter().filter_map(ResourceExt::uid).collect();
+async fn orphans(
+    client: &Client,
+    only: Option<&ReleaseId>,
+    known: &[Quarantine],
+) -> Result<Vec<Marked>, Failure> {
+    let uids: BTreeSet<String> = known.iter().filter_map(ResourceExt::uid).collect();
     let found = marked(client, only).await;
     let mut found = found.map_err(Failure::api("list contained objects"))?;
     found.retain(|one| {
-        one.mark
+        one.annotation
             .as_ref()
-            .is_none_or(|mark| !uids.contains(&mark.quarantine))
+            .is_none_or(|annotation| !uids.contains(&annotation.quarantine))
     });
     Ok(found)
 }
 
-fn tell(id: &ReleaseId, object: &Quarantine) {
-    println!("Quarantine {id}: {}", plain(&object.spec.reason));
+fn named(object: Quarantine) -> (ReleaseId, Quarantine) {
+    let id = ReleaseId {
+        namespace: object.namespace().unwrap_or_default(),
+        name: object.name_any(),
+    };
+    (id, object)
+}
+
+fn list(id: &ReleaseId, object: &Quarantine) {
+    note!("Quarantine {id}: {}", plain(&object.spec.reason));
     for object in object.status.iter().flat_map(|status| &status.objects) {
         let before = object.original.as_deref().unwrap_or("absent");
-        println!(
+        note!(
             "  {} {}: {}",
             object.kind,
             plain(&object.name),
@@ -153,17 +192,14 @@ fn tell(id: &ReleaseId, object: &Quarantine) {
     }
 }
 
-fn tell_orphan(orphan: &Marked) {
-    let before = match &orphan.mark {
+fn list_orphan(orphan: &Marked) {
+    let before = match &orphan.annotation {
         Some(_) if orphan.is_created() => "made for it, to be deleted".to_owned(),
-        Some(mark) => mark
-            .original
-            .as_ref()
-            .map_or("absent".to_owned(), ToString::to_string),
+        Some(annotation) => annotation.original.to_string(),
         None => "unreadable, set it by hand".to_owned(),
     };
     let name = plain(&orphan.name);
-    println!(
+    note!(
         "{} {}/{name}, whose Quarantine is gone: {}",
         orphan.kind,
         orphan.namespace,
@@ -175,10 +211,13 @@ fn tell_orphan(orphan: &Marked) {
 async fn end(client: &Client, id: &ReleaseId, object: Quarantine) -> Result<bool, Failure> {
     let api = Api::<Quarantine>::namespaced(client.clone(), &id.namespace);
     let mut object = object;
+    let is_over = release_incident(&api, id, &object).await;
     if object.metadata.deletion_timestamp.is_none() {
         let params = DeleteParams {
             preconditions: Some(Preconditions {
                 uid: object.uid(),
+                // The uid alone: a status that the operator writes at this moment must not make a
+                // person try again.
                 resource_version: None,
             }),
             ..DeleteParams::default()
@@ -186,44 +225,84 @@ async fn end(client: &Client, id: &ReleaseId, object: Quarantine) -> Result<bool
         let deleted = api.delete(&id.name, &params).await;
         let deleted = deleted.map_err(Failure::api("delete a Quarantine"))?;
         let Some(ending) = deleted.left() else {
-            println!("{id}: restored");
+            tell_restored(id, is_over);
             return Ok(true);
         };
         object = ending;
     }
     let view = View::of(id, &object, clock::now());
-    let view = drive::advance(client, view, &[], || true).await;
-    let view = view.map_err(|error| {
-        let cause = std::error::Error::source(&error).map(ToString::to_string);
-        Failure::Unanswered(format!("{error}: {}", cause.unwrap_or_default()))
-    })?;
+    let view = run::to_rest(
+        &Neighbourhoods::new(client.clone(), clock::tick),
+        view,
+        &[],
+        || true,
+    )
+    .await;
+    let view = view.map_err(|error| Failure::Unanswered(chain(&error)))?;
     if !view.has_finalizer {
-        println!("{id}: restored");
+        tell_restored(id, is_over);
         return Ok(true);
     }
     for (index, object) in view.status.objects.iter().enumerate() {
         let (kind, name) = (&object.kind, plain(&object.name));
         let message = plain(object.message.as_deref().unwrap_or_default());
-        if view.troubles.contains_key(&index) {
-            println!("{id}: {kind} {name} was not put back: {message}");
+        if view.errors.contains_key(&index) {
+            tell!("{id}: {kind} {name} was not put back: {message}");
         } else if object.state == ObjectState::Contested {
-            println!("{id}: {kind} {name} is contested: {message}");
+            tell!("{id}: {kind} {name} is contested: {message}");
         }
     }
     Ok(false)
 }
 
+/// Says to the operator whose word this is: the deletion alone of one that a person has begun ends no
+/// incident. Whoever may not say it can restore nevertheless.
+async fn release_incident(api: &Api<Quarantine>, id: &ReleaseId, object: &Quarantine) -> Incident {
+    if object.spec.policy.is_some() {
+        return Incident::Over;
+    }
+    let change = Patch::Merge(json!({
+        "metadata": {"uid": object.uid(), "annotations": {RELEASED: "true"}},
+    }));
+    let params = PatchParams::default();
+    match api.patch_metadata(&id.name, &params, &change).await {
+        Ok(_) => Incident::Over,
+        Err(error) => {
+            let failure = Failure::api("tell the operator that the incident is over")(error);
+            let why = plain(&chain(&failure));
+            note!("{id}: a policy may contain it again: {why}");
+            Incident::GoesOn
+        }
+    }
+}
+
+/// What becomes of the incident of a quarantine that ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Incident {
+    GoesOn,
+    Over,
+}
+
+fn tell_restored(id: &ReleaseId, incident: Incident) {
+    match incident {
+        Incident::GoesOn => note!("{id}: restored"),
+        Incident::Over => {
+            note!("{id}: restored, and no policy contains it again for the same revocation");
+        }
+    }
+}
+
 async fn put_back(client: &Client, orphan: &Marked) -> Result<bool, Failure> {
     let name = plain(&orphan.to_string());
-    if orphan.mark.is_none() {
-        println!("{name}: its annotation cannot be read, left alone");
+    if orphan.annotation.is_none() {
+        tell!("{name}: its annotation cannot be read, left alone");
         return Ok(false);
     }
     let restored = orphan.restore(client).await;
     restored.map_err(|error| {
-        let why = error.trouble().map(|trouble| trouble.why);
-        Failure::Unanswered(why.unwrap_or_else(|| error.to_string()))
+        let why = error.of_object().map(|error| error.why);
+        Failure::Unanswered(why.unwrap_or_else(|| chain(&error)))
     })?;
-    println!("{name}: restored");
+    note!("{name}: restored");
     Ok(true)
 }

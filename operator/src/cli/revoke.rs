@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use charttrust_verify::verdict::Verdict;
@@ -13,15 +13,16 @@ use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
-use tokio::time::Instant;
 
-use super::cluster::{Connection, Failure, all, is_name};
+use super::cluster::{Connection, Failure, all, key};
 use super::forecast::{Forecast, Picture};
-use super::screen::{Table, plain, say};
+use super::leading::{self, Operator};
+use super::screen::{Table, note, plain, say, tell};
+use super::site::Site;
 use super::{TRUSTED, program, status};
 use crate::api::chart_trust_policy::Approval;
 use crate::api::reasons::KeyReason;
-use crate::api::trusted_key::{self as v1, RevocationReason};
+use crate::api::trusted_key::{Grandfather, Revocation, RevocationReason};
 use crate::api::{ChartTrustPolicy, ReleaseTrust, TrustedKey};
 use crate::{clock, parse};
 
@@ -35,9 +36,14 @@ pub struct Revoke {
     #[arg(value_name = "NAME")]
     pub key: String,
     /// Why. Compromised and Unspecified void every signature, whatever its date; Superseded and
-    /// Retired those made at or after --since.
-    #[arg(long, value_enum, ignore_case = true)]
-    pub reason: Reason,
+    /// Retired those made at or after --since. Only --dry-run needs none, and shows the worst.
+    #[arg(
+        long,
+        value_enum,
+        ignore_case = true,
+        required_unless_present = "dry_run"
+    )]
+    pub reason: Option<RevocationReason>,
     /// From when, such as 2026-11-18T00:00Z, or the day 2026-11-18.
     #[arg(long, value_name = "TIME", value_parser = super::instant)]
     pub since: Option<Timestamp>,
@@ -51,38 +57,30 @@ pub struct Revoke {
     #[arg(long, conflicts_with_all = ["dry_run", "output"])]
     pub yes: bool,
     /// Only prints the object, for Git or `kubectl apply -f -`.
-    #[arg(short, long, value_enum)]
+    #[arg(short, long, value_enum, requires = "reason")]
     pub output: Option<Output>,
-    /// The operator's namespace, where material of keys lies.
-    #[arg(long, default_value = "charttrust-system")]
-    pub namespace: String,
+    /// How long the operator may take to judge anew, such as `30s` or `5m`.
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = super::patience)]
+    pub timeout: Duration,
+    /// The operator's own namespace, in which material of keys and its Lease lie.
+    #[arg(long, alias = "namespace", value_name = "NAMESPACE", default_value = leading::NAMESPACE)]
+    pub operator_namespace: String,
     /// Where the cluster is.
     #[command(flatten)]
     pub connection: Connection,
 }
 
-/// Why a key is revoked.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-#[value(rename_all = "PascalCase")]
-pub enum Reason {
-    /// The secret is in other hands.
-    Compromised,
-    /// The key is out of service.
-    Retired,
-    /// Another key has taken over.
-    Superseded,
-    /// Nothing is known, so the worst is assumed.
-    Unspecified,
-}
+impl Revoke {
+    /// What is shown, or done. Without a word of the reason the worst is shown.
+    fn reason(&self) -> RevocationReason {
+        self.reason.unwrap_or(RevocationReason::Compromised)
+    }
 
-/// Whether releases that were verified before stay trusted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "PascalCase")]
-pub enum Grandfather {
-    /// None stays trusted.
-    Never,
-    /// Those whose very archive the operator had verified before.
-    Witnessed,
+    fn operator(&self) -> Operator {
+        Operator {
+            operator_namespace: self.operator_namespace.clone(),
+        }
+    }
 }
 
 /// How to print the object.
@@ -98,14 +96,19 @@ pub enum Output {
 /// If the cluster cannot be asked, the key does not exist, or nobody has agreed.
 pub(super) async fn run(arguments: &Revoke) -> Result<u8, Failure> {
     let client = arguments.connection.client().await?;
-    let changed = revoked(&read(&client, &arguments.key).await?, arguments)?;
+    let changed = revoked(&key(&client, &arguments.key).await?, arguments)?;
     if let Some(Output::Yaml) = arguments.output {
         say(&manifest(&changed))?;
         return Ok(TRUSTED);
     }
-    let picture = Picture::take(&client, &arguments.namespace, clock::now()).await?;
+    // After the object was found sound and before it is written: what is shown is what the operator
+    // will make of it, by the same engine.
+    let picture = Picture::take(&client, &arguments.operator_namespace, clock::now()).await?;
     let forecast = picture.forecast(&changed);
+    let site = Site::of(&client, &arguments.operator()).await;
     say(&shown(arguments, &picture, &changed, &forecast))?;
+    say(&quarantines(picture.policies(), &forecast, &site))?;
+    say(hint(arguments))?;
     if arguments.dry_run {
         say(&way_on(arguments))?;
         return Ok(TRUSTED);
@@ -116,42 +119,21 @@ pub(super) async fn run(arguments: &Revoke) -> Result<u8, Failure> {
     let written = write(&client, &changed).await?;
     let generation = written.metadata.generation.unwrap_or_default();
     let key = plain(&arguments.key);
-    say(&format!(
-        "trustedkey/{key} revoked (generation {generation})\n"
-    ))?;
-    follow(&client, &forecast).await
-}
-
-async fn read(client: &Client, name: &str) -> Result<TrustedKey, Failure> {
-    let missing = || {
-        let name = plain(name);
-        Failure::Asked(format!(
-            "there is no TrustedKey {name}: see kubectl get tkey"
-        ))
-    };
-    if !is_name(name) {
-        return Err(missing());
-    }
-    let found = Api::<TrustedKey>::all(client.clone()).get_opt(name).await;
-    let found = found.map_err(Failure::api("read the TrustedKey"))?;
-    found.ok_or_else(missing)
+    // `kubectl apply` of the file from before would leave the field as it is.
+    note(&format!(
+        "trustedkey/{key} revoked (generation {generation})\n\
+         Undo: kubectl patch tkey {key} --type merge -p '{{\"spec\":{{\"revocation\":null}}}}'\n"
+    ));
+    follow(&client, &forecast, arguments).await
 }
 
 /// The object with our word against its key.
 fn revoked(object: &TrustedKey, arguments: &Revoke) -> Result<TrustedKey, Failure> {
     let mut changed = object.clone();
-    changed.spec.revocation = Some(v1::Revocation {
-        reason: match arguments.reason {
-            Reason::Compromised => RevocationReason::Compromised,
-            Reason::Retired => RevocationReason::Retired,
-            Reason::Superseded => RevocationReason::Superseded,
-            Reason::Unspecified => RevocationReason::Unspecified,
-        },
+    changed.spec.revocation = Some(Revocation {
+        reason: arguments.reason(),
         since: arguments.since.map(|since| since.to_string()),
-        grandfather: match arguments.grandfather {
-            Grandfather::Never => v1::Grandfather::Never,
-            Grandfather::Witnessed => v1::Grandfather::Witnessed,
-        },
+        grandfather: arguments.grandfather,
     });
     // Whatever else is wrong with the object must not stop a revocation.
     match parse::key(&changed, b"") {
@@ -170,6 +152,8 @@ fn revoked(object: &TrustedKey, arguments: &Revoke) -> Result<TrustedKey, Failur
 fn manifest(object: &TrustedKey) -> String {
     let mut metadata = json!({"name": object.name_any()});
     let mut annotations = object.annotations().clone();
+    // It holds the object as it was before, without the revocation; in Git it would be noise, and
+    // `kubectl apply` writes it anew.
     annotations.remove(LAST_APPLIED);
     for (field, map) in [("annotations", &annotations), ("labels", object.labels())] {
         if !map.is_empty() {
@@ -214,6 +198,12 @@ fn shown(
             declared.reason
         );
     }
+    if arguments.reason.is_none() {
+        text.push_str(
+            "Shown as Compromised, which voids every signature; --reason Superseded or Retired void those \
+             made at or after --since.\n",
+        );
+    }
     if !forecast.is_empty() {
         let _ = write!(text, "{}", table(arguments.since, forecast));
     }
@@ -222,11 +212,16 @@ fn shown(
             "? the operator judges by more than can be read here: material of keys, or newer evidence\n",
         );
     }
-    text.push_str(&containment(picture.policies(), forecast));
-    if matches!(arguments.reason, Reason::Compromised | Reason::Unspecified) {
-        text.push_str("Signature dates are not believed: a thief can write any date.\n");
-    }
     text
+}
+
+fn hint(arguments: &Revoke) -> &'static str {
+    match arguments.reason() {
+        RevocationReason::Compromised | RevocationReason::Unspecified => {
+            "Signature dates are not believed: a thief can write any date.\n"
+        }
+        RevocationReason::Retired | RevocationReason::Superseded => "",
+    }
 }
 
 fn table(since: Option<Timestamp>, forecast: &[Forecast]) -> Table {
@@ -276,28 +271,33 @@ fn first_verified(since: Option<Timestamp>, first: Option<Timestamp>) -> String 
 }
 
 /// What policies contain by themselves.
-fn containment(policies: &[ChartTrustPolicy], forecast: &[Forecast]) -> String {
+fn quarantines(policies: &[ChartTrustPolicy], forecast: &[Forecast], site: &Site) -> String {
     let lines: Vec<_> = policies
         .iter()
-        .filter_map(|policy| contained(policy, forecast))
+        .filter_map(|policy| contained(policy, forecast, site))
         .collect();
     if lines.is_empty() {
         return "No workload will be stopped.\n".to_owned();
     }
-    lines.concat()
+    if site.is_disabled() {
+        let why = "No workload will be stopped: the operator runs without --quarantine.\n";
+        return why.to_owned();
+    }
+    let caveat = site.caveat().map(|caveat| plain(&caveat) + "\n");
+    lines.concat() + &caveat.unwrap_or_default()
 }
 
-fn contained(policy: &ChartTrustPolicy, forecast: &[Forecast]) -> Option<String> {
+fn contained(policy: &ChartTrustPolicy, forecast: &[Forecast], site: &Site) -> Option<String> {
     let name = policy.name_any();
     let quarantine = policy.spec.quarantine.as_ref()?;
+    // Counted without the limit and the breaker, which only the operator knows the state of: the
+    // text says so.
     if quarantine.approval != Approval::Automatic || policy.spec.suspend {
         return None;
     }
-    let is_due = |verdict: Verdict| {
-        let reasons = quarantine.on_reasons.iter();
-        reasons
-            .into_iter()
-            .any(|reason| reason.word() == verdict.word())
+    let is_due = |verdict: Verdict| match verdict {
+        Verdict::Untrusted(reason) => quarantine.on_reasons.contains(&reason),
+        Verdict::Trusted(_) | Verdict::Unknown(_) => false,
     };
     let due = forecast.iter().filter(|one| {
         let verdicts = one.after.iter().flat_map(|after| &after.policies);
@@ -305,17 +305,33 @@ fn contained(policy: &ChartTrustPolicy, forecast: &[Forecast]) -> Option<String>
             .into_iter()
             .any(|said| said.policy == name && is_due(said.verdict))
     });
-    let due = due.count();
-    (due > 0).then(|| {
-        format!(
-            "Policy {} quarantines {} by itself after {}, if that is within its limit and the operator \
-             runs with --quarantine: {:?}\n",
-            plain(&name),
-            count(due, "release", "releases"),
+    let (spared, due): (Vec<_>, Vec<_>) = due.partition(|one| site.protects(&one.namespace));
+    let name = plain(&name);
+    let mut text = String::new();
+    if !due.is_empty() {
+        let actions: Vec<_> = quarantine
+            .actions
+            .iter()
+            .map(|action| action.word())
+            .collect();
+        // Invariant: writing to a String does not fail.
+        let _ = writeln!(
+            text,
+            "Policy {name} quarantines {} by itself after {}, if that is within its limit: {}",
+            count(due.len(), "release", "releases"),
             plain(&quarantine.after),
-            quarantine.actions,
-        )
-    })
+            actions.join(", "),
+        );
+    }
+    if !spared.is_empty() {
+        let spared = count(spared.len(), "release lies", "releases lie");
+        let _ = writeln!(
+            text,
+            "Of those that policy {name} would quarantine, {spared} in protected namespaces, where nothing \
+             is changed"
+        );
+    }
+    (!text.is_empty()).then_some(text)
 }
 
 fn count(number: usize, one: &str, many: &str) -> String {
@@ -338,7 +354,7 @@ fn way_on(arguments: &Revoke) -> String {
     let mut command = format!(
         "{program} revoke {} --reason {:?}",
         plain(&arguments.key),
-        arguments.reason
+        arguments.reason()
     );
     if let Some(since) = arguments.since {
         let _ = write!(command, " --since {since}");
@@ -355,8 +371,7 @@ fn agree(key: &str) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
         return refused("there is no terminal to ask on: add --yes, --dry-run or -o yaml");
     }
-    eprint!("Revoke {}? Type yes: ", plain(key));
-    std::io::stderr().flush()?;
+    tell(&format!("Revoke {}? Type yes: ", plain(key)));
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     if answer.trim() == "yes" {
@@ -391,8 +406,8 @@ async fn write(client: &Client, changed: &TrustedKey) -> Result<TrustedKey, Fail
 }
 
 /// Waits until the operator has judged what was foretold, and tells how it came out.
-async fn follow(client: &Client, forecast: &[Forecast]) -> Result<u8, Failure> {
-    let started = Instant::now();
+async fn follow(client: &Client, forecast: &[Forecast], arguments: &Revoke) -> Result<u8, Failure> {
+    let started = crate::clock::tick();
     let expected: Vec<_> = forecast
         .iter()
         .filter(|one| {
@@ -403,10 +418,8 @@ async fn follow(client: &Client, forecast: &[Forecast]) -> Result<u8, Failure> {
     if expected.is_empty() {
         return Ok(TRUSTED);
     }
-    eprintln!(
-        "re-checking {} …",
-        count(expected.len(), "release", "releases")
-    );
+    let what = count(expected.len(), "release", "releases");
+    tell(&format!("re-checking {what} …\n"));
     loop {
         let trusts = all(&Api::<ReleaseTrust>::all(client.clone()), "ReleaseTrusts").await?;
         let open = expected
@@ -416,15 +429,15 @@ async fn follow(client: &Client, forecast: &[Forecast]) -> Result<u8, Failure> {
         if open == 0 {
             let seconds = started.elapsed().as_secs_f64();
             let done = count(expected.len(), "verdict has", "verdicts have");
-            say(&format!("{done} changed as shown, in {seconds:.1} s\n"))?;
+            note(&format!("{done} changed as shown, in {seconds:.1} s\n"));
             return Ok(TRUSTED);
         }
-        if started.elapsed() > PATIENCE {
+        if started.elapsed() >= arguments.timeout {
             let what = count(open, "release is", "releases are");
+            let advice = leading::advice(client, &arguments.operator()).await;
             return Err(Failure::Unanswered(format!(
-                "the key is revoked, but {what} not judged as shown after {} s: check that the \
-                 operator runs, and {} status",
-                PATIENCE.as_secs(),
+                "the key is revoked, but {what} not judged as shown after {} s; {advice}; then see {} status",
+                arguments.timeout.as_secs(),
                 program()
             )));
         }
@@ -444,14 +457,13 @@ fn is_judged(one: &Forecast, trusts: &[ReleaseTrust]) -> bool {
     })
 }
 
-/// How long the operator may take.
-const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
 mod tests {
     use clap::Parser;
 
+    use super::super::site::tests::site;
     use super::*;
 
     const KEY: &str = include_str!("../../../examples/trusted-key.yaml");
@@ -504,6 +516,23 @@ mod tests {
         assert!(parsed(&["--reason", "Retired", "--yes", "-o", "yaml"]).is_err());
     }
 
+    /// Which releases rest on a key can be asked before anybody knows why it should go.
+    #[test]
+    fn only_a_look_needs_no_reason() {
+        let look = parsed(&["--dry-run"]).unwrap();
+        assert_eq!(look.reason(), RevocationReason::Compromised);
+        assert!(way_on(&look).contains("--reason Compromised --yes"));
+        for others in [
+            &[][..],
+            &["--yes"],
+            &["-o", "yaml"],
+            &["-o", "yaml", "--dry-run"],
+        ] {
+            let error = parsed(others).unwrap_err().to_string();
+            assert!(error.contains("--reason <REASON>"), "{others:?}: {error}");
+        }
+    }
+
     #[test]
     fn the_object_for_git_is_what_people_write_and_reads_back() {
         let mut key =
@@ -513,7 +542,7 @@ mod tests {
         key.metadata.labels = Some([("team".to_owned(), "a".to_owned())].into());
         let applied = [(LAST_APPLIED.to_owned(), "canary".to_owned())];
         key.metadata.annotations = Some(applied.into());
-        key.status = Some(v1::TrustedKeyStatus::default());
+        key.status = Some(crate::api::trusted_key::TrustedKeyStatus::default());
         let yaml = manifest(&key);
         assert!(
             !yaml.contains("canary") && !yaml.contains("status"),
@@ -595,7 +624,8 @@ mod tests {
             policies: vec![said],
             findings: Vec::new(),
         });
-        let text = |policy| containment(&[policy], std::slice::from_ref(&one));
+        let on = site(Some(true), &[]);
+        let text = |policy| quarantines(&[policy], std::slice::from_ref(&one), &on);
         let none = "No workload will be stopped.\n";
         assert_eq!(text(policy("Manual", "KeyCompromised")), none);
         assert_eq!(text(policy("Automatic", "KeyRevoked")), none);
@@ -603,6 +633,24 @@ mod tests {
         assert!(
             automatic.starts_with("Policy platform quarantines 1 release by itself after 5m"),
             "{automatic}"
+        );
+        let off = quarantines(
+            &[policy("Automatic", "KeyCompromised")],
+            std::slice::from_ref(&one),
+            &site(Some(false), &[]),
+        );
+        assert!(
+            off.starts_with("No workload will be stopped: the operator"),
+            "{off}"
+        );
+        let spared = quarantines(
+            &[policy("Automatic", "KeyCompromised")],
+            std::slice::from_ref(&one),
+            &site(Some(true), &["shop"]),
+        );
+        assert!(
+            spared.starts_with("Of those that policy platform would quarantine, 1 release lies in"),
+            "{spared}"
         );
         let mut suspended = policy("Automatic", "KeyCompromised");
         suspended.spec.suspend = true;

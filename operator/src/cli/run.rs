@@ -13,11 +13,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
-use crate::controllers::{ContainmentSettings, Context, Settings};
-use crate::leader::{self, Candidate, Loss, Mandate};
+use crate::controllers::{self, Context, QuarantineSettings, Settings};
+use crate::leader::{self, Containing, Election, Leadership, Loss, QUARANTINE, Told};
 use crate::metrics::Metrics;
+use crate::quarantine::PROTECTED;
 use crate::serve;
-use crate::sources::{self, AllowedHost};
+use crate::sources::{self, AllowedHost, AuthHost};
 
 /// Runs the operator, with the cluster of KUBECONFIG or the one it runs in.
 #[derive(Args, Clone, Debug)]
@@ -37,6 +38,10 @@ pub struct Run {
     /// Allows sources on this host to be private, loopback or plain HTTP. Repeatable.
     #[arg(long, value_name = "HOST[:PORT]")]
     pub allow_host: Vec<AllowedHost>,
+    /// A registry whose token service is elsewhere, and its host: credentials of the registry go there.
+    /// Repeatable.
+    #[arg(long, value_name = "REGISTRY=HOST")]
+    pub auth_host: Vec<AuthHost>,
     /// Contains releases as Quarantines and policies say. Without it the operator only reports.
     #[arg(long)]
     pub quarantine: bool,
@@ -64,6 +69,9 @@ pub enum RunError {
     /// Another replica may write now.
     #[error("this replica does not lead any more")]
     LeadershipLost(#[source] Loss),
+    /// Something that runs for ever has ended.
+    #[error("the operator cannot go on")]
+    Ended(#[source] controllers::Ended),
     /// No cluster is configured.
     #[error("no cluster is configured: set KUBECONFIG, or run in a Pod with a service account")]
     NoCluster(#[source] kube::config::InferConfigError),
@@ -74,8 +82,16 @@ pub enum RunError {
     #[error("the system gives no randomness")]
     Randomness,
     /// A port cannot be served.
-    #[error("failed to serve {0}")]
-    Serve(&'static str, #[source] std::io::Error),
+    #[error("failed to serve at {address}, choose another address with {flag}")]
+    Serve {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What says where.
+        flag: &'static str,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// Signals cannot be received.
     #[error("failed to listen for signals")]
     Signals(#[source] std::io::Error),
@@ -87,25 +103,30 @@ pub enum RunError {
 /// [`RunError`]: before any work starts, or when leadership is lost.
 pub async fn run(arguments: Run) -> Result<(), RunError> {
     log(arguments.log_format);
+    // Before the Lease may be taken: whoever is ended then has to give it back.
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     let config = config().await?;
-    let (retire, retired) = watch::channel(false);
-    let (mandate, mut campaign) = campaign(&arguments, &config, retired)?;
-    let client = mandate.guard(config).map_err(RunError::Client)?;
+    let (step_down, stepped_down) = watch::channel(false);
+    let (tell, told) = watch::channel(Told::from([(QUARANTINE, containing(&arguments).text())]));
+    let (leadership, mut election) = elect(&arguments, &config, stepped_down, told)?;
+    let client = leadership.guard(config).map_err(RunError::Client)?;
     let metrics = Arc::new(Metrics::default());
     let settings = settings(&arguments);
-    let context = Context::new(client, mandate, settings, Arc::clone(&metrics));
+    let context = Context::new(client, leadership, settings, Arc::clone(&metrics));
     let context = Arc::new(context);
     let (ready, is_ready) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
-    let health = serve::health(arguments.health_addr, is_ready);
+    let health = serve::health(arguments.health_addr, is_ready, Arc::clone(&context));
     let scrape = serve::metrics(arguments.metrics_addr, metrics, Arc::clone(&context));
-    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
-    let work = tokio::spawn(context.run(ready, stopped));
+    let telling = context.tell_for_ever(tell);
+    let mut work = tokio::spawn(Arc::clone(&context).run(ready, stopped));
     let ended = tokio::select! {
-        lost = &mut campaign => return Err(RunError::LeadershipLost(loss(&lost))),
-        result = health => result.map_err(|error| RunError::Serve("/healthz", error)),
-        result = scrape => result.map_err(|error| RunError::Serve("/metrics", error)),
+        lost = &mut election => return Err(RunError::LeadershipLost(loss(&lost))),
+        result = health => result.map_err(unserved(arguments.health_addr, "--health-addr")),
+        result = scrape => result.map_err(unserved(arguments.metrics_addr, "--metrics-addr")),
+        () = telling => Ok(()),
+        ended = &mut work => return Err(RunError::Ended(end(&ended))),
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
     };
@@ -114,38 +135,57 @@ pub async fn run(arguments: Run) -> Result<(), RunError> {
     // Whatever was being written carries a precondition, so it may be cut off.
     let _ = tokio::time::timeout(GRACE, work).await;
     // Only now, when nothing is written any more, may another replica lead.
-    retire.send_replace(true);
-    let _ = tokio::time::timeout(RETIREMENT, campaign).await;
+    step_down.send_replace(true);
+    let _ = tokio::time::timeout(RELEASE_OF_LEASE, election).await;
     ended
+}
+
+/// Work ends only when it is told to, which nobody has done yet.
+fn end(
+    ended: &Result<Result<(), controllers::Ended>, tokio::task::JoinError>,
+) -> controllers::Ended {
+    match ended {
+        Ok(Err(ended)) => *ended,
+        Ok(Ok(())) | Err(_) => controllers::Ended::WORK,
+    }
+}
+
+fn unserved(address: SocketAddr, flag: &'static str) -> impl FnOnce(std::io::Error) -> RunError {
+    move |source| RunError::Serve {
+        address,
+        flag,
+        source,
+    }
 }
 
 /// How long work may take to end.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// How long giving the lease away may take.
-const RETIREMENT: Duration = Duration::from_secs(10);
+const RELEASE_OF_LEASE: Duration = Duration::from_secs(10);
 
-type Campaign = JoinHandle<Result<(), Loss>>;
+type RunningElection = JoinHandle<Result<(), Loss>>;
 
-/// Whether and when this process may write, and the task that decides it until `retired`.
-fn campaign(
+/// Whether and when this process may write, and the task that decides it until `stepped_down`.
+fn elect(
     arguments: &Run,
     config: &Config,
-    retired: watch::Receiver<bool>,
-) -> Result<(Mandate, Campaign), RunError> {
+    stepped_down: watch::Receiver<bool>,
+    told: watch::Receiver<Told>,
+) -> Result<(Leadership, RunningElection), RunError> {
     if arguments.no_leader_election {
         let forever = async move {
-            let mut retired = retired;
+            let mut stepped_down = stepped_down;
             // Invariant: an error means that the sender is gone, which is as good as its word.
-            let _ = retired.wait_for(|retired| *retired).await;
+            let _ = stepped_down.wait_for(|stepped_down| *stepped_down).await;
             Ok(())
         };
-        return Ok((Mandate::Alone, tokio::spawn(forever)));
+        return Ok((Leadership::Alone, tokio::spawn(forever)));
     }
     let identity = leader::identity(&pod()).map_err(|_| RunError::Randomness)?;
-    let candidate = Candidate::new(config.clone(), &arguments.namespace, identity);
-    let (candidate, mandate) = candidate.map_err(RunError::Client)?;
-    Ok((mandate, tokio::spawn(candidate.campaign(retired))))
+    let election = Election::new(config.clone(), &arguments.namespace, identity, told);
+    let (election, leadership) = election.map_err(RunError::Client)?;
+    Ok((leadership, tokio::spawn(election.run(stepped_down))))
 }
 
 /// The name of the Pod, as the chart says it or else as Kubernetes names the host.
@@ -164,8 +204,9 @@ fn loss(ended: &Result<Result<(), Loss>, tokio::task::JoinError>) -> Loss {
     }
 }
 
-/// A watch is quiet for less than this: the server ends each after 290 s (kube's default).
-const READ_TIMEOUT: Duration = Duration::from_secs(330);
+/// A watch is quiet for less than this: the server ends each after 60 s, as `watch::config` asks. A
+/// list or a watch that a broken network swallows is noticed then, too.
+const READ_TIMEOUT: Duration = Duration::from_secs(75);
 
 async fn config() -> Result<Config, RunError> {
     let mut config = Config::infer().await.map_err(RunError::NoCluster)?;
@@ -177,15 +218,27 @@ async fn config() -> Result<Config, RunError> {
 const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("charttrust/", env!("CARGO_PKG_VERSION")));
 
+/// What commands are told of it, so that none promises what would be refused.
+fn containing(arguments: &Run) -> Containing {
+    let named = arguments.protect_namespace.iter().cloned();
+    let always = [PROTECTED.to_owned(), arguments.namespace.clone()];
+    Containing {
+        enabled: arguments.quarantine,
+        protected: named.chain(always).collect(),
+    }
+}
+
 fn settings(arguments: &Run) -> Settings {
     Settings {
         namespace: arguments.namespace.clone(),
+        instance: pod(),
         sources: sources::Settings {
             allowed_hosts: arguments.allow_host.clone(),
+            auth_hosts: arguments.auth_host.clone(),
             limits: sources::Limits::default(),
             user_agent: concat!("charttrust/", env!("CARGO_PKG_VERSION")).to_owned(),
         },
-        containment: arguments.quarantine.then(|| ContainmentSettings {
+        quarantine: arguments.quarantine.then(|| QuarantineSettings {
             protected: arguments.protect_namespace.clone(),
         }),
     }
@@ -195,6 +248,8 @@ fn log(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // It would tell by `eprintln!` that a line was lost, and panic where nobody reads the log.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     match format {
         LogFormat::Json => builder.json().init(),

@@ -67,12 +67,31 @@ pub(super) fn plain(text: &str) -> String {
     shown
 }
 
-/// Prints to standard output; that may be a pipe that somebody has closed.
+/// Prints to standard output. Whoever closes the pipe has read enough, and is no failure.
+///
+/// # Errors
+/// If the text is lost otherwise, such as on a full disk.
 pub(super) fn say(text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
+    let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    printed.or_else(|error| match error.kind() {
+        std::io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(error),
+    })
+}
+
+/// Prints to standard output what was done already: nothing that happens to the text stops what follows.
+pub(super) fn note(text: &str) {
+    say(text).unwrap_or_default();
+}
+
+/// Prints to standard error. If nobody hears it, the exit code still tells; `eprintln!` would panic.
+pub(super) fn tell(text: &str) {
+    use std::io::Write as _;
+    let mut out = std::io::stderr().lock();
+    out.write_all(text.as_bytes()).unwrap_or_default();
+    out.flush().unwrap_or_default();
 }
 
 /// Rows under headings, in columns as kubectl prints them.

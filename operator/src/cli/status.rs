@@ -1,29 +1,33 @@
 //! `charttrust status`: the verdicts of the cluster, or one of them. Reads only.
 
+use charttrust_verify::verdict::Cause;
 use clap::Args;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, ResourceExt as _};
+use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 
-use super::cluster::{Connection, Failure, all, release};
+use super::cluster::{self, Connection, Failure, all, named};
+use super::leading::{Operator, checked};
+use super::looked::Looks;
 use super::screen::{Format, Table, plain, say};
 use super::{TRUSTED, UNKNOWN, UNTRUSTED};
 use crate::api::ReleaseTrust;
 use crate::api::conditions::{Condition, ReleaseCondition, Status as Said, find};
-use crate::api::reasons::UnknownCause;
-use crate::api::release_trust::ReleaseTrustStatus;
+use crate::api::release_trust::{Finding, ReleaseTrustStatus};
+use crate::clock;
 
 /// Tells the verdicts of the operator.
 ///
 /// Exit code 0: all of them are trusted, exempt or unmanaged; 1: one is not trusted; 3: one could
-/// not be found out.
+/// not be found out, or no operator keeps them up to date.
 #[derive(Args, Clone, Debug)]
 pub struct Status {
-    /// One release; default: all.
-    #[arg(value_name = "NAMESPACE/RELEASE", value_parser = release)]
-    pub release: Option<(String, String)>,
+    /// One release, `NAMESPACE/RELEASE`, or its name with `-n`; default: all.
+    #[arg(value_name = "RELEASE")]
+    pub release: Option<String>,
     /// Releases of this namespace only.
-    #[arg(short, long, conflicts_with = "release")]
+    #[arg(short, long)]
     pub namespace: Option<String>,
     /// Releases of all namespaces, which is the default.
     #[arg(short = 'A', long, conflicts_with_all = ["namespace", "release"])]
@@ -31,12 +35,18 @@ pub struct Status {
     /// Only those that are not trusted.
     #[arg(long, conflicts_with = "release")]
     pub untrusted: bool,
+    /// Only those that have a good signature by this TrustedKey.
+    #[arg(long, value_name = "NAME", conflicts_with = "release")]
+    pub key: Option<String>,
     /// Prints the objects themselves: one, or a list of all.
     #[arg(short, long, value_enum)]
     pub output: Option<Format>,
     /// Where the cluster is.
     #[command(flatten)]
     pub connection: Connection,
+    /// Where the operator is.
+    #[command(flatten)]
+    pub operator: Operator,
 }
 
 /// Runs the command and gives its exit code.
@@ -45,30 +55,54 @@ pub struct Status {
 /// If the cluster cannot be asked, or the release does not exist.
 pub(super) async fn run(arguments: &Status) -> Result<u8, Failure> {
     let client = arguments.connection.client().await?;
-    if let Some((namespace, name)) = &arguments.release {
-        let trust = read(client, namespace, name).await?;
-        say(&match arguments.output {
-            Some(format) => format.write(&bare(trust.clone()))?,
-            None => describe(&trust),
-        })?;
-        return Ok(code([&trust]));
-    }
+    let code = match &arguments.release {
+        Some(release) => one(&client, arguments, release).await?,
+        None => several(&client, arguments).await?,
+    };
+    Ok(checked(&client, &arguments.operator, code).await)
+}
+
+async fn one(client: &Client, arguments: &Status, release: &str) -> Result<u8, Failure> {
+    let (namespace, name) = named(release, arguments.namespace.as_deref())?;
+    let trust = read(client.clone(), &namespace, &name).await?;
+    say(&if let Some(format) = arguments.output {
+        format.write(&bare(trust.clone()))?
+    } else {
+        describe(&trust, &Looks::told(client, &arguments.operator).await)
+    })?;
+    Ok(code([&trust]))
+}
+
+async fn several(client: &Client, arguments: &Status) -> Result<u8, Failure> {
     let api = match &arguments.namespace {
         Some(namespace) => Api::<ReleaseTrust>::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
     let mut trusts = all(&api, "ReleaseTrusts").await?;
     if let (true, Some(namespace)) = (trusts.is_empty(), &arguments.namespace) {
-        expect(client, namespace).await?;
+        expect(client.clone(), namespace).await?;
+    }
+    if let Some(key) = &arguments.key {
+        let fingerprint = cluster::key(client, key).await?.spec.fingerprint;
+        trusts.retain(|trust| is_signed_by(trust, &fingerprint));
     }
     // Of all of them: what could not be found out is no success because it is not listed.
     let code = code(&trusts);
     trusts.retain(|trust| !arguments.untrusted || is_untrusted(trust));
-    say(&match arguments.output {
-        Some(format) => format.write(&list(trusts))?,
-        None => table(&trusts).to_string(),
+    say(&if let Some(format) = arguments.output {
+        format.write(&list(trusts))?
+    } else {
+        let looks = Looks::told(client, &arguments.operator).await;
+        table(&trusts, &looks, clock::now()).to_string()
     })?;
     Ok(code)
+}
+
+/// Whether a signature by the key holds, whatever became of the key.
+fn is_signed_by(trust: &ReleaseTrust, fingerprint: &str) -> bool {
+    let signers = trust.status.iter().flat_map(|status| &status.signers);
+    let mut good = signers.filter(|signer| signer.verified);
+    good.any(|signer| signer.fingerprint.eq_ignore_ascii_case(fingerprint))
 }
 
 /// As kubectl lists objects.
@@ -131,7 +165,7 @@ pub(super) fn code<'a>(trusts: impl IntoIterator<Item = &'a ReleaseTrust>) -> u8
 
 /// Whether nothing is left to do: proof was found, or the policy asks for none.
 fn is_settled(verdict: &Condition) -> bool {
-    let on_purpose = [UnknownCause::Exempt, UnknownCause::Unmanaged];
+    let on_purpose = [Cause::Exempt, Cause::Unmanaged];
     verdict.status == Said::True || on_purpose.iter().any(|word| word.word() == verdict.reason)
 }
 
@@ -139,8 +173,15 @@ fn is_untrusted(trust: &ReleaseTrust) -> bool {
     verdict(trust).is_some_and(|verdict| verdict.status == Said::False)
 }
 
-fn table(trusts: &[ReleaseTrust]) -> Table {
-    let mut table = Table::new(&["NAMESPACE", "RELEASE", "CHART", "REASON", "DETAIL"]);
+fn table(trusts: &[ReleaseTrust], looks: &Looks, now: Timestamp) -> Table {
+    let mut table = Table::new(&[
+        "NAMESPACE",
+        "RELEASE",
+        "CHART",
+        "REASON",
+        "LOOKED",
+        "DETAIL",
+    ]);
     for trust in trusts {
         let verdict = verdict(trust);
         table.add([
@@ -148,6 +189,7 @@ fn table(trusts: &[ReleaseTrust]) -> Table {
             &trust.name_any(),
             &chart(trust),
             verdict.map_or("Pending", |verdict| &verdict.reason),
+            &looks.age(trust, now),
             verdict.map_or("", |verdict| &verdict.message),
         ]);
     }
@@ -165,7 +207,7 @@ pub(super) fn chart(trust: &ReleaseTrust) -> String {
     })
 }
 
-fn describe(trust: &ReleaseTrust) -> String {
+fn describe(trust: &ReleaseTrust, looks: &Looks) -> String {
     let status = trust.status.clone().unwrap_or_default();
     let mut lines = vec![format!(
         "Release:  {}/{}, chart {}",
@@ -187,6 +229,8 @@ fn describe(trust: &ReleaseTrust) -> String {
     if !verdict.message.is_empty() {
         lines.push(format!("Because:  {}", verdict.message));
     }
+    lines.push(format!("Looked:   {}", looks.sentence(trust)));
+    lines.extend(contained(&status));
     lines.extend(signatures(&status));
     lines.extend(status.policies.iter().map(|policy| {
         let rule = policy.rule.as_deref().unwrap_or("-");
@@ -204,9 +248,29 @@ fn describe(trust: &ReleaseTrust) -> String {
         status
             .findings
             .iter()
-            .map(|finding| format!("Finding:  {}: {}", finding.reason, finding.message)),
+            .map(|finding| format!("Finding:  {}", of_finding(finding))),
     );
     shown(lines)
+}
+
+/// A finding in one line. The same may be found under several policies, so each says which.
+pub(super) fn of_finding(finding: &Finding) -> String {
+    let policy = finding.policy.as_ref();
+    let policy = policy.map_or_else(String::new, |policy| format!(" (policy {policy})"));
+    format!("{}{policy}: {}", finding.reason, finding.message)
+}
+
+/// Whether it is contained, or why not.
+fn contained(status: &ReleaseTrustStatus) -> Option<String> {
+    let said = find(&status.conditions, ReleaseCondition::Quarantined)?;
+    let message = match said.message.as_str() {
+        "" => "kubectl describe quarantine of this name says how".to_owned(),
+        message => message.to_owned(),
+    };
+    Some(format!(
+        "Contained: {:?}/{}: {message}",
+        said.status, said.reason
+    ))
 }
 
 /// The signatures that hold, and since when that is known.
@@ -230,15 +294,17 @@ pub(super) fn shown(lines: Vec<String>) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use charttrust_verify::verdict::Verdict;
+
+    use super::super::looked::tests::looks;
     use super::*;
-    use crate::api::reasons::TrustedReason;
     use crate::api::release_trust as v1;
 
     /// A release with this verdict.
     pub(in super::super) fn trust(name: &str, word: &str) -> ReleaseTrust {
-        let reason: TrustedReason = word.parse().unwrap();
+        let verdict = Verdict::of_word(word).unwrap();
         let now = "2026-11-22T00:00:00Z".parse().unwrap();
-        let verdict = (reason.status(), reason);
+        let verdict = (Said::from(verdict), verdict);
         let message = "said\u{1b}[2J of it";
         let mut trust = ReleaseTrust::default();
         trust.metadata.name = Some(name.to_owned());
@@ -286,14 +352,16 @@ pub(super) mod tests {
 
     #[test]
     fn every_release_has_a_line_without_control_characters() {
-        let text = table(&[trust("web", "Unsigned"), ReleaseTrust::default()]).to_string();
+        let now = "2026-11-22T00:00:00Z".parse().unwrap();
+        let all = [trust("web", "Unsigned"), ReleaseTrust::default()];
+        let text = table(&all, &looks(&[]), now).to_string();
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 3, "{text}");
         assert_eq!(
             lines[1],
-            "shop        web       web-2.4.1   Unsigned   said\\u{1b}[2J of it"
+            "shop        web       web-2.4.1   Unsigned   -        said\\u{1b}[2J of it"
         );
-        assert!(lines[2].ends_with("Pending"), "{text}");
+        assert!(lines[2].ends_with("Pending    -"), "{text}");
     }
 
     #[test]
@@ -323,16 +391,26 @@ pub(super) mod tests {
         status.findings = vec![v1::Finding {
             reason: "Unsigned".to_owned(),
             message: "no \u{7}provenance".to_owned(),
-            policy: None,
+            policy: Some("platform".to_owned()),
         }];
         assert_eq!(
-            describe(&one),
+            describe(&one, &looks(&[("platform", Some("2026-11-21T23:59:00Z"))])),
             "Release:  shop/web, chart web-2.4.1\n\
              Verdict:  Unknown/Exempt since 2026-11-22T00:00:00Z\n\
              Because:  said\\u{1b}[2J of it\n\
+             Looked:   every source of its policies was asked at 2026-11-21T23:59:00Z or later\n\
              Policy:   platform/in-house: Unknown/Exempt, by exception hotfix\n\
-             Finding:  Unsigned: no \\u{7}provenance\n"
+             Finding:  Unsigned (policy platform): no \\u{7}provenance\n"
         );
-        assert!(describe(&ReleaseTrust::default()).ends_with("Verdict:  none yet\n"));
+        let held = (Said::True, crate::api::reasons::ReleaseReason::Active);
+        let now = "2026-11-22T00:00:00Z".parse().unwrap();
+        let held = Condition::new(ReleaseCondition::Quarantined, held, "", 1, now);
+        one.status.as_mut().unwrap().conditions.push(held);
+        let told = describe(&one, &looks(&[]));
+        assert!(
+            told.contains("\nContained: True/Active: kubectl describe"),
+            "{told}"
+        );
+        assert!(describe(&ReleaseTrust::default(), &looks(&[])).ends_with("Verdict:  none yet\n"));
     }
 }

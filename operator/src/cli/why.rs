@@ -4,15 +4,17 @@
 //! fetched or checked again.
 
 use std::collections::BTreeSet;
-use std::str::FromStr as _;
 
-use charttrust_verify::verdict::{Cause, Reason};
+use charttrust_verify::openpgp::Code;
+use charttrust_verify::verdict::{Link, Verdict};
 use clap::Args;
 use kube::{Api, ResourceExt as _};
 use serde::Serialize;
 use serde_json::json;
 
-use super::cluster::{Connection, Failure, all, release};
+use super::cluster::{Connection, Failure, all, named};
+use super::leading::{Operator, checked};
+use super::looked::Looks;
 use super::screen::{Format, say};
 use super::status::{self, shown};
 use crate::api::conditions::{Condition, KeyCondition, find};
@@ -27,15 +29,21 @@ use crate::api::{ChartTrustPolicy, REQUESTED_AT, ReleaseTrust, TrustedKey};
 /// be found out.
 #[derive(Args, Clone, Debug)]
 pub struct Why {
-    /// The release.
-    #[arg(value_name = "NAMESPACE/RELEASE", value_parser = release)]
-    pub release: (String, String),
+    /// The release, `NAMESPACE/RELEASE`, or its name with `-n`.
+    #[arg(value_name = "RELEASE")]
+    pub release: String,
+    /// The namespace of the release.
+    #[arg(short, long)]
+    pub namespace: Option<String>,
     /// Prints the links of the chain for programs.
     #[arg(short, long, value_enum)]
     pub output: Option<Format>,
     /// Where the cluster is.
     #[command(flatten)]
     pub connection: Connection,
+    /// Where the operator is.
+    #[command(flatten)]
+    pub operator: Operator,
 }
 
 /// Runs the command and gives its exit code.
@@ -44,20 +52,28 @@ pub struct Why {
 /// If the cluster cannot be asked, or the release does not exist.
 pub(super) async fn run(arguments: &Why) -> Result<u8, Failure> {
     let client = arguments.connection.client().await?;
-    let (namespace, name) = &arguments.release;
-    let mut trust = status::read(client.clone(), namespace, name).await?;
+    let (namespace, name) = named(&arguments.release, arguments.namespace.as_deref())?;
+    let mut trust = status::read(client.clone(), &namespace, &name).await?;
     // Without them the chain lacks names and dates of keys, and nothing else.
     let keys = all(&Api::<TrustedKey>::all(client.clone()), "TrustedKeys").await;
     let keys = keys.unwrap_or_default();
     // Without them it shows former sources too.
-    let policies = all(&Api::<ChartTrustPolicy>::all(client), "ChartTrustPolicies").await;
+    let policies = all(
+        &Api::<ChartTrustPolicy>::all(client.clone()),
+        "ChartTrustPolicies",
+    )
+    .await;
     let former = policies.map(|policies| set_aside(&mut trust, &policies));
-    let text = match arguments.output {
-        Some(format) => format.write(&explanation(&trust, &keys))?,
-        None => explain(&trust, &keys) + &shown(former.unwrap_or_default()),
+    let text = if let Some(format) = arguments.output {
+        format.write(&explanation(&trust, &keys))?
+    } else {
+        let looks = Looks::told(&client, &arguments.operator).await;
+        let looked = format!("Looked: {}", looks.sentence(&trust));
+        explain(&trust, &keys) + &shown(former.unwrap_or_default()) + &shown(vec![looked])
     };
     say(&text)?;
-    Ok(status::code([&trust]))
+    let code = status::code([&trust]);
+    Ok(checked(&client, &arguments.operator, code).await)
 }
 
 /// Takes out what sources have answered that no policy names any more, and says so: no verdict rests on
@@ -77,86 +93,40 @@ fn set_aside(trust: &mut ReleaseTrust, policies: &[ChartTrustPolicy]) -> Vec<Str
         .collect()
 }
 
-/// One link of the chain, in the order of the checks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Step {
-    Release,
-    Rule,
-    Source,
-    Archive,
-    Content,
-    Signature,
-    Statement,
-    Key,
-}
+const CHAIN: [Link; 8] = [
+    Link::Release,
+    Link::Rule,
+    Link::Source,
+    Link::Archive,
+    Link::Content,
+    Link::Signature,
+    Link::Statement,
+    Link::Key,
+];
 
-impl Step {
-    const ALL: [Self; 8] = [
-        Self::Release,
-        Self::Rule,
-        Self::Source,
-        Self::Archive,
-        Self::Content,
-        Self::Signature,
-        Self::Statement,
-        Self::Key,
-    ];
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Release => "release",
-            Self::Rule => "rule",
-            Self::Source => "source",
-            Self::Archive => "archive",
-            Self::Content => "content",
-            Self::Signature => "signature",
-            Self::Statement => "statement",
-            Self::Key => "key",
-        }
-    }
-
-    /// The link at which a word of the vocabulary is decided; nothing for notes.
-    fn of(word: &str) -> Option<Self> {
-        let reason = Reason::from_str(word).ok().map(Self::of_reason);
-        let cause = Cause::ALL.iter().find(|cause| cause.word() == word);
-        reason.or(cause.map(|cause| Self::of_cause(*cause)))
-    }
-
-    fn of_reason(reason: Reason) -> Self {
-        match reason {
-            Reason::VersionNotAllowed => Self::Rule,
-            Reason::ArchiveAmbiguous | Reason::ChartNotFound => Self::Source,
-            Reason::DependencyNotTrusted => Self::Archive,
-            Reason::ContentMismatch => Self::Content,
-            Reason::ProvenanceMalformed
-            | Reason::SignatureInvalid
-            | Reason::SignerNotTrusted
-            | Reason::Unsigned
-            | Reason::WeakSignature => Self::Signature,
-            Reason::DigestMismatch | Reason::MetadataMismatch => Self::Statement,
-            Reason::KeyCompromised
-            | Reason::KeyExpired
-            | Reason::KeyOutOfScope
-            | Reason::KeyRetired
-            | Reason::KeyRevoked => Self::Key,
-        }
-    }
-
-    fn of_cause(cause: Cause) -> Self {
-        match cause {
-            Cause::Pending | Cause::ReleaseUnreadable => Self::Release,
-            Cause::Exempt | Cause::NoPolicy | Cause::Unmanaged => Self::Rule,
-            Cause::LimitExceeded | Cause::SourceUnavailable | Cause::SourceUnknown => Self::Source,
-            Cause::NotBindable => Self::Content,
-        }
+fn name(link: Link) -> &'static str {
+    match link {
+        Link::Release => "release",
+        Link::Rule => "rule",
+        Link::Source => "source",
+        Link::Archive => "archive",
+        Link::Content => "content",
+        Link::Signature => "signature",
+        Link::Statement => "statement",
+        Link::Key => "key",
     }
 }
 
-/// One link of the chain as it is told.
+/// The link at which a word of the vocabulary is decided; nothing for notes.
+fn decided_at(word: &str) -> Option<Link> {
+    Verdict::of_word(word).and_then(Verdict::link)
+}
+
+/// One link of the chain as it is shown.
 #[derive(Debug, Serialize)]
-struct Link {
+struct Shown {
     #[serde(rename = "link")]
-    step: &'static str,
+    name: &'static str,
     facts: Vec<String>,
     /// The words of the vocabulary that are decided here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -166,20 +136,20 @@ struct Link {
     marked: usize,
 }
 
-fn links(trust: &ReleaseTrust, keys: &[TrustedKey]) -> Vec<Link> {
+fn links(trust: &ReleaseTrust, keys: &[TrustedKey]) -> Vec<Shown> {
     let status = trust.status.clone().unwrap_or_default();
     let verdict = status::verdict(trust);
-    let link = |step: Step| {
-        let facts = facts(step, trust, &status, keys);
-        let reasons = reasons(step, &status, verdict);
-        Link {
-            step: step.word(),
+    let shown = |link: Link| {
+        let facts = facts(link, trust, &status, keys);
+        let reasons = reasons(link, &status, verdict);
+        Shown {
+            name: name(link),
             marked: marked(&facts, &reasons, &status),
             facts,
             reasons,
         }
     };
-    Step::ALL.map(link).into()
+    CHAIN.map(shown).into()
 }
 
 /// The source that a finding of these words names, or else the last of the facts.
@@ -212,12 +182,13 @@ fn explanation(trust: &ReleaseTrust, keys: &[TrustedKey]) -> serde_json::Value {
 fn explain(trust: &ReleaseTrust, keys: &[TrustedKey]) -> String {
     let mut lines = Vec::new();
     for (number, link) in (1..).zip(links(trust, keys)) {
-        lines.extend(told(number, link));
+        lines.extend(lines_of(number, link));
     }
     lines.extend(conclusion(status::verdict(trust)));
     let findings = trust.status.as_ref().map(|status| &status.findings);
     let findings = findings.into_iter().flatten();
-    lines.extend(findings.map(|finding| format!("  {}: {}", finding.reason, finding.message)));
+    lines.extend(findings.map(|finding| format!("  {}", status::of_finding(finding))));
+    lines.extend(next_step(status::verdict(trust)));
     lines.push(format!(
         "Look again now: kubectl annotate releasetrust -n {} {} {REQUESTED_AT}=\"$(date +%s)\" --overwrite",
         trust.namespace().unwrap_or_default(),
@@ -227,7 +198,7 @@ fn explain(trust: &ReleaseTrust, keys: &[TrustedKey]) -> String {
 }
 
 /// A line for each fact, one of which carries the mark.
-fn told(number: usize, link: Link) -> Vec<String> {
+fn lines_of(number: usize, link: Shown) -> Vec<String> {
     let mut lines = link.facts;
     if lines.is_empty() {
         lines.push("nothing is known".to_owned());
@@ -236,7 +207,7 @@ fn told(number: usize, link: Link) -> Vec<String> {
         *line = format!("{line}   <-- {}", link.reasons.join(", "));
     }
     let head = |place| match place {
-        0 => format!("{number} {:<10}", link.step),
+        0 => format!("{number} {:<10}", link.name),
         _ => " ".repeat(12),
     };
     let lines = lines.into_iter().enumerate();
@@ -244,7 +215,7 @@ fn told(number: usize, link: Link) -> Vec<String> {
 }
 
 /// The words that are decided at a link, each once.
-fn reasons(step: Step, status: &ReleaseTrustStatus, verdict: Option<&Condition>) -> Vec<String> {
+fn reasons(link: Link, status: &ReleaseTrustStatus, verdict: Option<&Condition>) -> Vec<String> {
     let found = status.findings.iter().map(|finding| &finding.reason);
     let words = verdict
         .map(|verdict| &verdict.reason)
@@ -252,9 +223,20 @@ fn reasons(step: Step, status: &ReleaseTrustStatus, verdict: Option<&Condition>)
         .chain(found);
     let mut seen = BTreeSet::new();
     words
-        .filter(|word| Step::of(word) == Some(step) && seen.insert(word.as_str()))
+        .filter(|word| decided_at(word) == Some(link) && seen.insert(word.as_str()))
         .cloned()
         .collect()
+}
+
+/// What the vocabulary says to do about a verdict.
+fn next_step(verdict: Option<&Condition>) -> Option<String> {
+    let verdict = Verdict::of_word(&verdict?.reason)?;
+    let step = match verdict {
+        Verdict::Trusted(basis) => basis.step(),
+        Verdict::Unknown(cause) => cause.step(),
+        Verdict::Untrusted(reason) => reason.step(),
+    };
+    (!step.starts_with("None")).then(|| format!("Next step: {step}"))
 }
 
 fn conclusion(verdict: Option<&Condition>) -> Vec<String> {
@@ -273,7 +255,7 @@ fn conclusion(verdict: Option<&Condition>) -> Vec<String> {
 }
 
 fn facts(
-    step: Step,
+    link: Link,
     trust: &ReleaseTrust,
     status: &ReleaseTrustStatus,
     keys: &[TrustedKey],
@@ -283,15 +265,15 @@ fn facts(
         .iter()
         .flat_map(|evidence| &evidence.sources);
     let archives = evidence.clone().filter(|source| source.archive.is_some());
-    match step {
-        Step::Release => vec![of_release(trust, status)],
-        Step::Rule => of_rules(status),
-        Step::Source => evidence.map(of_source).collect(),
-        Step::Archive => archives.map(|source| of_archive(source, status)).collect(),
-        Step::Content => archives.map(of_content).collect(),
-        Step::Signature => of_signatures(status, keys),
-        Step::Statement => archives.filter_map(of_statement).collect(),
-        Step::Key => of_keys(status, keys),
+    match link {
+        Link::Release => vec![of_release(trust, status)],
+        Link::Rule => of_rules(status),
+        Link::Source => evidence.map(of_source).collect(),
+        Link::Archive => archives.map(|source| of_archive(source, status)).collect(),
+        Link::Content => archives.map(of_content).collect(),
+        Link::Signature => of_signatures(status, keys),
+        Link::Statement => archives.filter_map(of_statement).collect(),
+        Link::Key => of_keys(status, keys),
     }
 }
 
@@ -397,8 +379,9 @@ fn of_signature(signer: &Signer, keys: &[TrustedKey]) -> String {
     let when = signer.signed_at.as_ref();
     let when = when.map(|at| format!(", says it was made {}", at.0));
     let holds = match (&signer.fault, signer.verified) {
-        (_, true) => "holds".to_owned(),
-        (Some(fault), false) => format!("does not hold: {fault}"),
+        (None, true) => "holds".to_owned(),
+        (Some(fault), true) => format!("holds, and does not count: {}", explained(fault)),
+        (Some(fault), false) => format!("does not hold: {}", explained(fault)),
         (None, false) => "by no known key".to_owned(),
     };
     format!(
@@ -407,6 +390,14 @@ fn of_signature(signer: &Signer, keys: &[TrustedKey]) -> String {
         signer.algorithm,
         when.unwrap_or_default()
     )
+}
+
+/// A fault in its word, a sentence and the next step.
+fn explained(fault: &str) -> String {
+    match Code::of_word(fault) {
+        Some(code) => format!("{fault}, {code}. {}", code.step()),
+        None => fault.to_owned(),
+    }
 }
 
 fn of_statement(source: &SourceEvidence) -> Option<String> {
@@ -466,6 +457,8 @@ fn key_of<'a>(signer: &Signer, keys: &'a [TrustedKey]) -> Option<&'a TrustedKey>
 
 #[cfg(test)]
 mod tests {
+    use charttrust_verify::verdict::{Cause, Reason};
+
     use super::super::status::tests::trust;
     use super::*;
     use crate::api::release_trust as v1;
@@ -508,8 +501,8 @@ mod tests {
         serde_saphyr::from_multiple(yaml).unwrap().remove(0)
     }
 
-    fn line(text: &str, step: Step) -> String {
-        let begin = format!(" {:<10}", step.word());
+    fn line(text: &str, link: Link) -> String {
+        let begin = format!(" {:<10}", name(link));
         let found = text
             .lines()
             .find(|line| line.get(1..).is_some_and(|rest| rest.starts_with(&begin)));
@@ -520,14 +513,14 @@ mod tests {
 
     #[test]
     fn every_word_that_decides_belongs_to_one_link_and_no_note_does() {
-        for reason in Reason::ALL {
-            assert_eq!(Step::of(reason.word()), Some(Step::of_reason(*reason)));
-        }
-        for cause in Cause::ALL {
-            assert_eq!(Step::of(cause.word()), Some(Step::of_cause(*cause)));
+        let causes = Cause::ALL.iter().map(|cause| Verdict::Unknown(*cause));
+        let reasons = Reason::ALL.iter().map(|reason| Verdict::Untrusted(*reason));
+        for verdict in causes.chain(reasons) {
+            let link = decided_at(verdict.word());
+            assert!(link.is_some_and(|link| CHAIN.contains(&link)), "{verdict}");
         }
         for note in ["SignatureVerified", "Republished", "ValuesDiffer", ""] {
-            assert_eq!(Step::of(note), None, "{note}");
+            assert_eq!(decided_at(note), None, "{note}");
         }
     }
 
@@ -536,35 +529,35 @@ mod tests {
         let mut good = source();
         good.first_verified = Some(crate::api::time("2026-09-03T00:00:00Z".parse().unwrap()));
         let text = explain(&with("SignatureVerified", good), &[key()]);
-        for (step, expected) in [
+        for (link, expected) in [
             (
-                Step::Release,
+                Link::Release,
                 "1 release   shop/payments revision 7 (Secret), chart payments 2.4.1",
             ),
-            (Step::Rule, "2 rule      nothing is known"),
+            (Link::Rule, "2 rule      nothing is known"),
             (
-                Step::Source,
+                Link::Source,
                 "3 source    https://charts.example.com: has the archive",
             ),
             (
-                Step::Archive,
+                Link::Archive,
                 "4 archive   payments-2.4.1.tgz sha256:aaaa, equals index digest: yes, first verified: 2026-09-03T00:00:00Z",
             ),
             (
-                Step::Content,
+                Link::Content,
                 "5 content   the running release is made of this archive",
             ),
             (
-                Step::Signature,
+                Link::Signature,
                 "6 signature 272855BE2326D757EEFF53968847F310E4F26D44 (platform-2026), Ed25519/SHA512, says it was made 2026-09-02T10:00:00Z: holds",
             ),
             (
-                Step::Statement,
+                Link::Statement,
                 "7 statement .prov sha256:bbbb names sha256:aaaa, the archive is the same",
             ),
-            (Step::Key, "8 key       platform-2026: not read, ends never"),
+            (Link::Key, "8 key       platform-2026: not read, ends never"),
         ] {
-            assert_eq!(line(&text, step), expected);
+            assert_eq!(line(&text, link), expected);
         }
         assert!(
             text.contains("Trusted=True, SignatureVerified, since 2026-11-22T00:00:00Z"),
@@ -581,13 +574,13 @@ mod tests {
         other.signed_archive = Some("sha256:cccc".to_owned());
         let text = explain(&with("DigestMismatch", other), &[]);
         assert_eq!(
-            line(&text, Step::Statement),
+            line(&text, Link::Statement),
             "7 statement .prov sha256:bbbb names sha256:cccc, the archive is sha256:aaaa   <-- DigestMismatch"
         );
         assert_eq!(text.matches("<--").count(), 1, "{text}");
         let text = explain(&with("KeyCompromised", source()), &[key()]);
         assert!(
-            line(&text, Step::Key).ends_with("<-- KeyCompromised"),
+            line(&text, Link::Key).ends_with("<-- KeyCompromised"),
             "{text}"
         );
     }
@@ -609,11 +602,11 @@ mod tests {
         one.status.as_mut().unwrap().findings = words.map(finding).to_vec();
         let text = explain(&one, &[key()]);
         assert!(
-            line(&text, Step::Key).ends_with("<-- KeyCompromised, KeyOutOfScope"),
+            line(&text, Link::Key).ends_with("<-- KeyCompromised, KeyOutOfScope"),
             "{text}"
         );
         assert!(
-            line(&text, Step::Signature).ends_with("<-- Unsigned"),
+            line(&text, Link::Signature).ends_with("<-- Unsigned"),
             "{text}"
         );
         assert!(text.contains("  Unsigned: so\\u{202e}\n"), "{text}");
@@ -669,7 +662,7 @@ mod tests {
         let chain = explanation(&one, &[]);
         let links = chain["links"].as_array().unwrap();
         let words: Vec<_> = links.iter().map(|link| link["link"].as_str()).collect();
-        assert_eq!(words, Step::ALL.map(|step| Some(step.word())));
+        assert_eq!(words, CHAIN.map(|link| Some(name(link))));
         for link in links {
             let is_broken = link["link"] == "statement";
             let reasons = link.get("reasons");
@@ -692,8 +685,26 @@ mod tests {
         one.status.as_mut().unwrap().signers.clear();
         let text = explain(&one, &[]);
         assert_eq!(
-            line(&text, Step::Signature),
+            line(&text, Link::Signature),
             "6 signature https://charts.example.com: has no .prov   <-- Unsigned"
         );
+    }
+
+    #[test]
+    fn a_fault_is_explained_with_the_next_step() {
+        let mut one = with("WeakSignature", source());
+        let signer = &mut one.status.as_mut().unwrap().signers[0];
+        (signer.verified, signer.fault) = (false, Some("WeakHash".to_owned()));
+        let text = explain(&one, &[]);
+        let signature = line(&text, Link::Signature);
+        let sentence = "does not hold: WeakHash, the signature uses a hash algorithm that is not safe. \
+                        Sign with SHA-256 or longer";
+        assert!(signature.contains(sentence), "{signature}");
+        assert!(
+            text.contains("\nNext step: Sign with a current key"),
+            "{text}"
+        );
+        let good = explain(&with("SignatureVerified", source()), &[]);
+        assert!(!good.contains("Next step"), "{good}");
     }
 }

@@ -1,27 +1,74 @@
-//! Numbers for the metrics of policies and their sources: pure, from what is known at a moment.
+//! Numbers for the metrics of policies and their sources, from what is known at a moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use charttrust_verify::check::Judgement;
-use charttrust_verify::policy::{Demands, Policy, Source};
+use charttrust_verify::policy::{Demands, Level, Policy, Source};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Url;
 use tokio::time::Instant;
 
-use super::world::{LookState, Trust};
-use crate::metrics::PolicyNumbers;
+use super::context::Context;
+use super::quarantine::scope;
+use super::store::{PollState, Trust};
+use crate::clock::Moment;
+use crate::metrics::{PolicyNumbers, PolicyVerdict};
 use crate::parse::LoadedPolicy;
+
+impl Context {
+    /// Numbers for the metrics of this moment.
+    pub fn observe(&self) {
+        let mut verdicts = Vec::new();
+        self.store.judgements(|id, judgement| {
+            verdicts.extend(judgement.policies.iter().map(|said| PolicyVerdict {
+                policy: said.policy.clone(),
+                namespace: id.namespace.clone(),
+                verdict: said.verdict,
+            }));
+        });
+        let trust = self.store.trust();
+        let mut polls = Polls::of(&trust);
+        self.store
+            .polls(|judgement, states| polls.add(judgement, states));
+        let stopped = |policy: &str| self.store.outcomes(policy).due();
+        let policies = polls.by_policy(&trust, stopped, Moment::now());
+        self.metrics
+            .observe_policies(policies, polls.silent_by_host());
+        self.metrics.quarantined(scope::active(self));
+        self.metrics.quarantines_awaiting(scope::awaiting(self));
+        if self.leadership.is_held() {
+            self.metrics.leads();
+        } else {
+            self.metrics.stands_by();
+        }
+        self.metrics
+            .observe(verdicts, &self.cache.key_states(), &self.fetcher.counts());
+    }
+}
 
 /// The looks at the sources that the deciding rules name; others are history.
 #[derive(Debug)]
-pub(super) struct Looks {
+pub(super) struct Polls {
     sources: BTreeMap<(String, String), Vec<String>>,
     oldest: BTreeMap<String, Instant>,
+    /// By policy: since when each source was asked about each release; `None` until all were once.
+    asked: BTreeMap<String, Option<Instant>>,
     hosts: BTreeMap<String, BTreeSet<String>>,
 }
 
-impl Looks {
-    /// No looks yet, at the sources of these policies. Those of a suspended one are not looked at.
+/// Since when the sources of a policy were asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AskedSince {
+    /// Each was, about each release, at this instant or later.
+    Date(Timestamp),
+    /// Not all were yet.
+    NotYet,
+    /// There is nothing to ask.
+    Nothing,
+}
+
+impl Polls {
+    /// No polls yet, at the sources of these policies. Those of a suspended one are not looked at.
     pub(super) fn of(trust: &Trust) -> Self {
         let policies = trust.policies.values().map(|loaded| &loaded.policy);
         let sources = policies
@@ -30,23 +77,30 @@ impl Looks {
         Self {
             sources: sources.collect(),
             oldest: BTreeMap::new(),
+            asked: BTreeMap::new(),
             hosts: BTreeMap::new(),
         }
     }
 
-    /// Takes in the looks for one release.
-    pub(super) fn add(&mut self, judgement: &Judgement, looks: &BTreeMap<String, LookState>) {
+    /// Takes in the polls for one release.
+    pub(super) fn add(&mut self, judgement: &Judgement, polls: &BTreeMap<String, PollState>) {
         for verdict in &judgement.policies {
             let rule = verdict.rule.clone().unwrap_or_default();
             let Some(urls) = self.sources.get(&(verdict.policy.clone(), rule)) else {
                 continue;
             };
-            for (url, look) in urls.iter().filter_map(|url| looks.get_key_value(url)) {
+            for url in urls {
+                let asked = polls.get(url).map(|poll| poll.last_asked);
+                let oldest = self.asked.entry(verdict.policy.clone()).or_insert(asked);
+                // `None` is less than every instant.
+                *oldest = asked.min(*oldest);
+            }
+            for (url, poll) in urls.iter().filter_map(|url| polls.get_key_value(url)) {
                 let oldest = self.oldest.entry(verdict.policy.clone());
-                let oldest = oldest.or_insert(look.answering_since);
-                *oldest = look.answering_since.min(*oldest);
+                let oldest = oldest.or_insert(poll.answering_since);
+                *oldest = poll.answering_since.min(*oldest);
                 let silent = self.hosts.entry(host(url)).or_default();
-                silent.extend((look.failures > 0).then(|| url.clone()));
+                silent.extend((poll.failures > 0).then(|| url.clone()));
             }
         }
     }
@@ -59,19 +113,27 @@ impl Looks {
             .collect()
     }
 
-    /// The numbers of each policy. `now` and `date` are the same moment.
+    /// Since when each source of a policy was asked about each release that it decides.
+    pub(super) fn asked_since(&self, policy: &str, moment: Moment) -> AskedSince {
+        match self.asked.get(policy) {
+            None => AskedSince::Nothing,
+            Some(None) => AskedSince::NotYet,
+            Some(Some(since)) => AskedSince::Date(dated(*since, moment)),
+        }
+    }
+
+    /// The numbers of each policy.
     pub(super) fn by_policy(
         &self,
         trust: &Trust,
         stopped: impl Fn(&str) -> usize,
-        now: Instant,
-        date: Timestamp,
+        moment: Moment,
     ) -> Vec<PolicyNumbers> {
         let policies = trust.policies.iter();
         let numbers = |(name, loaded): (&String, &LoadedPolicy)| PolicyNumbers {
             policy: name.clone(),
             interval: loaded.interval,
-            oldest_answer: self.oldest.get(name).map(|since| dated(*since, now, date)),
+            oldest_answer: self.oldest.get(name).map(|since| dated(*since, moment)),
             exceptions: loaded
                 .policy
                 .exceptions
@@ -90,13 +152,12 @@ fn sources_by_rule(policy: &Policy) -> Vec<((String, String), Vec<String>)> {
         Demands::TrustNobody { .. } => &[],
     };
     let urls = |sources: &[Source]| sources.iter().map(|source| source.url.clone()).collect();
-    rules
-        .iter()
-        .map(|rule| {
-            let key = (policy.name.clone(), rule.name.clone());
-            (key, urls(&rule.sources))
-        })
-        .collect()
+    let asks = rules.iter().filter(|rule| rule.verify.level != Level::None);
+    asks.map(|rule| {
+        let key = (policy.name.clone(), rule.name.clone());
+        (key, urls(&rule.sources))
+    })
+    .collect()
 }
 
 /// Only the host: what else an address says is not for everybody who reads metrics.
@@ -106,9 +167,10 @@ fn host(url: &str) -> String {
     host.unwrap_or("unknown").to_owned()
 }
 
-fn dated(since: Instant, now: Instant, date: Timestamp) -> Timestamp {
-    let age = SignedDuration::try_from(now.saturating_duration_since(since)).unwrap_or_default();
-    date.checked_sub(age).unwrap_or(Timestamp::MIN)
+fn dated(since: Instant, moment: Moment) -> Timestamp {
+    let age =
+        SignedDuration::try_from(moment.tick.saturating_duration_since(since)).unwrap_or_default();
+    moment.date.checked_sub(age).unwrap_or(Timestamp::MIN)
 }
 
 #[cfg(test)]
@@ -163,12 +225,14 @@ spec:
         }
     }
 
-    fn look(answering_since: Instant, failures: u32) -> LookState {
-        LookState {
+    fn poll(answering_since: Instant, failures: u32) -> PollState {
+        PollState {
             last_asked: answering_since,
             answering_since,
             every: Duration::from_secs(1800),
             failures,
+            retry_after: None,
+            requests: 0,
         }
     }
 
@@ -176,25 +240,32 @@ spec:
     const B: &str = "https://charts.example.com/b/secret";
     const OLD: &str = "https://old.example.com";
 
-    fn looks(of: &[(&str, LookState)]) -> BTreeMap<String, LookState> {
+    fn polls(of: &[(&str, PollState)]) -> BTreeMap<String, PollState> {
         of.iter()
-            .map(|(url, look)| ((*url).to_owned(), *look))
+            .map(|(url, poll)| ((*url).to_owned(), *poll))
             .collect()
     }
 
     #[test]
     fn the_oldest_answer_of_any_release_counts() {
         let trust = trust(TWO_RULES);
-        let start = Instant::now();
+        let start = crate::clock::tick();
         let at = |second| start + Duration::from_secs(second);
-        let mut all = Looks::of(&trust);
-        all.add(&judgement("in-house"), &looks(&[(A, look(at(50), 0))]));
+        let mut all = Polls::of(&trust);
+        all.add(&judgement("in-house"), &polls(&[(A, poll(at(50), 0))]));
         all.add(
             &judgement("in-house"),
-            &looks(&[(A, look(at(70), 0)), (B, look(at(40), 3))]),
+            &polls(&[(A, poll(at(70), 0)), (B, poll(at(40), 3))]),
         );
         let date: Timestamp = "2026-11-22T00:01:40Z".parse().unwrap();
-        let numbers = all.by_policy(&trust, |_| 7, at(100), date);
+        let numbers = all.by_policy(
+            &trust,
+            |_| 7,
+            Moment {
+                date,
+                tick: at(100),
+            },
+        );
         assert_eq!(numbers.len(), 1);
         assert_eq!(numbers[0].interval, Duration::from_secs(1800));
         assert_eq!(numbers[0].stopped, 7);
@@ -205,14 +276,36 @@ spec:
     }
 
     #[test]
+    fn a_policy_was_looked_at_when_each_source_was_asked_about_each_release() {
+        let trust = trust(TWO_RULES);
+        let start = crate::clock::tick();
+        let at = |second| start + Duration::from_secs(second);
+        let moment = Moment {
+            date: "2026-11-22T00:01:40Z".parse().unwrap(),
+            tick: at(100),
+        };
+        let since = |all: &Polls| all.asked_since("platform", moment);
+        let mut all = Polls::of(&trust);
+        assert_eq!(since(&all), AskedSince::Nothing);
+        let (a, b) = ((A, poll(at(50), 0)), (B, poll(at(40), 3)));
+        all.add(&judgement("in-house"), &polls(&[a, b]));
+        let date = "2026-11-22T00:00:40Z".parse().unwrap();
+        assert_eq!(since(&all), AskedSince::Date(date), "one was silent");
+        all.add(&judgement("in-house"), &polls(&[a]));
+        assert_eq!(since(&all), AskedSince::NotYet);
+        all.add(&judgement("in-house"), &polls(&[a, b]));
+        assert_eq!(since(&all), AskedSince::NotYet);
+    }
+
+    #[test]
     fn sources_are_counted_by_host_and_nothing_else_of_them_is_told() {
         let trust = trust(TWO_RULES);
-        let now = Instant::now();
-        let mut all = Looks::of(&trust);
+        let now = crate::clock::tick();
+        let mut all = Polls::of(&trust);
         assert_eq!(all.silent_by_host(), BTreeMap::new());
         for failures in [1, 2] {
-            let looks = looks(&[(A, look(now, 0)), (B, look(now, failures))]);
-            all.add(&judgement("in-house"), &looks);
+            let polls = polls(&[(A, poll(now, 0)), (B, poll(now, failures))]);
+            all.add(&judgement("in-house"), &polls);
         }
         let expected = BTreeMap::from([("charts.example.com".to_owned(), 1)]);
         assert_eq!(all.silent_by_host(), expected);
@@ -221,38 +314,39 @@ spec:
     #[test]
     fn a_host_that_answers_is_zero() {
         let trust = trust(TWO_RULES);
-        let mut all = Looks::of(&trust);
+        let mut all = Polls::of(&trust);
         all.add(
             &judgement("rest"),
-            &looks(&[(OLD, look(Instant::now(), 0))]),
+            &polls(&[(OLD, poll(crate::clock::tick(), 0))]),
         );
         let expected = BTreeMap::from([("old.example.com".to_owned(), 0)]);
         assert_eq!(all.silent_by_host(), expected);
     }
 
+    /// Since when the only policy has had no answer of one of its sources.
+    fn oldest_answer(all: &Polls, trust: &Trust, tick: Instant) -> Option<Timestamp> {
+        let date = Timestamp::MIN;
+        let policies = all.by_policy(trust, |_| 0, Moment { date, tick });
+        policies[0].oldest_answer
+    }
+
     #[test]
     fn looks_at_sources_of_other_rules_are_history() {
         let trust = trust(TWO_RULES);
-        let now = Instant::now();
-        let mut all = Looks::of(&trust);
-        all.add(&judgement("in-house"), &looks(&[(OLD, look(now, 9))]));
+        let now = crate::clock::tick();
+        let mut all = Polls::of(&trust);
+        all.add(&judgement("in-house"), &polls(&[(OLD, poll(now, 9))]));
         assert_eq!(all.silent_by_host(), BTreeMap::new());
-        assert_eq!(
-            all.by_policy(&trust, |_| 0, now, Timestamp::MIN)[0].oldest_answer,
-            None
-        );
+        assert_eq!(oldest_answer(&all, &trust, now), None);
     }
 
     #[test]
     fn a_suspended_policy_is_not_stale() {
         let trust = trust(&TWO_RULES.replace("interval: 30m", "suspend: true"));
-        let now = Instant::now();
-        let mut all = Looks::of(&trust);
-        all.add(&judgement("in-house"), &looks(&[(A, look(now, 9))]));
-        assert_eq!(
-            all.by_policy(&trust, |_| 0, now, Timestamp::MIN)[0].oldest_answer,
-            None
-        );
+        let now = crate::clock::tick();
+        let mut all = Polls::of(&trust);
+        all.add(&judgement("in-house"), &polls(&[(A, poll(now, 9))]));
+        assert_eq!(oldest_answer(&all, &trust, now), None);
         assert_eq!(all.silent_by_host(), BTreeMap::new());
     }
 }

@@ -2,7 +2,12 @@
 //!
 //! Items have a rank. An item starts only when nothing of a lower rank is due or being worked on,
 //! so that releases are judged by keys that have been read, and are counted after they were judged.
-//! An item that has been overdue for [`PATIENCE`] starts anyway.
+//! What has been overdue for [`PATIENCE`] goes first, the longest overdue rank before others: a flood
+//! of one rank stops no other. Within a rank the namespaces take turns: nobody waits for a tenant with
+//! a thousand releases. An item may belong to a lane, of which only so many are worked on at a time.
+//!
+//! Decision: not the scheduler of `kube::runtime::Controller`, which knows one kind, no ranks and no
+//! turns; and tasks here are of no object at all (a status, a decision, what was learned).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
@@ -12,13 +17,41 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::lanes::{Lanes, Pace};
+use crate::clock::tick;
+
 /// How long an item waits for those of a lower rank.
+// A revocation is to be seen in seconds: longer than this a quarantine does not wait for a thousand
+// releases that are judged first.
 pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Longest time for which a deadline is taken on trust.
+// Deadlines are calendar dates, and waits are measured by a clock that nobody sets: once an hour
+// the two are held against each other.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// An item of work.
 pub trait Item: Clone + Eq + Hash + Ord {
     /// Lower ranks go first.
     fn rank(&self) -> u8;
+
+    /// Whose work it is: those of one rank take turns. Empty where it is nobody's.
+    #[expect(
+        clippy::unnecessary_literal_bound,
+        reason = "others give a part of themselves"
+    )]
+    fn share(&self) -> &str {
+        ""
+    }
+
+    /// Which lane it belongs to, that has a share of the workers. Empty where there is no limit.
+    #[expect(
+        clippy::unnecessary_literal_bound,
+        reason = "others give a part of themselves"
+    )]
+    fn lane(&self) -> &str {
+        ""
+    }
 }
 
 /// The queue; clones share it.
@@ -37,11 +70,35 @@ struct Shared<T> {
     changed: Notify,
 }
 
+/// What waits in a rank, by its lane and by whose it is.
+type Shares<T> = BTreeMap<Share, BTreeSet<(Instant, T)>>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Share {
+    lane: String,
+    owner: String,
+}
+
+impl Share {
+    fn of<T: Item>(item: &T) -> Self {
+        Self {
+            lane: item.lane().to_owned(),
+            owner: item.share().to_owned(),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct State<T> {
-    waiting: BTreeMap<u8, BTreeSet<(Instant, T)>>,
+    waiting: BTreeMap<u8, Shares<T>>,
+    /// When each share with something waiting had its last turn, counted in turns.
+    served: HashMap<Share, u64>,
+    turns: u64,
     due: HashMap<T, Instant>,
     running: HashSet<T>,
+    lanes: Lanes,
+    /// When an item was last begun or ended.
+    moved: Option<Instant>,
 }
 
 /// An item that is being worked on; dropping it lets the same item start again.
@@ -49,6 +106,8 @@ struct State<T> {
 pub struct Work<T: Item> {
     /// What to do.
     pub item: T,
+    /// Since when it was due.
+    pub due: Instant,
     queue: Queue<T>,
 }
 
@@ -56,8 +115,12 @@ impl<T: Item> Default for Queue<T> {
     fn default() -> Self {
         let state = State {
             waiting: BTreeMap::new(),
+            served: HashMap::new(),
+            turns: 0,
             due: HashMap::new(),
             running: HashSet::new(),
+            lanes: Lanes::default(),
+            moved: None,
         };
         Self(Arc::new(Shared {
             state: Mutex::new(state),
@@ -69,7 +132,7 @@ impl<T: Item> Default for Queue<T> {
 impl<T: Item> Queue<T> {
     /// Asks for work at once.
     pub fn add(&self, item: T) {
-        self.add_at(item, Instant::now());
+        self.add_at(item, tick());
     }
 
     /// Asks for work at an instant; an earlier request for the same item stands.
@@ -83,11 +146,14 @@ impl<T: Item> Queue<T> {
         loop {
             let changed = self.0.changed.notified();
             tokio::pin!(changed);
+            // Before looking, or a request between the look and the wait would be slept through
+            // (see `Notify::notify_waiters`).
             changed.as_mut().enable();
-            let wake = match self.state().take(Instant::now()) {
-                Ok(item) => {
+            let wake = match self.state().take(tick()) {
+                Ok((due, item)) => {
                     return Work {
                         item,
+                        due,
                         queue: self.clone(),
                     };
                 }
@@ -100,6 +166,22 @@ impl<T: Item> Queue<T> {
         }
     }
 
+    /// Notes how quickly a lane moves, and with that how many are worked on there at a time.
+    pub(super) fn pace(&self, lane: &str, pace: Pace) {
+        self.state().lanes.set(lane, pace);
+        self.0.changed.notify_waiters();
+    }
+
+    /// For how long something has been due while no item was begun or ended.
+    pub fn idle(&self, now: Instant) -> Duration {
+        let state = self.state();
+        let shares = state.waiting.values().flat_map(BTreeMap::values);
+        let first = shares.filter_map(BTreeSet::first);
+        let due = first.map(|(at, _)| *at).min().filter(|at| *at <= now);
+        let since = due.map(|at| state.moved.map_or(at, |moved| moved.max(at)));
+        since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
     /// How many items wait or are being worked on, whether due or not.
     pub fn len(&self) -> usize {
         let state = self.state();
@@ -110,6 +192,12 @@ impl<T: Item> Queue<T> {
     #[cfg(test)]
     pub(super) fn due_at(&self, item: &T) -> Option<Instant> {
         self.state().due.get(item).copied()
+    }
+
+    /// How many items are being worked on.
+    #[cfg(test)]
+    pub(super) fn running(&self) -> usize {
+        self.state().running.len()
     }
 
     /// Asks for an item no more.
@@ -134,72 +222,151 @@ impl<T: Item> Queue<T> {
 impl<T: Item> State<T> {
     fn add(&mut self, item: T, at: Instant) {
         if let Some(known) = self.due.get(&item).copied() {
+            // The earlier request stands: a change must not be put off by something that is only
+            // due in an hour.
             if known <= at {
                 return;
             }
             self.remove(&item, known);
         }
         self.due.insert(item.clone(), at);
-        self.waiting
-            .entry(item.rank())
-            .or_default()
-            .insert((at, item));
+        let shares = self.waiting.entry(item.rank()).or_default();
+        let share = shares.entry(Share::of(&item)).or_default();
+        share.insert((at, item));
     }
 
     fn remove(&mut self, item: &T, at: Instant) {
         self.due.remove(item);
-        if let Some(rank) = self.waiting.get_mut(&item.rank()) {
-            rank.remove(&(at, item.clone()));
+        let Some(shares) = self.waiting.get_mut(&item.rank()) else {
+            return;
+        };
+        let key = Share::of(item);
+        let Some(share) = shares.get_mut(&key) else {
+            return;
+        };
+        share.remove(&(at, item.clone()));
+        if share.is_empty() {
+            shares.remove(&key);
         }
     }
 
     /// The next item that may start, or the instant at which to look again.
-    fn take(&mut self, now: Instant) -> Result<T, Option<Instant>> {
-        let mut blocked = false;
-        let mut wake = None;
-        let mut found = None;
-        for (rank, items) in &self.waiting {
-            blocked |= self.running.iter().any(|item| item.rank() < *rank);
-            let patience = if blocked { PATIENCE } else { Duration::ZERO };
-            let startable =
-                |(at, item): &&(Instant, T)| *at + patience <= now && !self.running.contains(item);
-            let due = items.iter().take_while(|(at, _)| *at <= now);
-            found = due.clone().find(startable).cloned();
-            if found.is_some() {
-                break;
-            }
-            wake = [wake, wake_of(items, now, patience)]
-                .into_iter()
-                .flatten()
-                .min();
-            blocked |= due.count() > 0;
-        }
-        let Some((at, item)) = found else {
-            return Err(wake);
+    fn take(&mut self, now: Instant) -> Result<(Instant, T), Option<Instant>> {
+        let Some((at, item)) = self.overdue(now).or_else(|| self.in_order(now)) else {
+            return Err(self.wake(now));
         };
         self.remove(&item, at);
+        self.turns += 1;
+        // Nothing is kept of tenants who have nothing waiting, or the map would grow with every
+        // namespace that ever was.
+        let share = Share::of(&item);
+        let mut ranks = self.waiting.values();
+        if ranks.any(|shares| shares.contains_key(&share)) {
+            self.served.insert(share, self.turns);
+        } else {
+            self.served.remove(&share);
+        }
+        self.lanes.begin(item.lane());
         self.running.insert(item.clone());
-        Ok(item)
+        self.moved = Some(now);
+        Ok((at, item))
     }
-}
 
-/// When the earliest item of a rank that is not startable now could become so by time alone.
-fn wake_of<T>(items: &BTreeSet<(Instant, T)>, now: Instant, patience: Duration) -> Option<Instant> {
-    items
-        .iter()
-        .map(|(at, _)| *at + patience)
-        .find(|at| *at > now)
+    /// One of the rank in which something has been overdue for the longest.
+    fn overdue(&self, now: Instant) -> Option<(Instant, T)> {
+        let oldest = |shares: &Shares<T>| {
+            let open = shares.iter().filter(|(share, _)| self.is_open(share));
+            let firsts = open.filter_map(|(_, items)| self.first(items, now, PATIENCE));
+            firsts.map(|(at, _)| *at).min()
+        };
+        let ranks = self.waiting.values();
+        let ranks = ranks.filter_map(|shares| Some((oldest(shares)?, shares)));
+        let (_, shares) = ranks.min_by_key(|(at, _)| *at)?;
+        self.in_turn(shares, now, PATIENCE)
+    }
+
+    /// One of the lowest rank that is due, unless it has to wait for a lower one.
+    fn in_order(&self, now: Instant) -> Option<(Instant, T)> {
+        for (rank, shares) in &self.waiting {
+            // What is running in a lower rank counts as well: the key that is being read may be the
+            // one that was revoked.
+            if self.running.iter().any(|item| item.rank() < *rank) {
+                return None;
+            }
+            let found = self.in_turn(shares, now, Duration::ZERO);
+            let is_due =
+                |share: &BTreeSet<(Instant, T)>| share.first().is_some_and(|(at, _)| *at <= now);
+            if found.is_some() || shares.values().any(is_due) {
+                return found;
+            }
+        }
+        None
+    }
+
+    /// The first startable item of the share that has waited for its turn for the longest.
+    fn in_turn(&self, shares: &Shares<T>, now: Instant, overdue: Duration) -> Option<(Instant, T)> {
+        let turn = |share: &Share| self.served.get(share).copied().unwrap_or_default();
+        let firsts = shares.iter().filter(|(share, _)| self.is_open(share));
+        let firsts =
+            firsts.filter_map(|(share, items)| Some((share, self.first(items, now, overdue)?)));
+        let (_, item) = firsts.min_by_key(|(share, (at, _))| (turn(share), *at))?;
+        Some(item.clone())
+    }
+
+    fn is_open(&self, share: &Share) -> bool {
+        self.lanes.is_open(&share.lane)
+    }
+
+    /// The first item of a share that is overdue for so long and is not being worked on.
+    fn first<'a>(
+        &self,
+        share: &'a BTreeSet<(Instant, T)>,
+        now: Instant,
+        overdue: Duration,
+    ) -> Option<&'a (Instant, T)> {
+        let mut due = share.iter().take_while(|(at, _)| *at + overdue <= now);
+        due.find(|(_, item)| !self.running.contains(item))
+    }
+
+    /// An item of a lane is no longer worked on; of a lane in which nothing waits nothing is kept.
+    fn leave(&mut self, lane: &str) {
+        if lane.is_empty() {
+            return;
+        }
+        self.lanes.end(lane);
+        let mut shares = self.waiting.values().flat_map(BTreeMap::keys);
+        if !shares.any(|share| share.lane == lane) {
+            self.lanes.forget(lane);
+        }
+    }
+
+    /// When time alone could let another item start.
+    fn wake(&self, now: Instant) -> Option<Instant> {
+        let shares = self.waiting.values().flat_map(BTreeMap::values);
+        let next = shares.flat_map(|share| {
+            let ats = || share.iter().map(|(at, _)| *at);
+            let due = ats().find(|at| *at > now);
+            let overdue = ats().map(|at| at + PATIENCE).find(|at| *at > now);
+            due.into_iter().chain(overdue)
+        });
+        next.min()
+    }
 }
 
 impl<T: Item> Drop for Work<T> {
     fn drop(&mut self) {
-        self.queue.state().running.remove(&self.item);
+        let mut state = self.queue.state();
+        state.running.remove(&self.item);
+        state.leave(self.item.lane());
+        state.moved = Some(tick());
+        drop(state);
         self.queue.0.changed.notify_waiters();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::lanes::SHARE;
     use super::*;
 
     #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -218,9 +385,10 @@ mod tests {
     }
 
     fn startable(queue: &Queue<Task>) -> Option<Work<Task>> {
-        let item = queue.state().take(Instant::now()).ok()?;
+        let (due, item) = queue.state().take(tick()).ok()?;
         Some(Work {
             item,
+            due,
             queue: queue.clone(),
         })
     }
@@ -237,12 +405,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_earlier_of_two_requests_stands() {
         let queue = Queue::default();
-        let now = Instant::now();
+        let now = tick();
         queue.add_at(Task::Key(1), now + Duration::from_secs(9));
         queue.add_at(Task::Key(1), now + Duration::from_secs(2));
         queue.add_at(Task::Key(1), now + Duration::from_secs(5));
         drop(queue.next().await);
-        assert_eq!(Instant::now(), now + Duration::from_secs(2));
+        assert_eq!(tick(), now + Duration::from_secs(2));
         assert!(queue.is_empty());
     }
 
@@ -275,17 +443,150 @@ mod tests {
         queue.add(Task::Key(1));
         let _key = queue.next().await;
         queue.add(Task::Release(1));
-        let before = Instant::now();
+        let before = tick();
         let release = queue.next().await;
         assert_eq!(release.item, Task::Release(1));
-        assert_eq!(Instant::now() - before, PATIENCE);
+        assert_eq!(tick() - before, PATIENCE);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_key_that_is_not_due_holds_nothing_up() {
         let queue = Queue::default();
-        queue.add_at(Task::Key(1), Instant::now() + Duration::from_secs(60));
+        queue.add_at(Task::Key(1), tick() + Duration::from_secs(60));
         queue.add(Task::Release(1));
         assert_eq!(startable(&queue).unwrap().item, Task::Release(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_is_idle_only_while_something_is_due_and_nothing_moves() {
+        let (queue, start) = (Queue::default(), tick());
+        let minutes = |count: u64| Duration::from_secs(60 * count);
+        assert_eq!(
+            queue.idle(start + minutes(9)),
+            Duration::ZERO,
+            "nothing waits"
+        );
+        queue.add_at(Task::Key(1), start + minutes(5));
+        assert_eq!(queue.idle(start + minutes(5)), Duration::ZERO);
+        assert_eq!(queue.idle(start + minutes(9)), minutes(4));
+        tokio::time::advance(minutes(9)).await;
+        let work = queue.next().await;
+        queue.add(Task::Key(2));
+        assert_eq!(queue.idle(start + minutes(10)), minutes(1));
+        tokio::time::advance(minutes(3)).await;
+        drop(work);
+        assert_eq!(queue.idle(start + minutes(13)), minutes(1));
+    }
+
+    /// A task of a namespace, of the rank of its number.
+    #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    struct Of(&'static str, u8, u32);
+
+    impl Item for Of {
+        fn rank(&self) -> u8 {
+            self.1
+        }
+
+        fn share(&self) -> &str {
+            self.0
+        }
+    }
+
+    fn taken(queue: &Queue<Of>) -> Of {
+        queue.state().take(tick()).unwrap().1
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_a_tenant_with_a_thousand_releases() {
+        let queue = Queue::default();
+        (0..1000).for_each(|number| queue.add(Of("flood", 2, number)));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        taken(&queue);
+        queue.add(Of("shop", 2, 1));
+        queue.add(Of("shop", 2, 2));
+        let next: Vec<_> = (0..4).map(|_| taken(&queue).0).collect();
+        assert_eq!(next, ["shop", "flood", "shop", "flood"]);
+    }
+
+    /// A look at a source.
+    #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    struct At(&'static str, u32);
+
+    impl Item for At {
+        fn rank(&self) -> u8 {
+            0
+        }
+
+        fn lane(&self) -> &str {
+            self.0
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_hangs_in_one_lane_keeps_no_other_waiting() {
+        let queue = Queue::default();
+        (0..40).for_each(|number| queue.add(At("slow", number)));
+        let mut hanging: Vec<_> = Vec::new();
+        for _ in 0..SHARE {
+            hanging.push(queue.next().await);
+        }
+        queue.add(At("quick", 0));
+        tokio::time::advance(PATIENCE * 2).await;
+        assert_eq!(queue.next().await.item, At("quick", 0), "however overdue");
+        assert!(queue.state().take(tick()).is_err());
+        drop(hanging.pop());
+        let next = queue.next().await;
+        assert_eq!(next.item, At("slow", 3));
+        queue.pace("slow", Pace::Slow);
+        drop(next);
+        assert!(queue.state().take(tick()).is_err(), "two of them still run");
+        hanging.clear();
+        assert_eq!(queue.next().await.item, At("slow", 4));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lane_is_slow_as_long_as_something_waits_there() {
+        let queue = Queue::default();
+        let begun = |number: u32| {
+            (0..9).for_each(|other| queue.add(At("slow", number + other)));
+            let mut begun = Vec::new();
+            while let Some(item) = queue.state().take(tick()).ok().map(|(_, item)| item) {
+                begun.push(item);
+            }
+            begun.len()
+        };
+        assert_eq!(begun(0), SHARE);
+        queue.pace("slow", Pace::Slow);
+        let mut state = queue.state();
+        state.running.clear();
+        (0..SHARE).for_each(|_| state.leave("slow"));
+        drop(state);
+        assert_eq!(begun(10), 1);
+        let mut state = queue.state();
+        state.waiting.clear();
+        state.running.clear();
+        state.leave("slow");
+        drop(state);
+        assert_eq!(begun(20), SHARE, "nothing is kept of a lane that is over");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_releases_keeps_no_quarantine_waiting() {
+        let queue = Queue::default();
+        queue.add(Of("shop", 3, 1));
+        let mut began = 0;
+        // Each second brings more releases than are judged in it.
+        for second in 0..20 {
+            (0..10).for_each(|number| queue.add(Of("flood", 2, second * 10 + number)));
+            for _ in 0..5 {
+                let item = taken(&queue);
+                queue.state().running.remove(&item);
+                if item.rank() == 3 {
+                    began = second;
+                }
+            }
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert!((5..=6).contains(&began), "after {began} s");
     }
 }

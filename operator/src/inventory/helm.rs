@@ -10,12 +10,11 @@ use charttrust_verify::release::{self, Record, RecordError};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::ListParams;
-use kube::core::PartialObjectMeta;
 use kube::{Api, Client};
 use zeroize::Zeroizing;
 
 use crate::inventory::ReleaseId;
-use crate::watch::{self, Mirror, within_deadline};
+use crate::watch::{self, Cache, LeanMeta, pages, within_deadline};
 
 /// Where Helm stored a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,7 +56,7 @@ pub struct RecordMeta {
 }
 
 /// The stored revisions of all releases.
-pub type Records = Mirror<RecordKey, RecordMeta>;
+pub type Records = Cache<RecordKey, RecordMeta>;
 
 const SECRET_TYPE: &str = "type=helm.sh/release.v1";
 const CONFIG_MAP_LABEL: &str = "owner=helm";
@@ -65,21 +64,21 @@ const NAME_PREFIX: &str = "sh.helm.release.v1.";
 
 /// Follows the metadata of Helm's Secrets for ever.
 pub async fn follow_secrets(client: Client, records: &Records, changed: impl Fn(&RecordKey)) {
-    let api = Api::<PartialObjectMeta<Secret>>::all(client);
+    let api = Api::<LeanMeta<Secret>>::all(client);
     let config = watch::config().fields(SECRET_TYPE);
-    let keep = |object: &PartialObjectMeta<Secret>| identify(Driver::Secret, object);
+    let keep = |object: &LeanMeta<Secret>| identify(Driver::Secret, object);
     watch::follow(api, config, records, keep, changed).await;
 }
 
 /// Follows the metadata of Helm's ConfigMaps for ever.
 pub async fn follow_config_maps(client: Client, records: &Records, changed: impl Fn(&RecordKey)) {
-    let api = Api::<PartialObjectMeta<ConfigMap>>::all(client);
+    let api = Api::<LeanMeta<ConfigMap>>::all(client);
     let config = watch::config().labels(CONFIG_MAP_LABEL);
-    let keep = |object: &PartialObjectMeta<ConfigMap>| identify(Driver::ConfigMap, object);
+    let keep = |object: &LeanMeta<ConfigMap>| identify(Driver::ConfigMap, object);
     watch::follow(api, config, records, keep, changed).await;
 }
 
-fn identify<K>(driver: Driver, object: &PartialObjectMeta<K>) -> Option<(RecordKey, RecordMeta)> {
+fn identify<K>(driver: Driver, object: &LeanMeta<K>) -> Option<(RecordKey, RecordMeta)> {
     let (name, revision) = parse_object_name(object.metadata.name.as_deref()?)?;
     let release = ReleaseId {
         namespace: object.metadata.namespace.clone()?,
@@ -101,6 +100,8 @@ fn parse_object_name(name: &str) -> Option<(String, u32)> {
     let canonical = revision
         .parse::<u32>()
         .ok()
+        // `v01` would be a second object of revision 1, which Helm never reads and somebody else
+        // could write.
         .filter(|n| n.to_string() == revision)?;
     (!release.is_empty()).then(|| (release.to_owned(), canonical))
 }
@@ -122,6 +123,11 @@ impl RecordKey {
     /// Name of the stored object.
     pub fn object_name(&self) -> String {
         format!("{NAME_PREFIX}{}.v{}", self.release.name, self.revision)
+    }
+
+    /// Kind and name of the stored object.
+    pub fn place(&self) -> String {
+        format!("{} {}", self.driver.word(), self.object_name())
     }
 }
 
@@ -147,9 +153,10 @@ pub fn revisions(
 /// records could have us read any number of them.
 pub const MOST_JUDGED: usize = 16;
 
-/// The revisions to judge: the highest deployed one and whatever is newer and may be live in part. If
-/// none is deployed: the highest, and while what was seen has failed or is under way, the one before
-/// it, which may be what runs. Newest first, at most [`MOST_JUDGED`], among them always the oldest.
+/// The revisions to judge: all that are deployed, and whatever is newer than the newest of them and may
+/// be live in part. If none is deployed: the highest, and while what was seen has failed or is under way,
+/// the one before it, which may be what runs. Newest first, at most [`MOST_JUDGED`], among them always
+/// the oldest.
 pub fn judged(revisions: &BTreeMap<u32, RecordMeta>) -> Vec<u32> {
     let mut live = live(revisions);
     if live.len() > MOST_JUDGED {
@@ -165,7 +172,8 @@ pub fn omitted(revisions: &BTreeMap<u32, RecordMeta>) -> Option<u32> {
     live.get(MOST_JUDGED - 1).filter(|_| is_full).copied()
 }
 
-/// The revisions that may be live, the one last that was applied whole.
+/// The revisions that may be live, the one last that was applied whole. Helm leaves one as deployed; a
+/// second is what a race has left, or what a chart has brought to stand in front of its own.
 fn live(revisions: &BTreeMap<u32, RecordMeta>) -> Vec<u32> {
     let deployed = |meta: &RecordMeta| meta.claimed_status == "deployed";
     let newest_first = revisions.iter().rev();
@@ -175,9 +183,7 @@ fn live(revisions: &BTreeMap<u32, RecordMeta>) -> Vec<u32> {
     let may_be_live =
         |meta: &RecordMeta| !matches!(meta.claimed_status.as_str(), "superseded" | "uninstalled");
     newest_first
-        .filter(|(revision, meta)| {
-            *revision == running || (*revision > running && may_be_live(meta))
-        })
+        .filter(|(revision, meta)| deployed(meta) || (*revision > running && may_be_live(meta)))
         .map(|(revision, _)| *revision)
         .collect()
 }
@@ -205,23 +211,12 @@ fn unfinished(revisions: &BTreeMap<u32, RecordMeta>) -> Vec<u32> {
 /// # Errors
 /// If the API server does not list them.
 pub async fn find(client: &Client, release: &ReleaseId) -> kube::Result<Vec<RecordKey>> {
-    let mut found = Vec::new();
-    let secrets = Api::<PartialObjectMeta<Secret>>::namespaced(client.clone(), &release.namespace);
-    let params = ListParams::default().fields(SECRET_TYPE);
-    let list = within_deadline(secrets.list_metadata(&params)).await?;
-    found.extend(
-        list.items
-            .iter()
-            .filter_map(|one| identify(Driver::Secret, one)),
-    );
-    let maps = Api::<PartialObjectMeta<ConfigMap>>::namespaced(client.clone(), &release.namespace);
-    let params = ListParams::default().labels(CONFIG_MAP_LABEL);
-    let list = within_deadline(maps.list_metadata(&params)).await?;
-    found.extend(
-        list.items
-            .iter()
-            .filter_map(|one| identify(Driver::ConfigMap, one)),
-    );
+    let secrets = Api::<LeanMeta<Secret>>::namespaced(client.clone(), &release.namespace);
+    let of_helm = ListParams::default().fields(SECRET_TYPE);
+    let mut found = pages(&secrets, of_helm, |one| identify(Driver::Secret, &one)).await?;
+    let maps = Api::<LeanMeta<ConfigMap>>::namespaced(client.clone(), &release.namespace);
+    let of_helm = ListParams::default().labels(CONFIG_MAP_LABEL);
+    found.extend(pages(&maps, of_helm, |one| identify(Driver::ConfigMap, &one)).await?);
     let mut keys = Vec::new();
     for driver in [Driver::Secret, Driver::ConfigMap] {
         let of_release = found
@@ -254,6 +249,31 @@ pub enum ReadError {
     /// The payload is no release.
     #[error("{0}")]
     Record(RecordError),
+    /// A chart has brought it: it says whatever whoever wrote the chart wants.
+    #[error(
+        "the record was brought by a chart, not written by Helm: it has annotations that Helm puts on \
+         what a chart makes, or is immutable; remove that object, and see `helm history`"
+    )]
+    OfChart(Box<Record>),
+}
+
+/// Who has written a stored record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writer {
+    /// A chart: Helm puts annotations on what it makes of one, and a hook is what it is by one.
+    Chart,
+    /// Helm, which annotates no record and changes each later (`pkg/storage/driver/secrets.go`).
+    Helm,
+}
+
+fn writer(metadata: &ObjectMeta, immutable: Option<bool>) -> Writer {
+    let mut names = metadata.annotations.iter().flat_map(BTreeMap::keys);
+    let is_of_chart = |name: &String| name == "helm.sh/hook" || name == "meta.helm.sh/release-name";
+    if immutable == Some(true) || names.any(is_of_chart) {
+        Writer::Chart
+    } else {
+        Writer::Helm
+    }
 }
 
 /// Reads and decodes one stored revision, and with it the metadata that was read.
@@ -262,23 +282,28 @@ pub enum ReadError {
 /// other types where an authorizer sees selectors.
 ///
 /// # Errors
-/// [`ReadError`]; only `Record` and `NoPayload` are statements about the record.
+/// [`ReadError`]; only `Record`, `NoPayload` and `OfChart` are statements about the record.
 pub async fn read(client: &Client, key: &RecordKey) -> Result<(RecordMeta, Record), ReadError> {
-    let (meta, payload) = match key.driver {
+    let (meta, writer, payload) = match key.driver {
         Driver::ConfigMap => config_map_payload(client, key).await?,
         Driver::Secret => secret_payload(client, key).await?,
     };
     let decoded =
+        // Inflating, parsing and hashing up to 16 MiB takes CPU time in which nothing else would
+        // run on this thread.
         tokio::task::spawn_blocking(move || release::decode(&payload, &RecordLimits::default()));
     // Invariant: decoding does not panic; were it to, the record is unreadable and nothing else.
     let record = decoded
         .await
         .map_err(|_| ReadError::NoPayload)?
         .map_err(ReadError::Record)?;
-    Ok((meta, record))
+    match writer {
+        Writer::Chart => Err(ReadError::OfChart(Box::new(record))),
+        Writer::Helm => Ok((meta, record)),
+    }
 }
 
-type Payload = (RecordMeta, Zeroizing<Vec<u8>>);
+type Payload = (RecordMeta, Writer, Zeroizing<Vec<u8>>);
 
 async fn secret_payload(client: &Client, key: &RecordKey) -> Result<Payload, ReadError> {
     let api = Api::<Secret>::namespaced(client.clone(), &key.release.namespace);
@@ -289,9 +314,11 @@ async fn secret_payload(client: &Client, key: &RecordKey) -> Result<Payload, Rea
         .map_err(ReadError::Api)?;
     let mut secret = list.items.into_iter().next().ok_or(ReadError::Gone)?;
     let meta = RecordMeta::of(&secret.metadata);
+    let writer = writer(&secret.metadata, secret.immutable);
     let mut data = secret.data.take().unwrap_or_default();
     let payload = data.remove("release").ok_or(ReadError::NoPayload)?;
-    Ok((meta, Zeroizing::new(payload.0)))
+    // Records hold the values of a release, and with them passwords.
+    Ok((meta, writer, Zeroizing::new(payload.0)))
 }
 
 async fn config_map_payload(client: &Client, key: &RecordKey) -> Result<Payload, ReadError> {
@@ -302,9 +329,10 @@ async fn config_map_payload(client: &Client, key: &RecordKey) -> Result<Payload,
         .map_err(ReadError::Api)?;
     let mut map = list.items.into_iter().next().ok_or(ReadError::Gone)?;
     let meta = RecordMeta::of(&map.metadata);
+    let writer = writer(&map.metadata, map.immutable);
     let mut data = map.data.take().unwrap_or_default();
     let payload = data.remove("release").ok_or(ReadError::NoPayload)?;
-    Ok((meta, Zeroizing::new(payload.into_bytes())))
+    Ok((meta, writer, Zeroizing::new(payload.into_bytes())))
 }
 
 #[cfg(test)]
@@ -327,7 +355,40 @@ mod tests {
     #[test]
     fn the_highest_deployed_revision_is_judged() {
         assert_eq!(judged_of(&[(1, "superseded"), (2, "deployed")]), [2]);
-        assert_eq!(judged_of(&[(1, "deployed"), (2, "deployed")]), [2]);
+    }
+
+    /// Never trusted without proof: what Helm calls deployed is judged, whatever stands in front of it.
+    #[test]
+    fn no_revision_hides_one_that_is_deployed() {
+        for newer in ["deployed", "failed", "pending-upgrade", "superseded", "x"] {
+            let judged = judged_of(&[(1, "superseded"), (2, "deployed"), (9, newer)]);
+            assert!(judged.contains(&2), "{newer}: {judged:?}");
+        }
+        assert_eq!(judged_of(&[(1, "deployed"), (2, "deployed")]), [2, 1]);
+    }
+
+    #[test]
+    fn a_record_that_a_chart_brings_is_known_by_what_helm_puts_on_it() {
+        let record = |annotations: &[&str]| {
+            let pairs = annotations
+                .iter()
+                .map(|name| ((*name).to_owned(), "x".to_owned()));
+            ObjectMeta {
+                annotations: Some(pairs.collect()),
+                ..ObjectMeta::default()
+            }
+        };
+        assert_eq!(writer(&ObjectMeta::default(), None), Writer::Helm);
+        assert_eq!(
+            writer(&record(&["backup.example.com/at"]), Some(false)),
+            Writer::Helm
+        );
+        assert_eq!(writer(&record(&["helm.sh/hook"]), None), Writer::Chart);
+        assert_eq!(
+            writer(&record(&["meta.helm.sh/release-name"]), None),
+            Writer::Chart
+        );
+        assert_eq!(writer(&ObjectMeta::default(), Some(true)), Writer::Chart);
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! Which releases exist, and what their records say. Reads only.
 
 pub mod helm;
+mod item;
 
 use std::fmt;
+
+pub use item::{Item, Owner, RecordId, Stored};
 
 /// A release by the namespace of its stored record and its name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -25,7 +25,7 @@ pub struct Elector {
     /// The lease as it was last read, and since when it has looked like that.
     seen: Option<(LeaseSpec, Instant)>,
     /// Until when this replica may write.
-    mandate: Option<Instant>,
+    leads_until: Option<Instant>,
 }
 
 /// What a look at the lease brought.
@@ -47,7 +47,7 @@ pub enum Action {
     /// Replace what was read; it must not have changed since.
     Replace(LeaseSpec),
     /// Write nothing any more, to nothing: somebody else may.
-    Resign(Loss),
+    StepDown(Loss),
     /// Look again later.
     Wait,
 }
@@ -69,19 +69,19 @@ impl Elector {
         Self {
             identity,
             seen: None,
-            mandate: None,
+            leads_until: None,
         }
     }
 
     /// Until when this replica may write, if at all.
-    pub fn mandate(&self) -> Option<Instant> {
-        self.mandate
+    pub fn leads_until(&self) -> Option<Instant> {
+        self.leads_until
     }
 
     /// Decides. `now` is after the look was answered; `date` is only written into the lease.
     pub fn step(&mut self, observed: Observation, now: Instant, date: Timestamp) -> Action {
-        if self.mandate.is_some_and(|until| until <= now) {
-            return self.resign(Loss::Expired);
+        if self.leads_until.is_some_and(|until| until <= now) {
+            return self.step_down(Loss::Expired);
         }
         let spec = match observed {
             Observation::Absent => return Action::Create(self.claim(LeaseSpec::default(), date)),
@@ -92,7 +92,7 @@ impl Elector {
         match holder(&spec) {
             // Also after a claim whose answer was lost: nobody else has this identity.
             Some(holder) if *holder == self.identity => Action::Replace(renewed(spec, date)),
-            Some(_) if self.mandate.is_some() => self.resign(Loss::Taken),
+            Some(_) if self.leads_until.is_some() => self.step_down(Loss::Taken),
             Some(_) if !is_stale => Action::Wait,
             _ => Action::Replace(self.claim(spec, date)),
         }
@@ -100,19 +100,19 @@ impl Elector {
 
     /// The server has accepted what [`Self::step`] asked for, in a request sent at `sent`.
     pub fn wrote(&mut self, sent: Instant) {
-        self.mandate = Some(sent + RENEW_DEADLINE);
+        self.leads_until = Some(sent + RENEW_DEADLINE);
     }
 
     /// How long to wait before the next look.
     pub fn pause(&self, now: Instant) -> Duration {
         let stale = self.seen.as_ref().map(|(_, since)| *since + LEASE_DURATION);
-        let until = self.mandate.or(stale).filter(|until| *until > now);
+        let until = self.leads_until.or(stale).filter(|until| *until > now);
         until.map_or(RETRY_PERIOD, |until| RETRY_PERIOD.min(until - now))
     }
 
-    /// The lease without a holder, if it is ours to give away; the mandate ends with it.
+    /// The lease without a holder, if it is ours to give away; leadership ends with it.
     pub fn release(&mut self, spec: &LeaseSpec) -> Option<LeaseSpec> {
-        self.mandate = None;
+        self.leads_until = None;
         let is_ours = holder(spec) == Some(&self.identity);
         is_ours.then(|| LeaseSpec {
             holder_identity: None,
@@ -120,9 +120,9 @@ impl Elector {
         })
     }
 
-    fn resign(&mut self, loss: Loss) -> Action {
-        self.mandate = None;
-        Action::Resign(loss)
+    fn step_down(&mut self, loss: Loss) -> Action {
+        self.leads_until = None;
+        Action::StepDown(loss)
     }
 
     /// Whether the lease has looked the same for [`LEASE_DURATION`]. Each renewal changes it.
@@ -179,6 +179,7 @@ fn after(last: Option<&MicroTime>, date: Timestamp) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
 
     const A: &str = "a";
     const B: &str = "b";
@@ -212,7 +213,7 @@ mod tests {
 
     /// What a replica that neither leads nor has looked before does.
     fn first_step(observed: Observation) -> Action {
-        elector(A).step(observed, Instant::now(), date(5))
+        elector(A).step(observed, clock::tick(), date(5))
     }
 
     #[test]
@@ -258,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_lease_is_taken_once_it_was_seen_unchanged_long_enough() {
-        let start = Instant::now();
+        let start = clock::tick();
         let mut us = elector(A);
         let mut step = |at, renewed| us.step(present(B, renewed), start + at, date(0));
         assert_eq!(step(seconds(0), 1), Action::Wait);
@@ -269,7 +270,7 @@ mod tests {
 
     #[test]
     fn missing_answers_do_not_hide_a_renewal() {
-        let start = Instant::now();
+        let start = clock::tick();
         let mut us = elector(A);
         us.step(present(B, 1), start, date(0));
         us.step(Observation::Unanswered, start + seconds(10), date(0));
@@ -284,7 +285,7 @@ mod tests {
             let before = held(A, 0);
             let Action::Replace(after) = elector(A).step(
                 Observation::Present(before.clone()),
-                Instant::now(),
+                clock::tick(),
                 date(jump),
             ) else {
                 panic!("not renewed");
@@ -312,33 +313,33 @@ mod tests {
     }
 
     #[test]
-    fn a_mandate_counts_from_when_the_request_was_sent() {
-        let sent = Instant::now();
+    fn leadership_counts_from_when_the_request_was_sent() {
+        let sent = clock::tick();
         let mut us = elector(A);
         us.wrote(sent);
-        assert_eq!(us.mandate(), Some(sent + RENEW_DEADLINE));
+        assert_eq!(us.leads_until(), Some(sent + RENEW_DEADLINE));
         assert_eq!(
             us.step(Observation::Unanswered, sent + seconds(9), date(0)),
             Action::Wait
         );
         let late = us.step(present(A, 1), sent + seconds(10), date(0));
-        assert_eq!(late, Action::Resign(Loss::Expired));
-        assert_eq!(us.mandate(), None);
+        assert_eq!(late, Action::StepDown(Loss::Expired));
+        assert_eq!(us.leads_until(), None);
     }
 
     #[test]
-    fn a_leader_that_sees_another_holder_resigns() {
-        let sent = Instant::now();
+    fn a_leader_that_sees_another_holder_steps_down() {
+        let sent = clock::tick();
         let mut us = elector(A);
         us.wrote(sent);
         let action = us.step(present(B, 1), sent + seconds(1), date(0));
-        assert_eq!(action, Action::Resign(Loss::Taken));
-        assert_eq!(us.mandate(), None);
+        assert_eq!(action, Action::StepDown(Loss::Taken));
+        assert_eq!(us.leads_until(), None);
     }
 
     #[test]
     fn a_leader_whose_lease_was_removed_makes_it_again() {
-        let sent = Instant::now();
+        let sent = clock::tick();
         let mut us = elector(A);
         us.wrote(sent);
         let action = us.step(Observation::Absent, sent + seconds(1), date(0));
@@ -348,18 +349,18 @@ mod tests {
     #[test]
     fn only_the_own_lease_is_released() {
         let mut us = elector(A);
-        us.wrote(Instant::now());
+        us.wrote(clock::tick());
         let released = us.release(&held(A, 1)).unwrap();
         assert_eq!(holder(&released), None);
         assert_eq!(released.lease_transitions, Some(3));
-        assert_eq!(us.mandate(), None);
+        assert_eq!(us.leads_until(), None);
         assert_eq!(us.release(&held(B, 1)), None);
         assert_eq!(us.release(&released), None);
     }
 
     #[test]
     fn the_next_look_is_when_something_could_change() {
-        let start = Instant::now();
+        let start = clock::tick();
         let mut us = elector(A);
         assert_eq!(us.pause(start), RETRY_PERIOD);
         us.step(present(B, 1), start, date(0));
@@ -469,7 +470,7 @@ mod simulation {
     impl Play {
         fn new() -> Self {
             Self {
-                now: Instant::now(),
+                now: crate::clock::tick(),
                 server: Server::default(),
                 electors: (0..REPLICAS)
                     .map(|n| Elector::new(format!("replica-{n}")))
@@ -492,7 +493,7 @@ mod simulation {
                 let taken = self.server.write(write.expected, write.spec);
                 if taken && write.is_answered && !self.gone[write.replica] {
                     let elector = &mut self.electors[write.replica];
-                    self.takeovers += usize::from(elector.mandate().is_none());
+                    self.takeovers += usize::from(elector.leads_until().is_none());
                     elector.wrote(write.sent);
                 }
                 self.check();
@@ -503,7 +504,7 @@ mod simulation {
 
         fn check(&self) {
             let writers = self.electors.iter().enumerate().filter(|(n, elector)| {
-                !self.gone[*n] && elector.mandate().is_some_and(|until| self.now < until)
+                !self.gone[*n] && elector.leads_until().is_some_and(|until| self.now < until)
             });
             assert!(writers.count() <= 1, "two leaders");
         }
@@ -540,7 +541,7 @@ mod simulation {
                     });
                 }
                 Action::Create(_) | Action::Replace(_) | Action::Wait => {}
-                Action::Resign(_) => self.gone[n] = true,
+                Action::StepDown(_) => self.gone[n] = true,
             }
             // A process that ended is started again, under another identity.
             if self.gone[n] {

@@ -1,10 +1,14 @@
 //! Of several replicas, one leads: it judges and writes, the others watch and wait.
 //!
 //! Reads and writes one Lease of the operator's namespace. Everything else that this process
-//! writes passes [`Mandate::guard`], which lets nothing through once the lease may be somebody
+//! writes passes [`Leadership::guard`], which lets nothing through once the lease may be somebody
 //! else's. What was sent just before carries a precondition, so a late write is harmless.
+//!
+//! Decision: an own Lease. `kube-leader-election` compares the lease with the wall clock and takes
+//! it without a precondition, which makes two leaders where clocks differ; `kubert` pins another kube.
 
 pub mod elector;
+mod told;
 
 use std::future::Future;
 use std::time::Duration;
@@ -12,7 +16,7 @@ use std::time::Duration;
 use aws_lc_rs::rand;
 use axum::http::Request;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use kube::api::{ObjectMeta, PostParams};
+use kube::api::ObjectMeta;
 use kube::client::{Body, ClientBuilder};
 use kube::{Api, Client, Config};
 use tokio::sync::watch;
@@ -20,7 +24,9 @@ use tokio::time::Instant;
 use tower::filter::FilterLayer;
 
 pub use elector::Loss;
+pub use told::{Containing, LOOKED, Look, Looked, QUARANTINE, Told, looked, looked_text};
 
+use crate::api::create_params;
 use crate::clock;
 use elector::{Action, Elector, Observation};
 
@@ -29,41 +35,45 @@ pub const LEASE: &str = "charttrust";
 
 /// Whether this process may write.
 #[derive(Clone, Debug)]
-pub enum Mandate {
+pub enum Leadership {
     /// It runs alone, and always may.
     Alone,
-    /// It may until the instant, if any, that its candidate last heard of.
+    /// It may until the instant, if any, that its election last told it.
     Elected(watch::Receiver<Option<Instant>>),
 }
 
-impl Mandate {
+impl Leadership {
     /// Whether it may write at this moment.
     pub fn is_held(&self) -> bool {
         match self {
             Self::Alone => true,
-            Self::Elected(until) => until.borrow().is_some_and(|until| Instant::now() < until),
+            Self::Elected(until) => until.borrow().is_some_and(|until| clock::tick() < until),
         }
     }
 
-    /// Waits until it may write. A mandate that was lost is never given again: the process ends.
+    /// Waits until it may write. Leadership that was lost is never given again: the process ends.
     pub async fn granted(&self) {
         if let Self::Elected(until) = self {
             let mut until = until.clone();
             if until.wait_for(Option::is_some).await.is_err() {
-                // The candidate is gone without having been elected: nothing may ever be written.
+                // The election is over without us: nothing may ever be written.
                 std::future::pending::<()>().await;
             }
         }
     }
 
-    /// A client that sends writes only while the mandate is held.
+    /// A client that sends writes only while this replica leads.
     ///
     /// # Errors
     /// If the configuration cannot be used.
-    pub fn guard(&self, config: Config) -> kube::Result<Client> {
-        let mandate = self.clone();
+    pub fn guard(&self, mut config: Config) -> kube::Result<Client> {
+        // kube repeats what was answered by 429, 503 or 504, below this gate and for as long as
+        // `Retry-After` says: a write of a replica that does not lead any more, a watch that is deaf
+        // for an hour. Everything here has pauses of its own.
+        config.default_retry = false;
+        let leadership = self.clone();
         let gate = move |request: Request<Body>| {
-            if request.method().is_safe() || mandate.is_held() {
+            if request.method().is_safe() || leadership.is_held() {
                 Ok(request)
             } else {
                 Err(NotLeading)
@@ -89,17 +99,20 @@ pub fn identity(pod: &str) -> Result<String, aws_lc_rs::error::Unspecified> {
     Ok(format!("{pod}_{:016x}", u64::from_be_bytes(chance)))
 }
 
-/// A replica that wants to lead.
-pub struct Candidate {
+/// A replica that wants to lead, and what it does about the Lease.
+pub struct Election {
     leases: Api<Lease>,
     elector: Elector,
-    mandate: watch::Sender<Option<Instant>>,
-    /// Who held the lease when it was last told.
-    told: Option<String>,
+    leads_until: watch::Sender<Option<Instant>>,
+    /// What the leader tells with each renewal.
+    told: watch::Receiver<Told>,
+    /// Who held the lease when that was last logged.
+    logged: Option<String>,
 }
 
-impl Candidate {
-    /// A candidate of this identity for the lease of a namespace, and the mandate it may win.
+impl Election {
+    /// Takes part under this identity for the lease of a namespace, and tells `told` while it leads; and
+    /// the leadership that it may win.
     ///
     /// # Errors
     /// If the configuration cannot be used.
@@ -107,51 +120,53 @@ impl Candidate {
         mut config: Config,
         namespace: &str,
         identity: String,
-    ) -> kube::Result<(Self, Mandate)> {
+        told: watch::Receiver<Told>,
+    ) -> kube::Result<(Self, Leadership)> {
         // A renewal that comes late is worth nothing, so nothing is repeated behind our back.
         config.default_retry = false;
-        let (mandate, until) = watch::channel(None);
-        let candidate = Self {
+        let (leads_until, until) = watch::channel(None);
+        let election = Self {
             leases: Api::namespaced(Client::try_from(config)?, namespace),
             elector: Elector::new(identity),
-            mandate,
-            told: None,
+            leads_until,
+            told,
+            logged: None,
         };
-        Ok((candidate, Mandate::Elected(until)))
+        Ok((election, Leadership::Elected(until)))
     }
 
-    /// Wins the lease and keeps it until `retired` turns true, then releases it.
+    /// Wins the lease and keeps it until `stepped_down` turns true, then releases it.
     ///
     /// # Errors
     /// The loss of the lease, after which this process must not write and should end.
-    pub async fn campaign(mut self, mut retired: watch::Receiver<bool>) -> Result<(), Loss> {
+    pub async fn run(mut self, mut stepped_down: watch::Receiver<bool>) -> Result<(), Loss> {
         loop {
-            let pause = self.look().await?;
+            let pause = self.acquire_or_renew().await?;
             // Invariant: an error means that the sender is gone, which is as good as its word.
-            let retires = retired.wait_for(|retired| *retired);
-            if tokio::time::timeout(pause, retires).await.is_ok() {
+            let steps_down = stepped_down.wait_for(|stepped_down| *stepped_down);
+            if tokio::time::timeout(pause, steps_down).await.is_ok() {
                 self.release().await;
                 return Ok(());
             }
         }
     }
 
-    /// One look at the lease and what follows from it; tells how long to wait for the next.
-    async fn look(&mut self) -> Result<Duration, Loss> {
+    /// Reads the lease and does what follows from it; returns how long to wait for the next time.
+    async fn acquire_or_renew(&mut self) -> Result<Duration, Loss> {
         let (observed, lease) = self.read().await;
         if let Observation::Present(spec) = &observed {
-            self.tell(spec);
+            self.log_holder(spec);
         }
-        match self.elector.step(observed, Instant::now(), clock::now()) {
+        match self.elector.step(observed, clock::tick(), clock::now()) {
             Action::Create(spec) => self.create(spec).await,
             Action::Replace(spec) => self.replace(lease.unwrap_or_default(), spec).await,
-            Action::Resign(loss) => {
-                self.mandate.send_replace(None);
+            Action::StepDown(loss) => {
+                self.leads_until.send_replace(None);
                 return Err(loss);
             }
             Action::Wait => {}
         }
-        Ok(self.elector.pause(Instant::now()))
+        Ok(self.elector.pause(clock::tick()))
     }
 
     async fn read(&self) -> (Observation, Option<Lease>) {
@@ -169,17 +184,18 @@ impl Candidate {
     }
 
     async fn create(&mut self, spec: LeaseSpec) {
-        let metadata = ObjectMeta {
+        let mut metadata = ObjectMeta {
             name: Some(LEASE.to_owned()),
             ..ObjectMeta::default()
         };
+        told::tell(&mut metadata, &self.told.borrow());
         let lease = Lease {
             metadata,
             spec: Some(spec),
         };
-        let sent = Instant::now();
-        let parameters = parameters();
-        let create = self.leases.create(&parameters, &lease);
+        let sent = clock::tick();
+        let params = create_params();
+        let create = self.leases.create(&params, &lease);
         let written = self.in_time(create).await;
         self.note(written, sent);
     }
@@ -188,9 +204,10 @@ impl Candidate {
     async fn replace(&mut self, mut lease: Lease, spec: LeaseSpec) {
         lease.spec = Some(spec);
         lease.metadata.managed_fields = None;
-        let sent = Instant::now();
-        let parameters = parameters();
-        let replace = self.leases.replace(LEASE, &parameters, &lease);
+        told::tell(&mut lease.metadata, &self.told.borrow());
+        let sent = clock::tick();
+        let params = create_params();
+        let replace = self.leases.replace(LEASE, &params, &lease);
         let written = self.in_time(replace).await;
         self.note(written, sent);
     }
@@ -199,8 +216,8 @@ impl Candidate {
         match written {
             Ok(lease) => {
                 self.elector.wrote(sent);
-                self.mandate.send_replace(self.elector.mandate());
-                self.tell(&lease.spec.unwrap_or_default());
+                self.leads_until.send_replace(self.elector.leads_until());
+                self.log_holder(&lease.spec.unwrap_or_default());
             }
             Err(kube::Error::Api(status)) if is_lost_race(&status) => {}
             Err(error) => warn("write", &error),
@@ -209,7 +226,7 @@ impl Candidate {
 
     /// Gives the lease away, so that another replica need not wait for its end.
     async fn release(&mut self) {
-        self.mandate.send_replace(None);
+        self.leads_until.send_replace(None);
         let (_, lease) = self.read().await;
         let Some(mut lease) = lease else { return };
         let spec = lease.spec.take().unwrap_or_default();
@@ -219,7 +236,7 @@ impl Candidate {
         lease.spec = Some(spec);
         lease.metadata.managed_fields = None;
         match self
-            .in_time(self.leases.replace(LEASE, &parameters(), &lease))
+            .in_time(self.leases.replace(LEASE, &create_params(), &lease))
             .await
         {
             Ok(_) => tracing::info!("the lease was released"),
@@ -227,25 +244,30 @@ impl Candidate {
         }
     }
 
-    /// Bounds a request, so that the end of the mandate is never slept through.
+    /// Bounds a request, so that the end of leadership is never slept through.
     async fn in_time<T>(&self, request: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
-        let patience = Instant::now() + REQUEST_DEADLINE;
-        let until = self.elector.mandate().map_or(patience, |m| m.min(patience));
+        let patience = clock::tick() + REQUEST_DEADLINE;
+        let until = self
+            .elector
+            .leads_until()
+            .map_or(patience, |until| until.min(patience));
         let answer = tokio::time::timeout_at(until, request).await;
         answer.unwrap_or_else(|_| Err(kube::Error::Service("no answer in time".into())))
     }
 
-    fn tell(&mut self, spec: &LeaseSpec) {
-        if self.told == spec.holder_identity {
+    fn log_holder(&mut self, spec: &LeaseSpec) {
+        if self.logged == spec.holder_identity {
             return;
         }
-        self.told.clone_from(&spec.holder_identity);
+        self.logged.clone_from(&spec.holder_identity);
         let holder = spec.holder_identity.as_deref().unwrap_or_default();
-        tracing::info!(
-            holder,
-            ours = self.mandate.borrow().is_some(),
-            "the lease has another holder"
-        );
+        if self.leads_until.borrow().is_some() {
+            tracing::info!(holder, "this replica leads");
+        } else if holder.is_empty() {
+            tracing::info!("nobody holds the lease");
+        } else {
+            tracing::info!(holder, "another replica leads");
+        }
     }
 }
 
@@ -262,24 +284,16 @@ fn warn(what: &str, error: &kube::Error) {
     );
 }
 
-fn parameters() -> PostParams {
-    PostParams {
-        field_manager: Some("charttrust".to_owned()),
-        ..PostParams::default()
-    }
-}
-
 /// Longest wait for one answer about the lease.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
-    use kube::api::{DeleteParams, Patch, PatchParams};
-    use wiremock::matchers::any;
-    use wiremock::{Mock, MockServer, ResponseTemplate};
+    use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 
     use super::elector::RENEW_DEADLINE;
     use super::*;
+    use crate::fake_cluster::FakeCluster;
 
     #[test]
     fn two_processes_of_one_pod_have_two_identities() {
@@ -289,19 +303,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_mandate_reads_pass_and_writes_are_held_back() {
-        let server = MockServer::start().await;
-        let lease = serde_json::json!({"metadata": {"name": LEASE}});
-        let answer = ResponseTemplate::new(200).set_body_json(lease);
-        Mock::given(any()).respond_with(answer).mount(&server).await;
+    async fn without_leadership_reads_pass_and_writes_are_held_back() {
+        let cluster = FakeCluster::default();
+        cluster.hold(
+            "/apis/coordination.k8s.io/v1/namespaces/charttrust-system/leases/charttrust",
+            serde_json::json!({"metadata": {"name": LEASE}}),
+        );
+        let (server, _) = cluster.clone().start().await;
         let (sender, until) = watch::channel(None);
         let config = Config::new(server.uri().parse().unwrap());
-        let client = Mandate::Elected(until).guard(config).unwrap();
+        let client = Leadership::Elected(until).guard(config).unwrap();
         let leases = Api::<Lease>::namespaced(client, "charttrust-system");
-        let reached = async || server.received_requests().await.unwrap().len();
 
         leases.get(LEASE).await.unwrap();
-        assert_eq!(reached().await, 1);
+        assert_eq!(cluster.requests(), 1);
         let (post, patch) = (PostParams::default(), PatchParams::default());
         let (lease, change) = (Lease::default(), Patch::Merge(serde_json::json!({})));
         leases.create(&post, &lease).await.unwrap_err();
@@ -310,22 +325,81 @@ mod tests {
         let refused = leases.delete(LEASE, &DeleteParams::default()).await;
         let refused = refused.unwrap_err().to_string();
         assert!(refused.contains("does not lead"), "{refused}");
-        assert_eq!(reached().await, 1);
+        assert_eq!(cluster.requests(), 1);
 
-        sender.send_replace(Some(Instant::now() + RENEW_DEADLINE));
+        sender.send_replace(Some(clock::tick() + RENEW_DEADLINE));
         leases.create(&post, &lease).await.unwrap();
-        assert_eq!(reached().await, 2);
+        assert_eq!(cluster.requests(), 2);
+    }
+
+    /// kube's own retries would send a write again when this replica leads no more.
+    #[tokio::test]
+    async fn nothing_is_repeated_behind_the_gate() {
+        let cluster = FakeCluster::default();
+        for verb in ["GET", "POST"] {
+            cluster.refuse(verb, "/leases", (503, "ServiceUnavailable"));
+        }
+        let (server, _) = cluster.clone().start().await;
+        let config = Config::new(server.uri().parse().unwrap());
+        let client = Leadership::Alone.guard(config).unwrap();
+        let leases = Api::<Lease>::namespaced(client, "charttrust-system");
+        let (post, lease) = (PostParams::default(), Lease::default());
+        leases.create(&post, &lease).await.unwrap_err();
+        leases.get(LEASE).await.unwrap_err();
+        assert_eq!(cluster.requests(), 2);
+    }
+
+    /// What commands learn from it is of the replica that leads, and what others wrote there stays.
+    #[tokio::test]
+    async fn a_leader_tells_how_it_runs_with_each_renewal() {
+        let path = "/apis/coordination.k8s.io/v1/namespaces/charttrust-system/leases/charttrust";
+        let cluster = FakeCluster::default();
+        let (server, client) = cluster.clone().start().await;
+        let config = Config::new(server.uri().parse().unwrap());
+        let containing = |names: &[&str]| Containing {
+            enabled: true,
+            protected: names.iter().map(|&name| name.to_owned()).collect(),
+        };
+        let told = |names: &[&str]| Told::from([(QUARANTINE, containing(names).text())]);
+        let (sender, receiver) = watch::channel(told(&["kube-system"]));
+        let identity = "charttrust-0".to_owned();
+        let election = Election::new(config, "charttrust-system", identity, receiver);
+        let (mut election, _leadership) = election.unwrap();
+        let leases = Api::<Lease>::namespaced(client, "charttrust-system");
+
+        election.acquire_or_renew().await.unwrap();
+        let lease = leases.get(LEASE).await.unwrap();
+        assert_eq!(
+            Containing::of(&lease.metadata),
+            Some(containing(&["kube-system"]))
+        );
+
+        let mut noted = cluster.find(path).unwrap();
+        noted["metadata"]["annotations"]["example.com/note"] = serde_json::json!("theirs");
+        cluster.put(path, noted);
+        sender.send_replace(told(&["bank", "kube-system"]));
+        election.acquire_or_renew().await.unwrap();
+        let lease = leases.get(LEASE).await.unwrap();
+        assert_eq!(
+            Containing::of(&lease.metadata),
+            Some(containing(&["bank", "kube-system"]))
+        );
+        assert_eq!(
+            lease.metadata.annotations.unwrap()["example.com/note"],
+            "theirs"
+        );
+        assert_eq!(Containing::of(&ObjectMeta::default()), None);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_mandate_ends_by_itself() {
+    async fn leadership_ends_by_itself() {
         let (sender, until) = watch::channel(None);
-        let mandate = Mandate::Elected(until);
-        assert!(!mandate.is_held());
-        sender.send_replace(Some(Instant::now() + RENEW_DEADLINE));
-        assert!(mandate.is_held());
+        let leadership = Leadership::Elected(until);
+        assert!(!leadership.is_held());
+        sender.send_replace(Some(clock::tick() + RENEW_DEADLINE));
+        assert!(leadership.is_held());
         tokio::time::advance(RENEW_DEADLINE).await;
-        assert!(!mandate.is_held());
-        assert!(Mandate::Alone.is_held());
+        assert!(!leadership.is_held());
+        assert!(Leadership::Alone.is_held());
     }
 }

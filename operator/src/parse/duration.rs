@@ -1,4 +1,7 @@
 //! Durations as Go writes them: `1h30m`, `500ms`, `1.5h`.
+//!
+//! Decision: not `kube::core::Duration`, which reads numbers as floating point, so that long ones lose
+//! nanoseconds, and takes signs, which no interval of ours can have.
 
 use std::time::Duration;
 
@@ -25,6 +28,8 @@ pub fn duration(text: &str) -> Result<Duration, DurationError> {
         nanoseconds = nanoseconds.saturating_add(part);
         rest = after;
     }
+    // Go keeps durations in 64 bits with sign; what it could not hold, `kubectl` and other clients
+    // could not either.
     let nanoseconds = i64::try_from(nanoseconds).map_err(|_| DurationError::TooLong)?;
     Ok(Duration::from_nanos(nanoseconds.unsigned_abs()))
 }

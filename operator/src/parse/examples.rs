@@ -59,6 +59,28 @@ fn examples_of_one_object_say_that_one_of_them_is_to_be_applied() {
 }
 
 #[test]
+fn no_example_overwrites_what_the_tutorial_makes() {
+    let tutorial = fs::read_to_string("../docs/getting-started.md").unwrap();
+    let mut materials = 0;
+    for file in files("../examples") {
+        let text = fs::read_to_string(&file).unwrap();
+        for one in documents(&text) {
+            let kind = one["kind"].as_str().unwrap();
+            let name = one["metadata"]["name"].as_str().unwrap();
+            if ["ConfigMap", "Secret"].contains(&kind) {
+                materials += 1;
+                assert!(
+                    !tutorial.contains(name),
+                    "{}: {kind} {name}",
+                    file.display()
+                );
+            }
+        }
+    }
+    assert!(materials > 1);
+}
+
+#[test]
 fn what_the_server_accepts_is_accepted_here() {
     for file in files("tests/api/accepts") {
         for document in documents(&fs::read_to_string(&file).unwrap()) {

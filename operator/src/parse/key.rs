@@ -1,10 +1,13 @@
 //! `TrustedKey` and its material → a key to judge by.
 
-use std::error::Error;
+use std::collections::BTreeMap;
 use std::fmt;
 
-use charttrust_verify::key::{Grandfather, Key, OwnRevocation, RevocationReason, Scope};
-use charttrust_verify::openpgp::{self, Certificate, CertificateError, Fingerprint};
+use charttrust_verify::finding::error_chain;
+use charttrust_verify::key::{DeclaredRevocation, Grandfather, Key, RevocationReason, Scope};
+use charttrust_verify::openpgp::{
+    self, Certificate, CertificateError, ClaimedRevocations, Fingerprint,
+};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
@@ -65,14 +68,82 @@ pub fn key(object: &TrustedKey, material: &[u8]) -> Result<Key, KeyProblem> {
         certificate: certificate(spec, material, &fingerprint)?,
         scope,
         not_after,
+        unusable: None,
         revocations: revocation.into_iter().collect(),
     })
 }
 
 /// What the object itself says against its key, also where the key cannot be used: a revocation
 /// counts for every object of the same fingerprint. A date that cannot be read is no excuse.
-pub fn own_revocation(object: &TrustedKey) -> Option<OwnRevocation> {
+pub fn declared_revocation(object: &TrustedKey) -> Option<DeclaredRevocation> {
     revocation(object, &mut Problems::default())
+}
+
+/// What an object says against its key beside the key itself, also where that cannot be used.
+#[derive(Clone, Debug, Default)]
+pub struct Remains {
+    /// Labels of the object, for `keySelector`.
+    pub labels: BTreeMap<String, String>,
+    /// Every revocation that stands in the object or its material, as far as either can be read.
+    pub claimed: ClaimedRevocations,
+    /// The certificate, if the material holds it.
+    pub certificate: Option<Certificate>,
+    /// That the object says something against its key which cannot be read: then no key of this
+    /// fingerprint is believed, whichever object lists it.
+    pub doubt: Option<String>,
+}
+
+/// Every revocation that stands in an object or its material, verified or not: one by a designated revoker
+/// may be shown by another copy of the key only, which names that revoker.
+pub fn claimed(object: &TrustedKey, material: Option<&[u8]>) -> ClaimedRevocations {
+    let bare = object.spec.revocation_certificates.iter();
+    let bare = bare.map(String::as_bytes);
+    let mut claimed = ClaimedRevocations::default();
+    // The material as well: GnuPG puts a revocation into the key that it exports.
+    for bytes in bare.chain(material) {
+        claimed.join(ClaimedRevocations::read(bytes));
+    }
+    claimed
+}
+
+/// Reads what remains of an object that cannot be used; `material` is absent where it could not be had.
+pub fn remains(object: &TrustedKey, material: Option<&[u8]>) -> Remains {
+    let fingerprint = object.spec.fingerprint.parse::<Fingerprint>().ok();
+    let certificate = fingerprint.zip(material);
+    let certificate = certificate.and_then(|(key, bytes)| openpgp::load(bytes, &key, &[]).ok());
+    Remains {
+        labels: object.labels().clone(),
+        claimed: claimed(object, material),
+        certificate,
+        doubt: None,
+    }
+}
+
+impl Remains {
+    /// What remains of a key that was read and must not be used.
+    pub fn of(key: &Key) -> Self {
+        Self {
+            labels: key.labels.clone(),
+            claimed: ClaimedRevocations::default(),
+            certificate: Some(key.certificate.clone()),
+            doubt: None,
+        }
+    }
+
+    /// The key of the object, which approves of nothing; what is known against it counts.
+    pub fn into_key(self, name: &str, fingerprint: &Fingerprint, problem: &KeyProblem) -> Key {
+        let missing = || Certificate::missing(fingerprint.clone());
+        let certificate = self.certificate.unwrap_or_else(missing);
+        Key {
+            name: name.to_owned(),
+            labels: self.labels,
+            certificate,
+            scope: Scope::default(),
+            not_after: None,
+            unusable: Some(problem.message.clone()),
+            revocations: Vec::new(),
+        }
+    }
 }
 
 fn check_places(spec: &api::TrustedKeySpec, problems: &mut Problems) {
@@ -143,7 +214,7 @@ fn scope(scope: &api::Scope, problems: &mut Problems) -> Scope {
     }
 }
 
-fn revocation(object: &TrustedKey, problems: &mut Problems) -> Option<OwnRevocation> {
+fn revocation(object: &TrustedKey, problems: &mut Problems) -> Option<DeclaredRevocation> {
     let declared = object.spec.revocation.as_ref()?;
     let since = instant("spec.revocation.since", declared.since.as_ref(), problems);
     let reason = match declared.reason {
@@ -157,7 +228,7 @@ fn revocation(object: &TrustedKey, problems: &mut Problems) -> Option<OwnRevocat
         api::Grandfather::Witnessed => Grandfather::Witnessed,
     };
     check_revocation(declared, problems);
-    Some(OwnRevocation {
+    Some(DeclaredRevocation {
         declared_by: object.name_any(),
         reason,
         since,
@@ -200,6 +271,10 @@ fn certificate(
 
 fn unusable(error: &CertificateError) -> KeyProblem {
     let (reason, path) = match error {
+        CertificateError::PinnedSubkey { .. } => (
+            KeyReason::FingerprintMismatch,
+            "spec.fingerprint".to_owned(),
+        ),
         CertificateError::OtherKey { .. } | CertificateError::PinnedNotFound { .. } => {
             (KeyReason::FingerprintMismatch, "spec.publicKey".to_owned())
         }
@@ -214,24 +289,13 @@ fn unusable(error: &CertificateError) -> KeyProblem {
     };
     KeyProblem {
         reason,
-        message: format!("{path}: {}", chain(error)),
+        message: format!("{path}: {}", error_chain(error)),
     }
-}
-
-/// The error and what caused it.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::share_revocations;
+    use super::super::{share_revocations, share_with};
     use super::*;
 
     const RETIRING: &str = include_str!("../../../examples/key-retiring.yaml");
@@ -272,12 +336,6 @@ mod tests {
             let expected = (KeyReason::InvalidSpec, path.to_owned());
             assert_eq!(problem(|object| change(&mut object.spec)), expected);
         };
-        let refresh = |interval: &str, wkd: Option<&str>| api::Refresh {
-            interval: interval.to_owned(),
-            url: None,
-            wkd: wkd.map(str::to_owned),
-            keyserver: None,
-        };
         at("spec.fingerprint", |spec| {
             spec.fingerprint = "872793E69E810A76".to_owned();
         });
@@ -316,6 +374,16 @@ mod tests {
         at("spec.revocation.grandfather", |spec| {
             revocation(spec).reason = api::RevocationReason::Retired;
         });
+    }
+
+    #[test]
+    fn every_unusable_field_of_a_refresh_is_named() {
+        let refresh = |interval: &str, wkd: Option<&str>| api::Refresh {
+            interval: interval.to_owned(),
+            url: None,
+            wkd: wkd.map(str::to_owned),
+            keyserver: None,
+        };
         let nowhere = refresh("1h", None);
         let often = refresh("999ms", Some("a@example.com"));
         let nobody = refresh("1h", Some("example.com"));
@@ -407,11 +475,80 @@ mod tests {
         let mut unusable = object(REVOKED);
         unusable.spec.revocation.as_mut().unwrap().since = Some("today".to_owned());
         assert!(read(&unusable).is_err());
-        let declared = own_revocation(&unusable).unwrap();
-        let mut keys = vec![read(&object(RETIRING)).unwrap()];
-        let fingerprint = keys[0].fingerprint().clone();
-        super::super::add_revocation(&mut keys, &fingerprint, &declared);
+        let keys = share_with(
+            &[read(&object(RETIRING)).unwrap(), unusable_key(&unusable)],
+            &BTreeMap::new(),
+        );
         assert_eq!(keys[0].revocations[0].reason, RevocationReason::Compromised);
         assert_eq!(keys[0].revocations[0].since, None);
+    }
+
+    /// The key of an object that cannot be used.
+    fn unusable_key(object: &TrustedKey) -> Key {
+        let problem = read(object).unwrap_err();
+        let material = object.spec.public_key.inline.as_deref().map(str::as_bytes);
+        let fingerprint = object.spec.fingerprint.parse().unwrap();
+        let mut key = remains(object, material).into_key("odd", &fingerprint, &problem);
+        key.revocations = declared_revocation(object).into_iter().collect();
+        key
+    }
+
+    fn claimed(object: &TrustedKey) -> BTreeMap<Fingerprint, ClaimedRevocations> {
+        let fingerprint = object.spec.fingerprint.parse().unwrap();
+        let material = object.spec.public_key.inline.as_deref().map(str::as_bytes);
+        BTreeMap::from([(fingerprint, remains(object, material).claimed)])
+    }
+
+    #[test]
+    fn a_revocation_certificate_counts_whatever_else_is_wrong_with_its_object() {
+        let now = "2026-11-20T00:00:00Z".parse().unwrap();
+        let faults: [fn(&mut TrustedKey); 5] = [
+            |object| object.spec.public_key = api::PublicKey::default(),
+            |object| object.spec.public_key.inline = Some("nonsense".to_owned()),
+            |object| {
+                let sources = Some(vec!["https://a/../b".to_owned()]);
+                object.spec.scope = Some(api::Scope {
+                    charts: None,
+                    sources,
+                });
+            },
+            |object| object.spec.not_after = Some("soon".to_owned()),
+            |object| {
+                let bare = &mut object.spec.revocation_certificates;
+                bare.push("nonsense".to_owned());
+            },
+        ];
+        for fault in faults {
+            let mut twin = object(CERTIFIED);
+            let mut good = twin.clone();
+            good.spec.revocation_certificates.clear();
+            fault(&mut twin);
+            let (good, odd) = (read(&good).unwrap(), unusable_key(&twin));
+            assert_eq!(good.certificate.summary(now).revocation, None);
+            let keys = share_with(&[odd, good], &claimed(&twin));
+            for key in keys {
+                let revocation = key.certificate.summary(now).revocation;
+                assert!(revocation.is_some(), "{}: {:?}", key.name, key.unusable);
+            }
+        }
+    }
+
+    #[test]
+    fn an_unusable_object_gives_others_nothing_but_revocations() {
+        let mut longer = object(RETIRING);
+        longer.spec.not_after = Some("soon".to_owned());
+        let good = read(&object(RETIRING)).unwrap();
+        let keys = share_with(&[unusable_key(&longer), good.clone()], &BTreeMap::new());
+        let (odd, same) = (&keys[1], &keys[0]);
+        assert_eq!((&same.unusable, same.not_after), (&None, good.not_after));
+        assert!(
+            odd.unusable
+                .as_ref()
+                .is_some_and(|why| why.contains("spec.notAfter"))
+        );
+        assert_eq!(
+            odd.certificate.fingerprint(),
+            same.certificate.fingerprint()
+        );
     }
 }

@@ -19,14 +19,16 @@ mod share;
 mod source;
 mod text;
 mod time;
+mod unreadable;
 
 pub use duration::{DurationError, duration};
-pub use key::{KeyProblem, key, own_revocation};
-pub use policy::{Containment, LoadedPolicy, policy, unreadable_policy};
+pub use key::{KeyProblem, Remains, claimed, declared_revocation, key, remains};
+pub use policy::{LoadedPolicy, QuarantineTerms, policy, unreadable_policy};
 pub use problem::Problem;
 pub use quarantine::quarantine_problems;
 pub use refresh::{Refresh, refresh};
-pub use share::{add_revocation, share_revocations};
+pub use share::{share_revocations, share_with};
 pub use time::{TimeError, timestamp};
+pub use unreadable::{UnreadableKey, unreadable_key};
 
 use problem::Problems;

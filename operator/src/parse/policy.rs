@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use charttrust_verify::policy::{Demands, Policy, Selection};
-use charttrust_verify::verdict::Reason;
+use charttrust_verify::verdict::{Class, Reason};
 use kube::ResourceExt as _;
 
 use super::exception::exceptions;
@@ -13,30 +13,28 @@ use super::selector::selector;
 use super::text::release_globs;
 use super::{Problem, Problems, duration};
 use crate::api::ChartTrustPolicy;
-use crate::api::chart_trust_policy::{
-    Approval, Match, QuarantineAction, QuarantineLimit, QuarantineSpec,
-};
-use crate::api::reasons::BadnessReason;
+use crate::api::chart_trust_policy::{Approval, Match, QuarantineLimit, QuarantineSpec};
+use crate::api::quarantine_words::QuarantineAction;
 
 /// A policy as it was read.
 #[derive(Clone, Debug)]
 pub struct LoadedPolicy {
     /// Generation of the object that was read.
     pub generation: i64,
-    /// The policy to judge by. With problems it trusts nobody and forgives nothing.
+    /// The policy to judge by. What cannot be used of it trusts nobody and forgives nothing.
     pub policy: Policy,
     /// How often sources are looked at again.
     pub interval: Duration,
     /// When and how releases are contained. `None` too for a policy with problems: what cannot be
     /// read contains nothing.
-    pub containment: Option<Containment>,
+    pub quarantine: Option<QuarantineTerms>,
     /// What is wrong with the object; empty if nothing is.
     pub problems: Vec<Problem>,
 }
 
 /// When and how a policy contains releases.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Containment {
+pub struct QuarantineTerms {
     /// The verdicts that lead to it: proof of badness only.
     pub reasons: BTreeSet<Reason>,
     /// Who starts it.
@@ -49,7 +47,8 @@ pub struct Containment {
     pub limit: QuarantineLimit,
 }
 
-/// Reads a policy. One with a problem is judged as if it trusted nobody, never skipped.
+/// Reads a policy. What a field that cannot be used is about is judged as if the policy trusted nobody,
+/// never skipped: the charts of a rule, or everything that may be meant.
 pub fn policy(object: &ChartTrustPolicy) -> LoadedPolicy {
     let spec = &object.spec;
     let mut problems = Problems::default();
@@ -57,8 +56,8 @@ pub fn policy(object: &ChartTrustPolicy) -> LoadedPolicy {
     let selection = selection(&spec.selection, &mut problems);
     let rules = rules(&spec.rules, &mut problems);
     let exceptions = exceptions(&spec.exceptions, &mut problems);
-    let containment = spec.quarantine.as_ref();
-    let containment = containment.and_then(|quarantine| containment_of(quarantine, &mut problems));
+    let quarantine = spec.quarantine.as_ref();
+    let quarantine = quarantine.and_then(|spec| quarantine_terms(spec, &mut problems));
     let problems = problems.into_vec();
     let policy = Policy {
         name: object.name_any(),
@@ -71,7 +70,9 @@ pub fn policy(object: &ChartTrustPolicy) -> LoadedPolicy {
         generation: object.metadata.generation.unwrap_or_default(),
         policy: distrust(policy, &problems),
         interval,
-        containment: containment.filter(|_| problems.is_empty()),
+        // Whatever the problem: a selection that was read wrongly must not stop somebody else's
+        // workloads.
+        quarantine: quarantine.filter(|_| problems.is_empty()),
         problems,
     }
 }
@@ -95,29 +96,48 @@ pub fn unreadable_policy(name: &str, problem: &str) -> LoadedPolicy {
         generation: 0,
         policy: distrust(policy, &problems),
         interval: DEFAULT_INTERVAL,
-        containment: None,
+        quarantine: None,
         problems,
     }
 }
 
-/// A policy with problems demands what nobody can satisfy, of every release it may have meant.
+/// A policy that does not say which releases or charts it is about demands what nobody can satisfy of
+/// everything that it may have meant. Where only rules cannot be used, they say so themselves; what else
+/// cannot be used gives no trust: no exception, no quarantine.
 fn distrust(policy: Policy, problems: &[Problem]) -> Policy {
     let Some(problem) = Problems::summary(problems) else {
         return policy;
     };
     let is_selection = |problem: &Problem| problem.path.starts_with("spec.match");
+    let is_whole = |problem: &Problem| {
+        let is_list = ["spec", "spec.rules"].contains(&problem.path.as_str());
+        is_list || is_selection(problem) || is_of_charts(&problem.path)
+    };
+    // Who meant to select less gets all distrusted until it is mended. The other way round a typo
+    // would let releases run unchecked, and nobody would see it.
     let selection = if problems.iter().any(is_selection) {
         Selection::default()
     } else {
         policy.selection
     };
-    let demands = Demands::TrustNobody { problem };
+    let demands = if problems.iter().any(is_whole) {
+        Demands::TrustNobody { problem }
+    } else {
+        policy.demands
+    };
     Policy {
         selection,
         demands,
         exceptions: Vec::new(),
         ..policy
     }
+}
+
+/// Whether a field says which charts a rule is about.
+fn is_of_charts(path: &str) -> bool {
+    let rule = path.strip_prefix("spec.rules[");
+    let field = rule.and_then(|rest| rest.split_once("]."));
+    field.is_some_and(|(_, field)| field.starts_with("charts"))
 }
 
 fn interval(text: &str, problems: &mut Problems) -> Duration {
@@ -128,6 +148,7 @@ fn interval(text: &str, problems: &mut Problems) -> Duration {
             "is shorter than 1s, write a longer one, for example 1h",
         );
     }
+    // Judged on all the same: how often to look says nothing about whom to trust.
     read.map_or(DEFAULT_INTERVAL, |interval| interval.max(LEAST_INTERVAL))
 }
 
@@ -141,15 +162,14 @@ fn selection(matched: &Match, problems: &mut Problems) -> Selection {
     }
 }
 
-fn containment_of(quarantine: &QuarantineSpec, problems: &mut Problems) -> Option<Containment> {
+fn quarantine_terms(
+    quarantine: &QuarantineSpec,
+    problems: &mut Problems,
+) -> Option<QuarantineTerms> {
     check_quarantine(quarantine, problems);
     let after = problems.take("spec.quarantine.after", duration(&quarantine.after));
-    let reasons = quarantine.on_reasons.iter().map(|reason| match reason {
-        BadnessReason::KeyCompromised => Reason::KeyCompromised,
-        BadnessReason::KeyRevoked => Reason::KeyRevoked,
-    });
-    Some(Containment {
-        reasons: reasons.collect(),
+    Some(QuarantineTerms {
+        reasons: quarantine.on_reasons.iter().copied().collect(),
         approval: quarantine.approval,
         actions: quarantine.actions.clone(),
         after: after?,
@@ -164,20 +184,36 @@ fn check_quarantine(quarantine: &QuarantineSpec, problems: &mut Problems) {
         reasons,
         "of KeyCompromised and KeyRevoked",
     );
+    if reasons
+        .iter()
+        .any(|reason| reason.class() != Class::Badness)
+    {
+        let message =
+            "may name KeyCompromised and KeyRevoked only: nothing else is proof of badness";
+        problems.add("spec.quarantine.onReasons", message);
+    }
     problems.expect_some("spec.quarantine.actions", &quarantine.actions, "action");
     let percent = "spec.quarantine.limit.maxPercent";
     if !(1..=100).contains(&quarantine.limit.max_percent) {
         problems.add(percent, "is no percentage, write a number from 1 to 100");
     }
-    if quarantine.limit.max_releases == 0 {
-        problems.add(
-            "spec.quarantine.limit.maxReleases",
-            "is 0, leave quarantine out instead",
-        );
+    let QuarantineLimit {
+        max_releases,
+        max_per_namespace,
+        ..
+    } = quarantine.limit;
+    for (number, name) in [
+        (max_releases, "maxReleases"),
+        (max_per_namespace, "maxPerNamespace"),
+    ] {
+        if number == 0 {
+            let path = format!("spec.quarantine.limit.{name}");
+            problems.add(&path, "is 0, leave quarantine out instead");
+        }
     }
 }
 
-/// Least time between two looks at a source (`design.md` §3.2).
+/// Least time between two looks at a source.
 const LEAST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The schema's default.
@@ -224,8 +260,8 @@ spec:
         let mut object = good();
         change(&mut object);
         let loaded = policy(&object);
-        let trusts_nobody = matches!(loaded.policy.demands, Demands::TrustNobody { .. });
-        assert_eq!(trusts_nobody, !loaded.problems.is_empty());
+        assert!(loaded.policy.exceptions.is_empty(), "forgives nothing");
+        assert_eq!(loaded.quarantine, None);
         loaded
             .problems
             .into_iter()
@@ -247,22 +283,22 @@ spec:
         assert!(rules[0].verify.signers.keys.contains("platform-2026"));
         assert_eq!(rules[0].pins.len(), 1);
         assert_eq!(rules[0].sources.len(), 1);
-        let containment = loaded.containment.unwrap();
-        assert_eq!(containment.reasons, BTreeSet::from([Reason::KeyRevoked]));
-        assert_eq!(containment.approval, Approval::Manual);
-        assert_eq!(containment.actions, [QuarantineAction::ScaleToZero]);
-        assert_eq!(containment.after, Duration::from_secs(300));
-        assert_eq!(containment.limit, QuarantineLimit::default());
+        let terms = loaded.quarantine.unwrap();
+        assert_eq!(terms.reasons, BTreeSet::from([Reason::KeyRevoked]));
+        assert_eq!(terms.approval, Approval::Manual);
+        assert_eq!(terms.actions, [QuarantineAction::ScaleToZero]);
+        assert_eq!(terms.after, Duration::from_secs(300));
+        assert_eq!(terms.limit, QuarantineLimit::default());
     }
 
     #[test]
     fn a_policy_with_a_problem_contains_nothing() {
         let mut object = good();
         object.spec.interval = "often".to_owned();
-        assert_eq!(policy(&object).containment, None);
+        assert_eq!(policy(&object).quarantine, None);
         let mut object = good();
         object.spec.quarantine = None;
-        assert_eq!(policy(&object).containment, None);
+        assert_eq!(policy(&object).quarantine, None);
     }
 
     #[test]
@@ -280,6 +316,13 @@ spec:
             let selector = "{matchExpressions: [{key: a, operator: In}]}";
             p.spec.selection.namespace_selector = Some(serde_saphyr::from_str(selector).unwrap());
         });
+    }
+
+    #[test]
+    fn every_unusable_field_of_a_rule_is_named() {
+        let at = |path: &str, change: fn(&mut ChartTrustPolicy)| {
+            assert_eq!(paths(change), [path]);
+        };
         at("spec.rules", |p| p.spec.rules.clear());
         at("spec.rules[1].name", |p| {
             p.spec.rules.push(p.spec.rules[0].clone());
@@ -316,6 +359,13 @@ spec:
         at("spec.rules[0].digests[0].chart", |p| {
             p.spec.rules[0].digests[0].chart = "shop-*".to_owned();
         });
+    }
+
+    #[test]
+    fn every_unusable_field_of_an_exception_or_quarantine_is_named() {
+        let at = |path: &str, change: fn(&mut ChartTrustPolicy)| {
+            assert_eq!(paths(change), [path]);
+        };
         at("spec.exceptions[1].name", |p| {
             p.spec.exceptions.push(p.spec.exceptions[0].clone());
         });
@@ -334,6 +384,9 @@ spec:
         at("spec.quarantine.onReasons", |p| {
             quarantine(p).on_reasons.clear();
         });
+        at("spec.quarantine.onReasons", |p| {
+            quarantine(p).on_reasons.push(Reason::ContentMismatch);
+        });
         at("spec.quarantine.actions", |p| quarantine(p).actions.clear());
         at("spec.quarantine.after", |p| {
             quarantine(p).after = "soon".to_owned();
@@ -343,6 +396,9 @@ spec:
         });
         at("spec.quarantine.limit.maxReleases", |p| {
             quarantine(p).limit.max_releases = 0;
+        });
+        at("spec.quarantine.limit.maxPerNamespace", |p| {
+            quarantine(p).limit.max_per_namespace = 0;
         });
     }
 
@@ -364,6 +420,53 @@ spec:
                 "spec.rules[0].versions",
                 "spec.exceptions[0].expiresAt"
             ]
+        );
+    }
+
+    /// Whether a release of the chart could be trusted: `None` if no rule is about it.
+    fn judges(loaded: &LoadedPolicy, chart: &str) -> Option<bool> {
+        let rule = loaded.policy.rule_for(&release("shop", "any"), chart);
+        rule.map(|rule| rule.is_ok())
+    }
+
+    #[test]
+    fn only_what_the_unusable_rule_is_about_trusts_nobody() {
+        let unusable = |change: fn(&mut ChartTrustPolicy)| {
+            let mut object = good();
+            object.spec.selection = Match::default();
+            let mut other = object.spec.rules[0].clone();
+            other.name = "other".to_owned();
+            other.charts = vec!["*".to_owned()];
+            object.spec.rules.push(other);
+            change(&mut object);
+            let loaded = policy(&object);
+            assert_eq!(loaded.problems.len(), 1, "{:?}", loaded.problems);
+            ["shop-web", "elsewhere"].map(|chart| judges(&loaded, chart).unwrap())
+        };
+        let first = |p: &mut ChartTrustPolicy| p.spec.rules[0].versions = Some("new".to_owned());
+        assert_eq!(unusable(first), [false, true]);
+        let second = |p: &mut ChartTrustPolicy| p.spec.rules[1].verify.signers.threshold = 0;
+        assert_eq!(unusable(second), [true, false]);
+        let charts = |p: &mut ChartTrustPolicy| p.spec.rules[1].charts.push("a/b".to_owned());
+        assert_eq!(unusable(charts), [false, false]);
+        let matched = |p: &mut ChartTrustPolicy| p.spec.selection.releases = vec![String::new()];
+        assert_eq!(unusable(matched), [false, false]);
+        let elsewhere = |p: &mut ChartTrustPolicy| p.spec.interval = "often".to_owned();
+        assert_eq!(unusable(elsewhere), [true, true]);
+        let exception = |p: &mut ChartTrustPolicy| p.spec.exceptions[0].reasons.clear();
+        assert_eq!(unusable(exception), [true, true]);
+    }
+
+    #[test]
+    fn the_problem_names_rule_and_field() {
+        let mut object = good();
+        object.spec.rules[0].versions = Some("new".to_owned());
+        let loaded = policy(&object);
+        let problem = loaded.policy.rule_for(&release("shop", "any"), "shop-web");
+        let problem = problem.unwrap().unwrap_err();
+        assert!(
+            problem.starts_with("rule in-house: spec.rules[0].versions: "),
+            "{problem}"
         );
     }
 

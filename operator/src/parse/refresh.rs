@@ -49,6 +49,8 @@ fn web_key_directory(address: &str) -> Option<Vec<String>> {
     let (local, domain) = mail_address(address)?;
     let domain = domain.to_ascii_lowercase();
     let name = hashed(local);
+    // The hash is of the lower-case local part, the query has it as it is (section 3.1 of the
+    // draft).
     let local = percent_encoded(local);
     let host = domain.split(':').next().unwrap_or_default();
     Some(vec![

@@ -15,9 +15,20 @@ pub(super) fn rules(all: &[api::Rule], problems: &mut Problems) -> Vec<Rule> {
     problems.expect_some("spec.rules", all, "rule");
     problems.expect_unique("spec.rules", all.iter().map(|one| one.name.as_str()));
     let numbered = all.iter().enumerate();
-    numbered
+    let mut rules: Vec<_> = numbered
         .map(|(index, one)| rule(&format!("spec.rules[{index}]"), one, problems))
-        .collect()
+        .collect();
+    for (index, rule) in rules.iter_mut().enumerate() {
+        // By rule, because a bad constraint in one of them says nothing about the charts of the
+        // others.
+        let within = format!("spec.rules[{index}].");
+        let found = problems.found().iter();
+        let own = found.filter(|problem| problem.path.starts_with(&within));
+        let own: Vec<_> = own.cloned().collect();
+        let summary = Problems::summary(&own);
+        rule.problem = summary.map(|summary| format!("rule {}: {summary}", rule.name));
+    }
+    rules
 }
 
 fn rule(path: &str, rule: &api::Rule, problems: &mut Problems) -> Rule {
@@ -32,6 +43,7 @@ fn rule(path: &str, rule: &api::Rule, problems: &mut Problems) -> Rule {
         sources: sources(&format!("{path}.sources"), &rule.sources, problems),
         verify: verify(&format!("{path}.verify"), &rule.verify, problems),
         pins: pins(&format!("{path}.digests"), &rule.digests, problems),
+        problem: None,
     }
 }
 
@@ -60,6 +72,7 @@ fn signers(path: &str, signers: &api::Signers, problems: &mut Problems) -> Signe
             format!("{path}.threshold"),
             "is 0, at least one signer is needed",
         );
+        // Not 0, which everybody would meet.
         NonZeroU32::MIN
     });
     let path = format!("{path}.keySelector");
@@ -82,6 +95,7 @@ fn pins(path: &str, digests: &[api::PinnedDigest], problems: &mut Problems) -> V
 
 fn pin(path: &str, pinned: &api::PinnedDigest, problems: &mut Problems) -> Option<Pin> {
     for (field, text) in [("chart", &pinned.chart), ("version", &pinned.version)] {
+        // A pin is about bytes; one for several versions would be a rule without a signer.
         if text.is_empty() || text.contains(['*', '?']) {
             problems.add(
                 format!("{path}.{field}"),

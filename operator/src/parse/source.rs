@@ -1,6 +1,7 @@
 //! Where charts are published.
 
 use charttrust_verify::policy::{CaRef, Source};
+use charttrust_verify::scheme::Scheme;
 
 use super::Problems;
 use crate::api::chart_trust_policy::{self as api, CaKind};
@@ -14,9 +15,9 @@ pub(super) fn sources(path: &str, all: &[api::Source], problems: &mut Problems) 
 }
 
 fn source(path: &str, source: &api::Source, problems: &mut Problems) -> Source {
-    problems.take(&format!("{path}.url"), address(&source.url));
+    problems.take(&format!("{path}.url"), repository(&source.url));
     for (index, mirror) in source.mirrors.iter().enumerate() {
-        problems.take(&format!("{path}.mirrors[{index}]"), address(mirror));
+        problems.take(&format!("{path}.mirrors[{index}]"), repository(mirror));
     }
     Source {
         url: source.url.clone(),
@@ -36,21 +37,33 @@ fn authority(ca: &api::CaRef) -> CaRef {
     }
 }
 
+/// Whether a URL is where charts are published: the folder, not the index in it, below which the index would
+/// be looked for again.
+fn repository(url: &str) -> Result<(), AddressError> {
+    address(url)?;
+    if url.trim_end_matches('/').ends_with("/index.yaml") {
+        return Err(AddressError::Index);
+    }
+    Ok(())
+}
+
 /// Whether a URL names a place in the one way in which scopes compare it: nothing in it changes
 /// when a client cleans it up.
 pub(super) fn address(url: &str) -> Result<(), AddressError> {
-    let schemes = ["https://", "http://", "oci://"];
-    let rest = schemes.iter().find_map(|scheme| url.strip_prefix(scheme));
-    let (host, path) = rest.map(split_host).ok_or(AddressError::Scheme)?;
+    let (_, rest) = Scheme::split(url).ok_or(AddressError::Scheme)?;
+    let (host, path) = split_host(rest);
     if host.is_empty() || url.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
         return Err(AddressError::Malformed);
     }
+    // It would stand in status, events and logs, where a password has no place.
     if host.contains('@') {
         return Err(AddressError::User);
     }
     if url.contains(['?', '#']) {
         return Err(AddressError::Query);
     }
+    // `https://charts.example.com/a/../b` is another place for a client than for the scope of a
+    // key, which compares text.
     if path.split('/').any(is_dots) {
         return Err(AddressError::Dots);
     }
@@ -62,6 +75,7 @@ fn split_host(rest: &str) -> (&str, &str) {
 }
 
 fn is_dots(segment: &str) -> bool {
+    // Clients take `%2e` for a dot (WHATWG URL, "double-dot path segment").
     let plain = segment.to_ascii_lowercase().replace("%2e", ".");
     matches!(plain.as_str(), "." | "..")
 }
@@ -72,6 +86,9 @@ pub(super) enum AddressError {
     /// It climbs.
     #[error("has a . or .. in its path, write the path out")]
     Dots,
+    /// The index in place of the repository.
+    #[error("names an index.yaml, name the folder that it lies in")]
+    Index,
     /// No host, or characters that no URL has.
     #[error("is no address, write it as https://charts.example.com/path")]
     Malformed,
@@ -79,7 +96,7 @@ pub(super) enum AddressError {
     #[error("has a query or fragment, remove it, and give credentials by credentialsSecretRef")]
     Query,
     /// Another scheme.
-    #[error("is no address of a chart source, begin it with https:// or oci://")]
+    #[error("is no address of a chart source, begin it with {}", Scheme::listed())]
     Scheme,
     /// A user or password.
     #[error("has a user in it, remove it, and give credentials by credentialsSecretRef")]
@@ -100,6 +117,19 @@ mod tests {
             "oci://[::1]:5000/a..b/c@d",
         ] {
             assert_eq!(address(url), Ok(()), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_repository_is_named_by_its_folder() {
+        for url in [
+            "https://a.example/index.yaml",
+            "https://a.example/b/index.yaml/",
+        ] {
+            assert_eq!(repository(url), Err(AddressError::Index), "{url}");
+        }
+        for url in ["https://a.example", "https://a.example/my-index.yaml/b"] {
+            assert_eq!(repository(url), Ok(()), "{url}");
         }
     }
 

@@ -5,8 +5,8 @@ use charttrust_verify::release::ManifestObject;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::field;
-use super::plan::Listed;
+use super::fields;
+use super::listed::Listed;
 use crate::inventory::ReleaseId;
 
 /// What the name of a release of Argo CD begins with.
@@ -30,15 +30,15 @@ pub(super) fn may_be(release: &ReleaseId) -> bool {
 
 /// Whether an Application stands for this release.
 pub(super) fn is_of(object: &Value, release: &ReleaseId) -> bool {
-    let name = field::text(object, &["metadata", "name"]);
-    field::text(object, &["metadata", "namespace"]) == Some(&release.namespace)
+    let name = fields::text(object, &["metadata", "name"]);
+    fields::text(object, &["metadata", "namespace"]) == Some(&release.namespace)
         && name.is_some_and(|name| release.name.strip_prefix(PREFIX) == Some(name))
 }
 
 /// Whether it is being synced at this moment, so that what it lists may not be there yet. One that
 /// does not end is waited for only so long.
 pub(super) fn is_at_work(object: &Value, now: Timestamp, patience: SignedDuration) -> bool {
-    let state = |name: &str| field::text(object, &["status", "operationState", name]);
+    let state = |name: &str| fields::text(object, &["status", "operationState", name]);
     let started = state("startedAt").and_then(|time| time.parse::<Timestamp>().ok());
     let age = started.map(|started| now.duration_since(started));
     state("phase") == Some("Running")
@@ -57,9 +57,9 @@ pub(super) fn is_named(object: &Value, release: &ReleaseId) -> bool {
 impl Application {
     /// The Application, by all of the cluster.
     pub(super) fn of(object: &Value, all: &[Value]) -> Self {
-        let resources = field::value(object, &["status", "resources"]).and_then(Value::as_array);
+        let resources = fields::value(object, &["status", "resources"]).and_then(Value::as_array);
         let objects = resources.into_iter().flatten().filter_map(resource);
-        let destination = field::text(object, &["spec", "destination", "namespace"]);
+        let destination = fields::text(object, &["spec", "destination", "namespace"]);
         Self {
             destination: destination.unwrap_or_default().to_owned(),
             names: names(object, all),
@@ -72,8 +72,7 @@ impl Application {
         Listed {
             namespace: self.destination.clone(),
             objects: self.objects.clone(),
-            unread: 0,
-            revision: 0,
+            ..Listed::default()
         }
     }
 
@@ -104,13 +103,13 @@ impl Application {
 
 /// An entry of `status.resources`.
 fn resource(entry: &Value) -> Option<ManifestObject> {
-    let version = field::text(entry, &["version"])?;
-    let group = field::text(entry, &["group"]).filter(|group| !group.is_empty());
+    let version = fields::text(entry, &["version"])?;
+    let group = fields::text(entry, &["group"]).filter(|group| !group.is_empty());
     Some(ManifestObject {
         api_version: group.map_or(version.to_owned(), |group| format!("{group}/{version}")),
-        kind: field::text(entry, &["kind"])?.to_owned(),
-        namespace: field::text(entry, &["namespace"]).map(str::to_owned),
-        name: field::text(entry, &["name"])?.to_owned(),
+        kind: fields::text(entry, &["kind"])?.to_owned(),
+        namespace: fields::text(entry, &["namespace"]).map(str::to_owned),
+        name: fields::text(entry, &["name"])?.to_owned(),
         generated: false,
     })
 }
@@ -119,19 +118,21 @@ fn resource(entry: &Value) -> Option<ManifestObject> {
 /// Applications say themselves which namespace that is: if two of one name say so, it is neither.
 fn names(object: &Value, all: &[Value]) -> Vec<String> {
     let text = |object: &Value, name: &str| {
-        let text = field::text(object, &["metadata", name]);
+        let text = fields::text(object, &["metadata", name]);
         text.unwrap_or_default().to_owned()
     };
-    let is_home = |object: &Value| {
-        field::text(object, &["status", "controllerNamespace"])
-            == field::text(object, &["metadata", "namespace"])
+    let is_of_controller_namespace = |object: &Value| {
+        fields::text(object, &["status", "controllerNamespace"])
+            == fields::text(object, &["metadata", "namespace"])
     };
     let (namespace, name) = (text(object, "namespace"), text(object, "name"));
     let is_rival = |other: &&Value| {
-        is_home(other) && text(other, "name") == name && text(other, "namespace") != namespace
+        is_of_controller_namespace(other)
+            && text(other, "name") == name
+            && text(other, "namespace") != namespace
     };
     let mut names = vec![format!("{namespace}_{name}")];
-    if is_home(object) && !all.iter().any(|other| is_rival(&other)) {
+    if is_of_controller_namespace(object) && !all.iter().any(|other| is_rival(&other)) {
         names.push(name);
     }
     names
@@ -140,7 +141,7 @@ fn names(object: &Value, all: &[Value]) -> Vec<String> {
 /// The Application that a tracking id names, if the id is that of the very object that carries it:
 /// Argo CD takes no notice of ids that were copied with an object.
 fn tracked_as(object: &Value) -> Option<&str> {
-    let text = |path: &[&str]| field::text(object, path);
+    let text = |path: &[&str]| fields::text(object, path);
     let (tracked, id) = text(&["metadata", "annotations", TRACKING_ID])?.split_once(':')?;
     let own = format!(
         "{}/{}:{}/{}",
@@ -153,7 +154,7 @@ fn tracked_as(object: &Value) -> Option<&str> {
 }
 
 fn is(listed: &ManifestObject, object: &Value) -> bool {
-    let text = |path: &[&str]| field::text(object, path);
+    let text = |path: &[&str]| fields::text(object, path);
     text(&["kind"]) == Some(&listed.kind)
         && text(&["apiVersion"]).map(group) == Some(group(&listed.api_version))
         && text(&["metadata", "namespace"]) == listed.namespace.as_deref()

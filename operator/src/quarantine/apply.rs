@@ -1,19 +1,17 @@
 //! The only writer to objects of others. Every write carries a precondition.
 
-use kube::api::{
-    ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions,
-};
-use kube::core::GroupVersionKind;
+use json_patch::PatchOperation;
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 
-use super::step::{Precondition, View, Write, patch};
-use super::target::Target;
-use super::trouble::Trouble;
-use super::{FINALIZER, field, network};
-use crate::api::chart_trust_policy::QuarantineAction;
+use super::object_error::ObjectError;
+use super::resources::{json_of, policies_in};
+use super::view::{FINALIZER, View};
+use super::write::{Precondition, Write};
+use super::{actions, fields, policies};
 use crate::api::quarantine::{ContainedObject, QuarantineStatus};
-use crate::api::{FIELD_MANAGER, Quarantine};
+use crate::api::{FIELD_MANAGER, Quarantine, create_params};
 use crate::watch::within_deadline;
 
 /// Why a write was not done.
@@ -34,10 +32,10 @@ pub enum WriteError {
 
 impl WriteError {
     /// What stands in the way of the object, if the API server has answered for it.
-    pub fn trouble(&self) -> Option<Trouble> {
+    pub fn of_object(&self) -> Option<ObjectError> {
         match self {
-            Self::Api { source, .. } => Trouble::of_write(source),
-            Self::Changed(_, source) => Trouble::of_write(source.as_ref()?),
+            Self::Api { source, .. } => ObjectError::of_write(source),
+            Self::Changed(_, source) => ObjectError::of_write(source.as_ref()?),
         }
     }
 }
@@ -52,8 +50,8 @@ pub async fn apply(
     write: &Write,
 ) -> Result<Option<Value>, WriteError> {
     match write {
-        Write::AddFinalizer => finalizer(client, view, true).await,
-        Write::RemoveFinalizer => finalizer(client, view, false).await,
+        Write::AddFinalizer => finalizer(client, view, Finalizer::Put).await,
+        Write::RemoveFinalizer => finalizer(client, view, Finalizer::Taken).await,
         Write::Status(status) => write_status(client, view, status).await,
         Write::Change(index, operations) => match view.status.objects.get(*index) {
             Some(record) => change(client, view, record, operations).await,
@@ -71,7 +69,7 @@ async fn change(
     client: &Client,
     view: &View,
     record: &ContainedObject,
-    operations: &[Value],
+    operations: &[PatchOperation],
 ) -> Result<Option<Value>, WriteError> {
     let what = format!("{} {}", record.kind, record.name);
     let Some(api) = api_of(client, view, record) else {
@@ -86,10 +84,10 @@ async fn change(
 pub(super) async fn change_by(
     api: &Api<DynamicObject>,
     name: &str,
-    operations: &[Value],
+    operations: &[PatchOperation],
     what: String,
 ) -> Result<Value, WriteError> {
-    let change: Patch<()> = Patch::Json(patch(operations));
+    let change: Patch<()> = Patch::Json(json_patch::Patch(operations.to_vec()));
     let answer = within_deadline(api.patch(name, &parameters(), &change)).await;
     answer
         .map(|object| json_of(&object))
@@ -97,19 +95,15 @@ pub(super) async fn change_by(
 }
 
 async fn create(client: &Client, object: &Value) -> Result<Option<Value>, WriteError> {
-    let name = field::text(object, &["metadata", "name"]).unwrap_or_default();
-    let what = format!("{} {name}", network::KIND);
-    let namespace = field::text(object, &["metadata", "namespace"]).unwrap_or_default();
-    let api = policies(client, namespace);
+    let name = fields::text(object, &["metadata", "name"]).unwrap_or_default();
+    let what = format!("{} {name}", policies::KIND);
+    let namespace = fields::text(object, &["metadata", "namespace"]).unwrap_or_default();
+    let api = policies_in(client, namespace);
     // Invariant: built in this room, in the form of every object.
     let Ok(object) = serde_json::from_value::<DynamicObject>(object.clone()) else {
         return Ok(None);
     };
-    let params = PostParams {
-        field_manager: Some(FIELD_MANAGER.into()),
-        ..PostParams::default()
-    };
-    match within_deadline(api.create(&params, &object)).await {
+    match within_deadline(api.create(&create_params(), &object)).await {
         Ok(created) => Ok(Some(json_of(&created))),
         Err(error) => Err(failure(what, error)),
     }
@@ -121,7 +115,7 @@ async fn delete(
     record: &ContainedObject,
     precondition: &Precondition,
 ) -> Result<Option<Value>, WriteError> {
-    let api = policies(client, namespace_of(view, record));
+    let api = policies_in(client, view.namespace_of(record));
     let what = format!("{} {}", record.kind, record.name);
     delete_by(&api, &record.name, precondition, what).await?;
     Ok(None)
@@ -149,16 +143,25 @@ pub(super) async fn delete_by(
     }
 }
 
+/// What becomes of our finalizer.
+#[derive(Clone, Copy, PartialEq)]
+enum Finalizer {
+    Put,
+    Taken,
+}
+
 async fn finalizer(
     client: &Client,
     view: &View,
-    wanted: bool,
+    becomes: Finalizer,
 ) -> Result<Option<Value>, WriteError> {
     let api = Api::<Quarantine>::namespaced(client.clone(), &view.release.namespace);
     let what = || format!("Quarantine {}", view.release);
     let object = match within_deadline(api.get(&view.release.name)).await {
         Ok(object) => object,
-        Err(kube::Error::Api(status)) if status.is_not_found() && !wanted => return Ok(None),
+        Err(kube::Error::Api(status)) if status.is_not_found() && becomes == Finalizer::Taken => {
+            return Ok(None);
+        }
         Err(error) => return Err(failure(what(), error)),
     };
     if object.uid().as_deref() != Some(&view.uid) {
@@ -166,19 +169,27 @@ async fn finalizer(
     }
     let mut finalizers = object.finalizers().to_vec();
     finalizers.retain(|name| name != FINALIZER);
-    if wanted {
+    if becomes == Finalizer::Put {
         finalizers.push(FINALIZER.to_owned());
     }
-    let version = json!(view.resource_version);
-    let change = [
-        field::test(&["metadata", "uid"], &json!(view.uid)),
-        field::test(&["metadata", "resourceVersion"], &version),
-        json!({"op": "add", "path": "/metadata/finalizers", "value": finalizers}),
+    let change = vec![
+        fields::test(&["metadata", "uid"], json!(view.uid)),
+        fields::test(
+            &["metadata", "resourceVersion"],
+            json!(view.resource_version),
+        ),
+        fields::set(
+            &json!({"metadata": {}}),
+            &["metadata", "finalizers"],
+            json!(finalizers),
+        ),
     ];
-    let change: Patch<()> = Patch::Json(patch(&change));
+    let change: Patch<()> = Patch::Json(json_patch::Patch(change));
     match within_deadline(api.patch(&view.release.name, &parameters(), &change)).await {
         Ok(object) => Ok(serde_json::to_value(object).ok()),
-        Err(kube::Error::Api(status)) if status.is_not_found() && !wanted => Ok(None),
+        Err(kube::Error::Api(status)) if status.is_not_found() && becomes == Finalizer::Taken => {
+            Ok(None)
+        }
         Err(error) => Err(failure(what(), error)),
     }
 }
@@ -194,10 +205,7 @@ async fn write_status(
     object.metadata.uid = Some(view.uid.clone());
     object.metadata.resource_version = Some(view.resource_version.clone());
     object.status = Some(status.clone());
-    let params = PostParams {
-        field_manager: Some(FIELD_MANAGER.into()),
-        ..PostParams::default()
-    };
+    let params = create_params();
     let answer = within_deadline(api.replace_status(&view.release.name, &params, &object)).await;
     let answer = answer.map_err(|error| failure(format!("Quarantine {}", view.release), error))?;
     Ok(serde_json::to_value(answer).ok())
@@ -223,43 +231,9 @@ pub(super) fn api_of(
     view: &View,
     record: &ContainedObject,
 ) -> Option<Api<DynamicObject>> {
-    let namespace = namespace_of(view, record);
-    if record.action == QuarantineAction::IsolateNetwork {
-        return Some(policies(client, namespace));
-    }
-    let target = Target::of_record(record)?;
-    Some(api_of_target(client, target, namespace))
-}
-
-pub(super) fn namespace_of<'a>(view: &'a View, record: &'a ContainedObject) -> &'a str {
-    record.namespace.as_ref().unwrap_or(&view.release.namespace)
-}
-
-pub(super) fn api_of_target(
-    client: &Client,
-    target: &Target,
-    namespace: &str,
-) -> Api<DynamicObject> {
-    Api::namespaced_with(client.clone(), namespace, &resource(target))
-}
-
-pub(super) fn resource(target: &Target) -> ApiResource {
-    let kind = GroupVersionKind::gvk(target.group, target.version, target.kind);
-    ApiResource::from_gvk_with_plural(&kind, target.plural)
-}
-
-pub(super) fn policies(client: &Client, namespace: &str) -> Api<DynamicObject> {
-    Api::namespaced_with(client.clone(), namespace, &policy_resource())
-}
-
-pub(super) fn policy_resource() -> ApiResource {
-    let kind = GroupVersionKind::gvk("networking.k8s.io", "v1", network::KIND);
-    ApiResource::from_gvk_with_plural(&kind, "networkpolicies")
-}
-
-pub(super) fn json_of(object: &DynamicObject) -> Value {
-    // Invariant: what was read as JSON can be written as JSON.
-    serde_json::to_value(object).unwrap_or_default()
+    let resource = actions::resource(record)?;
+    let namespace = view.namespace_of(record);
+    Some(Api::namespaced_with(client.clone(), namespace, &resource))
 }
 
 fn parameters() -> PatchParams {

@@ -2,35 +2,39 @@
 
 use std::fmt::Write as _;
 
-use super::plan::Plan;
-use super::standing::Standing;
-use super::step::View;
-use crate::api::bounds;
-use crate::api::chart_trust_policy::QuarantineAction;
-use crate::api::conditions::{Condition, QuarantineCondition, Status, find, merge};
-use crate::api::quarantine::{ContainedObject, ObjectState, QuarantineState, QuarantineStatus};
-use crate::api::reasons::QuarantineReason;
+use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-type Saying = ((Status, QuarantineReason), String);
+use super::drift::Drift;
+use super::planned::Plan;
+use super::pod::Pod;
+use super::view::{Saying, View};
+use super::{actions, again, pods};
+use crate::api::bounds;
+use crate::api::conditions::{Condition, Status, find, merge};
+use crate::api::quarantine::{
+    ContainedObject, ObjectState, QuarantineState, QuarantineStatus, UncontainedObject,
+};
+use crate::api::quarantine_words::{QuarantineAction, QuarantineCondition, QuarantineReason};
 
 /// The status that saves the originals, before anything is changed.
 ///
 /// Without a readable record nothing is saved, so that the quarantine is planned again.
 pub(super) fn planned(view: &View, plan: &Plan) -> QuarantineStatus {
-    let must_wait = |reason| {
-        matches!(
-            reason,
-            QuarantineReason::ProgressingWithRetry
-                | QuarantineReason::ReleaseNotFound
-                | QuarantineReason::ReleaseUnreadable
-        )
-    };
-    if let Some((reason, message)) = plan
-        .problem
-        .as_ref()
-        .filter(|(reason, _)| must_wait(*reason))
-    {
-        return refused(view, *reason, message);
+    if let Some((reason, message)) = plan.problem.as_ref().filter(|_| again::is_unknown(plan)) {
+        let release_missing_at = missing_at(view, *reason);
+        // Helm at work on a new release must not wipe out that there was none.
+        let reason = match release_missing_at {
+            Some(_) => QuarantineReason::ReleaseNotFound,
+            None => *reason,
+        };
+        return QuarantineStatus {
+            release_missing_at,
+            ..refused(view, reason, message)
+        };
+    }
+    if let Some(message) = came_later(view) {
+        return refused(view, QuarantineReason::ReleaseNotFound, &message);
     }
     let nothing = || {
         let message = "the release has nothing that these actions could contain".to_owned();
@@ -38,47 +42,130 @@ pub(super) fn planned(view: &View, plan: &Plan) -> QuarantineStatus {
     };
     let active = match &plan.problem {
         Some((reason, message)) => ((Status::False, *reason), message.clone()),
-        None if plan.objects.is_empty() => nothing(),
+        None if plan.objects.is_empty() => match awaiting(view, &plan.uncontained) {
+            Some(waiting) => ((Status::False, QuarantineReason::AwaitingApproval), waiting),
+            None => nothing(),
+        },
         None => containing(&plan.objects),
     };
     let mut said = vec![(QuarantineCondition::Active, active)];
-    if !plan.shared.is_empty() {
-        let message = format!(
-            "Pods of others have the same labels: {}",
-            plan.shared.join(", ")
-        );
-        let shared = ((Status::False, QuarantineReason::SelectorShared), message);
-        said.push((QuarantineCondition::Isolated, shared));
-    }
+    said.extend(actions::planned_conditions(view, plan));
     let status = QuarantineStatus {
-        incident: Some(bounds::fit(&view.incident, bounds::LONG_LIST)),
+        incident: Some(bounds::fit(&view.incident.to_string(), bounds::LONG_LIST)),
         objects: plan.objects.clone(),
         uncontained: plan.uncontained.clone(),
+        left_out: number(plan.left_out),
         ..view.status.clone()
     };
     finished(view, status, said)
 }
 
+/// A person's word is about the release that was there when it was given, and no later one of that
+/// name.
+fn came_later(view: &View) -> Option<String> {
+    let listed = view.observed.as_ref()?.listed.as_ref().ok()?;
+    let (installed, created) = (listed.installed?, view.created?);
+    let tolerance = match view.status.release_missing_at {
+        Some(_) => SignedDuration::ZERO,
+        None => TOLERANCE,
+    };
+    let is_later = installed > created.checked_add(tolerance).ok()?;
+    (is_later && view.spec.policy.is_none()).then(|| {
+        format!(
+            "release {} was installed at {installed}, after this Quarantine was made; delete this \
+             object and create it again to contain that one",
+            view.release
+        )
+    })
+}
+
+/// When a person asked for this and there was no release. Once known it stays known.
+fn missing_at(view: &View, reason: QuarantineReason) -> Option<Time> {
+    let is_missing = view.spec.policy.is_none() && reason == QuarantineReason::ReleaseNotFound;
+    let now = is_missing.then(|| crate::api::time(view.now));
+    view.status.release_missing_at.clone().or(now)
+}
+
+/// Whoever installs has another clock than the API server.
+const TOLERANCE: SignedDuration = SignedDuration::from_secs(60);
+
 /// The status after the changes.
 pub(super) fn concluded(view: &View) -> QuarantineStatus {
     let objects = view.status.objects.iter().enumerate();
     let objects: Vec<_> = objects
-        .map(|(index, record)| told(view, index, record))
+        .map(|(index, record)| with_state(view, index, record))
         .collect();
-    let mut said = vec![(QuarantineCondition::Active, active(view, &objects))];
-    if view
-        .spec
-        .actions
-        .contains(&QuarantineAction::IsolateNetwork)
-    {
-        said.extend(isolated(view, &objects).map(|said| (QuarantineCondition::Isolated, said)));
-    }
-    said.extend(contested(view, &objects).map(|said| (QuarantineCondition::Contested, said)));
     let status = QuarantineStatus {
         objects,
-        ..view.status.clone()
+        ..left_as_it_is(view)
     };
+    let mut said = vec![(QuarantineCondition::Active, active(view, &status))];
+    said.extend(actions::conditions(view, &status.objects));
+    said.extend(
+        contested(view, &status.objects).map(|said| (QuarantineCondition::Contested, said)),
+    );
     finished(view, status, said)
+}
+
+/// What is left out, by the newest plan; what was said of it before, where there is none.
+fn left_as_it_is(view: &View) -> QuarantineStatus {
+    let status = view.status.clone();
+    let Some(plan) = view.plan.as_ref().filter(|plan| !again::is_unknown(plan)) else {
+        return status;
+    };
+    let running = running(view).len();
+    if again::is_later(view, plan) {
+        return QuarantineStatus {
+            running: number(running),
+            ..later(view, plan, status)
+        };
+    }
+    QuarantineStatus {
+        uncontained: plan.uncontained.clone(),
+        left_out: number(plan.left_out),
+        running: number(running),
+        ..status
+    }
+}
+
+/// A later revision that nobody says is bad is not contained, and that is said.
+fn later(view: &View, plan: &Plan, status: QuarantineStatus) -> QuarantineStatus {
+    let left = UncontainedObject {
+        kind: "Release".to_owned(),
+        namespace: None,
+        name: bounds::fit(&view.release.name, bounds::NAME),
+        message: format!(
+            "revision {} came after this quarantine and is not contained; create it again to contain \
+             that one too",
+            plan.revision
+        ),
+        runs: true,
+        waits_for: None,
+    };
+    let mut uncontained = status.uncontained;
+    uncontained.retain(|one| one.kind != left.kind);
+    uncontained.truncate(bounds::LONG_LIST - 1);
+    uncontained.push(left);
+    QuarantineStatus {
+        left_out: number(uncontained.iter().filter(|one| one.runs).count()),
+        uncontained,
+        ..status
+    }
+}
+
+/// Pods of the release that go on though its workloads are stopped.
+fn running(view: &View) -> Vec<&Pod> {
+    let stops = view.spec.actions.contains(&QuarantineAction::ScaleToZero);
+    let Some(observed) = view.observed.as_ref().filter(|_| stops) else {
+        return Vec::new();
+    };
+    let placement = view.placement();
+    let listed = observed.listed(&placement);
+    listed.map_or(Vec::new(), |listed| pods::running(&listed, observed))
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// The status of a quarantine that is not begun, or not looked after.
@@ -91,29 +178,53 @@ pub fn refused(view: &View, reason: QuarantineReason, message: &str) -> Quaranti
     )
 }
 
-fn told(view: &View, index: usize, record: &ContainedObject) -> ContainedObject {
-    let standing = view.standing(index);
-    let trouble = view.troubles.get(&index);
+/// Whether the finalizer has to stay for an object. A namespace that goes is not held up by what
+/// only a person can mend: what lies elsewhere carries its original, and `charttrust restore`
+/// finds it.
+pub(super) fn holds(view: &View, index: usize) -> bool {
+    let error = view.errors.get(&index);
+    if view.is_going {
+        let record = view.status.objects.get(index);
+        let is_elsewhere = record.is_some_and(|record| !view.goes(record));
+        return is_elsewhere && error.is_some_and(|error| error.is_passing);
+    }
+    error.is_some() || matches!(actions::drift(view, index), Drift::Contested(_))
+}
+
+/// Whether we have put back what we had changed.
+fn is_put_back(view: &View, record: &ContainedObject, drift: &Drift) -> bool {
+    let was_ours = matches!(
+        record.state,
+        ObjectState::Contained | ObjectState::Contested | ObjectState::Restored
+    );
+    view.is_ending && was_ours && drift.is_put_back()
+}
+
+fn with_state(view: &View, index: usize, record: &ContainedObject) -> ContainedObject {
+    let drift = actions::drift(view, index);
+    let error = view.errors.get(&index);
     let withdrawn = view
-        .strangers
+        .foreign_pods
         .get(&index)
         .map(|other| format!("its labels select {other} of another owner too, so it is withdrawn"));
-    let message = trouble
-        .map(|trouble| trouble.why.clone())
+    let message = error
+        .map(|error| error.why.clone())
         .or_else(|| withdrawn.clone())
-        .or_else(|| standing.message())
-        .or_else(|| waiting(view, record, &standing));
-    let is_unread = trouble.is_some_and(|trouble| {
-        trouble.is_unread && (trouble.is_passing || record.state == ObjectState::Planned)
+        .or_else(|| drift.message())
+        .or_else(|| actions::told(view, index, &drift))
+        .or_else(|| waiting(view, record, &drift));
+    let is_unread = error.is_some_and(|error| {
+        error.is_unread && (error.is_passing || record.state == ObjectState::Planned)
     });
     let state = if is_unread {
         record.state
-    } else if view.is_put_back(record, &standing) {
+    } else if is_put_back(view, record, &drift) {
         ObjectState::Restored
-    } else if withdrawn.is_some() && standing == Standing::Gone {
-        ObjectState::Gone
+    } else if withdrawn.is_some() && drift.is_absent() {
+        // It is made again when none is left.
+        ObjectState::Planned
     } else {
-        standing.state(record)
+        drift.state(record)
     };
     ContainedObject {
         state,
@@ -123,8 +234,8 @@ fn told(view: &View, index: usize, record: &ContainedObject) -> ContainedObject 
 }
 
 /// What is odd about an object that is as it was recorded.
-fn waiting(view: &View, record: &ContainedObject, standing: &Standing) -> Option<String> {
-    if view.is_ending || *standing != Standing::Untouched {
+fn waiting(view: &View, record: &ContainedObject, drift: &Drift) -> Option<String> {
+    if view.is_ending || *drift != Drift::Untouched {
         return None;
     }
     let message = match record.state {
@@ -134,23 +245,16 @@ fn waiting(view: &View, record: &ContainedObject, standing: &Standing) -> Option
     Some(message.to_owned())
 }
 
-fn active(view: &View, objects: &[ContainedObject]) -> Saying {
+fn active(view: &View, status: &QuarantineStatus) -> Saying {
+    let objects = status.objects.as_slice();
     if view.is_ending {
         return (
             (Status::False, QuarantineReason::Restoring),
             restoring(view, objects),
         );
     }
-    let before = find(&view.status.conditions, QuarantineCondition::Active);
-    let lasting = [
-        QuarantineReason::NothingToContain,
-        QuarantineReason::OtherNamespace,
-        QuarantineReason::Protected,
-    ];
-    for reason in lasting {
-        if let Some(before) = before.filter(|before| before.reason == reason.word()) {
-            return ((Status::False, reason), before.message.clone());
-        }
+    if let Some(lasting) = lasting(view, objects) {
+        return lasting;
     }
     let count = |state| {
         objects
@@ -161,19 +265,93 @@ fn active(view: &View, objects: &[ContainedObject]) -> Saying {
     if count(ObjectState::Planned) > 0 {
         return containing(objects);
     }
-    match count(ObjectState::Contained) {
-        0 => {
-            let message = "nothing is as we left it; see status.objects".to_owned();
-            ((Status::False, QuarantineReason::ChangedByOthers), message)
-        }
-        contained => {
-            let message = format!(
-                "{contained} of {} objects are contained; delete this object to restore them",
-                objects.len()
-            );
-            ((Status::True, QuarantineReason::Contained), message)
-        }
+    let contained = count(ObjectState::Contained);
+    let so_far = format!("{contained} of {} objects are contained", objects.len());
+    let is_at_work = |object: &ContainedObject| {
+        object.state == ObjectState::Kept && object.action == QuarantineAction::ScaleToZero
+    };
+    if contained == 0 && !objects.is_empty() {
+        let message = "nothing is as we left it; see status.objects".to_owned();
+        return ((Status::False, QuarantineReason::ChangedByOthers), message);
     }
+    if objects.iter().any(is_at_work) {
+        let message = format!(
+            "{so_far}; others run again: {}",
+            some_of(objects, is_at_work)
+        );
+        return ((Status::False, QuarantineReason::ChangedByOthers), message);
+    }
+    if let Some(waiting) = awaiting(view, &status.uncontained) {
+        let message = format!("{so_far}; {waiting}");
+        return ((Status::False, QuarantineReason::AwaitingApproval), message);
+    }
+    if status.left_out > 0 {
+        let message = format!(
+            "{so_far}; {} left out that run or may run: {}; see status.uncontained",
+            status.left_out,
+            some_left(&status.uncontained)
+        );
+        return ((Status::False, QuarantineReason::PartlyContained), message);
+    }
+    if status.running > 0 {
+        let message = format!(
+            "{so_far}; {} Pods still run or end: {}",
+            status.running,
+            some_pods(view)
+        );
+        return ((Status::False, QuarantineReason::Containing), message);
+    }
+    let message = format!("{so_far}; delete this object to restore them");
+    ((Status::True, QuarantineReason::Contained), message)
+}
+
+/// What was said before and stays so: nothing could be contained at all.
+fn lasting(view: &View, objects: &[ContainedObject]) -> Option<Saying> {
+    let before = find(&view.status.conditions, QuarantineCondition::Active)?;
+    let reasons = [
+        QuarantineReason::NothingToContain,
+        QuarantineReason::OtherNamespace,
+        QuarantineReason::Protected,
+    ];
+    // What appears later is contained too, so that only lasts while there is nothing.
+    let is_over = |reason| reason == QuarantineReason::NothingToContain && !objects.is_empty();
+    let said = |reason: &QuarantineReason| before.reason == reason.word() && !is_over(*reason);
+    let reason = reasons.into_iter().find(said)?;
+    Some(((Status::False, reason), before.message.clone()))
+}
+
+/// What waits for a person, and how one says it.
+fn awaiting(view: &View, uncontained: &[UncontainedObject]) -> Option<String> {
+    let one = |left: &UncontainedObject| {
+        let served = left.waits_for.as_ref()?;
+        Some(format!("{} {} serves {served}", left.kind, left.name))
+    };
+    let all: Vec<_> = uncontained.iter().filter_map(one).collect();
+    let named: Vec<_> = all.iter().take(NAMED).map(String::as_str).collect();
+    (!all.is_empty()).then(|| {
+        format!(
+            "{} run on, because they block others while they do not answer: {}; charttrust quarantine \
+             {} --reason TEXT approves that they are stopped too",
+            all.len(),
+            named.join(", "),
+            view.release
+        )
+    })
+}
+
+fn some_left(uncontained: &[UncontainedObject]) -> String {
+    let running = uncontained.iter().filter(|one| one.runs);
+    let named: Vec<_> = running
+        .take(NAMED)
+        .map(|one| format!("{} {}", one.kind, one.name))
+        .collect();
+    named.join(", ")
+}
+
+fn some_pods(view: &View) -> String {
+    let running = running(view).into_iter().take(NAMED);
+    let named: Vec<_> = running.map(|pod| pod.name.as_str()).collect();
+    named.join(", ")
 }
 
 fn restoring(view: &View, objects: &[ContainedObject]) -> String {
@@ -181,7 +359,7 @@ fn restoring(view: &View, objects: &[ContainedObject]) -> String {
         .iter()
         .enumerate()
         .filter(|(index, object)| {
-            view.troubles.contains_key(index) || object.state == ObjectState::Contested
+            view.errors.contains_key(index) || object.state == ObjectState::Contested
         })
         .map(|(_, object)| object.clone())
         .collect();
@@ -195,44 +373,6 @@ fn containing(objects: &[ContainedObject]) -> Saying {
     let left = some_of(objects, |object| object.state == ObjectState::Planned);
     let message = format!("still to be contained: {left}");
     ((Status::False, QuarantineReason::Containing), message)
-}
-
-fn isolated(view: &View, objects: &[ContainedObject]) -> Option<Saying> {
-    let before = find(&view.status.conditions, QuarantineCondition::Isolated);
-    let shared = QuarantineReason::SelectorShared;
-    if let Some(before) = before.filter(|before| before.reason == shared.word()) {
-        return Some(((Status::False, shared), before.message.clone()));
-    }
-    let denials = || {
-        objects
-            .iter()
-            .filter(|object| object.action == QuarantineAction::IsolateNetwork)
-    };
-    denials().next()?;
-    if !view.strangers.is_empty() {
-        let others: Vec<_> = view.strangers.values().cloned().collect();
-        let message = format!(
-            "{} of another owner: the same labels are selected, so that policy was withdrawn",
-            others.join(", ")
-        );
-        return Some(((Status::False, shared), message));
-    }
-    if !view.allowing.is_empty() {
-        let message = format!(
-            "NetworkPolicies add up, and these allow traffic to the same Pods: {}",
-            view.allowing.join(", ")
-        );
-        return Some((
-            (Status::False, QuarantineReason::OtherPoliciesAllow),
-            message,
-        ));
-    }
-    if denials().any(|object| object.state != ObjectState::Contained) {
-        let message = "a NetworkPolicy of ours is not there, or was changed".to_owned();
-        return Some(((Status::False, QuarantineReason::ChangedByOthers), message));
-    }
-    let message = "whether the network plugin obeys NetworkPolicies was not checked".to_owned();
-    Some(((Status::True, QuarantineReason::TrafficDenied), message))
 }
 
 fn contested(view: &View, objects: &[ContainedObject]) -> Option<Saying> {
@@ -271,8 +411,8 @@ fn contested(view: &View, objects: &[ContainedObject]) -> Option<Saying> {
 /// The objects that the server will not let be read or written, and all others.
 fn apart(view: &View, objects: &[ContainedObject]) -> (Vec<ContainedObject>, Vec<ContainedObject>) {
     let is_hindered = |index: usize| {
-        let trouble = view.troubles.get(&index);
-        trouble.is_some_and(|trouble| !trouble.is_passing)
+        let error = view.errors.get(&index);
+        error.is_some_and(|error| !error.is_passing)
     };
     let all = objects.iter().cloned().enumerate();
     let (hindered, free): (Vec<_>, Vec<_>) = all.partition(|(index, _)| is_hindered(*index));
@@ -307,8 +447,10 @@ fn finished(
     status: QuarantineStatus,
     mut said: Vec<(QuarantineCondition, Saying)>,
 ) -> QuarantineStatus {
-    let ready = said.first().map(|(_, saying)| saying.clone());
-    said.extend(ready.map(|saying| (QuarantineCondition::Ready, saying)));
+    let active = said.first().map(|(_, saying)| saying.clone());
+    let hindrance = active.as_ref().and_then(hindrance);
+    said.extend(hindrance);
+    said.extend(active.map(|saying| (QuarantineCondition::Ready, saying)));
     let condition = |(type_, (state, message)): (QuarantineCondition, Saying)| {
         Condition::new(type_, state, message, view.generation, view.now)
     };
@@ -330,6 +472,21 @@ fn finished(
     }
 }
 
+/// What is abnormal about a quarantine that is not in force: it is on its way, or a person is wanted.
+fn hindrance(((status, reason), message): &Saying) -> Option<(QuarantineCondition, Saying)> {
+    let goes_on = [
+        QuarantineReason::Containing,
+        QuarantineReason::ProgressingWithRetry,
+        QuarantineReason::Restoring,
+    ];
+    let type_ = match reason {
+        _ if *status == Status::True => return None,
+        reason if goes_on.contains(reason) => QuarantineCondition::Reconciling,
+        _ => QuarantineCondition::Stalled,
+    };
+    Some((type_, ((Status::True, *reason), message.clone())))
+}
+
 fn state(conditions: &[Condition]) -> Option<QuarantineState> {
     let active = find(conditions, QuarantineCondition::Active)?;
     let reason = active.reason.parse().ok()?;
@@ -338,6 +495,9 @@ fn state(conditions: &[Condition]) -> Option<QuarantineState> {
     }
     Some(match reason {
         QuarantineReason::Contained => QuarantineState::Active,
+        QuarantineReason::AwaitingApproval | QuarantineReason::PartlyContained => {
+            QuarantineState::Partial
+        }
         QuarantineReason::Disabled => QuarantineState::Disabled,
         QuarantineReason::Restoring => QuarantineState::Restoring,
         QuarantineReason::NothingToContain

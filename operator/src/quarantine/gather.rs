@@ -4,32 +4,31 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use charttrust_verify::release::{Record, Status};
 use jiff::{SignedDuration, Timestamp};
-use kube::api::{ApiResource, DynamicObject, ListParams};
-use kube::core::{GroupVersionKind, PartialObjectMeta};
+use kube::api::ListParams;
+use kube::core::PartialObjectMeta;
 use kube::{Api, Client, ResourceExt};
 use serde_json::Value;
 
-use super::application;
-use super::apply::{api_of, api_of_target, json_of, namespace_of, policies, resource};
-use super::mark::{Carried, Mark};
-use super::network::{self, Labels};
-use super::plan::{self, Listed, Scene, Unlisted};
-use super::step::View;
-use super::target::{TARGETS, Target, is_of_release};
-use super::trouble::Trouble;
+use super::annotation::{Annotation, Carried};
+use super::apply::api_of;
+use super::listed::{Listed, Unlisted};
+use super::neighbourhood::Neighbourhoods;
+use super::object_error::ObjectError;
+use super::observed::{Need, Observed};
+use super::placement::Placement;
+use super::pod::Pod;
+use super::policies::{self, Labels};
+use super::reading::{GatherError, find, list, select, unless_forbidden};
+use super::resources::{self, is_missing, is_unknown, named};
+use super::target::{self, TARGETS, Target};
+use super::view::View;
+use super::{actions, fields, holds, pods, serving};
 use crate::api::Quarantine;
-use crate::api::chart_trust_policy::QuarantineAction;
+use crate::api::quarantine::ContainedObject;
+use crate::api::quarantine_words::QuarantineAction;
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::{self, ReadError, RecordKey};
 use crate::watch::within_deadline;
-
-/// Why something could not be read.
-#[derive(Debug, thiserror::Error)]
-#[error("failed to read {what}")]
-pub struct GatherError {
-    what: String,
-    source: kube::Error,
-}
 
 /// Reads the recorded objects, as they are.
 ///
@@ -52,26 +51,30 @@ pub async fn one(
     client: &Client,
     view: &View,
     index: usize,
-) -> Result<Result<Option<Value>, Trouble>, GatherError> {
+) -> Result<Result<Option<Value>, ObjectError>, GatherError> {
     let Some(record) = view.status.objects.get(index) else {
         return Ok(Ok(None));
     };
     let Some(api) = api_of(client, view, record) else {
-        return Ok(Err(Trouble::unread(UNKNOWN.to_owned())));
+        return Ok(Err(ObjectError::unread(UNKNOWN.to_owned())));
     };
     let error = match within_deadline(api.get(&record.name)).await {
-        Ok(object) => return Ok(Ok(Some(named(&object, &record.api_version, &record.kind)))),
+        Ok(object) => {
+            return Ok(Ok(
+                actions::resource(record).map(|kind| named(&object, &kind))
+            ));
+        }
         Err(error) if is_missing(&error) => return Ok(Ok(None)),
         Err(error) if is_unknown(&error) => {
             let (version, kind) = (&record.api_version, &record.kind);
             let why = format!("the cluster does not serve {version} {kind}{WAY_OUT}");
-            return Ok(Err(Trouble::unread(why)));
+            return Ok(Err(ObjectError::unread(why)));
         }
         Err(error) => error,
     };
     let what = || format!("{} {}", record.kind, record.name);
-    let trouble = Trouble::of_read(&error);
-    trouble.map(Err).ok_or_else(|| GatherError {
+    let of_object = ObjectError::of_read(&error);
+    of_object.map(Err).ok_or_else(|| GatherError {
         what: what(),
         source: error,
     })
@@ -91,153 +94,134 @@ const WAY_OUT: &str =
 /// If the API server does not answer.
 pub async fn around(client: &Client, view: &mut View) -> Result<(), GatherError> {
     view.allowing = Vec::new();
-    view.strangers = BTreeMap::new();
-    let denials: Vec<(usize, Value)> = view
-        .status
-        .objects
-        .iter()
-        .enumerate()
-        .filter(|(_, record)| record.action == QuarantineAction::IsolateNetwork)
-        .filter_map(|(index, record)| {
-            Some((
-                index,
-                serde_json::from_str(record.selector.as_deref()?).ok()?,
-            ))
-        })
-        .collect();
-    let Some((first, _)) = denials.first() else {
+    view.foreign_pods = BTreeMap::new();
+    let denials = denials(view);
+    let Some(observed) = view.observed.as_ref().filter(|_| !denials.is_empty()) else {
         return Ok(());
     };
-    // All of a quarantine lie where its workloads do.
-    let first = view.status.objects.get(*first);
-    let namespace = first.map_or(view.release.namespace.as_str(), |first| {
-        namespace_of(view, first)
-    });
-    let all = list(
-        &policies(client, namespace),
-        network::API_VERSION,
-        network::KIND,
-    )
-    .await?;
-    let pods = list(&core(client, namespace, "Pod", "pods"), "v1", "Pod").await?;
+    // Never where a record says: who may write the status of a Quarantine could name any namespace.
+    let placement = view.placement();
+    let all = list(client, &resources::policy(), Some(placement.namespace())).await?;
     let mut labels: Vec<Labels> = denials
         .iter()
-        .map(|(_, selector)| network::labels(selector, &["matchLabels"]))
+        .map(|(_, selector)| policies::labels(selector, &["matchLabels"]))
         .collect();
-    for pod in &pods {
-        let of_pod = network::labels(pod, &["metadata", "labels"]);
-        if denials
-            .iter()
-            .any(|(_, one)| network::selects(Some(one), &of_pod))
-        {
-            labels.push(of_pod);
-        }
-    }
-    view.allowing = network::allowing(&all, &labels, &view.uid);
-    // What Argo CD deploys carries other marks.
-    if !application::may_be(&view.release) && labels.len() > denials.len() {
-        view.strangers = strangers(client, &view.release, &denials, pods).await?;
-    }
+    let is_selected = |pod: &&Pod| {
+        let mut all = denials.iter();
+        all.any(|(_, one)| policies::selects(Some(one), &pod.labels))
+    };
+    let selected = observed.neighbours.pods.iter().filter(is_selected);
+    let selected: BTreeSet<&Labels> = selected.map(|pod| &pod.labels).collect();
+    let is_any = !selected.is_empty();
+    labels.extend(selected.into_iter().cloned());
+    let foreign = is_any.then(|| foreign_pods(&placement, &denials, observed));
+    view.allowing = policies::allowing(&all, &labels, &view.uid);
+    view.foreign_pods = foreign.unwrap_or_default();
     Ok(())
 }
 
-/// Pods of others that our policies select, by the place of the policy. Asked only where a policy
-/// selects Pods at all.
-async fn strangers(
-    client: &Client,
-    release: &ReleaseId,
-    denials: &[(usize, Value)],
-    pods: Vec<Value>,
-) -> Result<BTreeMap<usize, String>, GatherError> {
-    let scene = Scene {
-        listed: Err(Unlisted::NotFound),
-        workloads: Vec::new(),
-        deployers: Vec::new(),
-        autoscalers: Vec::new(),
-        pods,
-        between: of_kinds(client, &BETWEEN, &release.namespace).await?,
-        makers: of_kinds(client, &MAKERS, &release.namespace).await?,
-        gone: BTreeSet::new(),
-    };
-    let all = scene.makers.iter().chain(&scene.between);
-    let ours: Vec<_> = all
-        .filter(|object| is_of_release(object, release))
-        .collect();
-    let found = denials.iter().filter_map(|(index, selector)| {
-        let stranger = plan::stranger(selector, &ours, &scene)?;
-        Some((*index, stranger))
+/// The places of our recorded policies, and whom they select.
+fn denials(view: &View) -> Vec<(usize, Value)> {
+    let records = view.status.objects.iter().enumerate();
+    let denials = records.filter_map(|(index, record)| {
+        let selector = serde_json::from_str(record.selector.as_deref()?).ok()?;
+        Some((index, selector))
     });
-    Ok(found.collect())
+    denials.collect()
 }
 
-const BETWEEN: [&str; 2] = ["ReplicaSet", "Job"];
-const MAKERS: [&str; 4] = ["CronJob", "DaemonSet", "Deployment", "StatefulSet"];
-
-async fn of_kinds(
-    client: &Client,
-    kinds: &[&str],
-    namespace: &str,
-) -> Result<Vec<Value>, GatherError> {
-    let mut found = Vec::new();
-    for kind in kinds {
-        found.extend(all_of(client, kind, Some(namespace)).await?);
-    }
-    Ok(found)
+/// Pods of others that our policies select, by the place of the policy.
+fn foreign_pods(
+    placement: &Placement,
+    denials: &[(usize, Value)],
+    observed: &Observed,
+) -> BTreeMap<usize, String> {
+    let neighbours = &observed.neighbours;
+    let all = neighbours
+        .pod_owners
+        .iter()
+        .chain(&neighbours.intermediates);
+    let all = all.chain(&observed.workloads);
+    let ours: Vec<_> = all.filter(|object| placement.owns(object)).collect();
+    let found = denials.iter().filter_map(|(index, selector)| {
+        let foreign = pods::foreign(selector, &ours, observed)?;
+        Some((*index, foreign))
+    });
+    found.collect()
 }
 
 /// What there is around a release, for the plan. `records` are its judged revisions.
 ///
 /// # Errors
 /// If the API server does not answer; a kind that does not exist is no error.
-pub async fn scene(
-    client: &Client,
+pub async fn observed(
+    neighbourhoods: &Neighbourhoods,
     release: &ReleaseId,
     records: &[RecordKey],
     actions: &[QuarantineAction],
-    now: Timestamp,
-) -> Result<Scene, GatherError> {
-    let mut scene = Scene {
-        listed: listed(client, records, now).await?,
-        workloads: Vec::new(),
-        deployers: deployers(client).await?,
-        autoscalers: Vec::new(),
-        pods: Vec::new(),
-        between: Vec::new(),
-        makers: Vec::new(),
-        gone: BTreeSet::new(),
-    };
-    if scene.is_syncing(release, now, PATIENCE) {
-        scene.listed = Err(Unlisted::Unfinished);
+    unfinished: Unfinished,
+) -> Result<Observed, GatherError> {
+    let client = neighbourhoods.client();
+    let mut observed = Observed::of(listed(client, records, unfinished).await?);
+    deployers(client, release, &mut observed).await?;
+    if let Unfinished::WaitedFor(now) = unfinished
+        && observed.is_syncing(release, now, PATIENCE)
+    {
+        observed.listed = Err(Unlisted::Unfinished);
     }
-    let home = scene.home(release);
-    let namespace = home.namespace();
-    let isolates = actions.contains(&QuarantineAction::IsolateNetwork);
-    let stops = actions.contains(&QuarantineAction::ScaleToZero);
-    let mut pods = Vec::new();
-    let mut between = Vec::new();
-    let mut makers = Vec::new();
-    if isolates || stops {
-        between = of_kinds(client, &BETWEEN, namespace).await?;
+    let placement = observed.placement(release);
+    let namespace = placement.namespace();
+    let needs = actions::needs(actions);
+    if needs(Need::Neighbours) {
+        observed.neighbours = neighbourhoods.of(namespace).await?;
     }
-    if isolates {
-        pods = list(&core(client, namespace, "Pod", "pods"), "v1", "Pod").await?;
-        makers = of_kinds(client, &MAKERS, namespace).await?;
-    }
-    let workloads = match scene.listed(&home) {
+    observed.workloads = match observed.listed(&placement) {
         Ok(listed) if listed.namespace == namespace => workloads(client, &listed).await?,
         _ => Vec::new(),
     };
-    let autoscalers = autoscalers(client, namespace).await?;
-    let gone = gone(client, workloads.iter().chain(&scene.deployers)).await?;
-    Ok(Scene {
-        workloads,
-        autoscalers,
-        pods,
-        between,
-        makers,
-        gone,
-        ..scene
-    })
+    let autoscalers = list(client, &resources::autoscaler(), Some(namespace)).await;
+    observed.autoscalers = unless_forbidden(autoscalers, &mut observed.unlisted_kinds)?;
+    observed.servers = Box::pin(serving::servers(
+        client,
+        &placement,
+        release,
+        &observed,
+        unfinished.now(),
+    ))
+    .await?;
+    let carriers = observed.workloads.iter().chain(&observed.deployers);
+    observed.gone = gone(client, carriers).await?;
+    Ok(observed)
+}
+
+/// What the records list, for the end of a quarantine: an upgrade may have set what is to be put back.
+/// A record that cannot be read holds up no restore.
+pub async fn recorded(client: &Client, records: &[RecordKey], now: Timestamp) -> Observed {
+    let found = listed(client, records, Unfinished::WaitedFor(now)).await;
+    Observed::of(found.unwrap_or(Err(Unlisted::NotFound)))
+}
+
+/// Whether workloads of a release are there, whose record may be gone: some carry its marks, or are
+/// what its quarantine has recorded, by uid. Whoever may delete a record may take a label too.
+///
+/// # Errors
+/// If the API server does not answer.
+pub async fn has_workloads(
+    neighbourhoods: &Neighbourhoods,
+    release: &ReleaseId,
+    recorded: &[ContainedObject],
+) -> Result<bool, GatherError> {
+    let found = neighbourhoods.of(&release.namespace).await?;
+    let uids = recorded
+        .iter()
+        .filter(|one| one.action == QuarantineAction::ScaleToZero);
+    let uids: BTreeSet<&str> = uids.filter_map(|one| one.uid.as_deref()).collect();
+    let is_recorded = |object: &&Value| {
+        let uid = fields::text(object, &["metadata", "uid"]);
+        uid.is_some_and(|uid| uids.contains(uid)) && !fields::is_being_deleted(object)
+    };
+    let all = || found.pod_owners.iter().chain(&found.intermediates);
+    Ok(holds::owns_any(all(), release) || all().any(|object| is_recorded(&object)))
 }
 
 /// uids of Quarantines that objects carry and that are gone. Whoever may not list all of them cannot
@@ -247,8 +231,8 @@ async fn gone(
     objects: impl Iterator<Item = &Value>,
 ) -> Result<BTreeSet<String>, GatherError> {
     let mut carried: BTreeSet<String> = objects
-        .filter_map(|object| match Mark::of(object) {
-            Carried::Mark(mark) => Some(mark.quarantine),
+        .filter_map(|object| match Annotation::of(object) {
+            Carried::Annotation(annotation) => Some(annotation.quarantine),
             Carried::Nothing | Carried::Unreadable => None,
         })
         .collect();
@@ -263,6 +247,8 @@ async fn gone(
             }
             Ok(carried)
         }
+        // A tenant who restores their own namespace may not list Quarantines elsewhere: then none
+        // counts as gone, and nothing is overwritten.
         Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(BTreeSet::new()),
         Err(source) => Err(GatherError {
             what: "the list of Quarantines".to_owned(),
@@ -271,50 +257,98 @@ async fn gone(
     }
 }
 
-/// What the judged revisions of a release list, together.
+/// What the judged revisions of a release list, together. One that cannot be read hides no other: who
+/// may write one record need not be who may write the next.
 async fn listed(
     client: &Client,
     records: &[RecordKey],
-    now: Timestamp,
+    unfinished: Unfinished,
 ) -> Result<Result<Listed, Unlisted>, GatherError> {
-    let mut all: Option<Listed> = None;
+    let (mut read, mut unreadable, mut brought) = (Vec::new(), Vec::new(), 0_usize);
     for key in records {
         let record = match helm::read(client, key).await {
             Ok((_, record)) => record,
+            Err(ReadError::OfChart(record)) => {
+                unreadable.push(format!("{} was brought by a chart", key.place()));
+                brought = brought.saturating_add(1);
+                match believed(*record, key) {
+                    Some(record) => record,
+                    None => continue,
+                }
+            }
             Err(ReadError::Gone) => continue,
             Err(ReadError::Api(source)) => {
                 let what = format!("the release record {}", key.object_name());
                 return Err(GatherError { what, source });
             }
             Err(error @ (ReadError::NoPayload | ReadError::Record(_))) => {
-                let message = format!("{}: {error}", key.object_name());
-                return Ok(Err(Unlisted::Unreadable(message)));
+                unreadable.push(format!("{}: {error}", key.place()));
+                continue;
             }
         };
+        // Copied under another name, it would have us contain what that release runs.
         if record.name != key.release.name {
-            let message = format!("{} is a record of another release", key.object_name());
-            return Ok(Err(Unlisted::Unreadable(message)));
+            let why = "is a record of another release";
+            unreadable.push(format!("{} {why}", key.place()));
+            continue;
         }
-        if is_at_work(&record, now) {
+        if unfinished.is_waited_for(&record) {
             return Ok(Err(Unlisted::Unfinished));
         }
+        read.push((key, Listed::of(record, key.revision)));
+    }
+    // What Helm's own record in its place would list may run on.
+    Ok(together(read, unreadable).map(|mut listed| {
+        listed.unread = listed.unread.saturating_add(brought);
+        listed
+    }))
+}
+
+/// What a record lists that a chart has brought, unless it could keep others from being read: changed is
+/// only what carries the marks of the release.
+fn believed(mut record: Record, key: &RecordKey) -> Option<Record> {
+    record.status = Status::Deployed;
+    let release = &key.release;
+    (record.name == release.name && record.namespace == release.namespace).then_some(record)
+}
+
+/// What is listed for the namespace of the records is the release's own; others are looked at only where
+/// no record is.
+fn together(
+    read: Vec<(&RecordKey, Listed)>,
+    mut unreadable: Vec<String>,
+) -> Result<Listed, Unlisted> {
+    let is_own = |(key, listed): &(&RecordKey, Listed)| listed.namespace == key.release.namespace;
+    let (own, other): (Vec<_>, Vec<_>) = read.into_iter().partition(is_own);
+    let taken = if own.is_empty() {
+        other
+    } else {
+        let elsewhere = other
+            .iter()
+            .map(|(key, listed)| format!("{} is of namespace {}", key.place(), listed.namespace));
+        unreadable.extend(elsewhere);
+        own
+    };
+    let mut all: Option<Listed> = None;
+    for (_, listed) in taken {
         let known = all.get_or_insert_with(|| Listed {
-            namespace: record.namespace.clone(),
+            namespace: listed.namespace.clone(),
             ..Listed::default()
         });
-        if known.namespace != record.namespace {
+        if known.namespace != listed.namespace {
             let message = "its revisions name different namespaces".to_owned();
-            return Ok(Err(Unlisted::Unreadable(message)));
+            return Err(Unlisted::Unreadable(message));
         }
-        known.unread = known.unread.saturating_add(record.unread_objects);
-        known.revision = known.revision.max(u64::from(key.revision));
-        for object in record.objects {
-            if !known.objects.contains(&object) {
-                known.objects.push(object);
-            }
-        }
+        known.add(listed);
     }
-    Ok(all.ok_or(Unlisted::NotFound))
+    match all {
+        Some(mut all) => {
+            all.unreadable_records = unreadable;
+            Ok(all)
+        }
+        None if unreadable.is_empty() => Err(Unlisted::NotFound),
+        None => Err(Unlisted::Unreadable(unreadable.join("; "))),
+    }
 }
 
 /// Whether Helm may be making what the record lists at this moment. It writes the record first, and
@@ -328,13 +362,54 @@ fn is_at_work(record: &Record, now: Timestamp) -> bool {
     is_pending && age.is_some_and(|age| (SignedDuration::ZERO..PATIENCE).contains(&age))
 }
 
-const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
+// Helm writes the record, then applies: an ordinary install has made its workloads within a minute.
+// A hook that waits for longer is planned again when the record changes.
+pub(super) const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
+
+/// What becomes of a release at which Helm or Argo CD says to be at work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfinished {
+    /// It is taken as it is: it says so for too long.
+    Taken(Timestamp),
+    /// It is waited for, as far as it has begun not long before this instant.
+    WaitedFor(Timestamp),
+}
+
+impl Unfinished {
+    /// Nobody keeps a quarantine from beginning for more than a minute by writing a record again and
+    /// again.
+    pub(super) fn of(view: &View) -> Self {
+        let is_begun = view.status.incident.is_some();
+        let age = view.created.map(|since| view.now.duration_since(since));
+        match age {
+            Some(age) if !is_begun && age > PATIENCE => Self::Taken(view.now),
+            _ => Self::WaitedFor(view.now),
+        }
+    }
+
+    fn now(self) -> Timestamp {
+        match self {
+            Self::Taken(now) | Self::WaitedFor(now) => now,
+        }
+    }
+
+    fn is_waited_for(self, record: &Record) -> bool {
+        match self {
+            Self::Taken(_) => false,
+            Self::WaitedFor(now) => is_at_work(record, now),
+        }
+    }
+}
 
 /// The listed workloads of the listed namespace. Whatever is listed is only looked at.
 async fn workloads(client: &Client, listed: &Listed) -> Result<Vec<Value>, GatherError> {
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
-    for object in listed.objects.iter().filter(|object| !object.generated) {
+    let all = listed.objects.iter().chain(&listed.hooks);
+    // Of a `generateName` nobody knows what the server made of it.
+    for object in all.filter(|object| !object.generated) {
+        // A record may list anything of any namespace; only where Helm installed are its workloads
+        // looked for.
         let is_here = object
             .namespace
             .as_ref()
@@ -345,104 +420,108 @@ async fn workloads(client: &Client, listed: &Listed) -> Result<Vec<Value>, Gathe
         if !seen.insert((target.kind, object.name.clone())) {
             continue;
         }
-        let api = api_of_target(client, target, &listed.namespace);
-        let live = within_deadline(api.get_opt(&object.name)).await;
-        let what = || format!("{} {}", target.kind, object.name);
-        let live = live.map_err(|source| GatherError {
-            what: what(),
-            source,
-        })?;
-        found.extend(live.map(|live| named(&live, &target.api_version(), target.kind)));
+        let resource = resources::of(target);
+        let namespace = Some(listed.namespace.as_str());
+        found.extend(find(client, &resource, namespace, &object.name).await?);
     }
     Ok(found)
 }
 
-/// Every deployer; the plan asks each whether it deploys the release.
-async fn deployers(client: &Client) -> Result<Vec<Value>, GatherError> {
-    let mut found = Vec::new();
-    for kind in ["Application", "HelmChart", "HelmRelease"] {
-        found.extend(all_of(client, kind, None).await?);
-    }
-    Ok(found)
-}
-
-async fn all_of(
+/// The deployers that deploy the release, or may. Which Application does is told by all of them; every
+/// other deployer says so itself, and a cluster has more of them than fit beside each other.
+async fn deployers(
     client: &Client,
-    kind: &str,
-    namespace: Option<&str>,
-) -> Result<Vec<Value>, GatherError> {
-    let Some(target) = TARGETS.iter().find(|target| target.kind == kind) else {
-        return Ok(Vec::new());
-    };
-    let resource = resource(target);
-    let api = match namespace {
-        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
-        None => Api::all_with(client.clone(), &resource),
-    };
-    list(&api, &target.api_version(), target.kind).await
-}
-
-async fn autoscalers(client: &Client, namespace: &str) -> Result<Vec<Value>, GatherError> {
-    let kind = GroupVersionKind::gvk("autoscaling", "v2", "HorizontalPodAutoscaler");
-    let resource = ApiResource::from_gvk_with_plural(&kind, "horizontalpodautoscalers");
-    let api = Api::namespaced_with(client.clone(), namespace, &resource);
-    list(&api, "autoscaling/v2", &kind.kind).await
-}
-
-fn core(client: &Client, namespace: &str, kind: &str, plural: &str) -> Api<DynamicObject> {
-    let kind = GroupVersionKind::gvk("", "v1", kind);
-    let resource = ApiResource::from_gvk_with_plural(&kind, plural);
-    Api::namespaced_with(client.clone(), namespace, &resource)
-}
-
-/// Everything of a kind, in pages. A kind that the server does not know has no objects.
-async fn list(
-    api: &Api<DynamicObject>,
-    api_version: &str,
-    kind: &str,
-) -> Result<Vec<Value>, GatherError> {
-    let mut found = Vec::new();
-    let mut params = ListParams::default().limit(PAGE);
-    loop {
-        let page = match within_deadline(api.list(&params)).await {
-            Ok(page) => page,
-            Err(error) if is_unknown(&error) => return Ok(found),
-            Err(source) => {
-                let what = format!("the list of {kind}");
-                return Err(GatherError { what, source });
-            }
+    release: &ReleaseId,
+    observed: &mut Observed,
+) -> Result<(), GatherError> {
+    for target in TARGETS.iter().filter(|target| target.is_deployer()) {
+        let concerns = |object: &Value| {
+            target.kind == "Application" || target::deploys(object, target, release)
         };
-        let objects = page.items.iter();
-        found.extend(objects.map(|object| named(object, api_version, kind)));
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params = params.continue_token(&token),
-            None => return Ok(found),
+        let needed = |object: Value| Some(object).filter(concerns).into_iter().collect();
+        let found = select(client, &resources::of(target), None, needed).await;
+        let found = unless_forbidden(found, &mut observed.unlisted_kinds)?;
+        observed.deployers.extend(found);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::Quarantine;
+    use crate::inventory::helm::Driver;
+
+    fn key(driver: Driver, revision: u32) -> RecordKey {
+        let release = ReleaseId {
+            namespace: "shop".to_owned(),
+            name: "web".to_owned(),
+        };
+        RecordKey {
+            release,
+            driver,
+            revision,
         }
     }
-}
 
-const PAGE: u32 = 500;
-
-/// Whether the server knows the kind, and no such object.
-fn is_missing(error: &kube::Error) -> bool {
-    let named = |status: &kube::core::Status| {
-        let details = status.details.as_ref();
-        details.is_some_and(|details| !details.name.is_empty())
-    };
-    matches!(error, kube::Error::Api(status) if status.is_not_found() && named(status))
-}
-
-/// Whether the server knows no such kind. It says so in plain text, so only the code tells.
-pub(super) fn is_unknown(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 404)
-}
-
-/// Items of a list do not say what they are.
-pub(super) fn named(object: &DynamicObject, api_version: &str, kind: &str) -> Value {
-    let mut value = json_of(object);
-    if let Some(fields) = value.as_object_mut() {
-        fields.insert("apiVersion".to_owned(), api_version.into());
-        fields.insert("kind".to_owned(), kind.into());
+    fn listed(namespace: &str, revision: u64) -> Listed {
+        Listed {
+            namespace: namespace.to_owned(),
+            revision,
+            revisions: BTreeSet::from([revision]),
+            ..Listed::default()
+        }
     }
-    value
+
+    /// Whoever may write another record of the release must not have its objects pass for unlisted.
+    #[test]
+    fn what_one_record_lists_is_hidden_by_no_other() {
+        let (own, forged) = (key(Driver::Secret, 1), key(Driver::ConfigMap, 9));
+        let garbage = vec!["ConfigMap web: no release".to_owned()];
+        let found = together(vec![(&own, listed("shop", 1))], garbage.clone()).unwrap();
+        assert_eq!((found.revision, &found.unreadable_records), (1, &garbage));
+
+        let elsewhere = vec![(&forged, listed("bank", 9)), (&own, listed("shop", 1))];
+        let found = together(elsewhere, Vec::new()).unwrap();
+        assert_eq!((found.namespace.as_str(), found.revision), ("shop", 1));
+        assert!(found.unreadable_records[0].contains("namespace bank"));
+
+        let newer = vec![(&own, listed("shop", 1)), (&forged, listed("shop", 9))];
+        let found = together(newer, Vec::new()).unwrap();
+        assert_eq!(found.revisions, BTreeSet::from([1, 9]));
+
+        let far = vec![(&own, listed("bank", 1)), (&forged, listed("farm", 9))];
+        assert!(matches!(
+            together(far, Vec::new()),
+            Err(Unlisted::Unreadable(_))
+        ));
+        let nothing = together(Vec::new(), garbage);
+        assert!(matches!(nothing, Err(Unlisted::Unreadable(_))));
+        assert_eq!(together(Vec::new(), Vec::new()), Err(Unlisted::NotFound));
+    }
+
+    #[test]
+    fn nobody_who_writes_records_keeps_a_quarantine_waiting_for_ever() {
+        let now: Timestamp = "2026-11-18T10:01:01Z".parse().unwrap();
+        for (created, incident, expected) in [
+            ("2026-11-18T10:00:01Z", None, Unfinished::WaitedFor(now)),
+            ("2026-11-18T10:00:00Z", None, Unfinished::Taken(now)),
+            (
+                "2026-11-18T10:00:00Z",
+                Some("manual/1"),
+                Unfinished::WaitedFor(now),
+            ),
+        ] {
+            let object: Quarantine = serde_json::from_value(json!({
+                "metadata": {"namespace": "shop", "name": "web", "creationTimestamp": created},
+                "spec": {"actions": ["ScaleToZero"], "reason": "a test"},
+                "status": {"incident": incident},
+            }))
+            .unwrap();
+            let view = View::of(&key(Driver::Secret, 1).release, &object, now);
+            assert_eq!(Unfinished::of(&view), expected, "{created} {incident:?}");
+        }
+    }
 }

@@ -2,82 +2,148 @@
 //! remembered of that. Pure; the operator keeps it in a ConfigMap of its namespace.
 //!
 //! An incident is a fingerprint, the digest of the revocation, and how often it was withdrawn
-//! before: withdrawn and declared again is a new one.
+//! before: withdrawn and declared again is a new one. Of our own word the digest is that of its reason:
+//! who says it, from when, and what it leaves trusted may be corrected, and what a person has ended
+//! stays ended.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
 
 use charttrust_verify::digest::Sha256Digest;
-use charttrust_verify::key::{
-    Grandfather, HardRevocation, OwnRevocation, RevocationReason, RevocationWord,
-};
+use charttrust_verify::key::{DeclaredRevocation, HardRevocation, RevocationReason, RevokedBy};
+use charttrust_verify::openpgp::Fingerprint;
 use serde::{Deserialize, Serialize};
 
 use crate::inventory::ReleaseId;
 
-/// A hard revocation of a key.
+/// Which hard revocation of which key. Its text is the key of an entry of the `ConfigMap`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Revocation {
+pub struct RevocationId {
     /// Primary fingerprint.
-    pub fingerprint: String,
-    /// Digest of the revocation, in hexadecimal.
-    pub digest: String,
+    pub fingerprint: Fingerprint,
+    /// The first digits of the digest of the revocation, in hexadecimal.
+    digest: String,
 }
 
-impl Revocation {
+/// What a quarantine is about. Its text stands in the status and on the objects that it contains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IncidentId {
+    /// A person has begun it: the uid of the Quarantine.
+    Manual(String),
+    /// A revocation, and how often it was withdrawn before.
+    Revoked(RevocationId, u32),
+}
+
+/// A text names no revocation and no incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("names no incident")]
+pub struct NoIncident;
+
+impl RevocationId {
     /// What a verdict rests on.
     pub fn of(revocation: &HardRevocation) -> Option<Self> {
-        let fingerprint = revocation.fingerprint.as_str();
-        match &revocation.word {
-            RevocationWord::Certificate(digest) => Some(Self::certificate(fingerprint, digest)),
-            RevocationWord::Declared(word) => Self::own(fingerprint, word),
+        let fingerprint = &revocation.fingerprint;
+        match &revocation.by {
+            RevokedBy::Certificate(digest) => Some(Self::certificate(fingerprint, digest)),
+            RevokedBy::Declared(word) => Self::declared(fingerprint, word),
         }
     }
 
     /// A revocation inside the key.
-    pub fn certificate(fingerprint: &str, digest: &str) -> Self {
+    pub fn certificate(fingerprint: &Fingerprint, digest: &str) -> Self {
         Self {
-            fingerprint: fingerprint.to_owned(),
+            fingerprint: fingerprint.clone(),
             digest: digest.chars().take(DIGITS).collect(),
         }
     }
 
     /// Our own word, if it is a hard one.
-    pub fn own(fingerprint: &str, word: &OwnRevocation) -> Option<Self> {
+    pub fn declared(fingerprint: &Fingerprint, word: &DeclaredRevocation) -> Option<Self> {
         let reason = match word.reason {
             RevocationReason::Compromised => "Compromised",
             RevocationReason::Unspecified => "Unspecified",
             RevocationReason::Retired | RevocationReason::Superseded => return None,
         };
-        let kept = match word.grandfather {
-            Grandfather::Never => "Never",
-            Grandfather::Witnessed => "Witnessed",
-        };
-        let since = word
-            .since
-            .map(|since| since.to_string())
-            .unwrap_or_default();
-        let text = format!("{}\n{reason}\n{since}\n{kept}", word.declared_by);
-        let digest = Sha256Digest::of(text.as_bytes()).to_string();
+        let digest = Sha256Digest::of(reason.as_bytes()).to_string();
         let digits = digest.strip_prefix("sha256:").unwrap_or(&digest);
         Some(Self::certificate(fingerprint, digits))
     }
 
-    fn key(&self) -> String {
-        format!("{}.{}", self.fingerprint, self.digest)
-    }
-
-    fn of_key(key: &str) -> Option<Self> {
-        let (fingerprint, digest) = key.split_once('.')?;
-        Some(Self::certificate(fingerprint, digest))
+    /// A status is foreign text, and what it names becomes a key of our `ConfigMap`, which the API
+    /// server would refuse as a whole for one odd character: nothing would be remembered any more.
+    fn read(fingerprint: &str, digest: &str) -> Result<Self, NoIncident> {
+        let is_digest = !digest.is_empty() && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let fingerprint = fingerprint.parse().map_err(|_| NoIncident)?;
+        is_digest
+            .then(|| Self::certificate(&fingerprint, digest))
+            .ok_or(NoIncident)
     }
 }
+
+impl fmt::Display for RevocationId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}.{}", self.fingerprint, self.digest)
+    }
+}
+
+impl FromStr for RevocationId {
+    type Err = NoIncident;
+
+    fn from_str(text: &str) -> Result<Self, NoIncident> {
+        let (fingerprint, digest) = text.split_once('.').ok_or(NoIncident)?;
+        Self::read(fingerprint, digest)
+    }
+}
+
+impl IncidentId {
+    /// The revocation that it is about, if no person has begun it.
+    pub fn revocation(self) -> Option<RevocationId> {
+        match self {
+            Self::Manual(_) => None,
+            Self::Revoked(revocation, _) => Some(revocation),
+        }
+    }
+}
+
+impl fmt::Display for IncidentId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Manual(quarantine) => write!(out, "{MANUAL}/{quarantine}"),
+            Self::Revoked(revocation, withdrawn) => {
+                let RevocationId {
+                    fingerprint,
+                    digest,
+                } = revocation;
+                write!(out, "{fingerprint}/{digest}/{withdrawn}")
+            }
+        }
+    }
+}
+
+impl FromStr for IncidentId {
+    type Err = NoIncident;
+
+    fn from_str(text: &str) -> Result<Self, NoIncident> {
+        let (first, rest) = text.split_once('/').ok_or(NoIncident)?;
+        if first == MANUAL {
+            return Ok(Self::Manual(rest.to_owned()));
+        }
+        let (digest, withdrawn) = rest.split_once('/').ok_or(NoIncident)?;
+        let withdrawn = withdrawn.parse().map_err(|_| NoIncident)?;
+        Ok(Self::Revoked(RevocationId::read(first, digest)?, withdrawn))
+    }
+}
+
+/// What stands before the uid of a Quarantine that a person has made.
+const MANUAL: &str = "manual";
 
 /// So many digits of a digest tell revocations of one key apart.
 const DIGITS: usize = 16;
 
 /// What is remembered of incidents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ledger {
+pub struct Incidents {
     entries: BTreeMap<String, Entry>,
     /// Which installation of the operator reads it, if that is known.
     installation: Option<String>,
@@ -102,7 +168,7 @@ struct Entry {
     uninstalled: BTreeMap<String, String>,
 }
 
-impl Ledger {
+impl Incidents {
     /// What a ConfigMap says. An entry that cannot be read says nothing.
     pub fn read(data: &BTreeMap<String, String>) -> Self {
         let entry =
@@ -139,22 +205,17 @@ impl Ledger {
             .collect()
     }
 
-    /// The name of the incident that a revocation in force is.
-    pub fn incident(&self, revocation: &Revocation) -> String {
-        let withdrawn = self
-            .entries
-            .get(&revocation.key())
-            .map_or(0, |entry| entry.withdrawn);
-        format!(
-            "{}/{}/{withdrawn}",
-            revocation.fingerprint, revocation.digest
-        )
+    /// The incident that a revocation in force is.
+    pub fn id_of(&self, revocation: &RevocationId) -> IncidentId {
+        let entry = self.entries.get(&revocation.to_string());
+        let withdrawn = entry.map_or(0, |entry| entry.withdrawn);
+        IncidentId::Revoked(revocation.clone(), withdrawn)
     }
 
     /// Whether a person has ended the quarantine of a release in the incident of today, be it only
     /// for as long as this installation of the operator lasts.
-    pub fn is_released(&self, revocation: &Revocation, release: &ReleaseId) -> bool {
-        let entry = self.entries.get(&revocation.key());
+    pub fn is_released(&self, revocation: &RevocationId, release: &ReleaseId) -> bool {
+        let entry = self.entries.get(&revocation.to_string());
         let is_leaving = |entry: &Entry| {
             let left = entry.uninstalled.get(&release.to_string());
             left.is_some_and(|left| self.installation.as_ref().is_none_or(|own| own == left))
@@ -164,20 +225,20 @@ impl Ledger {
     }
 
     /// Whether the quarantine of a release was seen Active in the incident of today.
-    pub fn was_active(&self, revocation: &Revocation, release: &ReleaseId) -> bool {
-        let entry = self.entries.get(&revocation.key());
+    pub fn was_active(&self, revocation: &RevocationId, release: &ReleaseId) -> bool {
+        let entry = self.entries.get(&revocation.to_string());
         entry.is_some_and(|entry| entry.active.contains(&release.to_string()))
     }
 
     /// Notes that a quarantine is in force.
-    pub fn note_active(&mut self, revocation: &Revocation, release: &ReleaseId) {
+    pub fn note_active(&mut self, revocation: &RevocationId, release: &ReleaseId) {
         let entry = self.entry(revocation);
         entry.active.insert(release.to_string());
         entry.uninstalled.remove(&release.to_string());
     }
 
     /// Notes that a person has ended a quarantine.
-    pub fn note_released(&mut self, revocation: &Revocation, release: &ReleaseId) {
+    pub fn note_released(&mut self, revocation: &RevocationId, release: &ReleaseId) {
         let entry = self.entry(revocation);
         entry.active.remove(&release.to_string());
         entry.released.insert(release.to_string());
@@ -185,7 +246,7 @@ impl Ledger {
 
     /// Notes that a quarantine was ended so that this installation could be removed. Of one that is
     /// not known nobody could tell when it is over: that counts as a person's word.
-    pub fn note_uninstalled(&mut self, revocation: &Revocation, release: &ReleaseId) {
+    pub fn note_uninstalled(&mut self, revocation: &RevocationId, release: &ReleaseId) {
         let Some(installation) = self.installation.clone() else {
             return self.note_released(revocation, release);
         };
@@ -203,9 +264,9 @@ impl Ledger {
 
     /// Takes in which revocations are in force of the keys that could be read: one that is gone was
     /// withdrawn. A key that is gone or unreadable says nothing.
-    pub fn observe(&mut self, in_force: &BTreeSet<Revocation>, readable: &BTreeSet<String>) {
+    pub fn observe(&mut self, in_force: &BTreeSet<RevocationId>, readable: &BTreeSet<Fingerprint>) {
         for (key, entry) in &mut self.entries {
-            let Some(revocation) = Revocation::of_key(key) else {
+            let Ok(revocation) = key.parse::<RevocationId>() else {
                 continue;
             };
             if in_force.contains(&revocation) {
@@ -219,16 +280,8 @@ impl Ledger {
         }
     }
 
-    /// The revocation that the name of an incident is about.
-    pub fn revocation_of(incident: &str) -> Option<Revocation> {
-        let mut parts = incident.splitn(3, '/');
-        let (fingerprint, digest) = (parts.next()?, parts.next()?);
-        parts.next()?;
-        Some(Revocation::certificate(fingerprint, digest))
-    }
-
-    fn entry(&mut self, revocation: &Revocation) -> &mut Entry {
-        let entry = self.entries.entry(revocation.key()).or_default();
+    fn entry(&mut self, revocation: &RevocationId) -> &mut Entry {
+        let entry = self.entries.entry(revocation.to_string()).or_default();
         entry.in_force = true;
         entry
     }
@@ -236,6 +289,8 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
+    use charttrust_verify::key::Grandfather;
+
     use super::*;
 
     fn web() -> ReleaseId {
@@ -245,8 +300,12 @@ mod tests {
         }
     }
 
-    fn word(reason: RevocationReason) -> OwnRevocation {
-        OwnRevocation {
+    fn fingerprint() -> Fingerprint {
+        "0123456789ABCDEF0123456789ABCDEF01234567".parse().unwrap()
+    }
+
+    fn word(reason: RevocationReason) -> DeclaredRevocation {
+        DeclaredRevocation {
             declared_by: "platform".to_owned(),
             reason,
             since: None,
@@ -254,88 +313,97 @@ mod tests {
         }
     }
 
-    fn stolen() -> Revocation {
-        Revocation::own("AAAA", &word(RevocationReason::Compromised)).unwrap()
+    fn stolen() -> RevocationId {
+        RevocationId::declared(&fingerprint(), &word(RevocationReason::Compromised)).unwrap()
     }
 
     #[test]
     fn only_hard_words_make_an_incident() {
-        assert!(Revocation::own("AAAA", &word(RevocationReason::Unspecified)).is_some());
-        assert!(Revocation::own("AAAA", &word(RevocationReason::Retired)).is_none());
-        assert!(Revocation::own("AAAA", &word(RevocationReason::Superseded)).is_none());
-        let other = Revocation::own("AAAA", &word(RevocationReason::Unspecified)).unwrap();
+        assert!(
+            RevocationId::declared(&fingerprint(), &word(RevocationReason::Unspecified)).is_some()
+        );
+        assert!(RevocationId::declared(&fingerprint(), &word(RevocationReason::Retired)).is_none());
+        assert!(
+            RevocationId::declared(&fingerprint(), &word(RevocationReason::Superseded)).is_none()
+        );
+        let other =
+            RevocationId::declared(&fingerprint(), &word(RevocationReason::Unspecified)).unwrap();
+        assert_ne!(other, stolen());
+    }
+
+    /// Whoever corrects a date says nothing new: only another reason does, or another key.
+    #[test]
+    fn only_its_reason_makes_a_word_another_incident() {
+        let base = word(RevocationReason::Compromised);
+        let since = Some("2026-11-18T00:00:00Z".parse().unwrap());
+        let same = [
+            DeclaredRevocation {
+                declared_by: "other".to_owned(),
+                ..base.clone()
+            },
+            DeclaredRevocation {
+                since,
+                ..base.clone()
+            },
+            DeclaredRevocation {
+                since,
+                grandfather: Grandfather::Witnessed,
+                ..base.clone()
+            },
+        ];
+        for word in same {
+            let revocation = RevocationId::declared(&fingerprint(), &word).unwrap();
+            assert_eq!(revocation, stolen(), "{word:?}");
+        }
+        let other = word(RevocationReason::Unspecified);
+        let other = RevocationId::declared(&fingerprint(), &other).unwrap();
+        assert_ne!(other, stolen());
+        let key = "F".repeat(40).parse().unwrap();
+        let other = RevocationId::declared(&key, &base).unwrap();
         assert_ne!(other, stolen());
     }
 
     #[test]
-    fn every_part_of_a_word_makes_another_incident() {
-        let base = word(RevocationReason::Compromised);
-        let others = [
-            OwnRevocation {
-                declared_by: "other".to_owned(),
-                ..base.clone()
-            },
-            OwnRevocation {
-                reason: RevocationReason::Unspecified,
-                ..base.clone()
-            },
-            OwnRevocation {
-                since: Some("2026-11-18T00:00:00Z".parse().unwrap()),
-                ..base.clone()
-            },
-            OwnRevocation {
-                grandfather: Grandfather::Witnessed,
-                ..base
-            },
-        ];
-        for other in others {
-            let revocation = Revocation::own("AAAA", &other).unwrap();
-            assert_ne!(revocation, stolen(), "{other:?}");
-        }
-    }
-
-    #[test]
     fn a_verdict_names_the_revocation_that_the_key_carries() {
-        let fingerprint = "0123456789ABCDEF0123456789ABCDEF01234567";
-        let of = |word| {
-            Revocation::of(&HardRevocation {
-                fingerprint: fingerprint.parse().unwrap(),
-                word,
+        let of = |by| {
+            RevocationId::of(&HardRevocation {
+                fingerprint: fingerprint(),
+                by,
             })
         };
         let declared = word(RevocationReason::Compromised);
         assert_eq!(
-            of(RevocationWord::Declared(declared.clone())),
-            Revocation::own(fingerprint, &declared)
+            of(RevokedBy::Declared(declared.clone())),
+            RevocationId::declared(&fingerprint(), &declared)
         );
         let soft = word(RevocationReason::Retired);
-        assert_eq!(of(RevocationWord::Declared(soft)), None);
+        assert_eq!(of(RevokedBy::Declared(soft)), None);
         let digest = "5eed".repeat(16);
         assert_eq!(
-            of(RevocationWord::Certificate(digest.clone())),
-            Some(Revocation::certificate(fingerprint, &digest))
+            of(RevokedBy::Certificate(digest.clone())),
+            Some(RevocationId::certificate(&fingerprint(), &digest))
         );
     }
 
     #[test]
     fn a_digest_fits_the_key_of_a_config_map() {
         let declared = stolen();
-        let inside = Revocation::certificate("AAAA", &"5eed".repeat(16));
+        let inside = RevocationId::certificate(&fingerprint(), &"5eed".repeat(16));
         for revocation in [declared, inside] {
             let digits = revocation.digest.chars();
             assert_eq!(digits.clone().count(), DIGITS);
             assert!(digits.clone().all(|digit| digit.is_ascii_hexdigit()));
-            assert_eq!(Revocation::of_key(&revocation.key()), Some(revocation));
+            assert_eq!(revocation.to_string().parse(), Ok(revocation));
         }
     }
 
     #[test]
     fn a_revocation_is_withdrawn_once_each_time() {
-        let readable = BTreeSet::from(["AAAA".to_owned()]);
+        let readable = BTreeSet::from([fingerprint()]);
         let (declared, withdrawn) = (BTreeSet::from([stolen()]), BTreeSet::new());
-        let mut ledger = Ledger::default();
+        let mut incidents = Incidents::default();
         // Nobody has seen it declared but who noted it.
-        ledger.note_active(&stolen(), &web());
+        incidents.note_active(&stolen(), &web());
         let steps = [
             (&withdrawn, 1),
             (&withdrawn, 1),
@@ -344,10 +412,12 @@ mod tests {
             (&withdrawn, 2),
         ];
         for (in_force, times) in steps {
-            ledger.observe(in_force, &readable);
-            let incident = ledger.incident(&stolen());
-            assert!(incident.ends_with(&format!("/{times}")), "{incident}");
-            assert!(!ledger.was_active(&stolen(), &web()));
+            incidents.observe(in_force, &readable);
+            assert_eq!(
+                incidents.id_of(&stolen()),
+                IncidentId::Revoked(stolen(), times)
+            );
+            assert!(!incidents.was_active(&stolen(), &web()));
         }
     }
 
@@ -357,75 +427,72 @@ mod tests {
             name: "forum".to_owned(),
             ..web()
         };
-        let mut ledger = Ledger::default();
-        ledger.note_released(&stolen(), &web());
-        ledger.note_active(&stolen(), &forum);
-        assert!(!ledger.is_released(&stolen(), &forum));
-        assert!(!ledger.was_active(&stolen(), &web()));
-        ledger.note_ended(&web());
-        assert!(ledger.was_active(&stolen(), &forum));
+        let mut incidents = Incidents::default();
+        incidents.note_released(&stolen(), &web());
+        incidents.note_active(&stolen(), &forum);
+        assert!(!incidents.is_released(&stolen(), &forum));
+        assert!(!incidents.was_active(&stolen(), &web()));
+        incidents.note_ended(&web());
+        assert!(incidents.was_active(&stolen(), &forum));
     }
 
     #[test]
     fn what_a_person_ended_stays_so_through_a_restart() {
-        let mut ledger = Ledger::default();
-        ledger.note_active(&stolen(), &web());
-        assert!(ledger.was_active(&stolen(), &web()));
-        ledger.note_released(&stolen(), &web());
-        let again = Ledger::read(&ledger.data());
-        assert_eq!(again, ledger);
+        let mut incidents = Incidents::default();
+        incidents.note_active(&stolen(), &web());
+        assert!(incidents.was_active(&stolen(), &web()));
+        incidents.note_released(&stolen(), &web());
+        let again = Incidents::read(&incidents.data());
+        assert_eq!(again, incidents);
         assert!(again.is_released(&stolen(), &web()));
         assert!(!again.was_active(&stolen(), &web()));
     }
 
     #[test]
     fn withdrawn_and_declared_again_is_a_new_incident() {
-        let mut ledger = Ledger::default();
-        ledger.note_released(&stolen(), &web());
-        let first = ledger.incident(&stolen());
-        let (in_force, readable) = (
-            BTreeSet::from([stolen()]),
-            BTreeSet::from(["AAAA".to_owned()]),
-        );
-        ledger.observe(&in_force, &readable);
-        assert_eq!(ledger.incident(&stolen()), first);
-        ledger.observe(&BTreeSet::new(), &readable);
-        ledger.observe(&in_force, &readable);
-        assert_ne!(ledger.incident(&stolen()), first);
-        assert!(!ledger.is_released(&stolen(), &web()));
+        let mut incidents = Incidents::default();
+        incidents.note_released(&stolen(), &web());
+        let first = incidents.id_of(&stolen());
+        let (in_force, readable) = (BTreeSet::from([stolen()]), BTreeSet::from([fingerprint()]));
+        incidents.observe(&in_force, &readable);
+        assert_eq!(incidents.id_of(&stolen()), first);
+        incidents.observe(&BTreeSet::new(), &readable);
+        incidents.observe(&in_force, &readable);
+        assert_ne!(incidents.id_of(&stolen()), first);
+        assert!(!incidents.is_released(&stolen(), &web()));
     }
 
     #[test]
     fn a_key_that_is_gone_withdraws_nothing() {
-        let mut ledger = Ledger::default();
-        ledger.note_released(&stolen(), &web());
-        ledger.observe(&BTreeSet::new(), &BTreeSet::new());
-        assert!(ledger.is_released(&stolen(), &web()));
+        let mut incidents = Incidents::default();
+        incidents.note_released(&stolen(), &web());
+        incidents.observe(&BTreeSet::new(), &BTreeSet::new());
+        assert!(incidents.is_released(&stolen(), &web()));
     }
 
     #[test]
     fn what_the_operator_ends_is_not_released() {
-        let mut ledger = Ledger::default();
-        ledger.note_active(&stolen(), &web());
-        ledger.note_ended(&web());
-        assert!(!ledger.was_active(&stolen(), &web()));
-        assert!(!ledger.is_released(&stolen(), &web()));
+        let mut incidents = Incidents::default();
+        incidents.note_active(&stolen(), &web());
+        incidents.note_ended(&web());
+        assert!(!incidents.was_active(&stolen(), &web()));
+        assert!(!incidents.is_released(&stolen(), &web()));
     }
 
     #[test]
     fn what_was_ended_for_an_uninstall_holds_until_the_next_installation() {
         let by = |name: &str| Some(name.to_owned());
-        let mut ledger = Ledger::default().read_by(by("first"));
-        ledger.note_active(&stolen(), &web());
-        ledger.note_uninstalled(&stolen(), &web());
-        let read = |installation| Ledger::read(&ledger.data()).read_by(installation);
+        let mut incidents = Incidents::default().read_by(by("first"));
+        incidents.note_active(&stolen(), &web());
+        incidents.note_uninstalled(&stolen(), &web());
+        let read = |installation| Incidents::read(&incidents.data()).read_by(installation);
         assert!(read(None).needs_installation());
         for (installation, is_released) in
             [(by("first"), true), (None, true), (by("second"), false)]
         {
-            let ledger = read(installation);
-            assert_eq!(ledger.is_released(&stolen(), &web()), is_released);
-            assert!(!ledger.was_active(&stolen(), &web()));
+            let incidents = read(installation);
+            assert_eq!(incidents.is_released(&stolen(), &web()), is_released);
+            assert!(!incidents.was_active(&stolen(), &web()));
         }
         let mut second = read(by("second"));
         second.note_active(&stolen(), &web());
@@ -434,23 +501,51 @@ mod tests {
 
     #[test]
     fn an_installation_that_is_not_known_is_over_never() {
-        let mut ledger = Ledger::default();
-        ledger.note_uninstalled(&stolen(), &web());
-        let next = ledger.read_by(Some("second".to_owned()));
+        let mut incidents = Incidents::default();
+        incidents.note_uninstalled(&stolen(), &web());
+        let next = incidents.read_by(Some("second".to_owned()));
         assert!(next.is_released(&stolen(), &web()));
-        assert!(!Ledger::default().needs_installation());
+        assert!(!Incidents::default().needs_installation());
     }
 
     #[test]
-    fn the_name_of_an_incident_tells_its_revocation() {
-        let incident = Ledger::default().incident(&stolen());
-        assert_eq!(Ledger::revocation_of(&incident), Some(stolen()));
-        assert_eq!(Ledger::revocation_of("manual/uid"), None);
+    fn an_incident_reads_back_from_its_text() {
+        let manual = IncidentId::Manual("uid".to_owned());
+        assert_eq!(manual.to_string(), "manual/uid");
+        let declared = Incidents::default().id_of(&stolen());
+        let inside = IncidentId::Revoked(
+            RevocationId::certificate(&fingerprint(), &"5eed".repeat(16)),
+            3,
+        );
+        let text = format!("{}/5eed5eed5eed5eed/3", fingerprint());
+        assert_eq!(inside.to_string(), text);
+        for incident in [manual, declared, inside] {
+            assert_eq!(incident.to_string().parse(), Ok(incident));
+        }
+    }
+
+    /// Whoever may write the status of a Quarantine could stop what is remembered otherwise.
+    #[test]
+    fn what_could_be_no_key_of_a_config_map_names_no_incident() {
+        let key = fingerprint();
+        for digest in ["", "5e ed", "5eed\n", "../5eed", "5eed=", "\u{665}"] {
+            let text = format!("{key}/{digest}/0");
+            assert_eq!(text.parse::<IncidentId>(), Err(NoIncident), "{text:?}");
+        }
+        for text in [
+            "",
+            "manual",
+            "AAAA/5eed/0",
+            &format!("{key}/5eed"),
+            &format!("{key}/5eed/x"),
+        ] {
+            assert_eq!(text.parse::<IncidentId>(), Err(NoIncident), "{text:?}");
+        }
     }
 
     #[test]
     fn an_entry_that_cannot_be_read_says_nothing() {
         let data = BTreeMap::from([("AAAA.00".to_owned(), "{".to_owned())]);
-        assert_eq!(Ledger::read(&data), Ledger::default());
+        assert_eq!(Incidents::read(&data), Incidents::default());
     }
 }

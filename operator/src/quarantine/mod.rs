@@ -2,7 +2,7 @@
 //! to objects of others.
 //!
 //! [`next`] is pure: it takes what is recorded and what is there ([`View`]) and says the next
-//! [`Write`], each with a precondition. [`gather`] reads, [`apply`] writes. The operator and
+//! [`Write`], each with a precondition. [`gather`] reads, [`apply`] writes. Each action has its own file in `actions`. The operator and
 //! `charttrust restore` run the same steps.
 //!
 //! # Guarantees
@@ -15,44 +15,62 @@
 //! - Nothing is deleted that was not made here.
 //! - One object that the server does not let be read or written holds up no other.
 
+mod actions;
+mod again;
+mod annotation;
 mod application;
-pub mod apply;
 #[cfg(test)]
-pub(crate) mod cluster;
+mod application_tests;
+pub mod apply;
 mod conclude;
 #[cfg(test)]
 mod crash;
-pub mod drive;
-mod field;
+mod drift;
+mod fields;
 pub mod gather;
-mod home;
+pub mod holds;
 pub mod incident;
 pub mod limit;
-mod mark;
-mod network;
+mod listed;
+mod neighbourhood;
+mod object_error;
+mod observed;
+mod original;
 pub mod orphan;
 #[cfg(test)]
-mod orphans;
+mod orphan_tests;
 mod owners;
+mod placement;
 mod plan;
+mod planned;
+mod pod;
+mod pods;
+mod policies;
 #[cfg(test)]
 mod preconditions;
-mod standing;
+mod reading;
+mod reduced;
+mod resources;
+pub mod run;
+mod saved;
+mod servers;
+mod serving;
 mod step;
 mod target;
-#[cfg(test)]
-mod tracked;
-mod trouble;
+mod view;
+mod write;
 
+pub use actions::preview;
+pub use annotation::{ANNOTATION, Annotation, Carried};
 pub use conclude::refused;
-pub use mark::{ANNOTATION, Carried, Mark};
-pub use plan::{Listed, Plan, Scene, Unlisted, plan};
-pub use step::{Precondition, View, Write, next};
+pub use listed::{Listed, Unlisted};
+pub use neighbourhood::{Neighbourhood, Neighbourhoods};
+pub use object_error::ObjectError;
+pub use observed::{Held, Observed, Plans, Starter};
+pub use original::Original;
+pub use plan::plan;
+pub use planned::Plan;
+pub use step::next;
 pub use target::{TARGETS, Target};
-pub use trouble::Trouble;
-
-/// The finalizer of a Quarantine: it goes when everything was put back.
-pub const FINALIZER: &str = "charttrust.io/restore";
-
-/// The namespace in which nothing is ever changed, whatever is configured.
-pub const PROTECTED: &str = "kube-system";
+pub use view::{APPROVED, Again, FINALIZER, PROTECTED, RELEASED, View, Word};
+pub use write::{Precondition, Write};

@@ -4,18 +4,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use json_patch::PatchOperation;
 use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::{Api, Client};
 use serde_json::Value;
 
-use super::apply::{
-    WriteError, change_by, delete_by, json_of, policies, policy_resource, resource,
-};
-use super::gather::{is_unknown, named};
-use super::mark::{Carried, Mark};
-use super::step::{Precondition, restoration, return_of_fields};
+use super::actions::{is_applied, restoration, return_of_fields};
+use super::annotation::{Annotation, Carried};
+use super::apply::{WriteError, change_by, delete_by};
+use super::resources::{self, is_unknown, json_of, named, policies_in};
 use super::target::{self, TARGETS, Target};
-use super::{application, field, network};
+use super::write::Precondition;
+use super::{application, fields, pods, policies};
 use crate::inventory::ReleaseId;
 use crate::watch::within_deadline;
 
@@ -29,7 +29,7 @@ pub struct Marked {
     /// Name.
     pub name: String,
     /// What it carries; `None` if that cannot be read.
-    pub mark: Option<Mark>,
+    pub annotation: Option<Annotation>,
     live: Value,
     made: Made,
 }
@@ -56,16 +56,16 @@ pub async fn marked(client: &Client, only: Option<&ReleaseId>) -> kube::Result<V
     } else {
         Reach::Namespace
     };
-    for live in listed(client, &policy_resource(), only, near).await? {
+    for live in listed(client, &resources::policy(), only, near).await? {
         found.extend(carrying(live, Made::Created));
     }
     for target in &TARGETS {
-        let reach = if target.is_workload() {
-            near
-        } else {
+        let reach = if target.is_deployer() {
             Reach::Cluster
+        } else {
+            near
         };
-        for live in listed(client, &resource(target), only, reach).await? {
+        for live in listed(client, &resources::of(target), only, reach).await? {
             found.extend(carrying(live, Made::Changed(target)));
         }
     }
@@ -127,7 +127,7 @@ async fn listed(
 }
 
 async fn all_of(api: &Api<DynamicObject>, resource: &ApiResource) -> kube::Result<Vec<Value>> {
-    let named = |object| named(object, &resource.api_version, &resource.kind);
+    let named = |object| named(object, resource);
     match within_deadline(api.list(&ListParams::default())).await {
         Ok(list) => Ok(list.items.iter().map(named).collect()),
         Err(error) if is_unknown(&error) => Ok(Vec::new()),
@@ -136,23 +136,48 @@ async fn all_of(api: &Api<DynamicObject>, resource: &ApiResource) -> kube::Resul
 }
 
 fn carrying(live: Value, made: Made) -> Option<Marked> {
-    let mark = match Mark::of(&live) {
-        Carried::Mark(mark) => Some(*mark),
+    let annotation = match readable(&live, made) {
+        Carried::Annotation(annotation) => Some(*annotation),
         Carried::Nothing => return None,
         Carried::Unreadable => None,
     };
-    let text = |name: &str| field::text(&live, &["metadata", name]).map(str::to_owned);
+    let text = |name: &str| fields::text(&live, &["metadata", name]).map(str::to_owned);
     Some(Marked {
         kind: match made {
             Made::Changed(target) => target.kind,
-            Made::Created => network::KIND,
+            Made::Created => policies::KIND,
         },
         namespace: text("namespace").unwrap_or_default(),
         name: text("name")?,
-        mark,
+        annotation,
         made,
         live,
     })
+}
+
+/// What an object carries that counts. What another object controls is never ours: its annotation is
+/// a copy. A copy on an object that is stopped is for a person, as one that nobody can read.
+fn readable(live: &Value, made: Made) -> Carried {
+    let Made::Changed(target) = made else {
+        return Annotation::of(live);
+    };
+    if is_copied_by_controller(live, target) {
+        return Carried::Nothing;
+    }
+    match Annotation::left_on(live) {
+        Carried::Nothing if is_copied(live) && target.is_held(live) => Carried::Unreadable,
+        carried => carried,
+    }
+}
+
+fn is_copied(live: &Value) -> bool {
+    Annotation::carried(live) != Carried::Nothing
+}
+
+/// Deployments and `CronJobs` write their annotations on what they make.
+fn is_copied_by_controller(live: &Value, target: &Target) -> bool {
+    // To scale up an old ReplicaSet by its copy would start the very revision that was contained.
+    matches!(target.kind, "Job" | "ReplicaSet") && pods::is_controlled(live)
 }
 
 impl fmt::Display for Marked {
@@ -166,12 +191,12 @@ impl Marked {
     /// policy that was made for it.
     fn is_of(&self, release: &ReleaseId) -> bool {
         match self.made {
-            Made::Changed(target) if target.is_workload() => {
+            Made::Changed(target) if !target.is_deployer() => {
                 target::is_of_release(&self.live, release)
                     || application::is_named(&self.live, release)
             }
             Made::Changed(target) => target::deploys(&self.live, target, release),
-            Made::Created => network::is_of(&self.live, release),
+            Made::Created => policies::is_of(&self.live, release),
         }
     }
 
@@ -187,13 +212,13 @@ impl Marked {
     /// # Errors
     /// [`WriteError`]; nothing was written by the patch that failed, and another run goes on.
     pub async fn restore(&self, client: &Client) -> Result<(), WriteError> {
-        let Some(mark) = &self.mark else {
+        let Some(annotation) = &self.annotation else {
             return Ok(());
         };
         match self.made {
-            Made::Changed(target) => self.put_back(client, target, mark).await,
+            Made::Changed(target) => self.put_back(client, target, annotation).await,
             Made::Created => {
-                let api = policies(client, &self.namespace);
+                let api = policies_in(client, &self.namespace);
                 let precondition = Precondition::of(&self.live);
                 delete_by(&api, &self.name, &precondition, self.to_string()).await
             }
@@ -204,13 +229,13 @@ impl Marked {
         &self,
         client: &Client,
         target: &Target,
-        mark: &Mark,
+        annotation: &Annotation,
     ) -> Result<(), WriteError> {
-        let api = Api::namespaced_with(client.clone(), &self.namespace, &resource(target));
+        let api = Api::namespaced_with(client.clone(), &self.namespace, &resources::of(target));
         let what = format!("{} {}", self.kind, self.name);
         let mut live = self.live.clone();
         for _ in 0..TRIES {
-            let Some(operations) = next(target, &live, mark) else {
+            let Some(operations) = next(target, &live, annotation) else {
                 return Ok(());
             };
             match change_by(&api, &self.name, &operations, what.clone()).await {
@@ -233,18 +258,18 @@ impl Marked {
 }
 
 /// The next patch: value and annotation together, then who owns what.
-fn next(target: &Target, live: &Value, mark: &Mark) -> Option<Vec<Value>> {
-    match Mark::of(live) {
-        Carried::Mark(carried) if *carried == *mark => {
-            let original = if target.is_held(live) {
-                mark.original.clone()
+fn next(target: &Target, live: &Value, annotation: &Annotation) -> Option<Vec<PatchOperation>> {
+    match Annotation::of(live) {
+        Carried::Annotation(carried) if *carried == *annotation => {
+            let original = if target.is_held(live) && !is_applied(live, target) {
+                annotation.original.clone().into_value()
             } else {
                 target.value(live).cloned()
             };
-            Some(restoration(live, target, original))
+            Some(restoration(live, target, annotation, original))
         }
-        Carried::Nothing => return_of_fields(live, target, &mark.owners),
-        Carried::Mark(_) | Carried::Unreadable => None,
+        Carried::Nothing => return_of_fields(live, target, &annotation.owners),
+        Carried::Annotation(_) | Carried::Unreadable => None,
     }
 }
 
@@ -268,34 +293,49 @@ async fn read(
 mod tests {
     use serde_json::json;
 
+    use super::super::original::Original;
     use super::*;
 
-    fn web(replicas: u32, mark: &Mark) -> Value {
+    /// We have written the annotation.
+    fn ours() -> Value {
+        let name = format!("f:{}", super::super::ANNOTATION);
+        let fields = json!({"f:metadata": {"f:annotations": {name: {}}}});
+        json!([{"manager": "charttrust", "fieldsV1": fields}])
+    }
+
+    fn web(replicas: u32, annotation: &Annotation) -> Value {
         json!({
-            "metadata": {"namespace": "shop", "name": "web", "resourceVersion": "41",
-                "annotations": {super::super::ANNOTATION: mark.text()}},
+            "metadata": {"namespace": "shop", "name": "web", "uid": "w", "resourceVersion": "41",
+                "managedFields": ours(),
+                "annotations": {super::super::ANNOTATION: annotation.text()}},
             "spec": {"replicas": replicas},
         })
     }
 
-    fn mark(original: u32) -> Mark {
-        Mark {
+    fn annotation(original: u32) -> Annotation {
+        Annotation {
             incident: "manual/1".to_owned(),
             quarantine: "1".to_owned(),
+            uid: Some("w".to_owned()),
+            when_scaled: None,
+            revision: None,
             time: "2026-11-18T00:00:00Z".to_owned(),
-            original: Some(json!(original)),
+            original: Original::of(Some(&json!(original))),
             owners: Vec::new(),
         }
     }
 
-    fn next(listed: &Value, live: &Value) -> Option<Vec<Value>> {
+    fn next(listed: &Value, live: &Value) -> Option<Value> {
         let target = Target::of("apps", "Deployment").unwrap();
         let marked = carrying(listed.clone(), Made::Changed(target)).unwrap();
-        super::next(target, live, marked.mark.as_ref().unwrap())
+        let operations = super::next(target, live, marked.annotation.as_ref().unwrap())?;
+        Some(serde_json::to_value(operations).unwrap())
     }
 
-    fn replicas(operations: &[Value]) -> Option<&Value> {
+    fn replicas(operations: &Value) -> Option<&Value> {
         let last = operations
+            .as_array()
+            .unwrap()
             .iter()
             .rfind(|one| one["path"] == "/spec/replicas");
         last.map(|one| &one["value"])
@@ -303,20 +343,20 @@ mod tests {
 
     #[test]
     fn what_is_still_stopped_gets_back_what_it_carries() {
-        let live = web(0, &mark(3));
+        let live = web(0, &annotation(3));
         let operations = next(&live, &live).unwrap();
         assert_eq!(replicas(&operations), Some(&json!(3)));
     }
 
     #[test]
     fn what_others_have_changed_stays() {
-        let operations = next(&web(0, &mark(3)), &web(7, &mark(3))).unwrap();
+        let operations = next(&web(0, &annotation(3)), &web(7, &annotation(3))).unwrap();
         assert_eq!(replicas(&operations), Some(&json!(7)));
     }
 
     #[test]
     fn another_annotation_than_was_shown_restores_nothing() {
-        assert_eq!(next(&web(0, &mark(3)), &web(0, &mark(9))), None);
+        assert_eq!(next(&web(0, &annotation(3)), &web(0, &annotation(9))), None);
     }
 
     #[test]
@@ -332,5 +372,37 @@ mod tests {
         assert_eq!(served(&["v2", "v3"]), Vec::<String>::new());
         assert_eq!(served(&["v3"]), ["helm.toolkit.fluxcd.io/v2 HelmRelease"]);
         assert_eq!(unknown(&BTreeMap::new()), Vec::<String>::new());
+    }
+
+    fn listed(kind: &str, change: impl Fn(&mut Value)) -> Option<Marked> {
+        let mut object = web(0, &annotation(3));
+        change(&mut object);
+        let target = Target::of("apps", kind).unwrap();
+        carrying(object, Made::Changed(target))
+    }
+
+    #[test]
+    fn what_another_object_controls_is_nobodys_orphan() {
+        let controlled = |object: &mut Value| {
+            object["metadata"]["ownerReferences"] = json!([{"controller": true, "uid": "d"}]);
+        };
+        assert!(listed("ReplicaSet", |_| ()).is_some());
+        assert!(listed("ReplicaSet", controlled).is_none());
+    }
+
+    #[test]
+    fn a_copy_of_our_annotation_restores_nothing_and_is_told_of_what_is_stopped() {
+        let made_again: fn(&mut Value) = |object| object["metadata"]["uid"] = json!("another");
+        let undone: fn(&mut Value) = |object| {
+            object["metadata"]["managedFields"][0]["manager"] = json!("kubectl-rollout");
+        };
+        for copied in [made_again, undone] {
+            assert!(listed("Deployment", copied).unwrap().annotation.is_none());
+            let running = listed("Deployment", |object| {
+                copied(object);
+                object["spec"]["replicas"] = json!(3);
+            });
+            assert!(running.is_none());
+        }
     }
 }

@@ -6,19 +6,30 @@
 
 use serde_json::{Map, Value, json};
 
-use super::field;
+use super::fields;
 use crate::api::FIELD_MANAGER;
 
 /// The entries that own a field or a part of it, each reduced to that.
 pub(super) fn of(object: &Value, path: &[&str]) -> Vec<Value> {
     let owner = |entry: &Value| {
-        let owned = field::value(entry.get("fieldsV1")?, &names(path))?.clone();
+        let owned = fields::value(entry.get("fieldsV1")?, &names(path))?.clone();
         let mut reduced = identity(entry);
         reduced.insert("time".to_owned(), entry.get("time")?.clone());
         reduced.insert("owned".to_owned(), owned);
+        // Without us: to give a field back to ourselves would leave Helm 4 with the conflict that
+        // this is to prevent.
         (!is_ours(entry)).then_some(Value::Object(reduced))
     };
     entries(object).iter().filter_map(owner).collect()
+}
+
+/// The same of a second field, whose path each entry names.
+pub(super) fn beside(object: &Value, path: &[&str]) -> Vec<Value> {
+    let mut owners = of(object, path);
+    for owner in owners.iter_mut().filter_map(Value::as_object_mut) {
+        owner.insert("path".to_owned(), json!(path));
+    }
+    owners
 }
 
 /// Whether we own a field.
@@ -28,7 +39,7 @@ pub(super) fn is_with_us(object: &Value, path: &[&str]) -> bool {
         .filter(|entry| is_ours(entry))
         .any(|entry| {
             let fields = entry.get("fieldsV1");
-            fields.is_some_and(|fields| field::value(fields, &names(path)).is_some())
+            fields.is_some_and(|fields| fields::value(fields, &names(path)).is_some())
         })
 }
 
@@ -37,7 +48,7 @@ pub(super) fn others(object: &Value, path: &[&str]) -> Vec<String> {
     let names = of(object, path);
     let names = names
         .iter()
-        .filter_map(|entry| field::text(entry, &["manager"]));
+        .filter_map(|entry| fields::text(entry, &["manager"]));
     names.map(str::to_owned).collect()
 }
 
@@ -53,12 +64,20 @@ pub(super) fn without_us(object: &Value, path: &[&str], former: &[Value]) -> Opt
         .filter(|entry| !is_ours(entry))
         .cloned()
         .collect();
-    if is_with_us(object, path) {
-        for owner in former {
+    for owner in former {
+        let beside: Option<Vec<&str>> = field_path(owner);
+        let path = beside.as_deref().unwrap_or(path);
+        if is_with_us(object, path) {
             give(&mut kept, path, owner);
         }
     }
     Some(Value::Array(kept))
+}
+
+/// The path that an entry names, if it is about a second field.
+fn field_path(owner: &Value) -> Option<Vec<&str>> {
+    let path = owner.get("path")?.as_array()?;
+    path.iter().map(Value::as_str).collect()
 }
 
 fn give(entries: &mut Vec<Value>, path: &[&str], owner: &Value) {
@@ -116,11 +135,11 @@ fn identity(entry: &Value) -> Map<String, Value> {
 }
 
 fn is_ours(entry: &Value) -> bool {
-    field::text(entry, &["manager"]) == Some(FIELD_MANAGER)
+    fields::text(entry, &["manager"]) == Some(FIELD_MANAGER)
 }
 
 fn entries(object: &Value) -> &[Value] {
-    let list = field::value(object, &["metadata", "managedFields"]);
+    let list = fields::value(object, &["metadata", "managedFields"]);
     list.and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 

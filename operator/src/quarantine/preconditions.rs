@@ -2,19 +2,24 @@
 //! What happens when several things go wrong at once is told by [`super::crash`].
 
 use serde_json::{Value, json};
-use wiremock::matchers::any;
-use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
+use super::annotation::Annotation;
 use super::apply::{WriteError, apply};
-use super::mark::Mark;
-use super::plan::Unlisted;
-use super::standing::Standing;
-use super::step::{Precondition, View, Write, next};
-use super::{ANNOTATION, FINALIZER, drive};
+use super::drift::Drift;
+use super::listed::Unlisted;
+use super::neighbourhood::Neighbourhoods;
+use super::observed::Plans;
+use super::original::Original;
+use super::step::next;
+use super::view::View;
+use super::write::{Precondition, Write};
+use super::{ANNOTATION, FINALIZER, actions, run};
 use crate::api::Quarantine;
 use crate::api::bounds;
-use crate::api::chart_trust_policy::QuarantineAction;
-use crate::api::quarantine::UncontainedObject;
+use crate::api::conditions::find;
+use crate::api::quarantine::{QuarantineStatus, UncontainedObject};
+use crate::api::quarantine_words::{QuarantineAction, QuarantineCondition, QuarantineReason};
+use crate::fake_cluster::FakeCluster;
 use crate::inventory::ReleaseId;
 
 const UID: &str = "quarantine-uid";
@@ -60,7 +65,7 @@ fn record(state: &str) -> Value {
         "uid": "web-uid", "original": "3", "state": state})
 }
 
-fn deployment(replicas: u32, mark: Option<&Mark>) -> Value {
+fn deployment(replicas: u32, annotation: Option<&Annotation>) -> Value {
     let mut object = json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {
@@ -72,26 +77,42 @@ fn deployment(replicas: u32, mark: Option<&Mark>) -> Value {
         },
         "spec": {"replicas": replicas},
     });
-    if let Some(mark) = mark {
-        object["metadata"]["annotations"][ANNOTATION] = mark.text();
+    if let Some(annotation) = annotation {
+        object["metadata"]["annotations"][ANNOTATION] = annotation.text();
     }
     object
 }
 
-fn mark() -> Mark {
-    Mark {
+fn annotation() -> Annotation {
+    Annotation {
         incident: "manual/quarantine-uid".to_owned(),
         quarantine: UID.to_owned(),
+        uid: Some("web-uid".to_owned()),
+        when_scaled: None,
+        revision: None,
         time: "2026-11-18T10:00:00Z".to_owned(),
-        original: Some(json!(3)),
+        original: Original::of(Some(&json!(3))),
         owners: Vec::new(),
+    }
+}
+
+/// On a policy, whose uid nobody knows before it is made.
+fn made() -> Annotation {
+    Annotation {
+        uid: None,
+        ..annotation()
     }
 }
 
 /// The operations of the patch that comes next, if one comes.
 fn change(view: &View) -> Option<Vec<Value>> {
     match next(view) {
-        Some(Write::Change(_, operations)) => Some(operations),
+        Some(Write::Change(_, operations)) => Some(
+            operations
+                .iter()
+                .map(|operation| serde_json::to_value(operation).unwrap())
+                .collect(),
+        ),
         _ => None,
     }
 }
@@ -109,7 +130,7 @@ const CARRIED: &str = "/metadata/annotations/charttrust.io~1quarantine";
 
 #[test]
 fn every_patch_is_for_the_version_it_was_made_from() {
-    let mark = mark();
+    let annotation = annotation();
     let mut owned = deployment(3, None);
     owned["metadata"]["managedFields"] = json!([{"manager": "charttrust", "operation": "Update",
         "apiVersion": "apps/v1", "fieldsType": "FieldsV1", "fieldsV1": {}}]);
@@ -117,18 +138,18 @@ fn every_patch_is_for_the_version_it_was_made_from() {
         ("containing", view(record("Planned"), deployment(3, None))),
         (
             "restoring",
-            ending(record("Contained"), deployment(0, Some(&mark))),
+            ending(record("Contained"), deployment(0, Some(&annotation))),
         ),
         (
             "leaving a newer value",
-            ending(record("Contained"), deployment(7, Some(&mark))),
+            ending(record("Contained"), deployment(7, Some(&annotation))),
         ),
         ("giving fields back", ending(record("Contained"), owned)),
     ] {
         let operations = change(&view).unwrap_or_else(|| panic!("{what}: no patch"));
         assert_eq!(tested(&operations, VERSION), Some(json!("41")), "{what}");
         let is_marked = what == "restoring" || what == "leaving a newer value";
-        let carried = is_marked.then(|| mark.text());
+        let carried = is_marked.then(|| annotation.text());
         assert_eq!(tested(&operations, CARRIED), carried, "{what}");
     }
 }
@@ -171,15 +192,15 @@ fn only_our_own_policy_is_deleted() {
             "resourceVersion": "5", "annotations": annotations},
             "spec": {"podSelector": selector, "policyTypes": ["Egress", "Ingress"]}})
     };
-    let foreign = Mark {
+    let foreign = Annotation {
         quarantine: "another".to_owned(),
-        ..mark()
+        ..made()
     };
     let is_deleted = |annotations: Value| {
         let view = ending(record.clone(), policy(annotations));
         matches!(next(&view), Some(Write::Delete(..)))
     };
-    assert!(is_deleted(json!({ANNOTATION: mark().text()})));
+    assert!(is_deleted(json!({ANNOTATION: made().text()})));
     assert!(!is_deleted(json!({ANNOTATION: foreign.text()})));
     assert!(!is_deleted(json!({})));
 }
@@ -198,32 +219,37 @@ fn an_edited_record_reaches_nothing_else() {
 }
 
 /// How a recorded Deployment stands that looks like this.
-fn standing(record: Value, live: Value) -> Standing {
-    view(record, live).standing(0)
+fn drift(record: Value, live: Value) -> Drift {
+    actions::drift(&view(record, live), 0)
 }
 
 #[test]
 fn an_object_stands_by_what_both_records_say() {
     let contained = || record("Contained");
-    let of_another = Mark {
+    let of_another = Annotation {
         quarantine: "another".to_owned(),
-        ..mark()
+        ..annotation()
     };
-    let edited = Mark {
-        original: Some(json!(9)),
-        ..mark()
+    let edited = Annotation {
+        original: Original::of(Some(&json!(9))),
+        ..annotation()
     };
-    let kept = |standing: &Standing| matches!(standing, Standing::Kept(_, None));
-    let marked = |standing: &Standing| matches!(standing, Standing::Kept(_, Some(_)));
-    let contested = |standing: &Standing| matches!(standing, Standing::Contested(_));
-    let is = |replicas, mark: Option<&Mark>| standing(contained(), deployment(replicas, mark));
+    let kept = |drift: &Drift| matches!(drift, Drift::Kept(_, None));
+    let marked = |drift: &Drift| matches!(drift, Drift::Kept(_, Some(_)));
+    let contested = |drift: &Drift| matches!(drift, Drift::Contested(_));
+    let is = |replicas, annotation: Option<&Annotation>| {
+        drift(contained(), deployment(replicas, annotation))
+    };
 
-    assert_eq!(is(0, Some(&mark())), Standing::Contained(Box::new(mark())));
-    assert_eq!(is(3, None), Standing::Untouched);
+    assert_eq!(
+        is(0, Some(&annotation())),
+        Drift::Contained(Box::new(annotation()))
+    );
+    assert_eq!(is(3, None), Drift::Untouched);
     assert!(kept(&is(7, None)));
-    assert!(marked(&is(7, Some(&mark()))));
+    assert!(marked(&is(7, Some(&annotation()))));
     assert!(
-        marked(&is(3, Some(&mark()))),
+        marked(&is(3, Some(&annotation()))),
         "the annotation is left of us"
     );
     assert!(kept(&is(7, Some(&of_another))), "not ours to take away");
@@ -231,16 +257,16 @@ fn an_object_stands_by_what_both_records_say() {
     assert!(contested(&is(0, Some(&edited))));
     assert!(kept(&is(0, None)), "others have stopped it");
 
-    let mut made_again = deployment(0, Some(&mark()));
+    let mut made_again = deployment(0, Some(&annotation()));
     made_again["metadata"]["uid"] = json!("another");
-    assert!(contested(&standing(contained(), made_again.clone())));
+    assert!(contested(&drift(contained(), made_again.clone())));
     made_again["spec"]["replicas"] = json!(7);
-    assert_eq!(standing(contained(), made_again), Standing::Gone);
-    let mut nobody = deployment(7, Some(&mark()));
+    assert_eq!(drift(contained(), made_again), Drift::Gone);
+    let mut nobody = deployment(7, Some(&annotation()));
     nobody["metadata"]["uid"] = Value::Null;
     let mut anybody = contained();
     anybody["uid"] = Value::Null;
-    assert_eq!(standing(anybody, nobody), Standing::Gone);
+    assert_eq!(drift(anybody, nobody), Drift::Gone);
 }
 
 #[test]
@@ -249,20 +275,20 @@ fn a_policy_stands_only_as_it_was_made() {
     let record = json!({"action": "IsolateNetwork", "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy", "name": "charttrust-quarantine-web",
         "selector": selector.to_string(), "state": "Contained"});
-    let policy = |mark: &Mark| {
+    let policy = |annotation: &Annotation| {
         let name = "charttrust-quarantine-web";
-        super::network::denial(&release(), "shop", name, &selector, mark)
+        super::policies::denial(&release(), "shop", name, &selector, annotation)
     };
-    let is = |live: Value| standing(record.clone(), live);
-    assert_eq!(is(policy(&mark())), Standing::Contained(Box::new(mark())));
-    let mut other_pods = policy(&mark());
+    let is = |live: Value| drift(record.clone(), live);
+    assert_eq!(is(policy(&made())), Drift::Contained(Box::new(made())));
+    let mut other_pods = policy(&made());
     other_pods["spec"]["podSelector"] = json!({"matchLabels": {"app": "db"}});
-    assert!(matches!(is(other_pods), Standing::Kept(_, Some(_))));
-    let mut open = policy(&mark());
+    assert!(matches!(is(other_pods), Drift::Kept(_, Some(_))));
+    let mut open = policy(&made());
     open["spec"]["ingress"] = json!([{}]);
-    assert!(matches!(is(open.clone()), Standing::Kept(_, Some(_))));
+    assert!(matches!(is(open.clone()), Drift::Kept(_, Some(_))));
     let pods = [[("app".to_owned(), "web".to_owned())].into()];
-    let others = super::network::allowing(&[open], &pods, UID);
+    let others = super::policies::allowing(&[open], &pods, UID);
     assert_eq!(
         others,
         Vec::<String>::new(),
@@ -285,9 +311,15 @@ fn what_we_own_has_no_former_owner() {
 #[test]
 fn only_a_deployer_of_this_release_is_planned() {
     let planned = |name: &str| {
-        let mut scene = super::crash::scene();
-        scene.deployers[0]["status"]["history"][0]["name"] = json!(name);
-        let plan = super::plan(&release(), &[QuarantineAction::PauseDeployer], &scene);
+        let mut observed = super::crash::observed();
+        observed.deployers[0]["status"]["history"][0]["name"] = json!(name);
+        let plan = super::plan(
+            &release(),
+            &[QuarantineAction::PauseDeployer],
+            &observed,
+            &[],
+            Plans::of_a_person(),
+        );
         plan.objects.len()
     };
     assert_eq!([planned("web"), planned("forum")], [1, 0]);
@@ -295,11 +327,11 @@ fn only_a_deployer_of_this_release_is_planned() {
 
 /// The kinds and names that are planned for one action, after a change of the Deployment.
 fn planned(action: QuarantineAction, change: impl Fn(&mut Value)) -> Vec<String> {
-    let mut scene = super::crash::scene();
+    let mut observed = super::crash::observed();
     let is_web =
         |object: &&mut Value| object["kind"] == "Deployment" && object["metadata"]["name"] == "web";
-    change(scene.workloads.iter_mut().find(is_web).unwrap());
-    let plan = super::plan(&release(), &[action], &scene);
+    change(observed.workloads.iter_mut().find(is_web).unwrap());
+    let plan = super::plan(&release(), &[action], &observed, &[], Plans::of_a_person());
     plan.objects
         .iter()
         .filter(|object| object.kind == "Deployment" || object.selector.is_some())
@@ -319,29 +351,44 @@ fn what_is_being_deleted_is_left_to_its_end() {
 
 #[test]
 fn a_selector_that_cannot_be_saved_isolates_nothing() {
-    let isolate = QuarantineAction::IsolateNetwork;
-    let all = planned(isolate, |_| {}).len();
-    let huge = |object: &mut Value| {
+    let is_isolated = |change: fn(&mut Value)| {
+        let mut observed = super::crash::observed();
+        let is_web = |object: &&mut Value| {
+            object["kind"] == "Deployment" && object["metadata"]["name"] == "web"
+        };
+        change(observed.workloads.iter_mut().find(is_web).unwrap());
+        let isolate = [QuarantineAction::IsolateNetwork];
+        let plan = super::plan(&release(), &isolate, &observed, &[], Plans::of_a_person());
+        let mut selectors = plan.objects.iter().filter_map(|one| one.selector.as_ref());
+        selectors.any(|selector| selector.contains("\"web\""))
+    };
+    assert!(is_isolated(|_| ()));
+    assert!(!is_isolated(|object| {
         let values = vec!["x".repeat(60); bounds::SAVED / 60];
         object["spec"]["selector"]["matchExpressions"] =
             json!([{"key": "app", "operator": "In", "values": values}]);
-    };
-    assert_eq!(planned(isolate, huge).len(), all - 1);
+    }));
 }
 
 #[test]
 fn no_more_is_planned_than_the_list_holds() {
-    let mut scene = super::crash::scene();
+    let mut observed = super::crash::observed();
     let web = deployment(3, None);
-    scene.workloads = (0..=bounds::LONG_LIST)
+    observed.workloads = (0..=bounds::OBJECTS)
         .map(|number| {
             let mut one = web.clone();
             one["metadata"]["name"] = json!(format!("web-{number}"));
             one
         })
         .collect();
-    let plan = super::plan(&release(), &[QuarantineAction::ScaleToZero], &scene);
-    assert_eq!(plan.objects.len(), bounds::LONG_LIST);
+    let plan = super::plan(
+        &release(),
+        &[QuarantineAction::ScaleToZero],
+        &observed,
+        &[],
+        Plans::of_a_person(),
+    );
+    assert_eq!(plan.objects.len(), bounds::OBJECTS);
     let left = |one: &UncontainedObject| one.message.starts_with("does not fit");
     assert_eq!(plan.uncontained.iter().filter(|one| left(one)).count(), 1);
 }
@@ -349,15 +396,15 @@ fn no_more_is_planned_than_the_list_holds() {
 #[test]
 fn nothing_is_saved_while_it_is_not_known_what_there_is() {
     let saved = |unlisted: Option<Unlisted>| {
-        let mut scene = super::crash::scene();
-        scene.deployers.clear();
+        let mut observed = super::crash::observed();
+        observed.deployers.clear();
         if let Some(unlisted) = unlisted {
-            scene.listed = Err(unlisted);
+            observed.listed = Err(unlisted);
         }
         let mut view = ours();
         view.status.incident = None;
         view.status.objects.clear();
-        view.scene = Some(scene);
+        view.observed = Some(observed);
         match next(&view) {
             Some(Write::Status(status)) => status.incident,
             other => panic!("{other:?}"),
@@ -373,23 +420,104 @@ fn nothing_is_saved_while_it_is_not_known_what_there_is() {
     }
 }
 
-/// What reaches the API server, if it answers every request with this Quarantine.
-async fn sent(view: &View, write: &Write, found: Value) -> (Result<(), WriteError>, Vec<Request>) {
-    let (server, client) = answering(found).await;
+/// Whatever Helm does next, a person who named a release that was not there is told so until the
+/// release of that name is one that was meant.
+#[test]
+fn that_there_was_no_release_is_not_forgotten_while_helm_installs_one() {
+    let said = |before: QuarantineStatus, policy: Option<&str>, unlisted: Unlisted| {
+        let mut view = ours();
+        view.spec.policy = policy.map(str::to_owned);
+        view.status = before;
+        let mut observed = super::crash::observed();
+        observed.listed = Err(unlisted);
+        view.observed = Some(observed);
+        let Some(Write::Status(status)) = next(&view) else {
+            panic!("nothing is said");
+        };
+        *status
+    };
+    let reason = |status: &QuarantineStatus| {
+        let active = find(&status.conditions, QuarantineCondition::Active).unwrap();
+        active.reason.clone()
+    };
+    let missing = QuarantineReason::ReleaseNotFound.word();
+    let at_work = QuarantineReason::ProgressingWithRetry.word();
+    let new = QuarantineStatus::default;
+
+    let told = said(new(), None, Unlisted::NotFound);
+    assert_eq!(reason(&told), missing);
+    assert!(told.release_missing_at.is_some());
+    for later in [
+        Unlisted::Unfinished,
+        Unlisted::Unreadable("half".to_owned()),
+    ] {
+        let later = said(told.clone(), None, later);
+        assert_eq!(reason(&later), missing);
+        assert_eq!(later.release_missing_at, told.release_missing_at);
+    }
+    // A condition is for people: what it says is no memory.
+    let only_said = QuarantineStatus {
+        release_missing_at: None,
+        ..told
+    };
+    assert_eq!(
+        reason(&said(only_said, None, Unlisted::Unfinished)),
+        at_work
+    );
+    assert_eq!(reason(&said(new(), None, Unlisted::Unfinished)), at_work);
+    let of_policy = said(new(), Some("p"), Unlisted::NotFound);
+    assert_eq!(of_policy.release_missing_at, None, "nobody has named it");
+}
+
+#[test]
+fn a_persons_word_is_about_the_release_that_was_there() {
+    let is_begun = |installed: &str, policy: Option<&str>, missing_at: Option<&str>| {
+        let mut observed = super::crash::observed();
+        observed.listed.as_mut().unwrap().installed = Some(installed.parse().unwrap());
+        let mut view = ours();
+        view.status = QuarantineStatus::default();
+        view.created = Some("2026-11-18T10:00:00Z".parse().unwrap());
+        view.spec.policy = policy.map(str::to_owned);
+        view.status.release_missing_at = missing_at.map(|at| crate::api::time(at.parse().unwrap()));
+        view.observed = Some(observed);
+        match next(&view) {
+            Some(Write::Status(status)) => status.incident.is_some(),
+            _ => false,
+        }
+    };
+    assert!(is_begun("2026-11-18T09:00:00Z", None, None));
+    assert!(
+        is_begun("2026-11-18T10:00:30Z", None, None),
+        "clocks differ"
+    );
+    assert!(!is_begun(
+        "2026-11-18T10:00:30Z",
+        None,
+        Some("2026-11-18T10:00:01Z")
+    ));
+    assert!(is_begun(
+        "2026-11-18T09:00:00Z",
+        None,
+        Some("2026-11-18T10:00:01Z")
+    ));
+    assert!(!is_begun("2026-12-01T10:00:00Z", None, None));
+    assert!(is_begun("2026-12-01T10:00:00Z", Some("policy"), None));
+}
+
+/// The writes that reach the API server, if it holds this Quarantine.
+async fn sent(view: &View, write: &Write, found: Value) -> (Result<(), WriteError>, Vec<Value>) {
+    let cluster = holding(found);
+    let (_server, client) = cluster.clone().start().await;
     let result = apply(&client, view, write).await.map(drop);
-    (result, server.received_requests().await.unwrap())
+    let writes = cluster.writes().into_iter().map(|write| write.body);
+    (result, writes.collect())
 }
 
-async fn answering(found: Value) -> (MockServer, kube::Client) {
-    let server = MockServer::start().await;
-    let answer = ResponseTemplate::new(200).set_body_json(found);
-    Mock::given(any()).respond_with(answer).mount(&server).await;
-    let config = kube::Config::new(server.uri().parse().unwrap());
-    (server, kube::Client::try_from(config).unwrap())
-}
-
-fn body(requests: &[Request]) -> Value {
-    serde_json::from_slice(&requests.last().unwrap().body).unwrap()
+fn holding(quarantine: Value) -> FakeCluster {
+    let cluster = FakeCluster::default();
+    let path = "/apis/charttrust.io/v1alpha1/namespaces/shop/quarantines/web";
+    cluster.hold(path, quarantine);
+    cluster
 }
 
 fn ours() -> View {
@@ -399,18 +527,17 @@ fn ours() -> View {
 #[tokio::test]
 async fn a_finalizer_goes_only_from_this_state_of_this_quarantine() {
     for write in [Write::AddFinalizer, Write::RemoveFinalizer] {
-        let (result, requests) = sent(&ours(), &write, quarantine(&json!([]))).await;
+        let (result, bodies) = sent(&ours(), &write, quarantine(&json!([]))).await;
         result.unwrap();
-        let body = body(&requests);
-        let operations = body.as_array().unwrap();
+        let operations = bodies[0].as_array().unwrap();
         assert_eq!(tested(operations, "/metadata/uid"), Some(json!(UID)));
         assert_eq!(tested(operations, VERSION), Some(json!("8")));
 
         let mut other = quarantine(&json!([]));
         other["metadata"]["uid"] = json!("of the same name");
-        let (result, requests) = sent(&ours(), &write, other).await;
+        let (result, bodies) = sent(&ours(), &write, other).await;
         assert!(matches!(result, Err(WriteError::Changed(..))));
-        assert_eq!(requests.len(), 1, "nothing is written");
+        assert!(bodies.is_empty(), "nothing is written");
     }
 }
 
@@ -418,9 +545,9 @@ async fn a_finalizer_goes_only_from_this_state_of_this_quarantine() {
 async fn a_status_is_written_only_to_this_state_of_this_quarantine() {
     let view = ours();
     let write = Write::Status(Box::new(view.status.clone()));
-    let (result, requests) = sent(&view, &write, quarantine(&json!([]))).await;
+    let (result, bodies) = sent(&view, &write, quarantine(&json!([]))).await;
     result.unwrap();
-    let meta = &body(&requests)["metadata"];
+    let meta = &bodies[0]["metadata"];
     assert_eq!([&meta["uid"], &meta["resourceVersion"]], [UID, "8"]);
 }
 
@@ -431,30 +558,30 @@ async fn a_policy_is_deleted_only_if_it_is_still_this_one() {
         resource_version: "5".to_owned(),
     };
     let write = Write::Delete(0, precondition);
-    let (result, requests) = sent(&ours(), &write, json!({"metadata": {"name": "x"}})).await;
+    let (result, bodies) = sent(&ours(), &write, quarantine(&json!([]))).await;
     result.unwrap();
     let expected = json!({"uid": "p", "resourceVersion": "5"});
-    assert_eq!(body(&requests)["preconditions"], expected);
+    assert_eq!(bodies[0]["preconditions"], expected);
 }
 
 /// How many writes a run sends that has only to take the finalizer off.
-async fn writes_of_a_run(found: Value, may: bool) -> usize {
-    let (server, client) = answering(found).await;
+async fn writes_of_a_run(found: Value, may: impl Fn() -> bool) -> usize {
+    let cluster = holding(found);
+    let (_server, client) = cluster.clone().start().await;
     let mut view = ending(record("Contained"), Value::Null);
     view.status.objects.clear();
     view.live.clear();
-    let _ = drive::advance(&client, view, &[], || may).await;
-    let requests = server.received_requests().await.unwrap();
-    let is_write = |request: &&Request| request.method.as_str() != "GET";
-    requests.iter().filter(is_write).count()
+    let neighbourhoods = Neighbourhoods::new(client, || panic!("nothing is listed"));
+    let _ = run::to_rest(&neighbourhoods, view, &[], may).await;
+    cluster.writes().len()
 }
 
 #[tokio::test]
 async fn a_run_writes_only_while_it_may_and_only_to_its_own_quarantine() {
     let mut gone = quarantine(&json!([]));
     gone["metadata"]["deletionTimestamp"] = json!("2026-11-18T00:00:00Z");
-    assert_eq!(writes_of_a_run(gone.clone(), true).await, 1);
-    assert_eq!(writes_of_a_run(gone.clone(), false).await, 0);
+    assert_eq!(writes_of_a_run(gone.clone(), || true).await, 1);
+    assert_eq!(writes_of_a_run(gone.clone(), || false).await, 0);
     gone["metadata"]["uid"] = json!("of the same name");
-    assert_eq!(writes_of_a_run(gone, true).await, 0);
+    assert_eq!(writes_of_a_run(gone, || true).await, 0);
 }

@@ -1,11 +1,12 @@
 //! What is changed on each kind of object, and which objects may be changed at all.
 
 use charttrust_verify::release::ManifestObject;
+use json_patch::PatchOperation;
 use serde_json::{Value, json};
 
-use super::{application, field};
-use crate::api::chart_trust_policy::QuarantineAction;
+use super::{application, fields};
 use crate::api::quarantine::ContainedObject;
+use crate::api::quarantine_words::QuarantineAction;
 use crate::inventory::ReleaseId;
 
 /// A kind of object that can be contained, and by what.
@@ -22,10 +23,39 @@ pub struct Target {
     /// Its resource.
     pub plural: &'static str,
     /// The one field that is changed.
-    pub(super) field: &'static [&'static str],
+    pub field: &'static [&'static str],
     /// The field that counts as owned: maps may be owned as a whole only.
     pub(super) owned: &'static [&'static str],
     held: Held,
+    /// What another controller would destroy if only that field were changed.
+    guard: Option<Guard>,
+}
+
+/// A second field, set by the same patch and put back with the first, so that nothing that the
+/// change triggers elsewhere destroys what cannot be put back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Guard {
+    pub(super) field: &'static [&'static str],
+    harmful: &'static str,
+    harmless: &'static str,
+}
+
+/// The `StatefulSet` controller deletes the volumes of Pods that are scaled away
+/// (<https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#persistentvolumeclaim-retention>).
+const RETENTION: Guard = Guard {
+    field: &["spec", "persistentVolumeClaimRetentionPolicy", "whenScaled"],
+    harmful: "Delete",
+    harmless: "Retain",
+};
+
+impl Guard {
+    /// The value to save, if it is the harmful one.
+    fn saved(&self, object: &Value) -> Option<String> {
+        let value = fields::text(object, self.field);
+        value
+            .filter(|value| *value == self.harmful)
+            .map(str::to_owned)
+    }
 }
 
 /// What the field is while the object is contained.
@@ -40,7 +70,10 @@ enum Held {
 const REPLICAS: &[&str] = &["spec", "replicas"];
 const SUSPEND: &[&str] = &["spec", "suspend"];
 const NODE_SELECTOR: &[&str] = &["spec", "template", "spec", "nodeSelector"];
+// The whole of it is taken away: `enabled: false` exists since Argo CD 3.1 only, and older CRDs
+// prune it without a word and go on syncing.
 const AUTOMATED: &[&str] = &["spec", "syncPolicy", "automated"];
+// helm-controller of k3s looks whether the annotation is there, not at its value.
 const UNMANAGED: &[&str] = &[
     "metadata",
     "annotations",
@@ -60,29 +93,35 @@ pub const TARGETS: [Target; 9] = [
     deployer(
         "argoproj.io",
         "v1alpha1",
-        "Application",
+        ("Application", "applications"),
         AUTOMATED,
         Held::Absent,
     ),
-    deployer("helm.cattle.io", "v1", "HelmChart", UNMANAGED, Held::Marker),
+    deployer(
+        "helm.cattle.io",
+        "v1",
+        ("HelmChart", "helmcharts"),
+        UNMANAGED,
+        Held::Marker,
+    ),
     deployer(
         "helm.toolkit.fluxcd.io",
         "v2",
-        "HelmRelease",
+        ("HelmRelease", "helmreleases"),
         SUSPEND,
         Held::Flag,
     ),
-    workload("batch", "CronJob", SUSPEND, Held::Flag),
+    workload("batch", ("CronJob", "cronjobs"), SUSPEND, Held::Flag),
     daemon_set(),
-    workload("apps", "Deployment", REPLICAS, Held::Zero),
-    workload("batch", "Job", SUSPEND, Held::Flag),
-    workload("apps", "ReplicaSet", REPLICAS, Held::Zero),
-    workload("apps", "StatefulSet", REPLICAS, Held::Zero),
+    workload("apps", ("Deployment", "deployments"), REPLICAS, Held::Zero),
+    workload("batch", ("Job", "jobs"), SUSPEND, Held::Flag),
+    workload("apps", ("ReplicaSet", "replicasets"), REPLICAS, Held::Zero),
+    stateful_set(),
 ];
 
 const fn workload(
     group: &'static str,
-    kind: &'static str,
+    (kind, plural): (&'static str, &'static str),
     field: &'static [&'static str],
     held: Held,
 ) -> Target {
@@ -91,17 +130,31 @@ const fn workload(
         group,
         version: "v1",
         kind,
-        plural: plural(kind),
+        plural,
         field,
         owned: field,
         held,
+        guard: None,
     }
 }
 
 const fn daemon_set() -> Target {
-    let target = workload("apps", "DaemonSet", NOWHERE, Held::Marker);
+    let target = workload("apps", ("DaemonSet", "daemonsets"), NOWHERE, Held::Marker);
     Target {
         owned: NODE_SELECTOR,
+        ..target
+    }
+}
+
+const fn stateful_set() -> Target {
+    let target = workload(
+        "apps",
+        ("StatefulSet", "statefulsets"),
+        REPLICAS,
+        Held::Zero,
+    );
+    Target {
+        guard: Some(RETENTION),
         ..target
     }
 }
@@ -109,7 +162,7 @@ const fn daemon_set() -> Target {
 const fn deployer(
     group: &'static str,
     version: &'static str,
-    kind: &'static str,
+    (kind, plural): (&'static str, &'static str),
     field: &'static [&'static str],
     held: Held,
 ) -> Target {
@@ -118,24 +171,11 @@ const fn deployer(
         group,
         version,
         kind,
-        plural: plural(kind),
+        plural,
         field,
         owned: field,
         held,
-    }
-}
-
-const fn plural(kind: &'static str) -> &'static str {
-    match kind.as_bytes() {
-        b"Application" => "applications",
-        b"CronJob" => "cronjobs",
-        b"DaemonSet" => "daemonsets",
-        b"Deployment" => "deployments",
-        b"HelmChart" => "helmcharts",
-        b"HelmRelease" => "helmreleases",
-        b"Job" => "jobs",
-        b"ReplicaSet" => "replicasets",
-        _ => "statefulsets",
+        guard: None,
     }
 }
 
@@ -145,6 +185,12 @@ impl Target {
         TARGETS
             .iter()
             .find(|target| target.group == group && target.kind == kind)
+    }
+
+    /// The target that an object is.
+    pub(super) fn of_object(object: &Value) -> Option<&'static Self> {
+        let (group, _) = fields::text(object, &["apiVersion"])?.split_once('/')?;
+        Self::of(group, fields::text(object, &["kind"])?)
     }
 
     /// The workload that a manifest lists, if it is one we know how to contain.
@@ -159,6 +205,11 @@ impl Target {
         Self::of(group, &record.kind).filter(|target| target.action == record.action)
     }
 
+    /// Whether it deploys releases, and so may lie anywhere and carries no marks of one.
+    pub fn is_deployer(&self) -> bool {
+        self.action == QuarantineAction::PauseDeployer
+    }
+
     /// Whether it runs Pods.
     pub fn is_workload(&self) -> bool {
         self.action == QuarantineAction::ScaleToZero
@@ -169,9 +220,14 @@ impl Target {
         format!("{}/{}", self.group, self.version)
     }
 
+    /// Whether the field is one that others set to the same value too, when they mean it.
+    pub(super) fn is_value(&self) -> bool {
+        matches!(self.held, Held::Flag | Held::Zero)
+    }
+
     /// The field as it is; null is absent.
     pub(super) fn value<'a>(&self, object: &'a Value) -> Option<&'a Value> {
-        field::value(object, self.field)
+        fields::value(object, self.field)
     }
 
     /// The field as it is while contained; `None` is absent.
@@ -192,24 +248,51 @@ impl Target {
         }
     }
 
+    /// What the guarded field is, if it has to be changed too.
+    pub(super) fn guarded(&self, object: &Value) -> Option<String> {
+        self.guard?.saved(object)
+    }
+
+    /// Where the guarded field is.
+    pub(super) fn guard(&self) -> Option<Guard> {
+        self.guard
+    }
+
+    /// The operation that makes the guarded field harmless, if it is not.
+    pub(super) fn guarding(&self, object: &Value) -> Option<PatchOperation> {
+        let guard = self.guard.filter(|guard| guard.saved(object).is_some())?;
+        Some(fields::set(object, guard.field, json!(guard.harmless)))
+    }
+
+    /// The operation that puts the guarded field back, unless others have changed it since.
+    pub(super) fn unguarding(
+        &self,
+        object: &Value,
+        before: Option<&str>,
+    ) -> Option<PatchOperation> {
+        let guard = self.guard?;
+        let is_ours = fields::text(object, guard.field) == Some(guard.harmless);
+        is_ours.then(|| Some(fields::set(object, guard.field, json!(before?))))?
+    }
+
     /// The operation that sets the field, or removes it; `None` if there is nothing to remove.
-    pub(super) fn change(&self, object: &Value, new: Option<Value>) -> Option<Value> {
+    pub(super) fn change(&self, object: &Value, new: Option<Value>) -> Option<PatchOperation> {
         match new {
-            Some(new) => Some(field::set(object, self.field, new)),
-            None => field::unset(object, self.field),
+            Some(new) => Some(fields::set(object, self.field, new)),
+            None => fields::unset(object, self.field),
         }
     }
 }
 
-/// Whether a workload's live marks name this release (`helm.md` section 8): anybody can list any
+/// Whether a workload's live marks name this release: anybody can list any
 /// object in a record, but only Helm, or whoever may change the object itself, writes these.
 pub(super) fn is_of_release(object: &Value, release: &ReleaseId) -> bool {
-    let annotation = |name: &str| field::text(object, &["metadata", "annotations", name]);
-    let label = field::text(
+    let annotation = |name: &str| fields::text(object, &["metadata", "annotations", name]);
+    let label = fields::text(
         object,
         &["metadata", "labels", "app.kubernetes.io/managed-by"],
     );
-    field::text(object, &["metadata", "namespace"]) == Some(&release.namespace)
+    fields::text(object, &["metadata", "namespace"]) == Some(&release.namespace)
         && annotation("meta.helm.sh/release-name") == Some(&release.name)
         && annotation("meta.helm.sh/release-namespace") == Some(&release.namespace)
         && label == Some("Helm")
@@ -226,30 +309,33 @@ pub(super) fn deploys(object: &Value, target: &Target, release: &ReleaseId) -> b
 }
 
 fn is_helm_chart_of(object: &Value, release: &ReleaseId) -> bool {
-    let own = field::text(object, &["metadata", "namespace"]);
-    let namespace = field::text(object, &["spec", "targetNamespace"])
+    let own = fields::text(object, &["metadata", "namespace"]);
+    let namespace = fields::text(object, &["spec", "targetNamespace"])
         .filter(|namespace| !namespace.is_empty())
         .or(own);
-    field::text(object, &["metadata", "name"]) == Some(&release.name)
+    fields::text(object, &["metadata", "name"]) == Some(&release.name)
         && namespace == Some(&release.namespace)
 }
 
 fn is_helm_release_of(object: &Value, release: &ReleaseId) -> bool {
+    // By what Flux has deployed and not by what its spec asks for: the release name may come from a
+    // target namespace, a prefix or a shortened hash.
     let newest = ["status", "history"];
-    let newest = field::value(object, &newest).and_then(|history| history.get(0));
-    let says = |path: &[&str]| field::text(object, path).filter(|text| !text.is_empty());
+    let newest = fields::value(object, &newest).and_then(|history| history.get(0));
+    let says = |path: &[&str]| fields::text(object, path).filter(|text| !text.is_empty());
     let storage = says(&["status", "storageNamespace"])
         .or_else(|| says(&["spec", "storageNamespace"]))
         .or_else(|| says(&["metadata", "namespace"]));
     storage == Some(&release.namespace)
-        && newest.is_some_and(|newest| field::text(newest, &["name"]) == Some(&release.name))
-        && field::value(object, &["spec", "kubeConfig"]).is_none()
+        && newest.is_some_and(|newest| fields::text(newest, &["name"]) == Some(&release.name))
+        // One with a kubeConfig deploys into another cluster, whatever its record here is called.
+        && fields::value(object, &["spec", "kubeConfig"]).is_none()
 }
 
 /// The revision that a Flux `HelmRelease` says it has deployed last.
 pub(super) fn deployed_revision(object: &Value) -> Option<u64> {
-    let history = field::value(object, &["status", "history"])?;
-    field::value(history.get(0)?, &["version"])?.as_u64()
+    let history = fields::value(object, &["status", "history"])?;
+    fields::value(history.get(0)?, &["version"])?.as_u64()
 }
 
 #[cfg(test)]
@@ -353,6 +439,15 @@ mod tests {
             assert!(!target.is_held(&before), "{}", target.kind);
             let operation = target.change(&before, target.held());
             assert!(operation.is_some(), "{}", target.kind);
+        }
+    }
+
+    /// The annotation on an object does not say which field it is about.
+    #[test]
+    fn a_kind_has_one_field_that_holds_it() {
+        for target in &TARGETS {
+            let of_kind = TARGETS.iter().filter(|other| other.kind == target.kind);
+            assert_eq!(of_kind.count(), 1, "{}", target.kind);
         }
     }
 

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{SHA256, digest};
+use charttrust_verify::digest::Digested;
 use reqwest::Url;
 use tokio::task;
 
-use super::catalogue::Listed;
-use super::error::{FetchError, Part};
-use super::http::{Ask, Found, Reply, Validator, Web};
-use super::site::Site;
-use super::{Archive, Reader};
+use super::error::{Amount, FetchError, Part};
+use super::http::{Found, Reply, Validator};
+use super::located::Located;
+use super::origin::Asking;
+use super::text::redacted;
+use super::{Answered, Archive, Reader};
 
 /// An archive and where it came from.
 pub(super) struct Stored<T> {
@@ -30,71 +31,64 @@ impl<T> Clone for Stored<T> {
 }
 
 impl<T> Stored<T> {
-    /// Whether the index vouches that the archive is the one known, and nothing else could: the
-    /// source gave nothing to revalidate it by.
-    fn is_still(&self, listed: &Listed) -> bool {
-        self.validator.is_none() && listed.claimed_digest == Some(self.archive.digest)
+    /// Whether the origin vouches that the archive is the one known, and nothing else could: it gave
+    /// nothing to revalidate it by, or the address is that of the digest.
+    fn is_still(&self, located: &Located) -> bool {
+        let is_claimed = located.claimed_digest == Some(self.archive.digest);
+        is_claimed && (self.validator.is_none() || located.size.is_some())
     }
 }
 
-/// The archive that the index lists, from the source or from memory.
+/// The archive where it was located, from there or from memory.
 pub(super) async fn archive<T: Send + 'static>(
-    web: &Web,
+    asking: Asking<'_>,
     reader: &Reader<T>,
-    site: &Site,
-    listed: &Listed,
+    located: &Located,
     kept: Option<Stored<T>>,
-) -> Result<(Stored<T>, Unchanged), FetchError> {
-    let kept = kept.filter(|kept| kept.url == listed.url);
-    if let Some(kept) = kept.as_ref().filter(|kept| kept.is_still(listed)) {
-        return Ok((kept.clone(), Unchanged(true)));
+) -> Result<(Stored<T>, Answered), FetchError> {
+    let url = &located.archive;
+    let kept = kept.filter(|kept| kept.url == *url);
+    if let Some(kept) = kept.as_ref().filter(|kept| kept.is_still(located)) {
+        return Ok((kept.clone(), Answered::Unchanged));
     }
-    let url = &listed.url;
+    let limit = asking.web.limits.archive_bytes;
+    if located.size.is_some_and(|size| size > limit) {
+        return Err(too_large(url, limit));
+    }
     let validator = kept.as_ref().and_then(|kept| kept.validator.as_ref());
-    match (
-        web.get(Ask {
-            part: Part::Archive,
-            site,
-            url,
-            validator,
-        })
-        .await?,
-        kept.as_ref(),
-    ) {
-        (Reply::Unchanged, Some(kept)) => Ok((kept.clone(), Unchanged(true))),
+    let reply = asking.get(Part::Archive, url, validator).await?;
+    match (reply, kept) {
+        (Reply::Unchanged, Some(kept)) => Ok((kept, Answered::Unchanged)),
         (Reply::Found(found), _) => {
-            Ok((download(web, reader, url, found).await?, Unchanged(false)))
+            let stored = download(asking, reader, located, found).await?;
+            Ok((stored, Answered::Downloaded))
         }
-        (Reply::Unchanged, None) => Err(FetchError::unusable(
-            Part::Archive,
-            url,
-            "it is said to be unchanged",
-        )),
+        (Reply::Unchanged, None) => Err(unusable(url, "it is said to be unchanged")),
     }
 }
-
-/// Whether the archive is the one known from an earlier look.
-pub(super) struct Unchanged(pub(super) bool);
 
 async fn download<T: Send + 'static>(
-    web: &Web,
+    asking: Asking<'_>,
     reader: &Reader<T>,
-    url: &Url,
-    found: Box<Found>,
+    located: &Located,
+    mut found: Box<Found>,
 ) -> Result<Stored<T>, FetchError> {
-    let bytes = found.body.read(web.limits.archive_bytes).await?;
+    let (web, url) = (asking.web, &located.archive);
+    let bytes = match located.size {
+        Some(size) => found.body.read_exactly(size).await?,
+        None => found.body.read(web.limits.archive_bytes).await?,
+    };
     web.counters.download();
     if !bytes.starts_with(GZIP) {
-        return Err(FetchError::unusable(Part::Archive, url, "it is not gzip"));
+        return Err(unusable(url, "it is not gzip"));
     }
     let read = Arc::clone(&reader.read);
     // One buffer: what is digested is what is read.
     let reading = task::spawn_blocking(move || {
-        let mut sha256 = [0; 32];
-        sha256.copy_from_slice(digest(&SHA256, &bytes).as_ref());
+        let archive = Digested::of(&bytes);
         Archive {
-            content: read(&bytes),
-            digest: sha256,
+            content: read(&archive),
+            digest: archive.digest(),
             size: bytes.len() as u64,
         }
     });
@@ -104,12 +98,20 @@ async fn download<T: Send + 'static>(
             url: url.clone(),
             validator: found.validator,
         }),
-        Err(_) => Err(FetchError::unusable(
-            Part::Archive,
-            url,
-            "reading it failed",
-        )),
+        Err(_) => Err(unusable(url, "reading it failed")),
     }
+}
+
+fn too_large(url: &Url, limit: u64) -> FetchError {
+    FetchError::TooLarge {
+        limit: Amount::Bytes(limit),
+        part: Part::Archive,
+        url: redacted(url),
+    }
+}
+
+fn unusable(url: &Url, why: &str) -> FetchError {
+    FetchError::unusable(Part::Archive, url, why)
 }
 
 const GZIP: &[u8] = b"\x1f\x8b";

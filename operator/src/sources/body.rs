@@ -8,6 +8,8 @@ use super::network;
 
 /// A body on its way.
 pub(super) struct Body {
+    /// What came first of it, for whoever has to know what a body is that is too large.
+    beginning: Vec<u8>,
     deadline: Instant,
     part: Part,
     read: u64,
@@ -18,6 +20,7 @@ pub(super) struct Body {
 impl Body {
     pub(super) fn new(response: Response, part: Part, shown: String, deadline: Instant) -> Self {
         Self {
+            beginning: Vec::new(),
             deadline,
             part,
             read: 0,
@@ -34,29 +37,70 @@ impl Body {
         if self
             .response
             .content_length()
+            // What is announced is only good for refusing early; what arrives is counted all the
+            // same.
             .is_some_and(|announced| announced > limit)
         {
             return Err(self.too_large(limit));
         }
+        let Some(chunk) = self.chunk().await? else {
+            return Ok(None);
+        };
+        self.read += chunk.len() as u64;
+        if self.read > limit {
+            return Err(self.too_large(limit));
+        }
+        Ok(Some(chunk))
+    }
+
+    /// The first bytes, as far as one piece has them, also of a body that announces too many.
+    pub(super) async fn beginning(&mut self) -> &[u8] {
+        if self.beginning.is_empty() {
+            // What cannot be read has no beginning.
+            let _ = self.chunk().await;
+        }
+        &self.beginning
+    }
+
+    async fn chunk(&mut self) -> Result<Option<Vec<u8>>, FetchError> {
         let chunk = match timeout_at(self.deadline, self.response.chunk()).await {
             Ok(chunk) => chunk.map_err(|error| network::failure(&error, &self.shown))?,
             Err(_) => return Err(FetchError::Timeout(self.shown.clone())),
         };
         let Some(chunk) = chunk else { return Ok(None) };
-        self.read += chunk.len() as u64;
-        if self.read > limit {
-            return Err(self.too_large(limit));
+        if self.beginning.is_empty() {
+            self.beginning.extend(chunk.iter().take(BEGINNING));
         }
         Ok(Some(chunk.to_vec()))
     }
 
     /// The whole body.
-    pub(super) async fn read(mut self, limit: u64) -> Result<Vec<u8>, FetchError> {
+    pub(super) async fn read(&mut self, limit: u64) -> Result<Vec<u8>, FetchError> {
         let mut bytes = Vec::new();
         while let Some(mut chunk) = self.next(limit).await? {
             bytes.append(&mut chunk);
         }
         Ok(bytes)
+    }
+
+    /// The whole body, if it has this size: neither the end of the connection nor the length that a
+    /// registry or a proxy announces says so.
+    pub(super) async fn read_exactly(mut self, size: u64) -> Result<Vec<u8>, FetchError> {
+        let (part, url) = (self.part, self.shown.clone());
+        let unusable = |why: &str| FetchError::Unusable {
+            part,
+            url,
+            why: why.to_owned(),
+        };
+        match self.read(size).await {
+            Err(FetchError::TooLarge { .. }) => {
+                Err(unusable("it is longer than its manifest says"))
+            }
+            Ok(bytes) if (bytes.len() as u64) < size => {
+                Err(unusable("it is shorter than its manifest says"))
+            }
+            read => read,
+        }
     }
 
     fn too_large(&self, limit: u64) -> FetchError {
@@ -67,3 +111,6 @@ impl Body {
         }
     }
 }
+
+/// Bytes that tell a page, JSON or an index from anything else.
+const BEGINNING: usize = 1024;

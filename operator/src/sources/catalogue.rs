@@ -6,13 +6,13 @@ use std::sync::Arc;
 use reqwest::Url;
 use tokio::sync::mpsc;
 use tokio::task;
-use tokio::time::Instant;
 
 use super::body::Body;
 use super::error::{FetchError, Part};
-use super::flight::{Cache, Dated, Since};
-use super::http::{Ask, Reply, Validator, Web};
+use super::http::{Ask, How, Reply, Validator, Web};
 use super::index::{Absence, Flaw, Index, Published};
+use super::located::{Located, Statement, Wanted};
+use super::singleflight::{Cache, NotBefore, Timestamped};
 use super::site::Site;
 use super::text::{escaped, redacted};
 use super::urls;
@@ -26,116 +26,104 @@ struct Catalogue {
     validator: Option<Validator>,
 }
 
-/// What an index says of one version.
-pub(super) struct Listed {
-    /// When the source last confirmed the index.
-    pub(super) at: Instant,
-    /// SHA-256 that the index claims for the archive.
-    pub(super) claimed_digest: Option<[u8; 32]>,
-    /// Address of the archive.
-    pub(super) url: Url,
-}
-
 impl Catalogues {
     pub(super) fn new(entries: usize, bytes: usize) -> Self {
         Self(Cache::new(entries, bytes))
     }
 
-    /// Looks a version up in an index confirmed after `since.answer`.
+    /// Finds a version in an index confirmed after `not_before.answer`.
     ///
     /// # Errors
-    /// `ChartNotFound` only if the index was confirmed after `since.failure`: an older one that does
+    /// `ChartNotFound` only if the index was confirmed after `not_before.failure`: an older one that does
     /// not list the version is asked for once more first.
-    pub(super) async fn listed(
+    pub(super) async fn locate(
         &self,
         web: &Web,
+        site: &Site,
         wanted: Wanted<'_>,
-        since: Since,
-    ) -> Result<Listed, FetchError> {
-        let known = self.current(web, wanted.site, since).await?;
-        let listed = wanted.find(&known);
-        if known.at >= since.failure || !matches!(listed, Err(FetchError::ChartNotFound { .. })) {
-            return listed;
+        not_before: NotBefore,
+    ) -> Result<Located, FetchError> {
+        let known = self.current(web, site, not_before).await?;
+        let located = known.find(site, wanted);
+        let is_missing = matches!(located, Err(FetchError::ChartNotFound { .. }));
+        // A version that was published a second ago is not in an index of half a minute ago. To say
+        // "not found" by it would be wrong until the next poll.
+        if known.at >= not_before.failure || !is_missing {
+            return located;
         }
-        wanted.find(
-            &self
-                .current(web, wanted.site, Since::both(since.failure))
-                .await?,
-        )
+        let now = NotBefore {
+            answer: not_before.failure,
+            ..not_before
+        };
+        self.current(web, site, now).await?.find(site, wanted)
     }
 
     async fn current(
         &self,
         web: &Web,
         site: &Site,
-        since: Since,
-    ) -> Result<Dated<Catalogue>, FetchError> {
-        let slot = self.0.slot(site.key);
-        let current = slot.recent(since, |kept| fetch(web, site, kept)).await?;
-        self.0.weigh(site.key, current.value.index.weight());
+        not_before: NotBefore,
+    ) -> Result<Timestamped<Catalogue>, FetchError> {
+        let entry = self.0.entry(site.key);
+        let current = entry
+            .fetch(not_before, |kept| fetch(web, site, kept))
+            .await?;
+        self.0.set_cost(site.key, current.value.index.cost());
         Ok(current)
     }
 }
 
-/// One version of one chart of one site.
-#[derive(Clone, Copy)]
-pub(super) struct Wanted<'a> {
-    pub(super) site: &'a Site,
-    pub(super) chart: &'a str,
-    pub(super) version: &'a str,
-}
-
-impl Wanted<'_> {
-    fn find(&self, known: &Dated<Catalogue>) -> Result<Listed, FetchError> {
-        let published = known
-            .value
-            .index
-            .find(self.chart, self.version)
-            .map_err(|absence| self.absent(absence))?;
-        let url = self.archive(published)?;
-        Ok(Listed {
-            at: known.at,
+impl Timestamped<Catalogue> {
+    fn find(&self, site: &Site, wanted: Wanted<'_>) -> Result<Located, FetchError> {
+        let published = self.value.index.find(wanted.chart, wanted.version);
+        let published = published.map_err(|absence| absent(site, wanted, absence))?;
+        let archive = archive(site, wanted, published)?;
+        // Beside the path of the archive; with a query, where Helm looks as well.
+        let beside = [urls::provenance(&archive)].into_iter();
+        let provenance = beside.chain(urls::provenance_as_helm(&archive)).collect();
+        Ok(Located {
+            at: self.at,
+            archive,
             claimed_digest: published.claimed_digest,
-            url,
+            size: None,
+            provenance: Statement::Beside(provenance),
         })
     }
+}
 
-    fn archive(&self, published: &Published) -> Result<Url, FetchError> {
-        let listed = published.url.as_deref().filter(|url| !url.is_empty());
-        let Some(url) = listed.and_then(|url| urls::resolve(&self.site.base, url)) else {
-            let why = format!(
-                "it lists no usable URL for version {} of chart {}",
-                escaped(self.version),
-                escaped(self.chart)
-            );
-            return Err(FetchError::unusable(Part::Index, &self.site.index(), &why));
-        };
-        match url.scheme() {
-            "oci" => Err(FetchError::Oci(redacted(&url))),
-            _ => Ok(url),
-        }
+fn archive(site: &Site, wanted: Wanted<'_>, published: &Published) -> Result<Url, FetchError> {
+    let listed = published.url.as_deref().filter(|url| !url.is_empty());
+    let Some(url) = listed.and_then(|url| urls::resolve(&site.base, url)) else {
+        let (version, chart) = (escaped(wanted.version), escaped(wanted.chart));
+        let why = format!("it lists no usable URL for version {version} of chart {chart}");
+        let index = urls::index(&site.base);
+        return Err(FetchError::unusable(Part::Index, &index, &why));
+    };
+    match url.scheme() {
+        "oci" => Err(FetchError::Oci(redacted(&url))),
+        _ => Ok(url),
     }
+}
 
-    fn absent(&self, absence: Absence) -> FetchError {
-        let (chart, version) = (escaped(self.chart), escaped(self.version));
-        let url = redacted(&self.site.index());
-        match absence {
-            Absence::NotListed => FetchError::ChartNotFound {
-                chart,
-                version,
-                url,
-            },
-            Absence::Twice => FetchError::Duplicate {
-                chart,
-                version,
-                url,
-            },
-        }
+fn absent(site: &Site, wanted: Wanted<'_>, absence: Absence) -> FetchError {
+    let (chart, version) = (escaped(wanted.chart), escaped(wanted.version));
+    let url = redacted(&urls::index(&site.base));
+    match absence {
+        Absence::NotListed => FetchError::ChartNotFound {
+            chart,
+            version,
+            url,
+        },
+        Absence::Twice => FetchError::Duplicate {
+            chart,
+            version,
+            url,
+        },
     }
 }
 
 async fn fetch(web: &Web, site: &Site, kept: Option<Catalogue>) -> Result<Catalogue, FetchError> {
-    let url = site.index();
+    let url = urls::index(&site.base);
     let validator = kept.as_ref().and_then(|kept| kept.validator.as_ref());
     let found = match (
         web.get(Ask {
@@ -143,6 +131,7 @@ async fn fetch(web: &Web, site: &Site, kept: Option<Catalogue>) -> Result<Catalo
             site,
             url: &url,
             validator,
+            how: How::Get,
         })
         .await?,
         &kept,
@@ -168,6 +157,7 @@ async fn fetch(web: &Web, site: &Site, kept: Option<Catalogue>) -> Result<Catalo
 async fn read(web: &Web, body: Body, url: &Url) -> Result<Index, FetchError> {
     let (pieces, received) = mpsc::channel(PIECES_AHEAD);
     let limits = web.limits.clone();
+    // Parsing many MiB of YAML takes CPU time in which nothing else would run on this thread.
     let parsing = task::spawn_blocking(move || {
         Index::read(
             Pieces {

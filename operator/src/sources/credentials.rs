@@ -24,6 +24,8 @@ pub enum Credentials {
     },
     /// A bearer token, sent at once.
     Bearer(Zeroizing<String>),
+    /// What a login to a registry has left: its token service takes it, and nobody else is shown it.
+    Identity(Zeroizing<String>),
     /// A client certificate, shown to servers that ask for one.
     Tls {
         /// Certificate chain, PEM.
@@ -42,10 +44,12 @@ impl Credentials {
                 Zeroizing::new(format!("Basic {}", BASE64_STANDARD.encode(pair.as_bytes())))
             }
             Self::Bearer(token) => Zeroizing::new(format!("Bearer {}", token.as_str())),
+            Self::Identity(_) => return Err(FetchError::Credentials("identity token")),
             Self::Tls { .. } => return Ok(None),
         };
         let mut header =
             HeaderValue::from_str(&text).map_err(|_| FetchError::Credentials("credentials"))?;
+        // Kept out of the index of HTTP/2's header compression and of debug output.
         header.set_sensitive(true);
         Ok(Some(header))
     }
@@ -54,7 +58,7 @@ impl Credentials {
     pub(super) fn identity(&self) -> Option<Zeroizing<Vec<u8>>> {
         match self {
             Self::Tls { cert, key } => Some(Zeroizing::new([key.as_slice(), b"\n", cert].concat())),
-            Self::Basic { .. } | Self::Bearer(_) => None,
+            Self::Basic { .. } | Self::Bearer(_) | Self::Identity(_) => None,
         }
     }
 
@@ -65,6 +69,7 @@ impl Credentials {
                 [b"basic", username.as_bytes(), password.as_bytes()]
             }
             Self::Bearer(token) => [b"bearer", token.as_bytes(), b""],
+            Self::Identity(token) => [b"identity", token.as_bytes(), b""],
             Self::Tls { cert, key } => [b"tls", cert, key],
         }
     }
@@ -75,18 +80,20 @@ impl fmt::Debug for Credentials {
         f.write_str(match self {
             Self::Basic { .. } => "Basic(…)",
             Self::Bearer(_) => "Bearer(…)",
+            Self::Identity(_) => "Identity(…)",
             Self::Tls { .. } => "Tls(…)",
         })
     }
 }
 
-/// Identity of a source or of a look: a digest, so that no secret serves as a key of a map.
+/// Identity of a place or of a fetch: a digest, so that no secret serves as a key of a map.
 pub(super) type Fingerprint = [u8; 32];
 
 /// Digest of a list of byte strings; unlike lists never have the same.
 pub(super) fn fingerprint(parts: &[&[u8]]) -> Fingerprint {
     let mut context = Context::new(&SHA256);
     for part in parts {
+        // With the length before each part, or `a` + `bc` and `ab` + `c` would be one place.
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part);
     }

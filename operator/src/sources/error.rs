@@ -1,4 +1,4 @@
-//! Why a look at a source gave no archive.
+//! Why a source gave no archive.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,12 +8,20 @@ use reqwest::Url;
 use super::guard::Refused;
 use super::text::redacted;
 
-/// Why a look at a source failed.
+/// Why a fetch from a source failed.
 ///
 /// `Display` is fit for a status: it holds no credentials, no query strings and no control
 /// characters, is bounded, and is the same for equal failures.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
+    /// What the source has can be read in several ways.
+    #[error("{url}: {why}, and nothing says which one counts")]
+    Ambiguous {
+        /// What was asked for, redacted.
+        url: String,
+        /// What there are several of.
+        why: &'static str,
+    },
     /// The valid, current index of the source does not list this version of the chart.
     #[error("{url} does not list version {version} of chart {chart}")]
     ChartNotFound {
@@ -27,6 +35,16 @@ pub enum FetchError {
     /// The credentials or the CA of the source cannot be used.
     #[error("the {0} of the source cannot be used")]
     Credentials(&'static str),
+    /// The source does not show what was asked for to whom we are. It may as well not exist.
+    #[error("{url} answered {code}: {step}")]
+    Denied {
+        /// HTTP status code.
+        code: u16,
+        /// What to do.
+        step: &'static str,
+        /// What was asked for, redacted.
+        url: String,
+    },
     /// The index lists one version twice, so no answer would be the right one.
     #[error("{url} lists version {version} of chart {chart} more than once")]
     Duplicate {
@@ -48,9 +66,33 @@ pub enum FetchError {
         /// A short, constant word for the failure.
         why: String,
     },
-    /// The source is an OCI registry.
-    #[error("{0}: OCI registries are not supported yet; name an https:// chart repository")]
+    /// No repository or tag of a registry can be named so.
+    #[error("{url}: no registry can have version {version} of chart {chart}")]
+    NoReference {
+        /// The chart asked for.
+        chart: String,
+        /// The version asked for.
+        version: String,
+        /// The source, redacted.
+        url: String,
+    },
+    /// The other side does not speak TLS.
+    #[error("{0} does not speak TLS; `--allow-host` lets its host be asked over plain HTTP")]
+    NotTls(String),
+    /// An index names an archive in an OCI registry.
+    #[error("{0} is in an OCI registry; name the registry as a source of the rule")]
     Oci(String),
+    /// A registry names a token service elsewhere, to which the credentials would go.
+    #[error(
+        "{url} sends its askers to {realm} for a token; credentials go there only if \
+         `--auth-host` names that host for this registry"
+    )]
+    Realm {
+        /// The token service, redacted.
+        realm: String,
+        /// The registry, redacted.
+        url: String,
+    },
     /// The address rule or the redirect rule forbids this request.
     #[error("{url}: {refused}")]
     Refused {
@@ -58,6 +100,16 @@ pub enum FetchError {
         url: String,
         /// The rule.
         refused: Refused,
+    },
+    /// The server has asked to be left alone for longer than until now.
+    #[error("{url} is not asked again yet: its server answered {code} and said how long to wait")]
+    Resting {
+        /// HTTP status code of that answer.
+        code: u16,
+        /// How long it is left alone from now on.
+        retry_after: Duration,
+        /// What would have been asked for, redacted.
+        url: String,
     },
     /// The answer was another status than 200.
     #[error("{url} answered {code}")]
@@ -115,14 +167,20 @@ impl FetchError {
     /// The word that a verdict uses for this failure.
     pub fn cause(&self) -> Cause {
         match self {
+            Self::Ambiguous { .. } => Cause::ArchiveAmbiguous,
             Self::ChartNotFound { .. } => Cause::ChartNotFound,
             Self::TooLarge { .. } => Cause::LimitExceeded,
             Self::Credentials(_)
+            | Self::Denied { .. }
             | Self::Duplicate { .. }
             | Self::InvalidUrl(_)
             | Self::Network { .. }
+            | Self::NoReference { .. }
+            | Self::NotTls(_)
             | Self::Oci(_)
+            | Self::Realm { .. }
             | Self::Refused { .. }
+            | Self::Resting { .. }
             | Self::Status { .. }
             | Self::Timeout(_)
             | Self::TooManyRedirects { .. }
@@ -133,15 +191,18 @@ impl FetchError {
     /// How long the source asked to be left alone; at most `Limits::retry_after`.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
+            Self::Resting { retry_after, .. } => Some(*retry_after),
             Self::Status { retry_after, .. } => *retry_after,
             _ => None,
         }
     }
 }
 
-/// What a failed look means for a verdict.
+/// What a failed fetch means for a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
+    /// The source has it in several ways, of which none is the right one.
+    ArchiveAmbiguous,
     /// The source answered, and does not have this chart in this version.
     ChartNotFound,
     /// The source sent more than the operator is willing to take.
@@ -154,6 +215,7 @@ impl Cause {
     /// The word used in conditions, events and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::ArchiveAmbiguous => "ArchiveAmbiguous",
             Self::ChartNotFound => "ChartNotFound",
             Self::LimitExceeded => "LimitExceeded",
             Self::SourceUnavailable => "SourceUnavailable",
@@ -170,8 +232,14 @@ pub enum Part {
     Index,
     /// A copy of an OpenPGP key.
     Key,
+    /// A manifest of a registry.
+    Manifest,
     /// The provenance file.
     Provenance,
+    /// The tags of a repository of a registry.
+    Tags,
+    /// An answer of a registry's token service.
+    Token,
 }
 
 impl fmt::Display for Part {
@@ -180,7 +248,10 @@ impl fmt::Display for Part {
             Self::Archive => "chart archive",
             Self::Index => "repository index",
             Self::Key => "OpenPGP key",
+            Self::Manifest => "manifest",
             Self::Provenance => "provenance file",
+            Self::Tags => "list of tags",
+            Self::Token => "token",
         })
     }
 }
@@ -192,6 +263,10 @@ pub enum Amount {
     Bytes(u64),
     /// The budget of the YAML parser.
     Budget,
+    /// Manifests in an index of a registry.
+    Manifests(usize),
+    /// Tags of a repository.
+    Tags(usize),
     /// Bytes of names, versions and URLs.
     TextBytes(usize),
     /// Chart versions.
@@ -203,6 +278,8 @@ impl fmt::Display for Amount {
         match self {
             Self::Bytes(bytes) => write!(f, "{bytes} bytes"),
             Self::Budget => f.write_str("the budget of the YAML parser"),
+            Self::Manifests(manifests) => write!(f, "{manifests} manifests"),
+            Self::Tags(tags) => write!(f, "{tags} tags"),
             Self::TextBytes(bytes) => write!(f, "{bytes} bytes of text"),
             Self::Versions(versions) => write!(f, "{versions} chart versions"),
         }

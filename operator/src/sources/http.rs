@@ -1,10 +1,11 @@
-//! One GET: guarded at every hop, bounded in time, with credentials for one origin only.
+//! One question: guarded at every hop, bounded in time, with credentials for one origin only.
 
+use jiff::SignedDuration;
 use reqwest::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, DATE, ETAG, HeaderMap, HeaderValue,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, DATE, ETAG, HeaderMap, HeaderValue,
     IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION, RETRY_AFTER,
 };
-use reqwest::{RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -16,6 +17,7 @@ use super::error::{FetchError, Part};
 use super::guard::{Guard, Load, Refused};
 use super::limits::Limits;
 use super::network;
+use super::rest::Rests;
 use super::site::Site;
 use super::text::redacted;
 
@@ -25,6 +27,7 @@ pub(super) struct Web {
     pub(super) counters: Counters,
     pub(super) guard: Guard,
     pub(super) limits: Limits,
+    pub(super) rests: Rests,
 }
 
 /// One question.
@@ -37,6 +40,33 @@ pub(super) struct Ask<'a> {
     pub(super) url: &'a Url,
     /// What is known of an earlier answer.
     pub(super) validator: Option<&'a Validator>,
+    /// In which way.
+    pub(super) how: How<'a>,
+}
+
+/// How a question is put.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum How<'a> {
+    /// GET of one of these media types.
+    Accept(&'static str),
+    /// POST of a form that holds a secret. Redirects are not followed.
+    Form(&'a str),
+    /// GET.
+    #[default]
+    Get,
+    /// HEAD of one of these media types.
+    Head(&'static str),
+    /// GET whose redirects are not followed.
+    Unmoved,
+}
+
+/// The head of an answer, whatever it says.
+pub(super) struct Head {
+    deadline: Instant,
+    part: Part,
+    response: Response,
+    shown: String,
+    url: Url,
 }
 
 /// A good answer.
@@ -71,13 +101,32 @@ impl Web {
     /// # Errors
     /// Everything but 200, and 304 to a question that had a validator.
     pub(super) async fn get(&self, ask: Ask<'_>) -> Result<Reply, FetchError> {
+        let head = self.send(&ask).await?;
+        self.reply(&ask, head)
+    }
+
+    /// As [`Web::get`], but every answer that is no redirect is one.
+    pub(super) async fn send(&self, ask: &Ask<'_>) -> Result<Head, FetchError> {
+        // One deadline for all hops and the body: a source that sends a byte a second within every
+        // single limit holds nobody up for longer.
         let deadline = Instant::now() + self.limits.total;
         let mut url = ask.url.clone();
         for _ in 0..=self.limits.redirects {
-            let response = self.hop(&ask, &url, deadline).await?;
-            let Some(next) = redirect(&ask, &url, &response)? else {
-                return self.reply(&ask, &url, response, deadline);
+            let response = self.hop(ask, &url, deadline).await?;
+            let Some(next) = redirect(ask, &url, &response)? else {
+                let head = Head {
+                    deadline,
+                    part: ask.part,
+                    response,
+                    shown: redacted(ask.url),
+                    url,
+                };
+                self.note_rest(ask, &head);
+                return Ok(head);
             };
+            if !ask.how.follows() {
+                return Err(FetchError::unusable(ask.part, ask.url, "it redirects"));
+            }
             url = next;
         }
         Err(FetchError::TooManyRedirects {
@@ -92,6 +141,7 @@ impl Web {
         url: &Url,
         deadline: Instant,
     ) -> Result<Response, FetchError> {
+        self.rests.check(ask.site, url, Instant::now())?;
         let request = self.request(ask, url)?;
         let outcome = match timeout_at(deadline, request.send()).await {
             Ok(outcome) => outcome.map_err(|error| network::failure(&error, &redacted(ask.url))),
@@ -103,10 +153,15 @@ impl Web {
 
     fn request(&self, ask: &Ask<'_>, url: &Url) -> Result<RequestBuilder, FetchError> {
         let credentials = ask.site.credentials_for(url);
-        let load = credentials.map_or(Load::Nothing, |_| Load::Credentials);
+        // Decided at every hop: a redirect to another origin goes without credentials, whoever sent
+        // it.
+        let load = match (credentials, ask.how) {
+            (None, How::Accept(_) | How::Get | How::Head(_) | How::Unmoved) => Load::Nothing,
+            _ => Load::Credentials,
+        };
         let reach = self
             .guard
-            .check(url, load)
+            .check(&ask.site.configured, url, load)
             .map_err(|refused| refusal(url, refused))?;
         let identity = credentials.and_then(Credentials::identity);
         let identity = identity.as_deref().map(Vec::as_slice);
@@ -116,15 +171,22 @@ impl Web {
             reach,
         };
         let mut headers = conditions(ask.validator, url);
+        // Asked for as it is: a body that inflates on arrival passes every limit on bytes, and the
+        // digest is over what is stored.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if let Some(header) = credentials.map(Credentials::header).transpose()?.flatten() {
             headers.insert(AUTHORIZATION, header);
         }
-        Ok(self
-            .clients
-            .client(way, &self.limits)?
-            .get(url.clone())
-            .headers(headers))
+        headers.extend(ask.how.accepts().map(|kinds| (ACCEPT, kinds)));
+        let client = self.clients.client(way, &self.limits)?;
+        let request = client.request(ask.how.method(), url.clone());
+        Ok(match ask.how {
+            How::Form(form) => {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static(FORM));
+                request.headers(headers).body(form.to_owned())
+            }
+            _ => request.headers(headers),
+        })
     }
 
     fn count(&self, site: &Site, url: &Url, outcome: &Result<Response, FetchError>) {
@@ -134,43 +196,102 @@ impl Web {
             Err(FetchError::Refused { .. }) => return,
             Err(_) => CodeClass::Failed,
         };
-        self.counters
-            .request(site.base.host_str(), url.host_str(), class);
+        let configured = site.configured.host_str();
+        self.counters.request(configured, url.host_str(), class);
     }
 
-    fn reply(
-        &self,
-        ask: &Ask<'_>,
-        url: &Url,
-        response: Response,
-        deadline: Instant,
-    ) -> Result<Reply, FetchError> {
-        let validator = Validator::of(url, response.headers());
+    /// What the head of an answer says to a question.
+    ///
+    /// # Errors
+    /// As [`Web::get`].
+    pub(super) fn reply(&self, ask: &Ask<'_>, head: Head) -> Result<Reply, FetchError> {
+        let validator = Validator::of(&head.url, head.headers());
         let asked = ask
             .validator
-            .filter(|validator| validator.origin == origin(url));
-        match response.status() {
+            .filter(|validator| validator.origin == origin(&head.url));
+        match head.status() {
             StatusCode::NOT_MODIFIED if asked.is_some() => Ok(Reply::Unchanged),
+            // Some servers send the body although the condition holds. Reading it again would cost,
+            // and say nothing new.
             StatusCode::OK if asked.is_some_and(|asked| asked.proves(validator.as_ref())) => {
                 Ok(Reply::Unchanged)
             }
             StatusCode::OK => {
-                let html = is_html(response.headers());
-                let body = Body::new(response, ask.part, redacted(ask.url), deadline);
+                let html = is_html(head.headers());
                 Ok(Reply::Found(Box::new(Found {
-                    body,
+                    body: head.into_body(),
                     html,
                     validator,
                 })))
             }
-            code => Err(FetchError::Status {
-                code: code.as_u16(),
-                retry_after: retry_after(response.headers(), self.limits.retry_after),
-                url: redacted(ask.url),
-            }),
+            _ => Err(self.failure(&head)),
+        }
+    }
+
+    /// After some answers their server is left alone.
+    fn note_rest(&self, ask: &Ask<'_>, head: &Head) {
+        let answer = (head.status().as_u16(), self.retry_after(head));
+        if let (code, Some(wait)) = answer {
+            self.rests
+                .note(ask.site, &head.url, (code, wait), Instant::now());
+        }
+    }
+
+    fn retry_after(&self, head: &Head) -> Option<Duration> {
+        retry_after(head.headers(), self.limits.retry_after)
+    }
+
+    /// What an answer is that is none of those wanted.
+    pub(super) fn failure(&self, head: &Head) -> FetchError {
+        FetchError::Status {
+            code: head.status().as_u16(),
+            retry_after: self.retry_after(head),
+            url: head.shown.clone(),
         }
     }
 }
+
+impl Head {
+    pub(super) fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    pub(super) fn headers(&self) -> &HeaderMap {
+        self.response.headers()
+    }
+
+    /// Whether this place itself has answered, and not one that it redirects to.
+    pub(super) fn is_of(&self, place: &Url) -> bool {
+        self.url.origin() == place.origin()
+    }
+
+    pub(super) fn into_body(self) -> Body {
+        Body::new(self.response, self.part, self.shown, self.deadline)
+    }
+}
+
+impl How<'_> {
+    fn method(self) -> Method {
+        match self {
+            Self::Accept(_) | Self::Get | Self::Unmoved => Method::GET,
+            Self::Form(_) => Method::POST,
+            Self::Head(_) => Method::HEAD,
+        }
+    }
+
+    fn accepts(self) -> Option<HeaderValue> {
+        match self {
+            Self::Accept(kinds) | Self::Head(kinds) => Some(HeaderValue::from_static(kinds)),
+            Self::Form(_) | Self::Get | Self::Unmoved => None,
+        }
+    }
+
+    fn follows(self) -> bool {
+        !matches!(self, Self::Form(_) | Self::Unmoved)
+    }
+}
+
+const FORM: &str = "application/x-www-form-urlencoded";
 
 impl Validator {
     fn of(url: &Url, headers: &HeaderMap) -> Option<Self> {
@@ -229,19 +350,28 @@ fn redirect(ask: &Ask<'_>, url: &Url, response: &Response) -> Result<Option<Url>
             "it redirects to no usable URL",
         ));
     };
+    // Whoever sits between us and there could change the archive, and read what was asked for.
     if url.scheme() == "https" && next.scheme() == "http" {
         return Err(refusal(&next, Refused::Downgrade));
     }
+    // A fragment is for browsers, and would make another key of the same place.
     next.set_fragment(None);
     Ok(Some(next))
 }
 
-/// The wait that a source asks for, in seconds or until a date that its own clock measures.
+/// The wait that a source asks for: in seconds, until a date that its own clock measures, or as Go writes
+/// durations (some registries do).
 fn retry_after(headers: &HeaderMap, longest: Duration) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = match text.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => until(text, headers.get(DATE)?.to_str().ok()?)?,
+    // Go writes the letter µ.
+    let text = std::str::from_utf8(headers.get(RETRY_AFTER)?.as_bytes())
+        .ok()?
+        .trim();
+    let wait = if let Ok(seconds) = text.parse() {
+        Duration::from_secs(seconds)
+    } else if let Ok(duration) = text.parse::<SignedDuration>() {
+        Duration::try_from(duration).ok()?
+    } else {
+        until(text, headers.get(DATE)?.to_str().ok()?)?
     };
     Some(wait.min(longest))
 }
@@ -298,6 +428,9 @@ mod tests {
             (vec![("retry-after", "99999999999999999999999")], None),
             (vec![("retry-after", "-1")], None),
             (vec![("retry-after", "soon"), date], None),
+            (vec![("retry-after", "1m30s")], Some(90)),
+            (vec![("retry-after", "2h0m0s")], Some(3600)),
+            (vec![("retry-after", "-5s")], None),
             (
                 vec![("retry-after", "Sun, 22 Nov 2026 10:00:45 GMT"), date],
                 Some(45),
@@ -310,6 +443,21 @@ mod tests {
         ] {
             let wait = retry_after(&headers(&pairs), Duration::from_secs(3600));
             assert_eq!(wait, seconds.map(Duration::from_secs), "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_read_as_go_writes_a_duration() {
+        for (text, nanoseconds) in [
+            ("880.092\u{b5}s", 880_092),
+            ("880.092us", 880_092),
+            ("1.246809ms", 1_246_809),
+            ("1.5s", 1_500_000_000),
+        ] {
+            let value = HeaderValue::from_bytes(text.as_bytes()).unwrap();
+            let headers = [(RETRY_AFTER, value)].into_iter().collect();
+            let wait = retry_after(&headers, Duration::from_secs(3600));
+            assert_eq!(wait, Some(Duration::from_nanos(nanoseconds)), "{text}");
         }
     }
 

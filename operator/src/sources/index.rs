@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
 
+use charttrust_verify::digest::Sha256Digest;
 use serde::de::DeserializeSeed;
 
 use super::error::Amount;
@@ -22,7 +23,7 @@ pub(super) struct Index {
 #[derive(Debug)]
 pub(super) struct Published {
     /// SHA-256 that the index claims for the archive. It is signed by nobody.
-    pub(super) claimed_digest: Option<[u8; 32]>,
+    pub(super) claimed_digest: Option<Sha256Digest>,
     /// The first URL, as it stands in the index.
     pub(super) url: Option<Box<str>>,
     version: Box<str>,
@@ -70,7 +71,7 @@ impl Index {
     }
 
     /// Bytes of memory, about.
-    pub(super) fn weight(&self) -> usize {
+    pub(super) fn cost(&self) -> usize {
         self.text_bytes + self.versions * size_of::<Published>() + self.charts.len() * CHART_BYTES
     }
 }

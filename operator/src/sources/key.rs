@@ -4,7 +4,7 @@ use reqwest::Url;
 
 use super::Fetcher;
 use super::error::{FetchError, Part};
-use super::http::{Ask, Found, Reply};
+use super::http::{Ask, Found, How, Reply};
 use super::site::Site;
 
 impl<T: Send + Sync + 'static> Fetcher<T> {
@@ -12,7 +12,7 @@ impl<T: Send + Sync + 'static> Fetcher<T> {
     /// make nothing of them. Called on a thread that may block.
     ///
     /// # Errors
-    /// [`FetchError`], fit for a status, as for [`Fetcher::look`].
+    /// [`FetchError`], fit for a status, as for [`Fetcher::fetch`].
     pub async fn key<K: Send + 'static>(
         &self,
         address: &str,
@@ -35,6 +35,7 @@ impl<T: Send + Sync + 'static> Fetcher<T> {
             site,
             url: &site.base,
             validator: None,
+            how: How::Get,
         };
         match web.get(ask).await? {
             Reply::Found(found) => bytes_of(&site.base, *found, web.limits.key_bytes).await,
@@ -43,7 +44,7 @@ impl<T: Send + Sync + 'static> Fetcher<T> {
     }
 }
 
-async fn bytes_of(url: &Url, found: Found, limit: u64) -> Result<Vec<u8>, FetchError> {
+async fn bytes_of(url: &Url, mut found: Found, limit: u64) -> Result<Vec<u8>, FetchError> {
     if found.html {
         return Err(unusable(url, "it is HTML"));
     }

@@ -9,12 +9,12 @@ use std::time::Duration;
 pub struct Limits {
     /// Most bytes of a chart archive, compressed.
     pub archive_bytes: u64,
-    /// Most bytes that remembered looks may take together.
+    /// Most bytes that remembered answers may take together.
     pub cached_bytes: usize,
     /// Most repository indexes remembered.
     pub cached_indexes: usize,
-    /// Most looks remembered.
-    pub cached_looks: usize,
+    /// Most answers about chart versions remembered.
+    pub cached_fetches: usize,
     /// Longest time for name look-up, TCP and TLS of one connection.
     pub connect: Duration,
     /// Longest silence of a source in the middle of an answer.
@@ -23,6 +23,7 @@ pub struct Limits {
     pub index_bytes: u64,
     /// How long an index counts as current before it is revalidated. A version it does not list is
     /// asked for again at once, whatever the age of the index.
+    // A hundred releases of one repository that are polled together ask for its index once.
     pub index_fresh_for: Duration,
     /// Most bytes of names, versions and URLs kept of one index.
     pub index_text_bytes: usize,
@@ -30,11 +31,14 @@ pub struct Limits {
     pub index_versions: usize,
     /// Most bytes of a copy of an OpenPGP key.
     pub key_bytes: u64,
+    /// Most bytes of a manifest, or of a page of tags, of a registry.
+    pub manifest_bytes: u64,
     /// Most bytes of a provenance file.
     pub provenance_bytes: u64,
     /// Most redirects followed for one answer.
     pub redirects: usize,
     /// Longest wait that a `Retry-After` header can ask for.
+    // A source that asks for a day would blind us for a day to what it says of a key.
     pub retry_after: Duration,
     /// Longest time for one answer, redirects and body included.
     pub total: Duration,
@@ -46,7 +50,7 @@ impl Default for Limits {
             archive_bytes: 20 * MIB,
             cached_bytes: 64 << 20,
             cached_indexes: 64,
-            cached_looks: 4096,
+            cached_fetches: 4096,
             connect: Duration::from_secs(5),
             idle: Duration::from_secs(10),
             index_bytes: 64 * MIB,
@@ -54,7 +58,12 @@ impl Default for Limits {
             index_text_bytes: 32 << 20,
             index_versions: 200_000,
             key_bytes: MIB,
+            // As much as every registry takes, by the distribution specification; real ones have a few KiB.
+            manifest_bytes: 4 * MIB,
+            // What the engine reads at most: more would be fetched for nothing.
             provenance_bytes: 64 * 1024,
+            // GitHub takes two for an asset of the latest release: to its tag, then to where it is
+            // stored.
             redirects: 3,
             retry_after: Duration::from_secs(3600),
             total: Duration::from_secs(60),

@@ -11,15 +11,18 @@ mod clients;
 mod counts;
 mod credentials;
 mod error;
-mod flight;
+mod fetch;
 mod guard;
 mod http;
 mod index;
 mod key;
 mod limits;
-mod look;
+mod located;
 mod network;
+mod origin;
 mod provenance;
+mod rest;
+mod singleflight;
 mod site;
 mod text;
 mod urls;
@@ -28,24 +31,28 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use charttrust_verify::digest::{Digested, Sha256Digest};
+pub use charttrust_verify::evidence::Place;
 use tokio::time::Instant;
 
 pub use counts::{CodeClass, Counts};
 pub use credentials::Credentials;
 pub use error::{Amount, Cause, FetchError, Part};
-pub use guard::{AllowedHost, InvalidHost, Refused};
+pub use guard::{AllowedHost, AuthHost, InvalidHost, Refused};
 pub use limits::Limits;
-pub use provenance::ProvenanceAnswer;
+pub use origin::{Helper, NoLogin, docker_login};
+pub use provenance::{Body as ProvenanceBody, EMPTY, ProvenanceAnswer};
 
-use catalogue::Wanted;
 use clients::Clients;
 use counts::Counters;
+use fetch::{Kept, Shared};
 use guard::Guard;
 use http::Web;
-use look::{Seen, Shared};
-use site::Site;
+use located::Wanted;
+use origin::Origin;
+use rest::Rests;
 
-/// Looks at sources. Clones share connections, memory and counters.
+/// Fetches from sources. Clones share connections, memory and counters.
 pub struct Fetcher<T>(Arc<Shared<T>>);
 
 /// How the operator was started, as far as sources are concerned.
@@ -53,6 +60,8 @@ pub struct Fetcher<T>(Arc<Shared<T>>);
 pub struct Settings {
     /// Hosts named by `--allow-host`.
     pub allowed_hosts: Vec<AllowedHost>,
+    /// Registries and token services named by `--auth-host`.
+    pub auth_hosts: Vec<AuthHost>,
     /// Bounds on what sources may cost.
     pub limits: Limits,
     /// The `User-Agent` header.
@@ -60,14 +69,14 @@ pub struct Settings {
 }
 
 /// A function from the bytes of an archive to what is kept of it.
-pub type Read<T> = dyn Fn(&[u8]) -> T + Send + Sync;
+pub type Read<T> = dyn Fn(&Digested<'_>) -> T + Send + Sync;
 
 /// What is made of an archive, and kept in its place.
 pub struct Reader<T> {
     /// Reads the archive; called on a thread that may block.
     pub read: Arc<Read<T>>,
     /// Bytes of memory that the result takes, about.
-    pub weigh: fn(&T) -> usize,
+    pub cost: fn(&T) -> usize,
 }
 
 /// Where a chart is published.
@@ -83,20 +92,46 @@ pub struct Source {
     pub ca: Option<Vec<u8>>,
 }
 
+/// Which earlier answers are good enough.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// An answer that came after this is as good as a new one,
+    pub since: Instant,
+    /// if the question was put after this.
+    pub anew: Option<Instant>,
+    /// How long a source is left alone at most after its index could not be had, however often in a row.
+    pub longest_rest: Duration,
+}
+
+impl Asked {
+    /// None but what is on its way at this moment.
+    pub fn now() -> Self {
+        Self {
+            since: Instant::now(),
+            anew: None,
+            longest_rest: Duration::ZERO,
+        }
+    }
+}
+
 /// What a source has for one version of one chart.
 #[derive(Debug)]
-pub struct Look<T> {
-    /// How recent the answer is.
+pub struct Fetched<T> {
+    /// How much it had to send.
     pub answered: Answered,
     /// The archive.
     pub archive: Arc<Archive<T>>,
-    /// SHA-256 that the index claims for the archive. It is signed by nobody.
-    pub claimed_digest: Option<[u8; 32]>,
-    /// Which of the addresses answered.
+    /// SHA-256 that the source claims for the archive. It is signed by nobody.
+    pub claimed_digest: Option<Sha256Digest>,
+    /// Which of the addresses has the archive.
     pub place: Place,
     /// The provenance file.
     pub provenance: ProvenanceAnswer,
-    /// Address of the archive as the index lists it, without its query.
+    /// Which of the addresses has the provenance file.
+    pub provenance_place: Place,
+    /// Why the source itself did not answer in full, if a mirror was asked.
+    pub silence: Option<FetchError>,
+    /// Address of the archive, without its query.
     pub url: String,
 }
 
@@ -106,29 +141,18 @@ pub struct Archive<T> {
     /// What the reader made of it.
     pub content: T,
     /// SHA-256 of its bytes.
-    pub digest: [u8; 32],
+    pub digest: Sha256Digest,
     /// Its bytes.
     pub size: u64,
 }
 
-/// How recent a look is.
+/// How much a source had to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answered {
-    /// The source answered now, and the archive was downloaded.
+    /// The archive was downloaded.
     Downloaded,
-    /// The source was not asked: the answer is one from before, not older than allowed.
-    Earlier,
-    /// The source answered now, and the archive is the one downloaded before.
+    /// The archive is the one downloaded before.
     Unchanged,
-}
-
-/// One of the addresses of a source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// The configured URL.
-    Main,
-    /// A mirror. It can add proof; that it lacks something proves nothing.
-    Mirror,
 }
 
 impl<T: Send + Sync + 'static> Fetcher<T> {
@@ -137,97 +161,64 @@ impl<T: Send + Sync + 'static> Fetcher<T> {
         let web = Web {
             clients: Clients::new(settings.user_agent),
             counters: Counters::default(),
-            guard: Guard::new(settings.allowed_hosts),
+            guard: Guard::new(settings.allowed_hosts).with_auth_hosts(settings.auth_hosts),
             limits: settings.limits,
+            rests: Rests::default(),
         };
         Self(Shared::new(web, reader))
     }
 
-    /// Looks at a source for exactly this version of a chart, now.
+    /// Asks a source for exactly this version of a chart, now.
     ///
-    /// Calls at the same time for the same source, chart and version share one answer.
+    /// Calls at the same time for the same place, chart and version share one answer.
     ///
     /// # Errors
     /// [`FetchError::cause`] says what a failure means for a verdict. A failure that concerns the
     /// provenance file alone is no error but [`ProvenanceAnswer::Unavailable`].
-    pub async fn look(
+    pub async fn fetch(
         &self,
         source: &Source,
         chart: &str,
         version: &str,
-    ) -> Result<Look<T>, FetchError> {
-        self.look_within(source, chart, version, Duration::ZERO)
-            .await
+    ) -> Result<Fetched<T>, FetchError> {
+        self.fetch_since(source, chart, version, Asked::now()).await
     }
 
-    /// Like [`Self::look`], but content with an answer, good or bad, that is not older than `age`.
-    pub async fn look_within(
+    /// Asks as [`Fetcher::fetch`] does, or takes what others were answered who have asked alike.
+    ///
+    /// # Errors
+    /// As [`Fetcher::fetch`]; while a source is left alone after a failure, that failure.
+    pub async fn fetch_since(
         &self,
         source: &Source,
         chart: &str,
         version: &str,
-        age: Duration,
-    ) -> Result<Look<T>, FetchError> {
-        let now = Instant::now();
-        let since = now.checked_sub(age).unwrap_or(now);
-        let main = Site::main(source)?;
-        let main = self
-            .0
-            .look(
-                Wanted {
-                    site: &main,
-                    chart,
-                    version,
-                },
-                since,
-            )
-            .await;
-        let main = main.map(|seen| Look::new(seen, Place::Main));
-        if is_settled(&main) {
-            return main;
-        }
-        let mirrored = self.look_at_mirrors(source, chart, version, since).await;
-        match (main, mirrored) {
-            (_, Some(look)) if look.proves() => Ok(look),
-            (Err(error), Some(look)) => Ok(look.without_proof(error)),
-            (main, _) => main,
-        }
-    }
-
-    /// The first mirror with a provenance file, or else the first with the archive.
-    async fn look_at_mirrors(
-        &self,
-        source: &Source,
-        chart: &str,
-        version: &str,
-        since: Instant,
-    ) -> Option<Look<T>> {
-        let mut lesser = None;
+        asked: Asked,
+    ) -> Result<Fetched<T>, FetchError> {
+        let wanted = Wanted { chart, version };
+        let origin = Origin::main(source, wanted)?;
+        let mut choice = Choice::of_main(self.fetch_at(Place::Main, &origin, wanted, asked).await);
         for mirror in &source.mirrors {
-            let Ok(site) = Site::mirror(source, mirror) else {
-                continue;
-            };
-            let Ok(seen) = self
-                .0
-                .look(
-                    Wanted {
-                        site: &site,
-                        chart,
-                        version,
-                    },
-                    since,
-                )
-                .await
-            else {
-                continue;
-            };
-            let look = Look::new(seen, Place::Mirror);
-            if look.proves() {
-                return Some(look);
+            if choice.is_settled() {
+                break;
             }
-            lesser.get_or_insert(look);
+            if let Ok(origin) = Origin::mirror(source, mirror, wanted) {
+                let mirrored = self.fetch_at(Place::Mirror, &origin, wanted, asked).await;
+                choice = choice.or_of_mirror(mirrored);
+            }
         }
-        lesser
+        choice.into_answer()
+    }
+
+    async fn fetch_at(
+        &self,
+        place: Place,
+        origin: &Origin,
+        wanted: Wanted<'_>,
+        asked: Asked,
+    ) -> Result<Fetched<T>, FetchError> {
+        let kept = self.0.fetch(origin, wanted, asked).await;
+        kept.map(|kept| Fetched::new(kept, place))
     }
 
     /// Requests made and archives downloaded since the start.
@@ -236,31 +227,92 @@ impl<T: Send + Sync + 'static> Fetcher<T> {
     }
 }
 
-/// Whether no mirror could say more: the source itself has answered in full.
-fn is_settled<T>(main: &Result<Look<T>, FetchError>) -> bool {
-    match main {
-        Ok(look) => !matches!(look.provenance, ProvenanceAnswer::Unavailable(_)),
-        Err(error) => error.cause() != Cause::SourceUnavailable,
+/// The best of the answers of the places of a source, as far as they were asked.
+enum Choice<T> {
+    /// The source itself gave no answer, and mirrors at most an archive without provenance.
+    Silence(FetchError, Option<Fetched<T>>),
+    /// The source itself has the archive, but did not say whether it is signed.
+    WithoutProof(FetchError, Fetched<T>),
+    /// No other place could say more.
+    Settled(Result<Fetched<T>, FetchError>),
+}
+
+impl<T> Choice<T> {
+    fn of_main(answer: Result<Fetched<T>, FetchError>) -> Self {
+        match answer {
+            Err(error) if error.cause() == Cause::SourceUnavailable => Self::Silence(error, None),
+            Ok(main) => match &main.provenance {
+                ProvenanceAnswer::Unavailable(error) => Self::WithoutProof(error.clone(), main),
+                _ => Self::Settled(Ok(main)),
+            },
+            Err(error) => Self::Settled(Err(error)),
+        }
+    }
+
+    /// What a mirror has stands in for a silent source, and beside an archive of the source itself only
+    /// if it is about that very archive.
+    fn or_of_mirror(self, answer: Result<Fetched<T>, FetchError>) -> Self {
+        match (self, answer) {
+            (Self::Silence(error, _), Ok(mirrored)) if mirrored.proves() => {
+                Self::Settled(Ok(mirrored.instead(error)))
+            }
+            (Self::Silence(error, None), answer) => Self::Silence(error, answer.ok()),
+            (Self::WithoutProof(error, main), Ok(mirrored))
+                if mirrored.proves() && mirrored.archive.digest == main.archive.digest =>
+            {
+                Self::Settled(Ok(main.proven_by(mirrored, error)))
+            }
+            (known, _) => known,
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        matches!(self, Self::Settled(_))
+    }
+
+    fn into_answer(self) -> Result<Fetched<T>, FetchError> {
+        match self {
+            Self::Silence(error, None) => Err(error),
+            Self::Silence(error, Some(mirrored)) => Ok(mirrored.without_proof(error)),
+            Self::WithoutProof(_, main) => Ok(main),
+            Self::Settled(answer) => answer,
+        }
     }
 }
 
-impl<T> Look<T> {
-    fn new(seen: Seen<T>, place: Place) -> Self {
+impl<T> Fetched<T> {
+    fn new(kept: Kept<T>, place: Place) -> Self {
         Self {
-            answered: seen.answered,
-            claimed_digest: seen.claimed_digest,
+            answered: kept.answered,
+            claimed_digest: kept.claimed_digest,
             place,
-            provenance: seen.provenance.answer,
-            url: text::redacted(&seen.stored.url),
-            archive: seen.stored.archive,
+            provenance: kept.provenance.answer,
+            provenance_place: place,
+            silence: None,
+            url: text::redacted(&kept.stored.url),
+            archive: kept.stored.archive,
         }
+    }
+
+    /// What a mirror has, while the source itself is silent.
+    fn instead(mut self, of_main: FetchError) -> Self {
+        self.silence = Some(of_main);
+        self
+    }
+
+    /// The archive of the source itself with the provenance file of a mirror.
+    fn proven_by(mut self, mirrored: Self, silence: FetchError) -> Self {
+        self.provenance = mirrored.provenance;
+        self.provenance_place = Place::Mirror;
+        self.silence = Some(silence);
+        self
     }
 
     /// The archive of a mirror that has no provenance file, while the source itself is silent:
     /// whether the chart is signed is not known.
-    fn without_proof(mut self, main: FetchError) -> Self {
-        self.provenance = ProvenanceAnswer::Unavailable(main);
-        self
+    fn without_proof(mut self, of_main: FetchError) -> Self {
+        self.provenance = ProvenanceAnswer::Unavailable(of_main.clone());
+        self.instead(of_main)
     }
 
     fn proves(&self) -> bool {
@@ -278,7 +330,7 @@ impl<T> Clone for Reader<T> {
     fn clone(&self) -> Self {
         Self {
             read: Arc::clone(&self.read),
-            weigh: self.weigh,
+            cost: self.cost,
         }
     }
 }

@@ -20,11 +20,26 @@ pub(super) fn failure(error: &reqwest::Error, shown: &str) -> FetchError {
     if error.is_timeout() {
         return FetchError::Timeout(url);
     }
+    if error.is_connect() && is_no_tls(error) {
+        return FetchError::NotTls(url);
+    }
     FetchError::Network {
         url,
         why: why(error),
     }
 }
+
+/// Whether the other side answers the beginning of TLS as a server of plain HTTP does.
+fn is_no_tls(error: &reqwest::Error) -> bool {
+    let innermost = causes(error).last().map(ToString::to_string);
+    innermost.is_some_and(|text| NO_TLS.iter().any(|known| text.starts_with(known)))
+}
+
+/// The words of the TLS library for an answer in plain text, and for none.
+const NO_TLS: [&str; 2] = [
+    "received corrupt message of type InvalidContentType",
+    "tls handshake eof",
+];
 
 fn why(error: &reqwest::Error) -> String {
     let innermost = causes(error)

@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
+use charttrust_verify::digest::Sha256Digest;
 use reqwest::Url;
 
-use super::error::{FetchError, Part};
-use super::http::{Ask, Found, Reply, Validator, Web};
-use super::site::Site;
-use super::urls;
+use super::error::{Amount, FetchError, Part};
+use super::http::{Found, Reply, Validator, Web};
+use super::located::{Located, Statement};
+use super::origin::Asking;
+use super::text::redacted;
 
 /// What a source answered when it was asked for a provenance file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProvenanceAnswer {
     /// There is a file, and it cannot be a provenance file.
     Malformed(&'static str),
-    /// The source says that there is none; its status code, 404 or 410.
-    Missing(u16),
+    /// The source says that there is none.
+    Missing,
     /// The file, not yet judged.
     Present(Arc<[u8]>),
     /// The source gave no usable answer, or too large a one.
@@ -31,58 +33,125 @@ pub(super) struct Provenance {
 }
 
 /// The provenance file of an archive.
-///
-/// It is looked for beside the path of the archive; if it is not there and the URL has a query,
-/// where Helm looks as well.
 pub(super) async fn provenance(
-    web: &Web,
-    site: &Site,
-    archive: &Url,
+    asking: Asking<'_>,
+    located: &Located,
     kept: Option<Provenance>,
 ) -> Provenance {
-    let first = ask(web, site, urls::provenance(archive), kept.as_ref()).await;
-    let second = urls::provenance_as_helm(archive).filter(|_| !first.is_present());
-    let Some(second) = second else { return first };
-    let second = ask(web, site, second, kept.as_ref()).await;
-    // Servers that ignore the query answer with the archive.
-    if second.is_message() { second } else { first }
+    match &located.provenance {
+        Statement::Beside(places) => match places.split_first() {
+            Some((first, others)) => beside(asking, first, others, kept.as_ref()).await,
+            None => Provenance::none(located),
+        },
+        Statement::Listed { url, digest, size } => {
+            let kept = kept.filter(|kept| kept.url == *url && kept.is_present());
+            match kept {
+                // The address is that of a digest.
+                Some(kept) => kept,
+                None => listed(asking, url, *digest, *size).await,
+            }
+        }
+        Statement::None => Provenance::none(located),
+    }
 }
 
-async fn ask(web: &Web, site: &Site, url: Url, kept: Option<&Provenance>) -> Provenance {
-    let kept = kept.filter(|kept| kept.url == url && kept.is_present());
-    let validator = kept.and_then(|kept| kept.validator.as_ref());
-    let reply = web
-        .get(Ask {
+/// What lies at the first of the places that has one.
+async fn beside(
+    asking: Asking<'_>,
+    first: &Url,
+    others: &[Url],
+    kept: Option<&Provenance>,
+) -> Provenance {
+    let first = ask(asking, first, kept).await;
+    if first.is_present() {
+        return first;
+    }
+    for place in others {
+        let other = ask(asking, place, kept).await;
+        // Servers that ignore the query answer with the archive.
+        if other.is_message() {
+            return other;
+        }
+    }
+    first
+}
+
+/// What the origin says to be there: if it is not, the origin is at fault, and the chart not unsigned.
+async fn listed(asking: Asking<'_>, url: &Url, digest: Sha256Digest, size: u64) -> Provenance {
+    let answer = match download(asking, url, digest, size).await {
+        Ok(bytes) => judge(url, bytes),
+        Err(error) => ProvenanceAnswer::Unavailable(error),
+    };
+    Provenance {
+        answer,
+        url: url.clone(),
+        validator: None,
+    }
+}
+
+async fn download(
+    asking: Asking<'_>,
+    url: &Url,
+    digest: Sha256Digest,
+    size: u64,
+) -> Result<Vec<u8>, FetchError> {
+    let limit = asking.web.limits.provenance_bytes;
+    if size > limit {
+        return Err(FetchError::TooLarge {
+            limit: Amount::Bytes(limit),
             part: Part::Provenance,
-            site,
-            url: &url,
-            validator,
-        })
-        .await;
+            url: redacted(url),
+        });
+    }
+    let unusable = |why| FetchError::unusable(Part::Provenance, url, why);
+    let Reply::Found(found) = asking.get(Part::Provenance, url, None).await? else {
+        return Err(unusable("it is said to be unchanged"));
+    };
+    let bytes = found.body.read_exactly(size).await?;
+    if Sha256Digest::of(&bytes) != digest {
+        return Err(unusable("it has another digest than its manifest says"));
+    }
+    Ok(bytes)
+}
+
+async fn ask(asking: Asking<'_>, url: &Url, kept: Option<&Provenance>) -> Provenance {
+    let kept = kept.filter(|kept| kept.url == *url && kept.is_present());
+    let validator = kept.and_then(|kept| kept.validator.as_ref());
+    let reply = asking.get(Part::Provenance, url, validator).await;
     let (answer, validator) = match (reply, kept) {
         (Ok(Reply::Unchanged), Some(kept)) => return kept.clone(),
         (Ok(Reply::Found(found)), _) => {
             let validator = found.validator.clone();
-            (read(web, &url, found).await, validator)
+            (read(asking.web, url, found).await, validator)
         }
-        (Ok(Reply::Unchanged), None) => (unusable(&url, "it is said to be unchanged"), None),
+        (Ok(Reply::Unchanged), None) => (unusable(url, "it is said to be unchanged"), None),
+        // Only these say that there is none. 401 and 403 may hide one: S3 answers 403 for whatever is not
+        // there to somebody who may not list.
         (
             Err(FetchError::Status {
-                code: code @ (404 | 410),
-                ..
+                code: 404 | 410, ..
             }),
             _,
-        ) => (ProvenanceAnswer::Missing(code), None),
+        ) => (ProvenanceAnswer::Missing, None),
         (Err(error), _) => (ProvenanceAnswer::Unavailable(error), None),
     };
     Provenance {
         answer,
-        url,
+        url: url.clone(),
         validator,
     }
 }
 
 impl Provenance {
+    /// The origin names no place for one.
+    fn none(located: &Located) -> Self {
+        Self {
+            answer: ProvenanceAnswer::Missing,
+            url: located.archive.clone(),
+            validator: None,
+        }
+    }
+
     fn is_present(&self) -> bool {
         matches!(self.answer, ProvenanceAnswer::Present(_))
     }
@@ -95,30 +164,73 @@ impl Provenance {
     }
 }
 
-async fn read(web: &Web, url: &Url, found: Box<Found>) -> ProvenanceAnswer {
+async fn read(web: &Web, url: &Url, mut found: Box<Found>) -> ProvenanceAnswer {
     if found.html {
         return unusable(url, "it is HTML");
     }
     match found.body.read(web.limits.provenance_bytes).await {
         Ok(bytes) => judge(url, bytes),
+        // A page or an index is what it is, however large.
+        Err(error @ FetchError::TooLarge { .. }) => {
+            let beginning = found.body.beginning().await.to_vec();
+            match judge(url, beginning) {
+                named @ ProvenanceAnswer::Unavailable(_) => named,
+                _ => ProvenanceAnswer::Unavailable(error),
+            }
+        }
         Err(error) => ProvenanceAnswer::Unavailable(error),
     }
 }
 
 fn judge(url: &Url, bytes: Vec<u8>) -> ProvenanceAnswer {
-    let text = bytes
-        .strip_prefix(b"\xef\xbb\xbf")
-        .unwrap_or(&bytes)
-        .trim_ascii_start();
-    match text.first() {
-        Some(b'<') => unusable(url, "it is HTML"),
-        Some(_) => ProvenanceAnswer::Present(bytes.into()),
-        None => ProvenanceAnswer::Malformed("the provenance file is empty"),
+    match Body::of(&bytes) {
+        Body::Empty => ProvenanceAnswer::Malformed(EMPTY),
+        Body::Mistaken(why) => unusable(url, why),
+        Body::Statement => ProvenanceAnswer::Present(bytes.into()),
     }
 }
+
+/// What lies where a provenance file should, by its beginning: no server can be trusted to name the type, and
+/// whoever has saved its answer has no type at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// Nothing.
+    Empty,
+    /// What servers answer, with 200, for whatever they lack: it says neither that there is a provenance
+    /// file, nor that there is none.
+    Mistaken(&'static str),
+    /// What may be a signed statement.
+    Statement,
+}
+
+impl Body {
+    /// Of these bytes, or of their beginning.
+    pub fn of(bytes: &[u8]) -> Self {
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let text = bytes.trim_ascii_start();
+        match text.first() {
+            Some(b'<') => Self::Mistaken("it is HTML"),
+            Some(b'{' | b'[') => Self::Mistaken("it is JSON"),
+            Some(_) if is_index(text) => Self::Mistaken("it is the repository's index"),
+            Some(_) => Self::Statement,
+            None => Self::Empty,
+        }
+    }
+}
+
+fn is_index(text: &[u8]) -> bool {
+    let mut lines = text.split(|byte| *byte == b'\n').take(INDEX_LINES);
+    lines.any(|line| line.starts_with(b"entries:"))
+}
+
+/// An index begins with its `apiVersion` and a few fields; a signed chart has no `entries`.
+const INDEX_LINES: usize = 16;
 
 fn unusable(url: &Url, why: &str) -> ProvenanceAnswer {
     ProvenanceAnswer::Unavailable(FetchError::unusable(Part::Provenance, url, why))
 }
+
+/// What is said of an empty one.
+pub const EMPTY: &str = "the provenance file is empty";
 
 const MESSAGE: &[u8] = b"-----BEGIN PGP SIGNED MESSAGE-----";

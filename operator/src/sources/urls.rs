@@ -88,70 +88,73 @@ mod tests {
         }
     }
 
+    /// Base, reference, and where it leads.
+    const REFERENCES: &[(&str, &str, &str)] = &[
+        (
+            "https://a.example/charts",
+            "c-1.0.0.tgz",
+            "https://a.example/charts/c-1.0.0.tgz",
+        ),
+        (
+            "https://a.example/charts/",
+            "c-1.0.0+b.tgz",
+            "https://a.example/charts/c-1.0.0+b.tgz",
+        ),
+        (
+            "https://a.example/charts",
+            "x/c.tgz",
+            "https://a.example/charts/x/c.tgz",
+        ),
+        (
+            "https://a.example/charts",
+            "../c.tgz",
+            "https://a.example/c.tgz",
+        ),
+        (
+            "https://a.example/charts",
+            "/c.tgz",
+            "https://a.example/c.tgz",
+        ),
+        (
+            "https://a.example/charts",
+            "//b.example/c.tgz",
+            "https://b.example/c.tgz",
+        ),
+        (
+            "https://a.example/charts?t=1",
+            "c.tgz",
+            "https://a.example/charts/c.tgz?t=1",
+        ),
+        (
+            "https://a.example/charts?t=1",
+            "c.tgz?u=2",
+            "https://a.example/charts/c.tgz?t=1",
+        ),
+        (
+            "https://a.example/charts",
+            "c.tgz?u=2",
+            "https://a.example/charts/c.tgz",
+        ),
+        (
+            "https://a.example/charts?t=1",
+            "https://b.example/c.tgz",
+            "https://b.example/c.tgz",
+        ),
+        (
+            "https://a.example",
+            "https://b.example/c.tgz?u=2#f",
+            "https://b.example/c.tgz?u=2",
+        ),
+        (
+            "https://a.example",
+            "http://b.example/c.tgz",
+            "http://b.example/c.tgz",
+        ),
+    ];
+
     #[test]
     fn references_are_resolved_as_helm_does() {
-        for (base, reference, expected) in [
-            (
-                "https://a.example/charts",
-                "c-1.0.0.tgz",
-                "https://a.example/charts/c-1.0.0.tgz",
-            ),
-            (
-                "https://a.example/charts/",
-                "c-1.0.0+b.tgz",
-                "https://a.example/charts/c-1.0.0+b.tgz",
-            ),
-            (
-                "https://a.example/charts",
-                "x/c.tgz",
-                "https://a.example/charts/x/c.tgz",
-            ),
-            (
-                "https://a.example/charts",
-                "../c.tgz",
-                "https://a.example/c.tgz",
-            ),
-            (
-                "https://a.example/charts",
-                "/c.tgz",
-                "https://a.example/c.tgz",
-            ),
-            (
-                "https://a.example/charts",
-                "//b.example/c.tgz",
-                "https://b.example/c.tgz",
-            ),
-            (
-                "https://a.example/charts?t=1",
-                "c.tgz",
-                "https://a.example/charts/c.tgz?t=1",
-            ),
-            (
-                "https://a.example/charts?t=1",
-                "c.tgz?u=2",
-                "https://a.example/charts/c.tgz?t=1",
-            ),
-            (
-                "https://a.example/charts",
-                "c.tgz?u=2",
-                "https://a.example/charts/c.tgz",
-            ),
-            (
-                "https://a.example/charts?t=1",
-                "https://b.example/c.tgz",
-                "https://b.example/c.tgz",
-            ),
-            (
-                "https://a.example",
-                "https://b.example/c.tgz?u=2#f",
-                "https://b.example/c.tgz?u=2",
-            ),
-            (
-                "https://a.example",
-                "http://b.example/c.tgz",
-                "http://b.example/c.tgz",
-            ),
-        ] {
+        for &(base, reference, expected) in REFERENCES {
             assert_eq!(
                 resolve(&url(base), reference).unwrap().as_str(),
                 expected,

@@ -1,6 +1,7 @@
 //! What each answer of a source means.
 
 use charttrust::sources::{Amount, Answered, Cause, FetchError, Part, Place, ProvenanceAnswer};
+use charttrust_verify::digest::Sha256Digest;
 use wiremock::matchers::{path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -9,18 +10,18 @@ use crate::server::*;
 #[tokio::test]
 async fn archive_and_provenance_come_from_where_the_index_says() {
     let server = repository().await;
-    let look = look(server.uri()).await.unwrap();
-    assert_eq!(look.archive.content, GZIP);
-    assert_eq!(look.archive.size, GZIP.len() as u64);
+    let fetched = fetch(server.uri()).await.unwrap();
+    assert_eq!(fetched.archive.content, GZIP);
+    assert_eq!(fetched.archive.size, GZIP.len() as u64);
     assert_eq!(
-        look.provenance,
+        fetched.provenance,
         ProvenanceAnswer::Present(SIGNED.as_bytes().into())
     );
     assert_eq!(
-        (look.answered, look.place, look.claimed_digest),
+        (fetched.answered, fetched.place, fetched.claimed_digest),
         (Answered::Downloaded, Place::Main, None)
     );
-    assert_eq!(look.url, format!("{}{ARCHIVE}", server.uri()));
+    assert_eq!(fetched.url, format!("{}{ARCHIVE}", server.uri()));
     assert_eq!(paths(&server).await, [INDEX, ARCHIVE, PROVENANCE]);
 }
 
@@ -39,14 +40,17 @@ async fn the_claimed_digest_of_the_index_is_handed_on() {
     )
     .await;
     serve(&server, "/other/payments-2.4.1.tgz", archive()).await;
-    let look = look(format!("{}/other", server.uri())).await.unwrap();
-    assert_eq!(look.claimed_digest, Some([0xab; 32]));
+    let fetched = fetch(format!("{}/other", server.uri())).await.unwrap();
+    assert_eq!(
+        fetched.claimed_digest,
+        Some(Sha256Digest::from_bytes([0xab; 32]))
+    );
 }
 
 #[tokio::test]
 async fn requests_say_who_asks_and_want_no_compression() {
     let server = repository().await;
-    look(server.uri()).await.unwrap();
+    fetch(server.uri()).await.unwrap();
     for request in server.received_requests().await.unwrap() {
         assert_eq!(
             request.headers.get("user-agent").unwrap(),
@@ -62,7 +66,7 @@ async fn requests_say_who_asks_and_want_no_compression() {
 #[tokio::test]
 async fn the_query_of_the_base_url_goes_with_every_request() {
     let server = repository().await;
-    look(format!("{}?token=canary", server.uri()))
+    fetch(format!("{}?token=canary", server.uri()))
         .await
         .unwrap();
     let requests = server.received_requests().await.unwrap();
@@ -79,10 +83,7 @@ async fn a_missing_provenance_file_is_an_answer() {
     for code in [404, 410] {
         let server = unsigned_repository().await;
         serve(&server, PROVENANCE, ResponseTemplate::new(code)).await;
-        assert_eq!(
-            provenance(server.uri()).await,
-            ProvenanceAnswer::Missing(code)
-        );
+        assert_eq!(provenance(server.uri()).await, ProvenanceAnswer::Missing);
     }
 }
 
@@ -128,6 +129,64 @@ async fn html_in_place_of_a_provenance_file_is_no_answer() {
 }
 
 #[tokio::test]
+async fn json_or_the_index_in_place_of_a_provenance_file_is_no_answer() {
+    for body in [
+        r#"{"errors":[{"status":404,"message":"File not found."}]}"#,
+        " [\n]",
+        "{}",
+        "apiVersion: v1\nentries:\n  web: []\ngenerated: \"2026-11-18T00:00:00Z\"\n",
+        "apiVersion: v1\r\nserverInfo: {}\r\nentries:\r\n",
+        "entries: {}\napiVersion: v1\n",
+    ] {
+        let server = unsigned_repository().await;
+        serve(
+            &server,
+            PROVENANCE,
+            ResponseTemplate::new(200).set_body_raw(body, "application/octet-stream"),
+        )
+        .await;
+        let ProvenanceAnswer::Unavailable(error) = provenance(server.uri()).await else {
+            panic!("{body:?} is no answer");
+        };
+        assert_eq!(error.cause(), Cause::SourceUnavailable);
+        let is_named = ["JSON", "index"]
+            .iter()
+            .any(|word| error.to_string().contains(word));
+        assert!(is_named, "{error}");
+    }
+}
+
+/// Most indexes and pages are larger than any provenance file, and are named all the same.
+#[tokio::test]
+async fn a_page_or_an_index_in_place_of_a_provenance_file_is_named_however_large() {
+    for (body, word) in [
+        ("<!DOCTYPE html>\n", "it is HTML"),
+        ("{\"errors\": [", "it is JSON"),
+        ("apiVersion: v1\nentries:\n", "it is the repository's index"),
+        (
+            "-----BEGIN PGP SIGNED MESSAGE-----\n",
+            "larger than 65536 bytes",
+        ),
+    ] {
+        let large = format!("{body}{}", "x".repeat(70_000));
+        let announced = large.clone();
+        let (announced, streamed) = (
+            Raw::serve(usual_but(PROVENANCE, move || ok(announced.as_bytes()))).await,
+            Raw::serve(usual_but(PROVENANCE, move || {
+                Answer::Close(http("200 OK", large.as_bytes()))
+            }))
+            .await,
+        );
+        for server in [announced, streamed] {
+            let ProvenanceAnswer::Unavailable(error) = provenance(&server.url).await else {
+                panic!("{word}");
+            };
+            assert!(error.to_string().ends_with(word), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_empty_provenance_file_is_malformed() {
     for body in ["", "\n", " \r\n\t ", "\u{feff}"] {
         let server = unsigned_repository().await;
@@ -149,7 +208,7 @@ async fn an_empty_provenance_file_is_malformed() {
 
 #[tokio::test]
 async fn a_provenance_file_of_any_other_content_is_left_to_the_engine() {
-    for body in [&b"nonsense"[..], b"\x1f\x8b", b"\0", b"{}"] {
+    for body in [&b"nonsense"[..], b"\x1f\x8b", b"\0"] {
         let server = unsigned_repository().await;
         serve(
             &server,
@@ -218,14 +277,14 @@ async fn an_archive_may_be_as_large_as_its_limit_and_no_larger() {
     .await;
     serve(&server, "/b/bursts", body(4097)).await;
     assert_eq!(
-        look(format!("{}/a", server.uri()))
+        fetch(format!("{}/a", server.uri()))
             .await
             .unwrap()
             .archive
             .size,
         4096
     );
-    let error = look(format!("{}/b", server.uri())).await.unwrap_err();
+    let error = fetch(format!("{}/b", server.uri())).await.unwrap_err();
     assert_eq!(error.cause(), Cause::LimitExceeded);
     assert_eq!(
         error.to_string(),
@@ -246,7 +305,7 @@ async fn an_index_may_be_as_large_as_its_limit_and_no_larger() {
     let server = unsigned_repository().await;
     serve(&server, "/a/index.yaml", body(4096)).await;
     serve(&server, "/b/index.yaml", body(4097)).await;
-    assert!(look(format!("{}/a", server.uri())).await.is_ok());
+    assert!(fetch(format!("{}/a", server.uri())).await.is_ok());
     assert_eq!(
         cause(format!("{}/b", server.uri())).await,
         Cause::LimitExceeded
@@ -288,7 +347,7 @@ async fn an_archive_that_is_no_gzip_is_unavailable() {
             ResponseTemplate::new(200).set_body_bytes(body),
         )
         .await;
-        let error = look(server.uri()).await.unwrap_err();
+        let error = fetch(server.uri()).await.unwrap_err();
         assert_eq!(error.cause(), Cause::SourceUnavailable);
         assert_eq!(
             error.to_string(),
@@ -349,7 +408,7 @@ async fn a_chart_or_version_that_a_valid_index_does_not_list_is_not_found() {
         (CHART, "2.4.1+build"),
     ] {
         let error = fetcher()
-            .look(&source(server.uri()), chart, version)
+            .fetch(&source(server.uri()), chart, version)
             .await
             .unwrap_err();
         assert_eq!(error.cause(), Cause::ChartNotFound);
@@ -374,7 +433,7 @@ async fn a_version_listed_twice_is_unavailable() {
         ResponseTemplate::new(200).set_body_string(twice),
     )
     .await;
-    let error = look(format!("{}/twice", server.uri())).await.unwrap_err();
+    let error = fetch(format!("{}/twice", server.uri())).await.unwrap_err();
     assert_eq!(error.cause(), Cause::SourceUnavailable);
     assert!(
         error
@@ -394,7 +453,7 @@ async fn an_index_that_lists_no_usable_url_is_unavailable() {
             ResponseTemplate::new(200).set_body_string(index(url)),
         )
         .await;
-        let error = look(server.uri()).await.unwrap_err();
+        let error = fetch(server.uri()).await.unwrap_err();
         assert_eq!(error.cause(), Cause::SourceUnavailable, "{url}");
         assert!(
             error.to_string().contains("it lists no usable URL"),
@@ -404,22 +463,19 @@ async fn an_index_that_lists_no_usable_url_is_unavailable() {
 }
 
 #[tokio::test]
-async fn oci_registries_are_not_supported_yet_and_it_says_so() {
-    let error = look("oci://registry.example.com/charts?token=canary")
-        .await
-        .unwrap_err();
-    assert_eq!(error.cause(), Cause::SourceUnavailable);
-    let text = "oci://registry.example.com/charts: OCI registries are not supported yet; name an https:// chart repository";
-    assert_eq!(error.to_string(), text);
+async fn an_index_that_names_an_archive_in_a_registry_is_not_followed() {
     let server = MockServer::start().await;
-    let listed = index("oci://registry.example.com/charts/payments:2.4.1");
+    let listed = index("oci://registry.example.com/charts/payments:2.4.1?token=canary");
     serve(
         &server,
         INDEX,
         ResponseTemplate::new(200).set_body_string(listed),
     )
     .await;
-    assert!(matches!(look(server.uri()).await, Err(FetchError::Oci(_))));
+    let error = fetch(server.uri()).await.unwrap_err();
+    assert_eq!(error.cause(), Cause::SourceUnavailable);
+    let text = "oci://registry.example.com/charts/payments:2.4.1 is in an OCI registry; name the registry as a source of the rule";
+    assert_eq!(error.to_string(), text);
 }
 
 #[tokio::test]
@@ -450,7 +506,7 @@ async fn with_a_query_the_provenance_file_is_looked_for_in_both_places() {
 async fn a_server_that_ignores_the_query_does_not_pass_the_archive_off_as_provenance() {
     let server = unsigned_repository().await;
     let answer = provenance(format!("{}?t=x", server.uri())).await;
-    assert_eq!(answer, ProvenanceAnswer::Missing(404));
+    assert_eq!(answer, ProvenanceAnswer::Missing);
     assert_eq!(asked(&server, ARCHIVE).await, 2);
 }
 
@@ -480,7 +536,7 @@ async fn a_failing_second_place_does_not_hide_that_the_first_has_none() {
         .mount(&server)
         .await;
     let answer = provenance(format!("{}?t=x", server.uri())).await;
-    assert_eq!(answer, ProvenanceAnswer::Missing(404));
+    assert_eq!(answer, ProvenanceAnswer::Missing);
 }
 
 #[tokio::test]
@@ -493,7 +549,7 @@ async fn retry_after_is_kept_and_capped() {
             ResponseTemplate::new(429).insert_header("retry-after", header),
         )
         .await;
-        let error = look(server.uri()).await.unwrap_err();
+        let error = fetch(server.uri()).await.unwrap_err();
         assert_eq!(
             error.retry_after().map(|wait| wait.as_secs()),
             Some(seconds)
@@ -510,7 +566,7 @@ async fn messages_hold_no_query_and_no_control_characters() {
     let server = repository().await;
     let url = format!("{}/%1b[31m\u{202e}?token=canary#canary", server.uri());
     let error = fetcher()
-        .look(&source(url), "a\u{1b}[31m", "1\n2")
+        .fetch(&source(url), "a\u{1b}[31m", "1\n2")
         .await
         .unwrap_err();
     let text = format!("{error} {error:?}");
@@ -526,7 +582,7 @@ async fn messages_hold_no_query_and_no_control_characters() {
     )
     .await;
     let error = fetcher()
-        .look(&source(server.uri()), "a\u{1b}[31m", &"x".repeat(9999))
+        .fetch(&source(server.uri()), "a\u{1b}[31m", &"x".repeat(9999))
         .await
         .unwrap_err();
     assert!(

@@ -42,7 +42,7 @@ async fn credentials_go_with_every_request_to_the_source() {
     ] {
         let server = repository().await;
         fetcher()
-            .look(&with(credentials, server.uri()), CHART, VERSION)
+            .fetch(&with(credentials, server.uri()), CHART, VERSION)
             .await
             .unwrap();
         let requests = server.received_requests().await.unwrap();
@@ -66,7 +66,7 @@ async fn an_archive_of_another_origin_is_fetched_without_credentials() {
     )
     .await;
     fetcher()
-        .look(&with(basic(), server.uri()), CHART, VERSION)
+        .fetch(&with(basic(), server.uri()), CHART, VERSION)
         .await
         .unwrap();
     saw_no_secret(&honeypot).await;
@@ -85,7 +85,7 @@ async fn the_same_port_of_another_name_is_another_origin() {
     )
     .await;
     fetcher()
-        .look(&with(bearer(), format!("{url}/other")), CHART, VERSION)
+        .fetch(&with(bearer(), format!("{url}/other")), CHART, VERSION)
         .await
         .unwrap();
     let requests = server.received_requests().await.unwrap();
@@ -108,7 +108,7 @@ async fn every_redirect_to_another_origin_loses_the_credentials() {
         )
         .await;
         fetcher()
-            .look(&with(basic(), server.uri()), CHART, VERSION)
+            .fetch(&with(basic(), server.uri()), CHART, VERSION)
             .await
             .unwrap();
         saw_no_secret(&honeypot).await;
@@ -132,7 +132,7 @@ async fn a_redirect_within_the_origin_keeps_the_credentials() {
     )
     .await;
     fetcher()
-        .look(&with(basic(), server.uri()), CHART, VERSION)
+        .fetch(&with(basic(), server.uri()), CHART, VERSION)
         .await
         .unwrap();
     assert!(
@@ -169,7 +169,7 @@ async fn credentials_come_back_only_with_the_origin() {
     )
     .await;
     fetcher()
-        .look(&with(basic(), server.uri()), CHART, VERSION)
+        .fetch(&with(basic(), server.uri()), CHART, VERSION)
         .await
         .unwrap();
     saw_no_secret(&honeypot).await;
@@ -186,7 +186,7 @@ async fn the_query_of_the_source_does_not_follow_a_redirect() {
     )
     .await;
     fetcher()
-        .look(
+        .fetch(
             &source(format!("{}?token=canary", server.uri())),
             CHART,
             VERSION,
@@ -204,7 +204,7 @@ async fn mirrors_get_no_credentials() {
         mirrors,
         ..with(basic(), server.uri())
     };
-    fetcher().look(&source, CHART, VERSION).await.unwrap();
+    fetcher().fetch(&source, CHART, VERSION).await.unwrap();
     saw_no_secret(&honeypot).await;
 }
 
@@ -219,7 +219,7 @@ async fn a_challenge_does_not_draw_out_credentials() {
     )
     .await;
     let error = fetcher()
-        .look(&with(basic(), server.uri()), CHART, VERSION)
+        .fetch(&with(basic(), server.uri()), CHART, VERSION)
         .await
         .unwrap_err();
     assert_eq!(
@@ -236,7 +236,7 @@ async fn credentials_that_fit_no_header_are_refused_before_any_request() {
         Credentials::Bearer("canary\n".to_owned().into()),
         server.uri(),
     );
-    let error = fetcher().look(&source, CHART, VERSION).await.unwrap_err();
+    let error = fetcher().fetch(&source, CHART, VERSION).await.unwrap_err();
     assert_eq!(error.cause(), Cause::SourceUnavailable);
     assert_eq!(
         error.to_string(),
@@ -247,22 +247,19 @@ async fn credentials_that_fit_no_header_are_refused_before_any_request() {
 
 #[tokio::test]
 async fn answers_for_one_set_of_credentials_are_not_given_to_another() {
-    let server = repository().await;
+    let server = MockServer::start().await;
+    let listed = ResponseTemplate::new(200).set_body_string(index("payments-2.4.1.tgz"));
+    serve(&server, INDEX, listed).await;
+    // Whoever knows this tag is not sent the archive again.
+    serve(&server, ARCHIVE, archive().insert_header("etag", "\"1\"")).await;
     let fetcher = fetcher();
     for source in [
         with(basic(), server.uri()),
         with(bearer(), server.uri()),
         source(server.uri()),
+        source(server.uri()),
     ] {
-        fetcher
-            .look_within(
-                &source,
-                CHART,
-                VERSION,
-                std::time::Duration::from_secs(3600),
-            )
-            .await
-            .unwrap();
+        fetcher.fetch(&source, CHART, VERSION).await.unwrap();
     }
     assert_eq!(fetcher.counts().downloads, 3);
 }
@@ -272,7 +269,7 @@ async fn nothing_that_can_be_printed_shows_credentials() {
     let server = MockServer::start().await;
     for credentials in [basic(), bearer()] {
         let source = with(credentials, server.uri());
-        let error = fetcher().look(&source, CHART, VERSION).await.unwrap_err();
+        let error = fetcher().fetch(&source, CHART, VERSION).await.unwrap_err();
         let text = format!("{source:?} {error} {error:?}");
         assert!(
             !text.contains("canary") && !text.contains("Y2FuYXJ5"),
@@ -288,7 +285,7 @@ async fn a_url_with_a_password_is_refused_without_showing_it() {
         "https://ada:canary@charts.example.com:99999/",
     ] {
         let error = fetcher()
-            .look(&source(url), CHART, VERSION)
+            .fetch(&source(url), CHART, VERSION)
             .await
             .unwrap_err();
         assert_eq!(error.cause(), Cause::SourceUnavailable);

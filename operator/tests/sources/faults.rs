@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use charttrust::sources::{Cause, FetchError, Limits, ProvenanceAnswer};
 use tokio::net::TcpListener;
-use tokio::time::Instant;
 
 use crate::server::*;
 
@@ -14,9 +13,9 @@ async fn outcome(
     other: impl Fn() -> Answer + Send + Sync + 'static,
 ) -> FetchError {
     let raw = Raw::serve(usual_but(at, other)).await;
-    match look(&raw.url).await {
+    match fetch(&raw.url).await {
         Err(error) => error,
-        Ok(look) => match look.provenance {
+        Ok(fetched) => match fetched.provenance {
             ProvenanceAnswer::Unavailable(error) => error,
             other => panic!("{other:?}"),
         },
@@ -29,7 +28,7 @@ async fn for_each_part(
     answer: impl Fn() -> Answer + Clone + Send + Sync + 'static,
 ) {
     for at in [INDEX, ARCHIVE, PROVENANCE] {
-        let began = Instant::now();
+        let began = charttrust::clock::tick();
         let error = outcome(at, answer.clone()).await;
         assert_eq!(error.cause(), expected, "{at}: {error}");
         assert!(
@@ -44,7 +43,7 @@ async fn for_each_part(
 async fn a_usual_raw_repository_is_read() {
     let raw = Raw::serve(usual_but("/none", || ok(b""))).await;
     assert!(matches!(
-        look(&raw.url).await.unwrap().provenance,
+        fetch(&raw.url).await.unwrap().provenance,
         ProvenanceAnswer::Present(_)
     ));
 }
@@ -172,7 +171,7 @@ async fn a_compressed_body_is_not_unpacked() {
     let head = "200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 14";
     let raw = Raw::serve(usual_but(ARCHIVE, move || Answer::Close(http(head, GZIP)))).await;
     assert_eq!(GZIP.len(), 14);
-    assert_eq!(look(&raw.url).await.unwrap().archive.content, GZIP);
+    assert_eq!(fetch(&raw.url).await.unwrap().archive.content, GZIP);
 }
 
 #[tokio::test]
@@ -180,25 +179,25 @@ async fn a_closed_port_is_unavailable_and_the_message_is_constant() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let error = look(&url).await.unwrap_err();
+    let error = fetch(&url).await.unwrap_err();
     assert_eq!(error.cause(), Cause::SourceUnavailable);
     assert_eq!(
         error.to_string(),
         format!("{url}/index.yaml: connection refused")
     );
-    assert_eq!(look(&url).await.unwrap_err(), error);
+    assert_eq!(fetch(&url).await.unwrap_err(), error);
 }
 
 #[tokio::test]
 async fn a_server_that_does_not_speak_tls_is_unavailable() {
     let raw = Raw::serve(usual_but("/none", || ok(b""))).await;
-    let error = look(raw.url.replace("http:", "https:")).await.unwrap_err();
+    let error = fetch(raw.url.replace("http:", "https:")).await.unwrap_err();
     assert_eq!(error.cause(), Cause::SourceUnavailable);
 }
 
 #[tokio::test]
 async fn a_name_that_does_not_exist_is_unavailable() {
-    let error = look("https://charts.invalid/").await.unwrap_err();
+    let error = fetch("https://charts.invalid/").await.unwrap_err();
     assert_eq!(error.cause(), Cause::SourceUnavailable);
     assert!(
         error
@@ -211,7 +210,7 @@ async fn a_name_that_does_not_exist_is_unavailable() {
 #[tokio::test]
 async fn messages_of_timeouts_are_constant() {
     let raw = Raw::serve(usual_but(INDEX, || Answer::Silence(Vec::new()))).await;
-    let error = look(&raw.url).await.unwrap_err();
+    let error = fetch(&raw.url).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         format!("{}/index.yaml did not answer in time", raw.url)
@@ -256,11 +255,11 @@ async fn a_server_that_alternates_is_taken_at_its_word_each_time() {
     let raw = Raw::serve(usual_but(ARCHIVE, answer)).await;
     let fetcher = fetcher();
     for turn in 0..3 {
-        let look = fetcher
-            .look(&source(&raw.url), CHART, VERSION)
+        let fetched = fetcher
+            .fetch(&source(&raw.url), CHART, VERSION)
             .await
             .unwrap();
-        assert_eq!(look.archive.content, [GZIP, &[turn]].concat());
+        assert_eq!(fetched.archive.content, [GZIP, &[turn]].concat());
     }
 }
 
@@ -278,11 +277,11 @@ async fn one_slow_source_does_not_hold_up_another() {
     );
     let waiting = {
         let (fetcher, source) = (fetcher.clone(), source(&slow.url));
-        tokio::spawn(async move { fetcher.look(&source, CHART, VERSION).await.is_ok() })
+        tokio::spawn(async move { fetcher.fetch(&source, CHART, VERSION).await.is_ok() })
     };
     assert!(
         fetcher
-            .look(&source(&quick.url), CHART, VERSION)
+            .fetch(&source(&quick.url), CHART, VERSION)
             .await
             .is_ok()
     );

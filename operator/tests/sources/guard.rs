@@ -7,7 +7,7 @@ use crate::server::*;
 
 async fn refused(named: &[&str], url: &str) -> Refused {
     let error = fetcher_with(named, limits())
-        .look(&source(url), CHART, VERSION)
+        .fetch(&source(url), CHART, VERSION)
         .await
         .unwrap_err();
     assert_eq!(error.cause(), Cause::SourceUnavailable);
@@ -41,7 +41,7 @@ async fn a_server_on_loopback_is_asked_only_if_named() {
     for named in ["127.0.0.1".to_owned(), format!("127.0.0.1:{port}")] {
         assert!(
             fetcher_with(&[&named], limits())
-                .look(&source(server.uri()), CHART, VERSION)
+                .fetch(&source(server.uri()), CHART, VERSION)
                 .await
                 .is_ok()
         );
@@ -59,7 +59,7 @@ async fn a_name_that_stands_for_loopback_is_refused_unless_named() {
     let port = server.address().port();
     assert!(
         fetcher_with(&["localhost"], limits())
-            .look(&source(format!("http://localhost:{port}")), CHART, VERSION)
+            .fetch(&source(format!("http://localhost:{port}")), CHART, VERSION)
             .await
             .is_ok()
     );
@@ -139,7 +139,7 @@ async fn metadata_addresses_stay_forbidden_when_named() {
 #[tokio::test]
 async fn a_refusal_names_the_rule_and_the_way_on() {
     let error = fetcher_with(&[], limits())
-        .look(&source("https://10.0.0.1/charts?x=canary"), CHART, VERSION)
+        .fetch(&source("https://10.0.0.1/charts?x=canary"), CHART, VERSION)
         .await;
     let text =
         "https://10.0.0.1/charts/index.yaml: a private address needs `--allow-host` for this host";
@@ -150,7 +150,7 @@ async fn a_refusal_names_the_rule_and_the_way_on() {
 async fn refused_requests_are_not_counted() {
     let fetcher = fetcher_with(&[], limits());
     for url in ["https://10.0.0.1/", "https://localhost:1/"] {
-        assert!(fetcher.look(&source(url), CHART, VERSION).await.is_err());
+        assert!(fetcher.fetch(&source(url), CHART, VERSION).await.is_err());
     }
     assert!(fetcher.counts().requests.is_empty());
 }

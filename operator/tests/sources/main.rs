@@ -1,12 +1,16 @@
 //! Sources over HTTP, against servers on loopback that answer as real ones do, and as they should not.
 
+mod agreement;
 mod answers;
+mod court;
 mod credentials;
 mod faults;
 mod guard;
 mod keys;
 mod memory;
 mod mirrors;
+mod oci;
 mod redirects;
+mod registry;
 mod server;
 mod tls;

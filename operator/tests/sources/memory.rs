@@ -1,15 +1,14 @@
-//! What is remembered between looks, and when a source is asked again.
+//! What is remembered between fetches, and when a source is asked again.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use charttrust::sources::{Answered, Cause, Fetcher, Limits, ProvenanceAnswer, Reader, Settings};
+use charttrust_verify::digest::Digested;
 use wiremock::matchers::{header, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use crate::server::*;
-
-const HOUR: Duration = Duration::from_secs(3600);
 
 /// Answers like a server that keeps entity tags.
 fn tagged(tag: &'static str, body: impl Into<Vec<u8>>) -> impl Fn(&Request) -> ResponseTemplate {
@@ -42,18 +41,18 @@ fn always_asking() -> Fetcher<Vec<u8>> {
 
 async fn answered(fetcher: &Fetcher<Vec<u8>>, server: &MockServer) -> Answered {
     fetcher
-        .look(&source(server.uri()), CHART, VERSION)
+        .fetch(&source(server.uri()), CHART, VERSION)
         .await
         .unwrap()
         .answered
 }
 
 #[tokio::test]
-async fn a_second_look_revalidates_everything_and_downloads_nothing() {
+async fn a_second_fetch_revalidates_everything_and_downloads_nothing() {
     let (server, fetcher) = (tagged_repository().await, always_asking());
     assert_eq!(answered(&fetcher, &server).await, Answered::Downloaded);
     let second = fetcher
-        .look(&source(server.uri()), CHART, VERSION)
+        .fetch(&source(server.uri()), CHART, VERSION)
         .await
         .unwrap();
     assert_eq!(second.answered, Answered::Unchanged);
@@ -118,11 +117,11 @@ async fn a_server_that_ignores_conditions_is_recognised_by_a_strong_tag() {
     .await;
     let fetcher = fetcher();
     for expected in [Answered::Downloaded, Answered::Unchanged] {
-        let look = fetcher
-            .look(&source(format!("{}/x", server.uri())), CHART, VERSION)
+        let fetched = fetcher
+            .fetch(&source(format!("{}/x", server.uri())), CHART, VERSION)
             .await
             .unwrap();
-        assert_eq!(look.answered, expected);
+        assert_eq!(fetched.answered, expected);
     }
     assert_eq!(fetcher.counts().downloads, 1);
 }
@@ -135,16 +134,16 @@ async fn a_republished_archive_is_downloaded() {
     let other = [GZIP, b"2"].concat();
     serve(&server, ARCHIVE, tagged("W/\"b\"", other.clone())).await;
     serve(&server, PROVENANCE, tagged("\"q\"", "other")).await;
-    let look = fetcher
-        .look(&source(server.uri()), CHART, VERSION)
+    let fetched = fetcher
+        .fetch(&source(server.uri()), CHART, VERSION)
         .await
         .unwrap();
     assert_eq!(
-        (look.answered, &look.archive.content),
+        (fetched.answered, &fetched.archive.content),
         (Answered::Downloaded, &other)
     );
     assert_eq!(
-        look.provenance,
+        fetched.provenance,
         ProvenanceAnswer::Present(b"other".as_slice().into())
     );
 }
@@ -171,8 +170,12 @@ async fn without_tags_the_digest_of_the_index_vouches_for_the_archive() {
 
 async fn sha256_of_gzip() -> String {
     let server = unsigned_repository().await;
-    let digest = look(server.uri()).await.unwrap().archive.digest;
-    let bytes: Vec<String> = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = fetch(server.uri()).await.unwrap().archive.digest;
+    let bytes: Vec<String> = digest
+        .as_bytes()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     bytes.concat()
 }
 
@@ -195,15 +198,15 @@ async fn an_unasked_for_304_is_no_answer() {
 }
 
 #[tokio::test]
-async fn many_looks_at_once_are_one_download() {
+async fn many_fetches_at_once_are_one_download() {
     let (server, fetcher) = (repository().await, fetcher());
     let source = source(server.uri());
-    let looks = (0..50).map(|_| fetcher.look(&source, CHART, VERSION));
-    let looks: Vec<_> = futures::future::join_all(looks).await;
+    let fetches = (0..50).map(|_| fetcher.fetch(&source, CHART, VERSION));
+    let fetches: Vec<_> = futures::future::join_all(fetches).await;
     assert!(
-        looks
+        fetches
             .iter()
-            .all(|look| look.as_ref().unwrap().archive.content == GZIP)
+            .all(|fetched| fetched.as_ref().unwrap().archive.content == GZIP)
     );
     assert_eq!(paths(&server).await, [INDEX, ARCHIVE, PROVENANCE]);
 }
@@ -212,9 +215,9 @@ async fn many_looks_at_once_are_one_download() {
 async fn a_caller_that_goes_away_does_not_take_the_others_with_it() {
     let (server, fetcher) = (repository().await, fetcher());
     let source = source(server.uri());
-    let mut first = Box::pin(fetcher.look(&source, CHART, VERSION));
+    let mut first = Box::pin(fetcher.fetch(&source, CHART, VERSION));
     assert!(futures::poll!(&mut first).is_pending());
-    let second = fetcher.look(&source, CHART, VERSION);
+    let second = fetcher.fetch(&source, CHART, VERSION);
     drop(first);
     assert!(second.await.is_ok());
 }
@@ -233,8 +236,8 @@ async fn charts_of_one_source_share_its_index() {
     serve(&server, "/b.tgz", archive()).await;
     let (fetcher, source) = (fetcher(), source(server.uri()));
     let (a, b) = tokio::join!(
-        fetcher.look(&source, "a", "1.0.0"),
-        fetcher.look(&source, "b", "1.0.0")
+        fetcher.fetch(&source, "a", "1.0.0"),
+        fetcher.fetch(&source, "b", "1.0.0")
     );
     assert!(a.is_ok() && b.is_ok());
     assert_eq!(asked(&server, INDEX).await, 1);
@@ -257,13 +260,13 @@ async fn a_version_missing_from_a_known_index_is_asked_for_once_more() {
     .await;
     assert!(
         fetcher
-            .look(&source(server.uri()), CHART, "2.4.2")
+            .fetch(&source(server.uri()), CHART, "2.4.2")
             .await
             .is_ok()
     );
     assert_eq!(asked(&server, INDEX).await, 1);
     let error = fetcher
-        .look(&source(server.uri()), CHART, "2.4.3")
+        .fetch(&source(server.uri()), CHART, "2.4.3")
         .await
         .unwrap_err();
     assert_eq!(error.cause(), Cause::ChartNotFound);
@@ -276,7 +279,7 @@ async fn chart_not_found_is_never_said_from_memory() {
     answered(&fetcher, &server).await;
     replace(&server, &[(INDEX, ResponseTemplate::new(503))]).await;
     let error = fetcher
-        .look(&source(server.uri()), CHART, "9.9.9")
+        .fetch(&source(server.uri()), CHART, "9.9.9")
         .await
         .unwrap_err();
     assert_eq!(error.cause(), Cause::SourceUnavailable);
@@ -286,7 +289,7 @@ async fn chart_not_found_is_never_said_from_memory() {
 async fn a_fresh_index_is_not_asked_twice_for_a_missing_version() {
     let (server, fetcher) = (repository().await, fetcher());
     fetcher
-        .look(&source(server.uri()), CHART, "9.9.9")
+        .fetch(&source(server.uri()), CHART, "9.9.9")
         .await
         .unwrap_err();
     assert_eq!(paths(&server).await, [INDEX]);
@@ -303,7 +306,7 @@ async fn an_archive_gone_from_a_known_index_is_not_found_once_the_index_says_so(
     )
     .await;
     let error = fetcher
-        .look(&source(server.uri()), CHART, VERSION)
+        .fetch(&source(server.uri()), CHART, VERSION)
         .await
         .unwrap_err();
     assert_eq!(error.cause(), Cause::ChartNotFound);
@@ -322,7 +325,7 @@ async fn an_archive_gone_that_the_index_still_lists_is_unavailable() {
     )
     .await;
     let error = fetcher
-        .look(&source(server.uri()), CHART, VERSION)
+        .fetch(&source(server.uri()), CHART, VERSION)
         .await
         .unwrap_err();
     assert_eq!(
@@ -333,36 +336,13 @@ async fn an_archive_gone_that_the_index_still_lists_is_unavailable() {
 }
 
 #[tokio::test]
-async fn a_look_within_an_age_does_not_ask() {
-    let (server, fetcher) = (repository().await, fetcher());
-    answered(&fetcher, &server).await;
-    let again = fetcher
-        .look_within(&source(server.uri()), CHART, VERSION, HOUR)
-        .await
-        .unwrap();
-    assert_eq!(again.answered, Answered::Earlier);
-    assert_eq!(
-        again.provenance,
-        ProvenanceAnswer::Present(SIGNED.as_bytes().into())
-    );
-    assert_eq!(paths(&server).await.len(), 3);
-}
-
-#[tokio::test]
-async fn a_failure_is_remembered_for_looks_within_an_age_only() {
+async fn a_failure_is_not_remembered() {
     let (server, fetcher) = (MockServer::start().await, fetcher());
     let source = source(server.uri());
-    let first = fetcher.look(&source, CHART, VERSION).await.unwrap_err();
-    assert_eq!(
-        fetcher
-            .look_within(&source, CHART, VERSION, HOUR)
-            .await
-            .unwrap_err(),
-        first
-    );
-    assert_eq!(asked(&server, INDEX).await, 1);
-    fetcher.look(&source, CHART, VERSION).await.unwrap_err();
-    assert_eq!(asked(&server, INDEX).await, 2);
+    for times in [1, 2] {
+        fetcher.fetch(&source, CHART, VERSION).await.unwrap_err();
+        assert_eq!(asked(&server, INDEX).await, times);
+    }
 }
 
 #[tokio::test]
@@ -372,7 +352,7 @@ async fn an_outage_does_not_cost_what_was_known() {
     replace(&server, &[(INDEX, ResponseTemplate::new(503))]).await;
     assert!(
         fetcher
-            .look(&source(server.uri()), CHART, VERSION)
+            .fetch(&source(server.uri()), CHART, VERSION)
             .await
             .is_err()
     );
@@ -392,13 +372,13 @@ async fn a_provenance_file_withdrawn_is_missing_at_once() {
     answered(&fetcher, &server).await;
     server.reset().await;
     serve(&server, ARCHIVE, tagged("W/\"a\"", GZIP)).await;
-    let look = fetcher
-        .look(&source(server.uri()), CHART, VERSION)
+    let fetched = fetcher
+        .fetch(&source(server.uri()), CHART, VERSION)
         .await
         .unwrap();
     assert_eq!(
-        (look.answered, look.provenance),
-        (Answered::Unchanged, ProvenanceAnswer::Missing(404))
+        (fetched.answered, fetched.provenance),
+        (Answered::Unchanged, ProvenanceAnswer::Missing)
     );
 }
 
@@ -414,17 +394,17 @@ async fn memory_is_bounded_by_entries() {
     .await;
     serve(&server, "/a.tgz", archive().insert_header("etag", "\"a\"")).await;
     serve(&server, "/b.tgz", archive().insert_header("etag", "\"b\"")).await;
-    for (cached_looks, downloads) in [(1, 3), (2, 2)] {
+    for (cached_fetches, downloads) in [(1, 3), (2, 2)] {
         let fetcher = fetcher_with(
             &["127.0.0.1"],
             Limits {
-                cached_looks,
+                cached_fetches,
                 ..limits()
             },
         );
         for chart in ["a", "b", "a"] {
             fetcher
-                .look(&source(server.uri()), chart, "1.0.0")
+                .fetch(&source(server.uri()), chart, "1.0.0")
                 .await
                 .unwrap();
         }
@@ -434,33 +414,34 @@ async fn memory_is_bounded_by_entries() {
 
 #[tokio::test]
 async fn an_archive_heavier_than_the_memory_is_read_and_not_kept() {
-    let server = unsigned_repository().await;
-    let fetcher = fetcher_with(
-        &["127.0.0.1"],
-        Limits {
-            cached_bytes: 8,
-            ..limits()
-        },
-    );
-    for _ in 0..2 {
-        fetcher
-            .look_within(&source(server.uri()), CHART, VERSION, HOUR)
-            .await
-            .unwrap();
+    let server = tagged_repository().await;
+    for (cached_bytes, downloads) in [(8, 2), (1 << 20, 1)] {
+        let fetcher = fetcher_with(
+            &["127.0.0.1"],
+            Limits {
+                cached_bytes,
+                ..limits()
+            },
+        );
+        for _ in 0..2 {
+            answered(&fetcher, &server).await;
+        }
+        assert_eq!(fetcher.counts().downloads, downloads);
     }
-    assert_eq!(fetcher.counts().downloads, 2);
 }
 
 #[tokio::test]
-async fn a_reader_that_panics_harms_its_own_look_only() {
+async fn a_reader_that_panics_harms_its_own_fetch_only() {
     let server = repository().await;
-    let read = |bytes: &[u8]| {
+    let read = |archive: &Digested<'_>| {
+        let bytes = archive.bytes();
         assert!(bytes.ends_with(b"good"), "a bad archive");
         bytes.len()
     };
     let allowed_hosts = vec!["127.0.0.1".parse().unwrap()];
     let settings = Settings {
         allowed_hosts,
+        auth_hosts: Vec::new(),
         limits: limits(),
         user_agent: "test".to_owned(),
     };
@@ -468,11 +449,11 @@ async fn a_reader_that_panics_harms_its_own_look_only() {
         settings,
         Reader {
             read: Arc::new(read),
-            weigh: |_| 8,
+            cost: |_| 8,
         },
     );
     let error = fetcher
-        .look(&source(server.uri()), CHART, VERSION)
+        .fetch(&source(server.uri()), CHART, VERSION)
         .await
         .unwrap_err();
     assert_eq!(error.cause(), Cause::SourceUnavailable);
@@ -480,7 +461,7 @@ async fn a_reader_that_panics_harms_its_own_look_only() {
     replace(&server, &[(ARCHIVE, good)]).await;
     assert_eq!(
         fetcher
-            .look(&source(server.uri()), CHART, VERSION)
+            .fetch(&source(server.uri()), CHART, VERSION)
             .await
             .unwrap()
             .archive

@@ -25,16 +25,16 @@ async fn mirrors_are_asked_in_order_while_the_source_is_unavailable() {
         repository().await,
         repository().await,
     );
-    let look = fetcher()
-        .look(&mirrored(&main, &[&dead, &mirror, &last]), CHART, VERSION)
+    let fetched = fetcher()
+        .fetch(&mirrored(&main, &[&dead, &mirror, &last]), CHART, VERSION)
         .await
         .unwrap();
     assert_eq!(
-        (look.place, look.url),
+        (fetched.place, fetched.url),
         (Place::Mirror, format!("{}{ARCHIVE}", mirror.uri()))
     );
     assert_eq!(
-        look.provenance,
+        fetched.provenance,
         ProvenanceAnswer::Present(SIGNED.as_bytes().into())
     );
     assert_eq!(paths(&dead).await, [INDEX]);
@@ -45,11 +45,11 @@ async fn mirrors_are_asked_in_order_while_the_source_is_unavailable() {
 async fn mirrors_are_not_asked_when_the_source_answers() {
     let mirror = repository().await;
     for main in [repository().await, unsigned_repository().await] {
-        let look = fetcher()
-            .look(&mirrored(&main, &[&mirror]), CHART, VERSION)
+        let fetched = fetcher()
+            .fetch(&mirrored(&main, &[&mirror]), CHART, VERSION)
             .await
             .unwrap();
-        assert_eq!(look.place, Place::Main);
+        assert_eq!(fetched.place, Place::Main);
     }
     let without = empty().await;
     serve(
@@ -59,7 +59,7 @@ async fn mirrors_are_not_asked_when_the_source_answers() {
     )
     .await;
     let error = fetcher()
-        .look(&mirrored(&without, &[&mirror]), CHART, VERSION)
+        .fetch(&mirrored(&without, &[&mirror]), CHART, VERSION)
         .await
         .unwrap_err();
     assert_eq!(error.cause(), Cause::ChartNotFound);
@@ -69,16 +69,16 @@ async fn mirrors_are_not_asked_when_the_source_answers() {
 #[tokio::test]
 async fn a_mirror_without_provenance_does_not_make_the_chart_unsigned() {
     let (main, mirror) = (empty().await, unsigned_repository().await);
-    let look = fetcher()
-        .look(&mirrored(&main, &[&mirror]), CHART, VERSION)
+    let fetched = fetcher()
+        .fetch(&mirrored(&main, &[&mirror]), CHART, VERSION)
         .await
         .unwrap();
     assert_eq!(
-        (look.place, look.archive.content.as_slice()),
+        (fetched.place, fetched.archive.content.as_slice()),
         (Place::Mirror, GZIP)
     );
-    let ProvenanceAnswer::Unavailable(error) = look.provenance else {
-        panic!("{:?}", look.provenance)
+    let ProvenanceAnswer::Unavailable(error) = fetched.provenance else {
+        panic!("{:?}", fetched.provenance)
     };
     assert_eq!(
         error.to_string(),
@@ -93,11 +93,11 @@ async fn a_mirror_with_provenance_is_preferred_to_one_without() {
         unsigned_repository().await,
         repository().await,
     );
-    let look = fetcher()
-        .look(&mirrored(&main, &[&unsigned, &signed]), CHART, VERSION)
+    let fetched = fetcher()
+        .fetch(&mirrored(&main, &[&unsigned, &signed]), CHART, VERSION)
         .await
         .unwrap();
-    assert_eq!(look.url, format!("{}{ARCHIVE}", signed.uri()));
+    assert_eq!(fetched.url, format!("{}{ARCHIVE}", signed.uri()));
 }
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn a_mirror_that_lacks_the_version_does_not_make_the_chart_not_found() {
     )
     .await;
     let error = fetcher()
-        .look(&mirrored(&main, &[&mirror]), CHART, VERSION)
+        .fetch(&mirrored(&main, &[&mirror]), CHART, VERSION)
         .await
         .unwrap_err();
     assert_eq!(
@@ -123,18 +123,59 @@ async fn a_mirror_that_lacks_the_version_does_not_make_the_chart_not_found() {
 async fn a_mirror_gives_the_provenance_file_that_the_source_cannot() {
     let (main, mirror) = (unsigned_repository().await, repository().await);
     serve(&main, PROVENANCE, ResponseTemplate::new(503)).await;
-    let look = fetcher()
-        .look(&mirrored(&main, &[&mirror]), CHART, VERSION)
+    let fetched = fetcher()
+        .fetch(&mirrored(&main, &[&mirror]), CHART, VERSION)
         .await
         .unwrap();
-    assert_eq!(look.place, Place::Mirror);
+    assert_eq!(
+        (fetched.place, fetched.provenance_place),
+        (Place::Main, Place::Mirror)
+    );
+    assert_eq!(fetched.url, format!("{}{ARCHIVE}", main.uri()));
+    assert_eq!(
+        fetched.silence.unwrap().to_string(),
+        format!("{}{PROVENANCE} answered 503", main.uri())
+    );
     let unsigned = unsigned_repository().await;
-    let look = fetcher()
-        .look(&mirrored(&main, &[&unsigned]), CHART, VERSION)
+    let fetched = fetcher()
+        .fetch(&mirrored(&main, &[&unsigned]), CHART, VERSION)
         .await
         .unwrap();
-    assert_eq!(look.place, Place::Main);
-    assert!(matches!(look.provenance, ProvenanceAnswer::Unavailable(_)));
+    assert_eq!(fetched.place, Place::Main);
+    assert!(matches!(
+        fetched.provenance,
+        ProvenanceAnswer::Unavailable(_)
+    ));
+}
+
+#[tokio::test]
+async fn the_archive_of_the_source_is_not_replaced_by_that_of_a_mirror() {
+    let (main, other, mirror) = (
+        unsigned_repository().await,
+        repository().await,
+        repository().await,
+    );
+    serve(&main, PROVENANCE, ResponseTemplate::new(503)).await;
+    let others = [GZIP, b" of somebody else"].concat();
+    let archive = ResponseTemplate::new(200).set_body_bytes(others);
+    let listed = ResponseTemplate::new(200).set_body_string(index("payments-2.4.1.tgz"));
+    let signed = ResponseTemplate::new(200).set_body_string("by a thief");
+    let usual = [(INDEX, listed), (ARCHIVE, archive), (PROVENANCE, signed)];
+    replace(&other, &usual).await;
+    for (mirrors, provenance) in [
+        (vec![&other], Place::Main),
+        (vec![&other, &mirror], Place::Mirror),
+    ] {
+        let fetched = fetcher()
+            .fetch(&mirrored(&main, &mirrors), CHART, VERSION)
+            .await
+            .unwrap();
+        assert_eq!(fetched.archive.content, GZIP);
+        assert_eq!(
+            (fetched.place, fetched.provenance_place),
+            (Place::Main, provenance)
+        );
+    }
 }
 
 #[tokio::test]
@@ -153,7 +194,7 @@ async fn an_archive_over_the_limit_is_not_sought_elsewhere() {
     )
     .await;
     let error = fetcher()
-        .look(&mirrored(&main, &[&mirror]), CHART, VERSION)
+        .fetch(&mirrored(&main, &[&mirror]), CHART, VERSION)
         .await
         .unwrap_err();
     assert_eq!(error.cause(), Cause::LimitExceeded);
@@ -173,12 +214,16 @@ async fn mirrors_pass_the_guard_and_a_bad_one_is_passed_over() {
         source.mirrors.insert(0, bad.to_owned());
     }
     assert_eq!(
-        fetcher().look(&source, CHART, VERSION).await.unwrap().place,
+        fetcher()
+            .fetch(&source, CHART, VERSION)
+            .await
+            .unwrap()
+            .place,
         Place::Mirror
     );
     source.mirrors.pop();
     assert!(matches!(
-        fetcher().look(&source, CHART, VERSION).await,
+        fetcher().fetch(&source, CHART, VERSION).await,
         Err(FetchError::Status { code: 404, .. })
     ));
 }

@@ -28,9 +28,9 @@ async fn behind(hops: usize) -> MockServer {
 
 #[tokio::test]
 async fn three_redirects_are_followed_and_not_four() {
-    assert!(look(format!("{}/0", behind(3).await.uri())).await.is_ok());
+    assert!(fetch(format!("{}/0", behind(3).await.uri())).await.is_ok());
     let server = behind(4).await;
-    let error = look(format!("{}/0", server.uri())).await.unwrap_err();
+    let error = fetch(format!("{}/0", server.uri())).await.unwrap_err();
     assert_eq!(error.cause(), Cause::SourceUnavailable);
     assert_eq!(
         error.to_string(),
@@ -47,7 +47,7 @@ async fn every_kind_of_redirect_is_followed() {
         serve(&server, "/moved/index.yaml", answer).await;
         serve(&server, "/moved/payments-2.4.1.tgz", to(ARCHIVE)).await;
         assert!(
-            look(format!("{}/moved", server.uri())).await.is_ok(),
+            fetch(format!("{}/moved", server.uri())).await.is_ok(),
             "{code}"
         );
     }
@@ -58,7 +58,7 @@ async fn a_loop_ends() {
     let server = MockServer::start().await;
     serve(&server, INDEX, to("/index.yaml")).await;
     assert!(matches!(
-        look(server.uri()).await,
+        fetch(server.uri()).await,
         Err(FetchError::TooManyRedirects { limit: 3, .. })
     ));
     assert_eq!(paths(&server).await.len(), 4);
@@ -97,7 +97,7 @@ async fn every_hop_passes_the_guard() {
         let server = MockServer::start().await;
         serve(&server, INDEX, to("/second")).await;
         serve(&server, "/second", to(target)).await;
-        let error = look(server.uri()).await.unwrap_err();
+        let error = fetch(server.uri()).await.unwrap_err();
         assert!(
             matches!(error, FetchError::Refused { refused, .. } if refused == expected),
             "{target}: {error}"
@@ -115,7 +115,7 @@ async fn a_server_that_is_not_named_is_not_reached_by_a_redirect() {
         limits(),
     );
     let error = fetcher
-        .look(&source(server.uri()), CHART, VERSION)
+        .fetch(&source(server.uri()), CHART, VERSION)
         .await
         .unwrap_err();
     assert!(matches!(
@@ -141,7 +141,7 @@ async fn hosts_behind_redirects_are_counted_together() {
     serve(&server, "/cdn/payments.tgz", to(&target)).await;
     let fetcher = fetcher();
     fetcher
-        .look(&source(format!("{}/cdn", server.uri())), CHART, VERSION)
+        .fetch(&source(format!("{}/cdn", server.uri())), CHART, VERSION)
         .await
         .unwrap();
     let counts = fetcher.counts();

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use charttrust::sources::{
-    Cause, FetchError, Fetcher, Limits, Look, ProvenanceAnswer, Reader, Settings, Source,
+    Cause, FetchError, Fetched, Fetcher, Limits, ProvenanceAnswer, Reader, Settings, Source,
 };
+use charttrust_verify::digest::Digested;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use wiremock::matchers::path;
@@ -41,12 +42,13 @@ pub(crate) fn fetcher() -> Fetcher<Vec<u8>> {
 pub(crate) fn fetcher_with(named: &[&str], limits: Limits) -> Fetcher<Vec<u8>> {
     let allowed_hosts = named.iter().map(|host| host.parse().unwrap()).collect();
     let reader = Reader {
-        read: Arc::new(<[u8]>::to_vec),
-        weigh: Vec::len,
+        read: Arc::new(|archive: &Digested<'_>| archive.bytes().to_vec()),
+        cost: Vec::len,
     };
     Fetcher::new(
         Settings {
             allowed_hosts,
+            auth_hosts: Vec::new(),
             limits,
             user_agent: "charttrust/test".to_owned(),
         },
@@ -63,19 +65,19 @@ pub(crate) fn source(url: impl Into<String>) -> Source {
     }
 }
 
-/// Looks once with a new fetcher.
-pub(crate) async fn look(url: impl Into<String>) -> Result<Look<Vec<u8>>, FetchError> {
-    fetcher().look(&source(url), CHART, VERSION).await
+/// Asks once with a new fetcher.
+pub(crate) async fn fetch(url: impl Into<String>) -> Result<Fetched<Vec<u8>>, FetchError> {
+    fetcher().fetch(&source(url), CHART, VERSION).await
 }
 
-/// The provenance answer of a look that found the archive.
+/// The provenance answer of a fetch that found the archive.
 pub(crate) async fn provenance(url: impl Into<String>) -> ProvenanceAnswer {
-    look(url).await.unwrap().provenance
+    fetch(url).await.unwrap().provenance
 }
 
-/// The cause of a look that failed.
+/// The cause of a fetch that failed.
 pub(crate) async fn cause(url: impl Into<String>) -> Cause {
-    look(url).await.unwrap_err().cause()
+    fetch(url).await.unwrap_err().cause()
 }
 
 /// An index that lists one version at a URL.
@@ -195,6 +197,11 @@ async fn converse(mut stream: TcpStream, answer: Arc<Answering>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
+            // Who does not speak TLS answers its beginning in plain text.
+            Ok(0x16) if head.is_empty() => {
+                let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+                return;
+            }
             Ok(byte) => head.push(byte),
             Err(_) => return,
         }

@@ -170,7 +170,7 @@ fn client_certificate() -> Credentials {
 }
 
 async fn failure(source: &Source) -> FetchError {
-    let error = fetcher().look(source, CHART, VERSION).await.unwrap_err();
+    let error = fetcher().fetch(source, CHART, VERSION).await.unwrap_err();
     assert_eq!(error.cause(), Cause::SourceUnavailable);
     error
 }
@@ -180,14 +180,14 @@ async fn the_ca_of_a_source_vouches_for_it() {
     let server = Tls::serve(SERVER, usual).await;
     assert!(
         fetcher()
-            .look(&trusting(&server.url), CHART, VERSION)
+            .fetch(&trusting(&server.url), CHART, VERSION)
             .await
             .is_ok()
     );
     let literal = server.url.replace("localhost", "127.0.0.1");
     assert!(
         fetcher()
-            .look(&trusting(&literal), CHART, VERSION)
+            .fetch(&trusting(&literal), CHART, VERSION)
             .await
             .is_ok()
     );
@@ -226,10 +226,10 @@ async fn the_ca_of_a_source_replaces_the_public_authorities() {
         ca: Some([STRANGER, AUTHORITY].concat()),
         ..source(&server.url)
     };
-    assert!(fetcher().look(&bundle, CHART, VERSION).await.is_ok());
+    assert!(fetcher().fetch(&bundle, CHART, VERSION).await.is_ok());
     let fetcher = fetcher();
     fetcher
-        .look(&trusting(&other.url), CHART, VERSION)
+        .fetch(&trusting(&other.url), CHART, VERSION)
         .await
         .unwrap();
     let stranger = Source {
@@ -237,7 +237,7 @@ async fn the_ca_of_a_source_replaces_the_public_authorities() {
         ..source(&other.url)
     };
     assert!(
-        fetcher.look(&stranger, CHART, VERSION).await.is_err(),
+        fetcher.fetch(&stranger, CHART, VERSION).await.is_err(),
         "a connection was shared"
     );
 }
@@ -285,7 +285,7 @@ async fn a_client_certificate_is_shown_to_the_source() {
         credentials: Some(client_certificate()),
         ..trusting(&server.url)
     };
-    fetcher().look(&source, CHART, VERSION).await.unwrap();
+    fetcher().fetch(&source, CHART, VERSION).await.unwrap();
     assert_eq!((server.certificates(), server.requests()), (3, 3));
 }
 
@@ -302,7 +302,7 @@ async fn a_client_certificate_is_not_shown_to_another_origin() {
         credentials: Some(client_certificate()),
         ..trusting(&server.url)
     };
-    fetcher().look(&source, CHART, VERSION).await.unwrap();
+    fetcher().fetch(&source, CHART, VERSION).await.unwrap();
     assert_eq!((server.certificates(), server.requests()), (3, 3));
     assert_eq!((honeypot.certificates(), honeypot.requests()), (0, 2));
 }
@@ -316,7 +316,7 @@ async fn the_same_host_on_another_port_sees_no_client_certificate() {
         credentials: Some(client_certificate()),
         ..trusting(&server.url)
     };
-    fetcher().look(&source, CHART, VERSION).await.unwrap();
+    fetcher().fetch(&source, CHART, VERSION).await.unwrap();
     assert_eq!(
         (
             server.certificates(),
@@ -338,7 +338,7 @@ async fn basic_credentials_travel_over_tls() {
         credentials: Some(credentials),
         ..trusting(&server.url)
     };
-    fetcher().look(&source, CHART, VERSION).await.unwrap();
+    fetcher().fetch(&source, CHART, VERSION).await.unwrap();
     let heads = server.seen.heads.lock().unwrap().join("").to_lowercase();
     assert_eq!(heads.matches("authorization: basic ").count(), 3);
 }

@@ -4,32 +4,24 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::mem::discriminant;
 
 use jiff::Timestamp;
 
-use crate::evidence::{ArchiveFacts, Bound, Evidence, ProvenanceFacts, Signed};
+pub use crate::case::Case;
+use crate::case::Subject;
+use crate::evidence::{ArchiveFacts, Bound, Claims, ProvenanceFacts, Signed};
 use crate::finding::{Finding, Note};
 use crate::key::{HardRevocation, Key};
-use crate::opinion::Opinion;
-use crate::origin::{bound_archives, difference, first_archive};
-use crate::policy::{Dependencies, Exception, Level, Policy, ReleaseRef, Rule};
-use crate::signers::{self, Vouching};
+use crate::key_validity::Approval;
+use crate::origin::{Candidate, bound_archives, difference, first_archive};
+use crate::policy::{Dependencies, Exception, Level, Policy, Rule};
+use crate::rule_result::RuleResult;
+use crate::scheme::Scheme;
+use crate::signers::{self, Statement};
 use crate::verdict::{Basis, Cause, Class, Reason, Verdict};
 
-/// One judged revision of a release.
-#[derive(Clone, Copy, Debug)]
-pub struct Case<'a> {
-    /// The release as policies see it.
-    pub release: ReleaseRef<'a>,
-    /// Chart name in the record.
-    pub chart: &'a str,
-    /// Chart version in the record.
-    pub version: &'a str,
-    /// What is known of the chart.
-    pub evidence: &'a Evidence,
-}
-
-/// What a release is worth.
+/// What was found out about a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
     /// The worst of the policies' verdicts.
@@ -65,15 +57,16 @@ pub fn judge(case: &Case<'_>, policies: &[Policy], keys: &[Key], now: Timestamp)
         let Some(rule) = policy.rule_for(&case.release, case.chart) else {
             continue;
         };
-        let opinion = match rule {
+        let result = match rule {
             Ok(rule) => judge_rule(case, rule, keys, now),
             Err(problem) => unreadable(problem),
         };
-        let (verdict, mut found) = conclude(case, policy, rule.ok(), opinion, now);
+        let (verdict, mut found) = conclude(case, policy, rule.ok(), result, now);
         verdicts.push(verdict);
         findings.append(&mut found);
     }
     let mut seen = BTreeSet::new();
+    // Two policies that agree would say everything twice, and a status has room for few findings.
     findings.retain(|finding| seen.insert(finding.clone()));
     let verdict = Verdict::worst(verdicts.iter().map(|policy| policy.verdict))
         .unwrap_or(Verdict::Unknown(Cause::NoPolicy));
@@ -88,13 +81,15 @@ fn conclude(
     case: &Case<'_>,
     policy: &Policy,
     rule: Option<&Rule>,
-    opinion: Opinion,
+    result: RuleResult,
     now: Timestamp,
 ) -> (PolicyVerdict, Vec<Finding>) {
-    let exception = rule.and_then(|_| exception(case, policy, &opinion, now));
+    // A policy that cannot be read forgives nothing: its exceptions are part of what cannot be
+    // read.
+    let exception = rule.and_then(|_| exception(case, policy, &result, now));
     let verdict = match exception {
-        Some(_) => opinion.forgiven(),
-        None => opinion.verdict(),
+        Some(_) => result.forgiven(),
+        None => result.verdict(),
     };
     let is_exempt = verdict == Verdict::Unknown(Cause::Exempt);
     let is_bad = verdict.class() == Class::Badness;
@@ -105,47 +100,49 @@ fn conclude(
         exempt_by: exception
             .filter(|_| is_exempt)
             .map(|exception| exception.name.clone()),
-        origin: opinion.origin,
-        revocations: opinion.revocations.into_iter().filter(|_| is_bad).collect(),
+        origin: result.origin,
+        // A verdict that is no badness names no revocation, or a quarantine could begin by it.
+        revocations: result.revocations.into_iter().filter(|_| is_bad).collect(),
     };
     let by_policy = |finding: Finding| finding.of_policy(&policy.name);
     (
         concluded,
-        opinion.findings.into_iter().map(by_policy).collect(),
+        result.findings.into_iter().map(by_policy).collect(),
     )
 }
 
 fn exception<'a>(
     case: &Case<'_>,
     policy: &'a Policy,
-    opinion: &Opinion,
+    result: &RuleResult,
     now: Timestamp,
 ) -> Option<&'a Exception> {
-    let forgives =
-        |exception: &&Exception| exception.forgives(&case.release, &opinion.failing, now);
+    let forgives = |exception: &&Exception| exception.forgives(&case.release, &result.failing, now);
     policy.exceptions.iter().find(forgives)
 }
 
-fn unreadable(problem: &str) -> Opinion {
-    let mut opinion = Opinion::default();
+fn unreadable(problem: &str) -> RuleResult {
+    let mut result = RuleResult::default();
     let message = format!("the policy cannot be used and so trusts nobody: {problem}");
-    opinion.fail(Reason::SignerNotTrusted, message);
-    opinion
+    result.fail(Reason::SignerNotTrusted, message);
+    result
 }
 
-fn judge_rule(case: &Case<'_>, rule: &Rule, keys: &[Key], now: Timestamp) -> Opinion {
-    let mut opinion = Opinion::default();
-    check_version(case, rule, &mut opinion);
+fn judge_rule(case: &Case<'_>, rule: &Rule, keys: &[Key], now: Timestamp) -> RuleResult {
+    let mut result = RuleResult::default();
+    check_version(case, rule, &mut result);
     let candidates = match rule.verify.level {
         Level::None => {
             let message = format!("rule {:?} asks for no verification", rule.name);
-            opinion.doubt(Cause::Unmanaged, message);
+            // Unmanaged and not trusted: nothing was checked, so that nothing may look proven.
+            result.doubt(Cause::Unmanaged, message);
             Vec::new()
         }
-        Level::Signature => first_archive(case, rule, &mut opinion),
-        Level::Strict => bound_archives(case, rule, &mut opinion),
+        Level::Signature => first_archive(case, rule, &mut result),
+        Level::Strict => bound_archives(case, rule, &mut result),
     };
-    let judged = candidates.into_iter().map(|(source, facts)| {
+    let judged = candidates.into_iter().map(|candidate| {
+        let Candidate { source, facts, .. } = candidate;
         let subject = Subject {
             case,
             rule,
@@ -154,10 +151,11 @@ fn judge_rule(case: &Case<'_>, rule: &Rule, keys: &[Key], now: Timestamp) -> Opi
             facts,
             now,
         };
-        (&facts.binding, judge_archive(&subject))
+        let judged = judge_archive(&subject).unless_silent(&candidate.silence);
+        (&facts.binding, judged)
     });
-    decide(judged.collect(), &mut opinion);
-    opinion
+    decide(judged.collect(), &mut result);
+    result
 }
 
 /// Whether the archive is known to be what the release is made of, so that what is bad about it
@@ -171,7 +169,9 @@ fn is_the_release(binding: &Bound) -> bool {
 
 /// Of several archives with the content of the release one decides; what is wrong with the others
 /// is told.
-fn decide(mut judged: Vec<(&Bound, Opinion)>, opinion: &mut Opinion) {
+fn decide(mut judged: Vec<(&Bound, RuleResult)>, result: &mut RuleResult) {
+    // One archive whose trust only time has ended shows that the content was once good. Then
+    // badness of the same content by another source is a source speaking, and decides nothing.
     let has_lapsed = judged.iter().any(|(_, judged)| judged.has_lapsed);
     judged.sort_by_key(|(binding, judged)| {
         let proof = if is_the_release(binding) && !has_lapsed {
@@ -187,9 +187,9 @@ fn decide(mut judged: Vec<(&Bound, Opinion)>, opinion: &mut Opinion) {
     let Some(deciding) = judged.next() else {
         return;
     };
-    opinion.absorb(deciding);
+    result.take_over(deciding);
     for other in judged {
-        opinion.tell_of(&other);
+        result.note_other(&other);
     }
 }
 
@@ -207,6 +207,8 @@ fn preference(proof: Proof, verdict: Verdict) -> (u8, Reverse<impl Ord + use<>>)
     let order = match verdict.class() {
         Class::Trusted | Class::Unmanaged => 0,
         Class::Badness if proof == Proof::OfTheRelease => 1,
+        // Before tampering and missing proof: as long as one source has not answered, nobody knows
+        // that the release is not good by it.
         Class::CouldNotTell | Class::Exempt => 2,
         Class::Tampering if proof == Proof::OfTheRelease => 3,
         Class::ProofMissing => 4,
@@ -216,28 +218,17 @@ fn preference(proof: Proof, verdict: Verdict) -> (u8, Reverse<impl Ord + use<>>)
     (order, Reverse(verdict.rank()))
 }
 
-fn check_version(case: &Case<'_>, rule: &Rule, opinion: &mut Opinion) {
+fn check_version(case: &Case<'_>, rule: &Rule, result: &mut RuleResult) {
     if !rule.allows_version(case.version) {
         let message = format!(
             "version {} is outside what rule {:?} allows",
             case.version, rule.name
         );
-        opinion.fail(Reason::VersionNotAllowed, message);
+        result.fail(Reason::VersionNotAllowed, message);
     }
 }
 
-/// One archive, judged under one rule.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Subject<'a> {
-    pub(crate) case: &'a Case<'a>,
-    pub(crate) rule: &'a Rule,
-    pub(crate) keys: &'a [Key],
-    pub(crate) source: &'a str,
-    pub(crate) facts: &'a ArchiveFacts,
-    pub(crate) now: Timestamp,
-}
-
-fn judge_archive(subject: &Subject<'_>) -> Opinion {
+fn judge_archive(subject: &Subject<'_>) -> RuleResult {
     let Subject {
         case,
         rule,
@@ -245,54 +236,109 @@ fn judge_archive(subject: &Subject<'_>) -> Opinion {
         facts,
         ..
     } = *subject;
-    let mut opinion = Opinion {
+    let mut result = RuleResult {
         origin: Some(source.to_owned()),
-        ..Opinion::default()
+        ..RuleResult::default()
     };
-    let vouching = check_provenance(subject, &mut opinion);
+    let approval = check_provenance(subject, &mut result);
+    // After the provenance, because a pin forgives a missing signature and no revoked one.
     let pinned = rule.pins(case.chart, case.version, &facts.digest);
     if pinned {
-        replace_missing_signature(&mut opinion);
+        replace_missing_signature(&mut result);
     }
-    let of_signatures = opinion.failing.len();
-    check_metadata(subject, &mut opinion);
-    check_binding(subject, &mut opinion);
-    check_dependencies(subject, &mut opinion);
-    note_index(subject, &mut opinion);
-    opinion.has_lapsed &= opinion.failing.len() == of_signatures && opinion.doubts.is_empty();
+    // Whatever fails from here on is no matter of time, and ends the leniency for what has lapsed.
+    let of_signatures = result.failing.len();
+    check_metadata(subject, &mut result);
+    check_binding(subject, &mut result);
+    check_dependencies(subject, &mut result);
+    note_index(subject, &mut result);
+    result.has_lapsed &= result.failing.len() == of_signatures && result.doubts.is_empty();
     let is_compared = matches!(facts.binding, Bound::Same(_));
-    opinion.basis = match (vouching, rule.verify.level) {
-        (Some(Vouching::Valid), Level::Strict) if is_compared => Some(Basis::SignatureVerified),
-        (Some(Vouching::Valid), _) => Some(Basis::ArchiveVerified),
-        (Some(Vouching::Grandfathered), _) => Some(Basis::Grandfathered),
+    result.basis = match (approval, rule.verify.level) {
+        (Some(Approval::Valid), Level::Strict) if is_compared => Some(Basis::SignatureVerified),
+        (Some(Approval::Valid), _) => Some(Basis::ArchiveVerified),
+        (Some(Approval::Grandfathered), _) => Some(Basis::Grandfathered),
         (None, _) => pinned.then_some(Basis::DigestPinned),
     };
-    opinion
+    result
 }
 
 /// Integrity, authenticity and the life and scope of the keys.
-fn check_provenance(subject: &Subject<'_>, opinion: &mut Opinion) -> Option<Vouching> {
+fn check_provenance(subject: &Subject<'_>, result: &mut RuleResult) -> Option<Approval> {
     match &subject.facts.provenance {
         ProvenanceFacts::Missing => {
-            opinion.fail(
+            result.fail(
                 Reason::Unsigned,
                 format!("{} has no provenance for it", subject.source),
             );
             None
         }
         ProvenanceFacts::Malformed { message } => {
-            opinion.fail(Reason::ProvenanceMalformed, message.clone());
+            result.fail(Reason::ProvenanceMalformed, message.clone());
             None
         }
         ProvenanceFacts::Unavailable { cause, message } => {
-            opinion.doubt(*cause, format!("provenance: {message}"));
+            result.doubt(*cause, format!("provenance: {message}"));
             None
         }
-        ProvenanceFacts::Signed(signed) => check_signed(subject, signed, opinion),
+        ProvenanceFacts::Signed(signed) => check_signed(subject, signed, result),
     }
 }
 
-fn check_signed(subject: &Subject<'_>, signed: &Signed, opinion: &mut Opinion) -> Option<Vouching> {
+/// What other sources of the rule have as provenance of the very same archive: who signed these bytes has
+/// signed them, wherever the statement lies.
+fn statements_elsewhere<'a>(subject: &Subject<'a>) -> Vec<Statement<'a>> {
+    let Subject {
+        case, rule, facts, ..
+    } = *subject;
+    let is_of_release = |claims: &Claims| {
+        let claimed = (
+            claims.claimed_name.as_str(),
+            claims.claimed_version.as_str(),
+        );
+        rule.verify.level != Level::Strict || claimed == (case.chart, case.version)
+    };
+    let urls = rule.sources.iter().map(|source| source.url.as_str());
+    let others: BTreeSet<_> = urls.filter(|url| *url != subject.source).collect();
+    let archives = case.evidence.archives();
+    let same = archives.filter(|(source, other)| others.contains(source) && is_same(facts, other));
+    let statements = same.filter_map(|(source, facts)| {
+        let subject = Subject {
+            source,
+            facts,
+            ..*subject
+        };
+        Some((subject, facts.signed()?))
+    });
+    let about_it = statements.filter(|(_, signed)| {
+        signed.claims.claimed_archive == Some(facts.digest) && is_of_release(&signed.claims)
+    });
+    about_it.collect()
+}
+
+/// The same bytes. What is known of them is the same then, or was gathered at different times.
+fn is_same(facts: &ArchiveFacts, other: &ArchiveFacts) -> bool {
+    let of = |facts: &ArchiveFacts| (facts.digest, discriminant(&facts.binding));
+    of(facts) == of(other) && (&facts.name, &facts.version) == (&other.name, &other.version)
+}
+
+fn note_elsewhere(elsewhere: &[Statement<'_>], result: &mut RuleResult) {
+    for (subject, _) in elsewhere {
+        let message = format!(
+            "{} has signatures of the same archive, without which the threshold is not met",
+            subject.source
+        );
+        result.note(Note::OtherSource, message);
+    }
+}
+
+fn check_signed(
+    subject: &Subject<'_>,
+    signed: &Signed,
+    result: &mut RuleResult,
+) -> Option<Approval> {
+    // The version with its build metadata: `+` stays `+` in file names, also where a registry's tag
+    // has `_`.
     let expected = format!("{}-{}.tgz", subject.case.chart, subject.case.version);
     let is_about_this_archive = signed.claims.claimed_archive == Some(subject.facts.digest);
     match signed.claims.claimed_archive {
@@ -302,33 +348,41 @@ fn check_signed(subject: &Subject<'_>, signed: &Signed, opinion: &mut Opinion) -
                 "signed {digest}, but {expected} is {}",
                 subject.facts.digest
             );
-            opinion.fail(Reason::DigestMismatch, message);
+            result.fail(Reason::DigestMismatch, message);
         }
         None => {
             let message = format!("the provenance does not name {expected}");
-            opinion.fail(Reason::MetadataMismatch, message);
+            result.fail(Reason::MetadataMismatch, message);
         }
     }
-    let tally = signers::tally(subject, signed);
-    opinion.has_lapsed = tally.has_lapsed && is_about_this_archive;
+    let elsewhere = if is_about_this_archive {
+        statements_elsewhere(subject)
+    } else {
+        Vec::new()
+    };
+    let tally = signers::tally(subject, signed, &elsewhere);
+    if tally.is_united {
+        note_elsewhere(&elsewhere, result);
+    }
+    result.has_lapsed = tally.has_lapsed && is_about_this_archive;
     for failure in tally.failing {
         let (reason, message) = (failure.reason, failure.message);
         // A revoked key that signed something else proves nothing bad of this archive.
         if is_about_this_archive || reason.class() != Class::Badness {
-            opinion.fail(reason, message);
-            opinion.revocations.extend(failure.revocations);
+            result.fail(reason, message);
+            result.revocations.extend(failure.revocations);
         } else {
-            opinion.note(Note::OtherSignature, format!("{reason}: {message}"));
+            result.note(Note::OtherSignature, format!("{reason}: {message}"));
         }
     }
     for message in tally.others {
-        opinion.note(Note::OtherSignature, message);
+        result.note(Note::OtherSignature, message);
     }
-    tally.vouching
+    tally.approval
 }
 
 /// A pinned digest stands in for a signature that is missing, never for a revoked one.
-fn replace_missing_signature(opinion: &mut Opinion) {
+fn replace_missing_signature(result: &mut RuleResult) {
     let replaceable = [
         Reason::KeyExpired,
         Reason::KeyOutOfScope,
@@ -338,14 +392,17 @@ fn replace_missing_signature(opinion: &mut Opinion) {
         Reason::ProvenanceMalformed,
         Reason::Unsigned,
     ];
-    opinion
+    result
         .failing
         .retain(|reason| !replaceable.contains(reason));
-    opinion.doubts.clear();
+    // That a signature could not be fetched does not matter to whoever trusts these very bytes.
+    result.doubts.clear();
 }
 
 /// Strict: the signed name and version, the archive's and the release's are the same.
-fn check_metadata(subject: &Subject<'_>, opinion: &mut Opinion) {
+fn check_metadata(subject: &Subject<'_>, result: &mut RuleResult) {
+    // Helm compares none of these: an old signed archive served as a new version passes `helm
+    // verify`.
     if subject.rule.verify.level != Level::Strict {
         return;
     }
@@ -357,7 +414,7 @@ fn check_metadata(subject: &Subject<'_>, opinion: &mut Opinion) {
                 "{what} is {name} {version}, the release is {} {}",
                 release.0, release.1
             );
-            opinion.fail(Reason::MetadataMismatch, message);
+            result.fail(Reason::MetadataMismatch, message);
         }
     };
     agree("the archive", &facts.name, &facts.version);
@@ -371,30 +428,30 @@ fn check_metadata(subject: &Subject<'_>, opinion: &mut Opinion) {
 }
 
 /// What binding found besides "same". Archives that differ never get here.
-fn check_binding(subject: &Subject<'_>, opinion: &mut Opinion) {
+fn check_binding(subject: &Subject<'_>, result: &mut RuleResult) {
     if subject.rule.verify.level != Level::Strict {
-        return opinion.note(Note::NotChecked, "release content (level Signature)");
+        return result.note(Note::NotChecked, "release content (level Signature)");
     }
     match &subject.facts.binding {
         Bound::Same(notes) => {
             for note in notes {
-                opinion.note(Note::ValuesDiffer, note.clone());
+                result.note(Note::ValuesDiffer, note.clone());
             }
         }
         Bound::NoRecord => {
-            opinion.doubt(
+            result.doubt(
                 Cause::NotBindable,
                 "there is no release record to compare with",
             );
         }
-        Bound::NotCompared => opinion.note(Note::NotChecked, "release content (offline)"),
+        Bound::NotCompared => result.note(Note::NotChecked, "release content (offline)"),
         Bound::OldWriter(differences) => {
             let message = format!("an old Helm wrote the record: {}", differences.join("; "));
-            opinion.doubt(Cause::NotBindable, message);
+            result.doubt(Cause::NotBindable, message);
         }
         Bound::Different(_) => {
             let message = difference(subject.source, subject.facts);
-            opinion.fail(Reason::ContentMismatch, message);
+            result.fail(Reason::ContentMismatch, message);
         }
     }
 }
@@ -402,19 +459,23 @@ fn check_binding(subject: &Subject<'_>, opinion: &mut Opinion) {
 /// `dependencies: Verify` asks for a signature of each subchart. The archive holds subcharts unpacked
 /// and without their provenance files, and the statement about the chart says nothing about who made
 /// them, so none can be shown to be signed: refused, rather than taken for granted.
-fn check_dependencies(subject: &Subject<'_>, opinion: &mut Opinion) {
+fn check_dependencies(subject: &Subject<'_>, result: &mut RuleResult) {
     let verify = subject.rule.verify.dependencies == Dependencies::Verify;
     if verify && subject.facts.has_subcharts {
         let message = "the rule asks for a signature of each subchart, but the archive contains \
                        subcharts without their provenance, so this cannot be shown; with \
                        dependencies: Inherit the signature of the chart covers them";
-        opinion.fail(Reason::DependencyNotTrusted, message);
+        result.fail(Reason::DependencyNotTrusted, message);
     }
 }
 
-fn note_index(subject: &Subject<'_>, opinion: &mut Opinion) {
+fn note_index(subject: &Subject<'_>, result: &mut RuleResult) {
+    // Helm never compares the digest of an index, so that published indexes are wrong without
+    // anybody noticing: it is worth telling, and decides nothing.
     if subject.facts.index_disagrees {
-        let message = format!("the index of {} names another digest", subject.source);
-        opinion.note(Note::Republished, message);
+        let scheme = Scheme::split(subject.source);
+        let what = scheme.map_or("index", |(scheme, _)| scheme.states_digests());
+        let message = format!("the {what} of {} names another digest", subject.source);
+        result.note(Note::Republished, message);
     }
 }

@@ -33,6 +33,33 @@ impl Sha256Digest {
     }
 }
 
+/// Bytes together with their digest, so that large ones are digested once.
+#[derive(Clone, Copy, Debug)]
+pub struct Digested<'a> {
+    bytes: &'a [u8],
+    digest: Sha256Digest,
+}
+
+impl<'a> Digested<'a> {
+    /// Digests bytes.
+    pub fn of(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            digest: Sha256Digest::of(bytes),
+        }
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Their digest.
+    pub fn digest(&self) -> Sha256Digest {
+        self.digest
+    }
+}
+
 impl fmt::Display for Sha256Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{PREFIX}{}", hex::encode(self.0))

@@ -11,6 +11,7 @@ use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use crate::binding::{self, Binding};
 use crate::chart::Chart;
 use crate::digest::Sha256Digest;
+use crate::finding::error_chain;
 use crate::key::Key;
 use crate::openpgp::{self, ClaimedSignature, Fingerprint, SignedMessage, VerifiedSignature};
 use crate::provenance;
@@ -45,6 +46,16 @@ pub enum Answer {
     },
 }
 
+/// Which address of a source has said something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// The configured URL.
+    #[default]
+    Main,
+    /// A mirror. It can add trust; whatever else it says counts as silence of the source.
+    Mirror,
+}
+
 /// Facts of one archive.
 #[derive(Clone, Debug)]
 pub struct ArchiveFacts {
@@ -62,13 +73,17 @@ pub struct ArchiveFacts {
     pub index_disagrees: bool,
     /// The signed statement beside it.
     pub provenance: ProvenanceFacts,
+    /// Who served the archive.
+    pub place: Place,
+    /// Whether trust has rested on it. Then it counts whatever other sources leave unsaid.
+    pub settled: bool,
     /// When this operator first verified a signature of these very bytes by a known key.
     pub first_verified: Option<Timestamp>,
 }
 
 /// That this very archive was verified with this very provenance, and when first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Witness {
+pub struct FirstVerification {
     /// Digest of the archive.
     pub archive: Sha256Digest,
     /// Digest of the provenance.
@@ -93,10 +108,11 @@ pub enum Bound {
 }
 
 impl Answer {
-    /// Whether the source said something about the chart, be it that it has none.
+    /// Whether the source itself said something about the chart, be it that it has none.
     pub(crate) fn is_known(&self) -> bool {
         match self {
-            Self::Archive(_) | Self::Ambiguous { .. } | Self::NotFound => true,
+            Self::Archive(facts) => facts.place == Place::Main,
+            Self::Ambiguous { .. } | Self::NotFound => true,
             Self::Unavailable { .. } => false,
         }
     }
@@ -132,6 +148,8 @@ pub struct Signed {
     pub claims: Claims,
     /// Its signatures, in the order of the file.
     pub signatures: Vec<SignatureFacts>,
+    /// Who served it.
+    pub place: Place,
     /// The signed text, while we still hold it: a new key can then be tried without a download.
     pub message: Option<Arc<SignedMessage>>,
 }
@@ -154,6 +172,23 @@ pub struct SignatureFacts {
     pub claimed: Claim,
     /// What is known of it.
     pub outcome: Outcome,
+}
+
+impl SignatureFacts {
+    /// What is wrong with it, or why it counts for nothing though it holds, as its key says by itself: what
+    /// is declared against the key, and what policies make of its end, is in the findings.
+    pub fn fault(&self, keys: &[Key], now: Timestamp) -> Option<openpgp::Code> {
+        let verified = match &self.outcome {
+            Outcome::Fault(_, code) | Outcome::Nobodys(code) => return Some(*code),
+            Outcome::UnknownIssuer => return None,
+            Outcome::Verified(verified) => verified,
+        };
+        let mut keys = keys.iter();
+        let key = keys.find(|key| key.fingerprint() == verified.primary())?;
+        let validity = openpgp::signature_validity(&key.certificate, verified, now);
+        let code = validity.at_signing;
+        (code != openpgp::Code::Valid).then_some(code)
+    }
 }
 
 /// What a signature packet says of itself. Worth nothing by itself.
@@ -200,7 +235,9 @@ impl From<&ClaimedSignature> for Claim {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It cannot hold under the key that it names.
-    Fault(Fingerprint, openpgp::Word),
+    Fault(Fingerprint, openpgp::Code),
+    /// It cannot hold under any key, and names none.
+    Nobodys(openpgp::Code),
     /// No known key is its issuer.
     UnknownIssuer,
     /// It holds cryptographically. Whether it counts depends on the key's life.
@@ -209,32 +246,33 @@ pub enum Outcome {
 
 impl Evidence {
     /// Tries keys on the signatures that no known key could explain yet, and notes when an archive
-    /// was first verified. Returns whether anything was learned.
-    pub fn learn(&mut self, keys: &[Key], now: Timestamp) -> bool {
-        let mut learned = false;
+    /// was first verified. Returns whether anything was found out.
+    pub fn try_keys(&mut self, keys: &[Key], now: Timestamp) -> bool {
+        let mut found = false;
         for answer in self.answers.values_mut() {
             if let Answer::Archive(facts) = answer {
-                learned |= facts.learn(keys, now);
+                found |= facts.try_keys(keys, now);
             }
         }
-        learned
+        found
     }
 
     /// What was verified, and when first.
-    pub fn witnesses(&self) -> impl Iterator<Item = Witness> {
-        self.archives().filter_map(|(_, facts)| facts.witness())
+    pub fn first_verifications(&self) -> impl Iterator<Item = FirstVerification> {
+        self.archives()
+            .filter_map(|(_, facts)| facts.first_verification())
     }
 
     /// Dates what is verified now back to when the very same had been verified before.
-    pub fn recall(&mut self, witnesses: &[Witness]) {
+    pub fn restore_first_verified(&mut self, known: &[FirstVerification]) {
         for answer in self.answers.values_mut() {
             if let Answer::Archive(facts) = answer
-                && let Some(now) = facts.witness()
+                && let Some(now) = facts.first_verification()
             {
-                let is_same = |before: &&Witness| {
+                let is_same = |before: &&FirstVerification| {
                     before.archive == now.archive && before.provenance == now.provenance
                 };
-                let before = witnesses.iter().filter(is_same);
+                let before = known.iter().filter(is_same);
                 let first = before.map(|before| before.first_verified).min();
                 facts.first_verified = first.into_iter().chain(facts.first_verified).min();
             }
@@ -256,6 +294,7 @@ impl Evidence {
             .filter(|s| s.outcome == Outcome::UnknownIssuer);
         let mut issuers = keys
             .iter()
+            .filter(|key| !key.certificate.is_missing())
             .flat_map(|key| key.certificate.key_fingerprints());
         let claims: Vec<_> = unknown.map(|signature| &signature.claimed).collect();
         issuers.any(|issuer| claims.iter().any(|claim| claim.names(issuer)))
@@ -280,6 +319,28 @@ impl Evidence {
 }
 
 impl ArchiveFacts {
+    /// What an archive, the provenance beside it and a comparison show. Nothing is verified yet.
+    pub fn of(chart: &Chart, provenance: ProvenanceFacts, binding: Bound) -> Self {
+        Self {
+            digest: chart.digest,
+            name: chart.metadata.name.clone(),
+            version: chart.metadata.version.clone(),
+            binding,
+            has_subcharts: !chart.subcharts.is_empty(),
+            index_disagrees: false,
+            provenance,
+            place: Place::Main,
+            settled: false,
+            first_verified: None,
+        }
+    }
+
+    /// Whether the source itself has not shown all of it.
+    pub fn is_of_mirror(&self) -> bool {
+        let of_mirror = |signed: &Signed| signed.place == Place::Mirror;
+        self.place == Place::Mirror || self.signed().is_some_and(of_mirror)
+    }
+
     /// The signed statement, if there is one.
     pub fn signed(&self) -> Option<&Signed> {
         match &self.provenance {
@@ -290,26 +351,26 @@ impl ArchiveFacts {
         }
     }
 
-    fn witness(&self) -> Option<Witness> {
-        Some(Witness {
+    fn first_verification(&self) -> Option<FirstVerification> {
+        Some(FirstVerification {
             archive: self.digest,
             provenance: self.signed()?.digest,
             first_verified: self.first_verified?,
         })
     }
 
-    fn learn(&mut self, keys: &[Key], now: Timestamp) -> bool {
+    fn try_keys(&mut self, keys: &[Key], now: Timestamp) -> bool {
         let ProvenanceFacts::Signed(signed) = &mut self.provenance else {
             return false;
         };
-        let learned = signed.learn(keys);
-        let vouches = signed.claims.claimed_archive == Some(self.digest)
+        let found = signed.try_keys(keys);
+        let is_signed = signed.claims.claimed_archive == Some(self.digest)
             && signed.good_signers().next().is_some();
-        if vouches && self.first_verified.is_none() {
+        if is_signed && self.first_verified.is_none() {
             self.first_verified = Some(next_second(now));
             return true;
         }
-        learned
+        found
     }
 }
 
@@ -328,11 +389,11 @@ impl ProvenanceFacts {
         let malformed = |message: String| Self::Malformed { message };
         let message = match openpgp::parse_cleartext(bytes) {
             Ok(message) => message,
-            Err(error) => return malformed(error.to_string()),
+            Err(error) => return malformed(error_chain(&error)),
         };
         let statement = match provenance::parse(message.text()) {
             Ok(statement) => statement,
-            Err(error) => return malformed(error.to_string()),
+            Err(error) => return malformed(error_chain(&error)),
         };
         let claims = Claims {
             claimed_archive: statement.digest_of(claimed.chart, claimed.version),
@@ -347,12 +408,32 @@ impl ProvenanceFacts {
             digest: Sha256Digest::of(bytes),
             claims,
             signatures: message.signatures().iter().map(unknown).collect(),
+            place: Place::Main,
             message: Some(Arc::new(message)),
         }))
     }
 }
 
+impl ProvenanceFacts {
+    /// The same, served by this place.
+    #[must_use]
+    pub fn served_by(mut self, place: Place) -> Self {
+        if let Self::Signed(signed) = &mut self {
+            signed.place = place;
+        }
+        self
+    }
+}
+
 impl Bound {
+    /// Whether the release may be made of the archive.
+    pub(crate) fn is_bound(&self) -> bool {
+        match self {
+            Self::NoRecord | Self::NotCompared | Self::Same(_) => true,
+            Self::Different(_) | Self::OldWriter(_) => false,
+        }
+    }
+
     /// Compares a release record with an archive.
     pub fn compare(chart: &Chart, record: &Record) -> Self {
         let words = |differences: Vec<_>| {
@@ -382,23 +463,23 @@ impl Signed {
             .iter()
             .filter_map(|signature| match &signature.outcome {
                 Outcome::Verified(verified) => Some(verified.primary()),
-                Outcome::Fault(..) | Outcome::UnknownIssuer => None,
+                Outcome::Fault(..) | Outcome::Nobodys(_) | Outcome::UnknownIssuer => None,
             })
     }
 
-    fn learn(&mut self, keys: &[Key]) -> bool {
+    fn try_keys(&mut self, keys: &[Key]) -> bool {
         let Some(message) = self.message.clone() else {
             return false;
         };
-        let mut learned = false;
+        let mut found = false;
         for (signature, packet) in self.signatures.iter_mut().zip(message.signatures()) {
             if !matches!(signature.outcome, Outcome::Verified(_)) {
-                let outcome = try_keys(&message, packet, keys);
-                learned |= signature.outcome != outcome;
+                let outcome = outcome(&message, packet, keys);
+                found |= signature.outcome != outcome;
                 signature.outcome = outcome;
             }
         }
-        learned
+        found
     }
 }
 
@@ -412,7 +493,10 @@ fn next_second(instant: Timestamp) -> Timestamp {
 }
 
 /// Tries every key, whatever their order: key IDs collide, and certificates name foreign subkeys.
-fn try_keys(message: &SignedMessage, claimed: &ClaimedSignature, keys: &[Key]) -> Outcome {
+fn outcome(message: &SignedMessage, claimed: &ClaimedSignature, keys: &[Key]) -> Outcome {
+    if let Some(code) = claimed.is_nobodys() {
+        return Outcome::Nobodys(code);
+    }
     let mut verified = Vec::new();
     let mut faults = Vec::new();
     for key in keys {
@@ -421,8 +505,8 @@ fn try_keys(message: &SignedMessage, claimed: &ClaimedSignature, keys: &[Key]) -
                 let is_foreign = key.certificate.names_without_consent(signature.signer());
                 verified.push((is_foreign, signature));
             }
-            Err(openpgp::Word::UnknownKey) => {}
-            Err(word) => faults.push((key.fingerprint().clone(), word)),
+            Err(openpgp::Code::UnknownKey) => {}
+            Err(code) => faults.push((key.fingerprint().clone(), code)),
         }
     }
     let first = verified
@@ -432,8 +516,8 @@ fn try_keys(message: &SignedMessage, claimed: &ClaimedSignature, keys: &[Key]) -
         });
     let fault = faults
         .into_iter()
-        .min_by_key(|(key, word)| (key.clone(), word.as_str()));
-    let fault = fault.map(|(key, word)| Outcome::Fault(key, word));
+        .min_by_key(|(key, code)| (key.clone(), code.word()));
+    let fault = fault.map(|(key, code)| Outcome::Fault(key, code));
     first
         .map(|(_, signature)| Outcome::Verified(signature))
         .or(fault)

@@ -1,14 +1,16 @@
 //! Findings: single facts that were checked, in the words of the vocabulary.
 
+use std::error::Error;
 use std::fmt;
 
 use crate::verdict::{Cause, Reason};
+use crate::words;
 
 /// One checked fact.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
     /// Which fact.
-    pub word: Word,
+    pub fact: Fact,
     /// What exactly, in at most [`MAX_MESSAGE`] bytes; nothing that varies between equal looks.
     pub message: String,
     /// The policy under which it was found.
@@ -20,7 +22,7 @@ pub const MAX_MESSAGE: usize = 512;
 
 /// Which fact a finding states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Word {
+pub enum Fact {
     /// Something that could not be found out.
     Doubt(Cause),
     /// A check that failed.
@@ -29,52 +31,43 @@ pub enum Word {
     Note(Note),
 }
 
-/// Facts that decide nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Note {
-    /// A check was not made; the message says which and why.
-    NotChecked,
-    /// Another judged revision of the same release.
-    OtherRevision,
-    /// A signature that does not count.
-    OtherSignature,
-    /// What is wrong with an archive of another source, which does not decide.
-    OtherSource,
-    /// A published version changed, or index and archive disagree.
-    Republished,
-    /// Default values differ from the archive's, as `--reuse-values` makes them.
-    ValuesDiffer,
-}
-
-impl Note {
-    /// Every note.
-    pub const ALL: &[Self] = &[
-        Self::NotChecked,
-        Self::OtherRevision,
-        Self::OtherSignature,
-        Self::OtherSource,
-        Self::Republished,
-        Self::ValuesDiffer,
-    ];
-
-    /// The word itself.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::NotChecked => "NotChecked",
-            Self::OtherRevision => "OtherRevision",
-            Self::OtherSignature => "OtherSignature",
-            Self::OtherSource => "OtherSource",
-            Self::Republished => "Republished",
-            Self::ValuesDiffer => "ValuesDiffer",
-        }
+words! {
+    /// Facts that decide nothing.
+    Note {
+        /// A check was not made; the message says which and why.
+        NotChecked:
+            "The level or the command does not make this check: the content at level `Signature`, \
+             the source in CI."
+            => "Use `level: Strict`, or `--source`, where possible.",
+        /// Another judged revision of the same release.
+        OtherRevision:
+            "Another revision may be running too, after an upgrade that failed or is pending, or \
+             under a second driver."
+            => "Finish the upgrade, or uninstall what is not meant.",
+        /// A signature that does not count.
+        OtherSignature: "The provenance carries a further signature that does not count."
+            => "None, unless you know the signer: then declare and list the key.",
+        /// What is wrong with an archive of another source, which does not decide.
+        OtherSource:
+            "Another source of the rule has the version with other content, or something is wrong \
+             with it there; or only with its signatures of the same archive the threshold is met."
+            => "See to it that all sources publish the same archive and provenance.",
+        /// A published version changed, or index and archive disagree.
+        Republished:
+            "A published version has changed since it was bound, or the index names another \
+             digest than the archive's."
+            => "Find out who published it again; publish changes under a new version.",
+        /// Default values differ from the archive's, as `--reuse-values` makes them.
+        ValuesDiffer: "Default values are not the archive's: `--reuse-values` makes them so."
+            => "None; `--reset-then-reuse-values` records the defaults of the new chart.",
     }
 }
 
 impl Finding {
     /// A finding that belongs to no policy yet.
-    pub fn new(word: Word, message: impl Into<String>) -> Self {
+    pub fn new(fact: Fact, message: impl Into<String>) -> Self {
         Self {
-            word,
+            fact,
             message: bounded(&message.into()),
             policy: None,
         }
@@ -88,14 +81,25 @@ impl Finding {
     }
 }
 
-impl fmt::Display for Word {
+impl fmt::Display for Fact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Doubt(cause) => cause.fmt(f),
             Self::Failure(reason) => reason.fmt(f),
-            Self::Note(note) => f.write_str(note.word()),
+            Self::Note(note) => note.fmt(f),
         }
     }
+}
+
+/// An error and what caused it, in one sentence: each layer says only its own part.
+pub fn error_chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// Cuts at a character border and replaces control and direction characters, which foreign text
@@ -137,7 +141,7 @@ mod tests {
     use super::*;
 
     fn message(text: &str) -> String {
-        Finding::new(Word::Note(Note::NotChecked), text).message
+        Finding::new(Fact::Note(Note::NotChecked), text).message
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use crate::glob::Pattern;
 use crate::openpgp::{Certificate, Fingerprint};
-use crate::policy::Pattern;
 
 /// One usable `TrustedKey`.
 #[derive(Clone, Debug)]
@@ -20,8 +20,11 @@ pub struct Key {
     pub scope: Scope,
     /// Our own end date, judged like the key's own expiry. Per object.
     pub not_after: Option<Timestamp>,
-    /// Our own word, gathered from every object of the same fingerprint.
-    pub revocations: Vec<OwnRevocation>,
+    /// Why it can approve of nothing now: its object has a fault. What is known against it counts all the
+    /// same, as does what was verified before, so that a fault hides no badness.
+    pub unusable: Option<String>,
+    /// What `spec.revocation` says, gathered from every object of the same fingerprint.
+    pub revocations: Vec<DeclaredRevocation>,
 }
 
 impl Key {
@@ -53,6 +56,7 @@ impl Scope {
 
 /// Whether `url` is `prefix` or lies below it, at a path-segment border.
 fn is_under(prefix: &str, url: &str) -> bool {
+    // "https://charts.example.com" must not cover "https://charts.example.com.evil.test".
     let prefix = prefix.trim_end_matches('/');
     let url = url.trim_end_matches('/');
     url.strip_prefix(prefix)
@@ -61,7 +65,7 @@ fn is_under(prefix: &str, url: &str) -> bool {
 
 /// `spec.revocation` of one `TrustedKey`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct OwnRevocation {
+pub struct DeclaredRevocation {
     /// Name of the object that says so.
     pub declared_by: String,
     /// Why.
@@ -78,16 +82,16 @@ pub struct HardRevocation {
     /// Primary fingerprint of the key.
     pub fingerprint: Fingerprint,
     /// Who says so.
-    pub word: RevocationWord,
+    pub by: RevokedBy,
 }
 
-/// Whose word a revocation is.
+/// Who revoked a key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RevocationWord {
+pub enum RevokedBy {
     /// The key's own, by a revocation signature with this digest, in hexadecimal.
     Certificate(String),
     /// Ours.
-    Declared(OwnRevocation),
+    Declared(DeclaredRevocation),
 }
 
 /// Why a key was revoked, as people declare it.

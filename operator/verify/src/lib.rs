@@ -21,23 +21,30 @@
 )]
 
 pub mod binding;
+mod case;
 pub mod chart;
 pub mod check;
 pub mod digest;
 pub mod evidence;
 pub mod finding;
+mod glob;
 pub mod key;
-mod life;
+mod key_validity;
+pub mod later;
 pub mod limits;
-mod look;
 pub mod openpgp;
-mod opinion;
 mod origin;
 pub mod policy;
 pub mod provenance;
 pub mod release;
+mod rule_result;
+pub mod scheme;
+pub mod seal;
 mod signers;
 mod values;
 pub mod verdict;
 pub mod version;
+pub mod vocabulary;
 mod yaml;
+
+pub use key_validity::reason as reason_of;

@@ -1,42 +1,67 @@
 //! Which archives a release may come from: what the sources of a rule have answered.
 
-use crate::check::Case;
+use crate::case::Case;
 use crate::evidence::{Answer, ArchiveFacts, Bound};
 use crate::finding::Note;
-use crate::opinion::Opinion;
 use crate::policy::Rule;
+use crate::rule_result::{RuleResult, Silence};
 use crate::verdict::{Cause, Reason};
 
-pub(crate) type Candidate<'a> = (&'a str, &'a ArchiveFacts);
+/// An archive that the release may be made of.
+pub(crate) struct Candidate<'a> {
+    pub(crate) source: &'a str,
+    pub(crate) facts: &'a ArchiveFacts,
+    /// Why it may give trust, and can prove nothing else: the thief of a key, or of a source, may answer
+    /// while the others are kept silent. Empty if it counts in full.
+    pub(crate) silence: Vec<Silence>,
+}
+
+impl<'a> Candidate<'a> {
+    /// `others` is which sources that count have not answered themselves.
+    fn new(source: &'a str, facts: &'a ArchiveFacts, others: &[Silence]) -> Self {
+        let mut silence = Vec::new();
+        if facts.is_of_mirror() {
+            silence.push(of_mirror(source));
+        } else if !facts.settled {
+            silence.extend_from_slice(others);
+        }
+        Self {
+            source,
+            facts,
+            silence,
+        }
+    }
+}
 
 /// Level Strict: every source is tried, and the archive whose content equals the record is the
 /// origin. `ContentMismatch` only if all answered and none matches.
 pub(crate) fn bound_archives<'a>(
     case: &Case<'a>,
     rule: &'a Rule,
-    opinion: &mut Opinion,
+    result: &mut RuleResult,
 ) -> Vec<Candidate<'a>> {
     let answers: Vec<_> = answers(case, rule).collect();
-    let same = of_binding(&answers, |bound| {
-        matches!(bound, Bound::NoRecord | Bound::NotCompared | Bound::Same(_))
-    });
+    let silence: Vec<_> = answers.iter().filter_map(silence_of).collect();
+    let same = of_binding(&answers, &silence, Bound::is_bound);
     if !same.is_empty() {
         return same;
     }
-    if without_answer(&answers, rule, opinion) {
+    // A source that is silent may have the very archive, so that nothing is known to be tampered
+    // with.
+    if without_answer(&answers, rule, result) {
         return Vec::new();
     }
-    let old_writer = of_binding(&answers, |bound| matches!(bound, Bound::OldWriter(_)));
+    let is_old_writer = |bound: &Bound| matches!(bound, Bound::OldWriter(_));
+    let old_writer = of_binding(&answers, &silence, is_old_writer);
     if old_writer.is_empty() {
-        explain_no_origin(case, &answers, opinion);
+        explain_no_origin(case, &answers, result);
     }
     old_writer
 }
 
-fn answers<'a>(
-    case: &Case<'a>,
-    rule: &'a Rule,
-) -> impl Iterator<Item = (&'a str, Option<&'a Answer>)> {
+type SourceAnswer<'a> = (&'a str, Option<&'a Answer>);
+
+fn answers<'a>(case: &Case<'a>, rule: &'a Rule) -> impl Iterator<Item = SourceAnswer<'a>> {
     let evidence = case.evidence;
     rule.sources
         .iter()
@@ -44,44 +69,57 @@ fn answers<'a>(
 }
 
 fn of_binding<'a>(
-    answers: &[(&'a str, Option<&'a Answer>)],
+    answers: &[SourceAnswer<'a>],
+    silence: &[Silence],
     wanted: impl Fn(&Bound) -> bool,
 ) -> Vec<Candidate<'a>> {
-    let archive = |(source, answer): &(&'a str, Option<&'a Answer>)| match answer {
-        Some(Answer::Archive(facts)) if wanted(&facts.binding) => Some((*source, facts.as_ref())),
+    let archive = |(source, answer): &SourceAnswer<'a>| match answer {
+        Some(Answer::Archive(facts)) if wanted(&facts.binding) => {
+            Some(Candidate::new(source, facts, silence))
+        }
         _ => None,
     };
     answers.iter().filter_map(archive).collect()
 }
 
 /// Whether some source of the rule has not answered, so that nothing can be concluded.
-fn without_answer(answers: &[(&str, Option<&Answer>)], rule: &Rule, opinion: &mut Opinion) -> bool {
+fn without_answer(answers: &[SourceAnswer<'_>], rule: &Rule, result: &mut RuleResult) -> bool {
     if answers.is_empty() {
         let message = format!("rule {:?} names no source", rule.name);
-        opinion.doubt(Cause::SourceUnknown, message);
+        result.doubt(Cause::SourceUnknown, message);
         return true;
     }
-    for (source, answer) in answers {
-        explain_silence(source, *answer, opinion);
+    for (cause, message) in answers.iter().filter_map(silence_of) {
+        result.doubt(cause, message);
     }
     !answers
         .iter()
         .all(|(_, answer)| answer.is_some_and(Answer::is_known))
 }
 
-fn explain_silence(source: &str, answer: Option<&Answer>, opinion: &mut Opinion) {
+/// That a source has not answered itself, if so.
+fn silence_of((source, answer): &SourceAnswer<'_>) -> Option<Silence> {
     match answer {
-        None => opinion.doubt(Cause::Pending, format!("{source} was not asked yet")),
+        None => Some((Cause::Pending, format!("{source} was not asked yet"))),
         Some(Answer::Unavailable { cause, message }) => {
-            opinion.doubt(*cause, format!("{source}: {message}"));
+            Some((*cause, format!("{source}: {message}")))
         }
-        Some(Answer::Archive(_) | Answer::Ambiguous { .. } | Answer::NotFound) => {}
+        Some(answer) if !answer.is_known() => Some(of_mirror(source)),
+        Some(_) => None,
     }
+}
+
+/// The messages of two looks do not differ by what the network has just said.
+fn of_mirror(source: &str) -> Silence {
+    let message = format!(
+        "{source} itself did not serve it, and what its mirrors have proves nothing against it"
+    );
+    (Cause::SourceUnavailable, message)
 }
 
 /// All sources answered and none has the content of the record. An archive that cannot be compared
 /// may be the origin, so that nothing is known to be tampered with.
-fn explain_no_origin(case: &Case<'_>, answers: &[(&str, Option<&Answer>)], opinion: &mut Opinion) {
+fn explain_no_origin(case: &Case<'_>, answers: &[SourceAnswer<'_>], result: &mut RuleResult) {
     let ambiguous = messages(answers, |source, answer| match answer {
         Answer::Ambiguous { message } => Some(format!("{source}: {message}")),
         _ => None,
@@ -91,17 +129,17 @@ fn explain_no_origin(case: &Case<'_>, answers: &[(&str, Option<&Answer>)], opini
         _ => None,
     });
     match (ambiguous.is_empty(), different.is_empty()) {
-        (true, true) => not_found(case, answers, opinion),
-        (true, false) => opinion.fail_each(Reason::ContentMismatch, different),
+        (true, true) => not_found(case, answers, result),
+        (true, false) => result.fail_each(Reason::ContentMismatch, different),
         (false, _) => {
-            opinion.fail_each(Reason::ArchiveAmbiguous, ambiguous);
-            opinion.note_each(Note::OtherSource, different);
+            result.fail_each(Reason::ArchiveAmbiguous, ambiguous);
+            result.note_each(Note::OtherSource, different);
         }
     }
 }
 
 fn messages(
-    answers: &[(&str, Option<&Answer>)],
+    answers: &[SourceAnswer<'_>],
     message: impl Fn(&str, &Answer) -> Option<String>,
 ) -> Vec<String> {
     let all = answers
@@ -125,36 +163,42 @@ pub(crate) fn difference(source: &str, facts: &ArchiveFacts) -> String {
     format!("the release differs from {name} {version} of {source}: {differences}")
 }
 
-fn not_found(case: &Case<'_>, answers: &[(&str, Option<&Answer>)], opinion: &mut Opinion) {
+fn not_found(case: &Case<'_>, answers: &[SourceAnswer<'_>], result: &mut RuleResult) {
     let sources: Vec<_> = answers.iter().map(|(source, _)| *source).collect();
     let Case { chart, version, .. } = case;
     let message = format!("{chart} {version} is in no index of {}", sources.join(", "));
-    opinion.fail(Reason::ChartNotFound, message);
+    result.fail(Reason::ChartNotFound, message);
 }
 
-/// Level Signature: the first source that has the chart and version decides.
+/// Level Signature: the first source that has the chart and version decides. One that is silent does not
+/// end the search, but from those after it only trust is taken.
 pub(crate) fn first_archive<'a>(
     case: &Case<'a>,
     rule: &'a Rule,
-    opinion: &mut Opinion,
+    result: &mut RuleResult,
 ) -> Vec<Candidate<'a>> {
     let answers: Vec<_> = answers(case, rule).collect();
-    for (source, answer) in &answers {
+    let (mut found, mut silence) = (Vec::new(), Vec::new());
+    for answer in &answers {
         match answer {
-            Some(Answer::Archive(facts)) => return vec![(*source, facts.as_ref())],
-            Some(Answer::NotFound) => {}
-            Some(Answer::Ambiguous { message }) => {
-                opinion.fail(Reason::ArchiveAmbiguous, format!("{source}: {message}"));
-                return Vec::new();
+            (source, Some(Answer::Archive(facts))) => {
+                let candidate = Candidate::new(source, facts, &silence);
+                let decides = candidate.silence.is_empty();
+                found.push(candidate);
+                if decides {
+                    return found;
+                }
             }
-            None | Some(Answer::Unavailable { .. }) => {
-                explain_silence(source, *answer, opinion);
-                return Vec::new();
+            (source, Some(Answer::Ambiguous { message })) if silence.is_empty() => {
+                result.fail(Reason::ArchiveAmbiguous, format!("{source}: {message}"));
+                return found;
             }
+            (_, Some(_) | None) => {}
         }
+        silence.extend(silence_of(answer));
     }
-    if !without_answer(&answers, rule, opinion) {
-        not_found(case, &answers, opinion);
+    if found.is_empty() && !without_answer(&answers, rule, result) {
+        not_found(case, &answers, result);
     }
-    Vec::new()
+    found
 }

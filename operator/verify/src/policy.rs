@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 use jiff::Timestamp;
-use wildmatch::WildMatch;
 
 use crate::digest::Sha256Digest;
+pub use crate::glob::Pattern;
 use crate::key::Key;
 use crate::verdict::Reason;
 use crate::version::Constraint;
@@ -34,7 +34,8 @@ pub struct Policy {
 pub enum Demands {
     /// The first rule whose charts match decides.
     Rules(Vec<Rule>),
-    /// The object has a field that cannot be used, so it is judged as if it trusted nobody.
+    /// The object has a field that cannot be used and may be about any chart, so it is judged as if it
+    /// trusted nobody.
     TrustNobody {
         /// Why, naming the field.
         problem: String,
@@ -67,6 +68,8 @@ pub struct Rule {
     pub verify: Verify,
     /// Archives pinned by digest.
     pub pins: Vec<Pin>,
+    /// Why the rule cannot be used, naming the field. Then it trusts nobody, and other rules stand.
+    pub problem: Option<String>,
 }
 
 /// Where charts are published. Credentials are named, never held.
@@ -181,10 +184,6 @@ pub struct Exception {
     pub justification: String,
 }
 
-/// A glob: `*` is any run of characters, `?` is one.
-#[derive(Clone, Debug)]
-pub struct Pattern(WildMatch);
-
 /// A glob of a release: `name`, or `namespace/name` if it has a slash.
 #[derive(Clone, Debug)]
 pub struct ReleasePattern(Pattern, bool);
@@ -209,7 +208,7 @@ pub enum Requirement {
 impl Policy {
     /// The rule that decides about `chart`, if the policy applies to this release at all.
     ///
-    /// `Err` carries the problem of a policy that cannot be read: it applies to whatever it may
+    /// `Err` carries the problem of a policy or rule that cannot be read: it applies to whatever it may
     /// have meant to select, and trusts nobody.
     pub fn rule_for(&self, release: &ReleaseRef<'_>, chart: &str) -> Option<Result<&Rule, &str>> {
         if !self.selection.selects(release) {
@@ -217,7 +216,10 @@ impl Policy {
         }
         match &self.demands {
             Demands::TrustNobody { problem } => Some(Err(problem)),
-            Demands::Rules(rules) => rules.iter().find(|rule| rule.covers(chart)).map(Ok),
+            Demands::Rules(rules) => {
+                let rule = rules.iter().find(|rule| rule.covers(chart))?;
+                Some(rule.problem.as_deref().map_or(Ok(rule), Err))
+            }
         }
     }
 }
@@ -245,6 +247,8 @@ impl Selection {
     fn selects_namespace(&self, labels: Option<&BTreeMap<String, String>>) -> bool {
         match (&self.namespaces, labels) {
             (Some(selector), Some(labels)) => selector.matches(labels),
+            // Labels that cannot be read select: a policy that is left out by an outage of the API
+            // server would be no policy.
             (None, _) | (_, None) => true,
         }
     }
@@ -294,18 +298,6 @@ impl Exception {
                 .releases
                 .iter()
                 .any(|p| p.matches(release.namespace, release.name))
-    }
-}
-
-impl Pattern {
-    /// A glob from its text.
-    pub fn new(text: &str) -> Self {
-        Self(WildMatch::new(text))
-    }
-
-    /// Whether the whole text matches.
-    pub fn matches(&self, text: &str) -> bool {
-        self.0.matches(text)
     }
 }
 

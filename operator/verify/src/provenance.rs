@@ -58,6 +58,8 @@ pub enum ProvenanceError {
 impl Provenance {
     /// Returns the digest that is signed for `<name>-<version>.tgz`, exactly.
     pub fn digest_of(&self, name: &str, version: &str) -> Option<Sha256Digest> {
+        // The name is what stops an old signed chart from passing for a newer version; Helm
+        // compares the file's own name.
         self.files.get(&format!("{name}-{version}.tgz")).copied()
     }
 }
@@ -81,12 +83,14 @@ pub fn parse_within(text: &str, limits: &ProvenanceLimits) -> Result<Provenance,
             unit: "bytes",
         });
     }
+    // `helm package` separates by `...`, because a `---` would have to be dash-escaped. Helm reads
+    // the second part and ignores more: a third one would be signed and looked at by nobody.
     let mut documents = text.split(SEPARATOR);
     let (Some(metadata), Some(sums), None) = (documents.next(), documents.next(), documents.next())
     else {
         return Err(ProvenanceError::Documents);
     };
-    let claimed_metadata = claimed_metadata(&document(metadata, limits)?)?;
+    let claimed_metadata = claimed_metadata(&document(after_marker(metadata), limits)?)?;
     let files = files(document(sums, limits)?, limits)?;
     Ok(Provenance {
         claimed_name: claimed_metadata.name.clone(),
@@ -94,6 +98,24 @@ pub fn parse_within(text: &str, limits: &ProvenanceLimits) -> Result<Provenance,
         claimed_metadata,
         files,
     })
+}
+
+/// What follows the marker with which a Chart.yaml may begin. Whoever signs that file as it is, as the
+/// plugin helm-gpg does, signs the marker too, and every Helm reads it; Helm itself writes none. Only
+/// comments stand before it, so that it hides nothing.
+fn after_marker(text: &str) -> &str {
+    let mut rest = text;
+    while let Some((line, after)) = rest.split_once('\n') {
+        let line = line.trim_end_matches([' ', '\t']);
+        if line == "---" {
+            return after;
+        }
+        if !line.is_empty() && !line.starts_with('#') {
+            break;
+        }
+        rest = after;
+    }
+    text
 }
 
 /// Reads one of the documents; a `---` within would hide a further one.
@@ -132,6 +154,8 @@ fn claimed_metadata(value: &Value) -> Result<Metadata, ProvenanceError> {
 
 fn repeated<'a>(keys: impl Iterator<Item = &'a String>) -> bool {
     let mut seen = std::collections::HashSet::new();
+    // Go's decoder folds the long s to s (`foldName` in encoding/json): a key spelt with it would be
+    // a second version that no reader sees.
     keys.map(|key| key.to_lowercase().replace('\u{17F}', "s"))
         .any(|key| !seen.insert(key))
 }
@@ -150,9 +174,11 @@ fn files(
     let Value::Map(files) = files else {
         return Err(ProvenanceError::Files);
     };
+    // Helm would take `Files` too, and a reader of the text would not find it.
     if key != "files" || files.is_empty() {
         return Err(ProvenanceError::Files);
     }
+    // Helm signs one archive per file; more than one name is a way to prepare for later versions.
     if files.len() > limits.files {
         return Err(ProvenanceError::TooLarge {
             limit: limits.files,
@@ -239,6 +265,31 @@ mod tests {
             ProvenanceError::Documents,
         );
         refused(|text| format!("{text}... \n"), ProvenanceError::Documents);
+    }
+
+    #[test]
+    fn a_chart_yaml_that_begins_with_a_marker_is_read() {
+        for begin in ["---\n", "--- \t\n", "# A chart.\n\n# Ours.\n---\n"] {
+            let marked = parse(&format!("{begin}{}", base())).unwrap();
+            assert_eq!(marked.claimed_name, "hashtest", "{begin:?}");
+            assert_eq!(marked.files, parse(&base()).unwrap().files);
+        }
+    }
+
+    #[test]
+    fn a_second_marker_and_one_after_content_are_refused() {
+        for begin in [
+            "---\n---\n",
+            "---\nname: a\n---\n",
+            "name: a\n---\n",
+            "--- a\n",
+            "---a\n",
+            " ---\n",
+        ] {
+            let text = format!("{begin}{}", base());
+            let refused = parse(&text).unwrap_err();
+            assert_ne!(refused, ProvenanceError::Metadata, "{begin:?}");
+        }
     }
 
     #[test]

@@ -1,30 +1,25 @@
-//! Who vouches for a signed statement: counts distinct trusted signers, and says why others do not
+//! Who approves of a signed statement: counts distinct trusted signers, and says why others do not
 //! count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::check::Subject;
+use crate::case::Subject;
 use crate::evidence::{Outcome, SignatureFacts, Signed};
 use crate::key::{HardRevocation, Key};
-use crate::life::{Clock, Life, explain, hard_revocations, life, reason};
-use crate::openpgp::{Fingerprint, SignatureRecord, VerifiedSignature, Word};
+use crate::key_validity::{
+    Approval, Clock, KeyValidity, explain, hard_revocations, key_validity, reason,
+};
+use crate::openpgp::{Code, Fingerprint, VerifiedSignature};
 use crate::verdict::{Class, Reason};
-
-/// How enough signers vouch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Vouching {
-    /// Only because our own verification is older than a revocation.
-    Grandfathered,
-    /// Without reservation.
-    Valid,
-}
 
 /// What the signatures of one statement add up to.
 #[derive(Debug)]
 pub(crate) struct Tally {
     /// How the threshold was met, if it was.
-    pub(crate) vouching: Option<Vouching>,
+    pub(crate) approval: Option<Approval>,
+    /// Whether it was met only with what other sources have.
+    pub(crate) is_united: bool,
     /// Whether the threshold would be met, had no time passed since the signatures were made.
     pub(crate) has_lapsed: bool,
     /// Why the threshold was not met; empty if it was.
@@ -33,39 +28,52 @@ pub(crate) struct Tally {
     pub(crate) others: Vec<String>,
 }
 
-/// Counts distinct listed signers by primary fingerprint, never by signature.
-pub(crate) fn tally(subject: &Subject<'_>, signed: &Signed) -> Tally {
-    let votes: Vec<_> = signed
-        .signatures
-        .iter()
-        .map(|one| vote(subject, one))
-        .collect();
-    let count = |signers: fn(&Vote) -> &Signers| count(votes.iter().map(signers));
-    let (valid, now, before) = (count(|v| &v.valid), count(|v| &v.now), count(|v| &v.before));
-    let vouching = match (suffice(subject, valid), suffice(subject, now)) {
-        (true, _) => Some(Vouching::Valid),
-        (false, true) => Some(Vouching::Grandfathered),
+/// A statement, and the source that has it, of whose scope and first verification it is judged.
+pub(crate) type Statement<'a> = (Subject<'a>, &'a Signed);
+
+/// Counts distinct listed signers by primary fingerprint, never by signature. `elsewhere` is what other
+/// sources have about the same archive: it can add signers and nothing else.
+pub(crate) fn tally(subject: &Subject<'_>, own: &Signed, elsewhere: &[Statement<'_>]) -> Tally {
+    let signatures = own.signatures.iter();
+    let evaluated: Vec<_> = signatures.map(|one| evaluate(subject, one)).collect();
+    let alone = count(evaluated.iter().map(|one| &one.now));
+    let signed_elsewhere = elsewhere.iter().flat_map(|(subject, signed)| {
+        let signatures = signed.signatures.iter();
+        signatures.map(move |one| evaluate(subject, one))
+    });
+    let signed_elsewhere: Vec<_> = signed_elsewhere.collect();
+    let all = || evaluated.iter().chain(&signed_elsewhere);
+    // A matching and not a sum: one person with two certificates that share a subkey could
+    // otherwise meet a threshold of two with one signature.
+    let count = |signers: fn(&Evaluation) -> &Signers| count(all().map(signers));
+    let (valid, now, before) = (count(|e| &e.valid), count(|e| &e.now), count(|e| &e.before));
+    let approval = match (suffice(subject, valid), suffice(subject, now)) {
+        (true, _) => Some(Approval::Valid),
+        // Enough only together with those that our own record vouches for: trust, but of the weaker
+        // kind, which the status names.
+        (false, true) => Some(Approval::Grandfathered),
         (false, false) => None,
     };
-    let has_lapsed = vouching.is_none() && suffice(subject, before);
+    let has_lapsed = approval.is_none() && suffice(subject, before);
     let (mut failing, mut others) = (Vec::new(), Vec::new());
-    for problem in votes.into_iter().filter_map(|vote| vote.problem) {
+    for problem in evaluated.into_iter().filter_map(|one| one.problem) {
         match problem {
             // Nothing that time alone brings is badness.
             Problem::Listed(failure) if has_lapsed && failure.reason.class() == Class::Badness => {
                 others.push(failure.to_string());
             }
-            Problem::Listed(failure) if vouching.is_none() => failing.push(failure),
+            Problem::Listed(failure) if approval.is_none() => failing.push(failure),
             Problem::Listed(failure) => others.push(failure.to_string()),
             Problem::NotListed(message) => others.push(message),
         }
     }
-    if vouching.is_none() && failing.is_empty() {
+    if approval.is_none() && failing.is_empty() {
         let message = too_few(subject, now, &mut others);
         failing.push(Failure::new(Reason::SignerNotTrusted, message));
     }
     Tally {
-        vouching,
+        approval,
+        is_united: approval.is_some() && !suffice(subject, alone),
         has_lapsed,
         failing,
         others,
@@ -77,7 +85,7 @@ fn suffice(subject: &Subject<'_>, count: usize) -> bool {
     threshold.is_ok_and(|threshold| count >= threshold)
 }
 
-/// Why nobody vouches. What it tells of the first of the others is not told again.
+/// Why nobody approves. What it says of the first of the others is not said again.
 fn too_few(subject: &Subject<'_>, count: usize, others: &mut Vec<String>) -> String {
     let rule = &subject.rule.name;
     let threshold = subject.rule.verify.signers.threshold;
@@ -87,19 +95,21 @@ fn too_few(subject: &Subject<'_>, count: usize, others: &mut Vec<String>) -> Str
     if others.is_empty() {
         return format!("no signer of rule {rule:?} signed it");
     }
+    // The first of the others becomes the reason, or a status would only say that nobody signed and
+    // hide by whom it was signed.
     format!("{}, in rule {rule:?}", others.remove(0))
 }
 
 type Signers = BTreeSet<Fingerprint>;
 
-/// For whom one signature may count. Several certificates can share a subkey.
+/// For whom one signature counts. Several certificates can share a subkey.
 #[derive(Debug, Default)]
-struct Vote {
-    /// Who vouches without reservation.
+struct Evaluation {
+    /// Who approves without reservation.
     valid: Signers,
-    /// Who vouches.
+    /// Who approves.
     now: Signers,
-    /// Who would vouch, had no time passed since it was made.
+    /// Who would approve, had no time passed since it was made.
     before: Signers,
     /// Why it counts for nobody.
     problem: Option<Problem>,
@@ -138,7 +148,7 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<Problem> for Vote {
+impl From<Problem> for Evaluation {
     fn from(problem: Problem) -> Self {
         Self {
             problem: Some(problem),
@@ -148,11 +158,11 @@ impl From<Problem> for Vote {
 }
 
 /// How many signers there are if every signature counts for one: a matching of the greatest size.
-fn count<'a>(votes: impl Iterator<Item = &'a Signers>) -> usize {
-    let votes: Vec<_> = votes.collect();
+fn count<'a>(approvals: impl Iterator<Item = &'a Signers>) -> usize {
+    let approvals: Vec<_> = approvals.collect();
     let mut signature_of = BTreeMap::new();
-    for index in 0..votes.len() {
-        find_signer(index, &votes, &mut signature_of, &mut BTreeSet::new());
+    for index in 0..approvals.len() {
+        find_signer(index, &approvals, &mut signature_of, &mut BTreeSet::new());
     }
     signature_of.len()
 }
@@ -160,16 +170,16 @@ fn count<'a>(votes: impl Iterator<Item = &'a Signers>) -> usize {
 /// Finds a signer for a signature; one that is taken is freed if its signature finds another one.
 fn find_signer<'a>(
     signature: usize,
-    votes: &[&'a Signers],
+    approvals: &[&'a Signers],
     signature_of: &mut BTreeMap<&'a Fingerprint, usize>,
     tried: &mut BTreeSet<&'a Fingerprint>,
 ) -> bool {
-    for signer in votes.get(signature).into_iter().copied().flatten() {
+    for signer in approvals.get(signature).into_iter().copied().flatten() {
         if !tried.insert(signer) {
             continue;
         }
         let taken = signature_of.get(signer).copied();
-        if taken.is_none_or(|other| find_signer(other, votes, signature_of, tried)) {
+        if taken.is_none_or(|other| find_signer(other, approvals, signature_of, tried)) {
             signature_of.insert(signer, signature);
             return true;
         }
@@ -177,26 +187,45 @@ fn find_signer<'a>(
     false
 }
 
-fn vote(subject: &Subject<'_>, signature: &SignatureFacts) -> Vote {
+fn evaluate(subject: &Subject<'_>, signature: &SignatureFacts) -> Evaluation {
     match &signature.outcome {
         Outcome::Verified(verified) => by_known_key(subject, verified),
-        Outcome::Fault(fingerprint, word) => {
-            let message = |key: &Key| format!("signature of {} ({fingerprint}): {word}", key.name);
+        Outcome::Fault(fingerprint, code) => {
+            let message = |key: &Key| format!("signature of {} ({fingerprint}): {code}", key.name);
             let problem = match listed(subject).find(|key| key.fingerprint() == fingerprint) {
-                Some(key) => Problem::Listed(Failure::new(fault(*word), message(key))),
-                None => not_listed("signature of", fingerprint.as_str()),
+                Some(key) => Problem::Listed(Failure::new(fault(*code), message(key))),
+                None => not_listed(subject, "signature of", fingerprint.as_str()),
             };
             problem.into()
         }
+        Outcome::Nobodys(code) => {
+            Problem::NotListed(format!("a signature that names no key: {code}")).into()
+        }
         Outcome::UnknownIssuer => {
             let issuer = signature.claimed.issuer().unwrap_or("nobody");
-            Problem::NotListed(format!("signed by {issuer}, an unknown key")).into()
+            let absent = absent(subject);
+            Problem::NotListed(format!("signed by {issuer}, an unknown key{absent}")).into()
         }
     }
 }
 
-fn not_listed(what: &str, signer: &str) -> Problem {
-    Problem::NotListed(format!("{what} {signer}, which is not listed"))
+fn not_listed(subject: &Subject<'_>, what: &str, signer: &str) -> Problem {
+    let absent = absent(subject);
+    Problem::NotListed(format!("{what} {signer}, which is not listed{absent}"))
+}
+
+/// That the rule lists keys of which there is no object: one of them may be the signer's.
+fn absent(subject: &Subject<'_>) -> String {
+    let names = subject.rule.verify.signers.keys.iter();
+    let is_absent = |name: &&String| subject.keys.iter().all(|key| key.name != **name);
+    let absent: Vec<_> = names.filter(is_absent).map(String::as_str).collect();
+    if absent.is_empty() {
+        return String::new();
+    }
+    format!(
+        "; the rule lists {}, of which there is no TrustedKey",
+        absent.join(", ")
+    )
 }
 
 fn listed<'a>(subject: &Subject<'a>) -> impl Iterator<Item = &'a Key> {
@@ -205,28 +234,31 @@ fn listed<'a>(subject: &Subject<'a>) -> impl Iterator<Item = &'a Key> {
 }
 
 /// The reason for a signature that never held: whatever became of its key, it proves nothing bad.
-fn fault(word: Word) -> Reason {
-    let reason = reason(word).filter(|reason| reason.class() != Class::Badness);
+fn fault(code: Code) -> Reason {
+    let reason = reason(code).filter(|reason| reason.class() != Class::Badness);
     reason.unwrap_or(Reason::SignatureInvalid)
 }
 
-fn by_known_key(subject: &Subject<'_>, verified: &VerifiedSignature) -> Vote {
-    let worths = worths(subject, verified, Clock::Running);
-    let of = |vouches: fn(&Life) -> bool| -> Signers {
-        let signers = worths.iter().filter(|(_, worth)| vouches(&worth.life));
+fn by_known_key(subject: &Subject<'_>, verified: &VerifiedSignature) -> Evaluation {
+    let claimants = claimants(subject, verified, Clock::Running);
+    let of = |approves: fn(&KeyValidity) -> bool| -> Signers {
+        let signers = claimants.iter().filter(|(_, one)| approves(&one.validity));
         signers.map(|(signer, _)| (*signer).clone()).collect()
     };
-    let (valid, now) = (of(|life| *life == Ok(Vouching::Valid)), of(Life::is_ok));
-    let all_vouch = worths.values().all(|worth| worth.life.is_ok());
-    let before = if all_vouch {
+    let (valid, now) = (
+        of(|validity| *validity == Ok(Approval::Valid)),
+        of(KeyValidity::is_ok),
+    );
+    let all_approve = claimants.values().all(|one| one.validity.is_ok());
+    let before = if all_approve {
         now.clone()
     } else {
         signers_before(subject, verified)
     };
     let problem = now
         .is_empty()
-        .then(|| problem(subject, &worths, &before, verified));
-    Vote {
+        .then(|| problem(subject, &claimants, &before, verified));
+    Evaluation {
         valid,
         now,
         before,
@@ -235,66 +267,73 @@ fn by_known_key(subject: &Subject<'_>, verified: &VerifiedSignature) -> Vote {
 }
 
 fn signers_before(subject: &Subject<'_>, verified: &VerifiedSignature) -> Signers {
-    let worths = worths(subject, verified, Clock::Stopped).into_iter();
-    worths
-        .filter(|(_, worth)| worth.life.is_ok())
+    let claimants = claimants(subject, verified, Clock::Stopped).into_iter();
+    claimants
+        .filter(|(_, one)| one.validity.is_ok())
         .map(|(signer, _)| signer.clone())
         .collect()
 }
 
-/// What a signature is worth as one key's.
-struct Worth<'a> {
+/// A key whose signature it is, and whether it counts as that key's.
+struct Claimant<'a> {
     key: &'a Key,
     seen: VerifiedSignature,
-    life: Life,
+    validity: KeyValidity,
 }
 
-/// Each listed signer whose signature it is, and what it is worth as theirs.
-fn worths<'a>(
+/// Each listed signer whose signature it is.
+fn claimants<'a>(
     subject: &Subject<'a>,
     verified: &VerifiedSignature,
     clock: Clock,
-) -> BTreeMap<&'a Fingerprint, Worth<'a>> {
-    let mut worths: BTreeMap<&Fingerprint, Worth<'_>> = BTreeMap::new();
+) -> BTreeMap<&'a Fingerprint, Claimant<'a>> {
+    let mut claimants: BTreeMap<&Fingerprint, Claimant<'_>> = BTreeMap::new();
     for key in listed(subject) {
         let Some(seen) = seen_by(key, verified) else {
             continue;
         };
-        let life = life(subject, key, &seen, clock);
-        let known = worths.get(key.fingerprint());
+        // Once for each object: two objects of one fingerprint may have other scopes and end dates.
+        let validity = key_validity(subject, key, &seen, clock);
+        let known = claimants.get(key.fingerprint());
         // Scope and end date are per object, so the best of several of one fingerprint counts.
-        if known.is_none_or(|best| rank(life) > rank(best.life)) {
-            worths.insert(key.fingerprint(), Worth { key, seen, life });
+        if known.is_none_or(|best| rank(validity) > rank(best.validity)) {
+            let claimant = Claimant {
+                key,
+                seen,
+                validity,
+            };
+            claimants.insert(key.fingerprint(), claimant);
         }
     }
-    worths
+    claimants
 }
 
-/// The worst reason of those whose signature it is; but their own of those who would vouch if no
+/// The worst reason of those whose signature it is; but their own of those who would approve if no
 /// time had passed, because time brings no badness.
 fn problem(
     subject: &Subject<'_>,
-    worths: &BTreeMap<&Fingerprint, Worth<'_>>,
+    claimants: &BTreeMap<&Fingerprint, Claimant<'_>>,
     before: &Signers,
     verified: &VerifiedSignature,
 ) -> Problem {
     let counts = |signer: &Fingerprint| before.is_empty() || before.contains(signer);
-    let failures: Vec<_> = worths
+    let failures: Vec<_> = claimants
         .iter()
         .filter(|(signer, _)| counts(signer))
-        .filter_map(|(signer, worth)| Some((worth.life.err()?, signer, worth)))
+        .filter_map(|(_, one)| Some((one.validity.err()?, one)))
         .collect();
-    let Some((reason, signer, worst)) = failures.iter().min_by_key(|(reason, ..)| *reason) else {
-        return not_listed("signed by", verified.primary().as_str());
+    let worst = failures.iter().min_by_key(|(refusal, ..)| refusal.reason);
+    let Some((refusal, worst)) = worst else {
+        return not_listed(subject, "signed by", verified.primary().as_str());
     };
     let bad = failures
         .iter()
-        .filter(|(reason, ..)| reason.class() == Class::Badness);
+        .filter(|(refusal, _)| refusal.reason.class() == Class::Badness);
     Problem::Listed(Failure {
-        reason: *reason,
-        message: format!("{} {} ({signer})", worst.key.name, explain(*reason)),
+        reason: refusal.reason,
+        message: explain(worst.key, *refusal),
         revocations: bad
-            .flat_map(|(.., worth)| hard_revocations(subject, worth.key, &worth.seen))
+            .flat_map(|(_, one)| hard_revocations(subject, one.key, &one.seen))
             .collect(),
     })
 }
@@ -309,20 +348,18 @@ fn seen_by(key: &Key, verified: &VerifiedSignature) -> Option<VerifiedSignature>
     key.certificate
         .key_fingerprints()
         .find(|own| *own == signer)?;
+    // A certificate can name the subkey of somebody else; without a signature by that subkey it is
+    // no statement of its holder.
     if key.certificate.names_without_consent(signer) {
         return None;
     }
-    let primary = key.fingerprint().clone();
-    Some(VerifiedSignature::restore(SignatureRecord {
-        primary,
-        ..verified.record().clone()
-    }))
+    Some(verified.as_of(key.fingerprint().clone()))
 }
 
 /// The best last: the least bad reason, grandfathered, valid.
-fn rank(life: Life) -> (bool, bool, Option<Reason>) {
-    match life {
-        Ok(vouching) => (true, vouching == Vouching::Valid, None),
-        Err(reason) => (false, false, Some(reason)),
+fn rank(validity: KeyValidity) -> (bool, bool, Option<Reason>) {
+    match validity {
+        Ok(approval) => (true, approval == Approval::Valid, None),
+        Err(refusal) => (false, false, Some(refusal.reason)),
     }
 }

@@ -1,10 +1,14 @@
 //! The answer: trusted, not trusted, or not known, each with one word that says why.
 //!
-//! The words are a closed vocabulary. Conditions, events, metrics, the command line and the
-//! documentation all use them, so a word never has two meanings.
+//! The words are closed vocabularies. Conditions, events, metrics, the schema, the command line and
+//! the documentation are made of them, so a word never has two meanings. Whoever adds one writes it
+//! here, with what to do about it, its class and its link; nothing else lists words by hand.
 
 use std::cmp::Reverse;
 use std::fmt;
+
+pub use crate::vocabulary::UnknownWord;
+use crate::words;
 
 /// The answer to "is the chart behind this release trusted?".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,52 +21,26 @@ pub enum Verdict {
     Untrusted(Reason),
 }
 
-macro_rules! words {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $word:ident,)+ }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name { $($(#[$doc])* $word,)+ }
-
-        impl $name {
-            /// Every word, in the order in which they become the headline.
-            pub const ALL: &[Self] = &[$(Self::$word,)+];
-
-            /// The word itself, as conditions, events and metrics show it.
-            pub fn word(self) -> &'static str {
-                match self { $(Self::$word => stringify!($word),)+ }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(self.word()) }
-        }
-
-        impl std::str::FromStr for $name {
-            type Err = UnknownWord;
-            fn from_str(word: &str) -> Result<Self, UnknownWord> {
-                Self::ALL.iter().copied().find(|known| known.word() == word)
-                    .ok_or_else(|| UnknownWord(word.chars().take(64).collect()))
-            }
-        }
-    };
-}
-
-/// A word that is not in the vocabulary.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no word of this vocabulary")]
-pub struct UnknownWord(String);
-
 words! {
     /// What trust rests on, strongest first.
     Basis {
         /// Signed, and the content of the running release was compared with the signed archive.
-        SignatureVerified,
+        SignatureVerified:
+            "A listed key signed the chart, and the running release is what was signed."
+            => "None.",
         /// Signed; the content of the release was not compared (level `Signature`).
-        ArchiveVerified,
+        ArchiveVerified:
+            "A listed key signed the chart; the content of the release was not compared, at \
+             level `Signature` or in CI."
+            => "Use `level: Strict` where possible.",
         /// The archive is one that the policy pins by digest.
-        DigestPinned,
+        DigestPinned: "The rule pins this very archive; a signature is missing."
+            => "Ask the publisher to sign; renew the pin with each version.",
         /// The key was revoked later than our own first verification of this very archive.
-        Grandfathered,
+        Grandfathered:
+            "The key was revoked with `grandfather: Witnessed`, after the operator had verified \
+             this very archive."
+            => "Re-sign with a new key and upgrade.",
     }
 }
 
@@ -70,39 +48,69 @@ words! {
     /// Why a release is not trusted, worst first: badness, tampering, then missing proof.
     Reason {
         /// The signing key was revoked as compromised.
-        KeyCompromised,
+        KeyCompromised: "The signing key is revoked as compromised."
+            => "Look at the release. Sign a new version with another key and upgrade.",
         /// The signing key was revoked for a reason that makes all its signatures void.
-        KeyRevoked,
+        KeyRevoked: "The signing key is revoked without a reason, which voids all its signatures."
+            => "Look at the release, ask the key's owner why, and sign a new version with \
+                another key.",
         /// The running release differs from the signed archive.
-        ContentMismatch,
+        ContentMismatch:
+            "The running release is not what was signed: installed from a changed folder, or its \
+             record was edited."
+            => "Read which file in the findings; install the published archive again.",
         /// The archive differs from the signed digest.
-        DigestMismatch,
+        DigestMismatch:
+            "The archive in the repository is not the signed one: replaced, or packaged again \
+             without `--sign`."
+            => "Find out who wrote to the repository; publish archive and `.prov` together.",
         /// Signed name or version, archive and release name different charts.
-        MetadataMismatch,
+        MetadataMismatch: "Signed name or version differ from the archive's or the release's."
+            => "Check which `.prov` belongs to which archive.",
         /// A listed signer's signature does not belong to this text.
-        SignatureInvalid,
+        SignatureInvalid: "The provenance was changed after it was signed."
+            => "Publish the original `.prov` again.",
         /// The key was superseded or retired before this signature was made.
-        KeyRetired,
+        KeyRetired: "Signed after the key was retired or superseded."
+            => "Sign with the successor.",
         /// The key had expired.
-        KeyExpired,
+        KeyExpired:
+            "Signed after the key's end; or it has ended since, and the rule says `expiredKeys: \
+             Reject`."
+            => "Sign with a current key, or extend this one and apply it again.",
         /// The key may not speak for this chart or source.
-        KeyOutOfScope,
+        KeyOutOfScope: "`spec.scope` of the key does not cover this chart or source."
+            => "Widen the scope if that is meant, or sign with the right key.",
         /// No listed signer vouches for this chart, or too few do.
-        SignerNotTrusted,
+        SignerNotTrusted: "Nobody whom the rule lists signed it, or fewer than `threshold`."
+            => "Declare and list the key if you trust its owner.",
         /// The signature uses an algorithm that no longer proves anything.
-        WeakSignature,
+        WeakSignature:
+            "SHA-1, a short key, an algorithm that proves nothing today, or one that we cannot \
+             check, as brainpool curves."
+            => "Sign with a current key and GnuPG.",
         /// The provenance file cannot be read as one unambiguous signed statement.
-        ProvenanceMalformed,
+        ProvenanceMalformed:
+            "The `.prov` is not one readable signed statement: cut off, or two texts in one \
+             file."
+            => "Publish the original `.prov` again.",
         /// The archive can be read in more than one way.
-        ArchiveAmbiguous,
+        ArchiveAmbiguous: "The archive can be read in more than one way: links, duplicate names."
+            => "Package it with `helm package`.",
         /// The source has the chart but no provenance for it.
-        Unsigned,
+        Unsigned: "Packaged without `--sign`, the `.prov` not uploaded, or dropped by a mirror."
+            => "`helm package --sign`, and upload both files.",
         /// The version is outside what the rule allows.
-        VersionNotAllowed,
+        VersionNotAllowed: "The version is outside `versions` of the rule."
+            => "Upgrade, or change the rule.",
         /// No source has this chart and version.
-        ChartNotFound,
+        ChartNotFound: "No source of the rule has this chart in this version."
+            => "Check `sources`, and whether the version was removed.",
         /// A subchart is not trusted on its own (`dependencies: Verify`).
-        DependencyNotTrusted,
+        DependencyNotTrusted:
+            "The rule says `dependencies: Verify`, and the archive contains subcharts. Their \
+             provenance files are not in it, so that each was signed cannot be shown."
+            => "Use `dependencies: Inherit` if the chart's signature may stand for them.",
     }
 }
 
@@ -110,23 +118,37 @@ words! {
     /// Why we cannot tell.
     Cause {
         /// A source did not give a usable answer.
-        SourceUnavailable,
+        SourceUnavailable:
+            "The repository did not answer, or answered with a login page, 401, 403, 429 or 5xx, or \
+             with JSON or its index in place of a `.prov`."
+            => "Look at the finding; check URL, credentials and `--allow-host`.",
         /// A limit on size, count or time was reached.
-        LimitExceeded,
+        LimitExceeded: "Archive, provenance or index are larger than the operator reads."
+            => "Look at the finding; publish less in one archive.",
         /// The release record cannot be read.
-        ReleaseUnreadable,
+        ReleaseUnreadable: "Helm's record of the release cannot be decoded."
+            => "`helm history`; upgrade the release once.",
         /// No source is known for this chart.
-        SourceUnknown,
+        SourceUnknown: "The rule that decides has no `sources`."
+            => "Add the repository to the rule.",
         /// The release cannot be compared with the archive.
-        NotBindable,
+        NotBindable:
+            "An old Helm wrote the record in a way that cannot be compared; or a chart of \
+             `apiVersion: v1` shows a lock or dependencies that only its unpacked folder has."
+            => "Install the published archive once with a current Helm, or use `level: \
+                Signature`.",
         /// Not looked at yet.
-        Pending,
+        Pending: "Not looked at yet."
+            => "Wait; the operator is reading.",
         /// A policy exception forgives the failure; the real verdict is a finding.
-        Exempt,
+        Exempt: "An exception of the policy forgives the reason until a date."
+            => "The real verdict is in the findings.",
         /// The rule asks for no verification (level `None`).
-        Unmanaged,
+        Unmanaged: "The rule says `level: None`."
+            => "None, if that is meant.",
         /// No policy applies.
-        NoPolicy,
+        NoPolicy: "No policy has a rule for this chart here."
+            => "Write one.",
     }
 }
 
@@ -173,6 +195,62 @@ impl Reason {
     }
 }
 
+/// The links between a running release and the key behind it, in the order in which they are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Link {
+    /// The record of the release.
+    Release,
+    /// The rule that decides, and what it asks for.
+    Rule,
+    /// Where the chart is published.
+    Source,
+    /// The archive that is published there.
+    Archive,
+    /// Whether the release is made of the archive.
+    Content,
+    /// The signatures beside the archive.
+    Signature,
+    /// What the signed text says of the archive.
+    Statement,
+    /// What became of the keys that signed.
+    Key,
+}
+
+impl Reason {
+    /// The link that is broken.
+    pub fn link(self) -> Link {
+        match self {
+            Self::VersionNotAllowed => Link::Rule,
+            Self::ArchiveAmbiguous | Self::ChartNotFound => Link::Source,
+            Self::DependencyNotTrusted => Link::Archive,
+            Self::ContentMismatch => Link::Content,
+            Self::ProvenanceMalformed
+            | Self::SignatureInvalid
+            | Self::SignerNotTrusted
+            | Self::Unsigned
+            | Self::WeakSignature => Link::Signature,
+            Self::DigestMismatch | Self::MetadataMismatch => Link::Statement,
+            Self::KeyCompromised
+            | Self::KeyExpired
+            | Self::KeyOutOfScope
+            | Self::KeyRetired
+            | Self::KeyRevoked => Link::Key,
+        }
+    }
+}
+
+impl Cause {
+    /// The link that is not known.
+    pub fn link(self) -> Link {
+        match self {
+            Self::Pending | Self::ReleaseUnreadable => Link::Release,
+            Self::Exempt | Self::NoPolicy | Self::Unmanaged => Link::Rule,
+            Self::LimitExceeded | Self::SourceUnavailable | Self::SourceUnknown => Link::Source,
+            Self::NotBindable => Link::Content,
+        }
+    }
+}
+
 impl Verdict {
     /// The one word of this verdict.
     pub fn word(self) -> &'static str {
@@ -180,6 +258,23 @@ impl Verdict {
             Self::Trusted(basis) => basis.word(),
             Self::Unknown(cause) => cause.word(),
             Self::Untrusted(reason) => reason.word(),
+        }
+    }
+
+    /// The verdict of this word, in whichever vocabulary it is: a status holds the word alone.
+    pub fn of_word(word: &str) -> Option<Self> {
+        let trusted = || word.parse().map(Self::Trusted).ok();
+        let unknown = || word.parse().map(Self::Unknown).ok();
+        let untrusted = word.parse().map(Self::Untrusted).ok();
+        untrusted.or_else(unknown).or_else(trusted)
+    }
+
+    /// The link that is broken or not known.
+    pub fn link(self) -> Option<Link> {
+        match self {
+            Self::Trusted(_) => None,
+            Self::Unknown(cause) => Some(cause.link()),
+            Self::Untrusted(reason) => Some(reason.link()),
         }
     }
 
@@ -275,9 +370,7 @@ mod tests {
 
     #[test]
     fn words_are_unique_across_the_three_vocabularies() {
-        let mut words: Vec<_> = Basis::ALL.iter().map(|w| w.word()).collect();
-        words.extend(Reason::ALL.iter().map(|w| w.word()));
-        words.extend(Cause::ALL.iter().map(|w| w.word()));
+        let mut words: Vec<_> = every_verdict().map(Verdict::word).collect();
         let count = words.len();
         words.sort_unstable();
         words.dedup();
@@ -286,9 +379,38 @@ mod tests {
 
     #[test]
     fn a_word_reads_back_as_itself() {
-        for reason in Reason::ALL {
-            assert_eq!(reason.word().parse::<Reason>(), Ok(*reason));
+        for verdict in every_verdict() {
+            assert_eq!(Verdict::of_word(verdict.word()), Some(verdict));
         }
+        assert_eq!(Verdict::of_word("Nonsense"), None);
         assert!("Nonsense".parse::<Reason>().is_err());
+    }
+
+    fn every_verdict() -> impl Iterator<Item = Verdict> {
+        let trusted = Basis::ALL.iter().map(|word| Verdict::Trusted(*word));
+        let unknown = Cause::ALL.iter().map(|word| Verdict::Unknown(*word));
+        let untrusted = Reason::ALL.iter().map(|word| Verdict::Untrusted(*word));
+        trusted.chain(unknown).chain(untrusted)
+    }
+
+    #[test]
+    fn only_proof_of_badness_may_quarantine() {
+        let bad = Reason::ALL
+            .iter()
+            .filter(|one| one.class() == Class::Badness);
+        let bad: Vec<_> = bad.map(|reason| reason.word()).collect();
+        assert_eq!(bad, ["KeyCompromised", "KeyRevoked"]);
+    }
+
+    #[test]
+    fn every_word_has_a_sentence_for_its_cause_and_the_next_step() {
+        for reason in Reason::ALL {
+            for sentence in [reason.cause(), reason.step()] {
+                assert!(
+                    sentence.ends_with('.') && sentence.len() > 4,
+                    "{reason}: {sentence}"
+                );
+            }
+        }
     }
 }

@@ -27,6 +27,8 @@ impl Constraint {
     fn allows_version(&self, version: &Version<'_>) -> bool {
         self.groups.iter().any(|group| {
             let with_pre = group.iter().any(|comparison| !comparison.pre.is_empty());
+            // Masterminds asks for a pre-release anywhere in the group, Cargo for one of the same
+            // three numbers: `>=1.0.0-0 <2` takes 1.5.0-rc1 here and not there.
             (version.pre.is_empty() || with_pre)
                 && group.iter().all(|comparison| comparison.allows(version))
         })
@@ -70,6 +72,7 @@ struct Version<'a> {
 
 impl<'a> Version<'a> {
     fn parse(text: &'a str) -> Option<Self> {
+        // Masterminds/semver refuses longer ones, against expressions that take for ever.
         if text.len() > MAX_VERSION {
             return None;
         }
@@ -141,6 +144,8 @@ struct Shape<'a> {
 impl<'a> Shape<'a> {
     /// Splits a version off the front.
     fn parse(text: &'a str) -> Option<(Self, &'a str)> {
+        // Helm takes `v1.2.3` for a version, and keeps the `v` in names of files: what is compared
+        // has none, what is looked for has it.
         let text = text.strip_prefix('v').unwrap_or(text);
         let core = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'x' | b'X' | b'*');
         let (major, mut rest) = split_while(text, core);

@@ -78,6 +78,32 @@ fn record_is_decoded() {
 }
 
 #[test]
+fn what_hooks_make_is_listed_apart() {
+    let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: late\n";
+    let inside = format!(
+        "kind: Any\napiVersion: v1\nitems:\n- {{{}}}\n",
+        "apiVersion: v1, kind: Pod, metadata: {name: deep}"
+    );
+    let hooks = json!([
+        {"name": "late", "kind": "Deployment", "path": "t/late.yaml", "manifest": deployment,
+            "events": ["post-install"], "weight": 5, "last_run": {"phase": "Succeeded"}},
+        {"name": "deep", "manifest": inside},
+        {"manifest": "nothing"},
+        null,
+    ]);
+    let record = changed(|record| record["hooks"] = hooks.clone()).unwrap();
+    let made = [
+        object("apps/v1", "Deployment", None, "late"),
+        object("v1", "Pod", None, "deep"),
+    ];
+    assert_eq!(record.hooks, made);
+    assert_eq!(record.unread_objects, 1);
+    assert_eq!(record.objects.len(), 2);
+    let none = changed(|record| record["hooks"] = json!(null)).unwrap();
+    assert_eq!(none.hooks, []);
+}
+
+#[test]
 fn plain_json_and_several_gzip_members_are_decoded() {
     let limits = RecordLimits::default();
     assert!(decode(STANDARD.encode(text()).as_bytes(), &limits).is_ok());

@@ -4,19 +4,19 @@
 //! expected one fails the demo.
 
 mod screen;
+mod setup;
 mod shell;
-mod stage;
 mod story;
 
 use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use charttrust_e2e::program::{chain, ended};
 use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
 
 use screen::Screen;
-use stage::Stage;
+use setup::Setup;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -31,7 +31,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match perform(arguments.keep, Screen::new()).await {
+    match perform(&arguments, Screen::new()).await {
         Ok(code) => code,
         Err(error) => {
             eprintln!("\ndemo: FAILED: {}", chain(error.as_ref()));
@@ -40,7 +40,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn perform(keep: bool, screen: Screen) -> Result<ExitCode> {
+async fn perform(arguments: &Arguments, screen: Screen) -> Result<ExitCode> {
     let mut ended = pin!(ended()?);
     let told = tokio::select! {
         biased;
@@ -55,7 +55,7 @@ async fn perform(keep: bool, screen: Screen) -> Result<ExitCode> {
         }
         Err(error) => return Err(error),
     };
-    if keep {
+    if arguments.keep {
         stage.explain_how_to_look_around();
         ended.await;
     }
@@ -63,9 +63,9 @@ async fn perform(keep: bool, screen: Screen) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn tell(screen: Screen) -> Result<Stage> {
+async fn tell(screen: Screen) -> Result<Setup> {
     story::announce(screen);
-    let mut stage = Stage::build(screen).await?;
+    let mut stage = Setup::build(screen).await?;
     if let Err(error) = story::tell(&mut stage).await {
         return Err(format!("{}\n{}", chain(error.as_ref()), stage.operator_log()).into());
     }
@@ -75,28 +75,6 @@ async fn tell(screen: Screen) -> Result<Stage> {
 fn interrupted(screen: Screen) -> ExitCode {
     screen.say("Interrupted. Everything that was started has ended.");
     ExitCode::from(INTERRUPTED)
-}
-
-/// Completes on Ctrl-C, SIGTERM or a closed terminal.
-fn ended() -> Result<impl Future<Output = ()>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    })
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }
 
 /// What shells report for a program that SIGINT ended.

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::screen::Screen;
-use crate::stage::{Stage, seconds};
+use crate::setup::{Setup, seconds};
 
 /// Says what is going to happen.
 pub(crate) fn announce(screen: Screen) {
@@ -18,7 +18,7 @@ into a real shell; what stands below them is what the programs answer.",
 }
 
 /// Tells the story to its end, or fails where reality differs.
-pub(crate) async fn tell(stage: &mut Stage) -> Result {
+pub(crate) async fn tell(stage: &mut Setup) -> Result {
     make_keys(stage).await?;
     publish_charts(stage).await?;
     install_releases(stage).await?;
@@ -30,8 +30,8 @@ pub(crate) async fn tell(stage: &mut Stage) -> Result {
     check_before_release(stage).await
 }
 
-async fn make_keys(stage: &Stage) -> Result {
-    let Stage { screen, shell, .. } = stage;
+async fn make_keys(stage: &Setup) -> Result {
+    let Setup { screen, shell, .. } = stage;
     screen.heading("1. Keys");
     screen.say(
         "Three keys: an old and a new one of the platform team, and a stranger's. (Yours have a passphrase
@@ -51,8 +51,8 @@ or lie in a token; these are thrown away in a minute.)",
     Ok(())
 }
 
-async fn publish_charts(stage: &Stage) -> Result {
-    let Stage {
+async fn publish_charts(stage: &Setup) -> Result {
+    let Setup {
         screen,
         shell,
         repository,
@@ -89,8 +89,8 @@ place of the signed one. The signature beside it stays.",
     Ok(())
 }
 
-async fn install_releases(stage: &Stage) -> Result {
-    let Stage {
+async fn install_releases(stage: &Setup) -> Result {
+    let Setup {
         screen,
         shell,
         repository,
@@ -121,7 +121,7 @@ async fn install_releases(stage: &Stage) -> Result {
     Ok(())
 }
 
-async fn install_operator(stage: &mut Stage) -> Result {
+async fn install_operator(stage: &mut Setup) -> Result {
     stage.screen.heading("4. The operator");
     stage
         .shell
@@ -146,8 +146,8 @@ what is wanted, the answer is Unknown/NoPolicy.",
     Ok(())
 }
 
-async fn declare_trust(stage: &Stage) -> Result {
-    let Stage {
+async fn declare_trust(stage: &Setup) -> Result {
+    let Setup {
         screen,
         shell,
         repository,
@@ -173,7 +173,7 @@ The file for platform-2027 looks the same. Nobody declares the stranger's key.",
 }
 
 /// What a person writes by hand: the exported key and its fingerprint.
-async fn trusted_key(stage: &Stage, name: &str) -> Result<String> {
+async fn trusted_key(stage: &Setup, name: &str) -> Result<String> {
     let list = format!("gpg --batch --with-colons --list-keys {name}");
     let listed = stage.shell.quietly(&list).await?;
     let line = listed.lines().find(|line| line.starts_with("fpr:"));
@@ -191,8 +191,8 @@ async fn trusted_key(stage: &Stage, name: &str) -> Result<String> {
         .replace("ARMORED", indented.trim_end()))
 }
 
-async fn read_verdicts(stage: &Stage) -> Result {
-    let Stage { screen, shell, .. } = stage;
+async fn read_verdicts(stage: &Setup) -> Result {
+    let Setup { screen, shell, .. } = stage;
     screen.heading("6. The verdicts");
     stage
         .expect(&SIX.map(|(release, before, _)| (release, before)))
@@ -216,8 +216,8 @@ Each verdict says why:",
     Ok(())
 }
 
-async fn revoke_a_key(stage: &Stage) -> Result {
-    let Stage {
+async fn revoke_a_key(stage: &Setup) -> Result {
+    let Setup {
         screen,
         shell,
         repository,
@@ -266,8 +266,8 @@ has not. Everybody who watches the namespace is told:",
     Ok(())
 }
 
-async fn find_the_way_forward(stage: &Stage) -> Result {
-    let Stage {
+async fn find_the_way_forward(stage: &Setup) -> Result {
+    let Setup {
         screen,
         shell,
         repository,
@@ -293,8 +293,8 @@ async fn find_the_way_forward(stage: &Stage) -> Result {
     Ok(())
 }
 
-async fn check_before_release(stage: &Stage) -> Result {
-    let Stage { screen, shell, .. } = stage;
+async fn check_before_release(stage: &Setup) -> Result {
+    let Setup { screen, shell, .. } = stage;
     screen.heading("9. The same engine in CI");
     screen.say("Before a chart is published, by the same rules, without a cluster:");
     for (chart, code) in [("ledger-3.0.0", 0), ("forum-0.7.0", 1)] {

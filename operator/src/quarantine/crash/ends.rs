@@ -63,7 +63,7 @@ fn the_end_tells_what_was_put_back_and_what_was_kept() {
     let mut server = Server::new();
     server.run_through(&[], None);
     let live = server.objects[&web].clone();
-    let scale = field::set(&live, &["spec", "replicas"], json!(5));
+    let scale = fields::set(&live, &["spec", "replicas"], json!(5));
     server.patch(&web, &[scale], "person").unwrap();
     server.end();
     server.run_through(&[], None);

@@ -19,13 +19,13 @@ fn is_known_to_be_gone(server: &mut Server) {
 
 /// What was there before any quarantine, and is changed by them.
 fn of_the_release() -> impl Iterator<Item = Key> {
-    let is_there = |key: &Key| key.0 != network::KIND;
+    let is_there = |key: &Key| key.0 != policies::KIND;
     changed().into_iter().filter(is_there)
 }
 
-fn mark(server: &Server, key: &Key) -> Mark {
-    match Mark::of(&server.objects[key]) {
-        Carried::Mark(mark) => *mark,
+fn annotation(server: &Server, key: &Key) -> Annotation {
+    match Annotation::of(&server.objects[key]) {
+        Carried::Annotation(annotation) => *annotation,
         other => panic!("{key:?} carries {other:?}"),
     }
 }
@@ -45,9 +45,9 @@ fn the_next_quarantine_takes_over_the_very_originals_wherever_either_stops() {
             is_known_to_be_gone(&mut server);
             let stop: Vec<_> = second.map(Stop::After).into_iter().collect();
             server.run_through(&stop, None);
-            assert_eq!(server.status.contained, 7, "{first:?} {second:?}");
+            assert_eq!(server.status.contained, 6, "{first:?} {second:?}");
             for key in changed() {
-                assert_eq!(mark(&server, &key).quarantine, LATER, "{key:?}");
+                assert_eq!(annotation(&server, &key).quarantine, LATER, "{key:?}");
             }
             assert_eq!(server.status.uncontained.len(), 1, "only the neighbour");
             server.end();
@@ -140,12 +140,12 @@ fn what_a_person_scaled_since_is_the_original() {
             }
         }
         let live = server.objects[&web].clone();
-        let scale = field::set(&live, &["spec", "replicas"], json!(5));
+        let scale = fields::set(&live, &["spec", "replicas"], json!(5));
         server.patch(&web, &[scale], "person").unwrap();
         server.wanted.insert(web.clone(), Some(json!(5)));
         server.transitions.insert(web.clone(), (0, 0));
         server.run_through(&[], None);
-        assert_eq!(mark(&server, &web).original, Some(json!(5)), "{knows}");
+        assert_eq!(annotation(&server, &web).original, was(5), "{knows}");
         assert_eq!(value(&server.objects[&web]), Some(&json!(0)), "{knows}");
         server.end();
         server.run_through(&[], None);

@@ -1,32 +1,48 @@
 //! Every point at which a run can stop, and every pair of them, over the very steps the operator
-//! runs, against a small server in memory that behaves as the real one does where it matters.
+//! runs, against the objects of the server in memory that all tests have, with the ownership of fields
+//! that the real one keeps.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
+use std::sync::Arc;
 
 use charttrust_verify::release::ManifestObject;
+use json_patch::PatchOperation;
 use serde_json::{Value, json};
 
-use super::mark::{ANNOTATION, Carried, Mark};
-use super::plan::{Listed, Scene};
-use super::step::{View, Write, next, patch};
+use super::annotation::{ANNOTATION, Annotation, Carried};
+use super::incident::IncidentId;
+use super::listed::Listed;
+use super::neighbourhood::Neighbourhood;
+use super::object_error::ObjectError;
+use super::observed::{Observed, Starter};
+use super::original::Original;
+use super::pod::Pod;
+use super::servers::Servers;
+use super::step::next;
 use super::target::{TARGETS, Target};
-use super::trouble::Trouble;
-use super::{field, network};
+use super::view::{Again, View};
+use super::write::{Precondition, Write};
+use super::{fields, plan, policies};
 use crate::api::FIELD_MANAGER;
-use crate::api::chart_trust_policy::QuarantineAction;
-use crate::api::conditions::{QuarantineCondition, find};
+use crate::api::conditions::find;
 use crate::api::quarantine::{
     ContainedObject, ObjectState, QuarantineSpec, QuarantineState, QuarantineStatus,
 };
+use crate::api::quarantine_words::{QuarantineAction, QuarantineCondition};
+use crate::fake_cluster::Objects;
 use crate::inventory::ReleaseId;
 
+mod again;
+mod denials;
 mod ends;
 mod hindered;
 mod left;
-mod policies;
 mod stops;
+mod upgrades;
 
+/// Of what the record lists, the workload of a neighbour goes on.
+const IN_FORCE: QuarantineState = QuarantineState::Partial;
 const UID: &str = "quarantine-uid";
 const NAMESPACE: &str = "shop";
 
@@ -35,11 +51,10 @@ type Key = (String, String);
 /// What the server holds.
 #[derive(Clone, Debug)]
 struct Server {
-    objects: BTreeMap<Key, Value>,
+    objects: Objects<Key>,
     finalizer: bool,
     end: End,
     status: QuarantineStatus,
-    version: u64,
     /// The version of the Quarantine itself.
     own_version: u64,
     /// The value that a person last gave each object, which is what a restore must bring back.
@@ -61,6 +76,15 @@ struct Server {
     gone: BTreeSet<String>,
     /// What the last run knew at its end.
     told: QuarantineStatus,
+    /// The newest revision of the release, and whether it is bad too.
+    revision: u64,
+    again: Again,
+    pods: Vec<Value>,
+    /// What the newest revision says that it runs nothing.
+    stopped: Option<Key>,
+    /// Who has started the quarantine, and what of the release the API server calls.
+    by: Starter,
+    servers: Servers,
 }
 
 /// What is being deleted.
@@ -110,8 +134,12 @@ fn release() -> ReleaseId {
 }
 
 /// What there is around the release of these runs.
-pub(super) fn scene() -> Scene {
-    Server::new().scene()
+pub(super) fn observed() -> Observed {
+    Server::new().observed()
+}
+
+fn was(replicas: u32) -> Original {
+    Original::of(Some(&json!(replicas)))
 }
 
 fn key(kind: &str, name: &str) -> Key {
@@ -120,8 +148,8 @@ fn key(kind: &str, name: &str) -> Key {
 
 fn key_of(object: &Value) -> Key {
     key(
-        field::text(object, &["kind"]).unwrap(),
-        field::text(object, &["metadata", "name"]).unwrap(),
+        fields::text(object, &["kind"]).unwrap(),
+        fields::text(object, &["metadata", "name"]).unwrap(),
     )
 }
 
@@ -154,9 +182,29 @@ fn workload(api_version: &str, kind: &str, name: &str, owner: &str, spec: Value)
             },
             "managedFields": owned_by("helm", "Apply", json!({"f:spec": {
                 "f:replicas": {}, "f:suspend": {}, "f:selector": {},
+                "f:persistentVolumeClaimRetentionPolicy": {"f:whenScaled": {}},
             }})),
         },
         "spec": spec,
+    })
+}
+
+/// A Deployment of the release.
+fn deployment(name: &str, replicas: u32) -> Value {
+    let spec = json!({"replicas": replicas, "selector": {"matchLabels": {"app": name}}});
+    workload("apps/v1", "Deployment", name, "web", spec)
+}
+
+/// A Pod of a Deployment, on a node.
+fn pod(name: &str, owner: &str, phase: &str) -> Value {
+    json!({
+        "metadata": {
+            "name": name, "labels": {"app": owner},
+            "ownerReferences": [{"controller": true, "kind": "Deployment", "name": owner,
+                "uid": format!("Deployment-{owner}")}],
+        },
+        "spec": {"nodeName": "node"},
+        "status": {"phase": phase},
     })
 }
 
@@ -165,12 +213,15 @@ fn objects() -> Vec<Value> {
     let web = json!({"replicas": 3, "selector": labels("web")});
     let neighbour = json!({"replicas": 2, "selector": labels("neighbour")});
     let agent = json!({"selector": labels("agent"), "template": {"spec": {}}});
+    let db = json!({"replicas": 2, "selector": labels("db"),
+        "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Delete"}});
     let nightly = json!({"suspend": false, "jobTemplate": {"spec": {"template": {"metadata":
         {"labels": {"app": "nightly"}}}}}});
     vec![
         workload("apps/v1", "Deployment", "web", "web", web),
         workload("apps/v1", "Deployment", "neighbour", "other", neighbour),
         workload("apps/v1", "DaemonSet", "agent", "web", agent),
+        workload("apps/v1", "StatefulSet", "db", "web", db),
         workload("batch/v1", "CronJob", "nightly", "web", nightly),
         json!({
             "apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease",
@@ -185,7 +236,7 @@ fn objects() -> Vec<Value> {
 
 impl Server {
     fn new() -> Self {
-        let objects: BTreeMap<_, _> = objects().into_iter().map(|o| (key_of(&o), o)).collect();
+        let objects: Objects<_> = objects().into_iter().map(|o| (key_of(&o), o)).collect();
         let wanted = objects
             .iter()
             .map(|(key, object)| (key.clone(), value(object).cloned()))
@@ -195,7 +246,6 @@ impl Server {
             finalizer: false,
             end: End::Nowhere,
             status: QuarantineStatus::default(),
-            version: 1,
             own_version: 1,
             wanted,
             transitions: BTreeMap::new(),
@@ -207,7 +257,38 @@ impl Server {
             uid: UID.to_owned(),
             gone: BTreeSet::new(),
             told: QuarantineStatus::default(),
+            revision: 7,
+            again: Again::SameRevision,
+            pods: Vec::new(),
+            stopped: None,
+            by: Starter::Person,
+            servers: Servers::default(),
         }
+    }
+
+    /// The release gets another object.
+    fn add(&mut self, object: &Value) {
+        self.wanted.insert(key_of(object), value(object).cloned());
+        self.objects.insert(key_of(object), object.clone());
+    }
+
+    /// Somebody, or an upgrade, scales a Deployment.
+    fn scale(&mut self, name: &str, replicas: u32) {
+        let web = key("Deployment", name);
+        let live = self.objects[&web].clone();
+        let scale = fields::set(&live, &["spec", "replicas"], json!(replicas));
+        self.patch(&web, &[scale], "person").unwrap();
+        self.wanted.insert(web.clone(), Some(json!(replicas)));
+        self.transitions.insert(web, (0, 0));
+    }
+
+    /// A person lets a deployer go on.
+    fn resume(&mut self, deployer: &Key) {
+        let live = self.objects[deployer].clone();
+        let resume = fields::set(&live, &["spec", "suspend"], json!(false));
+        self.patch(deployer, &[resume], "person").unwrap();
+        self.wanted.insert(deployer.clone(), Some(json!(false)));
+        self.transitions.insert(deployer.clone(), (0, 0));
     }
 
     /// One that refuses an object.
@@ -221,11 +302,7 @@ impl Server {
     /// What a run reads before it writes.
     fn view(&self) -> View {
         let spec = QuarantineSpec {
-            actions: vec![
-                QuarantineAction::ScaleToZero,
-                QuarantineAction::IsolateNetwork,
-                QuarantineAction::PauseDeployer,
-            ],
+            actions: QuarantineAction::ALL.iter().rev().copied().collect(),
             reason: "a test".to_owned(),
             policy: None,
         };
@@ -235,7 +312,7 @@ impl Server {
             .clone()
             .map(|record| {
                 if hidden(record) {
-                    Err(Trouble::unread("cannot be read".to_owned()))
+                    Err(ObjectError::unread("cannot be read".to_owned()))
                 } else {
                     Ok(self.live(record))
                 }
@@ -244,28 +321,39 @@ impl Server {
         let shared = records
             .enumerate()
             .filter(|(_, record)| is(self.shares.as_ref(), record));
-        let strangers = shared.map(|(index, _)| (index, "Pod stranger".to_owned()));
+        let foreign_pods = shared.map(|(index, _)| (index, "Pod stranger".to_owned()));
         let mut view = View {
             release: release(),
             uid: self.uid.clone(),
+            by: self.by,
             generation: 1,
             resource_version: self.own_version.to_string(),
             has_finalizer: self.finalizer,
             is_ending: self.end != End::Nowhere,
+            word: super::view::Word::Nothing,
             spec,
             status: self.status.clone(),
-            incident: format!("manual/{}", self.uid),
-            scene: self.status.incident.is_none().then(|| self.scene()),
+            incident: IncidentId::Manual(self.uid.clone()),
+            observed: Some(match self.end {
+                End::Nowhere => self.observed(),
+                End::Namespace | End::Quarantine => Observed::of(self.observed().listed),
+            }),
+            plan: None,
+            again: self.again,
+            created: None,
             live: Vec::new(),
-            troubles: BTreeMap::new(),
-            misses: BTreeMap::new(),
+            errors: BTreeMap::new(),
+            conflicts: BTreeMap::new(),
             allowing: Vec::new(),
-            strangers: strangers.collect(),
+            foreign_pods: foreign_pods.collect(),
             protected: Vec::new(),
             is_going: self.end == End::Namespace,
             now: "2026-11-18T10:00:00Z".parse().unwrap(),
         };
         view.take_in(live);
+        if self.end == End::Nowhere {
+            view.plan = plan::of(&view);
+        }
         view
     }
 
@@ -273,31 +361,36 @@ impl Server {
         self.objects.get(&key(&record.kind, &record.name)).cloned()
     }
 
-    fn scene(&self) -> Scene {
+    fn observed(&self) -> Observed {
         let is_workload = |object: &&Value| target(object).is_some_and(Target::is_workload);
         let workloads: Vec<_> = self.objects.values().filter(is_workload).cloned().collect();
         let listed = |object: &Value| ManifestObject {
-            api_version: field::text(object, &["apiVersion"]).unwrap().to_owned(),
-            kind: field::text(object, &["kind"]).unwrap().to_owned(),
+            api_version: fields::text(object, &["apiVersion"]).unwrap().to_owned(),
+            kind: fields::text(object, &["kind"]).unwrap().to_owned(),
             namespace: None,
             name: key_of(object).1,
             generated: false,
         };
-        Scene {
+        let is_stopped = |object: &&Value| self.stopped.as_ref() == Some(&key_of(object));
+        Observed {
             listed: Ok(Listed {
                 namespace: NAMESPACE.to_owned(),
                 // The record names a workload of a neighbour, as a forged one would.
                 objects: workloads.iter().map(listed).collect(),
-                unread: 0,
-                revision: 7,
+                revision: self.revision,
+                stopped: workloads.iter().filter(is_stopped).map(listed).collect(),
+                ..Listed::default()
             }),
             workloads,
             deployers: vec![self.objects[&key("HelmRelease", "web")].clone()],
             autoscalers: Vec::new(),
-            pods: Vec::new(),
-            between: Vec::new(),
-            makers: Vec::new(),
+            neighbours: Arc::new(Neighbourhood {
+                pods: self.pods.iter().filter_map(Pod::of).collect(),
+                ..Neighbourhood::default()
+            }),
             gone: self.gone.clone(),
+            servers: self.servers.clone(),
+            unlisted_kinds: Vec::new(),
         }
     }
 
@@ -332,31 +425,22 @@ impl Server {
                 own(self)
             }
             Write::Create(_, object) => {
-                let key = key_of(object);
-                if self.objects.contains_key(&key) {
-                    return Err(Denied::Changed);
-                }
                 let mut object = object.clone();
-                object["metadata"]["uid"] = json!(format!("made-{}", self.version));
-                self.version += 1;
-                object["metadata"]["resourceVersion"] = json!(self.version.to_string());
                 let spec = json!({"f:spec": {"f:podSelector": {}, "f:policyTypes": {}}});
                 object["metadata"]["managedFields"] = owned_by(FIELD_MANAGER, "Update", spec);
-                self.objects.insert(key, object.clone());
-                Ok(Some(object))
+                let created = self.objects.create(key_of(&object), object);
+                created.map(Some).map_err(|_| Denied::Changed)
             }
             Write::Delete(index, precondition) => {
                 let record = &view.status.objects[*index];
                 let key = key(&record.kind, &record.name);
-                let there = self.objects.get(&key).ok_or(Denied::Changed)?;
-                let meta = |name: &str| there["metadata"][name].as_str().unwrap();
-                if meta("uid") != precondition.uid
-                    || meta("resourceVersion") != precondition.resource_version
-                {
-                    return Err(Denied::Changed);
-                }
-                self.objects.remove(&key);
-                Ok(None)
+                let Precondition {
+                    uid,
+                    resource_version,
+                } = precondition;
+                let wanted = json!({"uid": uid, "resourceVersion": resource_version});
+                let deleted = self.objects.delete(&key, &wanted);
+                deleted.map(|_| None).map_err(|_| Denied::Changed)
             }
             Write::Change(index, operations) => {
                 let record = &view.status.objects[*index];
@@ -382,16 +466,15 @@ impl Server {
     fn patch(
         &mut self,
         key: &Key,
-        operations: &[Value],
+        operations: &[PatchOperation],
         manager: &str,
     ) -> Result<Option<Value>, Denied> {
         let before = self.objects.get(key).ok_or(Denied::Changed)?.clone();
-        let mut after = before.clone();
         let mut operations = operations.to_vec();
-        operations.retain(|one| !self.ignores_preconditions || one["op"] != "test");
-        json_patch::patch(&mut after, &patch(&operations)).map_err(|_| Denied::Changed)?;
-        self.version += 1;
-        after["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        let is_test = |one: &PatchOperation| matches!(one, PatchOperation::Test(_));
+        operations.retain(|one| !self.ignores_preconditions || !is_test(one));
+        let after = self.objects.patched(key, &operations);
+        let mut after = after.map_err(|_| Denied::Changed)?;
         attribute(&before, &mut after, manager);
         prune(&mut after);
         let target = target(&after).unwrap();
@@ -401,8 +484,7 @@ impl Server {
             count.0 += u32::from(held == (false, true));
             count.1 += u32::from(held == (true, false));
         }
-        self.objects.insert(key.clone(), after.clone());
-        Ok(Some(after))
+        Ok(Some(self.objects.put(key.clone(), after)))
     }
 
     /// Somebody else acts on the object that is about to be written.
@@ -414,23 +496,27 @@ impl Server {
         let key = key(&record.kind, &record.name);
         let live = self.objects[&key].clone();
         let target = target(&live).unwrap();
-        let marked = field::value(&live, &super::mark::PATH).is_some();
+        let marked = fields::value(&live, &super::annotation::PATH).is_some();
         let operations = match meddling {
             Meddling::Scale if key.0 == "Deployment" => {
                 self.wanted.insert(key.clone(), Some(json!(5)));
-                vec![field::set(&live, target.field, json!(5))]
+                vec![fields::set(&live, target.field, json!(5))]
             }
-            Meddling::RemoveMark if marked => field::unset(&live, &super::mark::PATH)
+            Meddling::RemoveMark if marked => fields::unset(&live, &super::annotation::PATH)
                 .into_iter()
                 .collect(),
             Meddling::EditOriginal if marked => {
-                let Carried::Mark(mut mark) = Mark::of(&live) else {
+                let Carried::Annotation(mut annotation) = Annotation::of(&live) else {
                     return;
                 };
-                mark.original = Some(json!(99));
-                vec![field::set(&live, &super::mark::PATH, mark.text())]
+                annotation.original = was(99);
+                vec![fields::set(
+                    &live,
+                    &super::annotation::PATH,
+                    annotation.text(),
+                )]
             }
-            Meddling::Touch => vec![field::set(
+            Meddling::Touch => vec![fields::set(
                 &live,
                 &["metadata", "labels", "seen"],
                 json!("x"),
@@ -463,14 +549,14 @@ impl Server {
                     return Err(());
                 }
                 match (answer, write.object()) {
-                    (Ok(answer), _) => view.absorb(&write, answer),
+                    (Ok(answer), _) => view.take_result(&write, answer),
                     (Err(denied), Some(index)) => {
                         let live = self.live(&view.status.objects[index]);
-                        view.miss(index, Ok(live), trouble(denied));
+                        view.note_conflict(index, Ok(live), object_error(denied));
                     }
                     (Err(_), None) => break,
                 }
-                assert!(number < 200, "no end in sight: {write:?}");
+                assert!(number < 1000, "no end in sight: {write:?}");
             }
         }
         panic!("never at rest");
@@ -503,46 +589,76 @@ impl Server {
         assert!(told.message.contains("refuses"), "{}", told.message);
     }
 
-    /// What must hold after every write (`limits.md` 2.2).
+    /// What must hold after every write; the auditor of the stories has the whole list of these.
     fn check(&self, write: &Write, view: &View) {
-        for (key, object) in &self.objects {
+        self.check_objects(write);
+        self.check_records();
+        self.check_write(write, view);
+    }
+
+    /// No value is lost, and none flaps.
+    fn check_objects(&self, write: &Write) {
+        for (key, object) in self.objects.iter() {
             let Some(target) = target(object) else {
                 continue;
             };
             let (stopped, started) = self.transitions.get(key).copied().unwrap_or_default();
             assert!(stopped <= 1 && started <= 1, "I3 {key:?} {write:?}");
-            let mark = match Mark::of(object) {
-                Carried::Mark(mark) => Some(mark),
+            let annotation = match Annotation::of(object) {
+                Carried::Annotation(annotation) => Some(annotation),
                 Carried::Nothing | Carried::Unreadable => None,
             };
             let by_us = stopped > started && target.is_held(object);
-            if let Some(mark) = mark.filter(|mark| by_us && mark.original != Some(json!(99))) {
-                assert_eq!(mark.original, self.wanted[key], "I1 {key:?} {write:?}");
+            assert!(
+                !by_us || target.guarded(object).is_none(),
+                "I6 volumes are deleted: {key:?} {write:?}"
+            );
+            if let Some(annotation) =
+                annotation.filter(|annotation| by_us && annotation.original != was(99))
+            {
+                assert_eq!(
+                    annotation.original,
+                    Original::of(self.wanted[key].as_ref()),
+                    "I1 {key:?} {write:?}"
+                );
             }
         }
+    }
+
+    /// What is recorded is what was there, and the annotations agree.
+    fn check_records(&self) {
         for record in &self.status.objects {
-            let saved = super::standing::saved(record);
+            let saved = super::saved::original(record);
             let first = objects()
                 .into_iter()
                 .find(|object| key_of(object) == key(&record.kind, &record.name));
-            let first = first.and_then(|object| value(&object).cloned());
+            let first = Original::of(first.as_ref().and_then(value));
             let key = key(&record.kind, &record.name);
-            let is_moved =
-                Some(&saved) == self.wanted.get(&key) && record.state == ObjectState::Planned;
+            let is_moved = self
+                .wanted
+                .get(&key)
+                .is_some_and(|wanted| saved.is(wanted.as_ref()))
+                && record.state == ObjectState::Planned;
             let is_saved = self.transitions.contains_key(&key) || saved == first || is_moved;
             assert!(is_saved, "I2 {key:?}");
-            let mark = self.objects.get(&key).map(Mark::of);
-            if let Some(Carried::Mark(mark)) =
-                mark.filter(|_| target(&self.objects[&key]).is_some())
+            let annotation = self.objects.get(&key).map(Annotation::of);
+            if let Some(Carried::Annotation(annotation)) =
+                annotation.filter(|_| target(&self.objects[&key]).is_some())
             {
-                let is_edited = mark.original == Some(json!(99));
-                let is_of_another = mark.quarantine != self.uid;
+                let is_edited = annotation.original == was(99);
+                // Of what a later revision has set again, the older one is still there.
+                let is_of_another =
+                    annotation.quarantine != self.uid || annotation.revision != record.revision;
                 assert!(
-                    is_edited || is_of_another || mark.original == saved,
+                    is_edited || is_of_another || annotation.original == saved,
                     "I2 {key:?}"
                 );
             }
         }
+    }
+
+    /// Nothing of others is written, and nothing before its original is saved.
+    fn check_write(&self, write: &Write, view: &View) {
         if let Write::Change(index, _) | Write::Delete(index, _) = write {
             let record = &view.status.objects[*index];
             assert_ne!(record.name, "neighbour", "I5");
@@ -557,7 +673,7 @@ impl Server {
 
     /// The objects without what no two runs have in common.
     fn essence(&self) -> BTreeMap<Key, Value> {
-        let mut objects = self.objects.clone();
+        let mut objects = BTreeMap::clone(&self.objects);
         for object in objects.values_mut() {
             object["metadata"]["resourceVersion"] = Value::Null;
         }
@@ -566,7 +682,7 @@ impl Server {
 }
 
 fn target(object: &Value) -> Option<&'static Target> {
-    let kind = field::text(object, &["kind"])?;
+    let kind = fields::text(object, &["kind"])?;
     TARGETS.iter().find(|target| target.kind == kind)
 }
 
@@ -577,8 +693,10 @@ fn value(object: &Value) -> Option<&Value> {
 /// Fields that were changed belong to whoever changed them (structured-merge-diff).
 fn attribute(before: &Value, after: &mut Value, manager: &str) {
     let target = target(after).unwrap();
-    for path in [target.owned, &super::mark::PATH] {
-        let (old, new) = (field::value(before, path), field::value(after, path));
+    let guard = target.guard().map(|guard| guard.field);
+    let paths = [target.owned, &super::annotation::PATH];
+    for path in paths.into_iter().chain(guard) {
+        let (old, new) = (fields::value(before, path), fields::value(after, path));
         if old == new {
             continue;
         }
@@ -634,8 +752,8 @@ fn is(wanted: Option<&Key>, record: &ContainedObject) -> bool {
     wanted == Some(&key(&record.kind, &record.name))
 }
 
-fn trouble(denied: Denied) -> Trouble {
-    Trouble {
+fn object_error(denied: Denied) -> ObjectError {
+    ObjectError {
         why: format!("the API server refuses the change: {denied:?}"),
         is_passing: false,
         is_unread: false,

@@ -7,8 +7,8 @@ fn a_quarantine_contains_and_its_end_restores_everything() {
     let mut server = Server::new();
     let before = server.essence();
     server.run_through(&[], None);
-    assert_eq!(server.status.state, Some(QuarantineState::Active));
-    assert_eq!(server.status.contained, 7);
+    assert_eq!(server.status.state, Some(IN_FORCE));
+    assert_eq!(server.status.contained, 6);
     let contained = |kind: &str, name: &str| {
         let object = &server.objects[&key(kind, name)];
         target(object).unwrap().is_held(object)
@@ -16,6 +16,13 @@ fn a_quarantine_contains_and_its_end_restores_everything() {
     assert!(contained("Deployment", "web"));
     assert!(contained("DaemonSet", "agent"));
     assert!(contained("CronJob", "nightly"));
+    assert!(contained("StatefulSet", "db"));
+    let db = &server.objects[&key("StatefulSet", "db")];
+    let policy = &db["spec"]["persistentVolumeClaimRetentionPolicy"];
+    assert_eq!(
+        policy,
+        &json!({"whenDeleted": "Retain", "whenScaled": "Retain"})
+    );
     assert!(contained("HelmRelease", "web"));
     assert!(!contained("Deployment", "neighbour"));
     let left: Vec<_> = server
@@ -25,8 +32,8 @@ fn a_quarantine_contains_and_its_end_restores_everything() {
         .map(|one| &one.name)
         .collect();
     assert_eq!(left, ["neighbour"]);
-    let denials = server.objects.keys().filter(|key| key.0 == network::KIND);
-    assert_eq!(denials.count(), 3);
+    let denials = server.objects.keys().filter(|key| key.0 == policies::KIND);
+    assert_eq!(denials.count(), 1);
 
     server.end();
     server.run_through(&[], None);
@@ -111,11 +118,11 @@ fn what_changes_between_plan_and_patch_is_saved_anew_and_contained() {
             continue;
         }
         scaled += 1;
-        assert_eq!(server.status.state, Some(QuarantineState::Active), "{at}");
-        let Carried::Mark(mark) = Mark::of(&server.objects[&web]) else {
+        assert_eq!(server.status.state, Some(IN_FORCE), "{at}");
+        let Carried::Annotation(annotation) = Annotation::of(&server.objects[&web]) else {
             panic!("it is contained");
         };
-        assert_eq!(mark.original, Some(json!(5)));
+        assert_eq!(annotation.original, was(5));
         assert_eq!(value(&server.objects[&web]), Some(&json!(0)));
     }
     assert!(scaled > 0);
@@ -135,8 +142,8 @@ fn without_preconditions_the_change_of_somebody_else_would_be_lost() {
             let noticed = std::panic::catch_unwind(run).is_err();
             let web = key("Deployment", "web");
             let scaled = server.wanted[&web] == Some(json!(5));
-            let is_saved = match Mark::of(&server.objects[&web]) {
-                Carried::Mark(mark) => mark.original == Some(json!(5)),
+            let is_saved = match Annotation::of(&server.objects[&web]) {
+                Carried::Annotation(annotation) => annotation.original == was(5),
                 Carried::Nothing | Carried::Unreadable => false,
             };
             let is_kept = is_saved || value(&server.objects[&web]) == Some(&json!(5));
@@ -165,7 +172,7 @@ fn judge(server: &Server, reference: &Server, what: (usize, Meddling, Stop)) {
         is_contested && server.finalizer,
         "{what:?}"
     );
-    for (key, object) in &server.objects {
+    for (key, object) in server.objects.iter() {
         let Some(target) = target(object) else {
             continue;
         };
@@ -179,7 +186,7 @@ fn judge(server: &Server, reference: &Server, what: (usize, Meddling, Stop)) {
                 "{key:?} {what:?}"
             );
             assert_eq!(
-                field::value(object, &super::super::mark::PATH),
+                fields::value(object, &super::super::annotation::PATH),
                 None,
                 "{key:?} {what:?}"
             );
@@ -207,7 +214,7 @@ fn judge(server: &Server, reference: &Server, what: (usize, Meddling, Stop)) {
 }
 
 fn has_label(object: &Value) -> bool {
-    field::value(object, &["metadata", "labels", "seen"]).is_some()
+    fields::value(object, &["metadata", "labels", "seen"]).is_some()
 }
 
 /// Straight to the terminal: the harness swallows what is printed.

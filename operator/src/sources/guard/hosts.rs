@@ -46,6 +46,37 @@ impl fmt::Display for AllowedHost {
     }
 }
 
+/// A registry and the host of its token service, as `--auth-host REGISTRY=HOST` names them: the credentials
+/// of the registry go there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthHost {
+    auth: AllowedHost,
+    registry: AllowedHost,
+}
+
+impl AuthHost {
+    /// Whether a token service is the one of a registry.
+    pub(in super::super) fn covers(&self, registry: &Url, realm: &Url) -> bool {
+        let is_of = |host: &AllowedHost, url: &Url| {
+            host_and_port(url).is_some_and(|(name, port)| host.covers(&name, port))
+        };
+        is_of(&self.registry, registry) && is_of(&self.auth, realm)
+    }
+}
+
+impl FromStr for AuthHost {
+    type Err = InvalidHost;
+
+    fn from_str(text: &str) -> Result<Self, InvalidHost> {
+        let invalid = || InvalidHost(super::super::text::escaped(text));
+        let (registry, auth) = text.split_once('=').ok_or_else(invalid)?;
+        Ok(Self {
+            auth: auth.parse()?,
+            registry: registry.parse()?,
+        })
+    }
+}
+
 /// The text is not `HOST` or `HOST:PORT`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not HOST or HOST:PORT")]

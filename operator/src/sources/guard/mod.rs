@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 use reqwest::Url;
 
-pub use hosts::{AllowedHost, InvalidHost};
+pub use hosts::{AllowedHost, AuthHost, InvalidHost};
 
 use address::Zone;
 pub(super) use resolver::Resolver;
@@ -32,6 +32,9 @@ pub enum Refused {
     /// No host, or port 0.
     #[error("it has no usable host")]
     Host,
+    /// Plain HTTP or a private address, of a host that was named, for a source that was not.
+    #[error("a source that is at no host of `--allow-host` itself may not send us to one")]
+    OfOthers,
     /// Plain HTTP to a host that was not named.
     #[error("plain HTTP needs `--allow-host` for this host")]
     PlainHttp,
@@ -74,6 +77,7 @@ impl Reach {
 /// The hosts that an administrator named with `--allow-host`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Guard {
+    auth_hosts: Vec<AuthHost>,
     named: Vec<AllowedHost>,
 }
 
@@ -86,11 +90,24 @@ pub(super) enum Load {
 
 impl Guard {
     pub(super) fn new(named: Vec<AllowedHost>) -> Self {
-        Self { named }
+        let auth_hosts = Vec::new();
+        Self { auth_hosts, named }
     }
 
-    /// Judges one hop by its URL, and says which addresses its name may stand for.
-    pub(super) fn check(&self, url: &Url, load: Load) -> Result<Reach, Refused> {
+    /// With registries whose token service is elsewhere.
+    pub(super) fn with_auth_hosts(self, auth_hosts: Vec<AuthHost>) -> Self {
+        Self { auth_hosts, ..self }
+    }
+
+    /// Registries whose token service is elsewhere.
+    pub(super) fn auth_hosts(&self) -> &[AuthHost] {
+        &self.auth_hosts
+    }
+
+    /// Judges one hop by its URL, and says which addresses its name may stand for. `configured` is the
+    /// address on whose behalf it is asked: only one that is named itself may send us to a host that is
+    /// named, or whoever owns a public repository could have us ask inside the network.
+    pub(super) fn check(&self, configured: &Url, url: &Url, load: Load) -> Result<Reach, Refused> {
         let plain = match url.scheme() {
             "https" => false,
             "http" => true,
@@ -100,16 +117,33 @@ impl Guard {
             return Err(Refused::UserInfo);
         }
         let (host, port) = hosts::host_and_port(url).ok_or(Refused::Host)?;
-        let named = self.named.iter().any(|allowed| allowed.covers(&host, port));
+        let is_named = self.names(&host, port);
+        let own = hosts::host_and_port(configured);
+        let named = is_named && own.is_some_and(|(host, port)| self.names(&host, port));
+        let told = |refused| {
+            if is_named && !named {
+                Refused::OfOthers
+            } else {
+                refused
+            }
+        };
         let reach = match (named, plain, load) {
-            (false, true, _) => return Err(Refused::PlainHttp),
+            (false, true, _) => return Err(told(Refused::PlainHttp)),
             (true, true, Load::Credentials) => Reach::Loopback,
             (true, ..) => Reach::Named,
             (false, ..) => Reach::Public,
         };
         // The client does not ask its resolver about IP literals.
-        hosts::literal(&host).map_or(Ok(()), |address| reach.allows(address))?;
+        let allowed = hosts::literal(&host).map_or(Ok(()), |address| reach.allows(address));
+        allowed.map_err(|refused| match refused {
+            Refused::PrivateAddress => told(refused),
+            refused => refused,
+        })?;
         Ok(reach)
+    }
+
+    fn names(&self, host: &str, port: u16) -> bool {
+        self.named.iter().any(|allowed| allowed.covers(host, port))
     }
 }
 

@@ -9,7 +9,7 @@ use super::*;
 fn check(named: &[&str], url: &str) -> Result<Reach, Refused> {
     let named = named.iter().map(|host| host.parse().unwrap()).collect();
     let url = Url::parse(url).unwrap_or_else(|error| panic!("{url}: {error}"));
-    Guard::new(named).check(&url, Load::Nothing)
+    Guard::new(named).check(&url, &url, Load::Nothing)
 }
 
 #[test]
@@ -46,6 +46,36 @@ fn private_urls_are_refused_unless_named() {
         let host = Url::parse(url).unwrap().host_str().unwrap().to_owned();
         assert_eq!(check(&[&host], url), Ok(Reach::Named), "{url} named");
     }
+}
+
+/// Whoever owns a public repository has no part of what was allowed to others.
+#[test]
+fn only_a_source_that_is_named_sends_us_to_a_host_that_is_named() {
+    let named = ["10.0.0.7:8080", "charts.internal", "10.0.0.8"];
+    let named = named.iter().map(|host| host.parse().unwrap()).collect();
+    let guard = Guard::new(named);
+    let check = |configured: &str, url: &str| {
+        let [configured, url] = [configured, url].map(|url| Url::parse(url).unwrap());
+        guard.check(&configured, &url, Load::Nothing)
+    };
+    for url in [
+        "https://10.0.0.8/x",
+        "http://charts.internal/x",
+        "http://10.0.0.7:8080/x",
+    ] {
+        for own in ["http://charts.internal", "http://10.0.0.7:8080"] {
+            assert_eq!(check(own, url), Ok(Reach::Named), "{own} to {url}");
+        }
+        for public in ["https://charts.example.com", "http://10.0.0.7:8081"] {
+            assert_eq!(
+                check(public, url),
+                Err(Refused::OfOthers),
+                "{public} to {url}"
+            );
+        }
+    }
+    let resolved = check("https://charts.example.com", "https://charts.internal/x");
+    assert_eq!(resolved, Ok(Reach::Public), "as any host that nobody named");
 }
 
 #[test]
@@ -142,7 +172,10 @@ fn credentials_over_plain_http_reach_only_loopback() {
         "10.0.0.1".parse().unwrap(),
         "127.0.0.1".parse().unwrap(),
     ]);
-    let check = |url: &str| guard.check(&Url::parse(url).unwrap(), Load::Credentials);
+    let check = |url: &str| {
+        let url = Url::parse(url).unwrap();
+        guard.check(&url, &url, Load::Credentials)
+    };
     assert_eq!(check("http://charts.example.com/"), Ok(Reach::Loopback));
     assert_eq!(check("http://10.0.0.1/"), Err(Refused::CredentialsInClear));
     assert_eq!(check("http://127.0.0.1/"), Ok(Reach::Loopback));

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use charttrust_verify::digest::Sha256Digest;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::super::error::Amount;
@@ -89,7 +90,7 @@ impl<'a> Root<'a> {
 }
 
 /// The digest in the form that indexes have: hex, with or without `sha256:`.
-fn sha256(text: &str) -> Option<[u8; 32]> {
+fn sha256(text: &str) -> Option<Sha256Digest> {
     let hex = text.strip_prefix("sha256:").unwrap_or(text).as_bytes();
     let mut digest = [0; 32];
     if hex.len() != 2 * digest.len() {
@@ -103,7 +104,7 @@ fn sha256(text: &str) -> Option<[u8; 32]> {
         };
         *byte = digit(*pair.first()?)? << 4 | digit(*pair.last()?)?;
     }
-    Some(digest)
+    Some(Sha256Digest::from_bytes(digest))
 }
 
 impl<'de> DeserializeSeed<'de> for &mut Root<'_> {

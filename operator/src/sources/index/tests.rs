@@ -24,13 +24,19 @@ fn a_version_is_found_with_its_first_url_and_digest() {
     let index = read(text).unwrap();
     let found = index.find("payments", "2.4.1").unwrap();
     assert_eq!(found.url.as_deref(), Some("payments-2.4.1.tgz"));
-    assert_eq!(found.claimed_digest, Some([0xab; 32]));
+    assert_eq!(
+        found.claimed_digest,
+        Some(Sha256Digest::from_bytes([0xab; 32]))
+    );
     let found = index.find("payments", "2.4.0").unwrap();
     assert_eq!(
         found.url.as_deref(),
         Some("https://cdn.example.com/payments-2.4.0.tgz")
     );
-    assert_eq!(found.claimed_digest, Some([0xcd; 32]));
+    assert_eq!(
+        found.claimed_digest,
+        Some(Sha256Digest::from_bytes([0xcd; 32]))
+    );
 }
 
 #[test]
@@ -190,5 +196,5 @@ fn the_weight_grows_with_what_is_kept_only() {
         "  c:\n  - {{version: 1.0.0, urls: [a], description: {}}}\n",
         "x".repeat(100_000)
     ));
-    assert_eq!(small.weight(), described.weight());
+    assert_eq!(small.cost(), described.cost());
 }

@@ -9,9 +9,8 @@ use crate::chart::{Chart, Dependency, Metadata, remove_unstable, sanitize};
 use crate::release::Record;
 use crate::values::{self, Expected, Helm, Tree, Unmergeable};
 
-pub(super) fn compare(chart: &Chart, record: &Record, version: &str, found: &mut Found) {
+pub(super) fn compare(chart: &Chart, record: &Record, found: &mut Found) {
     let mut recorded = record.chart.metadata.clone();
-    version.clone_into(&mut recorded.version);
     // Invariant: what was packed can be unpacked.
     let Some(tree) = chart.values.tree() else {
         return found.explained.push(Note::ValuesUnreadable);
@@ -90,11 +89,15 @@ impl Candidates {
                 Err(Unmergeable::TooLarge) => Err(Unmergeable::TooLarge),
             };
         let by_both = |values| -> Result<Vec<_>, _> {
+            // A record does not say which Helm has processed its dependencies: `apply_method` names
+            // the writer of the revision, and a rollback copies what an older one made.
             let both = [expect(values, Helm::V4)?, expect(values, Helm::V3)?];
             Ok(both.into_iter().flatten().collect())
         };
         Ok(Self {
             archived: by_both(None)?,
+            // `helm upgrade --reuse-values` replaces the defaults by those of the old chart with
+            // the user's own values in them.
             recorded: if tree.dependencies.is_empty() {
                 Vec::new()
             } else {

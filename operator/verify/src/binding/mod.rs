@@ -116,17 +116,9 @@ pub enum Change {
 /// Helm records no subcharts, so none are compared; and a record says nothing about what was
 /// rendered or applied. Values only ever make a [`Note`].
 pub fn compare(chart: &Chart, record: &Record) -> Binding {
-    compare_as(chart, record, &record.chart.metadata.version)
-}
-
-/// Compares a record with an archive, taking `version` for the recorded version of the chart.
-///
-/// Flux appends a digest or generation to the version that it records; whoever has established
-/// that Flux did so removes it first.
-pub fn compare_as(chart: &Chart, record: &Record, version: &str) -> Binding {
     let mut found = Found::default();
     parts::compare(chart, &record.chart, &mut found);
-    metadata::compare(chart, record, version, &mut found);
+    metadata::compare(chart, record, &mut found);
     found.conclude()
 }
 

@@ -11,13 +11,26 @@ pub(super) fn compare(chart: &Chart, recorded: &RecordedChart, found: &mut Found
     let templates = list(
         &chart.templates,
         &recorded.templates,
-        false,
+        Requirements::Recorded,
         ChartPart::Template,
         found,
     );
-    let files = list(&chart.files, &recorded.files, old, ChartPart::File, found);
+    let requirements = if old {
+        Requirements::MayBeLeftOut
+    } else {
+        Requirements::Recorded
+    };
+    let files = list(
+        &chart.files,
+        &recorded.files,
+        requirements,
+        ChartPart::File,
+        found,
+    );
     order(templates, files, recorded, found);
     schema(chart, recorded, found);
+    // Compared as parsed: records hold no text of it, and `generated` is a time that is signed with
+    // the archive.
     if chart.lock != recorded.lock {
         if old && chart.lock.is_none() && may_be_unpacked(recorded) {
             found.explained.push(Note::DirectoryV1);
@@ -51,11 +64,19 @@ enum Order {
     Same,
 }
 
+/// Whether the files of requirements must be in a record: Helm before 3.1 did not keep those of charts
+/// of apiVersion v1 among the files.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Requirements {
+    MayBeLeftOut,
+    Recorded,
+}
+
 /// Compares two lists; an archive has no name twice.
 fn list(
     archive: &[Part],
     recorded: &[Part],
-    without_requirements: bool,
+    requirements: Requirements,
     part: fn(String) -> ChartPart,
     found: &mut Found,
 ) -> Order {
@@ -79,7 +100,8 @@ fn list(
         }
     }
     for name in left.keys() {
-        if without_requirements && matches!(*name, "requirements.yaml" | "requirements.lock") {
+        let is_of_requirements = matches!(*name, "requirements.yaml" | "requirements.lock");
+        if is_of_requirements && requirements == Requirements::MayBeLeftOut {
             found.explained.push(Note::RequirementsFiles);
         } else {
             found.differ(part((*name).to_owned()), Change::Removed);

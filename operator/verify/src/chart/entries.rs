@@ -98,8 +98,13 @@ impl Listing<'_> {
         depth: usize,
     ) -> Result<(), ArchiveError> {
         let Located { top, path, clean } = locate(&entry.name)?;
-        self.note(top, clean);
+        self.note_top(top);
+        if !clean {
+            self.oddity(Oddity::UncleanPath);
+        }
         let name = lossy(&path);
+        // Helm keeps both files and the later template wins when rendered; tar keeps the last on
+        // disk.
         if !self.names.insert(name.clone()) {
             return Err(Ambiguity::Duplicate(name).into());
         }
@@ -131,13 +136,10 @@ impl Listing<'_> {
         Ok(())
     }
 
-    fn note(&mut self, top: &[u8], clean: bool) {
+    fn note_top(&mut self, top: &[u8]) {
         let first = self.top.get_or_insert_with(|| top.to_vec());
         if first.as_slice() != top {
             self.oddity(Oddity::SeveralTopDirectories);
-        }
-        if !clean {
-            self.oddity(Oddity::UncleanPath);
         }
     }
 
@@ -157,6 +159,7 @@ struct Located<'a> {
 /// Finds the path within the chart: the separator is `\` if the name contains one, and the first
 /// element is dropped whatever it is.
 fn locate(name: &[u8]) -> Result<Located<'_>, ArchiveError> {
+    // Helm on Windows once packed names with backslashes, and every Helm still reads them so.
     let separator = if name.contains(&b'\\') { b'\\' } else { b'/' };
     let mut elements = name.splitn(2, |byte| *byte == separator);
     let top = elements.next().unwrap_or_default();
@@ -170,6 +173,7 @@ fn locate(name: &[u8]) -> Result<Located<'_>, ArchiveError> {
     if rest.starts_with(b"/") || path.is_empty() || path.starts_with(b"..") || drive {
         return Err(Damage::Path.into());
     }
+    // Helm: "chart yaml not in base directory". The archive lacks the folder that Helm drops.
     if top == b"Chart.yaml" {
         return Err(Damage::Path.into());
     }
@@ -196,6 +200,8 @@ fn clean(path: &[u8]) -> Vec<u8> {
 fn fate(name: &str) -> Fate {
     let (inner, in_subchart) = within(name);
     match inner {
+        // Of subcharts a record holds nothing (`dependencies` is not exported in Go), so that only
+        // what their values do to the parent's can be compared.
         "Chart.yaml" | "requirements.yaml" | "values.yaml" => Fate::Keep,
         "Chart.lock" | "requirements.lock" if !in_subchart => Fate::Keep,
         _ if is_vendored_archive(inner) => Fate::Archive,
@@ -225,6 +231,8 @@ fn within(name: &str) -> (&str, bool) {
 
 fn is_vendored_archive(name: &str) -> bool {
     name.strip_prefix("charts/").is_some_and(|file| {
+        // `LoadFiles` passes over both kinds of names: macOS puts `._name` beside each file that it
+        // packs.
         !file.contains('/') && !file.starts_with(['_', '.']) && extension(file) == ".tgz"
     })
 }
@@ -276,6 +284,8 @@ fn keep(content: &mut impl Read, size: u64, budget: &Budget) -> Result<Content, 
     budget.document(size)?;
     let mut bytes = Vec::new();
     content.read_to_end(&mut bytes)?;
+    // Helm cuts the mark off (`bytes.TrimPrefix` in `archive.LoadArchiveFiles`), so that records
+    // never have it.
     if bytes.starts_with(&MARK) {
         bytes.drain(..MARK.len());
     }

@@ -18,6 +18,7 @@ pub(crate) fn field(key: &str, fields: &[&'static str]) -> Option<&'static str> 
 /// Says whether Go's decoder takes `key` for `name` (an ASCII name).
 pub(crate) fn folds(key: &str, name: &str) -> bool {
     let fold = |letter: char| match letter {
+        // The only two letters beyond ASCII that fold into it: the long s and the Kelvin sign.
         '\u{17F}' => 's',
         '\u{212A}' => 'k',
         _ => letter.to_ascii_lowercase(),
@@ -47,6 +48,8 @@ fn text_of(value: &Value) -> Result<Option<String>, Mismatch> {
         Value::Text(text) => Ok(Some(text.clone())),
         Value::Bool(yes) => Ok(Some(yes.to_string())),
         Value::Int(number) => Ok(Some(number.to_string())),
+        // `sigs.k8s.io/yaml` formats with 32 bits of precision (`strconv.FormatFloat(v, 'g', -1,
+        // 32)`): an `appVersion` of 1.10 becomes the text 1.1 for every Helm.
         Value::Float(number) => Ok(Some(general_f32(*number))),
         Value::List(_) | Value::Map(_) => Err(Mismatch),
     }

@@ -11,16 +11,19 @@ use super::sanitize::sanitize;
 use super::stream::Budget;
 use super::validate::validate;
 use super::{Chart, Part, Subchart};
-use crate::digest::Sha256Digest;
+use crate::digest::{Digested, Sha256Digest};
 use crate::limits::ArchiveLimits;
 use crate::values::{Defaults, Packed, Tree};
 use crate::yaml::{self, Reading, Value, YamlError};
 
 /// Reads a whole archive; its size and magic number have been checked.
-pub(super) fn archive(bytes: &[u8], limits: &ArchiveLimits) -> Result<Chart, ArchiveError> {
+pub(super) fn archive(
+    archive: &Digested<'_>,
+    limits: &ArchiveLimits,
+) -> Result<Chart, ArchiveError> {
     let budget = Budget::new(*limits);
     let mut oddities = Vec::new();
-    let files = entries::list(Box::new(bytes), &budget, 0, &mut oddities)?;
+    let files = entries::list(Box::new(archive.bytes()), &budget, 0, &mut oddities)?;
     oddities.sort();
     let loaded = Loaded::new(files, &budget, 0)?;
     let subcharts = loaded.subcharts.iter().map(|chart| Subchart {
@@ -28,7 +31,7 @@ pub(super) fn archive(bytes: &[u8], limits: &ArchiveLimits) -> Result<Chart, Arc
         version: chart.metadata.version.clone(),
     });
     Ok(Chart {
-        digest: Sha256Digest::of(bytes),
+        digest: archive.digest(),
         subcharts: subcharts.collect(),
         values: Packed::new(&loaded.tree()),
         metadata: loaded.metadata,
@@ -69,6 +72,7 @@ impl Loaded {
         // First Chart.yaml, wherever it is in the archive.
         for file in files.iter().filter(|file| file.name == "Chart.yaml") {
             chart.merge_metadata(file, budget)?;
+            // `LoadFiles` does so for charts of Helm 2, which had no apiVersion.
             if chart.metadata.api_version.is_empty() {
                 "v1".clone_into(&mut chart.metadata.api_version);
             }
@@ -82,6 +86,8 @@ impl Loaded {
         if !has_metadata {
             return Err(Damage::NoChart.into());
         }
+        // In the order of Helm: sanitised first, then validated. The other way round a name that is
+        // valid only afterwards would be refused.
         chart.metadata.edit_sanitized(&sanitize);
         validate(&chart.metadata)?;
         for (name, files) in vendored {
@@ -102,6 +108,8 @@ impl Loaded {
             "Chart.lock" => self.lock = read_lock(&file, budget)?,
             "values.yaml" => self.values = defaults(&file, budget)?,
             "values.schema.json" => self.schema = schema(&file),
+            // Helm 2 kept dependencies here. Every Helm still merges them, for charts of apiVersion
+            // v2 too.
             "requirements.yaml" => {
                 *has_metadata = true;
                 self.merge_metadata(&file, budget)?;
@@ -147,6 +155,7 @@ impl Loaded {
         budget: &Budget,
         depth: usize,
     ) -> Result<(), ArchiveError> {
+        // As `LoadFiles`: `helm dependency update` leaves such folders behind.
         if folder.starts_with(['_', '.']) {
             return Ok(());
         }
@@ -169,6 +178,8 @@ impl Loaded {
 
     /// Takes what coalescing values needs; without dependencies that is only the chart's own.
     fn tree(&self) -> Tree {
+        // `ProcessDependencies` leaves values alone if the chart declares none, whatever lies in
+        // `charts/`.
         let own = self.metadata.dependencies.is_empty();
         Tree {
             name: self.metadata.name.clone(),

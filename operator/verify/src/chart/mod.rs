@@ -7,7 +7,7 @@ mod entries;
 mod error;
 mod json;
 mod load;
-mod metadata;
+pub(crate) mod metadata;
 mod sanitize;
 mod since_14;
 mod stream;
@@ -24,7 +24,7 @@ pub(crate) use sanitize::{remove_unstable, sanitize};
 
 use jiff::Timestamp;
 
-use crate::digest::Sha256Digest;
+use crate::digest::{Digested, Sha256Digest};
 use crate::limits::ArchiveLimits;
 use crate::values::Packed;
 use crate::yaml::Value;
@@ -98,13 +98,24 @@ pub enum Oddity {
 /// The digest and the content come from the same bytes. An archive that is read lists the same
 /// entries as Go's `archive/tar` does for Helm.
 pub fn read(archive: &[u8], limits: &ArchiveLimits) -> Result<Chart, ArchiveError> {
-    if archive.len() > limits.archive_bytes {
+    read_digested(&Digested::of(archive), limits)
+}
+
+/// Reads a chart archive like [`read`], for callers that need the digest of one that cannot be read too.
+///
+/// # Errors
+/// As for [`read`].
+pub fn read_digested(
+    archive: &Digested<'_>,
+    limits: &ArchiveLimits,
+) -> Result<Chart, ArchiveError> {
+    if archive.bytes().len() > limits.archive_bytes {
         return Err(ArchiveError::too_large(
             "archive size",
             limits.archive_bytes,
         ));
     }
-    if !archive.starts_with(&GZIP) {
+    if !archive.bytes().starts_with(&GZIP) {
         return Err(ArchiveError::NotGzip);
     }
     load::archive(archive, limits)

@@ -13,6 +13,7 @@ pub(crate) fn sanitize(text: &mut String) {
 }
 
 fn sanitize_char(letter: char) -> Option<char> {
+    // Go's `unicode.IsSpace` and this agree on every character up to Unicode 16.
     if letter.is_whitespace() {
         return Some(' ');
     }

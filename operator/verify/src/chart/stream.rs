@@ -133,6 +133,8 @@ impl Budget {
 
 /// Inflates gzip members one after the other, as Go's `compress/gzip`, within the budget.
 pub(super) struct Inflater<'a> {
+    // GNU gzip and Go read concatenated members as one stream. A reader of the first alone would
+    // verify less than Helm installs.
     input: MultiGzDecoder<Box<dyn Read + 'a>>,
     budget: Budget,
 }

@@ -63,6 +63,7 @@ impl<R: Read> Reader<R> {
             let Some(header) = self.header()? else {
                 return Ok(None);
             };
+            // Extension headers count too: a stream of nothing but those would never end.
             budget.entry()?;
             match header.kind() {
                 b'x' => self.extend(&header, &mut extension)?,
@@ -76,6 +77,8 @@ impl<R: Read> Reader<R> {
                 }
                 b'K' => {
                     self.special(&header)?;
+                    // What a link points to is read by nobody here, but two such headers mean that
+                    // two readers may disagree about which entry they belong to.
                     if std::mem::replace(&mut extension.long_link, true) {
                         return Err(Ambiguity::StackedHeaders.into());
                     }
@@ -90,13 +93,18 @@ impl<R: Read> Reader<R> {
         if let Some(name) = &extension.long_name {
             entry.name.clone_from(name);
         }
+        // Go takes an empty value for "as if it were not there"; POSIX says it deletes a global
+        // one.
         for (key, value) in extension
             .pax
             .iter()
             .flatten()
             .filter(|(_, value)| !value.is_empty())
         {
-            merge_pax(&mut entry, key, value, extension.long_name.is_some())?;
+            if key == b"path" && extension.long_name.is_some() {
+                return Err(Ambiguity::StackedHeaders.into());
+            }
+            merge_pax(&mut entry, key, value)?;
         }
         if entry.name.len() > self.path_bytes {
             return Err(ArchiveError::too_large("path length", self.path_bytes));
@@ -159,6 +167,8 @@ impl<R: Read> Reader<R> {
         if !fill(&mut self.input, &mut block)? {
             return Ok(None);
         }
+        // An archive ends with two blocks of zeros, but Go takes one, or the end of the stream, for
+        // the end too.
         if block != [0; BLOCK] {
             return Header::checked(&block).map(Some);
         }
@@ -200,10 +210,11 @@ fn padding(size: u64) -> usize {
 }
 
 /// Applies one PAX record, as Go's `mergePAX`, to what can matter for a chart.
-fn merge_pax(entry: &mut Entry, key: &[u8], value: &[u8], named: bool) -> Result<(), ArchiveError> {
+fn merge_pax(entry: &mut Entry, key: &[u8], value: &[u8]) -> Result<(), ArchiveError> {
     match key {
-        b"path" if named => return Err(Ambiguity::StackedHeaders.into()),
         b"path" => entry.name = value.to_vec(),
+        // Go believes this record, others the header: the next entry would begin elsewhere for
+        // them.
         b"size" if decimal(value)? != entry.size => return Err(Ambiguity::Size.into()),
         b"uid" | b"gid" => {
             let text = std::str::from_utf8(value).map_err(|_| Damage::Header)?;
@@ -290,6 +301,7 @@ impl Header {
     fn checked(block: &[u8; BLOCK]) -> Result<Self, ArchiveError> {
         let header = Self(*block);
         let recorded = octal(header.field(148, 8))?;
+        // Sun's tar added signed bytes, POSIX says unsigned; Go takes either.
         let (mut unsigned, mut signed) = (0_u64, 0_i64);
         for (index, byte) in block.iter().enumerate() {
             let byte = if (148..156).contains(&index) {
@@ -336,6 +348,8 @@ impl Header {
         if let Some(prefix) = self.prefix()?.filter(|prefix| !prefix.is_empty()) {
             name = [prefix, &name].join(&b'/');
         }
+        // Go asks the mode as well as the type flag (`FileInfo().IsDir()`), and Helm skips what is
+        // a directory by either.
         let directory = mode & !0o7777 == 0o40000;
         Ok(Entry {
             name,
@@ -354,6 +368,7 @@ impl Header {
         numeric(self.field(329, 8))?;
         numeric(self.field(337, 8))?;
         match magic {
+            // The format of the program star: a shorter prefix, with times behind it.
             (b"ustar\0", _) if self.field(508, 4) == b"tar\0" => {
                 numeric(self.field(476, 12))?;
                 numeric(self.field(488, 12))?;
@@ -383,6 +398,8 @@ impl Header {
             0 if slash => entry.directory = true,
             b'0' | b'7' if slash => return Err(Ambiguity::Header.into()),
             0 | b'0' | b'7' => {}
+            // Helm reads a link as an empty file, tar unpacks what it points to: what is installed
+            // would not be what was signed for somebody who looks.
             b'1' | b'2' => return Err(Ambiguity::Link.into()),
             b'3' | b'4' | b'6' => return Err(Ambiguity::Device.into()),
             b'S' => return Err(Ambiguity::Sparse.into()),

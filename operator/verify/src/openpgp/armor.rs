@@ -34,6 +34,11 @@ pub enum ArmorError {
     },
 }
 
+/// Whether a file begins with the byte order mark of UTF-16.
+pub(super) fn is_utf16(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff])
+}
+
 /// Decodes every block of the kind; text between blocks is skipped.
 ///
 /// Fails on any line that looks like a marker and is not one, so that nothing is dropped silently.
@@ -48,6 +53,28 @@ pub(super) fn blocks(text: &str, kind: &'static str) -> Result<Vec<Vec<u8>>, Arm
         }
     }
     Ok(found)
+}
+
+/// Decodes every block of the kind that can be decoded, however its BEGIN line is indented, quoted or
+/// preceded by the colon of GnuPG; nothing else is read of the text.
+pub(super) fn readable_blocks(text: &str, kind: &str) -> Vec<Vec<u8>> {
+    let begin = format!("-----BEGIN {kind}-----");
+    let from = |start: usize| {
+        let (before, rest) = text.split_at_checked(start)?;
+        // What stands before the marker in its line stands before the others too, as in bad YAML.
+        let indent = before
+            .rsplit('\n')
+            .next()
+            .unwrap_or_default()
+            .trim_start_matches(':');
+        let lines = rest
+            .lines()
+            .map(|line| line.strip_prefix(indent).unwrap_or(line));
+        let mut lines = lines.map(str::trim_start).skip(1);
+        block(&mut lines, kind).ok()
+    };
+    let starts = text.match_indices(&begin).map(|(start, _)| start);
+    starts.filter_map(from).collect()
 }
 
 /// Decodes one block, the BEGIN line of which has been read, up to its END line.

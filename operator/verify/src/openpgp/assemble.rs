@@ -10,10 +10,11 @@ use super::crypto::Maths;
 use super::error::CertificateError;
 use super::fingerprint::Fingerprint;
 use super::keys::Key;
+use super::material;
 use super::material::{
-    ClaimedCertificate, ClaimedRevocation, ClaimedSubkey, ClaimedUserId, Material,
+    ClaimedCertificate, ClaimedRevocation, ClaimedSubkey, ClaimedUserId, FoundIn, Material,
 };
-use super::revocation::{Authority, KeyRevocation, Revoker};
+use super::revocation::{Authority, KeyRevocation, Place, Revoker};
 use super::signature::{
     BACK_SIGNATURE, CERTIFICATION_REVOCATION, DIRECT_KEY, FIRST_CERTIFICATION, LAST_CERTIFICATION,
     SUBKEY_BINDING, Signature, SignaturePacket,
@@ -25,24 +26,71 @@ use super::signature::{
 /// together, and revocations of it are found in any place. Each of `revocation_certificates` must
 /// revoke it.
 ///
-/// Fails if any part of the material cannot be read, because that part may be the revocation.
+/// Fails if any part of the material cannot be read, because that part may be the revocation. Keys of
+/// other versions than 4 and 6 are skipped: a revocation of the pinned key among them still counts.
 pub fn load(
     material: &[u8],
     pinned: &Fingerprint,
     revocation_certificates: &[&[u8]],
 ) -> Result<Certificate, CertificateError> {
     let material = Material::read(material)?;
+    // One budget for the certificate with all that is given beside it: a second file is no second
+    // allowance.
     let mut budget = Budget::new();
     let mut parts = assemble(&material, pinned, &mut budget)?;
     for (number, bytes) in (1..).zip(revocation_certificates) {
         let revocations = Material::read(bytes)?;
         let before = parts.revocation_count();
         let repeated = add_revocations(&mut parts, &revocations, &mut budget)?;
+        // Whoever gives a revocation certificate of another key would believe that this one is
+        // revoked.
         if parts.revocation_count() == before && !repeated {
             return Err(CertificateError::RevocationOfOtherKey { number });
         }
     }
     Ok(Certificate::new(parts))
+}
+
+/// What a piece of key material, or a bare revocation certificate, says against keys; nothing of it is
+/// verified.
+///
+/// Reads whatever can be read: a file that is damaged elsewhere, or that holds no usable key, may carry
+/// a revocation nevertheless, and one that is overlooked gives a thief time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClaimedRevocations(BTreeSet<Vec<u8>>);
+
+impl ClaimedRevocations {
+    /// Those that stand in these bytes.
+    pub fn read(bytes: &[u8]) -> Self {
+        Self(material::revocation_packets(bytes).collect())
+    }
+
+    /// Adds those that stand elsewhere.
+    pub fn join(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Certificate {
+    /// The certificate with those of the revocations that are its own. One that cannot be checked counts
+    /// only if it names this key as its issuer: whoever wrote it need not be the owner.
+    #[must_use]
+    pub fn with_claimed(&self, claimed: &ClaimedRevocations) -> Self {
+        let mut parts = self.parts().clone();
+        for packet in &claimed.0 {
+            // Each has a budget of its own, so that no flood of others uses up what it needs; there are
+            // no more of them than packets that are read.
+            let material = Material::of_revocations([packet.clone()], &FoundIn::Foreign);
+            // Invariant: one packet does not exceed the budget of a certificate.
+            let _ = add_revocations(&mut parts, &material, &mut Budget::new());
+        }
+        Self::new(parts)
+    }
 }
 
 /// Loads every certificate of the material, for key files that no `TrustedKey` describes.
@@ -55,14 +103,28 @@ pub fn load_all(material: &[u8]) -> Result<Vec<Certificate>, CertificateError> {
         .iter()
         .map(|claimed| claimed.fingerprint().clone());
     let mut certificates = Vec::new();
+    // By fingerprint and not by place: a file that was put together from two exports has the key
+    // twice, and the revocation in one of them.
     for fingerprint in names.collect::<BTreeSet<_>>() {
         let parts = assemble(&material, &fingerprint, &mut Budget::new())?;
         certificates.push(Certificate::new(parts));
     }
     if certificates.is_empty() {
-        return Err(CertificateError::NoKey);
+        return Err(nothing_usable(&material));
     }
     Ok(certificates)
+}
+
+/// Versions of keys that [`load`] and [`load_all`] skip in this material, because they cannot use them.
+pub fn skipped_versions(material: &[u8]) -> BTreeSet<u8> {
+    Material::read(material).map_or_else(|_| BTreeSet::new(), |material| material.foreign)
+}
+
+fn nothing_usable(material: &Material) -> CertificateError {
+    match material.foreign.first() {
+        Some(version) => CertificateError::UnsupportedVersion { version: *version },
+        None => CertificateError::NoKey,
+    }
 }
 
 fn assemble(
@@ -94,6 +156,17 @@ fn assemble(
 }
 
 fn pinned_not_found(material: &Material, pinned: &Fingerprint) -> CertificateError {
+    if material.certificates.is_empty() && !material.foreign.is_empty() {
+        return nothing_usable(material);
+    }
+    // `gpg --card-status` and many key servers show a subkey's fingerprint first.
+    let named = material.certificates.iter().find(|one| one.names(pinned));
+    if let Some(named) = named {
+        return CertificateError::PinnedSubkey {
+            pinned: pinned.clone(),
+            primary: named.fingerprint().clone(),
+        };
+    }
     let found = material
         .certificates
         .iter()
@@ -102,6 +175,7 @@ fn pinned_not_found(material: &Material, pinned: &Fingerprint) -> CertificateErr
     CertificateError::PinnedNotFound {
         pinned: pinned.clone(),
         found,
+        foreign: material.foreign.clone(),
     }
 }
 
@@ -138,7 +212,7 @@ pub(super) fn add_revocations(
 type Seen = BTreeSet<(Fingerprint, Vec<u8>, Vec<u8>)>;
 
 impl Parts {
-    fn new(primary: Arc<Key>) -> Self {
+    pub(super) fn new(primary: Arc<Key>) -> Self {
         Self {
             primary,
             direct: Vec::new(),
@@ -163,16 +237,13 @@ impl Parts {
         if is_known(&self.revocations, &claimed.signature) {
             return Ok(true);
         }
-        let near = claimed
-            .certificate
-            .as_ref()
-            .is_none_or(|it| *it == self.primary.fingerprint);
+        let place = place(&claimed.certificate, &self.primary.fingerprint);
         let authority = Authority {
             primary: &self.primary,
             revokers: &self.revokers,
         };
         let primary = self.primary.hashed();
-        let judged = authority.judge(&claimed.signature, near, &[&primary], budget)?;
+        let judged = authority.judge(&claimed.signature, place, &[&primary], budget)?;
         self.revocations.extend(judged);
         Ok(false)
     }
@@ -182,10 +253,7 @@ impl Parts {
         claimed: &ClaimedRevocation,
         budget: &mut Budget,
     ) -> Result<bool, CertificateError> {
-        let ours = claimed
-            .certificate
-            .as_ref()
-            .is_none_or(|it| *it == self.primary.fingerprint);
+        let in_certificate = place(&claimed.certificate, &self.primary.fingerprint);
         let authority = Authority {
             primary: &self.primary,
             revokers: &self.revokers,
@@ -197,14 +265,13 @@ impl Parts {
                 repeated = true;
                 continue;
             }
-            let at_place = claimed
-                .subkey
-                .as_ref()
-                .is_none_or(|it| *it == subkey.key.fingerprint);
-            let near = ours && at_place;
+            let place = match place(&claimed.subkey, &subkey.key.fingerprint) {
+                Place::Expected => in_certificate,
+                Place::Other => Place::Other,
+            };
             let parts = [primary.as_slice(), &subkey.key.hashed()];
-            let judged = authority.judge(&claimed.signature, near, &parts, budget)?;
-            let counts = |one: &KeyRevocation| one.is_verified() || near;
+            let judged = authority.judge(&claimed.signature, place, &parts, budget)?;
+            let counts = |one: &KeyRevocation| one.is_verified() || place == Place::Expected;
             subkey.revocations.extend(judged.filter(counts));
         }
         Ok(repeated)
@@ -287,6 +354,8 @@ impl Parts {
         budget: &mut Budget,
     ) -> Result<Option<SelfSignature>, CertificateError> {
         let accepted = self_signature(signature, &self.primary, &self.primary);
+        // A statement that is too weak to give trust (SHA-1, critical notation) still names who may
+        // take it away.
         let revokers = signature.designated_revokers();
         if accepted.is_none() && revokers.is_empty() {
             return Ok(None);
@@ -353,6 +422,8 @@ fn own<'a>(
         Signature::Read(packet) => Some(packet),
         Signature::Unreadable { .. } => None,
     });
+    // Before any hash is computed: key servers deliver a hundred thousand signatures of strangers
+    // with a well-known key.
     read.filter(move |packet| kind(packet.kind))
         .filter(|packet| packet.issuers().may_name(&primary.fingerprint))
 }
@@ -404,6 +475,8 @@ fn binding(
     if budget.check(signature, primary, &parts)? != Maths::Good {
         return Ok(Bound::default());
     }
+    // The mathematics tell whose subkey it is, however weak their hash: a revocation of the primary
+    // key must reach it. Whether it may sign is another question, which acceptance decides.
     let mut back_signatures = Vec::new();
     let mut is_mutual = false;
     for back in confirmations {
@@ -425,6 +498,15 @@ fn hashed_user_id(id: &[u8]) -> Vec<u8> {
     out.extend(u32::try_from(id.len()).unwrap_or(u32::MAX).to_be_bytes());
     out.extend(id);
     out
+}
+
+/// A revocation that stands alone is expected to be of any key.
+fn place(found_in: &FoundIn, key: &Fingerprint) -> Place {
+    match found_in {
+        FoundIn::Nothing => Place::Expected,
+        FoundIn::Key(found_in) if found_in == key => Place::Expected,
+        FoundIn::Foreign | FoundIn::Key(_) => Place::Other,
+    }
 }
 
 fn is_known(revocations: &[KeyRevocation], signature: &Signature) -> bool {

@@ -34,6 +34,8 @@ impl Budget {
             Digested::Differs => return Ok(Maths::Bad),
             Digested::Unknown => return Ok(Maths::Uncheckable),
         };
+        // Only after the hash has fitted: garbage, which anybody may append to a certificate, uses
+        // up nothing that an honest revocation needs.
         spend(&mut self.checks, limits::SIGNATURE_CHECKS)?;
         Ok(crypto::check_digest(signature, signer, &digest))
     }

@@ -13,7 +13,7 @@ use super::revocation::{KeyRevocation, Revoker};
 /// An `OpenPGP` certificate, all signatures of which were checked when it was loaded.
 ///
 /// Cheap to clone. Whether its keys may be used at some time is answered by
-/// [`standing`](super::standing) and [`Certificate::summary`].
+/// [`signature_validity`](super::signature_validity) and [`Certificate::summary`].
 #[derive(Clone)]
 pub struct Certificate(Arc<Parts>);
 
@@ -69,6 +69,19 @@ impl Certificate {
         Self(Arc::new(parts))
     }
 
+    /// The certificate of a key whose material is gone or cannot be read.
+    ///
+    /// It makes no signature hold. But a signature that was verified before is still this key's, so that
+    /// what is declared against the key still counts.
+    pub fn missing(fingerprint: Fingerprint) -> Self {
+        Self::new(Parts::new(Arc::new(Key::missing(fingerprint))))
+    }
+
+    /// Whether nothing but the fingerprint is known.
+    pub fn is_missing(&self) -> bool {
+        self.0.primary.is_missing()
+    }
+
     pub(super) fn parts(&self) -> &Parts {
         &self.0
     }
@@ -103,6 +116,12 @@ impl Certificate {
     /// For several `TrustedKey` objects with one fingerprint. Fails if the fingerprints differ.
     pub fn union(&self, other: &Self) -> Result<Self, CertificateError> {
         self.expect_same(other)?;
+        if self.is_missing() {
+            return Ok(other.clone());
+        }
+        if other.is_missing() {
+            return Ok(self.clone());
+        }
         let mut parts = self.parts().clone();
         parts.join(other.parts());
         Ok(Self::new(parts))

@@ -5,7 +5,8 @@
 
 use jiff::Timestamp;
 
-use super::armor::{self, ArmorError};
+use super::armor::{self, ArmorError, is_utf16};
+use super::codes::Code;
 use super::crypto::hash_name;
 use super::fingerprint::Fingerprint;
 use super::keys::algorithm_name;
@@ -22,12 +23,16 @@ use super::time::timestamp;
 pub fn parse_cleartext(bytes: &[u8]) -> Result<SignedMessage, CleartextError> {
     let text = printable(bytes)?;
     let mut lines = text.lines();
+    // Helm takes the first message that it finds anywhere. But a text before it looks signed to
+    // people and is not, so it is refused; `helm package` writes none.
     if lines.next() != Some(BEGIN_MESSAGE) {
         return Err(CleartextError::NotCleartext);
     }
     skip_headers(&mut lines)?;
     let (text, hashed) = body(&mut lines)?;
     let block = armor::block(&mut lines, armor::SIGNATURE).map_err(CleartextError::Armor)?;
+    // Unsigned text after the end, a second message among it, could be read as part of the first
+    // (CVE-2025-47934 is of that kind).
     if lines.any(|line| !is_blank(line)) {
         return Err(CleartextError::TextAfterEnd);
     }
@@ -113,6 +118,17 @@ impl ClaimedSignature {
         }
     }
 
+    /// Why it is nobody's signature, whichever keys there are: it cannot be read, or it does not say
+    /// clearly which key made it. `None` if a key may be found for it.
+    ///
+    /// A fault of such a signature must not be told of any key, which may have nothing to do with it.
+    pub fn is_nobodys(&self) -> Option<Code> {
+        match &self.packet {
+            Signature::Read(packet) => (!packet.names_issuer()).then_some(Code::NoIssuer),
+            Signature::Unreadable { .. } => Some(Code::UnsupportedAlgorithm),
+        }
+    }
+
     pub(super) fn packet(&self) -> &Signature {
         &self.packet
     }
@@ -175,6 +191,9 @@ pub enum CleartextError {
         /// Its type.
         tag: u8,
     },
+    /// The text is UTF-16.
+    #[error("the file is UTF-16, as `>` of PowerShell writes it: save it as UTF-8")]
+    Utf16,
     /// The text has no end.
     #[error("the file has no `-----BEGIN PGP SIGNATURE-----` line")]
     Unterminated,
@@ -187,12 +206,20 @@ fn printable(bytes: &[u8]) -> Result<&str, CleartextError> {
             limit: limits::MESSAGE_BYTES,
         });
     }
+    // Told apart, because people get it by redirecting the output of a tool in PowerShell 5 and
+    // would look for a broken signature.
+    if is_utf16(bytes) {
+        return Err(CleartextError::Utf16);
+    }
     let text = std::str::from_utf8(bytes).map_err(|_| CleartextError::NotUtf8)?;
+    // Counted before anything is done line by line.
     if text.lines().nth(limits::MESSAGE_LINES).is_some() {
         return Err(CleartextError::TooManyLines {
             limit: limits::MESSAGE_LINES,
         });
     }
+    // GnuPG up to 2.4.8 cuts lines at a form feed (CVE-2025-68972), other programs at NUL or
+    // U+2028: what programs read differently is refused for all.
     for (number, line) in (1..).zip(text.split('\n')) {
         let line_end = line.strip_suffix('\r').unwrap_or(line);
         if line_end.chars().any(is_refused) {
@@ -214,6 +241,8 @@ fn skip_headers<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Result<(), Cle
         if is_blank(line) {
             return Ok(());
         }
+        // `NotDashEscaped`, which changes what is signed, and comments are refused; Go refuses all
+        // but `Hash` as well.
         let names = line.strip_prefix("Hash: ").ok_or(CleartextError::Header)?;
         if !names
             .split(',')
@@ -232,6 +261,7 @@ fn body<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Result<(String, String
         if line == BEGIN_SIGNATURE {
             return Ok((text.join("\n"), text.join("\r\n")));
         }
+        // Section 7.2: trailing blanks are not part of what is signed.
         text.push(unescaped(line)?.trim_end_matches([' ', '\t']));
     }
     Err(CleartextError::Unterminated)

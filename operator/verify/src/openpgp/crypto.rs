@@ -48,6 +48,8 @@ pub(super) fn digest(signature: &SignaturePacket, parts: &[&[u8]]) -> Digested {
     let Ok(digest) = hash_algorithm(signature).digest(&input) else {
         return Digested::Unknown;
     };
+    // Section 5.2.4: cheap, and it saves the mathematics for nearly every forged signature of a
+    // flooded key.
     if !digest.starts_with(&signature.hash_prefix) {
         return Digested::Differs;
     }
@@ -75,6 +77,8 @@ pub(super) fn check_digest(signature: &SignaturePacket, signer: &Key, digest: &[
     let Some(claimed) = signature_numbers(signature) else {
         return Maths::Bad;
     };
+    // Helm 3 writes RSA numbers with leading zeros cut off, and libraries that insist on their
+    // canonical form refuse more than half of its signatures; `FastRsa` pads them.
     let fast = match (&claimed, rsa) {
         (SignatureBytes::Mpis(mpis), Some(rsa)) => mpis
             .first()
@@ -108,6 +112,8 @@ pub(super) fn hash_name(algorithm: u8) -> &'static str {
 
 fn trailer(signature: &SignaturePacket) -> Vec<u8> {
     let length = u32::try_from(signature.hashed_length).unwrap_or(u32::MAX);
+    // The count is of four bytes in both versions; version 6 differs in the salt, which is hashed
+    // first.
     let mut trailer = vec![signature.version, 0xff];
     trailer.extend(length.to_be_bytes());
     trailer

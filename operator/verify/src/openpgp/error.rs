@@ -1,5 +1,7 @@
 //! Why key material is refused as a whole.
 
+use std::collections::BTreeSet;
+
 use super::armor::ArmorError;
 use super::fingerprint::Fingerprint;
 use super::packets::FramingError;
@@ -45,12 +47,25 @@ pub enum CertificateError {
     #[error("failed to read the packets")]
     Packets(#[source] FramingError),
     /// The pinned fingerprint is not the primary fingerprint of any certificate.
-    #[error("none of the keys has the primary fingerprint {pinned}; found: {}", list(.found))]
+    #[error(
+        "none of the keys has the primary fingerprint {pinned}; found: {}{}",
+        list(.found), skipped(.foreign)
+    )]
     PinnedNotFound {
         /// The fingerprint of the `TrustedKey`.
         pinned: Fingerprint,
         /// The primary fingerprints that are there.
         found: Vec<Fingerprint>,
+        /// Versions of keys that are there and cannot be used.
+        foreign: BTreeSet<u8>,
+    },
+    /// The pinned fingerprint is that of a subkey.
+    #[error("{pinned} is a subkey of {primary}: pin the primary key, {primary}")]
+    PinnedSubkey {
+        /// The fingerprint of the `TrustedKey`.
+        pinned: Fingerprint,
+        /// The primary key that names it.
+        primary: Fingerprint,
     },
     /// A revocation certificate does not revoke this key.
     #[error("revocation certificate {number} does not revoke this key")]
@@ -102,6 +117,9 @@ pub enum CertificateError {
         /// Its type.
         tag: u8,
     },
+    /// The material is UTF-16.
+    #[error("this is UTF-16, as `>` of PowerShell writes it: save it as UTF-8")]
+    Utf16,
     /// A key of another version than 4 and 6.
     #[error("keys of version {version} are not supported, only versions 4 and 6")]
     UnsupportedVersion {
@@ -114,7 +132,7 @@ impl CertificateError {
     /// One word for conditions, events and metrics.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Armor(_) => "ArmorMalformed",
+            Self::Armor(_) | Self::Utf16 => "ArmorMalformed",
             Self::CertificateTooLarge { .. }
             | Self::TooLarge { .. }
             | Self::TooManyCertificates { .. }
@@ -124,13 +142,25 @@ impl CertificateError {
             Self::Keybox => "Keybox",
             Self::MalformedKey | Self::MixedVersions | Self::Packets(_) => "KeyMalformed",
             Self::NoKey => "NoKey",
-            Self::OtherKey { .. } | Self::PinnedNotFound { .. } => "FingerprintMismatch",
+            Self::OtherKey { .. } | Self::PinnedNotFound { .. } | Self::PinnedSubkey { .. } => {
+                "FingerprintMismatch"
+            }
             Self::RevocationOfOtherKey { .. } => "RevocationOfOtherKey",
             Self::SecretKey => "SecretKey",
             Self::UnexpectedPacket { .. } => "UnexpectedPacket",
             Self::UnsupportedVersion { .. } => "UnsupportedVersion",
         }
     }
+}
+
+/// A key of another version may be the pinned one, so it is named.
+fn skipped(versions: &BTreeSet<u8>) -> String {
+    let versions: Vec<_> = versions.iter().map(u8::to_string).collect();
+    if versions.is_empty() {
+        return String::new();
+    }
+    let versions = versions.join(" and ");
+    format!("; skipped: keys of version {versions}, which are not supported")
 }
 
 fn list(fingerprints: &[Fingerprint]) -> String {

@@ -8,7 +8,7 @@ use pgp::types::{EcdsaPublicParams, EddsaLegacyPublicParams, KeyDetails as _, Pu
 use super::bytes::Bytes;
 use super::fast_rsa::FastRsa;
 use super::fingerprint::Fingerprint;
-use super::{limits, words::Word};
+use super::{codes::Code, limits};
 
 /// A primary key or subkey.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub(super) enum Material {
         numbers: Box<PublicKey>,
         rsa: Option<FastRsa>,
     },
+    /// Nothing but the fingerprint is known.
+    Missing,
     /// An algorithm or curve we have no mathematics for, or malformed numbers.
     Unusable,
 }
@@ -51,6 +53,8 @@ impl Key {
         }
         let mut reader = Bytes::new(body);
         let version = reader.u8().ok_or(KeyError::Malformed)?;
+        // Fingerprints of versions 2 and 3 are MD5 (section 5.5.4), so they pin nothing; 5 is
+        // LibrePGP, which rPGP lacks.
         if !matches!(version, 4 | 6) {
             return Err(KeyError::Version(version));
         }
@@ -66,21 +70,39 @@ impl Key {
         })
     }
 
+    /// A key of which nothing but the fingerprint is known.
+    pub(super) fn missing(fingerprint: Fingerprint) -> Self {
+        Self {
+            version: 4,
+            created: 0,
+            algorithm: 0,
+            fingerprint,
+            body: Vec::new(),
+            material: Material::Missing,
+        }
+    }
+
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self.material, Material::Missing)
+    }
+
     /// The key as it goes into a hash (section 5.2.4).
     pub(super) fn hashed(&self) -> Vec<u8> {
         hashed(self.version, &self.body).unwrap_or_default()
     }
 
     /// Whether signatures by this key can count (sections 9.1 and 12.4).
-    pub(super) fn strength(&self) -> Result<(), Word> {
+    pub(super) fn strength(&self) -> Result<(), Code> {
         let Material::Usable { numbers, .. } = &self.material else {
-            return Err(Word::UnsupportedAlgorithm);
+            return Err(Code::UnsupportedAlgorithm);
         };
         match numbers.public_params() {
             PublicParams::RSA(_) if !matches!(self.algorithm, RSA | RSA_SIGN) => {
-                Err(Word::UnsupportedAlgorithm)
+                Err(Code::UnsupportedAlgorithm)
             }
-            PublicParams::RSA(_) if rsa_bits(&self.body) < limits::RSA_BITS => Err(Word::WeakKey),
+            // Section 12.4: signatures by RSA keys below 2048 bits must not be verified. Helm knows
+            // no minimum.
+            PublicParams::RSA(_) if rsa_bits(&self.body) < limits::RSA_BITS => Err(Code::WeakKey),
             PublicParams::RSA(_)
             | PublicParams::Ed25519(_)
             | PublicParams::Ed448(_)
@@ -90,7 +112,7 @@ impl Key {
                 | EcdsaPublicParams::P384 { .. }
                 | EcdsaPublicParams::P521 { .. },
             ) => Ok(()),
-            _ => Err(Word::UnsupportedAlgorithm),
+            _ => Err(Code::UnsupportedAlgorithm),
         }
     }
 
@@ -149,6 +171,8 @@ pub(super) fn same_algorithm(signature: u8, key: u8) -> bool {
 }
 
 fn fingerprint(version: u8, body: &[u8]) -> Option<Fingerprint> {
+    // SHA-1 is no weakness here: to forge a fingerprint needs a second preimage, and nobody can
+    // make one.
     let hash = if version == 4 {
         HashAlgorithm::Sha1
     } else {
@@ -175,6 +199,8 @@ fn material(body: &[u8]) -> Material {
     let Some(numbers) = numbers(body) else {
         return Material::Unusable;
     };
+    // aws-lc-rs takes RSA-4096 in 67 microseconds, the crate `rsa` in 595; it reads 2048 to 8192
+    // bits only, what is left goes the slow way.
     let rsa = matches!(numbers.public_params(), PublicParams::RSA(_))
         .then(|| rsa_numbers(body))
         .flatten()
@@ -197,6 +223,8 @@ fn numbers(body: &[u8]) -> Option<PublicKey> {
             | PublicParams::ECDSA(EcdsaPublicParams::Unsupported { .. })
             | PublicParams::EdDSALegacy(EddsaLegacyPublicParams::Unsupported { .. })
     );
+    // What rPGP would write back differently it has read differently, and might verify something
+    // else than was signed.
     (supported && key.to_bytes().ok()? == body).then_some(key)
 }
 

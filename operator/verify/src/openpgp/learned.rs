@@ -10,7 +10,7 @@ use super::budget::Budget;
 use super::certificate::{Certificate, Parts, Subkey, earlier};
 use super::error::CertificateError;
 use super::fingerprint::Fingerprint;
-use super::material::Material;
+use super::material::{FoundIn, Material};
 use super::revocation::{KeyRevocation, worst};
 use super::time::timestamp;
 use super::validity::Moment;
@@ -146,7 +146,7 @@ impl Certificate {
             .filter_map(|packet| hex::decode(packet).ok());
         add_revocations(
             &mut parts,
-            &Material::of_revocations(packets),
+            &Material::of_revocations(packets, &FoundIn::Nothing),
             &mut Budget::new(),
         )?;
         let newest = parts.newest_self_signature();
@@ -157,11 +157,6 @@ impl Certificate {
             subkey.life_limit = earlier(subkey.life_limit, end);
         }
         Ok(Self::new(parts))
-    }
-
-    /// Learns from another copy and applies it at once.
-    pub fn merge_revocations(&self, copy: &Self, now: Timestamp) -> Result<Self, CertificateError> {
-        self.apply(&self.learn(copy, now)?)
     }
 }
 
@@ -188,6 +183,8 @@ impl Learned {
         let (Some(at), Some(said)) = (other.expires, other.said) else {
             return;
         };
+        // A key server may serve an old copy, on purpose too: it can shorten a life by something
+        // newer, never prolong it.
         if own.said < Some(said) && own.expires.is_none_or(|own| at < own) {
             self.ends.insert(
                 key.clone(),

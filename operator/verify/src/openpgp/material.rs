@@ -1,5 +1,6 @@
 //! From bytes to packets grouped by certificate (RFC 9580 section 10.1); nothing is verified yet.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::armor::{self, ArmorError};
@@ -17,6 +18,8 @@ pub(super) struct Material {
     pub(super) key_revocations: Vec<ClaimedRevocation>,
     /// Revocations of subkeys, wherever they were found.
     pub(super) subkey_revocations: Vec<ClaimedRevocation>,
+    /// Versions of primary keys that were skipped, because no such key can be used here.
+    pub(super) foreign: BTreeSet<u8>,
     packets: usize,
 }
 
@@ -46,10 +49,21 @@ pub(super) struct ClaimedSubkey {
 #[derive(Debug)]
 pub(super) struct ClaimedRevocation {
     pub(super) signature: Signature,
-    /// The primary key of the certificate it was found in.
-    pub(super) certificate: Option<Fingerprint>,
+    /// The certificate it was found in.
+    pub(super) certificate: FoundIn,
     /// The subkey it was found under.
-    pub(super) subkey: Option<Fingerprint>,
+    pub(super) subkey: FoundIn,
+}
+
+/// What a revocation stands beside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum FoundIn {
+    /// A key of another version, which is skipped.
+    Foreign,
+    /// The key of this fingerprint.
+    Key(Fingerprint),
+    /// Nothing.
+    Nothing,
 }
 
 impl Material {
@@ -68,15 +82,18 @@ impl Material {
     }
 
     /// Revocations that were kept without the certificate they came from.
-    pub(super) fn of_revocations(packets: impl Iterator<Item = Vec<u8>>) -> Self {
+    pub(super) fn of_revocations(
+        packets: impl IntoIterator<Item = Vec<u8>>,
+        found_in: &FoundIn,
+    ) -> Self {
         let mut material = Self::default();
         for body in packets {
             let signature = Signature::read(&body);
             let kind = signature.kind();
             let claimed = ClaimedRevocation {
                 signature,
-                certificate: None,
-                subkey: None,
+                certificate: found_in.clone(),
+                subkey: found_in.clone(),
             };
             match kind {
                 Some(KEY_REVOCATION) => material.key_revocations.push(claimed),
@@ -105,6 +122,8 @@ impl Material {
             packets::PUBLIC_SUBKEY => self.add_subkey(place, packet.body),
             packets::USER_ID => self.add_user_id(place, packet.body),
             packets::USER_ATTRIBUTE => self.skip_component(place, packet.body),
+            // Trust packets stand in `pubring.gpg`, and rPGP stops at the first: it would see a key
+            // without its revocations.
             packets::MARKER | packets::TRUST | packets::PADDING => Ok(()),
             packets::SECRET_KEY | packets::SECRET_SUBKEY => Err(CertificateError::SecretKey),
             tag if tag >= packets::FIRST_NON_CRITICAL => Ok(()),
@@ -118,13 +137,26 @@ impl Material {
                 limit: limits::CERTIFICATES,
             });
         }
-        let primary = Key::read(body).map_err(key_error)?;
-        self.certificates.push(ClaimedCertificate::new(primary));
-        *place = Place::Primary;
+        match Key::read(body) {
+            // One old key in a file of many must not take the others away (RFC 9580 section 5.5.2: keys of
+            // version 3 are deprecated, those of version 5 are LibrePGP's). What follows is about it.
+            Err(KeyError::Version(version)) => {
+                self.foreign.insert(version);
+                *place = Place::Foreign;
+            }
+            Err(KeyError::Malformed) => return Err(CertificateError::MalformedKey),
+            Ok(primary) => {
+                self.certificates.push(ClaimedCertificate::new(primary));
+                *place = Place::Primary;
+            }
+        }
         Ok(())
     }
 
     fn add_subkey(&mut self, place: &mut Place, body: &[u8]) -> Result<(), CertificateError> {
+        if *place == Place::Foreign {
+            return Ok(());
+        }
         let certificate = self.current(*place, packets::PUBLIC_SUBKEY)?;
         certificate.grow(body)?;
         if certificate.subkeys.len() == limits::SUBKEYS {
@@ -132,16 +164,25 @@ impl Material {
                 limit: limits::SUBKEYS,
             });
         }
-        let key = Key::read(body).map_err(key_error)?;
-        if key.version != certificate.primary.version {
-            return Err(CertificateError::MixedVersions);
+        match Key::read(body) {
+            // GnuPG 2.5 gives keys of version 4 subkeys of version 5 for post-quantum encryption.
+            Err(KeyError::Version(_)) => *place = Place::ForeignSubkey,
+            Err(KeyError::Malformed) => return Err(CertificateError::MalformedKey),
+            Ok(key) if key.version != certificate.primary.version => {
+                return Err(CertificateError::MixedVersions);
+            }
+            Ok(key) => {
+                certificate.subkeys.push(ClaimedSubkey::new(key));
+                *place = Place::Subkey;
+            }
         }
-        certificate.subkeys.push(ClaimedSubkey::new(key));
-        *place = Place::Subkey;
         Ok(())
     }
 
     fn add_user_id(&mut self, place: &mut Place, body: &[u8]) -> Result<(), CertificateError> {
+        if *place == Place::Foreign {
+            return Ok(());
+        }
         let certificate = self.current(*place, packets::USER_ID)?;
         certificate.grow(body)?;
         certificate.user_ids.push(ClaimedUserId {
@@ -153,6 +194,9 @@ impl Material {
     }
 
     fn skip_component(&mut self, place: &mut Place, body: &[u8]) -> Result<(), CertificateError> {
+        if *place == Place::Foreign {
+            return Ok(());
+        }
         self.current(*place, packets::USER_ATTRIBUTE)?.grow(body)?;
         *place = Place::Skipped;
         Ok(())
@@ -161,18 +205,20 @@ impl Material {
     fn add_signature(&mut self, place: Place, body: &[u8]) -> Result<(), CertificateError> {
         let signature = Signature::read(body);
         let kind = signature.kind();
-        let certificate = self.current(place, packets::SIGNATURE).ok();
-        let found_in = certificate
-            .as_ref()
-            .map(|found| found.fingerprint().clone());
-        let found_under = certificate
-            .as_ref()
-            .and_then(|found| found.subkey_at(place));
-        let outside = certificate.is_none();
-        if let Some(certificate) = certificate {
-            certificate.grow(body)?;
-            certificate.add_signature(place, &signature);
+        let mut found_in = FoundIn::Foreign;
+        let mut found_under = FoundIn::Nothing;
+        if place != Place::Foreign {
+            let certificate = self.current(place, packets::SIGNATURE).ok();
+            found_in = certificate.as_ref().map_or(FoundIn::Nothing, |found| {
+                FoundIn::Key(found.fingerprint().clone())
+            });
+            if let Some(certificate) = certificate {
+                found_under = certificate.subkey_at(place);
+                certificate.grow(body)?;
+                certificate.add_signature(place, &signature);
+            }
         }
+        let outside = found_in == FoundIn::Nothing;
         let revocation = ClaimedRevocation {
             signature,
             certificate: found_in,
@@ -196,7 +242,7 @@ impl Material {
         place: Place,
         tag: u8,
     ) -> Result<&mut ClaimedCertificate, CertificateError> {
-        let inside = place != Place::Outside;
+        let inside = !matches!(place, Place::Foreign | Place::Outside);
         let current = self.certificates.last_mut().filter(|_| inside);
         current.ok_or(CertificateError::UnexpectedPacket { tag })
     }
@@ -215,6 +261,13 @@ impl ClaimedCertificate {
 
     pub(super) fn fingerprint(&self) -> &Fingerprint {
         &self.primary.fingerprint
+    }
+
+    /// Whether it lists a subkey of this fingerprint.
+    pub(super) fn names(&self, subkey: &Fingerprint) -> bool {
+        self.subkeys
+            .iter()
+            .any(|one| one.key.fingerprint == *subkey)
     }
 
     fn grow(&mut self, body: &[u8]) -> Result<(), CertificateError> {
@@ -238,16 +291,19 @@ impl ClaimedCertificate {
                 .subkeys
                 .last_mut()
                 .map(|claimed| &mut claimed.signatures),
-            Place::Outside | Place::Skipped => None,
+            Place::Foreign | Place::ForeignSubkey | Place::Outside | Place::Skipped => None,
         };
         if let Some(signatures) = signatures {
             signatures.push(signature.clone());
         }
     }
 
-    fn subkey_at(&self, place: Place) -> Option<Fingerprint> {
-        let subkey = self.subkeys.last().filter(|_| place == Place::Subkey)?;
-        Some(subkey.key.fingerprint.clone())
+    fn subkey_at(&self, place: Place) -> FoundIn {
+        match (place, self.subkeys.last()) {
+            (Place::ForeignSubkey, _) => FoundIn::Foreign,
+            (Place::Subkey, Some(subkey)) => FoundIn::Key(subkey.key.fingerprint.clone()),
+            _ => FoundIn::Nothing,
+        }
     }
 }
 
@@ -260,9 +316,32 @@ impl ClaimedSubkey {
     }
 }
 
+/// The bodies of all revocations of keys that stand anywhere in some bytes, as far as those can be read.
+pub(super) fn revocation_packets(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let bytes = bytes.get(..limits::KEY_MATERIAL_BYTES).unwrap_or(bytes);
+    let text = std::str::from_utf8(bytes).ok();
+    let blocks = match text {
+        Some(text) => armor::readable_blocks(text, armor::PUBLIC_KEY),
+        None => vec![bytes.to_vec()],
+    };
+    let bodies = blocks.into_iter().flat_map(|block| {
+        let packets = packets::readable(&block, limits::PACKETS);
+        let signatures = packets.filter(|packet| packet.tag == packets::SIGNATURE);
+        signatures
+            .map(|packet| packet.body.to_vec())
+            .collect::<Vec<_>>()
+    });
+    bodies.filter(|body| {
+        let kind = Signature::read(body).kind();
+        matches!(kind, Some(KEY_REVOCATION | SUBKEY_REVOCATION))
+    })
+}
+
 /// What the next signature belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
+    Foreign,
+    ForeignSubkey,
     Outside,
     Primary,
     Skipped,
@@ -272,8 +351,12 @@ enum Place {
 
 /// The binary blocks of the material.
 fn decoded(bytes: &[u8]) -> Result<Vec<Vec<u8>>, CertificateError> {
+    // GnuPG keeps its keys in this format since 2.1; people pass the file where an export is meant.
     if bytes.get(8..12) == Some(b"KBXf".as_slice()) {
         return Err(CertificateError::Keybox);
+    }
+    if armor::is_utf16(bytes) {
+        return Err(CertificateError::Utf16);
     }
     if bytes.first().is_some_and(|first| first & 0x80 != 0) && !bytes.starts_with(BYTE_ORDER_MARK) {
         return Ok(vec![bytes.to_vec()]);
@@ -300,13 +383,6 @@ fn counted(error: FramingError) -> CertificateError {
             limit: limits::PACKETS,
         },
         error => CertificateError::Packets(error),
-    }
-}
-
-fn key_error(error: KeyError) -> CertificateError {
-    match error {
-        KeyError::Malformed => CertificateError::MalformedKey,
-        KeyError::Version(version) => CertificateError::UnsupportedVersion { version },
     }
 }
 

@@ -7,7 +7,7 @@
 //! 1. [`load`] reads a certificate and checks, once, every statement the key makes about itself.
 //! 2. [`parse_cleartext`] splits a message; what it answers is claimed and not verified.
 //! 3. [`verify`] checks one signature against one certificate, whatever the time.
-//! 4. [`standing`] says what that signature is worth at a time; it needs no bytes.
+//! 4. [`signature_validity`] says what that signature is worth at a time; it needs no bytes.
 //!
 //! # Caveats
 //! When a signature was made is written by the signer. Rules that depend on it (expiry, soft
@@ -21,6 +21,7 @@ mod budget;
 mod bytes;
 mod certificate;
 mod cleartext;
+mod codes;
 mod crypto;
 mod error;
 mod fast_rsa;
@@ -35,19 +36,20 @@ mod signature;
 mod summary;
 mod time;
 mod validity;
+mod verified;
 mod verify;
-mod words;
 
 pub use armor::ArmorError;
-pub use assemble::{load, load_all};
+pub use assemble::{ClaimedRevocations, load, load_all, skipped_versions};
 pub use certificate::Certificate;
 pub use cleartext::{ClaimedSignature, CleartextError, SignedMessage, parse_cleartext};
+pub use codes::Code;
 pub use error::CertificateError;
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use learned::{Learned, LeftOut};
 pub use packets::FramingError;
-pub use revocation::Revocation;
-pub use summary::Summary;
-pub use validity::{Standing, standing};
-pub use verify::{SignatureRecord, VerifiedSignature, verify};
-pub use words::Word;
+pub use revocation::CertificateRevocation;
+pub use summary::{SigningKey, Summary};
+pub use validity::{Validity, signature_validity};
+pub use verified::{SignatureRecord, VerifiedSignature};
+pub use verify::verify;

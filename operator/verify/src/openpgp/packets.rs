@@ -55,6 +55,17 @@ pub(super) fn split(bytes: &[u8], limit: usize) -> Result<Vec<Packet<'_>>, Frami
     Ok(packets)
 }
 
+/// The packets before the first one that cannot be read.
+pub(super) fn readable(bytes: &[u8], limit: usize) -> impl Iterator<Item = Packet<'_>> {
+    let mut reader = Bytes::new(bytes);
+    let next = move || {
+        (!reader.is_empty())
+            .then(|| packet(&mut reader).ok())
+            .flatten()
+    };
+    std::iter::from_fn(next).take(limit)
+}
+
 fn packet<'a>(reader: &mut Bytes<'a>) -> Result<Packet<'a>, FramingError> {
     let head = reader.u8().ok_or(FramingError::Truncated)?;
     let (tag, length) = match head >> 6 {

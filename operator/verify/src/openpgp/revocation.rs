@@ -18,7 +18,7 @@ use super::time::timestamp;
 
 /// A revocation for status, events and incidents.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Revocation {
+pub struct CertificateRevocation {
     /// Counts for every signature, whatever its date.
     pub hard: bool,
     /// The reason is code 2, key material compromised.
@@ -57,6 +57,14 @@ pub(super) struct Revoker {
     pub(super) key: Option<Arc<Key>>,
 }
 
+/// Where a revocation was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Where a revocation of this key belongs, so that one without a readable issuer counts.
+    Expected,
+    Other,
+}
+
 /// Who may revoke.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Authority<'a> {
@@ -66,22 +74,25 @@ pub(super) struct Authority<'a> {
 
 impl Authority<'_> {
     /// What the signature does to the key or keys in `parts`; `None` if it is somebody else's.
-    ///
-    /// `near` says that it was found where a revocation of this key belongs, so that one without
-    /// a readable issuer counts.
     pub(super) fn judge(
         &self,
         signature: &Signature,
-        near: bool,
+        place: Place,
         parts: &[&[u8]],
         budget: &mut Budget,
     ) -> Result<Option<KeyRevocation>, CertificateError> {
         let Signature::Read(packet) = signature else {
-            return Ok(near.then(|| KeyRevocation::not_verifiable(signature)));
+            // What nobody can read may be a revocation all the same. Where it stands says whose it
+            // would be: elsewhere it may be of any key, and to believe it would let strangers block
+            // one.
+            let is_ours = place == Place::Expected;
+            return Ok(is_ours.then(|| KeyRevocation::not_verifiable(signature)));
         };
         match budget.check(packet, self.primary, parts)? {
             Maths::Good => Ok(Some(KeyRevocation::verified(packet))),
-            Maths::Uncheckable if may_be_by(packet, &self.primary.fingerprint, near) => {
+            // An algorithm that we do not know is no reason to go on trusting: the owner may have
+            // revoked with what the next RFC brings.
+            Maths::Uncheckable if may_be_by(packet, &self.primary.fingerprint, place) => {
                 Ok(Some(KeyRevocation::not_verifiable(signature)))
             }
             Maths::Bad | Maths::Uncheckable => self.judge_designated(packet, parts, budget),
@@ -103,6 +114,8 @@ impl Authority<'_> {
         {
             let maths = match &revoker.key {
                 Some(key) => budget.check(packet, key, parts)?,
+                // The owner has named this revoker in a statement that was verified. Without the
+                // revoker's key nobody can tell, so that trust ends until somebody adds it.
                 None => Maths::Uncheckable,
             };
             match maths {
@@ -122,6 +135,8 @@ impl Authority<'_> {
 impl KeyRevocation {
     fn verified(packet: &SignaturePacket) -> Self {
         let (effect, reason) = effect(&packet.revocation_reasons());
+        // A revocation whose date is missing, doubled or not signed counts from the beginning:
+        // whoever can make one has the key, and no date of it can help a thief.
         let times = packet
             .creation_times()
             .into_iter()
@@ -162,8 +177,8 @@ impl KeyRevocation {
         self.since.is_none_or(|since| created >= since)
     }
 
-    pub(super) fn public(&self) -> Revocation {
-        Revocation {
+    pub(super) fn public(&self) -> CertificateRevocation {
+        CertificateRevocation {
             hard: self.effect != Effect::Soft,
             compromised: self.effect == Effect::Compromised,
             reason: reason_word(self.effect, self.reason),
@@ -182,6 +197,7 @@ pub(super) fn worst(revocations: &[KeyRevocation]) -> Option<&KeyRevocation> {
 
 /// Soft only if every reason in the hashed area is a soft one (section 5.2.3.31).
 fn effect(reasons: &[Option<u8>]) -> (Effect, Option<u8>) {
+    // The worst of several reasons, whatever their order.
     if reasons.contains(&Some(COMPROMISED)) {
         return (Effect::Compromised, Some(COMPROMISED));
     }
@@ -191,6 +207,8 @@ fn effect(reasons: &[Option<u8>]) -> (Effect, Option<u8>) {
     match (hard, reasons.first()) {
         (Some(reason), _) => (Effect::Hard, *reason),
         (None, Some(reason)) => (Effect::Soft, *reason),
+        // GnuPG makes a certificate without a reason at the birth of each key, for the day on which
+        // it is stolen or lost.
         (None, None) => (Effect::Hard, None),
     }
 }
@@ -207,9 +225,9 @@ fn reason_word(effect: Effect, reason: Option<u8>) -> &'static str {
     }
 }
 
-fn may_be_by(packet: &SignaturePacket, key: &Fingerprint, near: bool) -> bool {
+fn may_be_by(packet: &SignaturePacket, key: &Fingerprint, place: Place) -> bool {
     let issuers = packet.issuers();
-    issuers.may_name(key) || (near && issuers.is_empty())
+    issuers.may_name(key) || (place == Place::Expected && issuers.is_empty())
 }
 
 fn statement_digest(statement: &[u8]) -> String {

@@ -80,6 +80,7 @@ impl Signature {
 impl SignaturePacket {
     fn read(raw: &[u8]) -> Option<Self> {
         let mut reader = Bytes::new(raw);
+        // Version 3 has no hashed area: nothing in it but the time is signed (section 5.2.2).
         let version = reader.u8().filter(|version| matches!(version, 4 | 6))?;
         let [kind, key_algorithm, hash_algorithm] = reader.array()?;
         let hashed_area = area(version, &mut reader)?;
@@ -93,6 +94,8 @@ impl SignaturePacket {
             kind,
             key_algorithm,
             hash_algorithm,
+            // A malformed subpacket in what was signed may be the one that limits it, so that none
+            // of it is believed.
             hashed: subpackets(hashed_area).ok()?,
             unhashed: readable_subpackets(unhashed_area),
             hashed_length,
@@ -132,6 +135,8 @@ impl SignaturePacket {
 
     /// Whether every key flags subpacket has the sign bit; `None` without one (section 5.2.3.29).
     pub(super) fn may_sign(&self) -> Option<bool> {
+        // All of several subpackets must allow it: which of them counts is read differently, and a
+        // key must not mean more here than elsewhere.
         let signs = |flags: &[u8]| flags.first().is_some_and(|first| first & SIGN_BIT != 0);
         let mut flags = self.hashed_of(KEY_FLAGS).peekable();
         flags.peek()?;
@@ -140,6 +145,7 @@ impl SignaturePacket {
 
     /// Whether the hashed area marks the primary user ID (section 5.2.3.27).
     pub(super) fn is_primary_user_id(&self) -> bool {
+        // Any value but 0: who marks a user ID in a way of their own has marked it.
         self.hashed_of(PRIMARY_USER_ID).any(|body| body != [0])
     }
 
@@ -152,6 +158,8 @@ impl SignaturePacket {
 
     /// Fingerprints of designated revokers in the hashed area (section 5.2.3.23).
     pub(super) fn designated_revokers(&self) -> Vec<Fingerprint> {
+        // Class and algorithm stand before the fingerprint; what class a revoker has does not
+        // matter to what it revokes.
         let digits = |body: &[u8]| Fingerprint::from_bytes(body.get(2..)?);
         self.hashed_of(REVOCATION_KEY).filter_map(digits).collect()
     }
@@ -177,12 +185,18 @@ impl SignaturePacket {
     }
 
     /// Whether some issuer subpacket cannot be read.
-    pub(super) fn has_unreadable_issuer(&self) -> bool {
+    fn has_unreadable_issuer(&self) -> bool {
         self.everywhere(ISSUER_FINGERPRINT)
             .any(|body| issuer(body).is_none())
             || self
                 .everywhere(ISSUER_KEY_ID)
                 .any(|body| body.len() != KEY_ID_BYTES)
+    }
+
+    /// Whether it says clearly which one key made it (sections 5.2.3.12 and 5.2.3.35).
+    pub(super) fn names_issuer(&self) -> bool {
+        let issuers = self.issuers();
+        !issuers.is_empty() && !self.has_unreadable_issuer() && issuers.agree()
     }
 
     /// Whether the hashed area addresses the signature to somebody (section 5.2.3.36).
@@ -205,6 +219,8 @@ impl SignaturePacket {
     }
 
     fn everywhere(&self, kind: u8) -> impl Iterator<Item = &[u8]> {
+        // GnuPG puts the key ID of the issuer where nobody signs it. It only says which key to try:
+        // what that key says of the signature is checked.
         let all = self.hashed.iter().chain(&self.unhashed);
         all.filter(move |sub| sub.kind == kind)
             .map(|sub| sub.body.as_slice())
@@ -218,6 +234,7 @@ impl Issuers {
 
     /// Whether a fingerprint names the key or, where no fingerprint is given, a key ID does.
     pub(super) fn name(&self, key: &Fingerprint) -> bool {
+        // The key ID beside a fingerprint adds nothing but a second, forgeable name.
         if self.fingerprints.is_empty() {
             return self.key_ids.iter().any(|id| id == key.key_id());
         }

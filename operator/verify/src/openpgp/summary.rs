@@ -4,13 +4,13 @@ use jiff::Timestamp;
 
 use super::acceptance::Lifespan;
 use super::certificate::Certificate;
+use super::codes::Code;
 use super::fingerprint::Fingerprint;
 use super::keys::Key;
 use super::limits;
-use super::revocation::{KeyRevocation, Revocation, worst};
-use super::time::timestamp;
+use super::revocation::{CertificateRevocation, KeyRevocation, worst};
+use super::time::{begins, timestamp};
 use super::validity::{Component, Made, Moment, judge};
-use super::words::Word;
 
 /// A description of a certificate at a reference time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,13 +26,24 @@ pub struct Summary {
     /// When the last of the keys that may sign now ceases to do so, or else the primary key.
     pub expires: Option<Timestamp>,
     /// Keys that may sign now.
-    pub signing_keys: Vec<Fingerprint>,
+    pub signing_keys: Vec<SigningKey>,
     /// The worst revocation of the primary key; one that cannot be checked counts as hard.
-    pub revocation: Option<Revocation>,
+    pub revocation: Option<CertificateRevocation>,
     /// The worst revocation of each revoked subkey.
-    pub subkey_revocations: Vec<(Fingerprint, Revocation)>,
+    pub subkey_revocations: Vec<(Fingerprint, CertificateRevocation)>,
     /// Whether a signature made now by at least one key would be valid, or why not.
-    pub usable: Result<(), Word>,
+    pub usable: Result<(), Code>,
+}
+
+/// A key of a certificate that may sign.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SigningKey {
+    /// Its fingerprint.
+    pub fingerprint: Fingerprint,
+    /// Its own algorithm and size, which need not be the primary key's.
+    pub algorithm: String,
+    /// When it ends by itself; absent: with the primary key.
+    pub expires: Option<Timestamp>,
 }
 
 impl Certificate {
@@ -46,38 +57,57 @@ impl Certificate {
             .keys()
             .map(|key| (&key.fingerprint, word(key)))
             .collect();
-        let signing_keys: Vec<Fingerprint> = words
+        let signing: Vec<Fingerprint> = words
             .iter()
-            .filter(|(_, word)| *word == Word::Valid)
+            .filter(|(_, word)| *word == Code::Valid)
             .map(|(fingerprint, _)| (*fingerprint).clone())
             .collect();
         Summary {
             algorithm: parts.primary.algorithm_name(),
             user_ids: self.shown_user_ids(moment),
             created: timestamp(parts.primary.created),
-            expires: self.usable_until(&signing_keys, moment).map(timestamp),
+            expires: self.usable_until(&signing, moment).map(timestamp),
             usable: self.usable(&words, moment),
             revocation: worst(&parts.revocations).map(KeyRevocation::public),
             subkey_revocations: self.subkey_revocations(),
-            signing_keys,
+            signing_keys: self.signing_keys(&signing, moment),
         }
     }
 
-    /// When its keys end, as their own statements at a reference time say: at each, time alone may
-    /// change what a signature is worth.
-    pub fn ends(&self, now: Timestamp) -> Vec<Timestamp> {
+    fn signing_keys(&self, signing: &[Fingerprint], moment: Moment) -> Vec<SigningKey> {
+        let parts = self.parts();
+        let keys = self.keys().filter(|key| signing.contains(&key.fingerprint));
+        let described = keys.map(|key| SigningKey {
+            fingerprint: key.fingerprint.clone(),
+            algorithm: key.algorithm_name(),
+            expires: match parts.component(&key.fingerprint) {
+                Some(Component::Subkey(subkey)) => subkey.expires(moment).map(timestamp),
+                Some(Component::Primary) | None => None,
+            },
+        });
+        described.collect()
+    }
+
+    /// Instants after a reference time at which time alone may change what a signature is worth: keys and
+    /// what they state of themselves begin and end.
+    pub fn turns(&self, now: Timestamp) -> Vec<Timestamp> {
         let now = now.as_second();
         let moment = Moment { at: now, now };
         let parts = self.parts();
         let of_subkeys = parts.subkeys.iter().map(|subkey| subkey.expires(moment));
-        let all = [parts.primary_expires(moment)]
+        let ends = [parts.primary_expires(moment)]
             .into_iter()
             .chain(of_subkeys);
-        all.flatten().map(timestamp).collect()
+        let begin = self
+            .keys()
+            .flat_map(|key| [begins(key.created), key.created]);
+        let stated = parts.statements().flat_map(Lifespan::turns);
+        let all = ends.flatten().chain(begin).chain(stated);
+        all.filter(|turn| *turn > now).map(timestamp).collect()
     }
 
     /// The word for a signature that the key would make now.
-    fn word_for_new(&self, signer: &Fingerprint, now: i64) -> Word {
+    fn word_for_new(&self, signer: &Fingerprint, now: i64) -> Code {
         let life = Lifespan {
             created: now,
             expires: None,
@@ -90,13 +120,13 @@ impl Certificate {
         judge(self, &made, Moment { at: now, now })
     }
 
-    fn usable(&self, words: &[(&Fingerprint, Word)], moment: Moment) -> Result<(), Word> {
-        if words.iter().any(|(_, word)| *word == Word::Valid) {
+    fn usable(&self, words: &[(&Fingerprint, Code)], moment: Moment) -> Result<(), Code> {
+        if words.iter().any(|(_, word)| *word == Code::Valid) {
             return Ok(());
         }
         let of_primary = words
             .first()
-            .map_or(Word::NotSigningCapable, |(_, word)| *word);
+            .map_or(Code::NotSigningCapable, |(_, word)| *word);
         let of_signers = words
             .iter()
             .filter(|(key, _)| self.is_meant_to_sign(key, moment));
@@ -132,7 +162,7 @@ impl Certificate {
         of_primary.into_iter().chain(last).min()
     }
 
-    fn subkey_revocations(&self) -> Vec<(Fingerprint, Revocation)> {
+    fn subkey_revocations(&self) -> Vec<(Fingerprint, CertificateRevocation)> {
         let all = self.parts().subkeys.iter().filter_map(|subkey| {
             Some((
                 subkey.key.fingerprint.clone(),
@@ -161,15 +191,15 @@ impl Certificate {
 }
 
 /// Which of several words says most about a certificate that cannot be used.
-fn rank(word: Word) -> u8 {
+fn rank(word: Code) -> u8 {
     match word {
-        Word::RevokedHard { compromised: true } => 0,
-        Word::RevokedHard { compromised: false } => 1,
-        Word::RevocationNotVerifiable => 2,
-        Word::RevokedSoft => 3,
-        Word::NoValidSelfSignature => 4,
-        Word::Expired => 5,
-        Word::NotSigningCapable => 7,
+        Code::RevokedHard { compromised: true } => 0,
+        Code::RevokedHard { compromised: false } => 1,
+        Code::RevocationNotVerifiable => 2,
+        Code::RevokedSoft => 3,
+        Code::NoValidSelfSignature => 4,
+        Code::Expired => 5,
+        Code::NotSigningCapable => 7,
         _ => 6,
     }
 }

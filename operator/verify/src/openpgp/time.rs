@@ -11,5 +11,10 @@ pub(super) fn timestamp(second: i64) -> Timestamp {
 
 /// Whether a creation time is further ahead of the clock than clocks differ.
 pub(super) fn is_future(created: i64, now: i64) -> bool {
-    created > now.saturating_add(limits::CLOCK_SKEW_SECONDS)
+    now < begins(created)
+}
+
+/// The first second at which what was created then is no longer ahead of the clock.
+pub(super) fn begins(created: i64) -> i64 {
+    created.saturating_sub(limits::CLOCK_SKEW_SECONDS)
 }

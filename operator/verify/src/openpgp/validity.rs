@@ -6,49 +6,57 @@ use jiff::Timestamp;
 
 use super::acceptance::Lifespan;
 use super::certificate::{Binding, Certificate, Parts, SelfSignature, Subkey, UserId, earlier};
+use super::codes::Code;
 use super::fingerprint::Fingerprint;
 use super::keys::Key;
-use super::revocation::{Effect, KeyRevocation, Revocation};
-use super::time::is_future;
-use super::verify::VerifiedSignature;
-use super::words::Word;
+use super::revocation::{CertificateRevocation, Effect, KeyRevocation};
+use super::time::{is_future, timestamp};
+use super::verified::VerifiedSignature;
 
 /// What a verified signature is worth at a reference time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct Validity {
     /// With the key's life judged at the time the signature claims to be made.
     ///
     /// That time is written by the signer, so an expired key can be used with an old date.
-    pub at_signing: Word,
+    pub at_signing: Code,
     /// With the key's life judged at the reference time.
-    pub now: Word,
+    pub now: Code,
+    /// When the key that signed, or its primary key, expires, as it says at the time of `at_signing` if
+    /// that is [`Code::Expired`], else now.
+    pub expires: Option<Timestamp>,
     /// The revocation that decided, if one did.
-    pub revocation: Option<Revocation>,
+    pub revocation: Option<CertificateRevocation>,
 }
 
 /// Judges a verified signature anew, from the certificate and the clock alone.
 ///
 /// Hard revocations count whatever the dates; soft ones for signatures made at or after them, in
 /// both words. A soft revocation is final: no newer self-signature undoes it.
-pub fn standing(
+pub fn signature_validity(
     certificate: &Certificate,
     signature: &VerifiedSignature,
     now: Timestamp,
-) -> Standing {
+) -> Validity {
     let made = Made::of(signature);
-    let now = now.as_second();
-    let revocation = deciding_revocation(certificate, &made);
-    Standing {
-        at_signing: judge(
-            certificate,
-            &made,
-            Moment {
-                at: made.life.created,
-                now,
-            },
-        ),
-        now: judge(certificate, &made, Moment { at: now, now }),
-        revocation: revocation.map(KeyRevocation::public),
+    let at = |at: i64| Moment {
+        at,
+        now: now.as_second(),
+    };
+    let (then, today) = (at(made.life.created), at(now.as_second()));
+    let at_signing = judge(certificate, &made, then);
+    let moment = match at_signing {
+        Code::Expired => then,
+        _ => today,
+    };
+    Validity {
+        at_signing,
+        now: judge(certificate, &made, today),
+        expires: certificate
+            .parts()
+            .expires(made.signer, moment)
+            .map(timestamp),
+        revocation: deciding_revocation(certificate, &made).map(KeyRevocation::public),
     }
 }
 
@@ -69,26 +77,32 @@ pub(super) struct Moment {
 
 /// The whole answer about one signature at one moment. Whose the signature is comes first, then
 /// revocations, then everything else.
-pub(super) fn judge(certificate: &Certificate, made: &Made<'_>, moment: Moment) -> Word {
+pub(super) fn judge(certificate: &Certificate, made: &Made<'_>, moment: Moment) -> Code {
+    // Key IDs collide on purpose; only the full fingerprint says whose signature it is.
     if made.primary != certificate.fingerprint() {
-        return Word::UnknownKey;
+        return Code::UnknownKey;
     }
     let parts = certificate.parts();
+    if parts.primary.is_missing() {
+        return Code::NoMaterial;
+    }
     let Some(signer) = parts.component(made.signer) else {
-        return revocation_word(&parts.revocations, made).unwrap_or(Word::NotBound);
+        return revocation_word(&parts.revocations, made).unwrap_or(Code::NotBound);
     };
     if let Component::Subkey(subkey) = signer
         && !subkey.is_mutual
     {
         return parts.not_mutual(subkey);
     }
+    // Before expiry, flags and self-signatures: rpgpie lets a newer self-signature hide an older
+    // hard revocation.
     if let Some(revoked) = deciding_revocation(certificate, made) {
         return word(revoked.effect);
     }
     let outcome = judge_dates(parts, signer, made.life, moment)
         .and_then(|()| parts.primary_valid(moment))
         .and_then(|()| parts.may_sign(signer, moment));
-    outcome.err().unwrap_or(Word::Valid)
+    outcome.err().unwrap_or(Code::Valid)
 }
 
 /// The worst revocation that counts for the signature; none does if the signature is another's.
@@ -107,19 +121,19 @@ fn deciding_revocation<'a>(
         .min_by_key(|one| (one.effect, one.since, &one.digest))
 }
 
-fn revocation_word(revocations: &[KeyRevocation], made: &Made<'_>) -> Option<Word> {
+fn revocation_word(revocations: &[KeyRevocation], made: &Made<'_>) -> Option<Code> {
     let counting = revocations
         .iter()
         .filter(|one| one.counts_for(made.life.created));
     counting.map(|one| one.effect).min().map(word)
 }
 
-fn word(effect: Effect) -> Word {
+fn word(effect: Effect) -> Code {
     match effect {
-        Effect::Compromised => Word::RevokedHard { compromised: true },
-        Effect::Hard => Word::RevokedHard { compromised: false },
-        Effect::NotVerifiable => Word::RevocationNotVerifiable,
-        Effect::Soft => Word::RevokedSoft,
+        Effect::Compromised => Code::RevokedHard { compromised: true },
+        Effect::Hard => Code::RevokedHard { compromised: false },
+        Effect::NotVerifiable => Code::RevocationNotVerifiable,
+        Effect::Soft => Code::RevokedSoft,
     }
 }
 
@@ -128,19 +142,23 @@ fn judge_dates(
     signer: Component<'_>,
     life: Lifespan,
     moment: Moment,
-) -> Result<(), Word> {
+) -> Result<(), Code> {
     let (primary, signer) = (parts.primary.created, signer.key(parts).created);
+    // A key from the future would be a way to sign beyond its end: as long as the clock is before
+    // its birth, no rule about its life can be applied.
     if [life.created, signer]
         .iter()
         .any(|created| is_future(*created, moment.now))
     {
-        return Err(Word::FromFuture);
+        return Err(Code::FromFuture);
     }
+    // Against the clock in both words, unlike the life of the key: the signer has said himself
+    // until when this signature is to count.
     if life.expires.is_some_and(|end| moment.now >= end) {
-        return Err(Word::SignatureExpired);
+        return Err(Code::SignatureExpired);
     }
     if life.created < primary || life.created < signer {
-        return Err(Word::PredatesKey);
+        return Err(Code::PredatesKey);
     }
     Ok(())
 }
@@ -168,6 +186,18 @@ impl KeyRevocation {
 }
 
 impl Parts {
+    /// The lives of all that the certificate states of itself, whether it counts now or not.
+    pub(super) fn statements(&self) -> impl Iterator<Item = Lifespan> {
+        let of_user_ids = self.user_ids.iter().flat_map(|one| &one.signatures);
+        let own = self.direct.iter().chain(of_user_ids).map(|one| one.life);
+        let bindings = self.subkeys.iter().flat_map(|subkey| &subkey.bindings);
+        let mutual = bindings.flat_map(|binding| {
+            let back = binding.back_signatures.iter().copied();
+            [binding.own.life].into_iter().chain(back)
+        });
+        own.chain(mutual)
+    }
+
     pub(super) fn component(&self, fingerprint: &Fingerprint) -> Option<Component<'_>> {
         if self.primary.fingerprint == *fingerprint {
             return Some(Component::Primary);
@@ -179,10 +209,10 @@ impl Parts {
     }
 
     /// Whether the primary key lives and has a self-signature that says so.
-    pub(super) fn primary_valid(&self, moment: Moment) -> Result<(), Word> {
+    pub(super) fn primary_valid(&self, moment: Moment) -> Result<(), Code> {
         self.primary.strength()?;
         if self.active_self_signatures(moment).next().is_none() {
-            return Err(Word::NoValidSelfSignature);
+            return Err(Code::NoValidSelfSignature);
         }
         alive_until(self.primary_expires(moment), moment)
     }
@@ -197,19 +227,28 @@ impl Parts {
         earlier(said, self.life_limit)
     }
 
+    /// When a key of the certificate expires: a subkey never outlives its primary key.
+    fn expires(&self, key: &Fingerprint, moment: Moment) -> Option<i64> {
+        let own = match self.component(key) {
+            Some(Component::Subkey(subkey)) => subkey.expires(moment),
+            Some(Component::Primary) | None => None,
+        };
+        earlier(self.primary_expires(moment), own)
+    }
+
     /// The word for a subkey that is not known to be this certificate's.
-    fn not_mutual(&self, subkey: &Subkey) -> Word {
+    fn not_mutual(&self, subkey: &Subkey) -> Code {
         let may_sign = |binding: &Binding| binding.own.may_sign == Some(true);
         match self.primary.strength().and_then(|()| subkey.key.strength()) {
             Err(weak) => weak,
-            Ok(()) if subkey.bindings.is_empty() => Word::NotBound,
-            Ok(()) if subkey.bindings.iter().any(may_sign) => Word::NoBackSignature,
-            Ok(()) => Word::NotSigningCapable,
+            Ok(()) if subkey.bindings.is_empty() => Code::NotBound,
+            Ok(()) if subkey.bindings.iter().any(may_sign) => Code::NoBackSignature,
+            Ok(()) => Code::NotSigningCapable,
         }
     }
 
     /// Whether the component may sign, given that the primary key is valid.
-    pub(super) fn may_sign(&self, signer: Component<'_>, moment: Moment) -> Result<(), Word> {
+    pub(super) fn may_sign(&self, signer: Component<'_>, moment: Moment) -> Result<(), Code> {
         match signer {
             Component::Primary => self.primary_may_sign(moment),
             Component::Subkey(subkey) => subkey.may_sign(moment),
@@ -217,13 +256,15 @@ impl Parts {
     }
 
     /// At least one active self-signature has key flags, and all that have them allow signing.
-    fn primary_may_sign(&self, moment: Moment) -> Result<(), Word> {
+    fn primary_may_sign(&self, moment: Moment) -> Result<(), Code> {
+        // GnuPG takes a key without flags for one that may do anything, Sequoia refuses it. A key
+        // that says nothing may be meant for encryption only: silence is no permission.
         let flags: Vec<bool> = self
             .active_self_signatures(moment)
             .filter_map(|one| one.may_sign)
             .collect();
         if flags.is_empty() || flags.contains(&false) {
-            return Err(Word::NotSigningCapable);
+            return Err(Code::NotSigningCapable);
         }
         Ok(())
     }
@@ -251,8 +292,8 @@ impl Parts {
         &self,
         moment: Moment,
     ) -> impl Iterator<Item = (&UserId, &SelfSignature)> {
-        let standing = self.user_ids.iter().filter(|user_id| !user_id.revoked);
-        standing.filter_map(move |user_id| {
+        let remaining = self.user_ids.iter().filter(|user_id| !user_id.revoked);
+        remaining.filter_map(move |user_id| {
             Some((user_id, active(&user_id.signatures, |one| one, moment)?))
         })
     }
@@ -270,19 +311,23 @@ impl Subkey {
         earlier(said, self.life_limit)
     }
 
-    fn may_sign(&self, moment: Moment) -> Result<(), Word> {
+    fn may_sign(&self, moment: Moment) -> Result<(), Code> {
         self.key.strength()?;
-        let binding = self.active_binding(moment).ok_or(Word::NotBound)?;
+        let binding = self.active_binding(moment).ok_or(Code::NotBound)?;
         alive_until(self.expires(moment), moment)?;
+        // After its end: of a subkey that is over it does not matter any more what it was for, and
+        // the reason that the owner can act on is the end.
         if binding.own.may_sign != Some(true) {
-            return Err(Word::NotSigningCapable);
+            return Err(Code::NotSigningCapable);
         }
+        // Without a signature by the subkey itself anybody could adopt the signing subkey of
+        // somebody else and pass for whoever made its signatures (CVE-2021-3521 in rpm).
         if !binding
             .back_signatures
             .iter()
             .any(|back| counts(*back, moment))
         {
-            return Err(Word::NoBackSignature);
+            return Err(Code::NoBackSignature);
         }
         Ok(())
     }
@@ -293,6 +338,8 @@ impl Subkey {
 fn active<T>(all: &[T], signature: impl Fn(&T) -> &SelfSignature, moment: Moment) -> Option<&T> {
     let counting = || all.iter().filter(|one| counts(signature(one).life, moment));
     let rank = |one: &&T| newest_and_strictest(signature(one));
+    // Section 5.2.3.10: the newest one that existed then speaks. A minimal export keeps only the
+    // latest, which must not make older signatures invalid.
     let until = counting()
         .filter(|one| signature(one).life.created <= moment.at)
         .max_by_key(rank);
@@ -313,9 +360,9 @@ fn counts(life: Lifespan, moment: Moment) -> bool {
     !is_future(life.created, moment.now) && life.expires.is_none_or(|end| moment.at < end)
 }
 
-fn alive_until(end: Option<i64>, moment: Moment) -> Result<(), Word> {
+fn alive_until(end: Option<i64>, moment: Moment) -> Result<(), Code> {
     match end {
-        Some(end) if moment.at >= end => Err(Word::Expired),
+        Some(end) if moment.at >= end => Err(Code::Expired),
         _ => Ok(()),
     }
 }

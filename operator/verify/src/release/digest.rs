@@ -21,6 +21,8 @@ pub(super) fn content(record: &Record) -> Sha256Digest {
             .map_or(&[], |schema| schema.as_bytes().as_slice()),
     );
     structure(&chart.lock, &mut hasher);
+    // Values may be passwords, and are no proof of anything; but conditions decide which
+    // dependencies Helm records.
     outline(record.config.json(), &mut hasher);
     outline(chart.values.json(), &mut hasher);
     hasher.finish()

@@ -1,5 +1,6 @@
 //! The objects that a manifest lists.
 
+use crate::chart::folds;
 use crate::limits::{RecordLimits, YamlLimits};
 use crate::yaml::{self, Reading, Value, YamlError};
 
@@ -24,6 +25,7 @@ pub struct ManifestObject {
 #[derive(Debug, Default)]
 pub(super) struct Manifest {
     pub(super) objects: Vec<ManifestObject>,
+    pub(super) stopped: Vec<ManifestObject>,
     pub(super) unread: usize,
 }
 
@@ -36,7 +38,12 @@ pub(super) fn objects(text: &str, limits: &RecordLimits) -> Result<Manifest, Rec
     for document in documents(text) {
         match quick(document) {
             Quick::Blank => {}
-            Quick::Object(object) => manifest.objects.push(object),
+            Quick::Object(object) => {
+                if may_be_stopped(document) && is_stopped_in(document, &limits.yaml) {
+                    manifest.stopped.push(object.clone());
+                }
+                manifest.objects.push(object);
+            }
             Quick::Unsure => manifest.read(document, &limits.yaml),
         }
         if manifest.objects.len().saturating_add(manifest.unread) > limits.objects {
@@ -55,7 +62,7 @@ impl Manifest {
     fn read(&mut self, document: &str, limits: &YamlLimits) {
         match yaml::document(document, Reading::AsHelm, limits) {
             Ok(Value::Null) => {}
-            Ok(value) => self.add(&value),
+            Ok(value) => self.add(&value, None),
             Err(
                 YamlError::NotJson | YamlError::NotPlain | YamlError::Syntax | YamlError::TooLarge,
             ) => {
@@ -64,13 +71,19 @@ impl Manifest {
         }
     }
 
-    fn add(&mut self, value: &Value) {
-        let kind = text(value, "kind");
-        if let (Some("List"), Some(Value::List(items))) = (kind, get(value, "items")) {
-            return items.iter().for_each(|item| self.add(item));
+    /// Whatever has `items` is a list for Helm, of whatever kind it says that it is, and so are items of
+    /// items (`resource.Builder.Flatten`): a Deployment inside a `ConfigMap` is installed.
+    fn add(&mut self, value: &Value, list: Option<&Value>) {
+        if let Some(items) = items(value) {
+            return items.iter().for_each(|item| self.add(item, Some(value)));
         }
-        match object(value) {
-            Some(object) => self.objects.push(object),
+        match object(value, list) {
+            Some(object) => {
+                if is_stopped(value) {
+                    self.stopped.push(object.clone());
+                }
+                self.objects.push(object);
+            }
             None => self.count_unread(),
         }
     }
@@ -80,12 +93,61 @@ impl Manifest {
     }
 }
 
-fn object(value: &Value) -> Option<ManifestObject> {
+/// A glance for what [`is_stopped`] would find, because most documents have nothing of it.
+fn may_be_stopped(document: &str) -> bool {
+    let says = |(key, value): (&str, &str)| {
+        document.match_indices(key).any(|(at, _)| {
+            let rest = document.get(at..).unwrap_or_default();
+            let rest = rest.trim_start_matches(key);
+            let rest = rest.trim_start_matches(['"', '\'', ' ']);
+            rest.strip_prefix(':')
+                .is_some_and(|rest| rest.trim_start().starts_with(value))
+        })
+    };
+    [("replicas", "0"), ("suspend", "true")]
+        .into_iter()
+        .any(says)
+}
+
+fn is_stopped_in(document: &str, limits: &YamlLimits) -> bool {
+    yaml::document(document, Reading::AsHelm, limits).is_ok_and(|value| is_stopped(&value))
+}
+
+/// Whether an object itself says that it runs nothing.
+fn is_stopped(value: &Value) -> bool {
+    let of_spec = |key| get(get(value, "spec")?, key);
+    matches!(of_spec("replicas"), Some(Value::Int(0)))
+        || matches!(of_spec("suspend"), Some(Value::Bool(true)))
+}
+
+/// The items of a list. Go's decoder, which looks for them, takes the key in any case.
+fn items(value: &Value) -> Option<&[Value]> {
+    let Value::Map(pairs) = value else {
+        return None;
+    };
+    let found = pairs.iter().find_map(|(key, value)| match value {
+        Value::List(items) if folds(key, "items") => Some(items),
+        _ => None,
+    });
+    found.map(Vec::as_slice)
+}
+
+/// An item that says neither kind nor version is of the kind that the list names (`PodList`).
+fn object(value: &Value, list: Option<&Value>) -> Option<ManifestObject> {
     let metadata = get(value, "metadata")?;
     let name = text(metadata, "name").filter(|name| !name.is_empty());
+    let said = |key| text(value, key).filter(|text| !text.is_empty());
+    let (api_version, kind) = match (said("apiVersion"), said("kind"), list) {
+        (None, None, Some(list)) => {
+            let kind = text(list, "kind")?;
+            let kind = kind.strip_suffix("List").unwrap_or(kind);
+            (text(list, "apiVersion")?, kind)
+        }
+        (api_version, kind, _) => (api_version?, kind?),
+    };
     Some(ManifestObject {
-        api_version: text(value, "apiVersion")?.to_owned(),
-        kind: text(value, "kind")?.to_owned(),
+        api_version: api_version.to_owned(),
+        kind: kind.to_owned(),
         namespace: text(metadata, "namespace")
             .filter(|text| !text.is_empty())
             .map(str::to_owned),
@@ -198,6 +260,9 @@ impl<'a> Glance<'a> {
             return (self.section == Section::Other).then_some(());
         }
         let (key, value) = pair(line)?;
+        if folds(key, "items") {
+            return None;
+        }
         self.section = match key {
             "apiVersion" => once(&mut self.api_version, value)?,
             "kind" => once(&mut self.kind, value)?,
@@ -393,5 +458,67 @@ mod tests {
         assert_eq!(object.namespace, None);
         let document = "{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: ns}}";
         assert_eq!(full(document)[0].namespace.as_deref(), Some("ns"));
+    }
+
+    #[test]
+    fn whatever_has_items_is_a_list_as_it_is_for_helm() {
+        let names = |text: &str| {
+            let found = objects(text, &RecordLimits::default()).unwrap();
+            assert_eq!(found.unread, 0, "{text}");
+            let name = |object: &ManifestObject| {
+                format!("{} {} {}", object.api_version, object.kind, object.name)
+            };
+            found.objects.iter().map(name).collect::<Vec<_>>()
+        };
+        let web = "apiVersion: apps/v1, kind: Deployment, metadata: {name: web}";
+        for list in [
+            format!("apiVersion: v1\nkind: List\nitems:\n- {{{web}}}\n"),
+            format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: x\nitems:\n- {{{web}}}\n"),
+            format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: x\nITEMS:\n- {{{web}}}\n"),
+            format!(
+                "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: x\nitem\u{17f}:\n- {{{web}}}\n"
+            ),
+            format!("{{apiVersion: v1, kind: List, items: [{{kind: Any, items: [{{{web}}}]}}]}}"),
+            "apiVersion: apps/v1\nkind: DeploymentList\nitems:\n- metadata:\n    name: web\n"
+                .to_owned(),
+        ] {
+            assert_eq!(names(&list), ["apps/v1 Deployment web"], "{list}");
+        }
+        let inside = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: x\ndata:\n  items: y\n";
+        assert_eq!(names(inside), ["v1 ConfigMap x"]);
+    }
+
+    #[test]
+    fn what_runs_nothing_by_its_own_words_is_known() {
+        const HEAD: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: a\n";
+        let stopped = |rest: &str| {
+            let found = objects(&format!("{HEAD}{rest}"), &RecordLimits::default()).unwrap();
+            assert_eq!(found.objects.len(), 1, "{rest}");
+            found.stopped.len()
+        };
+        for rest in [
+            "spec:\n  replicas: 0\n",
+            "spec:\n  suspend: true\n",
+            "spec: {replicas: 0}\n",
+            "spec: {\"replicas\": 0}\n",
+            "spec:\n  x: replicas\n  replicas:  0 # off\n",
+        ] {
+            assert_eq!(stopped(rest), 1, "{rest}");
+        }
+        for rest in [
+            "",
+            "spec:\n  replicas: 3\n",
+            "spec:\n  replicas: 01\n",
+            "spec:\n  suspend: false\n",
+            "spec:\n  template:\n    replicas: 0\n",
+            "data:\n  replicas: 0\n",
+            "# replicas: 0\n",
+        ] {
+            assert_eq!(stopped(rest), 0, "{rest}");
+        }
+        let list = "kind: List\napiVersion: v1\nitems:\n- {apiVersion: apps/v1, kind: Deployment, \
+                    metadata: {name: a}, spec: {replicas: 0}}\n";
+        let found = objects(list, &RecordLimits::default()).unwrap();
+        assert_eq!(found.stopped, found.objects);
     }
 }

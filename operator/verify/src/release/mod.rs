@@ -38,7 +38,11 @@ pub struct Record {
     pub chart: RecordedChart,
     /// The objects of the manifest, in its order, without hooks.
     pub objects: Vec<ManifestObject>,
-    /// Documents of the manifest that could not be read as objects.
+    /// Those of them that say themselves that they run nothing: no replicas, or suspended.
+    pub stopped: Vec<ManifestObject>,
+    /// The objects of its hooks, which Helm makes without its marks and never upgrades.
+    pub hooks: Vec<ManifestObject>,
+    /// Documents of the manifest and of hooks that could not be read as objects.
     pub unread_objects: usize,
     /// How Helm 4 applied the manifest, `ssa` or `csa`; no other Helm writes it.
     pub apply_method: Option<String>,

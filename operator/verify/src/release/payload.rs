@@ -41,6 +41,8 @@ fn inflate(bytes: &[u8], limit: usize) -> Result<Zeroizing<Vec<u8>>, RecordError
         .saturating_add(1);
     let mut json = Zeroizing::new(Vec::with_capacity(hint));
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    // Go reads all members of a gzip stream. Helm has no cap: a payload of 1 MiB could inflate to 1
+    // GiB.
     let mut decoder = MultiGzDecoder::new(bytes).take(most);
     decoder
         .read_to_end(&mut json)

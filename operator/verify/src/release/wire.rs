@@ -15,7 +15,8 @@ use serde_json::Value as Json;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::error::RecordError;
-use super::{Record, RecordedChart, manifest};
+use super::manifest::{self, Manifest};
+use super::{Record, RecordedChart};
 use crate::chart::{self, Lock, MARK, Metadata, Part, folds};
 use crate::digest::Sha256Digest;
 use crate::limits::RecordLimits;
@@ -24,6 +25,8 @@ use crate::yaml::Value;
 
 /// Decodes the JSON of a record.
 pub(super) fn record(json: &[u8], limits: &RecordLimits) -> Result<Record, RecordError> {
+    // Before serde allocates for any of them: a value of two bytes takes up to 120 in memory, so
+    // that 16 MiB of brackets would take a GiB.
     if has_more_values(json, limits.values) {
         return Err(RecordError::TooLarge {
             what: "number of values",
@@ -45,21 +48,28 @@ pub(super) fn record(json: &[u8], limits: &RecordLimits) -> Result<Record, Recor
     if release.name.0.is_empty() {
         return Err(RecordError::Missing("name"));
     }
+    // Helm counts revisions from 1. A record without one was not written by Helm.
     if release.version < 1 {
         return Err(RecordError::Missing("revision"));
     }
     let text = Zeroizing::new(release.manifest.0.into_owned());
     let manifest = manifest::objects(&text, limits)?;
+    let hooks = hooks(release.hooks, limits)?;
     let info = release.info;
     Ok(Record {
         name: release.name.0.into_owned(),
         namespace: release.namespace.0.into_owned(),
         revision: release.version,
         // Invariant: parsing a status cannot fail.
+        // A status that a later Helm invents makes no record unreadable: which revisions are judged
+        // says the label.
         status: info.status.0.parse().unwrap_or(super::Status::Unknown),
         chart: chart.into_chart()?,
         objects: manifest.objects,
-        unread_objects: manifest.unread,
+        stopped: manifest.stopped,
+        hooks: hooks.objects,
+        unread_objects: manifest.unread.saturating_add(hooks.unread),
+        // Only Helm 4 writes it (`ssa` or `csa`), which tells how the record was made.
         apply_method: Some(release.apply_method.0.into_owned()).filter(|text| !text.is_empty()),
         first_deployed: info.first_deployed,
         last_deployed: info.last_deployed,
@@ -67,10 +77,18 @@ pub(super) fn record(json: &[u8], limits: &RecordLimits) -> Result<Record, Recor
     })
 }
 
+/// Together they may list as many objects as a manifest.
+fn hooks(hooks: Vec<Hook>, limits: &RecordLimits) -> Result<Manifest, RecordError> {
+    let texts = hooks.into_iter().map(|hook| hook.manifest.0.into_owned());
+    let all = Zeroizing::new(texts.collect::<Vec<_>>().join("\n---\n"));
+    manifest::objects(&all, limits)
+}
+
 /// Whether there are more values than this, counted before any takes memory.
 fn has_more_values(json: &[u8], limit: usize) -> bool {
     let begins_value = |byte: &u8| matches!(byte, b'[' | b'{' | b',');
     // Most text is in strings, and most records are small.
+    // Counting bytes costs less than following the strings, and nearly every record passes here.
     if json.iter().filter(|byte| begins_value(byte)).count() <= limit {
         return false;
     }
@@ -97,6 +115,7 @@ struct Release<'de> {
     chart: Option<Chart>,
     config: Json,
     manifest: Text<'de>,
+    hooks: Vec<Hook<'de>>,
     apply_method: Text<'de>,
 }
 
@@ -177,12 +196,115 @@ impl<'de> Known<'de> for Release<'de> {
             }
             "config" => self.config = map.next_value()?,
             "manifest" => self.manifest = map.next_value()?,
+            "hooks" => {
+                let Lenient(Hooks(hooks)) = map.next_value()?;
+                self.hooks = hooks;
+            }
             "version" => self.version = map.next_value()?,
             "namespace" => self.namespace = map.next_value()?,
-            "apply_method" => self.apply_method = map.next_value()?,
-            _ => drop(map.next_value::<IgnoredAny>()?),
+            _ => self.apply_method = map.next_value()?,
         }
         Ok(())
+    }
+}
+
+/// What Helm applies beside the manifest, at its own time.
+#[derive(Default)]
+struct Hook<'de> {
+    manifest: Text<'de>,
+}
+
+impl<'de> Known<'de> for Hook<'de> {
+    const KEYS: &'static [&'static str] = &["manifest"];
+
+    fn set<A: MapAccess<'de>>(&mut self, _: &str, map: &mut A) -> Result<(), A::Error> {
+        self.manifest = map.next_value()?;
+        Ok(())
+    }
+}
+
+/// A list of hooks.
+#[derive(Default)]
+struct Hooks<'de>(Vec<Hook<'de>>);
+
+/// What Helm would not read is none: a record is judged whatever stands among its hooks.
+trait Readable<'de>: Default {
+    fn map<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Self::default())
+    }
+
+    fn list<A: SeqAccess<'de>>(mut items: A) -> Result<Self, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Self::default())
+    }
+}
+
+impl<'de> Readable<'de> for Hook<'de> {
+    fn map<A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
+        FieldsVisitor(PhantomData)
+            .visit_map(map)
+            .map(|fields| fields.0)
+    }
+}
+
+impl<'de> Readable<'de> for Hooks<'de> {
+    fn list<A: SeqAccess<'de>>(mut items: A) -> Result<Self, A::Error> {
+        let mut hooks = Vec::new();
+        while let Some(Lenient(hook)) = items.next_element()? {
+            hooks.push(hook);
+        }
+        Ok(Self(hooks))
+    }
+}
+
+struct Lenient<T>(T);
+
+impl<'de, T: Readable<'de>> Deserialize<'de> for Lenient<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LenientVisitor(PhantomData))
+    }
+}
+
+struct LenientVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Readable<'de>> Visitor<'de> for LenientVisitor<T> {
+    type Value = Lenient<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Lenient(T::default()))
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Lenient(T::default()))
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(Lenient(T::default()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::map(map).map(Lenient)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Self::Value, A::Error> {
+        T::list(items).map(Lenient)
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(Lenient(T::default()))
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(Lenient(T::default()))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(Lenient(T::default()))
     }
 }
 
@@ -221,6 +343,8 @@ impl<'de> Known<'de> for Chart {
                 let data: Data = map.next_value()?;
                 self.schema = data
                     .digest
+                    // Go writes a missing schema as null and an empty one as an empty text;
+                    // archives know no difference.
                     .filter(|digest| *digest != Sha256Digest::of(b""));
                 self.schema_without_mark = data.without_mark;
             }
@@ -295,6 +419,8 @@ impl<'de, T: Known<'de>> Visitor<'de> for FieldsVisitor<T> {
                 continue;
             };
             let bit = u32::try_from(index).map_or(0, |index| 1_u32.wrapping_shl(index));
+            // Helm takes both spellings, and the last wins: what we compare would not be what Helm
+            // applies.
             let exact = T::KEYS.get(index).is_some_and(|known| *known == key);
             if !exact || seen & bit != 0 {
                 return Err(A::Error::custom("repeated key, or key in another case"));

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value as Json};
 use zeroize::Zeroize;
 
-use crate::chart::Dependency;
+use crate::chart::metadata::Dependency;
 use crate::yaml::{Value, YamlError};
 
 pub(crate) use process::{Expected, expected};

@@ -8,7 +8,7 @@ use super::table::{
     Cell, Coalesced, MOST_SEGMENTS, Mode, Table, Unmergeable, Work, coalesce, coalesce_tables,
 };
 use super::{Helm, Tree};
-use crate::chart::Dependency;
+use crate::chart::metadata::Dependency;
 use crate::version::is_compatible;
 
 /// What a record says if its chart is the one of the archive.
@@ -103,6 +103,8 @@ impl Node {
         if self.dependencies.is_empty() {
             return Ok(());
         }
+        // First, as in `processDependencyEnabled`: conditions and tags look for the alias, not for
+        // the name.
         self.apply_aliases(work)?;
         let values = config.deep_copy(work)?;
         coalesce(self, &values, mode, work)?;
@@ -117,6 +119,8 @@ impl Node {
         self.subcharts
             .retain(|subchart| !disabled.contains(subchart.name.as_str()));
         self.dependencies.retain(|dependency| dependency.enabled);
+        // Helm hands the coalesced values down whole, so that a parent's values reach the
+        // conditions of grandchildren.
         for subchart in &mut self.subcharts {
             work.read(path)?;
             work.read(&subchart.name)?;
@@ -170,6 +174,7 @@ impl Node {
 
     /// `processDependencyImportValue`: subcharts first, then the chart itself.
     fn import(&mut self, work: &Work) -> Result<(), Unmergeable> {
+        // A parent may import what a subchart has imported itself.
         for subchart in &mut self.subcharts {
             subchart.import(work)?;
         }
@@ -272,7 +277,7 @@ const STEPS_PER_CHART: usize = 8;
 mod tests {
     use super::super::Defaults;
     use super::*;
-    use crate::chart::ImportValue;
+    use crate::chart::metadata::ImportValue;
     use serde_json::json;
 
     fn tree(name: &str, values: Json, subcharts: Vec<Tree>) -> Tree {

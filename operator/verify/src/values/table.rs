@@ -290,6 +290,7 @@ fn coalesce_globals(child: &Table, parent: &Table, work: &Work) -> Result<(), Un
                 coalesce_tables(&copy, &old, Mode::Merge, work)?;
                 down.insert(&key, Cell::Table(copy));
             }
+            // Helm logs a warning and leaves both as they are.
             (Cell::Table(_), Some(Cell::Other(_))) | (Cell::Other(_), Some(Cell::Table(_))) => {}
             (value @ Cell::Other(_), _) => down.insert(&key, value),
         }
@@ -315,6 +316,7 @@ pub(super) fn coalesce_tables(
 ) -> Result<(), Unmergeable> {
     let _level = work.descend()?;
     let original = source.pairs(work)?;
+    // Taken before anything is written: Helm marks removals in the source, which others share.
     let had: BTreeSet<&str> = original
         .iter()
         .filter(|(_, cell)| !cell.is_null())

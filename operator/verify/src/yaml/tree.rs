@@ -26,12 +26,14 @@ pub(crate) fn document(
     reading: Reading,
     limits: &YamlLimits,
 ) -> Result<Value, YamlError> {
+    // NEL, LS and PS end a line in YAML 1.1 and not in 1.2: the two would see different keys.
     if text.contains(OLD_BREAKS) {
         return Err(YamlError::Syntax);
     }
     let mut builder = Builder::new(reading, *limits);
     for event in Parser::new_from_str_with_options(text, options(limits)) {
         let (event, _) = event.map_err(|_| YamlError::Syntax)?;
+        // Helm reads the first document of a Chart.yaml and no more (`yaml.Unmarshal`).
         if matches!(event, Event::DocumentEnd) {
             break;
         }
@@ -130,6 +132,7 @@ impl Builder {
         let tag = tag.map(short).unwrap_or_default();
         let plain = style == ScalarStyle::Plain && tag.is_empty();
         // go-yaml v2 `isMerge`.
+        // A quoted "<<" is a key like any other, in go-yaml as well.
         if text == "<<" && (plain || tag == "!!merge") && self.at_key() {
             return self.set_key(Key::Merge);
         }
@@ -163,6 +166,8 @@ impl Builder {
     fn alias(&mut self, anchor: usize) -> Result<(), YamlError> {
         // An anchor that is still open contains itself, which go-yaml refuses, too.
         let value = self.anchors.get(&anchor).ok_or(YamlError::NotJson)?;
+        // Paid again at each use: nine aliases of nine aliases (the "billion laughs") cost what
+        // they unfold to, before they do.
         let (nodes, bytes, depth) = cost(value);
         if self.open.len().saturating_add(depth) > self.limits.depth {
             return Err(YamlError::TooLarge);
@@ -190,6 +195,8 @@ impl Builder {
                 Key::Awaited => *key = Key::Named(key_text(value)?),
                 Key::Merge => merge(pairs, value)?,
                 Key::Named(name) => {
+                    // go-yaml v2 takes the last of repeated keys where Helm does not ask for
+                    // strictness; in a signed text the first would be what a person reads.
                     if pairs.insert(name, value).is_some() && reading == Reading::Plain {
                         return Err(YamlError::NotPlain);
                     }
@@ -267,6 +274,7 @@ fn merge(pairs: &mut BTreeMap<String, Value>, value: Value) -> Result<(), YamlEr
 fn key_text(value: Value) -> Result<String, YamlError> {
     match value {
         Value::Text(text) => Ok(text),
+        // A key beyond 64 bits is an error in `convertToJSONableObject`, not a text.
         Value::Int(number) if i64::try_from(number).is_ok() => Ok(number.to_string()),
         Value::Float(number) => Ok(match general_f32(number).as_str() {
             "+Inf" => ".inf".to_owned(),

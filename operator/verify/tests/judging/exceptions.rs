@@ -26,7 +26,7 @@ fn a_named_failure_is_forgiven_and_stays_visible() {
     let words: Vec<_> = judgement
         .findings
         .iter()
-        .map(|f| f.word.to_string())
+        .map(|f| f.fact.to_string())
         .collect();
     assert_eq!(words, ["Unsigned"]);
 }

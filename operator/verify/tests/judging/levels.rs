@@ -120,7 +120,7 @@ fn a_check_that_was_not_made_is_told() {
         let findings = world.judge().findings;
         findings
             .iter()
-            .any(|finding| finding.word.to_string() == "NotChecked")
+            .any(|finding| finding.fact.to_string() == "NotChecked")
     };
     let mut world = World::good();
     assert!(!not_checked(&world));
@@ -250,7 +250,7 @@ fn a_signature_that_does_not_hold_proves_no_more_once_its_key_is_known() {
     let told = world.judge().findings;
     assert!(
         told.iter()
-            .any(|finding| finding.word.to_string() == "SignatureInvalid")
+            .any(|finding| finding.fact.to_string() == "SignatureInvalid")
     );
     world.keys.clear();
     assert_eq!(world.verdict(), PINNED, "by a stranger");

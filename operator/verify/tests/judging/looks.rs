@@ -17,23 +17,13 @@ const TRUSTED: Verdict = Verdict::Trusted(Basis::SignatureVerified);
 impl World {
     /// Looks at a source; returns the words of what was found.
     fn look(&mut self, source: &str, answer: Answer) -> Vec<String> {
-        self.learn();
+        self.try_keys();
         let world = self.clone();
-        let judge = |evidence: &_| -> Vec<Verdict> {
-            let mut world = world.clone();
-            world.evidence = Clone::clone(evidence);
-            let judgement = world.judge();
-            judgement
-                .policies
-                .iter()
-                .map(|policy| policy.verdict)
-                .collect()
-        };
-        let findings = self.evidence.absorb(source, answer, judge);
-        self.learn();
+        let findings = self.evidence.apply(source, answer, &world.judged_by());
+        self.try_keys();
         findings
             .iter()
-            .map(|finding: &Finding| finding.word.to_string())
+            .map(|finding: &Finding| finding.fact.to_string())
             .collect()
     }
 }
@@ -324,6 +314,35 @@ fn trust_is_given_to_one_policy_while_another_still_distrusts() {
 }
 
 #[test]
+fn provenance_that_satisfies_one_policy_is_taken_though_another_lists_somebody_else() {
+    let mut world = World::good();
+    world.facts().provenance = ProvenanceFacts::Missing;
+    world.policies.push(policy("other", &["carol"]));
+    assert!(world.look(SOURCE, archive(good())).is_empty());
+    let verdicts = verdicts(&world);
+    assert_eq!(
+        verdicts,
+        [TRUSTED, Verdict::Untrusted(Reason::SignerNotTrusted)]
+    );
+}
+
+#[test]
+fn provenance_that_satisfies_one_policy_brings_no_badness_to_another() {
+    let mut world = World::signed_by(&[person(1), person(2)]);
+    let both = world.facts().provenance.clone();
+    world.facts().provenance = ProvenanceFacts::Missing;
+    world.policies.push(policy("other", &["bob"]));
+    world.revoke("bob", RevocationReason::Compromised);
+    assert_eq!(world.look(SOURCE, archive(both)), ["Republished"]);
+    assert_eq!(verdicts(&world), [Verdict::Untrusted(Reason::Unsigned); 2]);
+}
+
+fn verdicts(world: &World) -> Vec<Verdict> {
+    let judgement = world.judge();
+    judgement.policies.iter().map(|said| said.verdict).collect()
+}
+
+#[test]
 fn what_is_not_bound_changes_with_every_answer() {
     let different = || changed_binding(archive(good()));
     for before in [different(), Answer::NotFound, ambiguous()] {
@@ -374,7 +393,7 @@ fn text_that_comes_back_lets_new_keys_be_tried() {
     let mut world = World::signed_by(&[person(1), person(2)]);
     let provenance = world.facts().provenance.clone();
     world.keys.pop();
-    world.learn();
+    world.try_keys();
     let first_verified = world.facts().first_verified;
     let ProvenanceFacts::Signed(signed) = &mut world.facts().provenance else {
         panic!()
@@ -400,7 +419,7 @@ fn text_that_comes_back_lets_new_keys_be_tried() {
 fn nobody_was_a_witness_of_provenance_that_came_later() {
     let mut world = World::signed_by(&[person(2)]);
     world.keys.push(crate::world::key(&person(1)));
-    world.learn();
+    world.try_keys();
     let first_verified = world.facts().first_verified;
     assert_eq!(first_verified, Some(world.now), "by Bob, who is not listed");
     let revocation = world.revoke("alice", RevocationReason::Compromised);
@@ -420,7 +439,7 @@ fn a_second_look_keeps_when_the_archive_was_first_verified() {
     world.facts().binding = Bound::Different(vec!["a template".into()]);
     world.level(Level::Signature);
     world.revoke("alice", RevocationReason::Compromised);
-    world.learn();
+    world.try_keys();
     let first = world.facts().first_verified;
     let mut world = world.on(200);
     world.look(SOURCE, changed_binding(archive(good())));
@@ -440,7 +459,7 @@ fn a_newer_version_of_ourselves_may_compare_better() {
 fn text_that_comes_back_hides_no_revocation() {
     for text_is_at_hand in [true, false] {
         let mut world = World::good();
-        world.learn();
+        world.try_keys();
         if !text_is_at_hand {
             signed(&mut world).message = None;
         }

@@ -90,9 +90,10 @@ fn strict(one: Says, other: Says) -> Verdict {
     use Says::{Ambiguous, Different, NotFound, OldWriter, Same, SameUnsigned, Silent, Unasked};
     match (one, other) {
         (Same, _) | (_, Same) => TRUSTED,
-        (SameUnsigned, _) | (_, SameUnsigned) => UNSIGNED,
+        // What one says while the other is silent can give trust and takes none.
         (Silent, _) | (_, Silent) => SILENT,
         (Unasked, _) | (_, Unasked) => UNASKED,
+        (SameUnsigned, _) | (_, SameUnsigned) => UNSIGNED,
         (OldWriter, _) | (_, OldWriter) => NOT_BINDABLE,
         (Ambiguous, _) | (_, Ambiguous) => AMBIGUOUS,
         (Different, _) | (_, Different) => DIFFERENT,
@@ -114,14 +115,20 @@ fn under_strict_the_source_with_the_same_content_decides() {
 fn under_signature_the_first_source_that_has_it_decides() {
     for one in ALL {
         for other in ALL {
-            let deciding = if one == Says::NotFound { other } else { one };
-            let expected = match deciding {
+            let alone = |says| match says {
                 Says::Same | Says::Different | Says::OldWriter => ARCHIVE,
                 Says::SameUnsigned => UNSIGNED,
                 Says::Ambiguous => AMBIGUOUS,
                 Says::NotFound => NOT_FOUND,
                 Says::Silent => SILENT,
                 Says::Unasked => UNASKED,
+            };
+            // A silent source does not end the search, but after it only trust is taken.
+            let expected = match (one, alone(other)) {
+                (Says::NotFound, alone) => alone,
+                (Says::Silent | Says::Unasked, ARCHIVE) => ARCHIVE,
+                (Says::Unasked, SILENT) => SILENT,
+                (one, _) => alone(one),
             };
             let verdict = two(Level::Signature, one, other).verdict();
             assert_eq!(verdict, expected, "{one:?}, {other:?}");
@@ -243,7 +250,7 @@ fn an_ambiguous_archive_may_be_the_origin_so_nothing_was_tampered_with() {
     let findings = world.judge().findings;
     let words: Vec<_> = findings
         .iter()
-        .map(|found| found.word.to_string())
+        .map(|found| found.fact.to_string())
         .collect();
     assert_eq!(words, ["ArchiveAmbiguous", "OtherSource"]);
 }
@@ -275,7 +282,7 @@ fn the_index_only_warns() {
     world.facts().index_disagrees = true;
     let judgement = world.judge();
     assert_eq!(judgement.verdict, TRUSTED);
-    assert_eq!(judgement.findings[0].word.to_string(), "Republished");
+    assert_eq!(judgement.findings[0].fact.to_string(), "Republished");
 }
 
 #[test]
@@ -306,7 +313,7 @@ fn what_was_found_is_told_with_its_differences() {
     let told = |world: &World, word: &str, message: &str| {
         let findings = world.judge().findings;
         let is_it =
-            |found: &Finding| found.word.to_string() == word && found.message.contains(message);
+            |found: &Finding| found.fact.to_string() == word && found.message.contains(message);
         assert!(findings.iter().any(is_it), "{word} {message}: {findings:?}");
     };
     let mut world = two(Level::Strict, Says::Different, Says::Silent);

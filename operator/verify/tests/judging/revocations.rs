@@ -1,7 +1,8 @@
 //! Which revocations a verdict of badness rests on: those of the keys whose signatures were to count.
 
-use charttrust_verify::key::{HardRevocation, Key, RevocationReason, RevocationWord};
-use charttrust_verify::verdict::{Class, Reason};
+use charttrust_verify::key::{HardRevocation, Key, RevocationReason, RevokedBy};
+use charttrust_verify::openpgp::Certificate;
+use charttrust_verify::verdict::{Class, Reason, Verdict};
 
 use crate::forge::{Shape, day, time};
 use crate::signers::{Adoption, adopter};
@@ -12,9 +13,9 @@ fn expect(world: &World, expected: &[(&str, &str)]) {
     let of = |revocation: &HardRevocation| {
         let mut keys = world.keys.iter();
         let key = keys.find(|key| *key.fingerprint() == revocation.fingerprint);
-        let word = match &revocation.word {
-            RevocationWord::Certificate(_) => "by certificate",
-            RevocationWord::Declared(_) => "declared",
+        let word = match &revocation.by {
+            RevokedBy::Certificate(_) => "by certificate",
+            RevokedBy::Declared(_) => "declared",
         };
         (key.unwrap().name.as_str(), word)
     };
@@ -120,8 +121,90 @@ fn a_revocation_that_cannot_be_checked_is_no_ground() {
     let unclear = shape.key_revocation(day(50), |sig| sig.hash(99));
     shape.direct.push(unclear);
     let mut world = World::good();
-    world.learn();
+    world.try_keys();
     world.keys[0] = key(&shape);
     assert_eq!(world.judge().verdict.class(), Class::ProofMissing);
     expect(&world, &[]);
+}
+
+/// Alice's TrustedKey after what its material lay in was deleted.
+fn without_material(world: &mut World) {
+    world.try_keys();
+    let alice = world.alice();
+    alice.certificate = Certificate::missing(alice.fingerprint().clone());
+    alice.unusable = Some("spec.publicKey: keys has no key \"alice.asc\"".to_owned());
+}
+
+#[test]
+fn badness_stays_when_the_material_of_a_revoked_key_goes() {
+    let mut world = World::good();
+    without_material(&mut world);
+    for (reason, expected) in [
+        (RevocationReason::Unspecified, Reason::KeyRevoked),
+        (RevocationReason::Compromised, Reason::KeyCompromised),
+    ] {
+        world.revoke("alice", reason);
+        assert_eq!(world.verdict(), Verdict::Untrusted(expected));
+    }
+}
+
+#[test]
+fn a_key_that_cannot_be_used_approves_of_nothing_and_is_named_with_its_fault() {
+    let unusable = |world: &mut World| world.alice().unusable = Some("it is odd".to_owned());
+    for change in [without_material as fn(&mut World), unusable] {
+        let mut world = World::good();
+        change(&mut world);
+        let judgement = world.judge();
+        let expected = Verdict::Untrusted(Reason::SignerNotTrusted);
+        assert_eq!(judgement.verdict, expected);
+        let message = &judgement.findings[0].message;
+        assert!(
+            message.contains("alice is listed and cannot be used"),
+            "{message}"
+        );
+        let problem = world.alice().unusable.clone().unwrap();
+        assert!(message.contains(&problem), "{message}");
+    }
+}
+
+#[test]
+fn a_key_without_material_makes_no_signature_hold() {
+    let mut world = World::good();
+    let alice = world.alice();
+    alice.certificate = Certificate::missing(alice.fingerprint().clone());
+    world.revoke("alice", RevocationReason::Compromised);
+    assert_eq!(world.judge().verdict.class(), Class::ProofMissing);
+}
+
+#[test]
+fn a_certificate_that_cannot_be_used_otherwise_revokes_what_it_had_signed() {
+    let mut world = World::good();
+    world.try_keys();
+    world.keys[0] = stolen(1);
+    world.alice().unusable = Some("spec.scope.sources[0]: is no address".to_owned());
+    expect(&world, &[("alice", "by certificate")]);
+}
+
+/// Two objects of one key: whoever is sent to the one that says nothing finds no revocation there.
+#[test]
+fn a_revocation_names_the_object_that_declares_it() {
+    let message = |by: &str| {
+        let mut world = World::good();
+        world
+            .revoke("alice", RevocationReason::Compromised)
+            .declared_by = by.to_owned();
+        world.judge().findings[0].message.clone()
+    };
+    let own = message("alice");
+    assert!(
+        own.starts_with("alice was revoked as compromised ("),
+        "{own}"
+    );
+    let others = message("alice-old");
+    assert!(
+        others.starts_with(
+            "alice was revoked as compromised by TrustedKey alice-old, which is the same key ("
+        ),
+        "{others}"
+    );
 }

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use charttrust_verify::evidence::{Outcome, ProvenanceFacts};
 use charttrust_verify::finding::Finding;
 use charttrust_verify::key::{Grandfather, Key, RevocationReason, Scope};
-use charttrust_verify::openpgp::{SignatureRecord, VerifiedSignature, Word};
+use charttrust_verify::openpgp::{Code, SignatureRecord, VerifiedSignature};
 use charttrust_verify::policy::{LabelSelector, Pattern, Requirement};
+use charttrust_verify::seal::Attestation;
 use charttrust_verify::verdict::{Basis, Class, Reason, Verdict};
 
-use crate::forge::{self, ENCRYPT, SIGN, Shape, Sig, day, time};
+use crate::forge::{self, CERTIFY, CERTIFY_AND_SIGN, ENCRYPT, SIGN, Shape, Sig, day, time};
 use crate::world::{
     SIGNED, World, key, key_named, name, person, provenance, signature, signature_by, text,
 };
@@ -153,7 +154,7 @@ fn a_revoked_signer_beside_enough_others_is_only_told() {
     world.revoke("bob", RevocationReason::Compromised);
     let judgement = world.judge();
     assert_eq!(judgement.verdict, TRUSTED);
-    assert_eq!(judgement.findings[0].word.to_string(), "OtherSignature");
+    assert_eq!(judgement.findings[0].fact.to_string(), "OtherSignature");
     world.signers(&["alice", "bob"], 2);
     assert_eq!(world.verdict(), Verdict::Untrusted(Reason::KeyCompromised));
 }
@@ -303,7 +304,7 @@ fn no_end_of_who_adopts_without_consent_is_bad_about_what_the_owner_signed() {
 #[test]
 fn what_a_subkey_signed_stays_the_keys_when_it_is_taken_out() {
     let mut world = World::good();
-    world.learn();
+    world.try_keys();
     let mut without = person(1);
     without.subkeys.clear();
     world.alice().certificate = without.load();
@@ -319,7 +320,7 @@ fn a_signature_is_filed_under_a_key_that_is_bound_to_it() {
             let mut world = World::good();
             let alice = world.keys[0].fingerprint().clone();
             world.keys.insert(0, key(&adopter(number, 1, adoption)));
-            world.learn();
+            world.try_keys();
             let signers: Vec<_> = world.evidence.good_signers().collect();
             assert_eq!(signers, [&alice]);
         }
@@ -330,10 +331,10 @@ fn a_signature_is_filed_under_a_key_that_is_bound_to_it() {
 fn learning_says_whether_anything_was_learned() {
     let mut world = World::signed_by(&[person(1), person(2)]);
     let bob = world.keys.pop().unwrap();
-    assert!(!world.evidence.learn(&[], world.now));
-    assert!(world.evidence.learn(&world.keys, world.now));
+    assert!(!world.evidence.try_keys(&[], world.now));
+    assert!(world.evidence.try_keys(&world.keys, world.now));
     assert!(
-        !world.evidence.learn(&world.keys, world.now),
+        !world.evidence.try_keys(&world.keys, world.now),
         "the same again"
     );
     world.keys.push(bob);
@@ -341,7 +342,7 @@ fn learning_says_whether_anything_was_learned() {
         !world.evidence.wants_text(crate::world::SOURCE, &world.keys),
         "it is at hand"
     );
-    assert!(world.evidence.learn(&world.keys, world.now));
+    assert!(world.evidence.try_keys(&world.keys, world.now));
 }
 
 #[test]
@@ -359,7 +360,7 @@ fn revocation_of_a_key_that_shares_its_subkey_is_not_hidden() {
     for number in [2, 4] {
         let mut world = World::good();
         world.keys.push(key(&adopter(number, 1, Adoption::Agreed)));
-        world.learn();
+        world.try_keys();
         world.revoke("alice", RevocationReason::Compromised);
         assert_eq!(world.verdict(), Verdict::Untrusted(Reason::KeyCompromised));
         world.keys.reverse();
@@ -371,14 +372,14 @@ fn revocation_of_a_key_that_shares_its_subkey_is_not_hidden() {
 fn a_fault_is_never_proof_of_badness() {
     for compromised in [true, false] {
         let mut world = World::good();
-        world.learn();
+        world.try_keys();
         let fingerprint = world.alice().fingerprint().clone();
         let ProvenanceFacts::Signed(signed) = &mut world.facts().provenance else {
             panic!("it is signed")
         };
         signed.message = None;
         signed.signatures[0].outcome =
-            Outcome::Fault(fingerprint, Word::RevokedHard { compromised });
+            Outcome::Fault(fingerprint, Code::RevokedHard { compromised });
         let Verdict::Untrusted(reason) = world.verdict() else {
             panic!("trusted")
         };
@@ -394,7 +395,7 @@ fn badness_is_about_this_very_archive() {
     world.revoke("alice", RevocationReason::Compromised);
     assert_eq!(world.verdict(), Verdict::Untrusted(Reason::DigestMismatch));
     let is_told = |found: &Finding| {
-        found.word.to_string() == "OtherSignature" && found.message.contains("KeyCompromised")
+        found.fact.to_string() == "OtherSignature" && found.message.contains("KeyCompromised")
     };
     assert!(world.judge().findings.iter().any(is_told));
     let text = text.replace("web-1.2.3.tgz", "web-1.2.4.tgz");
@@ -448,7 +449,7 @@ fn faults_of_listed_signers_have_their_own_words() {
 #[test]
 fn a_restored_signature_is_judged_like_a_verified_one() {
     let mut world = World::good();
-    world.learn();
+    world.try_keys();
     let ProvenanceFacts::Signed(signed) = &mut world.facts().provenance else {
         panic!("it is signed")
     };
@@ -457,7 +458,8 @@ fn a_restored_signature_is_judged_like_a_verified_one() {
         panic!("it is verified")
     };
     let record: SignatureRecord = verified.record().clone();
-    signed.signatures[0].outcome = Outcome::Verified(VerifiedSignature::restore(record));
+    signed.signatures[0].outcome =
+        Outcome::Verified(VerifiedSignature::restore(record, Attestation::supposed()));
     assert_eq!(world.verdict(), TRUSTED);
     world.revoke("alice", RevocationReason::Compromised);
     assert_eq!(world.verdict(), Verdict::Untrusted(Reason::KeyCompromised));
@@ -479,16 +481,23 @@ fn each_fact_is_found_once() {
 fn a_key_that_comes_later_is_tried_without_a_download() {
     let mut world = World::good();
     let keys: Vec<Key> = std::mem::take(&mut world.keys);
-    world.learn();
+    world.try_keys();
     assert_eq!(world.verdict(), TOO_FEW);
     world.keys = keys;
     assert_eq!(world.verdict(), TRUSTED);
 }
 
+/// Which part of a certificate is revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Revoked {
+    Primary,
+    Subkey,
+}
+
 /// A certificate that names Alice's subkey without her consent, and is revoked.
-fn revoked_adopter(adoption: Adoption, of_subkey: bool) -> Shape {
+fn revoked_adopter(adoption: Adoption, revoked: Revoked) -> Shape {
     let mut shape = adopter(4, 1, adoption);
-    if of_subkey {
+    if revoked == Revoked::Subkey {
         let subkey = person(1).signer().clone();
         let revocation = shape.subkey_revocation(&subkey, day(20), |sig| sig.reason(2));
         shape.subkeys.last_mut().unwrap().1.push(revocation);
@@ -502,23 +511,23 @@ fn revoked_adopter(adoption: Adoption, of_subkey: bool) -> Shape {
 #[test]
 fn a_revoked_certificate_that_adopts_a_subkey_brings_no_badness_to_its_owner() {
     for adoption in [Adoption::Forged, Adoption::WithoutConsent] {
-        for of_subkey in [false, true] {
+        for revoked in [Revoked::Primary, Revoked::Subkey] {
             let mut world = World::good();
             world
                 .keys
-                .insert(0, key(&revoked_adopter(adoption, of_subkey)));
+                .insert(0, key(&revoked_adopter(adoption, revoked)));
             world.signers(&["dave"], 1);
-            assert_eq!(world.verdict(), TOO_FEW, "{adoption:?} {of_subkey}");
+            assert_eq!(world.verdict(), TOO_FEW, "{adoption:?} {revoked:?}");
             world.signers(&["alice", "dave"], 1);
-            assert_eq!(world.verdict(), TRUSTED, "{adoption:?} {of_subkey}");
+            assert_eq!(world.verdict(), TRUSTED, "{adoption:?} {revoked:?}");
             world.alice().scope.charts = vec![Pattern::new("db-*")];
             let out_of_scope = Verdict::Untrusted(Reason::KeyOutOfScope);
-            assert_eq!(world.verdict(), out_of_scope, "{adoption:?} {of_subkey}");
+            assert_eq!(world.verdict(), out_of_scope, "{adoption:?} {revoked:?}");
             world.keys.remove(1);
             assert_eq!(
                 world.verdict(),
                 TOO_FEW,
-                "{adoption:?} {of_subkey}, not known"
+                "{adoption:?} {revoked:?}, not known"
             );
         }
     }
@@ -594,4 +603,124 @@ fn whoever_signed_instead_is_named() {
     world.keys.clear();
     let told = message(&world);
     assert!(told.contains(signer.as_str()), "{told}");
+}
+
+/// What Alice's key says of a signature that the change makes.
+fn message_of(shape: &Shape, change: impl FnOnce(Sig) -> Sig) -> String {
+    let signature = signature_by(shape.signer(), &text(), change);
+    let world = World::of(vec![key(shape)], provenance(&text(), &[signature]));
+    world.judge().findings[0].message.clone()
+}
+
+#[test]
+fn every_cause_of_a_key_that_cannot_sign_is_named_with_the_next_step() {
+    let certify_only = {
+        let mut shape = person(1);
+        shape.user_ids.clear();
+        shape.add_user_id(forge::USER_ID, |sig| sig.flags(CERTIFY));
+        shape
+    };
+    let without_user_id = {
+        let mut shape = person(1);
+        shape.user_ids.clear();
+        shape
+    };
+    let subkey = person(1).subkeys[0].0.clone();
+    let unconfirmed = {
+        let mut shape = person(1);
+        shape.subkeys[0].1 = vec![shape.bare_binding(&subkey, |sig| sig.flags(SIGN))];
+        shape
+    };
+    let sign_by_primary = |shape: &Shape| {
+        let signature = signature_by(&shape.primary, &text(), |sig| sig);
+        let world = World::of(vec![key(shape)], provenance(&text(), &[signature]));
+        world.judge().findings[0].message.clone()
+    };
+    let cases = [
+        (sign_by_primary(&certify_only), Code::NotSigningCapable),
+        (
+            message_of(&without_user_id, |sig| sig),
+            Code::NoValidSelfSignature,
+        ),
+        (message_of(&unconfirmed, |sig| sig), Code::NoBackSignature),
+        (
+            message_of(&person(1), |sig| sig.lifetime(60)),
+            Code::SignatureExpired,
+        ),
+        (
+            message_of(&person(1), |sig| {
+                sig.without(2).with(2, day(900).to_be_bytes())
+            }),
+            Code::FromFuture,
+        ),
+    ];
+    for (message, code) in cases {
+        assert!(message.contains(&code.to_string()), "{code:?}: {message}");
+        assert!(message.contains(code.step()), "{code:?}: {message}");
+        assert!(message.contains("alice"), "{message}");
+    }
+}
+
+#[test]
+fn an_expired_key_is_told_with_its_end() {
+    let mut world = World::good();
+    world.alice().not_after = Some(time(day(5)));
+    let message = world.judge().findings[0].message.clone();
+    let end = time(day(5));
+    assert!(
+        message.contains(&format!("has expired on {end}")),
+        "{message}"
+    );
+    let mut shape = person(1);
+    shape.user_ids.clear();
+    let end_of_life = |sig: Sig| sig.flags(CERTIFY_AND_SIGN).key_lifetime(day(5) - day(0));
+    shape.add_user_id(forge::USER_ID, end_of_life);
+    let message = message_of(&shape, |sig| sig);
+    assert!(
+        message.contains(&format!("has expired on {end}")),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_signature_that_names_no_key_is_nobodys() {
+    let bare = |sig: Sig| sig.without(forge::sub::ISSUER);
+    let two_issuers = |sig: Sig| sig.with(forge::sub::KEY_ID, person(2).primary.key_id());
+    for signature in [
+        signature_by(person(1).signer(), &text(), bare),
+        signature_by(person(1).signer(), &text(), two_issuers),
+        vec![3, 5, 1, 0, 0, 0, 0],
+    ] {
+        let mut world = World::of(vec![key(&person(1))], provenance(&text(), &[signature]));
+        let judgement = world.judge();
+        assert_eq!(judgement.verdict, TOO_FEW, "{judgement:?}");
+        let message = &judgement.findings[0].message;
+        assert!(!message.contains("alice"), "{message}");
+        assert!(
+            message.contains("a signature that names no key"),
+            "{message}"
+        );
+        world.except(&[Reason::WeakSignature]);
+        assert_eq!(
+            world.verdict(),
+            TOO_FEW,
+            "it is no listed signer's weak signature"
+        );
+    }
+}
+
+#[test]
+fn a_listed_key_that_does_not_exist_is_named() {
+    let mut world = World::good();
+    world.signers(&["alice", "ghost"], 1);
+    assert!(world.verdict().is_trusted());
+    world.signers(&["ghost"], 1);
+    assert_eq!(world.verdict(), TOO_FEW);
+    let findings = world.judge().findings;
+    let message = &findings[0].message;
+    assert!(
+        message
+            .contains("which is not listed; the rule lists ghost, of which there is no TrustedKey"),
+        "{message}"
+    );
 }

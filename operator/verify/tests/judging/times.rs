@@ -292,7 +292,7 @@ fn witnessed(reason: RevocationReason, first_verified: Option<u32>, since: Optio
     let mut world = declared(reason);
     world.alice().revocations[0].since = since.map(|since| time(day(since)));
     world.alice().revocations[0].grandfather = Grandfather::Witnessed;
-    world.learn();
+    world.try_keys();
     world.facts().first_verified = first_verified.map(|first| time(day(first)));
     world.verdict()
 }
@@ -348,11 +348,11 @@ fn what_a_key_that_is_grandfathered_and_expired_signed_is_not_trusted() {
 fn an_archive_is_witnessed_in_the_second_after_it_was_verified() {
     let mut world = World::good();
     world.now = "2026-01-01T00:00:00.000000001Z".parse().unwrap();
-    world.learn();
+    world.try_keys();
     let first = world.facts().first_verified.unwrap();
     assert_eq!(first.to_string(), "2026-01-01T00:00:01Z");
     world.now = time(day(5000));
-    world.learn();
+    world.try_keys();
     assert_eq!(
         world.facts().first_verified,
         Some(first),
@@ -376,7 +376,7 @@ fn nothing_is_witnessed_without_a_good_signature_of_this_archive() {
     ] {
         let mut world = World::good();
         world.facts().provenance = provenance;
-        world.learn();
+        world.try_keys();
         assert_eq!(world.facts().first_verified, None);
     }
 }

@@ -2,7 +2,7 @@
 
 use charttrust_verify::evidence::{Answer, Bound, ProvenanceFacts};
 use charttrust_verify::key::{Grandfather, RevocationReason};
-use charttrust_verify::openpgp::Word;
+use charttrust_verify::openpgp::Code;
 use charttrust_verify::policy::{Dependencies, Level};
 use charttrust_verify::verdict::{Basis, Cause, Reason, Verdict};
 
@@ -20,7 +20,7 @@ fn every_reason_has_a_change_that_gives_it() {
         let findings = world.judge().findings;
         let names_it = findings
             .iter()
-            .any(|found| found.word.to_string() == reason.word());
+            .any(|found| found.fact.to_string() == reason.word());
         assert!(names_it, "{reason}: {findings:?}");
     }
 }
@@ -121,13 +121,13 @@ fn rest_on(basis: Basis, world: &mut World) {
 
 #[test]
 fn faults_are_read_back_out_of_what_evidence_keeps_and_nothing_else_is() {
-    for fault in Word::FAULTS {
-        assert_eq!(Word::of_fault(fault.as_str()), Some(*fault));
+    for fault in Code::FAULTS {
+        assert_eq!(Code::of_fault(fault.word()), Some(*fault));
     }
-    for word in [Word::Valid, Word::Expired, Word::UnknownKey] {
-        assert_eq!(Word::of_fault(word.as_str()), None);
+    for word in [Code::Valid, Code::Expired, Code::UnknownKey] {
+        assert_eq!(Code::of_fault(word.word()), None);
     }
-    assert_eq!(Word::of_fault(""), None);
+    assert_eq!(Code::of_fault(""), None);
 }
 
 #[test]

@@ -10,7 +10,8 @@ use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::{
     Answer, ArchiveFacts, Bound, Claimed, Evidence, ProvenanceFacts,
 };
-use charttrust_verify::key::{Grandfather, Key, OwnRevocation, RevocationReason, Scope};
+use charttrust_verify::key::{DeclaredRevocation, Grandfather, Key, RevocationReason, Scope};
+use charttrust_verify::later::JudgedBy;
 use charttrust_verify::policy::{
     Demands, Dependencies, Exception, ExpiredKeys, Level, Pattern, Policy, ReleasePattern,
     ReleaseRef, Rule, Selection, Signers, Source, Verify,
@@ -40,6 +41,12 @@ pub(crate) struct World {
     pub(crate) version: String,
     pub(crate) now: Timestamp,
 }
+
+const RELEASE: ReleaseRef<'static> = ReleaseRef {
+    namespace: "shop",
+    namespace_labels: None,
+    name: "front",
+};
 
 impl World {
     /// Alice signed the chart, and the only policy lists Alice.
@@ -72,19 +79,27 @@ impl World {
         self.evidence.answers.insert(source.to_owned(), answer);
     }
 
-    pub(crate) fn learn(&mut self) {
-        self.evidence.learn(&self.keys, self.now);
+    pub(crate) fn try_keys(&mut self) {
+        self.evidence.try_keys(&self.keys, self.now);
+    }
+
+    /// What the evidence is judged by.
+    pub(crate) fn judged_by(&self) -> JudgedBy<'_> {
+        JudgedBy {
+            release: RELEASE,
+            chart: &self.chart,
+            version: &self.version,
+            policies: &self.policies,
+            keys: &self.keys,
+            now: self.now,
+        }
     }
 
     pub(crate) fn judge(&self) -> Judgement {
         let mut world = self.clone();
-        world.learn();
+        world.try_keys();
         let case = Case {
-            release: ReleaseRef {
-                namespace: "shop",
-                namespace_labels: None,
-                name: "front",
-            },
+            release: RELEASE,
             chart: &world.chart,
             version: &world.version,
             evidence: &world.evidence,
@@ -136,9 +151,13 @@ impl World {
             .unwrap()
     }
 
-    pub(crate) fn revoke(&mut self, name: &str, reason: RevocationReason) -> &mut OwnRevocation {
+    pub(crate) fn revoke(
+        &mut self,
+        name: &str,
+        reason: RevocationReason,
+    ) -> &mut DeclaredRevocation {
         let key = self.keys.iter_mut().find(|key| key.name == name).unwrap();
-        key.revocations.push(OwnRevocation {
+        key.revocations.push(DeclaredRevocation {
             declared_by: name.to_owned(),
             reason,
             since: None,
@@ -209,6 +228,7 @@ pub(crate) fn key_named(name: &str, shape: &Shape) -> Key {
         certificate: shape.load(),
         scope: Scope::default(),
         not_after: None,
+        unusable: None,
         revocations: Vec::new(),
     }
 }
@@ -239,6 +259,7 @@ pub(crate) fn policy(name: &str, keys: &[&str]) -> Policy {
                 dependencies: Dependencies::Inherit,
             },
             pins: Vec::new(),
+            problem: None,
         }]),
         exceptions: Vec::new(),
     }
@@ -263,16 +284,7 @@ pub(crate) fn archive(provenance: ProvenanceFacts) -> Answer {
 }
 
 pub(crate) fn facts(chart: &Chart, provenance: ProvenanceFacts) -> ArchiveFacts {
-    ArchiveFacts {
-        digest: chart.digest,
-        name: chart.metadata.name.clone(),
-        version: chart.metadata.version.clone(),
-        binding: Bound::Same(Vec::new()),
-        has_subcharts: !chart.subcharts.is_empty(),
-        index_disagrees: false,
-        provenance,
-        first_verified: None,
-    }
+    ArchiveFacts::of(chart, provenance, Bound::Same(Vec::new()))
 }
 
 /// Another digest than that of the chart.

@@ -1,19 +1,22 @@
 //! Self-signatures, subkey bindings and back-signatures: unbound, forged, weak and adopted keys.
 
+use std::collections::BTreeSet;
+
 use charttrust_verify::openpgp::{
-    ArmorError, CertificateError, Fingerprint, FingerprintError, Word, load, load_all,
+    ArmorError, CertificateError, Code, Fingerprint, FingerprintError, load, load_all,
+    parse_cleartext, skipped_versions,
 };
 
 use crate::cells::v6;
 use crate::forge::{
     BORN, CERTIFY, CERTIFY_AND_SIGN, DAY, ENCRYPT, Key, SHA256, SHA512, SIGN, Shape, Sig, USER_ID,
-    day, packet, public_block, stand, sub, words,
+    day, packet, public_block, stand, sub, time, words,
 };
 
-const OK: Word = Word::Valid;
-const MISSING: Word = Word::NoValidSelfSignature;
-const UNBOUND: Word = Word::NotBound;
-const UNCONFIRMED: Word = Word::NoBackSignature;
+const OK: Code = Code::Valid;
+const MISSING: Code = Code::NoValidSelfSignature;
+const UNBOUND: Code = Code::NotBound;
+const UNCONFIRMED: Code = Code::NoBackSignature;
 
 fn subkey() -> Key {
     Key::ed25519(2)
@@ -26,13 +29,13 @@ fn bound_by(binding: Vec<u8>) -> Shape {
     shape
 }
 
-fn subkey_word(shape: &Shape) -> Word {
+fn subkey_word(shape: &Shape) -> Code {
     let words = shape.subkey_words(day(10), day(900));
     assert_eq!(words.0, words.1);
     words.0
 }
 
-fn primary_word(shape: &Shape) -> Word {
+fn primary_word(shape: &Shape) -> Code {
     let words = shape.primary_words(day(10), day(900));
     assert_eq!(words.0, words.1);
     words.0
@@ -45,15 +48,13 @@ fn certified_by(certification: Vec<u8>) -> Shape {
     shape
 }
 
-#[test]
-fn a_primary_key_needs_a_self_signature() {
-    let good = Shape::good();
+/// Certifications of the user ID that certify nothing, and why.
+fn bad_certifications(good: &Shape) -> Vec<(&'static str, Vec<u8>)> {
     let stranger = Key::ed25519(9);
     let over = [good.primary.hashed(), crate::forge::hashed_user_id(USER_ID)];
     let over: Vec<&[u8]> = over.iter().map(Vec::as_slice).collect();
     let sig = |kind, key: &Key| Sig::new(kind, key, BORN).flags(CERTIFY_AND_SIGN);
-    let notation = [&[0x80, 0, 0, 0, 0, 3, 0, 1][..], b"a@bx"].concat();
-    let bad: Vec<(&str, Vec<u8>)> = vec![
+    vec![
         ("by a stranger", sig(0x13, &stranger).sign(&stranger, &over)),
         (
             "by a stranger in the owner's name",
@@ -85,6 +86,14 @@ fn a_primary_key_needs_a_self_signature() {
             "older than the key",
             good.sign_user_id(&Sig::new(0x13, &good.primary, BORN - 1).flags(3), USER_ID),
         ),
+    ]
+}
+
+/// Certifications of the user ID with something critical, malformed or of another type in them.
+fn unusable_certifications(good: &Shape) -> Vec<(&'static str, Vec<u8>)> {
+    let sig = |kind, key: &Key| Sig::new(kind, key, BORN).flags(CERTIFY_AND_SIGN);
+    let notation = [&[0x80, 0, 0, 0, 0, 3, 0, 1][..], b"a@bx"].concat();
+    vec![
         (
             "critical notation",
             good.certification(USER_ID, |one| {
@@ -121,8 +130,14 @@ fn a_primary_key_needs_a_self_signature() {
         ),
         ("version 3", vec![3, 5, 0x13, 0, 0, 0, 0]),
         ("empty", vec![]),
-    ];
-    for (name, body) in bad {
+    ]
+}
+
+#[test]
+fn a_primary_key_needs_a_self_signature() {
+    let good = Shape::good();
+    let bad = bad_certifications(&good).into_iter();
+    for (name, body) in bad.chain(unusable_certifications(&good)) {
         let shape = certified_by(body);
         assert_eq!(primary_word(&shape), MISSING, "{name}");
         assert_eq!(subkey_word(&shape), MISSING, "{name}");
@@ -139,7 +154,7 @@ fn of_two_statements_of_one_second_the_stricter_counts() {
         let mut shape = Shape::good();
         let certification = |flags: u8| shape.certification(USER_ID, |sig| sig.flags(flags));
         shape.user_ids[0].1 = flags.map(certification).to_vec();
-        assert_eq!(primary_word(&shape), Word::NotSigningCapable);
+        assert_eq!(primary_word(&shape), Code::NotSigningCapable);
     }
 }
 
@@ -151,12 +166,12 @@ fn a_statement_counts_from_its_very_second() {
     shape.user_ids[0].1.push(body);
     let at = |second| shape.primary_words(second, day(900)).0;
     assert_eq!(at(day(20) - 1), OK);
-    assert_eq!(at(day(20)), Word::NotSigningCapable);
+    assert_eq!(at(day(20)), Code::NotSigningCapable);
 }
 
 #[test]
 fn a_user_id_that_says_it_is_not_the_primary_one_is_not() {
-    for (primary, word) in [(0, OK), (1, Word::NotSigningCapable)] {
+    for (primary, word) in [(0, OK), (1, Code::NotSigningCapable)] {
         let mut shape = certified_by(Shape::good().certification(USER_ID, |sig| {
             sig.flags(CERTIFY).with(sub::PRIMARY, [primary])
         }));
@@ -233,8 +248,8 @@ fn self_signatures_with_weak_hashes_do_not_count_whatever_their_date() {
 #[test]
 fn a_weak_primary_key_makes_its_subkeys_useless() {
     for (file, word) in [
-        ("rsa1024", Word::WeakKey),
-        ("dsa2048", Word::UnsupportedAlgorithm),
+        ("rsa1024", Code::WeakKey),
+        ("dsa2048", Code::UnsupportedAlgorithm),
     ] {
         let mut primary = Key::file(file);
         primary.created = BORN;
@@ -254,7 +269,7 @@ fn a_weak_primary_key_makes_its_subkeys_useless() {
             shape.subkeys[0].1 = vec![binding];
             assert_eq!(
                 subkey_word(&shape),
-                Word::RevokedHard { compromised: true },
+                Code::RevokedHard { compromised: true },
                 "{file} {hash}"
             );
         }
@@ -319,21 +334,11 @@ fn a_subkey_needs_a_binding_by_its_primary_key() {
     assert_eq!(subkey_word(&none), UNBOUND);
 }
 
-#[test]
-fn a_signing_subkey_confirms_its_primary_key() {
-    let good = Shape::good();
-    let with = |back: Vec<u8>| {
-        good.bare_binding(&subkey(), |sig| sig.flags(SIGN).with(sub::EMBEDDED, back))
-    };
-    let beside = |back: Vec<u8>| {
-        good.bare_binding(&subkey(), |sig| {
-            sig.flags(SIGN).unhashed(sub::EMBEDDED, back)
-        })
-    };
-    let right = good.back_signature(&subkey(), |sig| sig);
+/// Back signatures that confirm nothing, and why.
+fn bogus_back_signatures(good: &Shape) -> Vec<(&'static str, Vec<u8>)> {
     let parts = [good.primary.hashed(), subkey().hashed()];
     let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-    let bogus: Vec<(&str, Vec<u8>)> = vec![
+    vec![
         ("broken", good.back_signature(&subkey(), Sig::broken)),
         (
             "by the primary key",
@@ -382,7 +387,22 @@ fn a_signing_subkey_confirms_its_primary_key() {
             Sig::new(0x18, &subkey(), BORN).sign(&subkey(), &parts),
         ),
         ("empty", vec![]),
-    ];
+    ]
+}
+
+#[test]
+fn a_signing_subkey_confirms_its_primary_key() {
+    let good = Shape::good();
+    let with = |back: Vec<u8>| {
+        good.bare_binding(&subkey(), |sig| sig.flags(SIGN).with(sub::EMBEDDED, back))
+    };
+    let beside = |back: Vec<u8>| {
+        good.bare_binding(&subkey(), |sig| {
+            sig.flags(SIGN).unhashed(sub::EMBEDDED, back)
+        })
+    };
+    let right = good.back_signature(&subkey(), |sig| sig);
+    let bogus = bogus_back_signatures(&good);
     assert_eq!(subkey_word(&bound_by(with(right.clone()))), OK);
     assert_eq!(subkey_word(&bound_by(beside(right.clone()))), OK);
     let none = good.bare_binding(&subkey(), |sig| sig.flags(SIGN));
@@ -457,7 +477,7 @@ fn a_thief_cannot_adopt_the_victims_subkey() {
         adopted.subkeys.push((subkey(), vec![binding]));
         let word = words(&adopted.load(), &subkey(), day(10), day(20)).1;
         assert!(
-            matches!(word, Word::NoBackSignature | Word::NotBound),
+            matches!(word, Code::NoBackSignature | Code::NotBound),
             "{word:?}"
         );
     }
@@ -481,7 +501,7 @@ fn nothing_bad_about_a_certificate_is_bad_about_a_subkey_that_never_agreed() {
         (unbound, UNBOUND),
         (forged, UNBOUND),
         (bare, UNCONFIRMED),
-        (mute, Word::NotSigningCapable),
+        (mute, Code::NotSigningCapable),
     ] {
         let words = |shape: &Shape| words(&shape.load(), &subkey(), day(10), day(900));
         assert_eq!(words(&adopted), (word, word));
@@ -524,7 +544,7 @@ fn a_subkey_that_agreed_once_is_revoked_with_its_certificate() {
             .direct
             .push(shape.key_revocation(day(5), |sig| sig.reason(2)));
         let certificate = shape.load();
-        let word = Word::RevokedHard { compromised: true };
+        let word = Code::RevokedHard { compromised: true };
         assert_eq!(
             words(&certificate, &signer, day(10), day(900)),
             (word, word)
@@ -604,6 +624,73 @@ fn versions_of_keys_are_not_mixed() {
     }
 }
 
+/// A key of another version, with everything that may follow one.
+fn foreign(version: u8, revocation: &[u8]) -> Vec<u8> {
+    let mut body = Shape::good().primary.body();
+    body[0] = version;
+    let subkey = packet(14, &body);
+    let signature = packet(2, &[3, 5, 0x10, 0, 0, 0, 0]);
+    let user_id = packet(13, b"Old <old@example.org>");
+    let revocation = packet(2, revocation);
+    [
+        packet(6, &body),
+        revocation,
+        user_id,
+        signature.clone(),
+        subkey,
+        signature,
+    ]
+    .concat()
+}
+
+#[test]
+fn keys_of_other_versions_in_a_file_of_many_are_skipped_and_named() {
+    let good = Shape::good();
+    for version in [2, 3, 5, 7] {
+        for file in [
+            [foreign(version, &[3, 5, 0x10]), good.bytes()].concat(),
+            [good.bytes(), foreign(version, &[3, 5, 0x10])].concat(),
+        ] {
+            let all = load_all(&file).unwrap();
+            assert_eq!(all.len(), 1, "version {version}");
+            let pinned = load(&file, &good.primary.fingerprint(), &[]).unwrap();
+            assert_eq!(words(&pinned, &subkey(), day(10), day(20)), (OK, OK));
+            assert_eq!(skipped_versions(&file), BTreeSet::from([version]));
+            let other = Key::ed25519(9).fingerprint();
+            let error = load(&file, &other, &[]).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("keys of version {version}")),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_revocation_beside_a_key_that_is_skipped_counts_and_garbage_there_does_not() {
+    let good = Shape::good();
+    let revocation = good.key_revocation(day(5), |sig| sig);
+    let file = [good.bytes(), foreign(3, &revocation)].concat();
+    let revoked = load(&file, &good.primary.fingerprint(), &[]).unwrap();
+    assert!(revoked.summary(time(day(10))).revocation.is_some());
+    // One that cannot be read is the skipped key's, not ours.
+    let file = [good.bytes(), foreign(3, &[3, 5, 0x20, 0, 0, 0, 0])].concat();
+    let alive = load(&file, &good.primary.fingerprint(), &[]).unwrap();
+    assert_eq!(words(&alive, &subkey(), day(10), day(20)), (OK, OK));
+}
+
+#[test]
+fn a_subkey_of_a_version_that_is_not_known_leaves_the_others() {
+    let good = Shape::good();
+    let mut body = Key::ed25519(7).body();
+    body[0] = 5;
+    let binding = packet(2, &[5, 0x18, 22, 8, 0, 0, 0, 0]);
+    let file = [good.bytes(), packet(14, &body), binding].concat();
+    let loaded = load(&file, &good.primary.fingerprint(), &[]).unwrap();
+    assert_eq!(words(&loaded, &subkey(), day(10), day(20)), (OK, OK));
+    assert_eq!(loaded.key_fingerprints().count(), 2);
+}
+
 #[test]
 fn signatures_of_another_version_than_the_key_do_not_count() {
     let mut shape = Shape::good();
@@ -668,7 +755,7 @@ fn a_key_packet_must_be_whole_and_canonical() {
         .remove(0);
     assert_eq!(
         longer.summary(crate::forge::time(day(1))).usable,
-        Err(Word::UnsupportedAlgorithm)
+        Err(Code::UnsupportedAlgorithm)
     );
     assert_ne!(*longer.fingerprint(), Key::ed25519(1).fingerprint());
 }
@@ -756,7 +843,8 @@ fn only_a_bare_revocation_gives_no_certificate() {
         error,
         CertificateError::PinnedNotFound {
             pinned,
-            found: Vec::new()
+            found: Vec::new(),
+            foreign: BTreeSet::new(),
         }
     );
     assert!(error.to_string().contains("no key"));
@@ -814,7 +902,7 @@ fn nothing_behind_a_user_attribute_belongs_to_what_stands_before_it() {
     let binding = shape.binding(&subkey(), |sig| sig.flags(SIGN));
     shape.subkeys[0].1.clear();
     shape.after = [packet(17, &[1, 1, 1]), packet(2, &binding)].concat();
-    assert_eq!(subkey_word(&shape), Word::NotBound);
+    assert_eq!(subkey_word(&shape), Code::NotBound);
     shape.after = packet(2, &binding);
     assert_eq!(subkey_word(&shape), OK);
 }
@@ -840,7 +928,7 @@ fn what_a_back_signature_says_counts_only_where_the_flags_ask_for_it() {
     let shape = bound_by(Vec::new());
     for flags in [CERTIFY, ENCRYPT] {
         let binding = shape.binding(&subkey(), |sig| sig.flags(flags));
-        assert_eq!(subkey_word(&bound_by(binding)), Word::NotSigningCapable);
+        assert_eq!(subkey_word(&bound_by(binding)), Code::NotSigningCapable);
     }
 }
 
@@ -854,5 +942,32 @@ fn a_block_does_not_go_on_with_the_certificate_of_another() {
             load_all(material.as_bytes()).unwrap_err(),
             CertificateError::UnexpectedPacket { tag }
         );
+    }
+}
+
+#[test]
+fn a_pinned_subkey_is_told_with_its_primary_key() {
+    let good = Shape::good();
+    let (pinned, primary) = (subkey().fingerprint(), good.primary.fingerprint());
+    let error = load(&good.bytes(), &pinned, &[]).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with(&format!("pin the primary key, {primary}"))
+    );
+    assert_eq!(error, CertificateError::PinnedSubkey { pinned, primary });
+}
+
+#[test]
+fn text_that_powershell_wrote_is_called_so() {
+    let utf16: Vec<u8> = "-----BEGIN"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    for mark in [[0xff, 0xfe], [0xfe, 0xff]] {
+        let file = [mark.as_slice(), &utf16].concat();
+        assert_eq!(load_all(&file).unwrap_err(), CertificateError::Utf16);
+        let error = parse_cleartext(&file).unwrap_err();
+        assert!(error.to_string().contains("PowerShell"), "{error}");
     }
 }

@@ -1,19 +1,19 @@
 //! Key state × signature time × reference time: one line a cell.
 
-use charttrust_verify::openpgp::Word;
+use charttrust_verify::openpgp::Code;
 
 use crate::forge::{
     AUTHENTICATE, CERTIFY, CERTIFY_AND_SIGN, DAY, ENCRYPT, Key, SIGN, Shape, Sig, USER_ID, day, sub,
 };
 
-const OK: Word = Word::Valid;
-const EXPIRED: Word = Word::Expired;
-const SOFT: Word = Word::RevokedSoft;
-const HARD: Word = Word::RevokedHard { compromised: false };
-const COMPROMISED: Word = Word::RevokedHard { compromised: true };
+const OK: Code = Code::Valid;
+const EXPIRED: Code = Code::Expired;
+const SOFT: Code = Code::RevokedSoft;
+const HARD: Code = Code::RevokedHard { compromised: false };
+const COMPROMISED: Code = Code::RevokedHard { compromised: true };
 
 /// One cell: made and looked at on these days, with these words at signing and now.
-type Cell = (u32, u32, Word, Word);
+type Cell = (u32, u32, Code, Code);
 
 fn subkey_cells(name: &str, shape: &Shape, cells: &[Cell]) {
     for (signed, now, at_signing, at_now) in cells {
@@ -298,7 +298,7 @@ fn the_primary_user_id_decides_among_several() {
 #[test]
 fn a_self_signature_that_expired_does_not_count_any_more() {
     let shape = with_certification(|sig| sig.lifetime(100 * DAY));
-    let missing = Word::NoValidSelfSignature;
+    let missing = Code::NoValidSelfSignature;
     both_cells(
         "self-signature until day 100",
         &shape,
@@ -309,7 +309,7 @@ fn a_self_signature_that_expired_does_not_count_any_more() {
         ],
     );
     let shape = with_subkey(|sig| sig.flags(SIGN).lifetime(100 * DAY));
-    let unbound = Word::NotBound;
+    let unbound = Code::NotBound;
     subkey_cells(
         "binding until day 100",
         &shape,
@@ -326,7 +326,7 @@ fn a_self_signature_from_the_future_does_not_count_yet() {
     let mut shape = Shape::good();
     let future = Sig::new(0x13, &shape.primary, day(50)).flags(CERTIFY_AND_SIGN);
     shape.user_ids[0].1 = vec![shape.sign_user_id(&future, USER_ID)];
-    let missing = Word::NoValidSelfSignature;
+    let missing = Code::NoValidSelfSignature;
     both_cells(
         "made on day 50",
         &shape,
@@ -549,7 +549,7 @@ fn a_soft_revocation_is_final_too() {
 
 #[test]
 fn key_flags_decide_who_signs() {
-    let not = Word::NotSigningCapable;
+    let not = Code::NotSigningCapable;
     for flags in [CERTIFY, ENCRYPT, AUTHENTICATE, 0] {
         let shape = with_subkey(|sig| sig.flags(flags));
         subkey_cells("subkey flags", &shape, &[(10, 20, not, not)]);
@@ -577,7 +577,7 @@ fn key_flags_decide_who_signs() {
 
 #[test]
 fn the_direct_signature_may_give_or_deny_the_right_to_sign() {
-    let not = Word::NotSigningCapable;
+    let not = Code::NotSigningCapable;
     let direct = |flags: Option<u8>, user_id: Option<u8>| {
         let flag = |sig: Sig, flags: Option<u8>| match flags {
             Some(flags) => sig.flags(flags),
@@ -610,7 +610,7 @@ fn the_flags_at_the_time_decide() {
         sig.flags(ENCRYPT)
     });
     shape.subkeys[0].1.push(later);
-    let not = Word::NotSigningCapable;
+    let not = Code::NotSigningCapable;
     subkey_cells(
         "sign until day 50",
         &shape,

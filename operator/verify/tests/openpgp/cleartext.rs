@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use charttrust_verify::openpgp::{CleartextError, Word, parse_cleartext, verify};
+use charttrust_verify::openpgp::{CleartextError, Code, parse_cleartext, verify};
 use pgp::composed::CleartextSignedMessage;
 
 use crate::forge::{
@@ -435,6 +435,6 @@ fn a_message_for_another_text_does_not_verify() {
         let text = format!("{head}{}", tail.replacen(from, to, 1));
         let message = parse_cleartext(text.as_bytes()).unwrap();
         let word = verify(&message, &message.signatures()[0], &Shape::good().load()).unwrap_err();
-        assert_eq!(word, Word::BadSignature, "{change:?}");
+        assert_eq!(word, Code::BadSignature, "{change:?}");
     }
 }

@@ -4,8 +4,8 @@
 //! raw mathematics come from rPGP. One good base ([`Shape::good`]), one change per test.
 
 use charttrust_verify::openpgp::{
-    Certificate, CertificateError, Fingerprint, SignedMessage, Standing, Word, load,
-    parse_cleartext, standing, verify,
+    Certificate, CertificateError, Code, Fingerprint, SignedMessage, Validity, load,
+    parse_cleartext, signature_validity, verify,
 };
 use jiff::Timestamp;
 use pgp::composed::{Deserializable as _, SignedSecretKey};
@@ -504,12 +504,12 @@ impl Shape {
     }
 
     /// The words for a signature by the subkey.
-    pub(crate) fn subkey_words(&self, signed: u32, now: u32) -> (Word, Word) {
+    pub(crate) fn subkey_words(&self, signed: u32, now: u32) -> (Code, Code) {
         words(&self.load(), self.signer(), signed, now)
     }
 
     /// The words for a signature by the primary key.
-    pub(crate) fn primary_words(&self, signed: u32, now: u32) -> (Word, Word) {
+    pub(crate) fn primary_words(&self, signed: u32, now: u32) -> (Code, Code) {
         words(&self.load(), &self.primary, signed, now)
     }
 }
@@ -590,22 +590,22 @@ pub(crate) fn text_signature(key: &Key, created: u32, change: impl FnOnce(Sig) -
 }
 
 /// What [`verify`] says about a signature by the key.
-pub(crate) fn verify_word(certificate: &Certificate, signature: Vec<u8>) -> Word {
+pub(crate) fn verify_word(certificate: &Certificate, signature: Vec<u8>) -> Code {
     let message = message(&[signature]);
     verify(&message, &message.signatures()[0], certificate)
         .err()
-        .unwrap_or(Word::Valid)
+        .unwrap_or(Code::Valid)
 }
 
 /// The standing of a good signature by the key.
-pub(crate) fn stand(certificate: &Certificate, key: &Key, signed: u32, now: u32) -> Standing {
+pub(crate) fn stand(certificate: &Certificate, key: &Key, signed: u32, now: u32) -> Validity {
     let message = message(&[text_signature(key, signed, |sig| sig)]);
     let verified = verify(&message, &message.signatures()[0], certificate)
         .unwrap_or_else(|word| panic!("the mathematics are right, but {word:?}"));
-    standing(certificate, &verified, time(now))
+    signature_validity(certificate, &verified, time(now))
 }
 
-pub(crate) fn words(certificate: &Certificate, key: &Key, signed: u32, now: u32) -> (Word, Word) {
+pub(crate) fn words(certificate: &Certificate, key: &Key, signed: u32, now: u32) -> (Code, Code) {
     let standing = stand(certificate, key, signed, now);
     (standing.at_signing, standing.now)
 }

@@ -1,8 +1,10 @@
 //! Keys, messages and revocations made by GnuPG, and Helm's own test data.
 
+use std::collections::BTreeSet;
+
 use charttrust_verify::openpgp::{
-    Certificate, CertificateError, Fingerprint, Standing, Word, load, load_all, parse_cleartext,
-    standing, verify,
+    Certificate, CertificateError, Code, Fingerprint, Validity, load, load_all, parse_cleartext,
+    signature_validity, verify,
 };
 use jiff::Timestamp;
 
@@ -18,20 +20,20 @@ fn certificate(name: &str) -> Certificate {
     all.remove(0)
 }
 
-fn verified(key: &Certificate, message: &str, now: &str) -> Result<Standing, Word> {
+fn verified(key: &Certificate, message: &str, now: &str) -> Result<Validity, Code> {
     let message = parse_cleartext(&vector(message)).unwrap();
     let verified = verify(&message, &message.signatures()[0], key)?;
-    Ok(standing(key, &verified, at(now)))
+    Ok(signature_validity(key, &verified, at(now)))
 }
 
-fn both(key: &str, message: &str, now: &str) -> (Word, Word) {
+fn both(key: &str, message: &str, now: &str) -> (Code, Code) {
     let standing = verified(&certificate(key), message, now).unwrap();
     (standing.at_signing, standing.now)
 }
 
-const VALID: (Word, Word) = (Word::Valid, Word::Valid);
-const HARD: Word = Word::RevokedHard { compromised: false };
-const COMPROMISED: Word = Word::RevokedHard { compromised: true };
+const VALID: (Code, Code) = (Code::Valid, Code::Valid);
+const HARD: Code = Code::RevokedHard { compromised: false };
+const COMPROMISED: Code = Code::RevokedHard { compromised: true };
 
 #[test]
 fn messages_by_every_accepted_algorithm_are_valid() {
@@ -49,7 +51,12 @@ fn messages_by_every_accepted_algorithm_are_valid() {
         let summary = key.summary(at("2024-07-01"));
         assert_eq!(summary.algorithm, algorithm);
         assert_eq!(summary.user_ids, [format!("{name} <{name}@example.org>")]);
-        assert_eq!(summary.signing_keys, [key.fingerprint().clone()]);
+        let signing: Vec<_> = summary
+            .signing_keys
+            .iter()
+            .map(|one| &one.fingerprint)
+            .collect();
+        assert_eq!(signing, [key.fingerprint()]);
         assert_eq!(summary.usable, Ok(()));
         assert_eq!(
             both(
@@ -65,10 +72,10 @@ fn messages_by_every_accepted_algorithm_are_valid() {
 #[test]
 fn keys_that_are_too_weak_or_unknown_verify_nothing() {
     let cases = [
-        ("rsa1024", Word::WeakKey),
-        ("dsa2048", Word::UnsupportedAlgorithm),
-        ("secp256k1", Word::UnsupportedAlgorithm),
-        ("brainpoolP256r1", Word::UnsupportedAlgorithm),
+        ("rsa1024", Code::WeakKey),
+        ("dsa2048", Code::UnsupportedAlgorithm),
+        ("secp256k1", Code::UnsupportedAlgorithm),
+        ("brainpoolP256r1", Code::UnsupportedAlgorithm),
     ];
     for (name, word) in cases {
         let key = certificate(&format!("{name}.asc"));
@@ -82,12 +89,12 @@ fn keys_that_are_too_weak_or_unknown_verify_nothing() {
 fn hashes_of_gnupg_are_valid_or_weak() {
     let key = certificate("rsa2048.asc");
     for (hash, expected) in [
-        ("sha1", Err(Word::WeakHash)),
-        ("ripemd160", Err(Word::WeakHash)),
-        ("sha224", Err(Word::WeakHash)),
-        ("sha256", Ok(Word::Valid)),
-        ("sha384", Ok(Word::Valid)),
-        ("sha512", Ok(Word::Valid)),
+        ("sha1", Err(Code::WeakHash)),
+        ("ripemd160", Err(Code::WeakHash)),
+        ("sha224", Err(Code::WeakHash)),
+        ("sha256", Ok(Code::Valid)),
+        ("sha384", Ok(Code::Valid)),
+        ("sha512", Ok(Code::Valid)),
     ] {
         let answer = verified(&key, &format!("hash-{hash}.prov"), "2024-07-01");
         assert_eq!(answer.map(|standing| standing.now), expected, "{hash}");
@@ -103,9 +110,10 @@ fn a_signing_subkey_counts_for_its_primary_key() {
     assert_eq!(verified.primary(), key.fingerprint());
     assert_ne!(verified.signer(), key.fingerprint());
     let signing = key.summary(at("2024-07-01")).signing_keys;
+    let signing: Vec<_> = signing.iter().map(|one| &one.fingerprint).collect();
     assert_eq!(
         signing,
-        [verified.signer().clone()],
+        [verified.signer()],
         "encryption and authentication do not sign"
     );
 }
@@ -118,7 +126,7 @@ fn a_superseded_subkey_keeps_its_older_signatures() {
     );
     let key = certificate("split-subkey-superseded.asc");
     let summary = key.summary(at("2024-08-01"));
-    assert_eq!(summary.usable, Err(Word::RevokedSoft));
+    assert_eq!(summary.usable, Err(Code::RevokedSoft));
     assert_eq!(summary.revocation, None);
     assert_eq!(summary.subkey_revocations.len(), 1);
     assert_eq!(summary.subkey_revocations[0].1.reason, "superseded");
@@ -127,13 +135,13 @@ fn a_superseded_subkey_keeps_its_older_signatures() {
 #[test]
 fn an_expired_key_keeps_its_older_signatures_at_signing_only() {
     for (now, expected) in [
-        ("2024-12-31", (Word::Valid, Word::Valid)),
-        ("2025-01-01", (Word::Valid, Word::Expired)),
-        ("2026-01-01", (Word::Valid, Word::Expired)),
+        ("2024-12-31", (Code::Valid, Code::Valid)),
+        ("2025-01-01", (Code::Valid, Code::Expired)),
+        ("2026-01-01", (Code::Valid, Code::Expired)),
     ] {
         assert_eq!(both("short.asc", "short.prov", now), expected, "{now}");
     }
-    let expired = (Word::Expired, Word::Expired);
+    let expired = (Code::Expired, Code::Expired);
     assert_eq!(both("short.asc", "short-later.prov", "2025-07-01"), expired);
     assert_eq!(
         both("short-extended.asc", "short-later.prov", "2025-07-01"),
@@ -156,8 +164,8 @@ fn revocations_of_gnupg_count_by_their_reason() {
             (COMPROMISED, COMPROMISED),
             (COMPROMISED, COMPROMISED),
         ),
-        ("superseded", VALID, (Word::RevokedSoft, Word::RevokedSoft)),
-        ("retired", VALID, (Word::RevokedSoft, Word::RevokedSoft)),
+        ("superseded", VALID, (Code::RevokedSoft, Code::RevokedSoft)),
+        ("retired", VALID, (Code::RevokedSoft, Code::RevokedSoft)),
     ];
     for (reason, before, after) in cases {
         let (key, bare) = (
@@ -256,7 +264,7 @@ fn a_key_with_a_designated_revoker_is_fine_until_it_is_used() {
     let word = verified(&alone, "designated.prov", "2024-08-01")
         .unwrap()
         .now;
-    assert_eq!(word, Word::RevocationNotVerifiable);
+    assert_eq!(word, Code::RevocationNotVerifiable);
     let with_revoker = [key, vector("ed25519.asc")].concat();
     let revoked = load(&with_revoker, &pinned, &[&revocation]).unwrap();
     assert_eq!(
@@ -283,7 +291,7 @@ fn every_armor_block_of_a_file_is_read() {
     let key = load(&vector("two-blocks.asc"), &second, &[]).unwrap();
     assert_eq!(
         verified(&key, "rsa2048.prov", "2024-07-01").unwrap().now,
-        Word::Valid
+        Code::Valid
     );
     assert_eq!(load_all(&vector("two-blocks.asc")).unwrap().len(), 2);
 }
@@ -303,22 +311,33 @@ fn a_key_under_another_pin_is_refused_and_named() {
     let pinned: Fingerprint = "00".repeat(20).parse().unwrap();
     let error = load(&vector("ed25519.asc"), &pinned, &[]).unwrap_err();
     let found = vec![certificate("ed25519.asc").fingerprint().clone()];
-    assert_eq!(error, CertificateError::PinnedNotFound { pinned, found });
+    assert_eq!(
+        error,
+        CertificateError::PinnedNotFound {
+            pinned,
+            found,
+            foreign: BTreeSet::new(),
+        }
+    );
 }
 
 #[test]
 fn the_fingerprint_of_a_subkey_does_not_pin_its_certificate() {
     let key = certificate("split.asc");
-    let subkey = key.summary(at("2024-07-01")).signing_keys[0].clone();
+    let subkey = key.summary(at("2024-07-01")).signing_keys[0]
+        .fingerprint
+        .clone();
     let error = load(&vector("split.asc"), &subkey, &[]).unwrap_err();
-    assert!(matches!(error, CertificateError::PinnedNotFound { .. }));
+    let primary = key.fingerprint().clone();
+    let pinned = subkey;
+    assert_eq!(error, CertificateError::PinnedSubkey { pinned, primary });
 }
 
 #[test]
 fn another_key_did_not_make_the_signature() {
     let key = certificate("rsa3072.asc");
     let answer = verified(&key, "rsa2048.prov", "2024-07-01");
-    assert_eq!(answer.unwrap_err(), Word::UnknownKey);
+    assert_eq!(answer.unwrap_err(), Code::UnknownKey);
 }
 
 #[test]
@@ -330,7 +349,7 @@ fn helm_made_messages_verify_with_helm_made_keys() {
     }
     let key = certificate("helm-test-key.pub");
     let answer = verified(&key, "helm-msgblock.yaml.tampered", "2026-01-01");
-    assert_eq!(answer.unwrap_err(), Word::BadSignature);
+    assert_eq!(answer.unwrap_err(), Code::BadSignature);
     assert_eq!(
         load_all(&vector("helm-mixed-keyring.pub")).unwrap().len(),
         2

@@ -1,6 +1,6 @@
 //! Revocations that somebody tries to hide, to forge or to make look invalid.
 
-use charttrust_verify::openpgp::{CertificateError, Word, load, load_all};
+use charttrust_verify::openpgp::{CertificateError, ClaimedRevocations, Code, load, load_all};
 
 use crate::cells::v6;
 use crate::forge::{
@@ -8,13 +8,13 @@ use crate::forge::{
     time, words,
 };
 
-const HARD: Word = Word::RevokedHard { compromised: false };
-const COMPROMISED: Word = Word::RevokedHard { compromised: true };
-const OK: Word = Word::Valid;
-const UNCLEAR: Word = Word::RevocationNotVerifiable;
+const HARD: Code = Code::RevokedHard { compromised: false };
+const COMPROMISED: Code = Code::RevokedHard { compromised: true };
+const OK: Code = Code::Valid;
+const UNCLEAR: Code = Code::RevocationNotVerifiable;
 
 /// The word for both keys of the certificate, long after everything.
-fn word(shape: &Shape) -> Word {
+fn word(shape: &Shape) -> Code {
     let primary = shape.primary_words(day(10), day(900));
     let subkey = shape.subkey_words(day(10), day(900));
     assert_eq!(primary, subkey);
@@ -120,10 +120,10 @@ fn a_revocation_in_one_of_two_copies_counts() {
     }
 }
 
-#[test]
-fn a_badly_made_revocation_still_revokes() {
+/// Revocations that break a rule of their making, but say what they say.
+fn badly_made_revocations() -> Vec<(&'static str, Shape)> {
     let notation = [&[0x80, 0, 0, 0, 0, 3, 0, 1][..], b"a@bx"].concat();
-    let cases: Vec<(&str, Shape)> = vec![
+    vec![
         (
             "critical notation",
             revoked(|sig| sig.critical(sub::NOTATION, notation)),
@@ -180,16 +180,20 @@ fn a_badly_made_revocation_still_revokes() {
             revoked_of(v6(), |sig| sig.version(4)),
         ),
         ("version 6", revoked_of(v6(), |sig| sig)),
-    ];
-    for (name, shape) in cases {
+    ]
+}
+
+#[test]
+fn a_badly_made_revocation_still_revokes() {
+    for (name, shape) in badly_made_revocations() {
         assert_eq!(word(&shape), HARD, "{name}");
     }
 }
 
-#[test]
-fn a_revocation_that_cannot_be_checked_stops_the_key() {
+/// Revocations of which nobody can say whether they are the owner's.
+fn unverifiable_revocations() -> Vec<(&'static str, Shape)> {
     let unknown_hash = |sig: Sig| sig.hash(99);
-    let cases: Vec<(&str, Shape)> = vec![
+    vec![
         ("unknown hash", revoked(unknown_hash)),
         (
             "unknown hash, key ID only",
@@ -221,8 +225,12 @@ fn a_revocation_that_cannot_be_checked_stops_the_key() {
             "version 6 with a hash it does not know",
             revoked_of(v6(), |sig| sig.hash(2)),
         ),
-    ];
-    for (name, shape) in cases {
+    ]
+}
+
+#[test]
+fn a_revocation_that_cannot_be_checked_stops_the_key() {
+    for (name, shape) in unverifiable_revocations() {
         assert_eq!(word(&shape), UNCLEAR, "{name}");
         let revocation = shape.load().summary(time(day(60))).revocation.unwrap();
         assert_eq!(
@@ -411,7 +419,7 @@ fn a_user_id_that_is_revoked_in_one_place_is_revoked() {
     let revocation = shape.sign_user_id(&revocation, USER_ID);
     let again = (shape.user_ids[0].0.clone(), vec![revocation]);
     shape.user_ids.push(again);
-    let missing = Word::NoValidSelfSignature;
+    let missing = Code::NoValidSelfSignature;
     assert_eq!(shape.primary_words(day(10), day(60)), (missing, missing));
 }
 
@@ -483,7 +491,7 @@ fn a_user_id_revocation_removes_that_user_id_only() {
     shape.user_ids.swap(0, 1);
     assert_eq!(word(&shape), OK);
     shape.user_ids.truncate(1);
-    assert_eq!(word(&shape), Word::NoValidSelfSignature);
+    assert_eq!(word(&shape), Code::NoValidSelfSignature);
     let mut forged = Shape::good();
     forged.user_ids[0].1.push(revocation);
     assert_eq!(word(&forged), OK, "a revocation of another user ID");
@@ -644,4 +652,109 @@ fn a_flood_of_one_revocation_is_checked_once() {
     let revocation = shape.key_revocation(day(50), |sig| sig.reason(2));
     shape.direct = vec![revocation; 200];
     assert_eq!(word(&shape), COMPROMISED);
+}
+
+/// Files that hold a revocation and cannot be used otherwise.
+fn damaged(revocation: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    let bare = packet(2, revocation);
+    let block = public_block(&bare);
+    let of_shape = |after: &[u8]| [Shape::good().bytes(), bare.clone(), after.to_vec()].concat();
+    let indented: Vec<_> = block.lines().map(|line| format!("    {line}")).collect();
+    vec![
+        (
+            "a secret key follows",
+            of_shape(&packet(5, &[4, 0, 0, 0, 0, 22])),
+        ),
+        ("it is cut off after it", of_shape(&[0xc2, 0xff])),
+        (
+            "the key is malformed",
+            [packet(6, &[4]), bare.clone()].concat(),
+        ),
+        (
+            "a packet that has no place",
+            [packet(11, b"text"), bare.clone()].concat(),
+        ),
+        (
+            "a colon before it, as GnuPG writes",
+            format!(":{block}").into_bytes(),
+        ),
+        ("indented", indented.join("\n").into_bytes()),
+        (
+            "another block is broken",
+            format!("{block}\n-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n!!\n").into_bytes(),
+        ),
+        ("a private key block before it", {
+            format!("-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nAAAA\n{block}").into_bytes()
+        }),
+    ]
+}
+
+#[test]
+fn a_revocation_is_found_in_whatever_cannot_be_used_otherwise() {
+    let good = Shape::good();
+    let revocation = good.key_revocation(day(5), |sig| sig.reason(2));
+    for (what, file) in damaged(&revocation) {
+        let pinned = good.primary.fingerprint();
+        assert!(load(&file, &pinned, &[]).is_err(), "{what}");
+        let claimed = ClaimedRevocations::read(&file);
+        let revoked = good.load().with_claimed(&claimed).summary(time(day(10)));
+        assert!(
+            revoked.revocation.is_some_and(|one| one.compromised),
+            "{what}"
+        );
+    }
+}
+
+#[test]
+fn claimed_revocations_of_strangers_and_garbage_change_nothing() {
+    let good = Shape::good();
+    let stranger = Shape::of(Key::ed25519(8), Key::ed25519(9));
+    let mut claimed = ClaimedRevocations::default();
+    for packet_body in [
+        stranger.key_revocation(day(5), |sig| sig),
+        good.key_revocation(day(5), Sig::broken),
+        vec![3, 5, 0x20, 0, 0, 0, 0],
+    ] {
+        claimed.join(ClaimedRevocations::read(&packet(2, &packet_body)));
+    }
+    assert!(!claimed.is_empty());
+    let same = good.load().with_claimed(&claimed);
+    assert_eq!(
+        same.summary(time(day(10))),
+        good.load().summary(time(day(10)))
+    );
+    assert!(ClaimedRevocations::read(b"").is_empty());
+    assert!(ClaimedRevocations::read(&good.bytes()).is_empty());
+}
+
+#[test]
+fn a_designated_revoker_that_only_another_copy_names_revokes() {
+    let revoker = Key::ed25519(9);
+    let mut naming = designating(&[9]);
+    naming.after = packet(6, &revoker.body());
+    let mut revoked = Shape::good();
+    revoked.direct.push(revocation_by(&revoker, |sig| sig));
+    assert_eq!(word(&naming), OK);
+    assert_eq!(word(&revoked), OK, "nobody named the revoker here");
+    let claimed = ClaimedRevocations::read(&revoked.bytes());
+    for united in [
+        naming.load().union(&revoked.load()).unwrap(),
+        revoked.load().union(&naming.load()).unwrap(),
+    ] {
+        let united = united.with_claimed(&claimed);
+        assert_eq!(
+            words(&united, &naming.primary, day(10), day(60)),
+            (HARD, HARD)
+        );
+    }
+}
+
+#[test]
+fn a_claimed_revocation_of_a_subkey_counts_for_it() {
+    let good = Shape::good();
+    let revocation = good.subkey_revocation(&Key::ed25519(2), day(5), |sig| sig);
+    let claimed = ClaimedRevocations::read(&packet(2, &revocation));
+    let summary = good.load().with_claimed(&claimed).summary(time(day(10)));
+    assert_eq!(summary.subkey_revocations.len(), 1);
+    assert_eq!(summary.revocation, None);
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use charttrust_verify::openpgp::{CertificateError, Word, limits, load_all};
+use charttrust_verify::openpgp::{CertificateError, Code, limits, load_all};
 
 use crate::forge::{
     BORN, CERTIFY_AND_SIGN, Key, SIGN, Shape, Sig, USER_ID, day, hashed_user_id, packet,
@@ -155,7 +155,7 @@ fn self_signatures_are_checked_up_to_a_limit() {
     let most = u32::try_from(limit).unwrap() - 3;
     assert_eq!(
         flooded(most).primary_words(day(1), day(2)),
-        (Word::Valid, Word::Valid)
+        (Code::Valid, Code::Valid)
     );
     let refused = flooded(most + 1).try_load().unwrap_err();
     assert_eq!(refused, CertificateError::TooManySelfSignatures { limit });
@@ -194,11 +194,11 @@ fn repeated_signatures_are_checked_once() {
     shape.subkeys[1].1.extend(vec![revocation; 60]);
     assert_eq!(
         shape.primary_words(day(1), day(2)),
-        (Word::Valid, Word::Valid)
+        (Code::Valid, Code::Valid)
     );
     assert_eq!(
         shape.subkey_words(day(1), day(2)),
-        (Word::Valid, Word::Valid)
+        (Code::Valid, Code::Valid)
     );
 }
 
@@ -218,7 +218,7 @@ fn a_flood_of_strangers_signatures_costs_nothing() {
     let started = Instant::now();
     assert_eq!(
         shape.primary_words(day(1), day(2)),
-        (Word::Valid, Word::Valid)
+        (Code::Valid, Code::Valid)
     );
     assert!(
         started.elapsed() < Duration::from_secs(20),
@@ -270,7 +270,7 @@ fn a_giant_rsa_key_is_read_and_not_used() {
         let started = Instant::now();
         let certificate = load_all(&packet(6, &body)).unwrap().remove(0);
         let summary = certificate.summary(time(BORN));
-        assert_eq!(summary.usable, Err(Word::UnsupportedAlgorithm));
+        assert_eq!(summary.usable, Err(Code::UnsupportedAlgorithm));
         assert_eq!(summary.algorithm, format!("RSA-{bits}"));
         assert!(started.elapsed() < Duration::from_secs(20));
     }
@@ -299,7 +299,7 @@ fn times_at_the_end_of_their_range_do_not_overflow() {
     });
     assert_eq!(
         shape.primary_words(u32::MAX, u32::MAX),
-        (Word::Valid, Word::Valid)
+        (Code::Valid, Code::Valid)
     );
     let certificate = shape.load();
     for now in [
@@ -314,6 +314,6 @@ fn times_at_the_end_of_their_range_do_not_overflow() {
             .summary(jiff::Timestamp::MAX)
             .usable
             .unwrap_err(),
-        Word::NoValidSelfSignature
+        Code::NoValidSelfSignature
     );
 }

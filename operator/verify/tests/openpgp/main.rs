@@ -1,5 +1,9 @@
 //! The `OpenPGP` room against real tools' output and against forged input.
 #![allow(
+    clippy::disallowed_methods,
+    reason = "how long hostile input takes is measured"
+)]
+#![allow(
     clippy::arithmetic_side_effects,
     clippy::as_conversions,
     clippy::expect_used,

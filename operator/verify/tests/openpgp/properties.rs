@@ -1,7 +1,7 @@
 //! Properties that hold for any input.
 
 use charttrust_verify::openpgp::{
-    Certificate, Word, load, load_all, parse_cleartext, standing, verify,
+    Certificate, Code, load, load_all, parse_cleartext, signature_validity, verify,
 };
 use pgp::composed::CleartextSignedMessage;
 use proptest::prelude::*;
@@ -23,7 +23,7 @@ fn is_trusted(certificate: &Certificate, file: &[u8]) -> bool {
         .filter_map(|one| verify(&message, one, certificate).ok());
     verified
         .into_iter()
-        .any(|one| standing(certificate, &one, time(day(20))).now == Word::Valid)
+        .any(|one| signature_validity(certificate, &one, time(day(20))).now == Code::Valid)
 }
 
 /// Uses a certificate in every way.
@@ -40,7 +40,8 @@ fn exercise(bytes: &[u8]) {
             )
             .as_bytes(),
         );
-        let _ = certificate.merge_revocations(certificate, time(day(20)));
+        let learned = certificate.learn(certificate, time(day(20)));
+        let _ = learned.map(|learned| certificate.apply(&learned));
         let _ = all.first().map(|first| first.union(certificate));
     }
 }
@@ -144,7 +145,7 @@ fn no_changed_bit_of_the_hashed_part_of_a_binding_verifies() {
         binding[position] ^= 1;
         changed.subkeys[0].1[0] = binding;
         let words = changed.subkey_words(day(10), day(20));
-        assert_ne!(words.1, Word::Valid, "byte {position}");
+        assert_ne!(words.1, Code::Valid, "byte {position}");
     }
 }
 

@@ -1,8 +1,9 @@
 //! Data signatures: which can never count, and what their own dates do.
 
 use charttrust_verify::openpgp::{
-    SignatureRecord, VerifiedSignature, Word, load_all, standing, verify,
+    Code, SignatureRecord, VerifiedSignature, load_all, signature_validity, verify,
 };
+use charttrust_verify::seal::Attestation;
 
 use crate::cells::v6;
 use crate::forge::{
@@ -10,17 +11,17 @@ use crate::forge::{
     sub, text_signature, time, vector, verify_word,
 };
 
-const OK: Word = Word::Valid;
+const OK: Code = Code::Valid;
 
 /// The word for a signature by the primary Ed25519 key with one change.
-fn word(change: impl FnOnce(Sig) -> Sig) -> Word {
+fn word(change: impl FnOnce(Sig) -> Sig) -> Code {
     verify_word(
         &Shape::good().load(),
         text_signature(&Key::ed25519(1), day(10), change),
     )
 }
 
-fn rsa_word(change: impl FnOnce(Sig) -> Sig) -> Word {
+fn rsa_word(change: impl FnOnce(Sig) -> Sig) -> Code {
     let shape = Shape::of(Key::rsa(), Key::ed25519(2));
     verify_word(&shape.load(), text_signature(&Key::rsa(), day(10), change))
 }
@@ -77,7 +78,7 @@ fn only_text_signatures_count() {
             sig.kind = kind;
             sig
         });
-        assert_eq!(word, Word::WrongType, "type {kind:#x}");
+        assert_eq!(word, Code::WrongType, "type {kind:#x}");
     }
 }
 
@@ -88,7 +89,7 @@ fn a_standalone_or_timestamp_signature_over_one_byte_is_refused() {
         let mut sig = Sig::new(kind, &Key::ed25519(1), day(10));
         sig.kind = kind;
         let body = sig.sign(&Key::ed25519(1), &[&TEXT.as_bytes()[..1]]);
-        assert_eq!(verify_word(&Shape::good().load(), body), Word::WrongType);
+        assert_eq!(verify_word(&Shape::good().load(), body), Code::WrongType);
     }
 }
 
@@ -96,7 +97,7 @@ fn a_standalone_or_timestamp_signature_over_one_byte_is_refused() {
 fn a_binary_signature_over_the_very_bytes_is_refused() {
     for text in [TEXT.as_bytes().to_vec(), hashed_text(TEXT)] {
         let body = Sig::new(0x00, &Key::ed25519(1), day(10)).sign(&Key::ed25519(1), &[&text]);
-        assert_eq!(verify_word(&Shape::good().load(), body), Word::WrongType);
+        assert_eq!(verify_word(&Shape::good().load(), body), Code::WrongType);
     }
 }
 
@@ -105,14 +106,14 @@ fn weak_hashes_are_refused_whatever_the_date() {
     for hash in [1, 2, 3, 11] {
         assert_eq!(
             rsa_word(|sig| sig.hash(hash)),
-            Word::WeakHash,
+            Code::WeakHash,
             "hash {hash}"
         );
         let old = text_signature(&Key::rsa(), BORN, |sig| sig.hash(hash));
         let shape = Shape::of(Key::rsa(), Key::ed25519(2));
         assert_eq!(
             verify_word(&shape.load(), old),
-            Word::WeakHash,
+            Code::WeakHash,
             "hash {hash}, old"
         );
     }
@@ -122,7 +123,7 @@ fn weak_hashes_are_refused_whatever_the_date() {
     for hash in [0, 4, 13, 99, 110] {
         assert_eq!(
             word(|sig| sig.hash(hash)),
-            Word::UnsupportedAlgorithm,
+            Code::UnsupportedAlgorithm,
             "hash {hash}"
         );
     }
@@ -147,45 +148,45 @@ fn a_hash_shorter_than_the_curve_is_weak() {
         ("nistp521.asc", &[8, 9, 12], 10),
     ] {
         for hash in weak {
-            assert_eq!(word(name, *hash), Word::WeakHash, "{name} {hash}");
+            assert_eq!(word(name, *hash), Code::WeakHash, "{name} {hash}");
         }
-        assert_eq!(word(name, strong), Word::BadSignature, "{name}");
+        assert_eq!(word(name, strong), Code::BadSignature, "{name}");
     }
 }
 
 #[test]
 fn the_mathematics_must_be_right() {
-    assert_eq!(word(Sig::broken), Word::BadSignature);
-    assert_eq!(rsa_word(Sig::broken), Word::BadSignature);
+    assert_eq!(word(Sig::broken), Code::BadSignature);
+    assert_eq!(rsa_word(Sig::broken), Code::BadSignature);
     assert_eq!(
         rsa_word(|sig| sig.broken().hash(14)),
-        Word::BadSignature,
+        Code::BadSignature,
         "left to rPGP"
     );
     let mut other_algorithm = Sig::new(0x01, &Key::ed25519(1), day(10));
     other_algorithm.key_algorithm = Some(1);
     let body = other_algorithm.sign(&Key::ed25519(1), &[&hashed_text(TEXT)]);
-    assert_eq!(verify_word(&Shape::good().load(), body), Word::BadSignature);
+    assert_eq!(verify_word(&Shape::good().load(), body), Code::BadSignature);
     let by_stranger =
         Sig::new(0x01, &Key::ed25519(1), day(10)).sign(&Key::ed25519(9), &[&hashed_text(TEXT)]);
     assert_eq!(
         verify_word(&Shape::good().load(), by_stranger),
-        Word::BadSignature
+        Code::BadSignature
     );
     let mut mislabelled = Sig::new(0x01, &Key::ed25519(1), day(10));
     mislabelled.key_algorithm = Some(17);
     let body = mislabelled.sign(&Key::ed25519(1), &[&hashed_text(TEXT)]);
     let word = verify_word(&Shape::good().load(), body);
-    assert_eq!(word, Word::BadSignature, "said to be DSA");
+    assert_eq!(word, Code::BadSignature, "said to be DSA");
     let mut unsalted = Sig::new(0x01, &Key::v6(1), day(10));
     unsalted.salt_length = Some(31);
     let body = unsalted.sign(&Key::v6(1), &[&hashed_text(TEXT)]);
     let word = verify_word(&v6().load(), body);
-    assert_eq!(word, Word::BadSignature, "salt of another length");
+    assert_eq!(word, Code::BadSignature, "salt of another length");
     let other_text = Sig::new(0x01, &Key::ed25519(1), day(10)).sign(&Key::ed25519(1), &[b"x"]);
     assert_eq!(
         verify_word(&Shape::good().load(), other_text),
-        Word::BadSignature
+        Code::BadSignature
     );
     let mut prefix = text_signature(&Key::rsa(), day(10), |sig| sig);
     let at = prefix.len() - 2 - 256 - 2;
@@ -193,13 +194,13 @@ fn the_mathematics_must_be_right() {
     let shape = Shape::of(Key::rsa(), Key::ed25519(2));
     assert_eq!(
         verify_word(&shape.load(), prefix),
-        Word::BadSignature,
+        Code::BadSignature,
         "hash prefix"
     );
     let longer = [text_signature(&Key::rsa(), day(10), |sig| sig), vec![0]].concat();
     assert_eq!(
         verify_word(&shape.load(), longer),
-        Word::BadSignature,
+        Code::BadSignature,
         "bytes behind the number"
     );
 }
@@ -229,7 +230,7 @@ fn an_rsa_number_may_be_shorter_than_the_modulus_and_not_longer() {
     longer.extend((2048u16 + 8).to_be_bytes());
     longer.push(1);
     longer.extend(&body[at + 2..]);
-    assert_eq!(verify_word(&certificate, longer), Word::BadSignature);
+    assert_eq!(verify_word(&certificate, longer), Code::BadSignature);
 }
 
 /// Where the RSA number begins in a signature made by [`text_signature`].
@@ -243,7 +244,7 @@ fn critical_subpackets_that_are_not_enforced_refuse_the_signature() {
     let notation = [&[0x80, 0, 0, 0, 0, 3, 0, 1][..], b"a@bx"].concat();
     assert_eq!(
         word(|sig| sig.critical(sub::NOTATION, notation)),
-        Word::CriticalUnknown
+        Code::CriticalUnknown
     );
     for kind in [
         0, 1, 4, 5, 6, 8, 10, 13, 14, 15, 17, 18, 19, 26, 28, 31, 36, 37, 38, 40, 99, 100, 105,
@@ -251,7 +252,7 @@ fn critical_subpackets_that_are_not_enforced_refuse_the_signature() {
     ] {
         assert_eq!(
             word(|sig| sig.critical(kind, [1])),
-            Word::CriticalUnknown,
+            Code::CriticalUnknown,
             "subpacket {kind}"
         );
         assert_eq!(
@@ -267,19 +268,19 @@ fn critical_subpackets_that_are_not_enforced_refuse_the_signature() {
 
 #[test]
 fn the_creation_time_is_signed_and_single() {
-    assert_eq!(word(|sig| sig.without(sub::CREATED)), Word::WrongType);
+    assert_eq!(word(|sig| sig.without(sub::CREATED)), Code::WrongType);
     let unhashed = |sig: Sig| {
         sig.without(sub::CREATED)
             .unhashed(sub::CREATED, day(10).to_be_bytes())
     };
-    assert_eq!(word(unhashed), Word::WrongType);
+    assert_eq!(word(unhashed), Code::WrongType);
     assert_eq!(
         word(|sig| sig.with(sub::CREATED, day(10).to_be_bytes())),
-        Word::WrongType
+        Code::WrongType
     );
     assert_eq!(
         word(|sig| sig.without(sub::CREATED).with(sub::CREATED, [1, 2, 3])),
-        Word::WrongType
+        Code::WrongType
     );
     assert_eq!(
         word(|sig| sig.unhashed(sub::CREATED, day(99).to_be_bytes())),
@@ -287,7 +288,7 @@ fn the_creation_time_is_signed_and_single() {
     );
     assert_eq!(
         word(|sig| sig.with(sub::LIFETIME, [1, 2, 3])),
-        Word::WrongType
+        Code::WrongType
     );
 }
 
@@ -296,7 +297,7 @@ fn the_issuer_is_named_without_contradiction() {
     let own = Key::ed25519(1);
     let other = Key::ed25519(9);
     let fingerprint = |key: &Key| [&[4][..], &key.fingerprint_bytes()].concat();
-    assert_eq!(word(|sig| sig.without(sub::ISSUER)), Word::NoIssuer);
+    assert_eq!(word(|sig| sig.without(sub::ISSUER)), Code::NoIssuer);
     for change in [
         (sub::KEY_ID, other.key_id()),
         (sub::ISSUER, fingerprint(&other)),
@@ -307,17 +308,17 @@ fn the_issuer_is_named_without_contradiction() {
     ] {
         assert_eq!(
             word(|sig| sig.unhashed(change.0, change.1.clone())),
-            Word::NoIssuer,
+            Code::NoIssuer,
             "{change:?}"
         );
         assert_eq!(
             word(|sig| sig.with(change.0, change.1.clone())),
-            Word::NoIssuer,
+            Code::NoIssuer,
             "{change:?}"
         );
     }
     let two_ids = |sig: Sig| sig.only_key_id(&own).unhashed(sub::KEY_ID, other.key_id());
-    assert_eq!(word(two_ids), Word::NoIssuer);
+    assert_eq!(word(two_ids), Code::NoIssuer);
     assert_eq!(
         word(|sig| sig.only_key_id(&own).unhashed(sub::KEY_ID, own.key_id())),
         OK
@@ -325,10 +326,10 @@ fn the_issuer_is_named_without_contradiction() {
     let stranger = text_signature(&other, day(10), |sig| sig);
     assert_eq!(
         verify_word(&Shape::good().load(), stranger),
-        Word::UnknownKey
+        Code::UnknownKey
     );
     let by_id = text_signature(&other, day(10), |sig| sig.only_key_id(&other));
-    assert_eq!(verify_word(&Shape::good().load(), by_id), Word::UnknownKey);
+    assert_eq!(verify_word(&Shape::good().load(), by_id), Code::UnknownKey);
 }
 
 #[test]
@@ -336,7 +337,7 @@ fn a_right_user_id_under_another_fingerprint_is_unknown() {
     let impostor = Shape::of(Key::ed25519(9), Key::ed25519(8));
     assert_eq!(impostor.user_ids[0].0, Shape::good().user_ids[0].0);
     let body = text_signature(&impostor.primary, day(10), |sig| sig);
-    assert_eq!(verify_word(&Shape::good().load(), body), Word::UnknownKey);
+    assert_eq!(verify_word(&Shape::good().load(), body), Code::UnknownKey);
 }
 
 #[test]
@@ -344,11 +345,11 @@ fn a_signature_for_one_reader_is_no_public_statement() {
     let recipient = [&[4][..], &Key::ed25519(9).fingerprint_bytes()].concat();
     assert_eq!(
         word(|sig| sig.with(sub::RECIPIENT, recipient.clone())),
-        Word::WrongType
+        Code::WrongType
     );
     assert_eq!(
         word(|sig| sig.critical(sub::RECIPIENT, recipient.clone())),
-        Word::WrongType
+        Code::WrongType
     );
     assert_eq!(
         word(|sig| sig.unhashed(sub::RECIPIENT, recipient.clone())),
@@ -367,14 +368,14 @@ fn other_versions_are_not_supported() {
         &[],
     ] {
         let word = verify_word(&Shape::good().load(), body.to_vec());
-        assert_eq!(word, Word::UnsupportedAlgorithm, "{body:?}");
+        assert_eq!(word, Code::UnsupportedAlgorithm, "{body:?}");
     }
     let six_by_four = |sig: Sig| sig.version(6);
-    assert_eq!(word(six_by_four), Word::UnsupportedAlgorithm);
+    assert_eq!(word(six_by_four), Code::UnsupportedAlgorithm);
     let four_by_six = text_signature(&Key::v6(1), day(10), |sig| sig.version(4));
     assert_eq!(
         verify_word(&v6().load(), four_by_six),
-        Word::UnsupportedAlgorithm
+        Code::UnsupportedAlgorithm
     );
 }
 
@@ -388,15 +389,15 @@ fn a_signature_is_not_older_than_its_key() {
         )
     };
     assert_eq!(at(BORN), OK);
-    assert_eq!(at(BORN - 1), Word::PredatesKey);
-    assert_eq!(at(0), Word::PredatesKey);
+    assert_eq!(at(BORN - 1), Code::PredatesKey);
+    assert_eq!(at(0), Code::PredatesKey);
     let mut shape = Shape::good();
     shape.subkeys.clear();
     shape.add_subkey(Key::ed25519(2).born(day(50)), |sig| sig.flags(2));
     let subkey = shape.signer().clone();
     let at = |created| verify_word(&shape.load(), text_signature(&subkey, created, |sig| sig));
     assert_eq!(at(day(50)), OK);
-    assert_eq!(at(day(50) - 1), Word::PredatesKey);
+    assert_eq!(at(day(50) - 1), Code::PredatesKey);
 }
 
 #[test]
@@ -415,14 +416,14 @@ fn a_signature_is_not_older_than_the_primary_key_either() {
     assert_eq!(shape.subkey_words(BORN, day(1)), (OK, OK));
     assert_eq!(
         shape.subkey_words(BORN - 1, day(1)),
-        (Word::PredatesKey, Word::PredatesKey)
+        (Code::PredatesKey, Code::PredatesKey)
     );
 }
 
 #[test]
 fn a_signature_from_the_future_waits_until_clocks_agree() {
     let shape = Shape::good();
-    let future = (Word::FromFuture, Word::FromFuture);
+    let future = (Code::FromFuture, Code::FromFuture);
     assert_eq!(shape.primary_words(day(10), day(9)), future);
     assert_eq!(shape.primary_words(day(10), day(10) - 301), future);
     assert_eq!(shape.primary_words(day(10), day(10) - 300), (OK, OK));
@@ -437,14 +438,14 @@ fn a_key_from_the_future_waits_too() {
         created: time(day(10)),
         ..stand_record(&shape, day(50))
     };
-    let early = VerifiedSignature::restore(early);
+    let early = VerifiedSignature::restore(early, Attestation::supposed());
     assert_eq!(
-        standing(&shape.load(), &early, time(day(20))).now,
-        Word::FromFuture
+        signature_validity(&shape.load(), &early, time(day(20))).now,
+        Code::FromFuture
     );
     assert_eq!(
         shape.load().summary(time(day(20))).usable,
-        Err(Word::FromFuture)
+        Err(Code::FromFuture)
     );
     assert_eq!(shape.primary_words(day(50), day(50) - 300), (OK, OK));
 }
@@ -458,14 +459,14 @@ fn a_subkey_from_the_future_waits_too() {
         signer: shape.signer().fingerprint(),
         ..stand_record(&shape, day(10))
     };
-    let early = VerifiedSignature::restore(record);
+    let early = VerifiedSignature::restore(record, Attestation::supposed());
     assert_eq!(
-        standing(&shape.load(), &early, time(day(20))).now,
-        Word::FromFuture
+        signature_validity(&shape.load(), &early, time(day(20))).now,
+        Code::FromFuture
     );
     assert_eq!(
-        standing(&shape.load(), &early, time(day(60))).now,
-        Word::PredatesKey
+        signature_validity(&shape.load(), &early, time(day(60))).now,
+        Code::PredatesKey
     );
 }
 
@@ -483,13 +484,13 @@ fn a_signature_ends_with_its_own_life() {
             sig.lifetime(lifetime)
         })]);
         let verified = verify(&message, &message.signatures()[0], &certificate).unwrap();
-        let standing = standing(&certificate, &verified, time(now));
+        let standing = signature_validity(&certificate, &verified, time(now));
         assert_eq!(standing.at_signing, standing.now);
         standing.now
     };
     assert_eq!(words(5 * DAY, day(15) - 1), OK);
-    assert_eq!(words(5 * DAY, day(15)), Word::SignatureExpired);
-    assert_eq!(words(5 * DAY, day(900)), Word::SignatureExpired);
+    assert_eq!(words(5 * DAY, day(15)), Code::SignatureExpired);
+    assert_eq!(words(5 * DAY, day(900)), Code::SignatureExpired);
     assert_eq!(words(0, day(9000)), OK, "zero means for ever");
     assert_eq!(words(u32::MAX, day(9000)), OK, "no overflow");
 }
@@ -504,17 +505,17 @@ fn several_signatures_are_judged_each_for_itself() {
     let unreadable = vec![99, 1, 2, 3];
     let all = [bad, own.clone(), stranger, own, unreadable, subkey];
     let message = message(&all);
-    let words: Vec<Word> = message
+    let words: Vec<Code> = message
         .signatures()
         .iter()
         .map(|one| verify(&message, one, &certificate).err().unwrap_or(OK))
         .collect();
     let expected = [
-        Word::BadSignature,
+        Code::BadSignature,
         OK,
-        Word::UnknownKey,
+        Code::UnknownKey,
         OK,
-        Word::UnsupportedAlgorithm,
+        Code::UnsupportedAlgorithm,
         OK,
     ];
     assert_eq!(words, expected);
@@ -573,7 +574,10 @@ fn a_restored_signature_stands_as_the_verified_one() {
     let message = message(&[body]);
     let verified = verify(&message, &message.signatures()[0], &certificate).unwrap();
     let json = serde_json::to_string(verified.record()).unwrap();
-    let restored = VerifiedSignature::restore(serde_json::from_str(&json).unwrap());
+    let restored = VerifiedSignature::restore(
+        serde_json::from_str(&json).unwrap(),
+        Attestation::supposed(),
+    );
     assert_eq!(restored, verified);
     assert_eq!(
         (restored.algorithm(), restored.hash()),
@@ -582,8 +586,8 @@ fn a_restored_signature_stands_as_the_verified_one() {
     assert_eq!(restored.expires(), Some(time(day(60))));
     for now in [day(9), day(20), day(60), day(100)] {
         assert_eq!(
-            standing(&certificate, &restored, time(now)),
-            standing(&certificate, &verified, time(now))
+            signature_validity(&certificate, &restored, time(now)),
+            signature_validity(&certificate, &verified, time(now))
         );
     }
 }
@@ -599,8 +603,8 @@ fn a_restored_signature_is_judged_by_the_certificate_of_today() {
     revoked
         .direct
         .push(shape.key_revocation(day(50), |sig| sig.reason(2)));
-    let answer = standing(&revoked.load(), &verified, time(day(60)));
-    assert_eq!(answer.now, Word::RevokedHard { compromised: true });
+    let answer = signature_validity(&revoked.load(), &verified, time(day(60)));
+    assert_eq!(answer.now, Code::RevokedHard { compromised: true });
     assert_eq!(
         answer.revocation.as_ref().map(|one| one.since),
         Some(Some(time(day(50))))
@@ -608,20 +612,20 @@ fn a_restored_signature_is_judged_by_the_certificate_of_today() {
     let mut dropped = shape.clone();
     dropped.subkeys.clear();
     assert_eq!(
-        standing(&dropped.load(), &verified, time(day(60))).now,
-        Word::NotBound
+        signature_validity(&dropped.load(), &verified, time(day(60))).now,
+        Code::NotBound
     );
     dropped
         .direct
         .push(shape.key_revocation(day(50), |sig| sig.reason(2)));
     assert_eq!(
-        standing(&dropped.load(), &verified, time(day(60))).now,
-        Word::RevokedHard { compromised: true }
+        signature_validity(&dropped.load(), &verified, time(day(60))).now,
+        Code::RevokedHard { compromised: true }
     );
     let other = Shape::of(Key::ed25519(9), Key::ed25519(2)).load();
     assert_eq!(
-        standing(&other, &verified, time(day(60))).now,
-        Word::UnknownKey
+        signature_validity(&other, &verified, time(day(60))).now,
+        Code::UnknownKey
     );
     assert_eq!(
         stand(&shape.load(), &Key::ed25519(2), day(10), day(60)).revocation,
@@ -636,10 +640,10 @@ fn a_soft_revocation_is_for_later_signatures_of_lost_subkeys_too() {
     soft.subkeys.clear();
     soft.direct
         .push(shape.key_revocation(day(50), |sig| sig.reason(3)));
-    for (signed, word) in [(10, Word::NotBound), (55, Word::RevokedSoft)] {
+    for (signed, word) in [(10, Code::NotBound), (55, Code::RevokedSoft)] {
         let message = message(&[text_signature(&Key::ed25519(2), day(signed), |sig| sig)]);
         let verified = verify(&message, &message.signatures()[0], &shape.load()).unwrap();
-        let answer = standing(&soft.load(), &verified, time(day(60)));
+        let answer = signature_validity(&soft.load(), &verified, time(day(60)));
         assert_eq!(answer.now, word, "{signed}");
     }
 }
@@ -651,14 +655,14 @@ fn a_restored_signature_older_than_its_key_is_not_believed() {
         created: time(BORN - 1),
         ..stand_record(&shape, day(1))
     };
-    let standing = standing(
+    let standing = signature_validity(
         &shape.load(),
-        &VerifiedSignature::restore(record),
+        &VerifiedSignature::restore(record, Attestation::supposed()),
         time(day(20)),
     );
     assert_eq!(
         (standing.at_signing, standing.now),
-        (Word::PredatesKey, Word::PredatesKey)
+        (Code::PredatesKey, Code::PredatesKey)
     );
 }
 
@@ -707,7 +711,7 @@ fn an_rsa_key_for_encryption_only_does_not_sign() {
         sig.key_algorithm = Some(1);
         sig
     });
-    assert_eq!(verify_word(&shape.load(), body), Word::UnsupportedAlgorithm);
+    assert_eq!(verify_word(&shape.load(), body), Code::UnsupportedAlgorithm);
     let mut sign_only = Key::rsa();
     sign_only.algorithm = 3;
     let shape = Shape::of(sign_only, Key::ed25519(2));
@@ -727,7 +731,7 @@ fn an_ed448_key_signs_with_long_hashes_only() {
     };
     assert_eq!(word(SHA512), OK);
     assert_eq!(word(14), OK, "SHA3-512");
-    assert_eq!(word(SHA256), Word::WeakHash);
+    assert_eq!(word(SHA256), Code::WeakHash);
     let name = shape.load().summary(crate::forge::time(day(1))).algorithm;
     assert_eq!(name, "Ed448");
     let cut = text_signature(&shape.primary, day(10), |sig| sig.hash(SHA512));

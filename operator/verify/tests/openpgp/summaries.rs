@@ -1,14 +1,32 @@
 //! What people are shown about a certificate, and what a refresh may learn.
 
-use charttrust_verify::openpgp::{CertificateError, Learned, Word};
+use charttrust_verify::openpgp::{Certificate, CertificateError, Code, Learned, SigningKey};
+use jiff::Timestamp;
 
 use crate::cells::v6;
 use crate::forge::{
     CERTIFY, CERTIFY_AND_SIGN, DAY, ENCRYPT, Key, SIGN, Shape, Sig, USER_ID, day, sub, time, words,
 };
 
-const OK: Word = Word::Valid;
-const HARD: Word = Word::RevokedHard { compromised: false };
+const OK: Code = Code::Valid;
+const HARD: Code = Code::RevokedHard { compromised: false };
+
+#[test]
+fn a_signing_subkey_has_an_algorithm_and_an_end_of_its_own() {
+    let mut shape = Shape::good();
+    shape.subkeys.clear();
+    shape.add_subkey(Key::rsa(), |sig| sig.flags(SIGN).key_lifetime(DAY * 50));
+    let summary = shape.load().summary(time(day(10)));
+    let [primary, subkey] = summary.signing_keys.as_slice() else {
+        panic!("{summary:?}")
+    };
+    assert_eq!(
+        (primary.algorithm.as_str(), primary.expires),
+        ("Ed25519", None)
+    );
+    assert!(subkey.algorithm.starts_with("RSA-"), "{subkey:?}");
+    assert_eq!(subkey.expires, Some(time(Key::rsa().created + DAY * 50)));
+}
 
 #[test]
 fn a_summary_names_what_there_is() {
@@ -17,10 +35,12 @@ fn a_summary_names_what_there_is() {
     assert_eq!(summary.user_ids, ["Good <good@example.org>"]);
     assert_eq!(summary.created, time(day(0)));
     assert_eq!(summary.expires, None);
-    assert_eq!(
-        summary.signing_keys,
-        [Key::ed25519(1).fingerprint(), Key::ed25519(2).fingerprint()]
-    );
+    let signing = |seed: u8| SigningKey {
+        fingerprint: Key::ed25519(seed).fingerprint(),
+        algorithm: "Ed25519".to_owned(),
+        expires: None,
+    };
+    assert_eq!(summary.signing_keys, [signing(1), signing(2)]);
     assert_eq!((summary.revocation, summary.usable), (None, Ok(())));
     assert_eq!(v6().load().summary(time(day(10))).algorithm, "Ed25519");
     assert!(
@@ -128,7 +148,7 @@ fn a_key_ends_when_its_last_signing_key_does() {
     let ended = ending(Some(100), None, both).load().summary(time(day(200)));
     assert_eq!(
         (ended.expires, ended.usable),
-        (Some(time(day(100))), Err(Word::Expired))
+        (Some(time(day(100))), Err(Code::Expired))
     );
     assert_eq!(ended.signing_keys, []);
 }
@@ -138,7 +158,7 @@ fn the_reason_why_a_key_cannot_be_used_is_about_its_signing_keys() {
     let usable = |shape: &Shape, now: u32| shape.load().summary(time(day(now))).usable;
     assert_eq!(
         usable(&ending(None, Some(50), CERTIFY), 60),
-        Err(Word::Expired)
+        Err(Code::Expired)
     );
     let mut shape = ending(None, Some(50), CERTIFY);
     shape.add_subkey(Key::ed25519(3), |sig| sig.flags(ENCRYPT));
@@ -146,7 +166,7 @@ fn the_reason_why_a_key_cannot_be_used_is_about_its_signing_keys() {
     shape.subkeys[1].1.push(revocation);
     assert_eq!(
         usable(&shape, 60),
-        Err(Word::Expired),
+        Err(Code::Expired),
         "an encryption key does not matter"
     );
     assert_eq!(usable(&shape, 40), Ok(()));
@@ -155,10 +175,10 @@ fn the_reason_why_a_key_cannot_be_used_is_about_its_signing_keys() {
     assert_eq!(usable(&shape, 60), Err(HARD));
     let mut only_certifies = ending(None, None, CERTIFY);
     only_certifies.subkeys.clear();
-    assert_eq!(usable(&only_certifies, 10), Err(Word::NotSigningCapable));
+    assert_eq!(usable(&only_certifies, 10), Err(Code::NotSigningCapable));
     let mut nothing = Shape::good();
     nothing.user_ids.clear();
-    assert_eq!(usable(&nothing, 10), Err(Word::NoValidSelfSignature));
+    assert_eq!(usable(&nothing, 10), Err(Code::NoValidSelfSignature));
 }
 
 #[test]
@@ -181,9 +201,9 @@ fn a_revocation_is_described() {
         assert_eq!(described, (reason, hard, compromised));
         assert_eq!(revocation.since, Some(time(day(50))));
         let word = if hard {
-            Word::RevokedHard { compromised }
+            Code::RevokedHard { compromised }
         } else {
-            Word::RevokedSoft
+            Code::RevokedSoft
         };
         assert_eq!(summary.usable, Err(word));
     }
@@ -202,16 +222,13 @@ fn a_refresh_learns_verified_revocations() {
     let kept: Learned = serde_json::from_str(&json).unwrap();
     assert_eq!(kept, learned);
     let applied = own.load().apply(&kept).unwrap();
-    let word = Word::RevokedHard { compromised: true };
+    let word = Code::RevokedHard { compromised: true };
     assert_eq!(
         words(&applied, &own.primary, day(10), day(60)),
         (word, word)
     );
     assert_eq!(applied.summary(time(day(60))).subkey_revocations.len(), 1);
-    let merged = own
-        .load()
-        .merge_revocations(&copy.load(), time(day(60)))
-        .unwrap();
+    let merged = merged(&own, &copy, time(day(60)));
     assert_eq!(
         merged.summary(time(day(60))),
         applied.summary(time(day(60)))
@@ -280,7 +297,7 @@ fn a_refresh_learns_a_shorter_life_and_never_a_longer_one() {
     let learned = own.learn(&shorter, time(day(40))).unwrap();
     assert!(!learned.is_empty());
     let applied = own.apply(&learned).unwrap();
-    assert_eq!((now(&applied, 99), now(&applied, 100)), (OK, Word::Expired));
+    assert_eq!((now(&applied, 99), now(&applied, 100)), (OK, Code::Expired));
     assert_eq!(applied.summary(time(day(40))).expires, Some(time(day(100))));
     assert!(own.learn(&longer, time(day(40))).unwrap().is_empty());
     assert!(
@@ -307,9 +324,9 @@ fn a_refresh_learns_a_shorter_life_and_never_a_longer_one() {
         "a newer statement in the object itself counts"
     );
     let same = shorter.apply(&learned).unwrap();
-    assert_eq!((now(&same, 99), now(&same, 100)), (OK, Word::Expired));
+    assert_eq!((now(&same, 99), now(&same, 100)), (OK, Code::Expired));
     let united = applied.union(&own).unwrap();
-    assert_eq!(now(&united, 100), Word::Expired, "what was learned stays");
+    assert_eq!(now(&united, 100), Code::Expired, "what was learned stays");
 }
 
 #[test]
@@ -321,14 +338,11 @@ fn a_refresh_learns_a_shorter_life_of_a_subkey() {
         sig.flags(SIGN).key_lifetime(100 * DAY)
     });
     copy.subkeys[0].1.push(binding);
-    let applied = own
-        .load()
-        .merge_revocations(&copy.load(), time(day(40)))
-        .unwrap();
+    let applied = merged(&own, &copy, time(day(40)));
     assert_eq!(words(&applied, &Key::ed25519(2), day(10), day(99)).1, OK);
     assert_eq!(
         words(&applied, &Key::ed25519(2), day(10), day(100)).1,
-        Word::Expired
+        Code::Expired
     );
     assert_eq!(words(&applied, &Key::ed25519(1), day(10), day(100)).1, OK);
 }
@@ -346,7 +360,7 @@ fn a_newer_binding_in_the_object_itself_overrules_a_learned_end() {
     };
     let now = time(day(40));
     let learned = Shape::good().load().learn(&bound(20, 100), now).unwrap();
-    for (made, word) in [(19, Word::Expired), (20, OK), (30, OK)] {
+    for (made, word) in [(19, Code::Expired), (20, OK), (30, OK)] {
         let applied = bound(made, 400).apply(&learned).unwrap();
         let words = words(&applied, &Key::ed25519(2), day(10), day(100));
         assert_eq!(words.1, word, "{made}");
@@ -361,11 +375,8 @@ fn a_refresh_learns_a_worse_revocation_than_the_known_one() {
     let mut copy = own.clone();
     copy.direct
         .push(own.key_revocation(day(51), |sig| sig.reason(2)));
-    let merged = own
-        .load()
-        .merge_revocations(&copy.load(), time(day(60)))
-        .unwrap();
-    let word = Word::RevokedHard { compromised: true };
+    let merged = merged(&own, &copy, time(day(60)));
+    let word = Code::RevokedHard { compromised: true };
     assert_eq!(words(&merged, &own.primary, day(10), day(60)), (word, word));
 }
 
@@ -376,10 +387,7 @@ fn a_refresh_learns_about_every_subkey() {
     let mut copy = own.clone();
     let revocation = own.subkey_revocation(&Key::ed25519(3), day(50), |sig| sig);
     copy.subkeys[1].1.push(revocation);
-    let merged = own
-        .load()
-        .merge_revocations(&copy.load(), time(day(60)))
-        .unwrap();
+    let merged = merged(&own, &copy, time(day(60)));
     let word = |key: u8| words(&merged, &Key::ed25519(key), day(10), day(60)).1;
     assert_eq!((word(2), word(3)), (OK, HARD));
 }
@@ -516,10 +524,7 @@ fn a_fetched_copy_without_user_ids_brings_its_revocation() {
     let mut copy = own.clone();
     copy.user_ids.clear();
     copy.direct.push(own.key_revocation(day(50), |sig| sig));
-    let merged = own
-        .load()
-        .merge_revocations(&copy.load(), time(day(60)))
-        .unwrap();
+    let merged = merged(&own, &copy, time(day(60)));
     assert_eq!(words(&merged, &own.primary, day(10), day(60)), (HARD, HARD));
 }
 
@@ -542,33 +547,33 @@ fn a_forged_learned_revocation_does_nothing() {
 #[test]
 fn every_word_has_a_name_and_a_sentence() {
     let all = [
-        Word::Valid,
-        Word::Expired,
-        Word::RevokedHard { compromised: true },
-        Word::RevokedHard { compromised: false },
-        Word::RevokedSoft,
-        Word::RevocationNotVerifiable,
-        Word::NoValidSelfSignature,
-        Word::NotBound,
-        Word::NoBackSignature,
-        Word::NotSigningCapable,
-        Word::WeakHash,
-        Word::WeakKey,
-        Word::UnsupportedAlgorithm,
-        Word::CriticalUnknown,
-        Word::FromFuture,
-        Word::PredatesKey,
-        Word::SignatureExpired,
-        Word::WrongType,
-        Word::NoIssuer,
-        Word::BadSignature,
-        Word::UnknownKey,
+        Code::Valid,
+        Code::Expired,
+        Code::RevokedHard { compromised: true },
+        Code::RevokedHard { compromised: false },
+        Code::RevokedSoft,
+        Code::RevocationNotVerifiable,
+        Code::NoValidSelfSignature,
+        Code::NotBound,
+        Code::NoBackSignature,
+        Code::NotSigningCapable,
+        Code::WeakHash,
+        Code::WeakKey,
+        Code::UnsupportedAlgorithm,
+        Code::CriticalUnknown,
+        Code::FromFuture,
+        Code::PredatesKey,
+        Code::SignatureExpired,
+        Code::WrongType,
+        Code::NoIssuer,
+        Code::BadSignature,
+        Code::UnknownKey,
     ];
     let sentences: std::collections::BTreeSet<_> = all.iter().map(ToString::to_string).collect();
     assert_eq!(sentences.len(), all.len());
     assert!(
         all.iter()
-            .all(|word| format!("{word:?}").starts_with(word.as_str()))
+            .all(|word| format!("{word:?}").starts_with(word.word()))
     );
 }
 
@@ -578,57 +583,70 @@ fn a_weak_signing_subkey_is_named_as_the_reason() {
     shape.subkeys.clear();
     shape.add_subkey(Key::file("rsa1024"), |sig| sig.flags(SIGN));
     let usable = shape.load().summary(time(day(10))).usable;
-    assert_eq!(usable, Err(Word::WeakKey));
+    assert_eq!(usable, Err(Code::WeakKey));
+}
+
+/// What a signature by `signer` is worth under both certificates together.
+fn united_word(one: &Shape, other: &Shape, signer: &Key) -> Code {
+    let words = [(one, other), (other, one)].map(|(first, second)| {
+        let united = first.load().union(&second.load()).unwrap();
+        crate::forge::words(&united, signer, day(10), day(60)).1
+    });
+    assert_eq!(words[0], words[1], "the order does not matter");
+    words[0]
 }
 
 #[test]
-fn a_union_takes_every_restriction_of_both() {
-    let now = time(day(60));
-    let word = |one: &Shape, other: &Shape, signer: &Key| {
-        let words = [(one, other), (other, one)].map(|(first, second)| {
-            let united = first.load().union(&second.load()).unwrap();
-            crate::forge::words(&united, signer, day(10), day(60)).1
-        });
-        assert_eq!(words[0], words[1], "the order does not matter");
-        words[0]
-    };
+fn a_union_takes_every_revocation_of_both() {
     let good = Shape::good();
     let (primary, subkey) = (Key::ed25519(1), Key::ed25519(2));
-    assert_eq!(word(&good, &good, &primary), OK);
+    assert_eq!(united_word(&good, &good, &primary), OK);
 
     let mut revoked = good.clone();
     revoked.direct.push(good.key_revocation(day(50), |sig| sig));
-    assert_eq!(word(&good, &revoked, &primary), HARD);
+    assert_eq!(united_word(&good, &revoked, &primary), HARD);
 
     let mut unclear = good.clone();
     unclear
         .direct
         .push(good.key_revocation(day(50), |sig| sig.hash(99)));
     assert_eq!(
-        word(&good, &unclear, &primary),
-        Word::RevocationNotVerifiable
+        united_word(&good, &unclear, &primary),
+        Code::RevocationNotVerifiable
     );
 
     let mut subkey_revoked = good.clone();
     let revocation = good.subkey_revocation(&subkey, day(50), |sig| sig);
     subkey_revoked.subkeys[0].1.push(revocation);
-    assert_eq!(word(&good, &subkey_revoked, &subkey), HARD);
+    assert_eq!(united_word(&good, &subkey_revoked, &subkey), HARD);
 
     let mut user_id_revoked = good.clone();
     let revocation = good.sign_user_id(&Sig::new(0x30, &primary, day(50)), USER_ID);
     user_id_revoked.user_ids[0].1.push(revocation);
     assert_eq!(
-        word(&good, &user_id_revoked, &primary),
-        Word::NoValidSelfSignature
+        united_word(&good, &user_id_revoked, &primary),
+        Code::NoValidSelfSignature
     );
 
+    let mut other_revoked = good.clone();
+    other_revoked.add_user_id(b"second", |sig| sig.flags(CERTIFY_AND_SIGN));
+    let revocation = good.sign_user_id(&Sig::new(0x30, &primary, day(50)), b"second");
+    other_revoked.user_ids[1].1.push(revocation);
+    assert_eq!(united_word(&good, &other_revoked, &primary), OK);
+}
+
+#[test]
+fn a_union_takes_every_shorter_life_of_both() {
+    let now = time(day(60));
+    let good = Shape::good();
+    let (primary, subkey) = (Key::ed25519(1), Key::ed25519(2));
     let mut shorter = good.clone();
     let sig = Sig::new(0x13, &primary, day(20))
         .flags(CERTIFY_AND_SIGN)
         .key_lifetime(30 * DAY);
     let body = good.sign_user_id(&sig, USER_ID);
     shorter.user_ids[0].1.push(body);
-    assert_eq!(word(&good, &shorter, &primary), Word::Expired);
+    assert_eq!(united_word(&good, &shorter, &primary), Code::Expired);
     let binding = good.binding(&subkey, |mut sig| {
         sig.hashed[0].1 = day(20).to_be_bytes().to_vec();
         sig.flags(SIGN).key_lifetime(30 * DAY)
@@ -640,17 +658,11 @@ fn a_union_takes_every_restriction_of_both() {
         .flags(CERTIFY_AND_SIGN)
         .key_lifetime(30 * DAY);
     shorter_by_key.direct.push(good.direct(&sig));
-    assert_eq!(word(&good, &shorter_by_key, &primary), Word::Expired);
+    assert_eq!(united_word(&good, &shorter_by_key, &primary), Code::Expired);
 
     let mut shorter_subkey = good.clone();
     shorter_subkey.subkeys = shorter.subkeys.clone();
-    assert_eq!(word(&good, &shorter_subkey, &subkey), Word::Expired);
-
-    let mut other_revoked = good.clone();
-    other_revoked.add_user_id(b"second", |sig| sig.flags(CERTIFY_AND_SIGN));
-    let revocation = good.sign_user_id(&Sig::new(0x30, &primary, day(50)), b"second");
-    other_revoked.user_ids[1].1.push(revocation);
-    assert_eq!(word(&good, &other_revoked, &primary), OK);
+    assert_eq!(united_word(&good, &shorter_subkey, &subkey), Code::Expired);
 
     let learned = good.load().learn(&shorter.load(), time(day(25))).unwrap();
     let limited = good.load().apply(&learned).unwrap();
@@ -658,8 +670,8 @@ fn a_union_takes_every_restriction_of_both() {
         good.load().union(&limited).unwrap(),
         limited.union(&good.load()).unwrap(),
     ] {
-        assert_eq!(words(&united, &primary, day(10), day(60)).1, Word::Expired);
-        assert_eq!(united.summary(now).usable, Err(Word::Expired));
+        assert_eq!(words(&united, &primary, day(10), day(60)).1, Code::Expired);
+        assert_eq!(united.summary(now).usable, Err(Code::Expired));
         let subkey_end = united.learn(&good.load(), now).unwrap();
         assert!(subkey_end.is_empty());
     }
@@ -674,17 +686,14 @@ fn a_union_keeps_what_was_learned_about_a_subkey() {
         sig.flags(SIGN).key_lifetime(30 * DAY)
     });
     shorter.subkeys[0].1.push(binding);
-    let limited = good
-        .load()
-        .merge_revocations(&shorter.load(), time(day(25)))
-        .unwrap();
+    let limited = merged(&good, &shorter, time(day(25)));
     for united in [
         good.load().union(&limited).unwrap(),
         limited.union(&good.load()).unwrap(),
     ] {
         assert_eq!(
             words(&united, &Key::ed25519(2), day(10), day(60)).1,
-            Word::Expired
+            Code::Expired
         );
     }
 }
@@ -723,7 +732,7 @@ fn a_union_knows_the_revokers_of_both() {
     );
     assert_eq!(
         word(&with_revoker.load()),
-        Word::RevocationNotVerifiable,
+        Code::RevocationNotVerifiable,
         "its key is missing"
     );
     assert_eq!(word(&with_key.load()), HARD);
@@ -753,10 +762,39 @@ fn the_end_of_every_key_is_told_not_only_the_last() {
         });
     }
     shape.add_subkey(Key::ed25519(4), |sig| sig.flags(SIGN));
-    let mut ends = shape.load().ends(time(day(10)));
-    ends.sort();
-    assert_eq!(ends, [100, 200, 300].map(|end| time(day(end))));
-    assert_eq!(Shape::good().load().ends(time(day(10))), []);
+    let mut turns = shape.load().turns(time(day(10)));
+    turns.sort();
+    assert_eq!(turns, [100, 200, 300].map(|end| time(day(end))));
+    assert_eq!(Shape::good().load().turns(time(day(10))), []);
+}
+
+#[test]
+fn what_a_key_states_of_itself_turns_when_it_begins_and_when_it_ends() {
+    const TOLERANCE: u32 = 5 * 60;
+    const MINUTE: u32 = 60;
+    let mut shape = Shape::good();
+    shape.user_ids.clear();
+    shape.add_user_id(USER_ID, |sig| {
+        sig.without(sub::CREATED)
+            .with(sub::CREATED, day(50).to_be_bytes())
+            .lifetime(30 * DAY)
+    });
+    let certificate = shape.load();
+    let turns = |at| certificate.turns(time(at));
+    let (begins, ends) = (day(50) - TOLERANCE, day(80));
+    assert_eq!(turns(day(10)), [begins, day(50), ends].map(time));
+    assert_eq!(turns(day(50)), [time(ends)]);
+    assert_eq!(turns(ends), []);
+
+    let mut changes = 0;
+    for minute in (day(49)..day(81)).step_by(MINUTE as usize) {
+        let (before, after) = (time(minute), time(minute + MINUTE));
+        let has_turned = turns(minute).iter().any(|turn| *turn <= after);
+        let has_changed = certificate.summary(before) != certificate.summary(after);
+        assert!(has_turned || !has_changed, "{before}");
+        changes += u32::from(has_changed);
+    }
+    assert_eq!(changes, 2, "it begins, and it ends");
 }
 
 #[test]
@@ -827,4 +865,10 @@ fn a_union_joins_each_revoker_with_itself() {
             assert_eq!(word, HARD);
         }
     }
+}
+
+/// A certificate with everything that another copy of it says against it.
+fn merged(own: &Shape, copy: &Shape, now: Timestamp) -> Certificate {
+    let own = own.load();
+    own.apply(&own.learn(&copy.load(), now).unwrap()).unwrap()
 }

@@ -1,0 +1,66 @@
+//! Signs, installs and judges all charts below a folder, and lists every false alarm.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use charttrust_e2e::cluster::{Cluster, built};
+use charttrust_e2e::stage::{Power, Setting, Stage};
+use charttrust_false_alarms::{Options, Report};
+use clap::Parser;
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+#[derive(Parser)]
+#[command(about = "Installs signed charts and lists every verdict that is not Trusted")]
+struct Arguments {
+    /// A folder with sources and archives of charts, at any depth.
+    charts: PathBuf,
+    /// Installations at a time.
+    #[arg(long, default_value_t = 2)]
+    parallel: usize,
+    /// Every how many charts one is also installed from its folder, and one upgraded.
+    #[arg(long, default_value_t = 10)]
+    sample: usize,
+    /// How many records to change in the cluster.
+    #[arg(long, default_value_t = 30)]
+    altered: usize,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(&Arguments::parse()).await {
+        Ok(report) => {
+            print!("{report}");
+            if report.is_good() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+        Err(error) => {
+            eprintln!("false-alarms: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> Result<Report> {
+    let charts = arguments.charts.canonicalize().map_err(|error| {
+        let charts = arguments.charts.display();
+        format!("cannot look into the folder `{charts}`: {error}; name one as CHARTS=DIR")
+    })?;
+    let operator = std::env::var_os("CHARTTRUST_BINARY").map(PathBuf::from);
+    let operator = operator.map_or_else(|| built("charttrust"), Ok)?;
+    let setting = Setting::new(operator, Power::Reports);
+    let cluster = Cluster::shared(&built("testbed")?.to_string_lossy());
+    let stage = Stage::set(cluster, setting).await;
+    let (parallel, sample, altered) = (arguments.parallel, arguments.sample, arguments.altered);
+    let options = Options {
+        parallel,
+        sample,
+        altered,
+        deadline: Duration::from_secs(300),
+    };
+    charttrust_false_alarms::run(&stage, &[&charts], options).await
+}

@@ -1,0 +1,88 @@
+//! A key is stolen that many releases of one namespace rest on, and the namespace is full of Pods.
+
+use std::time::Instant;
+
+use charttrust_e2e::charts::Source;
+use charttrust_e2e::eventually;
+use charttrust_e2e::operator::Operator;
+use charttrust_e2e::stage::workloads::automatic;
+use charttrust_e2e::stage::{self, Opening, Scene};
+use futures::{StreamExt as _, TryStreamExt as _};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::PostParams;
+use serde_json::json;
+
+use crate::run::{Bench, PATIENCE, judged, memory, number, print_memory};
+use crate::{Arguments, Result};
+
+pub(crate) async fn row(bench: &Bench, arguments: &Arguments) -> Result {
+    let (pods, bad) = (arguments.pods, arguments.bad);
+    let kubeconfig = bench.cluster.kubeconfig();
+    let rights = stage::path("operator/install/quarantine");
+    stage::kubectl(kubeconfig, &["apply", "--server-side", "-f", &rights]).await?;
+    let scene = Opening::new("pods").with_quarantine(automatic());
+    let scene = scene.declared(bench.cluster).await;
+    println!("preparing {pods} Pods and {bad} releases …");
+    let chart = scene
+        .publish(&Source::new("web", "1.0.0"), Some(&scene.key))
+        .await;
+    let install = async |number: usize| scene.install(&format!("web-{number}"), &chart).await;
+    let all = futures::stream::iter(0..bad).map(install);
+    all.buffer_unordered(4).collect::<()>().await;
+    fill(&scene, pods).await?;
+
+    let mut operator = bench.start(&["--quarantine"])?;
+    operator.ready(PATIENCE).await?;
+    judged(&operator, &scene.namespace, bad).await;
+    let [idle, _] = memory(operator.id());
+    let began = Instant::now();
+    scene.revoke().await;
+    contained(&operator, bad).await;
+    println!("\nquarantine of {bad} releases among {pods} Pods");
+    println!(
+        "  time to all            {:.1} s",
+        began.elapsed().as_secs_f64()
+    );
+    let [_, peak] = memory(operator.id());
+    println!(
+        "  memory above idle      {} MiB at the peak",
+        peak.saturating_sub(idle) / 1024
+    );
+    print_memory(&operator);
+    Ok(())
+}
+
+/// Pods of somebody else, as large as real ones are.
+async fn fill(scene: &Scene, count: usize) -> Result {
+    let api = scene.api::<Pod>();
+    let environment: Vec<_> = (0..100)
+        .map(|number| json!({"name": format!("SETTING_{number}"), "value": "x".repeat(100)}))
+        .collect();
+    let create = async |number: usize| {
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": {"name": format!("other-{number}"), "labels": {"app": "other"}},
+            "spec": {"containers": [{
+                "name": "main", "image": "registry.example.com/pause:1", "env": environment,
+            }]},
+        }))?;
+        api.create(&PostParams::default(), &pod).await?;
+        Result::Ok(())
+    };
+    let all = futures::stream::iter(0..count).map(create);
+    all.buffer_unordered(16).try_collect().await
+}
+
+async fn contained(operator: &Operator, wanted: usize) {
+    eventually(PATIENCE, "all are contained", async || {
+        let text = operator.metrics().await;
+        let text = text.map_err(|error| error.to_string())?;
+        let line = |line: &&str| line.starts_with("charttrust_quarantined_releases ");
+        let found = text.lines().find(line).and_then(number).unwrap_or_default();
+        if found == wanted {
+            Ok(())
+        } else {
+            Err(format!("{found} of {wanted}"))
+        }
+    })
+    .await;
+}

@@ -1,0 +1,124 @@
+//! An operator that is measured.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use charttrust_e2e::cluster::{Cluster, Identity, built};
+use charttrust_e2e::eventually;
+use charttrust_e2e::operator::{Operator, Options};
+use charttrust_e2e::stage::OPERATOR_NAMESPACE;
+
+use crate::{Arguments, Result};
+
+/// Longest wait for all verdicts, for a machine that is slow beyond use.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
+
+/// What all rows have in common.
+pub(crate) struct Bench {
+    pub(crate) cluster: &'static Cluster,
+    pub(crate) identity: Identity,
+    binary: PathBuf,
+}
+
+impl Bench {
+    pub(crate) async fn new(cluster: &'static Cluster, arguments: &Arguments) -> Result<Self> {
+        Ok(Self {
+            cluster,
+            identity: cluster.identity(OPERATOR_NAMESPACE, "charttrust").await?,
+            binary: match &arguments.binary {
+                Some(binary) => binary.clone(),
+                None => built("../release/charttrust")?,
+            },
+        })
+    }
+
+    /// Starts the operator, with more arguments.
+    pub(crate) fn start(&self, more: &[&str]) -> Result<Operator> {
+        let more = ["--no-leader-election"].iter().chain(more);
+        Ok(Operator::start(&Options {
+            binary: self.binary.clone(),
+            kubeconfig: self.identity.kubeconfig(),
+            namespace: OPERATOR_NAMESPACE.to_owned(),
+            allow_hosts: vec!["127.0.0.1".to_owned()],
+            more: more.map(|flag| (*flag).to_owned()).collect(),
+        })?)
+    }
+
+    /// What it costs until so many releases of a namespace are trusted.
+    pub(crate) async fn cost(
+        &self,
+        operator: &mut Operator,
+        namespace: &str,
+        wanted: usize,
+    ) -> Result<Cost> {
+        let (mark, started) = (self.cluster.mark(), Instant::now());
+        operator.ready(PATIENCE).await?;
+        judged(operator, namespace, wanted).await;
+        let seconds = started.elapsed().as_secs_f64();
+        let ours = self.cluster.asked_since(mark).by(self.identity.user());
+        Ok(Cost {
+            seconds,
+            requests: ours.len(),
+            writes: ours.writes().len(),
+        })
+    }
+}
+
+/// What a start cost.
+pub(crate) struct Cost {
+    seconds: f64,
+    requests: usize,
+    writes: usize,
+}
+
+impl Cost {
+    pub(crate) fn print(&self, operator: &Operator) {
+        println!("  time to all verdicts   {:.1} s", self.seconds);
+        println!("  requests to the server {}", self.requests);
+        println!("  object writes          {}", self.writes);
+        print_memory(operator);
+    }
+}
+
+/// As the kernel counts it.
+pub(crate) fn print_memory(operator: &Operator) {
+    let [now, peak] = memory(operator.id()).map(|kib| kib / 1024);
+    println!("  memory now, peak       {now} MiB, {peak} MiB");
+}
+
+/// Resident memory now and at its peak, in KiB.
+pub(crate) fn memory(process: u32) -> [u64; 2] {
+    let status = Path::new("/proc").join(process.to_string()).join("status");
+    let status = std::fs::read_to_string(status).unwrap_or_default();
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
+            .unwrap_or_default()
+    };
+    [field("VmRSS:"), field("VmHWM:")]
+}
+
+/// Waits until the operator counts so many releases as trusted.
+pub(crate) async fn judged(operator: &Operator, namespace: &str, wanted: usize) {
+    eventually(PATIENCE, "all releases are judged", async || {
+        let text = operator.metrics().await;
+        let text = text.map_err(|error| error.to_string())?;
+        let counts = text.lines().filter(|line| {
+            line.starts_with("charttrust_releases{")
+                && line.contains(&format!("namespace=\"{namespace}\""))
+                && line.contains("verdict=\"trusted\"")
+        });
+        let sum: usize = counts.filter_map(number).sum();
+        if sum == wanted {
+            Ok(())
+        } else {
+            Err(format!("{sum} of {wanted}"))
+        }
+    })
+    .await;
+}
+
+/// The value of a metric's line.
+pub(crate) fn number(line: &str) -> Option<usize> {
+    line.rsplit(' ').next()?.parse().ok()
+}

@@ -1,0 +1,369 @@
+//! The files that `charttrust verify` reads: bounded, and named where they cannot be used.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use charttrust_verify::evidence::{Claimed, ProvenanceFacts};
+use charttrust_verify::finding::error_chain;
+use charttrust_verify::key::{Key, Scope};
+use charttrust_verify::openpgp;
+use charttrust_verify::policy::{
+    Demands, Dependencies, ExpiredKeys, Level, Pattern, Policy, Rule, Selection, Signers,
+};
+use charttrust_verify::verdict::Cause;
+
+use super::{CheckLevel, Verify};
+use crate::api::{ChartTrustPolicy, TrustedKey, fields};
+use crate::cli::screen::{plain, tell};
+use crate::parse;
+use crate::sources::{EMPTY, Part, ProvenanceBody};
+
+/// Why nothing could be verified.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UsageError {
+    #[error("{0}: name chart and version: oci://HOST/PATH/CHART:VERSION")]
+    Address(String),
+    #[error("{path}: cannot be read")]
+    File {
+        path: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{path}: a folder: {step}")]
+    Folder { path: String, step: &'static str },
+    #[error("{0}")]
+    TooLarge(String),
+    #[error("{path}: {problem}")]
+    Unusable { path: String, problem: String },
+    #[error("no request can be made")]
+    Runtime(#[source] std::io::Error),
+    #[error("{0}: source and provenance are what the registry has: leave out --source and --prov")]
+    SaidTwice(String),
+    #[error("--prov, --chart and --version are about one archive: name one")]
+    SeveralArchives,
+    #[error("{0}: no chart archive: name the .tgz that helm package makes or helm pull fetches")]
+    NoArchive(String),
+    #[error(
+        "no key was found: --key takes OpenPGP keys (.asc, .gpg, .key, .pgp, .pub in a folder) and \
+         TrustedKey YAML, files or folders; with --policy only the latter"
+    )]
+    NoKey,
+    #[error("{0} has no rule for chart {1}")]
+    NoRule(String, String),
+    #[error("{path}: only files are read here: {step}")]
+    Url { path: String, step: &'static str },
+}
+
+/// What a file is read as.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    Archive,
+    Key,
+    Logins,
+    Policy,
+    Provenance,
+}
+
+/// What a file holds.
+pub(super) enum Contents {
+    Whole(Vec<u8>),
+    /// More than is read: what is said of it, and its beginning.
+    TooLarge(String, Vec<u8>),
+}
+
+impl Kind {
+    /// Most bytes that are read, as for sources over the network.
+    fn limit(self) -> u64 {
+        match self {
+            Self::Archive => 20 * 1024 * 1024,
+            Self::Key => 512 * 1024,
+            Self::Logins | Self::Policy => 1024 * 1024,
+            Self::Provenance => 64 * 1024,
+        }
+    }
+
+    /// What to do where the file is no file.
+    fn step(self) -> &'static str {
+        match self {
+            Self::Archive => "fetch it with helm pull --prov, and name the .tgz",
+            Self::Key => "download the key, and compare its fingerprint with what its owner says",
+            Self::Logins => {
+                "name the file with HELM_REGISTRY_CONFIG, its folder with DOCKER_CONFIG"
+            }
+            Self::Policy => "write the ChartTrustPolicy to a file, and name it",
+            Self::Provenance => "download the .prov, and name the file",
+        }
+    }
+}
+
+/// Reads a file of a kind.
+pub(super) fn read(path: &Path, kind: Kind) -> Result<Contents, UsageError> {
+    use std::io::Read as _;
+    let (name, step) = (path.display().to_string(), kind.step());
+    if name.contains("://") {
+        return Err(UsageError::Url { path: name, step });
+    }
+    if path.is_dir() {
+        return Err(UsageError::Folder { path: name, step });
+    }
+    let read = || {
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(path)?;
+        file.take(kind.limit() + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    match read() {
+        Ok(bytes) if bytes.len() as u64 > kind.limit() => {
+            let message = format!("{name}: larger than {} bytes", kind.limit());
+            Ok(Contents::TooLarge(message, bytes))
+        }
+        Ok(bytes) => Ok(Contents::Whole(bytes)),
+        Err(source) => Err(UsageError::File { path: name, source }),
+    }
+}
+
+/// Reads a file without which nothing can be verified.
+fn read_whole(path: &Path, kind: Kind) -> Result<Vec<u8>, UsageError> {
+    match read(path, kind)? {
+        Contents::Whole(bytes) => Ok(bytes),
+        Contents::TooLarge(message, _) => Err(UsageError::TooLarge(message)),
+    }
+}
+
+/// The keys that are given, revocations of equal fingerprints shared.
+pub(super) fn keys(arguments: &Verify) -> Result<Vec<Key>, UsageError> {
+    let mut keys = Vec::new();
+    let counting = match arguments.policy {
+        Some(_) => Counting::TrustedKeys,
+        None => Counting::AnyKey,
+    };
+    for path in &arguments.key {
+        for file in files(path)? {
+            keys.extend(keys_of(&file, counting)?);
+        }
+    }
+    if keys.is_empty() {
+        Err(UsageError::NoKey)
+    } else {
+        Ok(parse::share_revocations(keys.iter()))
+    }
+}
+
+/// The file itself, or the files of a folder in the order of their names that can hold keys.
+fn files(path: &Path) -> Result<Vec<PathBuf>, UsageError> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let failed = |source| UsageError::File {
+        path: path.display().to_string(),
+        source,
+    };
+    let entries = std::fs::read_dir(path).map_err(failed)?;
+    let paths: Result<Vec<_>, _> = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect();
+    let mut files: Vec<_> = paths
+        .map_err(failed)?
+        .into_iter()
+        .filter(|path| path.is_file() && (is_yaml(path) || is_key(path)))
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+/// Which keys count: a policy lists `TrustedKey`s by their names, which a bare key has not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Counting {
+    AnyKey,
+    TrustedKeys,
+}
+
+fn keys_of(path: &Path, counting: Counting) -> Result<Vec<Key>, UsageError> {
+    let bytes = read_whole(path, Kind::Key)?;
+    let unusable = |problem: String| UsageError::Unusable {
+        path: path.display().to_string(),
+        problem,
+    };
+    if is_yaml(path) {
+        return trusted_keys(&bytes).map_err(unusable);
+    }
+    if counting == Counting::TrustedKeys {
+        return Ok(Vec::new());
+    }
+    let certificates = openpgp::load_all(&bytes).map_err(|error| unusable(error_chain(&error)))?;
+    for version in openpgp::skipped_versions(&bytes) {
+        let path = plain(&path.display().to_string());
+        tell(&format!(
+            "{path}: skipped a key of version {version}, which is not supported\n"
+        ));
+    }
+    let key = |certificate: openpgp::Certificate| Key {
+        name: certificate.fingerprint().to_string(),
+        labels: BTreeMap::new(),
+        certificate,
+        scope: Scope::default(),
+        not_after: None,
+        unusable: None,
+        revocations: Vec::new(),
+    };
+    Ok(certificates.into_iter().map(key).collect())
+}
+
+fn is_yaml(path: &Path) -> bool {
+    matches!(extension(path), Some("yaml" | "yml" | "json"))
+}
+
+/// Whether a file is an OpenPGP key by its name.
+fn is_key(path: &Path) -> bool {
+    matches!(extension(path), Some("asc" | "gpg" | "key" | "pgp" | "pub"))
+}
+
+fn extension(path: &Path) -> Option<&str> {
+    path.extension().and_then(|extension| extension.to_str())
+}
+
+/// The TrustedKeys among the documents of a file; other kinds are not ours to judge.
+fn trusted_keys(bytes: &[u8]) -> Result<Vec<Key>, String> {
+    let mut keys = Vec::new();
+    for document in documents(bytes)? {
+        if document.get("kind").and_then(|kind| kind.as_str()) != Some("TrustedKey") {
+            continue;
+        }
+        known("TrustedKey", &document)?;
+        let object: TrustedKey = serde_json::from_value(document).map_err(|e| e.to_string())?;
+        let Some(material) = object.spec.public_key.inline.clone() else {
+            let name = object.metadata.name.unwrap_or_default();
+            return Err(format!(
+                "TrustedKey {name}: spec.publicKey names an object of the cluster, which is not read \
+                 here: put the key into spec.publicKey.inline"
+            ));
+        };
+        keys.push(parse::key(&object, material.as_bytes()).map_err(|p| p.to_string())?);
+    }
+    Ok(keys)
+}
+
+/// A field that nobody knows is a demand that nobody would check.
+fn known(kind: &str, document: &serde_json::Value) -> Result<(), String> {
+    match fields::unknown(kind, document) {
+        None => Ok(()),
+        Some(path) => Err(format!(
+            "{path}: {kind} has no such field; docs/spec/v1alpha1 lists all of them"
+        )),
+    }
+}
+
+fn documents(bytes: &[u8]) -> Result<Vec<serde_json::Value>, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8 text".to_owned())?;
+    serde_saphyr::from_multiple(text).map_err(|error| error.to_string())
+}
+
+/// The policy of `--policy`, or one that believes every key given.
+pub(super) fn policy(arguments: &Verify, keys: &[Key]) -> Result<Policy, UsageError> {
+    let Some(path) = &arguments.policy else {
+        return Ok(any_key(arguments.level, keys));
+    };
+    let bytes = read_whole(path, Kind::Policy)?;
+    let unusable = |problem: String| UsageError::Unusable {
+        path: path.display().to_string(),
+        problem,
+    };
+    let wanted = |document: &serde_json::Value| {
+        document.get("kind").and_then(|kind| kind.as_str()) == Some("ChartTrustPolicy")
+    };
+    let mut found = documents(&bytes)
+        .map_err(unusable)?
+        .into_iter()
+        .filter(wanted);
+    let (Some(document), None) = (found.next(), found.next()) else {
+        return Err(unusable(
+            "holds not exactly one ChartTrustPolicy".to_owned(),
+        ));
+    };
+    known("ChartTrustPolicy", &document).map_err(unusable)?;
+    let object: ChartTrustPolicy =
+        serde_json::from_value(document).map_err(|error| unusable(error.to_string()))?;
+    let parsed = parse::policy(&object);
+    if let Some(problem) = parsed.problems.first() {
+        return Err(unusable(problem.to_string()));
+    }
+    Ok(parsed.policy)
+}
+
+fn any_key(level: CheckLevel, keys: &[Key]) -> Policy {
+    let rule = Rule {
+        name: "command line".to_owned(),
+        charts: vec![Pattern::new("*")],
+        versions: None,
+        sources: Vec::new(),
+        verify: charttrust_verify::policy::Verify {
+            level: match level {
+                CheckLevel::Signature => Level::Signature,
+                CheckLevel::Strict => Level::Strict,
+            },
+            signers: Signers {
+                keys: keys.iter().map(|key| key.name.clone()).collect(),
+                selector: None,
+                threshold: NonZeroU32::MIN,
+            },
+            expired_keys: ExpiredKeys::AcceptIfSignedBefore,
+            dependencies: Dependencies::Inherit,
+        },
+        pins: Vec::new(),
+        problem: None,
+    };
+    Policy {
+        name: "command line".to_owned(),
+        suspended: false,
+        selection: Selection::default(),
+        demands: Demands::Rules(vec![rule]),
+        exceptions: Vec::new(),
+    }
+}
+
+/// The provenance that is named, or lies beside the archive.
+pub(super) fn provenance(
+    arguments: &Verify,
+    claimed: Claimed<'_>,
+) -> Result<ProvenanceFacts, UsageError> {
+    let beside = || {
+        let mut name = arguments.chart.clone().into_os_string();
+        name.push(".prov");
+        PathBuf::from(name)
+    };
+    let (path, is_named) = match &arguments.prov {
+        Some(path) => (path.clone(), true),
+        None => (beside(), false),
+    };
+    if !is_named && !path.exists() {
+        return Ok(ProvenanceFacts::Missing);
+    }
+    let contents = read(&path, Kind::Provenance)?;
+    let beginning = match &contents {
+        Contents::Whole(bytes) | Contents::TooLarge(_, bytes) => ProvenanceBody::of(bytes),
+    };
+    Ok(match (beginning, contents) {
+        // What a server has answered in its place, saved by whoever asked: as if it had answered now.
+        (ProvenanceBody::Mistaken(why), _) => ProvenanceFacts::Unavailable {
+            cause: Cause::SourceUnavailable,
+            message: format!(
+                "{} is not a usable {}: {why}",
+                path.display(),
+                Part::Provenance
+            ),
+        },
+        (ProvenanceBody::Empty, _) => ProvenanceFacts::Malformed {
+            message: EMPTY.to_owned(),
+        },
+        (ProvenanceBody::Statement, Contents::Whole(bytes)) => {
+            ProvenanceFacts::read(&bytes, claimed)
+        }
+        (ProvenanceBody::Statement, Contents::TooLarge(message, _)) => {
+            ProvenanceFacts::Unavailable {
+                cause: Cause::LimitExceeded,
+                message,
+            }
+        }
+    })
+}

@@ -1,0 +1,378 @@
+//! `charttrust verify`: the engine on files, for CI. Reads the named files, asks the named registries with
+//! the logins of Helm and Docker, and nothing else.
+
+mod address;
+mod inputs;
+mod logins;
+mod report;
+
+use std::path::PathBuf;
+
+use charttrust_verify::chart::{self, ArchiveError, Chart};
+use charttrust_verify::check::{self, Case, Judgement};
+use charttrust_verify::evidence::{Answer, ArchiveFacts, Bound, Claimed, Evidence};
+use charttrust_verify::finding::{Fact, Finding};
+use charttrust_verify::key::Key;
+use charttrust_verify::limits::ArchiveLimits;
+use charttrust_verify::policy::{Demands, Policy, ReleaseRef, Rule, Selection, Source};
+use charttrust_verify::verdict::{Cause, Reason, Verdict};
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+
+use self::address::{Address, Fetched};
+use self::inputs::{Contents, Kind, UsageError};
+use self::report::Report;
+use super::{INTERNAL, TRUSTED, UNKNOWN, UNTRUSTED, USAGE, complain};
+use crate::clock;
+use crate::sources::{AllowedHost, AuthHost};
+
+/// Verifies chart archives, files or in a registry, by the same rules as the operator.
+///
+/// Exit code 0: all are trusted, 1: one is not trusted, 2: the arguments cannot be used, 3: one could
+/// not be found out, 4: charttrust failed.
+#[derive(Args, Clone, Debug)]
+pub struct Verify {
+    /// The chart archives, as `helm package` makes them, or `oci://HOST/PATH/CHART:VERSION`.
+    #[arg(value_name = "CHART.tgz", required = true)]
+    pub charts: Vec<PathBuf>,
+    /// The one of them that is being verified.
+    #[arg(skip)]
+    chart: PathBuf,
+    /// The provenance file; default: the archive's name with `.prov` appended.
+    #[arg(long, value_name = "FILE")]
+    pub prov: Option<PathBuf>,
+    /// An OpenPGP key or a TrustedKey, or a folder of them. Repeatable.
+    #[arg(long, value_name = "PATH", required = true)]
+    pub key: Vec<PathBuf>,
+    /// A ChartTrustPolicy to judge by; then only TrustedKeys that it lists count.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// The chart that is expected; default: what the file is named after.
+    #[arg(long = "chart", value_name = "NAME", requires = "chart_version")]
+    pub chart_name: Option<String>,
+    /// The version that is expected; default: what the file is named after.
+    #[arg(long = "version", value_name = "VERSION", requires = "chart_name")]
+    pub chart_version: Option<String>,
+    /// Where the chart is published, for the scope of keys and the sources of rules.
+    #[arg(long, value_name = "URL")]
+    pub source: Option<String>,
+    /// Allows registries on this host to be private, loopback or plain HTTP. Repeatable.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub allow_host: Vec<AllowedHost>,
+    /// A registry whose token service is elsewhere, and its host: a login to the registry goes there.
+    /// Repeatable.
+    #[arg(long, value_name = "REGISTRY=HOST")]
+    pub auth_host: Vec<AuthHost>,
+    /// How much to check where no policy says so.
+    #[arg(long, value_enum, default_value_t = CheckLevel::Strict, conflicts_with = "policy")]
+    pub level: CheckLevel,
+    /// The reference time instead of now, such as 2026-11-18T00:00Z, or the day 2026-11-18.
+    #[arg(long, value_name = "TIME", value_parser = super::instant)]
+    pub at: Option<Timestamp>,
+    /// How to print the result.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// How much to check.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum CheckLevel {
+    /// What `helm verify` checks.
+    Signature,
+    /// Also that signed name and version are the archive's.
+    Strict,
+}
+
+/// How to print the result.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Output {
+    /// One JSON object.
+    Json,
+    /// For people.
+    Text,
+    /// The same as JSON, as YAML.
+    Yaml,
+}
+
+/// Runs the command and gives its exit code: the worst of all archives.
+pub fn main(arguments: &Verify) -> u8 {
+    let is_about_one = arguments.prov.is_some() || arguments.chart_name.is_some();
+    if is_about_one && arguments.charts.len() > 1 {
+        return complain(&UsageError::SeveralArchives, USAGE);
+    }
+    let mut reports = Vec::new();
+    let mut codes = Vec::new();
+    for chart in &arguments.charts {
+        let one = Verify {
+            chart: chart.clone(),
+            ..arguments.clone()
+        };
+        codes.push(match verify(&one) {
+            Ok((verdict, report)) => {
+                reports.push(report);
+                exit_code(verdict)
+            }
+            Err(error) => complain(&error, USAGE),
+        });
+    }
+    let printed = match (arguments.charts.as_slice(), reports.as_slice()) {
+        ([_], []) => Ok(()),
+        ([_], [report, ..]) => report::print(arguments.output, report),
+        (_, reports) => report::print_all(arguments.output, reports),
+    };
+    match printed {
+        Ok(()) => worst(codes),
+        Err(error) => complain(&error, INTERNAL),
+    }
+}
+
+/// What cannot be used stands above what is not trusted, and that above what is not known.
+fn worst(codes: Vec<u8>) -> u8 {
+    let rank = |code: &u8| match *code {
+        TRUSTED => 0,
+        UNKNOWN => 1,
+        UNTRUSTED => 2,
+        USAGE => 3,
+        _ => 4,
+    };
+    codes.into_iter().max_by_key(rank).unwrap_or(USAGE)
+}
+
+fn exit_code(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Trusted(_) => TRUSTED,
+        Verdict::Untrusted(_) => UNTRUSTED,
+        Verdict::Unknown(_) => UNKNOWN,
+    }
+}
+
+fn verify(arguments: &Verify) -> Result<(Verdict, Report), UsageError> {
+    match Address::of(arguments)? {
+        Some(address) => verify_fetched(arguments, &address),
+        None => verify_file(arguments),
+    }
+}
+
+fn verify_file(arguments: &Verify) -> Result<(Verdict, Report), UsageError> {
+    let trust = Trust::of(arguments)?;
+    let archive = match inputs::read(&arguments.chart, Kind::Archive)? {
+        Contents::Whole(archive) => archive,
+        Contents::TooLarge(message, _) => {
+            let verdict = Verdict::Unknown(Cause::LimitExceeded);
+            return Ok((verdict, report::unread(arguments, verdict, message)));
+        }
+    };
+    let chart = match chart::read(&archive, &ArchiveLimits::default()) {
+        Ok(chart) => chart,
+        Err(ArchiveError::NotGzip) => {
+            return Err(UsageError::NoArchive(arguments.chart.display().to_string()));
+        }
+        Err(error) => return Ok(report::unreadable(arguments, &error)),
+    };
+    let wanted = Wanted::of(arguments, &chart);
+    // A chart that no rule is about is told before its provenance is looked for.
+    let rule = rule(arguments, trust.policy.clone(), &wanted.chart)?;
+    let claimed = Claimed {
+        chart: &wanted.chart,
+        version: &wanted.version,
+    };
+    let provenance = inputs::provenance(arguments, claimed)?;
+    let facts = ArchiveFacts::of(&chart, provenance, Bound::NotCompared);
+    Ok(trust.judge(arguments, wanted, rule, (&chart, &facts)))
+}
+
+fn verify_fetched(arguments: &Verify, address: &Address) -> Result<(Verdict, Report), UsageError> {
+    let arguments = &Verify {
+        source: Some(address.source.clone()),
+        ..arguments.clone()
+    };
+    let trust = Trust::of(arguments)?;
+    let wanted = Wanted::at(arguments, address);
+    let rule = rule(arguments, trust.policy.clone(), &wanted.chart)?;
+    Ok(match address::fetch(arguments, address)? {
+        Fetched::Archive(chart, facts) => trust.judge(arguments, wanted, rule, (&chart, &facts)),
+        Fetched::Nothing(verdict, message) => {
+            (verdict, report::unread(arguments, verdict, message))
+        }
+    })
+}
+
+/// Whom to believe, and when.
+struct Trust {
+    keys: Vec<Key>,
+    now: Timestamp,
+    policy: Policy,
+}
+
+impl Trust {
+    fn of(arguments: &Verify) -> Result<Self, UsageError> {
+        let mut keys = inputs::keys(arguments)?;
+        let policy = inputs::policy(arguments, &keys)?;
+        if arguments.source.is_none() {
+            for key in &mut keys {
+                key.scope.sources.clear();
+            }
+        }
+        let now = arguments.at.unwrap_or_else(clock::now);
+        Ok(Self { keys, now, policy })
+    }
+
+    fn judge(
+        &self,
+        arguments: &Verify,
+        wanted: Wanted,
+        rule: Rule,
+        (chart, facts): (&Chart, &ArchiveFacts),
+    ) -> (Verdict, Report) {
+        let Self { keys, now, .. } = self;
+        let evidence = evidence(facts, &rule, keys, *now);
+        let is_elsewhere = rule.sources.is_empty();
+        let mut judgement = judge(&wanted, rule, &evidence, keys, *now);
+        judgement.findings.extend(wanted.misnamed);
+        if let (true, Some(url)) = (is_elsewhere, &arguments.source) {
+            let is_it = |finding: &&mut Finding| finding.fact == Fact::Doubt(Cause::SourceUnknown);
+            for finding in judgement.findings.iter_mut().filter(is_it) {
+                finding.message = format!("{url} is none of the sources that the rule names");
+            }
+        }
+        let report = report::of(arguments, chart, &evidence, &judgement, (keys, *now));
+        (judgement.verdict, report)
+    }
+}
+
+/// Which chart and version is asked for: as said, or else by the name of the file, as `helm verify` has
+/// it. What an archive says of itself is no request: an old one is signed as well.
+struct Wanted {
+    chart: String,
+    version: String,
+    /// What is to be told if the file is named otherwise than the archive.
+    misnamed: Option<Finding>,
+}
+
+impl Wanted {
+    fn at(arguments: &Verify, address: &Address) -> Self {
+        let said =
+            |said: &Option<String>, own: &str| said.clone().unwrap_or_else(|| own.to_owned());
+        Self {
+            chart: said(&arguments.chart_name, &address.chart),
+            version: said(&arguments.chart_version, &address.version),
+            misnamed: None,
+        }
+    }
+
+    fn of(arguments: &Verify, chart: &Chart) -> Self {
+        let own = &chart.metadata;
+        if let (Some(chart), Some(version)) = (&arguments.chart_name, &arguments.chart_version) {
+            return Self {
+                chart: chart.clone(),
+                version: version.clone(),
+                misnamed: None,
+            };
+        }
+        let name = arguments.chart.file_name().unwrap_or_default();
+        let name = name.to_string_lossy();
+        let expected = format!("{}-{}.tgz", own.name, own.version);
+        let (chart, version) = split(&name, &own.name);
+        let misnamed = (name != expected).then(|| {
+            let message = format!(
+                "the file is named {name}, but holds {} {}, which helm package names {expected}: \
+                 rename it, or say what is expected with --chart and --version",
+                own.name, own.version
+            );
+            Finding::new(Fact::Failure(Reason::MetadataMismatch), message)
+        });
+        Self {
+            chart,
+            version,
+            misnamed,
+        }
+    }
+}
+
+/// The chart and version that a file name stands for. Both may contain dashes, so that the name in the
+/// archive is tried first.
+fn split(name: &str, chart: &str) -> (String, String) {
+    let stem = name.strip_suffix(".tgz").unwrap_or(name);
+    let after = stem.strip_prefix(chart);
+    let version = after.and_then(|after| after.strip_prefix('-'));
+    let (chart, version) = version
+        .map(|version| (chart, version))
+        .or_else(|| stem.rsplit_once('-'))
+        .unwrap_or((stem, ""));
+    (chart.to_owned(), version.to_owned())
+}
+
+/// The deciding rule, with the one source that the archive is said to come from.
+fn rule(arguments: &Verify, policy: Policy, chart: &str) -> Result<Rule, UsageError> {
+    let name = policy.name.clone();
+    let rules = match policy.demands {
+        Demands::Rules(rules) => rules,
+        Demands::TrustNobody { .. } => Vec::new(),
+    };
+    let found = rules.into_iter().find(|rule| rule.covers(chart));
+    let mut rule = found.ok_or_else(|| UsageError::NoRule(name, chart.to_owned()))?;
+    let given = arguments
+        .source
+        .as_deref()
+        .map(|url| url.trim_end_matches('/'));
+    match given {
+        Some(url) if !rule.sources.is_empty() => {
+            rule.sources
+                .retain(|source| source.url.trim_end_matches('/') == url);
+        }
+        Some(url) => rule.sources = vec![place(url)],
+        None => rule.sources = vec![place(NO_SOURCE)],
+    }
+    Ok(rule)
+}
+
+const NO_SOURCE: &str = "the file";
+
+fn place(url: &str) -> Source {
+    Source {
+        url: url.to_owned(),
+        mirrors: Vec::new(),
+        credentials_secret: None,
+        ca: None,
+    }
+}
+
+/// As if every source of the rule had answered with the files.
+fn evidence(facts: &ArchiveFacts, rule: &Rule, keys: &[Key], now: Timestamp) -> Evidence {
+    let mut evidence = Evidence::default();
+    for source in &rule.sources {
+        evidence
+            .answers
+            .insert(source.url.clone(), Answer::Archive(Box::new(facts.clone())));
+    }
+    evidence.try_keys(keys, now);
+    evidence
+}
+
+fn judge(
+    wanted: &Wanted,
+    rule: Rule,
+    evidence: &Evidence,
+    keys: &[Key],
+    now: Timestamp,
+) -> Judgement {
+    let policy = Policy {
+        name: "policy".to_owned(),
+        suspended: false,
+        selection: Selection::default(),
+        demands: Demands::Rules(vec![rule]),
+        exceptions: Vec::new(),
+    };
+    let release = ReleaseRef {
+        namespace: "",
+        namespace_labels: None,
+        name: "",
+    };
+    let case = Case {
+        release,
+        chart: &wanted.chart,
+        version: &wanted.version,
+        evidence,
+    };
+    check::judge(&case, &[policy], keys, now)
+}

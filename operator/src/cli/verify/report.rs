@@ -1,0 +1,197 @@
+//! What `charttrust verify` prints.
+
+use charttrust_verify::chart::{ArchiveError, Chart};
+use charttrust_verify::check::Judgement;
+use charttrust_verify::evidence::{Answer, Evidence, Outcome, SignatureFacts};
+use charttrust_verify::finding::{Fact, Finding, Note};
+use charttrust_verify::key::Key;
+use charttrust_verify::openpgp::Code;
+use charttrust_verify::verdict::{Reason, Verdict};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{Output, Verify};
+use crate::cli::screen::{Format, plain, say};
+use crate::evidence as gathering;
+
+/// What is printed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Report {
+    verdict: &'static str,
+    reason: &'static str,
+    chart: String,
+    version: String,
+    digest: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<String>,
+    signers: Vec<ReportedSigner>,
+    findings: Vec<ReportedFinding>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReportedSigner {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    fingerprint: String,
+    signed_at: Option<String>,
+    algorithm: String,
+    verified: bool,
+    /// What is wrong with it, in one word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct ReportedFinding {
+    reason: String,
+    message: String,
+}
+
+/// What is told of a judgement.
+pub(super) fn of(
+    arguments: &Verify,
+    chart: &Chart,
+    evidence: &Evidence,
+    judgement: &Judgement,
+    (keys, now): (&[Key], Timestamp),
+) -> Report {
+    let mut findings: Vec<_> = judgement.findings.iter().map(reported).collect();
+    if arguments.source.is_none() {
+        let finding = Finding::new(Fact::Note(Note::NotChecked), "source (no --source given)");
+        findings.push(reported(&finding));
+    }
+    Report {
+        verdict: verdict_word(judgement.verdict),
+        reason: judgement.verdict.word(),
+        chart: chart.metadata.name.clone(),
+        version: chart.metadata.version.clone(),
+        digest: Some(chart.digest.to_string()),
+        rule: judgement
+            .policies
+            .iter()
+            .find_map(|policy| policy.rule.clone()),
+        signers: signers(evidence, keys, now),
+        findings,
+    }
+}
+
+fn verdict_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Trusted(_) => "trusted",
+        Verdict::Unknown(_) => "unknown",
+        Verdict::Untrusted(_) => "untrusted",
+    }
+}
+
+fn reported(finding: &Finding) -> ReportedFinding {
+    ReportedFinding {
+        reason: finding.fact.to_string(),
+        message: finding.message.clone(),
+    }
+}
+
+fn signers(evidence: &Evidence, keys: &[Key], now: Timestamp) -> Vec<ReportedSigner> {
+    let first = evidence.archives().next();
+    let signed = first.and_then(|(_, facts)| facts.signed());
+    let signatures = signed
+        .map(|signed| signed.signatures.as_slice())
+        .unwrap_or_default();
+    let signer = |signature: &SignatureFacts| {
+        let claimed = &signature.claimed;
+        let issuer = || claimed.issuer().map(str::to_owned);
+        let known = match &signature.outcome {
+            Outcome::Verified(verified) => Some(verified.primary()),
+            Outcome::Fault(fingerprint, _) => Some(fingerprint),
+            Outcome::Nobodys(_) | Outcome::UnknownIssuer => None,
+        };
+        let key = known.and_then(|f| keys.iter().find(|key| key.fingerprint() == f));
+        ReportedSigner {
+            key: key.map(|key| key.name.clone()),
+            fingerprint: known
+                .map(ToString::to_string)
+                .or_else(issuer)
+                .unwrap_or_default(),
+            signed_at: claimed.created.map(|at| at.to_string()),
+            algorithm: claimed.algorithm.clone(),
+            verified: matches!(signature.outcome, Outcome::Verified(_)),
+            fault: signature.fault(keys, now).map(Code::word),
+        }
+    };
+    signatures.iter().map(signer).collect()
+}
+
+/// An archive that cannot be read says nothing about its provenance.
+pub(super) fn unreadable(arguments: &Verify, error: &ArchiveError) -> (Verdict, Report) {
+    let verdict = match gathering::unreadable(error) {
+        Answer::Unavailable { cause, .. } => Verdict::Unknown(cause),
+        Answer::Ambiguous { .. } | Answer::Archive(_) | Answer::NotFound => {
+            Verdict::Untrusted(Reason::ArchiveAmbiguous)
+        }
+    };
+    (verdict, unread(arguments, verdict, error.to_string()))
+}
+
+/// What is told of an archive of which nothing was read.
+pub(super) fn unread(arguments: &Verify, verdict: Verdict, message: String) -> Report {
+    let finding = ReportedFinding {
+        reason: verdict.word().to_owned(),
+        message,
+    };
+    Report {
+        verdict: verdict_word(verdict),
+        reason: verdict.word(),
+        chart: arguments.chart.display().to_string(),
+        version: String::new(),
+        digest: None,
+        rule: None,
+        signers: Vec::new(),
+        findings: vec![finding],
+    }
+}
+
+/// Prints a report.
+pub(super) fn print(output: Output, report: &Report) -> std::io::Result<()> {
+    say(&written(output, report, std::slice::from_ref(report))?)
+}
+
+/// Prints the reports of several archives: for programs as one list.
+pub(super) fn print_all(output: Output, reports: &[Report]) -> std::io::Result<()> {
+    say(&written(output, &reports, reports)?)
+}
+
+/// Names and messages are foreign: an archive can be called anything.
+fn written(output: Output, whole: &impl Serialize, reports: &[Report]) -> std::io::Result<String> {
+    match output {
+        Output::Json => Format::Json.write(whole),
+        Output::Yaml => Format::Yaml.write(whole),
+        Output::Text => {
+            let lines = reports.iter().flat_map(lines);
+            Ok(lines.map(|line| plain(&line) + "\n").collect())
+        }
+    }
+}
+
+fn lines(report: &Report) -> Vec<String> {
+    let Report {
+        chart,
+        version,
+        verdict,
+        reason,
+        ..
+    } = report;
+    let first = format!("{chart} {version}   {verdict}/{reason}");
+    let verified = report.signers.iter().filter(|signer| signer.verified);
+    let signers = verified.map(|signer| match &signer.key {
+        Some(key) if *key != signer.fingerprint => {
+            format!("   signer {key} ({})", signer.fingerprint)
+        }
+        _ => format!("   signer {}", signer.fingerprint),
+    });
+    let rule = report.rule.iter().map(|rule| format!("   rule {rule}"));
+    let first = std::iter::once(first).chain(signers).chain(rule).collect();
+    let findings = report.findings.iter();
+    let findings = findings.map(|finding| format!("  {}: {}", finding.reason, finding.message));
+    std::iter::once(first).chain(findings).collect()
+}

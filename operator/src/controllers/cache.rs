@@ -1,0 +1,256 @@
+//! What the watches keep: the objects of our kinds, and what we need of others.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use charttrust_verify::policy::ReleaseRef;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::core::{DeserializeGuard, ObjectMeta};
+use kube::{Resource, ResourceExt as _};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+
+use crate::api::{self, ChartTrustPolicy, Quarantine, ReleaseTrust, TrustedKey};
+use crate::inventory::{ReleaseId, Stored};
+use crate::parse::{UnreadableKey, unreadable_key};
+use crate::watch::{Cache, Lean, LeanMeta};
+
+/// An object of ours, or why it cannot be read.
+pub(super) type Ours<K> = Result<K, String>;
+
+/// A key object, or what can be read of it.
+pub(super) type ReadKey = Result<TrustedKey, UnreadableKey>;
+
+/// A key object as the API server sends it. Unlike `DeserializeGuard` it keeps what can be read of one that
+/// does not have the form: a revocation must not get lost with it.
+#[derive(Clone, Debug)]
+pub(super) struct SentKey {
+    metadata: ObjectMeta,
+    read: ReadKey,
+}
+
+impl<'de> Deserialize<'de> for SentKey {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let object = serde_json::Value::deserialize(from)?;
+        let metadata = ObjectMeta::deserialize(&object["metadata"]).map_err(D::Error::custom)?;
+        let read = TrustedKey::deserialize(&object);
+        Ok(Self {
+            metadata,
+            read: read.map_err(|error| unreadable_key(&object, error.to_string())),
+        })
+    }
+}
+
+impl Resource for SentKey {
+    type DynamicType = <TrustedKey as Resource>::DynamicType;
+    type Scope = <TrustedKey as Resource>::Scope;
+
+    fn kind(kind: &Self::DynamicType) -> Cow<'_, str> {
+        TrustedKey::kind(kind)
+    }
+
+    fn group(kind: &Self::DynamicType) -> Cow<'_, str> {
+        TrustedKey::group(kind)
+    }
+
+    fn version(kind: &Self::DynamicType) -> Cow<'_, str> {
+        TrustedKey::version(kind)
+    }
+
+    fn plural(kind: &Self::DynamicType) -> Cow<'_, str> {
+        TrustedKey::plural(kind)
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+pub(super) fn keep_key(Lean(object): &Lean<SentKey>) -> Option<(String, ReadKey)> {
+    Some((object.metadata.name.clone()?, object.read.clone()))
+}
+
+/// What is known of the objects on the API server.
+#[derive(Debug, Default)]
+pub(super) struct Caches {
+    pub(super) records: Stored,
+    pub(super) keys: Cache<String, ReadKey>,
+    pub(super) policies: Cache<String, Ours<ChartTrustPolicy>>,
+    pub(super) trusts: Cache<ReleaseId, Ours<ReleaseTrust>>,
+    pub(super) quarantines: Cache<ReleaseId, Ours<Quarantine>>,
+    pub(super) namespaces: Cache<String, BTreeMap<String, String>>,
+    /// Resource versions of Secrets and ConfigMaps in the operator's own namespace.
+    pub(super) own: Cache<OwnObject, String>,
+    pub(super) own_config_maps: Cache<OwnObject, String>,
+}
+
+/// A release, with the labels of its namespace.
+#[derive(Clone, Debug)]
+pub(super) struct Placed<'a> {
+    pub(super) id: &'a ReleaseId,
+    labels: Option<Arc<BTreeMap<String, String>>>,
+}
+
+impl Placed<'_> {
+    /// What policies select by.
+    pub(super) fn reference(&self) -> ReleaseRef<'_> {
+        ReleaseRef {
+            namespace: &self.id.namespace,
+            namespace_labels: self.labels.as_deref(),
+            name: &self.id.name,
+        }
+    }
+}
+
+/// A Secret or ConfigMap in the operator's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum OwnObject {
+    ConfigMap(String),
+    Secret(String),
+}
+
+impl Caches {
+    /// A release as policies select it.
+    pub(super) fn placed<'a>(&self, id: &'a ReleaseId) -> Placed<'a> {
+        Placed {
+            id,
+            labels: self.namespace_labels(&id.namespace),
+        }
+    }
+
+    /// The labels of a namespace, if it is known.
+    pub(super) fn namespace_labels(
+        &self,
+        namespace: &str,
+    ) -> Option<Arc<BTreeMap<String, String>>> {
+        self.namespaces.find(&namespace.to_owned())
+    }
+
+    /// Waits until everything has been listed once.
+    pub(super) async fn completed(&self) {
+        self.namespaces.completed().await;
+        self.own.completed().await;
+        self.own_config_maps.completed().await;
+        self.keys.completed().await;
+        self.policies.completed().await;
+        self.trusts.completed().await;
+        self.quarantines.completed().await;
+        self.records.secrets.completed().await;
+        self.records.config_maps.completed().await;
+    }
+
+    /// The resource version of an object in the operator's namespace, if it exists.
+    pub(super) fn own_version(&self, object: &OwnObject) -> Option<Arc<String>> {
+        match object {
+            OwnObject::ConfigMap(_) => self.own_config_maps.find(object),
+            OwnObject::Secret(_) => self.own.find(object),
+        }
+    }
+
+    /// The ConfigMaps in the operator's namespace.
+    pub(super) fn own_config_maps(&self) -> impl Iterator<Item = OwnObject> {
+        self.own_config_maps
+            .all()
+            .into_iter()
+            .map(|(object, _)| object)
+    }
+
+    /// The state of each key as its status says.
+    pub(super) fn key_states(&self) -> Vec<(String, api::trusted_key::TrustedKeyStatus)> {
+        let status = |(name, key): (String, Arc<ReadKey>)| {
+            Some((name, key.as_ref().as_ref().ok()?.status.clone()?))
+        };
+        self.keys.all().into_iter().filter_map(status).collect()
+    }
+}
+
+pub(super) fn keep_named<K>(object: &DeserializeGuard<Lean<K>>) -> Option<(String, Ours<K>)>
+where
+    K: Resource + Clone + DeserializeOwned,
+    DeserializeGuard<Lean<K>>: Resource,
+{
+    Some((object.meta().name.clone()?, readable(object)))
+}
+
+pub(super) fn keep_release<K>(object: &DeserializeGuard<Lean<K>>) -> Option<(ReleaseId, Ours<K>)>
+where
+    K: Resource + Clone + DeserializeOwned,
+    DeserializeGuard<Lean<K>>: Resource,
+{
+    let meta = object.meta();
+    let id = ReleaseId {
+        namespace: meta.namespace.clone()?,
+        name: meta.name.clone()?,
+    };
+    Some((id, readable(object)))
+}
+
+pub(super) fn readable<K: Clone>(object: &DeserializeGuard<Lean<K>>) -> Ours<K> {
+    match &object.0 {
+        Ok(object) => Ok(object.0.clone()),
+        Err(invalid) => Err(invalid.error.clone()),
+    }
+}
+
+pub(super) fn keep_labels(
+    object: &LeanMeta<Namespace>,
+) -> Option<(String, BTreeMap<String, String>)> {
+    Some((object.metadata.name.clone()?, object.labels().clone()))
+}
+
+pub(super) fn keep_own<K>(
+    wrap: fn(String) -> OwnObject,
+) -> impl Fn(&LeanMeta<K>) -> Option<(OwnObject, String)> {
+    move |object| {
+        let meta = &object.metadata;
+        Some((wrap(meta.name.clone()?), meta.resource_version.clone()?))
+    }
+}
+
+/// The object that holds a key's material, unless it is inline.
+pub(super) fn material_of(key: &TrustedKey) -> Option<OwnObject> {
+    let material = &key.spec.public_key;
+    let map = material
+        .config_map_ref
+        .as_ref()
+        .map(|r| OwnObject::ConfigMap(r.name.clone()));
+    let secret = || {
+        material
+            .secret_ref
+            .as_ref()
+            .map(|r| OwnObject::Secret(r.name.clone()))
+    };
+    map.or_else(secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_key_that_does_not_have_the_form_keeps_its_name_and_its_revocation() {
+        let sent = json!({
+            "apiVersion": "charttrust.io/v1alpha1",
+            "kind": "TrustedKey",
+            "metadata": {"name": "good-b", "resourceVersion": "7"},
+            "spec": {
+                "fingerprint": "0123456789abcdef0123456789abcdef01234567",
+                "owner": {"team": "a"},
+                "revocation": {"reason": "Compromised"},
+            },
+        });
+        let sent: Lean<SentKey> = serde_json::from_value(sent).unwrap();
+        let (name, read) = keep_key(&sent).unwrap();
+        let unreadable = read.unwrap_err();
+        assert_eq!(name, "good-b");
+        assert!(unreadable.revocation.is_some() && unreadable.fingerprint.is_some());
+        assert!(!unreadable.problem.is_empty());
+    }
+}

@@ -1,0 +1,132 @@
+//! What every controller needs, and nothing that one of them keeps for itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use tokio::time::Instant;
+
+use super::cache::Caches;
+use super::store::Store;
+use super::task::{Queues, Task};
+use crate::clock;
+use crate::evidence::{self, Fetcher};
+use crate::inventory::ReleaseId;
+use crate::leader::Leadership;
+use crate::metrics::Metrics;
+use crate::quarantine::Neighbourhoods;
+use crate::sources::Settings as SourceSettings;
+
+/// How the operator runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The operator's own namespace: key material and credentials are read here only.
+    pub namespace: String,
+    /// What this replica is called in events: the name of its Pod.
+    pub instance: String,
+    /// How sources are looked at.
+    pub sources: SourceSettings,
+    /// Whether releases may be contained, and where never; `None` only reports.
+    pub quarantine: Option<QuarantineSettings>,
+}
+
+/// Where releases may be contained.
+#[derive(Clone, Debug, Default)]
+pub struct QuarantineSettings {
+    /// Namespaces in which nothing is ever changed, beside `kube-system` and the operator's own.
+    pub protected: Vec<String>,
+}
+
+/// What every controller needs. Whoever takes it may read the API server and write to it; what decides
+/// takes values or the [`Store`] instead.
+pub struct Context {
+    /// Writes only while this replica leads.
+    pub(super) client: Client,
+    pub(super) leadership: Leadership,
+    pub(super) settings: Settings,
+    /// What this process has learned and concluded.
+    pub(super) store: Store,
+    /// What the API server has, as the watches say.
+    pub(super) cache: Caches,
+    pub(super) queues: Queues,
+    pub(super) fetcher: Fetcher,
+    /// What else lives in the namespaces of quarantines.
+    pub(super) neighbourhoods: Neighbourhoods,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// Longer than anything takes that moves: every request has a deadline of seconds, every fetch of a
+/// minute for each place.
+const STUCK_AFTER: Duration = Duration::from_secs(15 * 60);
+
+/// How long to wait after the API server refused or did not answer.
+pub(super) const RETRY: Duration = Duration::from_secs(2);
+
+impl Context {
+    /// A context that knows nothing yet. The client writes only while this replica leads.
+    pub fn new(
+        client: Client,
+        leadership: Leadership,
+        settings: Settings,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            neighbourhoods: Neighbourhoods::new(client.clone(), clock::tick),
+            client,
+            leadership,
+            fetcher: evidence::fetcher(settings.sources.clone()),
+            settings,
+            store: Store::default(),
+            cache: Caches::default(),
+            queues: Queues::default(),
+            metrics,
+        }
+    }
+
+    /// Whether quarantine is switched on.
+    pub(super) fn may_contain(&self) -> bool {
+        self.settings.quarantine.is_some()
+    }
+
+    /// Whether objects of others may be written at this moment. Asked before each single write.
+    pub(super) fn may_write(&self) -> bool {
+        self.may_contain() && self.leadership.is_held()
+    }
+
+    /// Which queue does not move any more, if one does not: something is due, and nothing was begun or
+    /// ended for so long. The kubelet restarts a process that says so.
+    pub fn stuck(&self, now: Instant) -> Option<String> {
+        let Queues {
+            tasks,
+            polls,
+            records,
+            refreshes,
+            ..
+        } = &self.queues;
+        let idle = [
+            ("tasks", tasks.idle(now)),
+            ("polls", polls.idle(now)),
+            ("records", records.idle(now)),
+            ("refreshes", refreshes.idle(now)),
+        ];
+        let stuck = idle.into_iter().find(|(_, idle)| *idle >= STUCK_AFTER);
+        let (queue, idle) = stuck.filter(|_| self.leadership.is_held())?;
+        Some(format!(
+            "the queue of {queue} has not moved for {} s",
+            idle.as_secs()
+        ))
+    }
+
+    /// Has a release judged again; until it was, no quarantine begins under its policies.
+    pub(super) fn judge_again(&self, id: &ReleaseId) {
+        self.store.update(id, |release| release.judgings.ask());
+        self.queues.tasks.add(Task::Release(id.clone()));
+    }
+
+    /// A quarantine depends on the verdict on its release.
+    pub(super) fn queue_quarantine(&self, id: &ReleaseId) {
+        if self.cache.quarantines.find(id).is_some() {
+            self.queues.tasks.add(Task::Quarantine(id.clone()));
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Where anything may be written at all.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::{
+    HOUR, NOTHING, TELL, TRUSTED, WORKLOAD, active_reason, by_a_person, contained,
+    in_protected_namespace, incident, is_due_after, of_argo_cd, reconciled, report_only,
+};
+use crate::clock::{Moment, tick};
+use crate::controllers::context::QuarantineSettings;
+use crate::controllers::quarantine;
+use crate::controllers::quarantine::scope;
+use crate::controllers::task::Task;
+use crate::controllers::testing::{Scene, quarantine_of, said, stolen, web};
+use crate::inventory::helm::Driver;
+use crate::leader::Leadership;
+
+#[tokio::test]
+async fn a_quarantine_is_looked_at_again() {
+    let task = Task::Quarantine(web());
+    let [soon, later] = [2, 30].map(Duration::from_secs);
+    let before = tick();
+    let scene = Scene::automatic().await;
+    scene.quarantine(&web(), &contained(&json!({})));
+    reconciled(&scene).await;
+    assert!(is_due_after(&scene, &task, before, later), "in force");
+
+    let scene = Scene::automatic().await;
+    scene.quarantine(&web(), &json!({}));
+    let store = &scene.context.store;
+    store.update(&web(), |release| release.judgement = None);
+    reconciled(&scene).await;
+    assert!(is_due_after(&scene, &task, before, soon), "not judged yet");
+
+    let scene = in_protected_namespace().await;
+    scene.judge(&web(), vec![stolen()]);
+    scene.quarantine(&web(), &contained(&json!({})));
+    reconciled(&scene).await;
+    assert!(is_due_after(&scene, &task, before, later), "protected");
+}
+
+#[tokio::test]
+async fn only_what_is_in_force_counts_as_contained() {
+    let refused = json!({"status": {"conditions": [{
+        "type": "Active", "status": "False", "reason": "Protected", "message": "",
+        "observedGeneration": 1, "lastTransitionTime": "2026-11-18T10:00:00Z",
+    }]}});
+    for (object, is_active) in [
+        (contained(&json!({})), true),
+        (json!({}), false),
+        (refused, false),
+    ] {
+        let scene = Scene::automatic().await;
+        scene.quarantine(&web(), &object);
+        assert_eq!(scope::is_active(&scene.context, &web()), is_active);
+        let number = scope::active(&scene.context);
+        assert_eq!(number, usize::from(is_active));
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_changed_in_a_protected_namespace_that_an_application_deploys_into() {
+    for (protected, replicas) in [(&[][..], 0), (&["web"][..], 3), (&["bank"][..], 0)] {
+        let (scene, shop) = of_argo_cd(protected).await;
+        scene.quarantine(&shop, &by_a_person(json!({})));
+        let reconciled = quarantine::reconcile(&scene.context, &shop, Moment::now()).await;
+        reconciled.unwrap();
+        let workload = scene.cluster.find(WORKLOAD).unwrap();
+        assert_eq!(workload["spec"]["replicas"], replicas, "{protected:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_its_policy_begins_is_about_the_incident_that_the_policy_names() {
+    let (scene, shop) = of_argo_cd(&[]).await;
+    scene.declare(&json!({}));
+    let meta = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications/shop";
+    assert!(scene.cluster.find(meta).is_some());
+    scene.install(&shop, Driver::Secret);
+    scene.judge(&shop, vec![stolen()]);
+    scene.quarantine(&shop, &json!({}));
+    let reconciled = quarantine::reconcile(&scene.context, &shop, Moment::now()).await;
+    reconciled.unwrap();
+    let object = scene.cluster.find(&quarantine_of(&shop)).unwrap();
+    assert_eq!(object["status"]["incident"], incident());
+}
+
+#[tokio::test]
+async fn objects_of_others_are_written_only_by_a_leader_that_may_contain() {
+    let (given, leadership) = watch::channel(None);
+    for (is_on, is_led, may) in [
+        (true, true, true),
+        (true, false, false),
+        (false, true, false),
+        (false, false, false),
+    ] {
+        given.send_replace(is_led.then(|| tick() + HOUR));
+        let settings = is_on.then(QuarantineSettings::default);
+        let scene = Scene::with(settings, Leadership::Elected(leadership.clone())).await;
+        assert_eq!(scene.context.may_write(), may, "{is_on} {is_led}");
+    }
+}
+
+#[tokio::test]
+async fn a_replica_that_leads_no_more_brings_nothing_further() {
+    let (given, leadership) = watch::channel(Some(tick() + HOUR));
+    let settings = Some(QuarantineSettings::default());
+    let scene = Scene::with(settings, Leadership::Elected(leadership)).await;
+    scene.quarantine(&web(), &by_a_person(json!({})));
+    given.send_replace(None);
+    let reconciled = quarantine::reconcile(&scene.context, &web(), Moment::now()).await;
+    assert!(reconciled.is_err());
+    assert_eq!(scene.of_quarantines(), NOTHING);
+    given.send_replace(Some(tick() + HOUR));
+    quarantine::reconcile(&scene.context, &web(), Moment::now())
+        .await
+        .unwrap();
+    assert_eq!(scene.of_quarantines(), [TELL]);
+}
+
+#[tokio::test]
+async fn what_may_not_be_changed_is_told_and_left() {
+    for (scene, reason) in [
+        (report_only().await, "Disabled"),
+        (in_protected_namespace().await, "Protected"),
+    ] {
+        scene.judge(&web(), vec![said(TRUSTED)]);
+        scene.quarantine(&web(), &by_a_person(json!({})));
+        assert_eq!(reconciled(&scene).await, [TELL], "{reason}");
+        assert_eq!(active_reason(&scene), reason);
+        assert_eq!(reconciled(&scene).await, [TELL], "{reason}: told once");
+    }
+}

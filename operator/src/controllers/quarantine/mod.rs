@@ -1,0 +1,385 @@
+//! Brings a `Quarantine` into force, and restores what it holds when it ends.
+
+mod decide;
+mod events;
+#[cfg(test)]
+mod guards;
+pub(in crate::controllers) mod incidents;
+pub(in crate::controllers) mod scope;
+pub(in crate::controllers) mod start;
+mod survey;
+
+use std::time::Duration;
+
+use charttrust_verify::verdict::Verdict;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::api::{DeleteParams, ListParams, Preconditions};
+use kube::core::PartialObjectMeta;
+use tokio::time::Instant;
+
+use self::scope::{is_protected, protected, verdict_by};
+use crate::api::Quarantine;
+use crate::api::quarantine::{EndedBy, QuarantineStatus};
+use crate::api::quarantine_words::QuarantineReason;
+use crate::clock::Moment;
+use crate::controllers::context::Context;
+use crate::controllers::error::Error;
+use crate::controllers::events as announce;
+use crate::controllers::store::incidents::Note;
+use crate::controllers::task::Task;
+use crate::inventory::helm::RecordKey;
+use crate::inventory::{Item, ReleaseId};
+use crate::quarantine::apply::apply;
+use crate::quarantine::incident::IncidentId;
+use crate::quarantine::{Again, View, Word, Write, gather, refused, run};
+use crate::watch::within_deadline;
+
+/// Brings a quarantine one look further.
+pub(in crate::controllers) async fn reconcile(
+    context: &Context,
+    id: &ReleaseId,
+    moment: Moment,
+) -> Result<(), Error> {
+    if context.cache.quarantines.find(id).is_none() {
+        return Ok(());
+    }
+    let api = Api::<Quarantine>::namespaced(context.client.clone(), &id.namespace);
+    let found = within_deadline(api.get_opt(&id.name)).await;
+    let found = found.map_err(|error| Error::Api("read a Quarantine", error))?;
+    let Some(object) = found else {
+        return Ok(());
+    };
+    let view = View {
+        protected: protected(context).map(str::to_owned).collect(),
+        ..View::of(id, &object, moment.date)
+    };
+    if view.is_ending {
+        return end(context, view, moment).await;
+    }
+    if !context.may_contain() {
+        return report(context, view, QuarantineReason::Disabled, DISABLED).await;
+    }
+    if let Some(ended) = ended_by(context, &view).await? {
+        return finish(context, view, ended).await;
+    }
+    if is_protected(context, &view.release.namespace) {
+        queue_again(context, &view, moment.tick + AGAIN);
+        let message = format!("namespace {} is protected", view.release.namespace);
+        return report(context, view, QuarantineReason::Protected, &message).await;
+    }
+    begin(context, view, moment).await
+}
+
+const DISABLED: &str = "the operator runs without --quarantine: nothing is changed; what was \
+                        changed before is put back by charttrust restore";
+
+/// Why an automatic quarantine is over: its policy trusts the release again, or there is none. One
+/// that has changed nothing is also over if its policy asks for it no more. What cannot be found out
+/// ends nothing.
+async fn ended_by(context: &Context, view: &View) -> Result<Option<EndedBy>, Error> {
+    let Some(policy) = view.spec.policy.as_deref() else {
+        return Ok(None);
+    };
+    if let Some(ended) = view.status.ended_by {
+        return Ok(Some(ended));
+    }
+    if context.cache.records.has_none(&view.release) {
+        // Whoever may delete a record could start its workloads otherwise.
+        let (all, recorded) = (&context.neighbourhoods, &view.status.objects);
+        let is_left = gather::has_workloads(all, &view.release, recorded).await;
+        let is_left = is_left.map_err(|error| failed(&error))?;
+        return Ok((!is_left).then_some(EndedBy::ReleaseGone));
+    }
+    if !is_judged(context, &view.release) {
+        return Ok(None);
+    }
+    let verdict = context.store.inspect(&view.release, |release| {
+        verdict_by(release?, policy).map(|said| said.verdict)
+    });
+    if verdict.is_some_and(Verdict::is_trusted) {
+        return Ok(Some(EndedBy::TrustReturned));
+    }
+    if view.status.incident.is_some() {
+        return Ok(None);
+    }
+    let incident = incident_of(context, &view.release, policy).await?;
+    Ok(incident.is_none().then_some(EndedBy::Withdrawn))
+}
+
+/// The incident that a new quarantine of a release is about, if its policy asks for one: one that
+/// nobody has ended.
+async fn incident_of(
+    context: &Context,
+    id: &ReleaseId,
+    policy: &str,
+) -> Result<Option<IncidentId>, Error> {
+    let trust = context.store.trust();
+    let said = context
+        .store
+        .inspect(id, |release| verdict_by(release?, policy).cloned());
+    let asking = trust.policies.get(policy).zip(said);
+    let asking = asking.filter(|_| !is_protected(context, &id.namespace));
+    let incidents = asking.map(|(loaded, said)| decide::asked(loaded, &said));
+    let incidents = incidents.unwrap_or_default();
+    if incidents.is_empty() {
+        return Ok(None);
+    }
+    let known = incidents::read(context).await?;
+    let open = incidents.iter().find(|one| !known.is_released(one, id));
+    Ok(open.map(|one| known.id_of(one)))
+}
+
+/// Whether a release was judged by the keys and policies of this moment.
+fn is_judged(context: &Context, id: &ReleaseId) -> bool {
+    let is_judged = context.store.inspect(id, |release| {
+        release.is_some_and(|known| known.judgement.is_some() && !known.judgings.are_open())
+    });
+    is_judged && !context.store.is_changing()
+}
+
+/// Says why it ends, then deletes it; the finalizer restores.
+async fn finish(context: &Context, mut view: View, ended: EndedBy) -> Result<(), Error> {
+    if view.status.ended_by.is_none() {
+        let status = QuarantineStatus {
+            ended_by: Some(ended),
+            ..view.status.clone()
+        };
+        write(context, &mut view, Write::Status(Box::new(status))).await?;
+    }
+    incidents::note_ended(context, &view.release, &view.uid).await;
+    let api = Api::<Quarantine>::namespaced(context.client.clone(), &view.release.namespace);
+    let params = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: Some(view.uid.clone()),
+            resource_version: None,
+        }),
+        ..DeleteParams::default()
+    };
+    tracing::info!(release = %view.release, ?ended, "a quarantine ends");
+    match within_deadline(api.delete(&view.release.name, &params)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) => Err(Error::Api("delete a Quarantine", error)),
+    }
+}
+
+/// Contains what is not contained yet, and tells how the rest stands.
+async fn begin(context: &Context, mut view: View, moment: Moment) -> Result<(), Error> {
+    if let (Some(policy), None) = (&view.spec.policy, &view.status.incident) {
+        let incident = if is_judged(context, &view.release) {
+            incident_of(context, &view.release, policy).await?
+        } else {
+            None
+        };
+        let Some(incident) = incident else {
+            // Nobody says at this moment that the release is bad, so nothing is begun.
+            queue_again(context, &view, moment.tick + WAITING);
+            return Ok(());
+        };
+        view.incident = incident;
+    }
+    view.again = again(context, &view).await?;
+    let before = view.status.clone();
+    let unread = view.clone();
+    let view = match run_steps(context, view, moment).await {
+        Ok(view) => view,
+        Err(error) => {
+            if before.incident.is_none() && context.may_write() {
+                let (reason, message) = (QuarantineReason::ProgressingWithRetry, error.to_string());
+                report(context, unread, reason, &message).await?;
+            }
+            return Err(error);
+        }
+    };
+    if view.status.running > 0 {
+        queue_again(context, &view, moment.tick + WAITING);
+    }
+    let told = events::of_quarantine(&about(context, &view), &before, &view.status);
+    for announcement in told {
+        announce::publish(context, Some(announcement)).await;
+    }
+    if view.status.incident.is_some() {
+        context
+            .queues
+            .tasks
+            .add_at(Task::Incidents, moment.tick + GATHERING);
+    }
+    queue_again(context, &view, moment.tick + AGAIN);
+    Ok(())
+}
+
+/// A revision that came later is contained too if the release is proven bad at this moment.
+async fn again(context: &Context, view: &View) -> Result<Again, Error> {
+    let is_bad = match &view.spec.policy {
+        _ if !is_judged(context, &view.release) => false,
+        Some(policy) => incident_of(context, &view.release, policy).await?.is_some(),
+        None => !scope::revocations_of(context, &view.release).is_empty(),
+    };
+    Ok(if is_bad {
+        Again::AnyRevision
+    } else {
+        Again::SameRevision
+    })
+}
+
+fn about(context: &Context, view: &View) -> events::About {
+    let trust = context.cache.trusts.find(&view.release);
+    let trust = trust.as_deref().and_then(|trust| trust.as_ref().ok());
+    let uid = trust.and_then(|trust| trust.metadata.uid.clone());
+    events::About::of(&view.release, &view.uid, uid)
+}
+
+/// Puts everything back; then the finalizer goes.
+async fn end(context: &Context, mut view: View, moment: Moment) -> Result<(), Error> {
+    if !view.has_finalizer {
+        return Ok(());
+    }
+    if is_terminating(context, &view.release.namespace).await? {
+        // It goes with its namespace: nobody has spoken about the incident.
+        incidents::note_ended(context, &view.release, &view.uid).await;
+        return leave(context, view, moment).await;
+    }
+    if !context.may_contain() {
+        if view.status.incident.is_none() {
+            return write(context, &mut view, Write::RemoveFinalizer).await;
+        }
+        let (reason, message) = (QuarantineReason::Disabled, STRANDED);
+        return report(context, view, reason, message).await;
+    }
+    note_end(context, &view).await;
+    let before = view.status.clone();
+    let view = run_steps(context, view, moment).await?;
+    if view.has_finalizer {
+        let told = events::of_quarantine(&about(context, &view), &before, &view.status);
+        for announcement in told {
+            announce::publish(context, Some(announcement)).await;
+        }
+        queue_again(context, &view, moment.tick + AGAIN);
+        return Ok(());
+    }
+    let told = events::of_restore(&about(context, &view), &view.status);
+    announce::publish(context, Some(told)).await;
+    Ok(())
+}
+
+/// The namespace goes, and takes with it what lies in it; deployers elsewhere go on.
+async fn leave(context: &Context, mut view: View, moment: Moment) -> Result<(), Error> {
+    if !context.may_contain() {
+        return write(context, &mut view, Write::RemoveFinalizer).await;
+    }
+    view.is_going = true;
+    let view = run_steps(context, view, moment).await?;
+    for (index, error) in &view.errors {
+        let object = view.status.objects.get(*index);
+        if let Some(object) = object.filter(|object| object.namespace.is_some()) {
+            tracing::warn!(
+                release = %view.release, object = object.name, why = error.why,
+                "not put back: charttrust restore --all finds it"
+            );
+        }
+    }
+    Ok(())
+}
+
+const STRANDED: &str = "the operator runs without --quarantine and cannot put back what was changed: \
+                        start it with --quarantine, or run charttrust restore";
+
+/// It is remembered who ended it: a person's word holds for the whole incident.
+async fn note_end(context: &Context, view: &View) {
+    let (id, uid) = (&view.release, &view.uid);
+    let ended = view.status.ended_by;
+    let is_ours = ended.is_some_and(|ended| ended != EndedBy::Uninstall);
+    if is_ours || is_taken_back(view) {
+        return incidents::note_ended(context, id, uid).await;
+    }
+    let of_status = view.status.incident.as_deref();
+    let of_status = of_status.and_then(|text| text.parse::<IncidentId>().ok());
+    let mut about = scope::revocations_of(context, id);
+    about.extend(of_status.and_then(IncidentId::revocation));
+    let note = if ended == Some(EndedBy::Uninstall) {
+        // Without an answer it is nobody's, and another installation reads it as that of a person.
+        let installation = incidents::installation(context).await.unwrap_or_default();
+        Note::Uninstalled(id.clone(), about, installation)
+    } else {
+        Note::Released(id.clone(), about)
+    };
+    incidents::note(context, note).await;
+}
+
+/// Whether a person only takes back what a person has begun: a policy that would contain the release
+/// by itself still does.
+fn is_taken_back(view: &View) -> bool {
+    view.spec.policy.is_none() && view.status.ended_by.is_none() && view.word == Word::Nothing
+}
+
+async fn is_terminating(context: &Context, name: &str) -> Result<bool, Error> {
+    let api = Api::<PartialObjectMeta<Namespace>>::all(context.client.clone());
+    let params = ListParams::default().fields(&format!("metadata.name={name}"));
+    let found = within_deadline(api.list_metadata(&params)).await;
+    let found = found.map_err(|error| Error::Api("read a Namespace", error))?;
+    let is_ending = |meta: &PartialObjectMeta<_>| meta.metadata.deletion_timestamp.is_some();
+    Ok(found.items.iter().any(is_ending))
+}
+
+async fn run_steps(context: &Context, view: View, moment: Moment) -> Result<View, Error> {
+    let records = record_keys(context, &view.release);
+    let driven = run::to_rest(&context.neighbourhoods, view, &records, || {
+        context.may_write()
+    })
+    .await;
+    let view = driven.map_err(|error| failed(&error))?;
+    if view.is_hindered() {
+        queue_again(context, &view, moment.tick + WAITING);
+    }
+    Ok(view)
+}
+
+/// One write of our own kinds, outside the steps.
+async fn write(context: &Context, view: &mut View, step: Write) -> Result<(), Error> {
+    let answer = apply(&context.client, view, &step).await;
+    let answer = answer.map_err(|error| failed(&error))?;
+    view.take_result(&step, answer);
+    Ok(())
+}
+
+fn failed(error: &dyn std::error::Error) -> Error {
+    let cause = error.source().map(ToString::to_string);
+    Error::Quarantine(format!("{error}: {}", cause.unwrap_or_default()))
+}
+
+fn record_keys(context: &Context, id: &ReleaseId) -> Vec<RecordKey> {
+    let item = |record| Item {
+        id: id.clone(),
+        record,
+    };
+    let judged = context.cache.records.judged(id).into_keys();
+    judged.map(|record| item(record).key()).collect()
+}
+
+/// Says why nothing is done.
+async fn report(
+    context: &Context,
+    mut view: View,
+    reason: QuarantineReason,
+    message: &str,
+) -> Result<(), Error> {
+    let status = refused(&view, reason, message);
+    if status == view.status {
+        return Ok(());
+    }
+    write(context, &mut view, Write::Status(Box::new(status))).await
+}
+
+/// What others do to contained objects is noticed by looking.
+fn queue_again(context: &Context, view: &View, at: Instant) {
+    let task = Task::Quarantine(view.release.clone());
+    context.queues.tasks.add_at(task, at);
+}
+
+const AGAIN: Duration = Duration::from_secs(30);
+/// Until the verdict that an automatic quarantine rests on is known after a start, or the API server
+/// can do what it could not.
+const WAITING: Duration = Duration::from_secs(2);
+/// Quarantines that become Active together are remembered in one write.
+const GATHERING: Duration = Duration::from_secs(1);

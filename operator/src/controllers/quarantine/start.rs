@@ -1,0 +1,171 @@
+//! Has a policy decide about its quarantines, remembers what was decided, and begins what is due.
+
+use kube::Api;
+use kube::api::ObjectMeta;
+
+use super::decide::{Decision, decide};
+use super::{incidents, survey};
+use crate::api::conditions::{ReleaseCondition, find};
+use crate::api::quarantine::QuarantineSpec;
+use crate::api::{Quarantine, create_params};
+use crate::clock::Moment;
+use crate::controllers::context::Context;
+use crate::controllers::error::{Error, chain};
+use crate::controllers::store::Outcomes;
+use crate::controllers::task::Task;
+use crate::inventory::ReleaseId;
+use crate::parse::{LoadedPolicy, QuarantineTerms};
+use crate::quarantine::FINALIZER;
+use crate::quarantine::incident::Incidents;
+use crate::watch::within_deadline;
+
+/// Decides about every release that the policy applies to, and starts what is due and fits the limit.
+/// Whatever fails, what became of it is counted and shown in the policy's status.
+pub(in crate::controllers) async fn reconcile(
+    context: &Context,
+    name: &str,
+    moment: Moment,
+) -> Result<(), Error> {
+    let trust = context.store.trust();
+    let result = match trust.policies.get(name) {
+        Some(loaded) => decide_for(context, name, loaded, moment).await,
+        None => Ok(()),
+    };
+    context
+        .queues
+        .tasks
+        .add(Task::PolicyStatus(name.to_owned()));
+    result
+}
+
+async fn decide_for(
+    context: &Context,
+    name: &str,
+    loaded: &LoadedPolicy,
+    moment: Moment,
+) -> Result<(), Error> {
+    let survey = survey::gather(context, name, loaded, moment).await;
+    let decision = decide(&survey, loaded, moment);
+    let matched: Vec<_> = survey.matched.into_iter().map(|one| one.id).collect();
+    note(context, name, &matched, &decision);
+    let mut outcomes = decision.outcomes.clone();
+    let remembered = remember(context, &decision).await;
+    let started = match &loaded.quarantine {
+        Some(terms) => start_all(context, name, terms, &decision, &mut outcomes).await,
+        None => Ok(()),
+    };
+    let failure = outcomes.failed.values().next().cloned();
+    context.store.set_outcomes(name, outcomes);
+    remembered.and(started)?;
+    // Nothing could be decided: it is tried again.
+    survey
+        .remembered
+        .map(drop)
+        .map_err(|why| Error::Quarantine(failure.unwrap_or(why)))
+}
+
+/// Keeps what was decided. Releases for which that has changed are shown anew.
+fn note(context: &Context, name: &str, matched: &[ReleaseId], decision: &Decision) {
+    let Outcomes {
+        stopped, crowded, ..
+    } = &decision.outcomes;
+    if !stopped.is_empty() || !crowded.is_empty() {
+        tracing::warn!(
+            policy = name,
+            due = ?stopped, in_crowded_namespaces = ?crowded,
+            "what is due does not fit the limit"
+        );
+    }
+    if let Some(again) = decision.again {
+        let task = Task::Decide(name.to_owned());
+        context.queues.tasks.add_at(task, again);
+    }
+    let mut news = Vec::new();
+    context.store.update_each(|id, release| {
+        let since = decision.bad_since.get(id).copied();
+        release.bad_since.remove(name);
+        release
+            .bad_since
+            .extend(since.map(|since| (name.to_owned(), since)));
+        let waiting = decision.waiting.get(id).copied();
+        if matched.contains(id) {
+            let before = release.decisions.insert(name.to_owned(), waiting);
+            if before != Some(waiting) {
+                news.push((id.clone(), before.is_none() && waiting.is_none()));
+            }
+        } else {
+            release.decisions.remove(name);
+        }
+    });
+    for (id, is_nothing) in news {
+        if !is_nothing || says_quarantined(context, &id) {
+            context.queues.tasks.add(Task::Release(id));
+        }
+    }
+}
+
+fn says_quarantined(context: &Context, id: &ReleaseId) -> bool {
+    let object = context.cache.trusts.find(id);
+    let object = object.as_deref().and_then(|object| object.as_ref().ok());
+    let status = object.and_then(|object| object.status.as_ref());
+    status.is_some_and(|s| find(&s.conditions, ReleaseCondition::Quarantined).is_some())
+}
+
+/// It was seen Active, it is not there, and we have not ended it: somebody did.
+async fn remember(context: &Context, decision: &Decision) -> Result<(), Error> {
+    if decision.released.is_empty() {
+        return Ok(());
+    }
+    let released = &decision.released;
+    incidents::change(context, |incidents: &mut Incidents| {
+        for (revocation, id) in released {
+            incidents.note_released(revocation, id);
+        }
+    })
+    .await
+}
+
+/// Begins what is due. One that is refused holds nobody else up, and is told.
+async fn start_all(
+    context: &Context,
+    name: &str,
+    terms: &QuarantineTerms,
+    decision: &Decision,
+    outcomes: &mut Outcomes,
+) -> Result<(), Error> {
+    let mut result = Ok(());
+    for (id, word) in &decision.starts {
+        let spec = QuarantineSpec {
+            actions: terms.actions.clone(),
+            reason: format!("{word} under policy {name}"),
+            policy: Some(name.to_owned()),
+        };
+        tracing::warn!(release = %id, policy = name, word, "a quarantine starts");
+        if let Err(error) = start(context, id, spec).await {
+            outcomes.active = outcomes.active.saturating_sub(1);
+            outcomes.failed.insert(id.clone(), chain(&error));
+            result = Err(error);
+        }
+    }
+    result
+}
+
+/// Creates the Quarantine, with our finalizer on it from the first moment.
+async fn start(context: &Context, id: &ReleaseId, spec: QuarantineSpec) -> Result<(), Error> {
+    let object = Quarantine {
+        metadata: ObjectMeta {
+            name: Some(id.name.clone()),
+            namespace: Some(id.namespace.clone()),
+            finalizers: Some(vec![FINALIZER.to_owned()]),
+            ..ObjectMeta::default()
+        },
+        spec,
+        status: None,
+    };
+    let api = Api::<Quarantine>::namespaced(context.client.clone(), &id.namespace);
+    match within_deadline(api.create(&create_params(), &object)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+        Err(error) => Err(Error::Api("create a Quarantine", error)),
+    }
+}

@@ -1,0 +1,193 @@
+//! Gathers what a policy decides by. Reads only.
+
+use std::collections::BTreeSet;
+
+use charttrust_verify::policy::Policy;
+use charttrust_verify::verdict::{Cause, Verdict};
+use kube::Api;
+use tokio::time::Instant;
+
+use super::decide::{Holds, Survey, Surveyed, is_long};
+use super::incidents;
+use super::scope::{self, is_protected, verdict_by};
+use crate::api::Quarantine;
+use crate::api::chart_trust_policy::Approval;
+use crate::clock::Moment;
+use crate::controllers::context::Context;
+use crate::controllers::error::{Error, chain};
+use crate::controllers::store::Release;
+use crate::inventory::ReleaseId;
+use crate::parse::{LoadedPolicy, QuarantineTerms};
+use crate::quarantine::holds;
+use crate::quarantine::incident::{Incidents, RevocationId};
+use crate::watch::within_deadline;
+
+/// What is known of every release that the policy applies to.
+pub(super) async fn gather(
+    context: &Context,
+    name: &str,
+    loaded: &LoadedPolicy,
+    moment: Moment,
+) -> Survey {
+    let mut survey = Survey {
+        matched: matched(context, name),
+        active: active(context, name),
+        is_settled: false,
+        may_contain: context.may_contain(),
+        remembered: Ok(Incidents::default()),
+        gone: BTreeSet::new(),
+    };
+    let Some(terms) = &loaded.quarantine else {
+        return survey;
+    };
+    if survey.bad(terms).next().is_none() {
+        return survey;
+    }
+    survey.is_settled =
+        !context.store.is_changing() && is_all_judged(context, &loaded.policy, moment.tick);
+    // Once more, because the first may have missed who was judged meanwhile.
+    survey.matched = matched(context, name);
+    look_for_workloads(context, &mut survey, terms).await;
+    match remembered(context, &survey, terms).await {
+        Ok((remembered, gone)) => {
+            survey.remembered = Ok(remembered);
+            survey.gone = gone;
+        }
+        Err(error) => survey.remembered = Err(chain(&error)),
+    }
+    survey
+}
+
+fn matched(context: &Context, name: &str) -> Vec<Surveyed> {
+    let mut matched = Vec::new();
+    context.store.each_release(|id, release| {
+        if let Some(said) = verdict_by(release, name) {
+            matched.push(Surveyed {
+                id: id.clone(),
+                said: said.clone(),
+                bad_since: release.bad_since.get(name).copied(),
+                is_free: false,
+                is_contradicted: release.contradicted.contains(name),
+                holds: Holds::Something,
+            });
+        }
+    });
+    for one in &mut matched {
+        let has_none = context.cache.quarantines.find(&one.id).is_none();
+        one.is_free = has_none && !is_protected(context, &one.id.namespace);
+    }
+    matched
+}
+
+/// Finds out which of the releases that could be contained have anything to contain. What cannot be
+/// found out is taken for something: a right that is missing must not disarm.
+async fn look_for_workloads(context: &Context, survey: &mut Survey, terms: &QuarantineTerms) {
+    if !survey.may_contain || terms.approval == Approval::Manual {
+        return;
+    }
+    let free = survey.bad(terms).filter(|one| one.is_free);
+    let ids: BTreeSet<_> = free.map(|one| one.id.clone()).collect();
+    let empty = holds::empty(&context.client, &ids, &terms.actions).await;
+    for one in &mut survey.matched {
+        if empty.contains(&one.id) {
+            one.holds = Holds::Nothing;
+        }
+    }
+}
+
+/// Quarantines that the policy has started and that are in force or on their way.
+fn active(context: &Context, name: &str) -> Vec<ReleaseId> {
+    let all = context.cache.quarantines.all();
+    let counts = |object: &Quarantine| {
+        object.spec.policy.as_deref() == Some(name) && !contains_nothing(object)
+    };
+    all.into_iter()
+        .filter(|(_, object)| object.as_ref().as_ref().is_ok_and(counts))
+        .map(|(id, _)| id)
+        .collect()
+}
+
+/// Whether a quarantine holds nothing and never will: what it is to change was saved, and that is
+/// nothing.
+fn contains_nothing(object: &Quarantine) -> bool {
+    let status = object.status.as_ref();
+    status.is_some_and(|status| status.incident.is_some() && status.objects.is_empty())
+}
+
+type Gone = BTreeSet<(RevocationId, ReleaseId)>;
+
+/// What is remembered of incidents; and of the bad releases without a quarantine those that were seen
+/// Active. We have not ended them, so somebody did. Asked of the server, because a watch that lags does
+/// not show what another replica has made.
+async fn remembered(
+    context: &Context,
+    survey: &Survey,
+    terms: &QuarantineTerms,
+) -> Result<(Incidents, Gone), Error> {
+    let free: Vec<_> = survey.bad(terms).filter(|one| one.is_free).collect();
+    if free.is_empty() {
+        return Ok((Incidents::default(), Gone::new()));
+    }
+    let known = incidents::read(context).await?;
+    let mut gone = Gone::new();
+    for one in free {
+        let mut revocations = scope::revocations(&one.said);
+        revocations.retain(|revocation| known.was_active(revocation, &one.id));
+        if revocations.is_empty() || is_there(context, &one.id).await? {
+            continue;
+        }
+        gone.extend(
+            revocations
+                .into_iter()
+                .map(|revocation| (revocation, one.id.clone())),
+        );
+    }
+    Ok((known, gone))
+}
+
+async fn is_there(context: &Context, id: &ReleaseId) -> Result<bool, Error> {
+    let api = Api::<Quarantine>::namespaced(context.client.clone(), &id.namespace);
+    let found = within_deadline(api.get_opt(&id.name)).await;
+    let found = found.map_err(|error| Error::Api("read a Quarantine", error))?;
+    Ok(found.is_some())
+}
+
+/// Whether every release that the policy selects was judged by the keys and policies of today. Those
+/// that came after the start hold nobody up while their first look is under way, and none does for ever:
+/// a record that cannot be fetched is `Pending` as long as that lasts.
+fn is_all_judged(context: &Context, policy: &Policy, now: Instant) -> bool {
+    let present = context.store.present.get();
+    context.cache.records.releases().into_iter().all(|id| {
+        let placed = context.cache.placed(&id);
+        if !policy.selection.selects(&placed.reference()) {
+            return true;
+        }
+        let is_new = present.is_some_and(|all| !all.contains(&id));
+        let arrival = if is_new {
+            Arrival::Later
+        } else {
+            Arrival::AtStart
+        };
+        let release =
+            |release: Option<&Release>| release.is_some_and(|r| is_judged(r, arrival, now));
+        context.store.inspect(&id, release)
+    })
+}
+
+/// Whether a release was there when this replica began to judge.
+#[derive(Clone, Copy, PartialEq)]
+enum Arrival {
+    AtStart,
+    Later,
+}
+
+fn is_judged(release: &Release, arrival: Arrival, now: Instant) -> bool {
+    let is_given_up = release
+        .pending_since
+        .is_some_and(|since| is_long(since, now));
+    let is_passed_over = arrival == Arrival::Later || is_given_up;
+    let pending = Verdict::Unknown(Cause::Pending);
+    let judgement = release.judgement.as_ref();
+    let is_judged = judgement.is_some_and(|j| is_passed_over || j.verdict != pending);
+    is_judged && !release.judgings.are_open()
+}

@@ -1,0 +1,154 @@
+//! Credentials and certificate authorities of sources, read from the operator's own namespace.
+
+use charttrust_verify::policy::{self, CaRef};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use zeroize::Zeroizing;
+
+use crate::controllers::cache::OwnObject;
+use crate::controllers::context::Context;
+use crate::controllers::own;
+use crate::controllers::store::credentials::{Resolved, Versions};
+use crate::sources::{Credentials, NoLogin, Source, docker_login};
+
+/// The source with its credentials. The error names the object and the next step.
+pub(in crate::controllers) async fn resolve(
+    context: &Context,
+    wanted: &policy::Source,
+) -> Result<Source, String> {
+    let versions = versions(context, wanted);
+    if let Some(source) = context.store.credentials.find(wanted, &versions) {
+        return Ok(source);
+    }
+    let read = read(context, wanted).await;
+    let source = read.as_ref().ok().cloned();
+    context
+        .store
+        .credentials
+        .keep(wanted, Resolved { versions, source });
+    read
+}
+
+async fn read(context: &Context, wanted: &policy::Source) -> Result<Source, String> {
+    Ok(Source {
+        url: wanted.url.clone(),
+        mirrors: wanted.mirrors.clone(),
+        credentials: match &wanted.credentials_secret {
+            Some(name) => Some(credentials(context, name, &wanted.url).await?),
+            None => None,
+        },
+        ca: match &wanted.ca {
+            Some(place) => Some(authority(context, place).await?),
+            None => None,
+        },
+    })
+}
+
+/// The sources that name an object and were last asked when it was another than now.
+pub(in crate::controllers) fn outdated(
+    context: &Context,
+    object: &OwnObject,
+) -> Vec<policy::Source> {
+    let asked = context.store.credentials.asked();
+    let is_outdated = |(source, versions): &(policy::Source, Versions)| {
+        let mut objects = objects(source).into_iter().flatten();
+        objects.any(|one| one == *object) && *versions != self::versions(context, source)
+    };
+    let outdated = asked.into_iter().filter(is_outdated);
+    outdated.map(|(source, _)| source).collect()
+}
+
+fn versions(context: &Context, wanted: &policy::Source) -> Versions {
+    let version = |object: OwnObject| context.cache.own_version(&object).map(|v| (*v).clone());
+    objects(wanted).map(|object| object.and_then(version))
+}
+
+/// Where the credentials and the authorities of a source lie.
+fn objects(wanted: &policy::Source) -> [Option<OwnObject>; 2] {
+    let secret = wanted.credentials_secret.clone().map(OwnObject::Secret);
+    let ca = wanted.ca.clone().map(|ca| match ca {
+        CaRef::ConfigMap(name) => OwnObject::ConfigMap(name),
+        CaRef::Secret(name) => OwnObject::Secret(name),
+    });
+    [secret, ca]
+}
+
+/// By the keys of the Secret, whatever its type.
+async fn credentials(context: &Context, name: &str, url: &str) -> Result<Credentials, String> {
+    let mut data = secret(context, name).await?;
+    let mut text = |key: &str| {
+        let bytes = data.remove(key)?.0;
+        Some(Zeroizing::new(String::from_utf8(bytes).ok()?))
+    };
+    if let (Some(username), Some(password)) = (text("username"), text("password")) {
+        return Ok(Credentials::Basic { username, password });
+    }
+    if let Some(token) = text("bearerToken") {
+        return Ok(Credentials::Bearer(token));
+    }
+    if let Some(config) = data.remove(DOCKER_CONFIG) {
+        let config = Zeroizing::new(config.0);
+        let namespace = &context.settings.namespace;
+        let named =
+            |why: NoLogin| format!("Secret {name} in namespace {namespace}: {DOCKER_CONFIG} {why}");
+        return docker_login(&config, url).map_err(named);
+    }
+    match (data.remove("tls.crt"), data.remove("tls.key")) {
+        (Some(cert), Some(key)) => Ok(Credentials::Tls {
+            cert: cert.0,
+            key: Zeroizing::new(key.0),
+        }),
+        _ => Err(format!(
+            "Secret {name} in namespace {} has none of username and password, bearerToken, \
+             .dockerconfigjson, tls.crt and tls.key",
+            context.settings.namespace
+        )),
+    }
+}
+
+async fn authority(context: &Context, place: &CaRef) -> Result<Vec<u8>, String> {
+    let (kind, name, found) = match place {
+        CaRef::Secret(name) => {
+            let found = secret(context, name)
+                .await?
+                .remove(CA_KEY)
+                .map(|bytes| bytes.0);
+            ("Secret", name, found)
+        }
+        CaRef::ConfigMap(name) => ("ConfigMap", name, config_map(context, name).await?),
+    };
+    let namespace = &context.settings.namespace;
+    found.ok_or_else(|| format!("{kind} {name} in namespace {namespace} has no {CA_KEY}"))
+}
+
+const DOCKER_CONFIG: &str = ".dockerconfigjson";
+const CA_KEY: &str = "ca.crt";
+
+async fn secret(
+    context: &Context,
+    name: &str,
+) -> Result<std::collections::BTreeMap<String, ByteString>, String> {
+    let found = own::find::<Secret>(context, name).await;
+    let found = found.map_err(|_| unread("Secret", name))?;
+    let found = found.ok_or_else(|| absent("Secret", name, &context.settings.namespace))?;
+    Ok(found.data.unwrap_or_default())
+}
+
+async fn config_map(context: &Context, name: &str) -> Result<Option<Vec<u8>>, String> {
+    let found = own::find::<ConfigMap>(context, name).await;
+    let found = found.map_err(|_| unread("ConfigMap", name))?;
+    let found = found.ok_or_else(|| absent("ConfigMap", name, &context.settings.namespace))?;
+    Ok(found
+        .data
+        .unwrap_or_default()
+        .remove(CA_KEY)
+        .map(String::into_bytes))
+}
+
+fn absent(kind: &str, name: &str, namespace: &str) -> String {
+    format!("{kind} {name} does not exist in namespace {namespace}; create it there")
+}
+
+fn unread(kind: &str, name: &str) -> String {
+    format!("the API server did not give {kind} {name}")
+}

@@ -1,0 +1,127 @@
+//! What a change of a release's status is worth announcing.
+
+use charttrust_verify::check::Judgement;
+use charttrust_verify::verdict::{Cause, Class, Verdict};
+
+use k8s_openapi::api::core::v1::ObjectReference;
+
+use crate::api::conditions::{ReleaseCondition, Status, find};
+use crate::api::reasons::EventReason;
+use crate::api::release_trust::ReleaseTrustStatus;
+use crate::controllers::events::Announcement;
+use crate::controllers::store::{Told, Trust};
+
+/// What is known when a change of a release's status is announced.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::controllers) struct Known<'a> {
+    /// What was told last.
+    pub(in crate::controllers) told: Option<&'a Told>,
+    /// The status before.
+    pub(in crate::controllers) old: Option<&'a ReleaseTrustStatus>,
+    pub(in crate::controllers) judgement: &'a Judgement,
+    pub(in crate::controllers) trust: &'a Trust,
+}
+
+/// What a change of a release's status is worth announcing: a change of its verdict, unless it is
+/// the first and not bad, or every policy that applies is suspended or gone.
+pub(in crate::controllers) fn of_release(
+    known: &Known<'_>,
+    new: &ReleaseTrustStatus,
+    about: &ObjectReference,
+) -> Option<Announcement> {
+    let Known {
+        told,
+        old,
+        judgement,
+        trust,
+    } = *known;
+    let after = find(&new.conditions, ReleaseCondition::Trusted)?;
+    let before = told.and_then(|told| told.verdict.as_deref());
+    let is_news = match before {
+        Some(before) if !says_nothing(before) => before != after.reason,
+        _ => matches!(judgement.verdict, Verdict::Untrusted(_)),
+    };
+    let applies = |name: &str| {
+        trust
+            .policies
+            .get(name)
+            .is_some_and(|l| !l.policy.suspended)
+    };
+    // A policy that goes says so itself, once for all its releases.
+    let exists = |name: &str| trust.policies.contains_key(name);
+    let is_silenced = if judgement.verdict == Verdict::Unknown(Cause::NoPolicy) {
+        let judged_by = old.map(|old| old.policies.as_slice()).unwrap_or_default();
+        !judged_by.iter().any(|policy| exists(&policy.policy))
+    } else {
+        let judged_by = judgement.policies.as_slice();
+        !judged_by.is_empty() && !judged_by.iter().any(|policy| applies(&policy.policy))
+    };
+    (is_news && !is_silenced).then(|| Announcement {
+        regarding: about.clone(),
+        related: None,
+        alarming: is_alarming(judgement.verdict),
+        action: "Verify",
+        reason: after.reason.clone(),
+        note: if after.message.is_empty() {
+            after.reason.clone()
+        } else {
+            after.message.clone()
+        },
+    })
+}
+
+/// Whether a verdict is none: what follows is the first.
+fn says_nothing(word: &str) -> bool {
+    [Cause::Pending, Cause::NoPolicy]
+        .iter()
+        .any(|cause| cause.word() == word)
+}
+
+/// What became of the quarantine of a release, as its status shows it.
+pub(in crate::controllers) fn of_quarantined(
+    told: Option<&Told>,
+    new: &ReleaseTrustStatus,
+    about: &ObjectReference,
+) -> Option<Announcement> {
+    let after = find(&new.conditions, ReleaseCondition::Quarantined)?;
+    let before = told.and_then(|told| told.quarantined.as_ref());
+    let is_news = before != Some(&after.reason);
+    // That it is in force is told by the quarantine itself, with what was contained.
+    (is_news && after.status == Status::False).then(|| Announcement {
+        regarding: about.clone(),
+        related: None,
+        alarming: false,
+        action: "Quarantine",
+        reason: after.reason.clone(),
+        note: after.message.clone(),
+    })
+}
+
+/// Evidence that lay in a `ReleaseTrust` and is not believed.
+pub(in crate::controllers) fn of_rejection(about: &ObjectReference, why: &str) -> Announcement {
+    Announcement {
+        regarding: about.clone(),
+        related: None,
+        alarming: true,
+        action: "Verify",
+        reason: EventReason::EvidenceRejected.word().to_owned(),
+        note: format!("{why}; it is gathered again from the source"),
+    }
+}
+
+/// Somebody has deleted a `ReleaseTrust`: verdict, evidence and dates would be lost.
+pub(in crate::controllers) fn of_deletion(about: &ObjectReference) -> Announcement {
+    Announcement {
+        regarding: about.clone(),
+        related: None,
+        alarming: true,
+        action: "Verify",
+        reason: EventReason::ReleaseTrustDeleted.word().to_owned(),
+        note: "somebody has deleted it; it was written again as it was".to_owned(),
+    }
+}
+
+/// How a finding weighs for people: only badness and tampering are warnings.
+fn is_alarming(verdict: Verdict) -> bool {
+    matches!(verdict.class(), Class::Badness | Class::Tampering)
+}

@@ -1,0 +1,930 @@
+//! Evidence as a `ReleaseTrust` keeps it: written, sealed, and read back after a restart.
+//!
+//! It lies where tenants may have rights, so it is believed only with a valid seal.
+
+use std::collections::BTreeSet;
+use std::str::FromStr as _;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD_NO_PAD;
+use charttrust_verify::digest::Sha256Digest;
+use charttrust_verify::evidence::{
+    Answer, ArchiveFacts, Bound, Claim, Claims, Evidence, FirstVerification, Outcome, Place,
+    ProvenanceFacts, SignatureFacts, Signed,
+};
+use charttrust_verify::key::Key;
+use charttrust_verify::openpgp::{self, Fingerprint, SignatureRecord, VerifiedSignature};
+use charttrust_verify::seal::{self, Attestation};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::api::release_trust as v1;
+use crate::api::{bounds, time};
+use crate::controllers::store::Content;
+use crate::controllers::store::seal::Seal;
+use crate::inventory::ReleaseId;
+
+/// What the seal covers: whose evidence it is, the revision it was gathered for, all of it.
+#[derive(Serialize)]
+struct Sealed<'a> {
+    namespace: &'a str,
+    name: &'a str,
+    release: &'a v1::Release,
+    content: &'a str,
+    sources: &'a [v1::SourceEvidence],
+    signers: &'a [v1::Signer],
+    /// Absent where there are none, as in the seals of earlier versions.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    witnesses: &'a [v1::Witness],
+    /// Which engine has found it. Absent in the seals of versions that knew no epochs.
+    #[serde(skip_serializing_if = "is_first")]
+    epoch: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_first(epoch: &u32) -> bool {
+    *epoch == 0
+}
+
+/// How evidence is sealed.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::controllers) struct Sealing<'a> {
+    pub(in crate::controllers) seal: &'a Seal,
+    /// Which engine has found it.
+    pub(in crate::controllers) age: Age,
+}
+
+/// Whether evidence was found by this engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::controllers) enum Age {
+    Current,
+    /// By an earlier one, which may have had a hole that is mended now.
+    Older,
+}
+
+impl Age {
+    fn epoch(self) -> u32 {
+        match self {
+            Self::Current => seal::EPOCH,
+            Self::Older => seal::EPOCH.saturating_sub(1),
+        }
+    }
+}
+
+fn message(sealed: &Sealed<'_>) -> Vec<u8> {
+    // Invariant: plain structs of strings and numbers always serialize.
+    serde_json::to_vec(sealed).unwrap_or_default()
+}
+
+/// What evidence and signers are described from.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::controllers) struct Described<'a> {
+    /// The content that the verdict is about, unless its record cannot be read.
+    pub(in crate::controllers) content: Option<&'a Content>,
+    /// What was verified of others.
+    pub(in crate::controllers) others: &'a BTreeSet<FirstVerification>,
+    /// The keys, by which a signature that holds may count for nothing nevertheless.
+    pub(in crate::controllers) keys: &'a [Key],
+    /// When.
+    pub(in crate::controllers) now: Timestamp,
+}
+
+/// Evidence and signers for the status, sealed for this release: of the content that the verdict is
+/// about, unless its record cannot be read, and what was verified of others. `None` where nothing is
+/// known.
+pub(in crate::controllers) fn describe(
+    id: &ReleaseId,
+    release: &v1::Release,
+    described: Described<'_>,
+    sealing: Sealing<'_>,
+) -> (Option<v1::Evidence>, Vec<v1::Signer>) {
+    let Described {
+        content, others, ..
+    } = described;
+    let signers = content.map(|content| signers(content, described));
+    let signers = signers.unwrap_or_default();
+    let mut sources: Vec<_> = content
+        .iter()
+        .flat_map(|content| {
+            let answers = content.evidence.answers.iter();
+            answers.map(|(url, answer)| source(content, url, answer))
+        })
+        .collect();
+    sources.sort_by_key(|source| source.binding != Some(v1::Binding::Same));
+    sources.truncate(bounds::LIST);
+    let witnesses: Vec<_> = others
+        .iter()
+        .take(bounds::SHORT_LIST)
+        .map(witness)
+        .collect();
+    if sources.is_empty() && witnesses.is_empty() {
+        return (None, signers);
+    }
+    let content = content.map(|content| BASE64_STANDARD_NO_PAD.encode(content.digest.as_bytes()));
+    let content = content.unwrap_or_default();
+    let sealed = Sealed {
+        namespace: &id.namespace,
+        name: &id.name,
+        release,
+        content: &content,
+        sources: &sources,
+        signers: &signers,
+        witnesses: &witnesses,
+        epoch: sealing.age.epoch(),
+    };
+    let tag = sealing.seal.tag(&message(&sealed));
+    (
+        Some(v1::Evidence {
+            content,
+            sources,
+            witnesses,
+            tag: Some(tag),
+        }),
+        signers,
+    )
+}
+
+/// Why stored evidence is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(in crate::controllers) enum Rejected {
+    /// Somebody else wrote it, or it was sealed under a key that is lost.
+    #[error("the evidence carries no valid seal")]
+    Seal,
+    /// It is sealed, but this version cannot read it.
+    #[error("the evidence cannot be read by this version")]
+    Unreadable,
+}
+
+/// What a status says of a release.
+#[derive(Debug)]
+pub(in crate::controllers) struct Restored {
+    /// The content that the verdict was about, if sources had answered about it.
+    pub(in crate::controllers) content: Option<Content>,
+    /// What was verified of other revisions.
+    pub(in crate::controllers) witnesses: BTreeSet<FirstVerification>,
+    /// Which engine has found it.
+    pub(in crate::controllers) age: Age,
+}
+
+/// What a status says of a release's content, if it carries our seal. `None` if it says nothing.
+pub(in crate::controllers) fn restore(
+    id: &ReleaseId,
+    status: &v1::ReleaseTrustStatus,
+    seal: &Seal,
+) -> Option<Result<Restored, Rejected>> {
+    let (release, evidence) = (status.release.as_ref()?, status.evidence.as_ref()?);
+    let attest = |epoch| {
+        let sealed = Sealed {
+            namespace: &id.namespace,
+            name: &id.name,
+            release,
+            content: &evidence.content,
+            sources: &evidence.sources,
+            signers: &status.signers,
+            witnesses: &evidence.witnesses,
+            epoch,
+        };
+        let attested = seal.attest(
+            &message(&sealed),
+            evidence.tag.as_deref().unwrap_or_default(),
+        )?;
+        Some((epoch, attested))
+    };
+    let Some((epoch, attested)) = (0..=seal::EPOCH).rev().find_map(attest) else {
+        return Some(Err(Rejected::Seal));
+    };
+    let age = if epoch == seal::EPOCH {
+        Age::Current
+    } else {
+        Age::Older
+    };
+    let witnesses: Option<_> = evidence.witnesses.iter().map(witnessed).collect();
+    let content = if evidence.sources.is_empty() {
+        Some(None)
+    } else {
+        content(release, evidence, &status.signers, attested).map(Some)
+    };
+    let restored = content.zip(witnesses);
+    let restored = restored.map(|(content, witnesses)| Restored {
+        content,
+        witnesses,
+        age,
+    });
+    Some(restored.ok_or(Rejected::Unreadable))
+}
+
+fn witness(witness: &FirstVerification) -> v1::Witness {
+    v1::Witness {
+        archive: witness.archive.to_string(),
+        provenance: witness.provenance.to_string(),
+        first_verified: time(witness.first_verified),
+    }
+}
+
+fn witnessed(witness: &v1::Witness) -> Option<FirstVerification> {
+    Some(FirstVerification {
+        archive: Sha256Digest::from_str(&witness.archive).ok()?,
+        provenance: Sha256Digest::from_str(&witness.provenance).ok()?,
+        first_verified: witness.first_verified.0,
+    })
+}
+
+/// What a status says of a release's content, whoever wrote it: for people who ask what would be,
+/// never for a verdict. `None` if it says nothing that can be read.
+pub fn stated(status: &v1::ReleaseTrustStatus) -> Option<Content> {
+    let (release, evidence) = (status.release.as_ref()?, status.evidence.as_ref()?);
+    content(release, evidence, &status.signers, Attestation::supposed())
+}
+
+fn content(
+    release: &v1::Release,
+    evidence: &v1::Evidence,
+    signers: &[v1::Signer],
+    attested: Attestation,
+) -> Option<Content> {
+    let bytes = BASE64_STANDARD_NO_PAD.decode(&evidence.content).ok()?;
+    let mut restored = Evidence::default();
+    for source in &evidence.sources {
+        let is_answer = source.answer != v1::SourceAnswer::Unavailable
+            && source.provenance_problem != Some(v1::ProvenanceProblem::Unavailable);
+        if is_answer {
+            restored.answers.insert(
+                source.url.clone(),
+                answer(release, source, signers, attested)?,
+            );
+        }
+    }
+    Some(Content {
+        chart: release.chart.clone(),
+        version: release.version.clone(),
+        digest: Sha256Digest::from_bytes(bytes.try_into().ok()?),
+        evidence: restored,
+    })
+}
+
+fn source(content: &Content, url: &str, answer: &Answer) -> v1::SourceEvidence {
+    let bare = |answer, message: Option<&String>| v1::SourceEvidence {
+        message: message.map(|message| bounds::fit(message, bounds::MESSAGE)),
+        ..v1::SourceEvidence::new(url, answer)
+    };
+    match answer {
+        Answer::Ambiguous { message } => bare(v1::SourceAnswer::Ambiguous, Some(message)),
+        Answer::NotFound => bare(v1::SourceAnswer::NotFound, None),
+        Answer::Unavailable { message, .. } => bare(v1::SourceAnswer::Unavailable, Some(message)),
+        Answer::Archive(facts) => archive(content, url, facts),
+    }
+}
+
+fn answer(
+    release: &v1::Release,
+    source: &v1::SourceEvidence,
+    signers: &[v1::Signer],
+    attested: Attestation,
+) -> Option<Answer> {
+    Some(match source.answer {
+        v1::SourceAnswer::Ambiguous => Answer::Ambiguous {
+            message: source.message.clone().unwrap_or_default(),
+        },
+        v1::SourceAnswer::NotFound => Answer::NotFound,
+        v1::SourceAnswer::Unavailable => return None,
+        v1::SourceAnswer::Archive => {
+            Answer::Archive(Box::new(facts(release, source, signers, attested)?))
+        }
+    })
+}
+
+fn archive(content: &Content, url: &str, facts: &ArchiveFacts) -> v1::SourceEvidence {
+    // Whoever serves an archive chose its names, and one that is too long makes the server refuse
+    // the whole status.
+    let other =
+        |ours: &str, theirs: &str, longest| (ours != theirs).then(|| bounds::fit(theirs, longest));
+    let signed = facts.signed();
+    let claims = signed.map(|signed| &signed.claims);
+    let signed_archive = claims.map(|claims| claims.claimed_archive);
+    v1::SourceEvidence {
+        message: message_of(&facts.provenance),
+        archive: Some(facts.digest.to_string()),
+        chart: other(&content.chart, &facts.name, bounds::NAME),
+        version: other(&content.version, &facts.version, bounds::VERSION),
+        binding: Some(binding(&facts.binding)),
+        differences: differences(&facts.binding),
+        subcharts: facts.has_subcharts,
+        index_disagrees: facts.index_disagrees,
+        mirrored: match (facts.place, facts.is_of_mirror()) {
+            (Place::Mirror, _) => v1::Mirrored::Archive,
+            (Place::Main, true) => v1::Mirrored::Provenance,
+            (Place::Main, false) => v1::Mirrored::Nothing,
+        },
+        provisional: !facts.settled,
+        provenance: signed.map(|signed| signed.digest.to_string()),
+        provenance_problem: problem(&facts.provenance),
+        signed_chart: claims
+            .and_then(|claims| other(&content.chart, &claims.claimed_name, bounds::NAME)),
+        signed_version: claims
+            .and_then(|claims| other(&content.version, &claims.claimed_version, bounds::VERSION)),
+        signed_archive: signed_archive
+            .filter(|digest| *digest != Some(facts.digest))
+            .map(|digest| digest.map(|digest| digest.to_string()).unwrap_or_default()),
+        first_verified: facts.first_verified.map(time),
+        ..v1::SourceEvidence::new(url, v1::SourceAnswer::Archive)
+    }
+}
+
+fn facts(
+    release: &v1::Release,
+    source: &v1::SourceEvidence,
+    signers: &[v1::Signer],
+    attested: Attestation,
+) -> Option<ArchiveFacts> {
+    let digest = Sha256Digest::from_str(source.archive.as_ref()?).ok()?;
+    let or_same = |other: &Option<String>, ours: &str| other.clone().unwrap_or(ours.to_owned());
+    let differences = source.differences.clone();
+    Some(ArchiveFacts {
+        digest,
+        name: or_same(&source.chart, &release.chart),
+        version: or_same(&source.version, &release.version),
+        binding: match source.binding? {
+            v1::Binding::Different => Bound::Different(differences),
+            v1::Binding::NoRecord => Bound::NoRecord,
+            v1::Binding::OldWriter => Bound::OldWriter(differences),
+            v1::Binding::Same => Bound::Same(differences),
+        },
+        has_subcharts: source.subcharts,
+        index_disagrees: source.index_disagrees,
+        provenance: provenance(release, source, signers, attested)?,
+        place: match source.mirrored {
+            v1::Mirrored::Archive => Place::Mirror,
+            v1::Mirrored::Nothing | v1::Mirrored::Provenance => Place::Main,
+        },
+        settled: !source.provisional,
+        first_verified: source.first_verified.as_ref().map(|time| time.0),
+    })
+}
+
+fn provenance(
+    release: &v1::Release,
+    source: &v1::SourceEvidence,
+    signers: &[v1::Signer],
+    attested: Attestation,
+) -> Option<ProvenanceFacts> {
+    match source.provenance_problem {
+        Some(v1::ProvenanceProblem::Malformed) => {
+            let message = source.message.clone().unwrap_or_default();
+            return Some(ProvenanceFacts::Malformed { message });
+        }
+        Some(v1::ProvenanceProblem::Missing) => return Some(ProvenanceFacts::Missing),
+        Some(v1::ProvenanceProblem::Unavailable) => return None,
+        None => {}
+    }
+    let named = source.provenance.as_ref()?;
+    let of_this = |signer: &&v1::Signer| {
+        signer
+            .provenance
+            .as_ref()
+            .is_none_or(|provenance| provenance == named)
+    };
+    let signatures: Option<Vec<_>> = signers
+        .iter()
+        .filter(of_this)
+        .map(|signer| signature(signer, attested))
+        .collect();
+    let claimed_archive = match source.signed_archive.as_deref() {
+        None => Some(Sha256Digest::from_str(source.archive.as_ref()?).ok()?),
+        Some("") => None,
+        Some(other) => Some(Sha256Digest::from_str(other).ok()?),
+    };
+    let or_same = |other: &Option<String>, ours: &str| other.clone().unwrap_or(ours.to_owned());
+    Some(ProvenanceFacts::Signed(Box::new(Signed {
+        digest: Sha256Digest::from_str(named).ok()?,
+        claims: Claims {
+            claimed_name: or_same(&source.signed_chart, &release.chart),
+            claimed_version: or_same(&source.signed_version, &release.version),
+            claimed_archive,
+        },
+        signatures: signatures?,
+        place: match source.mirrored {
+            v1::Mirrored::Archive | v1::Mirrored::Provenance => Place::Mirror,
+            v1::Mirrored::Nothing => Place::Main,
+        },
+        message: None,
+    })))
+}
+
+fn message_of(provenance: &ProvenanceFacts) -> Option<String> {
+    match provenance {
+        ProvenanceFacts::Malformed { message } | ProvenanceFacts::Unavailable { message, .. } => {
+            Some(bounds::fit(message, bounds::MESSAGE))
+        }
+        ProvenanceFacts::Missing | ProvenanceFacts::Signed(_) => None,
+    }
+}
+
+fn binding(bound: &Bound) -> v1::Binding {
+    match bound {
+        Bound::Different(_) => v1::Binding::Different,
+        Bound::NoRecord | Bound::NotCompared => v1::Binding::NoRecord,
+        Bound::OldWriter(_) => v1::Binding::OldWriter,
+        Bound::Same(_) => v1::Binding::Same,
+    }
+}
+
+fn differences(bound: &Bound) -> Vec<String> {
+    match bound {
+        Bound::Different(all) | Bound::OldWriter(all) | Bound::Same(all) => {
+            let bounded = all.iter().map(|text| bounds::fit(text, bounds::MESSAGE));
+            bounded.take(bounds::SHORT_LIST).collect()
+        }
+        Bound::NoRecord | Bound::NotCompared => Vec::new(),
+    }
+}
+
+fn problem(provenance: &ProvenanceFacts) -> Option<v1::ProvenanceProblem> {
+    match provenance {
+        ProvenanceFacts::Malformed { .. } => Some(v1::ProvenanceProblem::Malformed),
+        ProvenanceFacts::Missing => Some(v1::ProvenanceProblem::Missing),
+        ProvenanceFacts::Signed(_) => None,
+        ProvenanceFacts::Unavailable { .. } => Some(v1::ProvenanceProblem::Unavailable),
+    }
+}
+
+/// Every signature of every statement; each names its statement only if there are several.
+fn signers(content: &Content, described: Described<'_>) -> Vec<v1::Signer> {
+    let mut statements: Vec<&Signed> = Vec::new();
+    for signed in content
+        .evidence
+        .archives()
+        .filter_map(|(_, facts)| facts.signed())
+    {
+        if statements.iter().all(|known| known.digest != signed.digest) {
+            statements.push(signed);
+        }
+    }
+    let are_several = statements.len() > 1;
+    let all = statements.iter().flat_map(|signed| {
+        let digest = are_several.then(|| signed.digest.to_string());
+        signed
+            .signatures
+            .iter()
+            .map(move |signature| signer(signature, digest.as_ref(), described))
+    });
+    all.take(bounds::LIST).collect()
+}
+
+fn signer(
+    signature: &SignatureFacts,
+    provenance: Option<&String>,
+    described: Described<'_>,
+) -> v1::Signer {
+    let claimed = &signature.claimed;
+    let unverified = |fingerprint: String, fault| v1::Signer {
+        fingerprint,
+        subkey: None,
+        signed_at: claimed.created.map(time),
+        expires_at: None,
+        algorithm: bounds::fit(&claimed.algorithm, bounds::WORD),
+        verified: false,
+        fault,
+        provenance: provenance.cloned(),
+    };
+    match &signature.outcome {
+        // Whatever issuer it may claim, its fault is not that key's.
+        Outcome::Nobodys(code) => unverified(String::new(), Some(code.word().to_owned())),
+        Outcome::UnknownIssuer => unverified(claimed.issuer().unwrap_or_default().to_owned(), None),
+        Outcome::Fault(fingerprint, word) => {
+            unverified(fingerprint.to_string(), Some(word.word().to_owned()))
+        }
+        Outcome::Verified(verified) => v1::Signer {
+            fingerprint: verified.primary().to_string(),
+            subkey: (verified.signer() != verified.primary())
+                .then(|| verified.signer().to_string()),
+            signed_at: Some(time(verified.created())),
+            expires_at: verified.expires().map(time),
+            algorithm: format!("{}/{}", verified.algorithm(), verified.hash()),
+            verified: true,
+            fault: signature
+                .fault(described.keys, described.now)
+                .map(|code| code.word().to_owned()),
+            provenance: provenance.cloned(),
+        },
+    }
+}
+
+fn signature(signer: &v1::Signer, attested: Attestation) -> Option<SignatureFacts> {
+    let fingerprint = Fingerprint::from_str(&signer.fingerprint).ok();
+    let is_key_id = fingerprint.is_none() && !signer.fingerprint.is_empty();
+    let claimed = Claim {
+        key_id: is_key_id.then(|| signer.fingerprint.clone()),
+        fingerprint: fingerprint.clone(),
+        created: signer.signed_at.as_ref().map(|time| time.0),
+        algorithm: signer.algorithm.clone(),
+    };
+    let outcome = match (&signer.fault, signer.verified) {
+        (None, false) => Outcome::UnknownIssuer,
+        (Some(word), false) => match (openpgp::Code::of_fault(word)?, fingerprint) {
+            (code, None) | (code @ openpgp::Code::NoIssuer, _) => Outcome::Nobodys(code),
+            (code, Some(fingerprint)) => Outcome::Fault(fingerprint, code),
+        },
+        (_, true) => Outcome::Verified(verified(signer, fingerprint?, attested)?),
+    };
+    Some(SignatureFacts { claimed, outcome })
+}
+
+fn verified(
+    signer: &v1::Signer,
+    primary: Fingerprint,
+    attested: Attestation,
+) -> Option<VerifiedSignature> {
+    let (algorithm, hash) = signer.algorithm.rsplit_once('/')?;
+    let subkey = match &signer.subkey {
+        Some(subkey) => Some(Fingerprint::from_str(subkey).ok()?),
+        None => None,
+    };
+    let record = SignatureRecord {
+        signer: subkey.unwrap_or_else(|| primary.clone()),
+        primary,
+        created: signer.signed_at.as_ref()?.0,
+        expires: signer.expires_at.as_ref().map(|time| time.0),
+        algorithm: algorithm.to_owned(),
+        hash: hash.to_owned(),
+    };
+    Some(VerifiedSignature::restore(record, attested))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use charttrust_verify::key::Scope;
+    use charttrust_verify::verdict::Cause;
+
+    use super::*;
+
+    const KEY: &str = "0123456789ABCDEF0123456789ABCDEF01234567";
+    const SUBKEY: &str = "89ABCDEF0123456789ABCDEF0123456789ABCDEF";
+
+    fn id() -> ReleaseId {
+        ReleaseId {
+            namespace: "shop".into(),
+            name: "web".into(),
+        }
+    }
+
+    fn release() -> v1::Release {
+        v1::Release {
+            driver: v1::Driver::Secret,
+            revision: 1,
+            chart: "web".into(),
+            version: "1.0.0".into(),
+            owner: v1::Owner::Helm,
+            resource_version: "7".into(),
+        }
+    }
+
+    fn described<'a>(
+        content: Option<&'a Content>,
+        others: &'a BTreeSet<FirstVerification>,
+    ) -> Described<'a> {
+        Described {
+            content,
+            others,
+            keys: &[],
+            now: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    fn sealing(age: Age) -> Sealing<'static> {
+        static SEAL: std::sync::LazyLock<Seal> = std::sync::LazyLock::new(seal);
+        Sealing { seal: &SEAL, age }
+    }
+
+    fn seal() -> Seal {
+        Seal::new(&[7; Seal::LENGTH])
+    }
+
+    fn signature_facts(outcome: Outcome) -> SignatureFacts {
+        let claimed = Claim {
+            fingerprint: Some(KEY.parse().unwrap()),
+            key_id: None,
+            created: Some("2026-11-18T00:00:00Z".parse().unwrap()),
+            algorithm: "RSA-2048/SHA512".into(),
+        };
+        SignatureFacts { claimed, outcome }
+    }
+
+    fn verified_signature(signer: &str) -> Outcome {
+        let record = SignatureRecord {
+            primary: KEY.parse().unwrap(),
+            signer: signer.parse().unwrap(),
+            created: "2026-11-18T00:00:00Z".parse().unwrap(),
+            expires: Some("2027-11-18T00:00:00Z".parse().unwrap()),
+            algorithm: "RSA-2048".into(),
+            hash: "SHA512".into(),
+        };
+        Outcome::Verified(VerifiedSignature::restore(record, Attestation::supposed()))
+    }
+
+    /// Nothing in it is what is read where nothing was written.
+    fn facts_of(provenance: ProvenanceFacts) -> ArchiveFacts {
+        ArchiveFacts {
+            digest: Sha256Digest::of(b"archive"),
+            name: "web".into(),
+            version: "1.0.0".into(),
+            binding: Bound::Same(vec!["values differ".into()]),
+            has_subcharts: true,
+            index_disagrees: true,
+            provenance,
+            place: Place::Mirror,
+            settled: true,
+            first_verified: Some("2026-11-19T00:00:00Z".parse().unwrap()),
+        }
+    }
+
+    fn archive_facts(provenance: ProvenanceFacts) -> Answer {
+        Answer::Archive(Box::new(facts_of(provenance)))
+    }
+
+    /// Whoever adds a fact is asked for the epoch here: nothing else notices that it stayed.
+    #[test]
+    fn the_facts_of_this_epoch_are_those_of_the_schema() {
+        let schema = schemars::schema_for!(v1::SourceEvidence);
+        let fields = schema.get("properties").and_then(|all| all.as_object());
+        let fields: BTreeSet<&str> = fields.unwrap().keys().map(String::as_str).collect();
+        let facts: BTreeSet<&str> = seal::FACTS.iter().copied().collect();
+        assert_eq!(
+            fields, facts,
+            "raise EPOCH in verify/src/seal.rs, and say the facts of the new one beside it"
+        );
+    }
+
+    fn signed(outcomes: Vec<Outcome>, claimed_archive: Option<Sha256Digest>) -> ProvenanceFacts {
+        ProvenanceFacts::Signed(Box::new(Signed {
+            digest: Sha256Digest::of(b"provenance"),
+            claims: Claims {
+                claimed_name: "web".into(),
+                claimed_version: "0.9.0".into(),
+                claimed_archive,
+            },
+            signatures: outcomes.into_iter().map(signature_facts).collect(),
+            place: Place::Mirror,
+            message: None,
+        }))
+    }
+
+    fn content_of(answer: Answer) -> Content {
+        let mut evidence = Evidence::default();
+        evidence
+            .answers
+            .insert("https://charts.example.com".into(), answer);
+        Content {
+            chart: "web".into(),
+            version: "1.0.0".into(),
+            digest: Sha256Digest::of(b"content"),
+            evidence,
+        }
+    }
+
+    fn status_of(content: &Content) -> v1::ReleaseTrustStatus {
+        status_with(Some(content), &BTreeSet::new())
+    }
+
+    fn status_with(
+        content: Option<&Content>,
+        others: &BTreeSet<FirstVerification>,
+    ) -> v1::ReleaseTrustStatus {
+        let (evidence, signers) = describe(
+            &id(),
+            &release(),
+            described(content, others),
+            sealing(Age::Current),
+        );
+        let status = v1::ReleaseTrustStatus::default();
+        v1::ReleaseTrustStatus {
+            release: Some(release()),
+            evidence,
+            signers,
+            ..status
+        }
+    }
+
+    fn content_in(status: &v1::ReleaseTrustStatus) -> Content {
+        let restored = restore(&id(), status, &seal()).unwrap().unwrap();
+        restored.content.expect("a content")
+    }
+
+    fn every_answer() -> Vec<Answer> {
+        let key: Fingerprint = KEY.parse().unwrap();
+        let fault = Outcome::Fault(key, openpgp::Code::WeakHash);
+        let all = vec![
+            verified_signature(KEY),
+            verified_signature(SUBKEY),
+            fault,
+            Outcome::UnknownIssuer,
+        ];
+        let other = Some(Sha256Digest::of(b"other"));
+        vec![
+            Answer::Ambiguous {
+                message: "a link".into(),
+            },
+            Answer::NotFound,
+            archive_facts(ProvenanceFacts::Missing),
+            archive_facts(ProvenanceFacts::Malformed {
+                message: "no BEGIN line".into(),
+            }),
+            archive_facts(signed(all, Some(Sha256Digest::of(b"archive")))),
+            archive_facts(signed(Vec::new(), other)),
+            archive_facts(signed(vec![Outcome::UnknownIssuer], None)),
+        ]
+    }
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        for answer in every_answer() {
+            let content = content_of(answer);
+            let restored = content_in(&status_of(&content));
+            assert_eq!(format!("{restored:?}"), format!("{content:?}"));
+        }
+    }
+
+    #[test]
+    fn what_was_read_back_is_written_alike() {
+        for answer in every_answer() {
+            let status = status_of(&content_of(answer));
+            assert_eq!(status_of(&content_in(&status)), status);
+        }
+    }
+
+    #[test]
+    fn names_that_others_chose_fit_the_schema() {
+        let endless = "a".repeat(70_000);
+        let Answer::Archive(mut facts) = archive_facts(signed(Vec::new(), None)) else {
+            panic!("an archive")
+        };
+        (facts.name, facts.version) = (endless.clone(), endless.clone());
+        if let ProvenanceFacts::Signed(signed) = &mut facts.provenance {
+            signed.claims.claimed_name = endless.clone();
+            signed.claims.claimed_version = endless;
+        }
+        let status = status_of(&content_of(Answer::Archive(facts)));
+        let source = &status.evidence.as_ref().unwrap().sources[0];
+        for (text, longest) in [
+            (&source.chart, bounds::NAME),
+            (&source.signed_chart, bounds::NAME),
+            (&source.version, bounds::VERSION),
+            (&source.signed_version, bounds::VERSION),
+        ] {
+            let text = text.as_ref().expect("it is another");
+            assert!(text.len() <= longest, "{} bytes", text.len());
+        }
+        assert_eq!(status_of(&content_in(&status)), status);
+    }
+
+    #[test]
+    fn a_signature_that_holds_and_counts_for_nothing_says_why() {
+        let keys = [Key {
+            name: "alice".into(),
+            labels: BTreeMap::new(),
+            certificate: openpgp::Certificate::missing(KEY.parse().unwrap()),
+            scope: Scope::default(),
+            not_after: None,
+            unusable: None,
+            revocations: Vec::new(),
+        }];
+        let signatures = vec![verified_signature(KEY), Outcome::UnknownIssuer];
+        let content = content_of(archive_facts(signed(signatures, None)));
+        let others = BTreeSet::new();
+        let described = Described {
+            keys: &keys,
+            ..described(Some(&content), &others)
+        };
+        let (evidence, signers) = describe(&id(), &release(), described, sealing(Age::Current));
+        let said = signers
+            .iter()
+            .map(|signer| (signer.verified, signer.fault.as_deref()));
+        let said: Vec<_> = said.collect();
+        assert_eq!(said, [(true, Some("NoMaterial")), (false, None)]);
+
+        let status = v1::ReleaseTrustStatus {
+            release: Some(release()),
+            evidence,
+            signers,
+            ..v1::ReleaseTrustStatus::default()
+        };
+        let restored = content_in(&status);
+        assert_eq!(format!("{restored:?}"), format!("{content:?}"));
+    }
+
+    #[test]
+    fn silence_is_not_read_back() {
+        let silence = Answer::Unavailable {
+            cause: Cause::LimitExceeded,
+            message: "big".into(),
+        };
+        let half = ProvenanceFacts::Unavailable {
+            cause: Cause::SourceUnavailable,
+            message: "500".into(),
+        };
+        for answer in [silence, archive_facts(half)] {
+            let status = status_of(&content_of(answer));
+            assert!(content_in(&status).evidence.answers.is_empty());
+        }
+    }
+
+    #[test]
+    fn any_change_breaks_the_seal() {
+        let content = content_of(every_answer().remove(4));
+        let changes: [fn(&mut v1::ReleaseTrustStatus); 6] = [
+            |status| status.signers[3].verified = true,
+            |status| status.signers.truncate(1),
+            |status| status.evidence.as_mut().unwrap().sources[0].index_disagrees = false,
+            |status| status.evidence.as_mut().unwrap().content = "A".repeat(43),
+            |status| status.release.as_mut().unwrap().chart = "other".into(),
+            |status| status.evidence.as_mut().unwrap().tag = None,
+        ];
+        for change in changes {
+            let mut status = status_of(&content);
+            change(&mut status);
+            assert_eq!(
+                restore(&id(), &status, &seal()).unwrap().err(),
+                Some(Rejected::Seal)
+            );
+        }
+    }
+
+    #[test]
+    fn what_was_verified_of_others_is_sealed_too_also_beside_nothing() {
+        let witness = |archive: &[u8]| FirstVerification {
+            archive: Sha256Digest::of(archive),
+            provenance: Sha256Digest::of(b"provenance"),
+            first_verified: "2026-09-01T00:00:00Z".parse().unwrap(),
+        };
+        let others = BTreeSet::from([witness(b"one"), witness(b"another")]);
+        let content = content_of(every_answer().remove(4));
+        for content in [Some(&content), None] {
+            let status = status_with(content, &others);
+            let restored = restore(&id(), &status, &seal()).unwrap().unwrap();
+            assert_eq!(restored.witnesses, others);
+            assert_eq!(restored.content.is_some(), content.is_some());
+
+            let mut forged = status.clone();
+            let evidence = forged.evidence.as_mut().unwrap();
+            evidence.witnesses[0].first_verified = time("2020-01-01T00:00:00Z".parse().unwrap());
+            assert_eq!(
+                restore(&id(), &forged, &seal()).unwrap().err(),
+                Some(Rejected::Seal)
+            );
+        }
+        assert_eq!(status_with(None, &BTreeSet::new()).evidence, None);
+    }
+
+    #[test]
+    fn evidence_of_another_release_or_key_is_not_believed() {
+        let status = status_of(&content_of(every_answer().remove(4)));
+        let elsewhere = ReleaseId {
+            namespace: "other".into(),
+            ..id()
+        };
+        let renamed = ReleaseId {
+            name: "other".into(),
+            ..id()
+        };
+        for id in [elsewhere, renamed] {
+            assert_eq!(
+                restore(&id, &status, &seal()).unwrap().err(),
+                Some(Rejected::Seal)
+            );
+        }
+        let lost = Seal::new(&[8; Seal::LENGTH]);
+        assert_eq!(
+            restore(&id(), &status, &lost).unwrap().err(),
+            Some(Rejected::Seal)
+        );
+    }
+
+    #[test]
+    fn a_status_without_evidence_says_nothing() {
+        assert!(restore(&id(), &v1::ReleaseTrustStatus::default(), &seal()).is_none());
+    }
+
+    /// Never trusted without proof: what a faulty engine has found is not believed for ever.
+    #[test]
+    fn what_an_earlier_engine_has_found_is_told_apart() {
+        let witnesses = BTreeSet::from([FirstVerification {
+            archive: Sha256Digest::of(b"archive"),
+            provenance: Sha256Digest::of(b"provenance"),
+            first_verified: "2026-11-18T00:00:00Z".parse().unwrap(),
+        }]);
+        for age in [Age::Current, Age::Older] {
+            let (evidence, signers) =
+                describe(&id(), &release(), described(None, &witnesses), sealing(age));
+            let status = v1::ReleaseTrustStatus {
+                release: Some(release()),
+                evidence,
+                signers,
+                ..v1::ReleaseTrustStatus::default()
+            };
+            let restored = restore(&id(), &status, &seal()).unwrap().unwrap();
+            assert_eq!(restored.age, age);
+            assert_eq!(restored.witnesses, witnesses, "its dates stand");
+        }
+    }
+}

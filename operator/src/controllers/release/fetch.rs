@@ -1,0 +1,305 @@
+//! Asks one source about the judged contents of a release, and takes its answers into the evidence.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use charttrust_verify::digest::Sha256Digest;
+use charttrust_verify::evidence::{Answer, Bound, Claimed, ProvenanceFacts};
+use charttrust_verify::later::JudgedBy;
+use charttrust_verify::policy::{self, ReleaseRef};
+use charttrust_verify::release::Record;
+use charttrust_verify::verdict::Cause;
+use tokio::task;
+use tokio::time::Instant;
+
+use super::credentials;
+use crate::clock;
+use crate::controllers::context::Context;
+use crate::controllers::lanes::Pace;
+use crate::controllers::store::{Content, PollState, Release, Revision, Trust};
+use crate::evidence::{Gathered, gather, unavailable};
+use crate::inventory::{Item, RecordId, ReleaseId};
+use crate::sources::{Asked, Source};
+
+/// Who asks, and for whom.
+#[derive(Clone, Copy)]
+pub(super) struct Asking<'a> {
+    pub(super) context: &'a Context,
+    pub(super) trust: &'a Trust,
+    pub(super) id: &'a ReleaseId,
+}
+
+/// What a source said, and how long it asks to be left alone.
+struct Answered(Answer, Option<Duration>);
+
+impl Asking<'_> {
+    /// Asks one source, for every judged content; how quickly that went.
+    pub(super) async fn fetch(
+        self,
+        source: &policy::Source,
+        every: Duration,
+        asked: Asked,
+    ) -> Pace {
+        let begun = clock::tick();
+        let requests = self.context.store.update(self.id, |release| {
+            release.renewed.remove(source);
+            release.requests.count()
+        });
+        let mut outcome = Outcome::default();
+        match credentials::resolve(self.context, source).await {
+            Ok(resolved) => {
+                let mut fresh = Fresh::default();
+                let deadline = begun + DEADLINE;
+                for (item, content) in self.contents(&source.url) {
+                    let asking = self.ask((&item, &content), &resolved, asked, &mut fresh);
+                    let answered = tokio::time::timeout_at(deadline, asking).await;
+                    let answered = answered.unwrap_or_else(|_| Answered::too_late(source));
+                    outcome.retry_after = outcome.retry_after.max(answered.1);
+                    let heard = self.apply(&item, &content, source, answered.0);
+                    outcome.is_silence |= heard == Heard::Nothing;
+                }
+            }
+            Err(message) => {
+                for (item, content) in self.contents(&source.url) {
+                    let answer = unavailable(Cause::SourceUnavailable, message.clone());
+                    self.apply(&item, &content, source, answer);
+                    outcome.is_silence = true;
+                }
+            }
+        }
+        self.note(source, &outcome, |before| {
+            outcome.state(before, begun, (every, requests))
+        });
+        let is_quick = begun + SLOW > clock::tick() && !outcome.is_silence;
+        if is_quick { Pace::Quick } else { Pace::Slow }
+    }
+
+    fn note(
+        self,
+        source: &policy::Source,
+        outcome: &Outcome,
+        state: impl FnOnce(Option<&PollState>) -> PollState,
+    ) {
+        if outcome.is_silence {
+            self.context.metrics.poll_failed();
+        } else {
+            self.context.metrics.poll_answered();
+        }
+        self.context.store.update(self.id, |release| {
+            let state = state(release.asked.get(source));
+            release.note_poll(source, state);
+        });
+    }
+
+    /// The judged contents. First those about which the source has not answered yet: it may have time for
+    /// some only.
+    fn contents(self, url: &str) -> Vec<(Item, Content)> {
+        let release = self.context.store.release(self.id).unwrap_or_default();
+        let revisions = release.revisions.into_iter();
+        let contents = revisions.filter_map(|(record, revision)| {
+            let id = self.id.clone();
+            Some((Item { id, record }, revision.content.ok()?))
+        });
+        let mut contents: Vec<_> = contents.collect();
+        contents.sort_by_key(|(_, content)| match content.evidence.answers.get(url) {
+            None | Some(Answer::Unavailable { .. }) => 0,
+            Some(_) => 1,
+        });
+        contents
+    }
+
+    async fn ask(
+        self,
+        (item, content): (&Item, &Content),
+        source: &Source,
+        asked: Asked,
+        fresh: &mut Fresh,
+    ) -> Answered {
+        let claimed = Claimed {
+            chart: &content.chart,
+            version: &content.version,
+        };
+        let gathered = gather(&self.context.fetcher, source, claimed, asked).await;
+        let retry_after = gathered.retry_after();
+        let found = match gathered {
+            Gathered::Found(found) => found,
+            Gathered::Other(answer, _) => return Answered(answer, retry_after),
+        };
+        let is_older =
+            |release: Option<&Release>| release.is_some_and(|r| r.older.contains(&source.url));
+        let mut binding = bound_before(content, &source.url, &found.chart().digest);
+        binding.take_if(|_| self.context.store.inspect(self.id, is_older));
+        if binding.is_none() {
+            let record = fresh.find(self.context, item, content).await;
+            // Large values take a while, for which other tasks shall not wait.
+            let compare = |record| task::block_in_place(|| Bound::compare(found.chart(), record));
+            binding = record.map(compare);
+        }
+        let changed = || unavailable(Cause::Pending, "the record changed meanwhile".into());
+        let answer = binding.map_or_else(changed, |binding| found.bound(binding));
+        Answered(answer, retry_after)
+    }
+
+    /// Takes an answer into the evidence of a content, unless the record has changed meanwhile.
+    fn apply(
+        self,
+        item: &Item,
+        content: &Content,
+        source: &policy::Source,
+        answer: Answer,
+    ) -> Heard {
+        let heard = Heard::of(&answer);
+        let Self { context, id, trust } = self;
+        let labels = context.cache.namespace_labels(&id.namespace);
+        let by = JudgedBy {
+            release: ReleaseRef {
+                namespace: &id.namespace,
+                namespace_labels: labels.as_deref(),
+                name: &id.name,
+            },
+            chart: &content.chart,
+            version: &content.version,
+            policies: &trust.judged_by,
+            keys: &trust.keys,
+            now: clock::now(),
+        };
+        context.store.update(id, |release| {
+            let is_answered_otherwise = release.is_answered_otherwise(source);
+            let Some(Revision {
+                content: Ok(known), ..
+            }) = release.revisions.get_mut(&item.record)
+            else {
+                return heard;
+            };
+            if known.digest != content.digest {
+                return heard;
+            }
+            // Who asks without credentials may be shown less: no word against who asks with them.
+            let is_archive = |known: &Answer| matches!(known, Answer::Archive(_));
+            let known_archive = known
+                .evidence
+                .answers
+                .get(&source.url)
+                .is_some_and(is_archive);
+            if matches!(answer, Answer::NotFound) && known_archive && is_answered_otherwise {
+                return heard;
+            }
+            if !matches!(answer, Answer::Unavailable { .. }) {
+                release.older.remove(&source.url);
+            }
+            let notices = known.evidence.apply(&source.url, answer, &by);
+            // Read under the lock, so that a key is not missed that came while the source was asked.
+            let keys = context.store.trust().keys;
+            known.evidence.try_keys(&keys, clock::now());
+            let heard = match heard {
+                Heard::Mirror if known.evidence.is_answered(&source.url, &by) => Heard::Source,
+                Heard::Mirror => Heard::Nothing,
+                heard => heard,
+            };
+            if heard != Heard::Nothing || !is_answered_otherwise {
+                release.notices.insert(source.url.clone(), notices);
+            }
+            heard
+        })
+    }
+}
+
+/// Records decoded in one run; dropped at its end.
+#[derive(Default)]
+struct Fresh(BTreeMap<RecordId, Record>);
+
+impl Fresh {
+    /// Keeps a decoded record, but few at a time: each may take many megabytes.
+    fn keep(&mut self, id: RecordId, record: Record) {
+        if self.0.len() >= MOST_FRESH {
+            self.0.clear();
+        }
+        self.0.insert(id, record);
+    }
+
+    /// The record of an item, as long as it still has the content that evidence is gathered for.
+    async fn find(&mut self, context: &Context, item: &Item, content: &Content) -> Option<&Record> {
+        if !self.0.contains_key(&item.record) {
+            let (_, record) = item.read(&context.client).await.ok()?;
+            self.keep(item.record, record);
+        }
+        let record = self.0.get(&item.record)?;
+        (record.content_digest() == content.digest).then_some(record)
+    }
+}
+
+/// Most decoded records that one run keeps; two revisions are judged while an upgrade is under way.
+const MOST_FRESH: usize = 2;
+
+/// What became of one fetch, all contents together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Outcome {
+    is_silence: bool,
+    retry_after: Option<Duration>,
+}
+
+/// How long one look may take: index, archives and provenance, mirrors included.
+const DEADLINE: Duration = Duration::from_secs(150);
+
+/// From when on a look is slow: then its way has one worker, not several.
+const SLOW: Duration = Duration::from_secs(10);
+
+impl Answered {
+    fn too_late(source: &policy::Source) -> Self {
+        let message = format!("{}: no answer within {} s", source.url, DEADLINE.as_secs());
+        Self(unavailable(Cause::SourceUnavailable, message), None)
+    }
+}
+
+impl Outcome {
+    fn state(
+        self,
+        before: Option<&PollState>,
+        begun: Instant,
+        (every, requests): (Duration, u64),
+    ) -> PollState {
+        let before = before.filter(|_| self.is_silence);
+        let failures = before.map_or(0, |before| before.failures);
+        PollState {
+            last_asked: begun,
+            answering_since: before.map_or(begun, |before| before.answering_since),
+            every,
+            failures: failures.saturating_add(u32::from(self.is_silence)),
+            retry_after: self.retry_after,
+            requests,
+        }
+    }
+}
+
+/// Who has answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    /// A mirror, so that it counts only if it gives trust.
+    Mirror,
+    /// Nobody, or not about the provenance.
+    Nothing,
+    /// The source, or a mirror that gives trust.
+    Source,
+}
+
+impl Heard {
+    fn of(answer: &Answer) -> Self {
+        match answer {
+            Answer::Archive(facts) => match &facts.provenance {
+                ProvenanceFacts::Unavailable { .. } => Self::Nothing,
+                _ if facts.is_of_mirror() => Self::Mirror,
+                _ => Self::Source,
+            },
+            Answer::Unavailable { .. } => Self::Nothing,
+            Answer::Ambiguous { .. } | Answer::NotFound => Self::Source,
+        }
+    }
+}
+
+/// The result of an earlier comparison of the same content with the same archive.
+fn bound_before(content: &Content, url: &str, digest: &Sha256Digest) -> Option<Bound> {
+    match content.evidence.answers.get(url) {
+        Some(Answer::Archive(facts)) if facts.digest == *digest => Some(facts.binding.clone()),
+        _ => None,
+    }
+}

@@ -1,0 +1,360 @@
+//! Judges every revision of a release that may be live: the worst verdict wins.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use charttrust_verify::check::{self, Case, Judgement, PolicyVerdict};
+use charttrust_verify::finding::{Fact, Finding, Note};
+use charttrust_verify::policy::ReleaseRef;
+use charttrust_verify::verdict::{Cause, Class, Verdict};
+use jiff::Timestamp;
+
+use super::status::Judged;
+use crate::controllers::cache::Placed;
+use crate::controllers::store::{Content, Release, Revision, Trust};
+use crate::inventory::RecordId;
+use crate::inventory::helm::{self, Driver, RecordMeta};
+
+/// What the watches say of a release.
+#[derive(Debug)]
+pub(super) struct Stored<'a> {
+    pub(super) placed: Placed<'a>,
+    /// The revisions to judge, by what their metadata say.
+    pub(super) judged: BTreeMap<RecordId, RecordMeta>,
+    /// Revisions that would be judged, were there fewer.
+    pub(super) omitted: Vec<RecordId>,
+}
+
+/// Judges every revision that may be live, all at one instant; the worst verdict wins.
+pub(super) fn evaluate(
+    stored: &Stored<'_>,
+    release: &Release,
+    trust: &Trust,
+    now: Timestamp,
+) -> Judged {
+    let reference = stored.placed.reference();
+    let newest_first = release.revisions.iter().rev();
+    let mut judgements: Vec<_> = newest_first
+        .map(|(key, revision)| (*key, judge(reference, revision, trust, now)))
+        .collect();
+    let of_each = judgements.clone();
+    let judged = stored.judged.iter();
+    let unread = judged.filter(|(key, meta)| is_unread(release.revisions.get(key), meta));
+    judgements.extend(unread.map(|(key, _)| (*key, pending())));
+    // Reported with a revision that was read, so that its evidence stays in the status.
+    let newest = release.revisions.keys().next_back().copied();
+    let omitted = stored.omitted.iter();
+    let omitted = omitted.map(|record| (newest.unwrap_or(*record), too_many(*record)));
+    judgements.extend(omitted);
+    let worst = Verdict::worst(judgements.iter().map(|(_, judgement)| judgement.verdict));
+    let Some(index) = judgements
+        .iter()
+        .position(|(_, j)| Some(j.verdict) == worst)
+    else {
+        return Judged {
+            revision: None,
+            judgement: pending(),
+            of_each: Vec::new(),
+            contradicted: BTreeSet::new(),
+        };
+    };
+    let mut others = judgements;
+    let (key, mut judgement) = others.remove(index);
+    for (_, other) in &others {
+        take_worse(&mut judgement.policies, other);
+        take_in(&mut judgement.policies, &other.policies);
+    }
+    judgement.findings.extend(
+        others
+            .iter()
+            .map(|(key, other)| other_revision(*key, other)),
+    );
+    judgement
+        .findings
+        .extend(release.notices.values().flatten().cloned());
+    Judged {
+        revision: Some(key),
+        judgement,
+        contradicted: contradicted(&stored.judged, release, &of_each),
+        of_each,
+    }
+}
+
+/// Policies that call a release bad by what ConfigMaps say alone, though Secrets say, or may say,
+/// something else of it. Whoever may write Secrets may replace a record anyway; whoever may write
+/// ConfigMaps only must have nobody's workloads stopped by one. A Secret that no record can be read from
+/// says nothing: it must not disarm.
+fn contradicted(
+    judged: &BTreeMap<RecordId, RecordMeta>,
+    release: &Release,
+    of_each: &[(RecordId, Judgement)],
+) -> BTreeSet<String> {
+    let secrets = judged.keys().filter(|record| !is_config_map(**record));
+    let may_say = |record: &RecordId| {
+        let known = release.revisions.get(record);
+        known.is_none_or(|known| known.content.is_ok())
+    };
+    if !secrets.into_iter().any(may_say) {
+        return BTreeSet::new();
+    }
+    let bad_by = |is_wanted: &dyn Fn(RecordId) -> bool| {
+        let judgements = of_each.iter().filter(|(record, _)| is_wanted(*record));
+        let said = judgements.flat_map(|(_, judgement)| &judgement.policies);
+        let bad = said.filter(|said| said.verdict.class() == Class::Badness);
+        bad.map(|said| said.policy.clone()).collect::<BTreeSet<_>>()
+    };
+    let by_maps = bad_by(&is_config_map);
+    let by_secrets = bad_by(&|record| !is_config_map(record));
+    by_maps.difference(&by_secrets).cloned().collect()
+}
+
+fn is_config_map(record: RecordId) -> bool {
+    let RecordId::Helm { driver, .. } = record;
+    driver == Driver::ConfigMap
+}
+
+/// Each policy says the worst of what it says of any revision: it trusts again when it trusts all. What
+/// no policy could judge is in doubt under each.
+pub(super) fn take_worse(policies: &mut [PolicyVerdict], other: &Judgement) {
+    for said in policies {
+        let same = other.policies.iter().find(|one| one.policy == said.policy);
+        let doubt = other.policies.is_empty().then(|| PolicyVerdict {
+            verdict: other.verdict,
+            revocations: BTreeSet::new(),
+            ..said.clone()
+        });
+        let other = same.cloned().or(doubt);
+        let worst = other
+            .as_ref()
+            .and_then(|other| Verdict::worst([said.verdict, other.verdict]));
+        if let (Some(other), Some(worst)) = (other, worst)
+            && worst != said.verdict
+        {
+            *said = other;
+        }
+    }
+}
+
+/// What policies say that apply to another revision only: it may be of another chart.
+pub(super) fn take_in(policies: &mut Vec<PolicyVerdict>, others: &[PolicyVerdict]) {
+    for other in others {
+        if policies.iter().all(|said| said.policy != other.policy) {
+            policies.push(other.clone());
+        }
+    }
+    policies.sort_by(|one, other| one.policy.cmp(&other.policy));
+}
+
+pub(super) fn other_revision(record: RecordId, judgement: &Judgement) -> Finding {
+    let message = format!("{record} is {}", judgement.verdict);
+    Finding::new(Fact::Note(Note::OtherRevision), message)
+}
+
+pub(super) fn judge(
+    release: ReleaseRef<'_>,
+    revision: &Revision,
+    trust: &Trust,
+    now: Timestamp,
+) -> Judgement {
+    let content = match &revision.content {
+        Ok(content) => content,
+        Err((cause, message)) => return doubt(*cause, message),
+    };
+    let Content {
+        chart,
+        version,
+        evidence,
+        ..
+    } = content;
+    let case = Case {
+        release,
+        chart,
+        version,
+        evidence,
+    };
+    check::judge(&case, &trust.judged_by, &trust.keys, now)
+}
+
+pub(super) fn doubt(cause: Cause, message: &str) -> Judgement {
+    Judgement {
+        verdict: Verdict::Unknown(cause),
+        policies: Vec::new(),
+        findings: vec![Finding::new(Fact::Doubt(cause), message)],
+    }
+}
+
+/// Whether a revision was not read yet, or was changed since. What it said before may be bad, but is
+/// no reason to trust it.
+pub(super) fn is_unread(known: Option<&Revision>, meta: &RecordMeta) -> bool {
+    let Some(known) = known else {
+        return true;
+    };
+    let (read, watched) = (&known.resource_version, &meta.resource_version);
+    match (read.parse::<u64>(), watched.parse::<u64>()) {
+        // A watch that lags still has what we had read before.
+        (Ok(read), Ok(watched)) => watched > read,
+        _ => watched != read,
+    }
+}
+
+/// A revision that is not judged because there are too many.
+pub(super) fn too_many(record: RecordId) -> Judgement {
+    let message = format!(
+        "{record} and older ones may be live, but only {} are judged: remove the records of \
+         failed revisions",
+        helm::MOST_JUDGED
+    );
+    doubt(Cause::LimitExceeded, &message)
+}
+
+pub(super) fn pending() -> Judgement {
+    doubt(Cause::Pending, "the release was not read yet")
+}
+
+#[cfg(test)]
+mod tests {
+    use charttrust_verify::digest::Sha256Digest;
+    use charttrust_verify::evidence::Evidence;
+    use charttrust_verify::verdict::{Basis, Reason};
+
+    use super::*;
+
+    #[test]
+    fn each_policy_says_the_worst_of_all_revisions() {
+        let said = |policy: &str, verdict| PolicyVerdict {
+            policy: policy.to_owned(),
+            rule: None,
+            verdict,
+            exempt_by: None,
+            origin: None,
+            revocations: BTreeSet::new(),
+        };
+        let trusted = Verdict::Trusted(Basis::SignatureVerified);
+        let stolen = Verdict::Untrusted(Reason::KeyCompromised);
+        let judgement = |policies: &[PolicyVerdict]| Judgement {
+            verdict: stolen,
+            policies: policies.to_vec(),
+            findings: Vec::new(),
+        };
+        let mut newest = vec![said("a", trusted), said("b", stolen)];
+        let older = [said("b", trusted), said("a", stolen)];
+        take_worse(&mut newest, &judgement(&older));
+        assert_eq!(newest, [said("a", stolen), said("b", stolen)]);
+
+        let mut newest = vec![said("b", stolen)];
+        take_in(&mut newest, &older);
+        assert_eq!(newest, [said("a", stolen), said("b", stolen)]);
+
+        let mut newest = vec![said("a", trusted), said("b", stolen)];
+        let unread = doubt(Cause::ReleaseUnreadable, "no gzip");
+        take_worse(&mut newest, &unread);
+        assert_eq!(newest, [said("a", unread.verdict), said("b", stolen)]);
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Says {
+        Bad,
+        Good,
+        Unread,
+        Unreadable,
+    }
+
+    /// A record that is stored, what is known of it, and how it is judged.
+    fn take(release: &mut Release, record: RecordId, says: Says) -> Option<(RecordId, Judgement)> {
+        let verdict = match says {
+            Says::Bad => Verdict::Untrusted(Reason::KeyCompromised),
+            Says::Good => Verdict::Trusted(Basis::SignatureVerified),
+            Says::Unread => return None,
+            Says::Unreadable => {
+                release.revisions.insert(record, revision("1"));
+                return Some((record, doubt(Cause::ReleaseUnreadable, "")));
+            }
+        };
+        let content = Content {
+            chart: "web".into(),
+            version: "1.0.0".into(),
+            digest: Sha256Digest::of(b""),
+            evidence: Evidence::default(),
+        };
+        let known = Revision {
+            content: Ok(content),
+            ..revision("1")
+        };
+        release.revisions.insert(record, known);
+        let policies = vec![PolicyVerdict {
+            policy: "strict".into(),
+            rule: None,
+            verdict,
+            exempt_by: None,
+            origin: None,
+            revocations: BTreeSet::new(),
+        }];
+        let judgement = Judgement {
+            verdict,
+            policies,
+            findings: Vec::new(),
+        };
+        Some((record, judgement))
+    }
+
+    /// In each row: what Secrets and ConfigMaps say of one release, and whether only the latter call it
+    /// bad though the former may say something else. `None` is no record.
+    #[test]
+    fn what_only_config_maps_say_is_contradicted_by_what_secrets_may_say() {
+        use Says::{Bad, Good, Unread, Unreadable};
+        for (secret, map, expected) in [
+            (Some(Bad), None, false),
+            (Some(Bad), Some(Bad), false),
+            (Some(Bad), Some(Good), false),
+            (Some(Bad), Some(Unreadable), false),
+            (Some(Good), Some(Bad), true),
+            (Some(Unread), Some(Bad), true),
+            (Some(Unreadable), Some(Bad), false),
+            (None, Some(Bad), false),
+            (Some(Good), Some(Good), false),
+        ] {
+            let mut release = Release::default();
+            let (mut judged, mut of_each) = (BTreeMap::new(), Vec::new());
+            for (driver, says) in [(Driver::Secret, secret), (Driver::ConfigMap, map)] {
+                let Some(says) = says else { continue };
+                let record = RecordId::Helm {
+                    driver,
+                    revision: 1,
+                };
+                let meta = RecordMeta {
+                    resource_version: "1".into(),
+                    claimed_status: "deployed".into(),
+                };
+                judged.insert(record, meta);
+                of_each.extend(take(&mut release, record, says));
+            }
+            let found = contradicted(&judged, &release, &of_each);
+            assert_eq!(found.contains("strict"), expected, "{secret:?} {map:?}");
+        }
+    }
+
+    fn revision(resource_version: &str) -> Revision {
+        Revision {
+            resource_version: resource_version.into(),
+            content: Err((Cause::ReleaseUnreadable, String::new())),
+        }
+    }
+
+    #[test]
+    fn a_revision_that_was_changed_since_is_not_judged_by_what_it_was() {
+        for (read, watched, unread) in [
+            ("10", "10", false),
+            ("10", "9", false),
+            ("9", "10", true),
+            ("a", "a", false),
+            ("a", "b", true),
+        ] {
+            let meta = RecordMeta {
+                resource_version: watched.into(),
+                claimed_status: "deployed".into(),
+            };
+            assert!(is_unread(None, &meta));
+            let known = revision(read);
+            assert_eq!(is_unread(Some(&known), &meta), unread, "{read} {watched}");
+        }
+    }
+}

@@ -1,0 +1,665 @@
+//! Judges one release from what is known, and writes its `ReleaseTrust`.
+
+pub(in crate::controllers) mod credentials;
+pub(in crate::controllers) mod events;
+pub(in crate::controllers) mod evidence;
+mod fetch;
+mod judge;
+pub(in crate::controllers) mod poll;
+pub(in crate::controllers) mod read;
+pub mod seal;
+mod status;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use charttrust_verify::evidence::Outcome;
+use charttrust_verify::openpgp::{Fingerprint, VerifiedSignature};
+use charttrust_verify::verdict::{Cause, Reason, Verdict};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::api::{DeleteParams, ObjectMeta, Preconditions};
+use kube::{Api, ResourceExt as _};
+use tokio::time::Instant;
+
+use self::judge::{Stored, evaluate};
+use self::status::Judged;
+use super::events as announce;
+use super::quarantine::scope;
+use crate::api::release_trust::{ReleaseTrustSpec, ReleaseTrustStatus};
+use crate::api::{REQUESTED_AT, ReleaseTrust, bounds, create_params};
+use crate::clock::Moment;
+use crate::controllers::cache::Ours;
+use crate::controllers::context::Context;
+use crate::controllers::error::Error;
+use crate::controllers::queue::LONGEST_WAIT;
+use crate::controllers::store::written::Written;
+use crate::controllers::store::{Release, Requests, Told, Trust};
+use crate::controllers::task::Task;
+use crate::inventory::ReleaseId;
+use crate::watch::within_deadline;
+
+/// Brings the `ReleaseTrust` of a release in line with what is known.
+pub(in crate::controllers) async fn reconcile(
+    context: &Context,
+    id: &ReleaseId,
+    moment: Moment,
+) -> Result<(), Error> {
+    let found = context.cache.trusts.find(id);
+    let existing = found.as_deref().and_then(|object| object.as_ref().ok());
+    if context.cache.records.has_none(id) {
+        // An object that somebody made unreadable has no uid that we know, and goes as well.
+        let this = found.as_ref().map(|_| Preconditions {
+            uid: existing.and_then(ReleaseTrust::uid),
+            resource_version: None,
+        });
+        return remove(context, id, this).await;
+    }
+    let release = context.store.release(id).unwrap_or_default();
+    note_request(context, id, &release, existing);
+    let trust = context.store.trust();
+    let stored = Stored {
+        placed: context.cache.placed(id),
+        judged: context.cache.records.judged(id),
+        omitted: context.cache.records.omitted(id).collect(),
+    };
+    let (release, judged) = settled(context, &stored, release, &trust, moment);
+    schedule(context, id, &release, moment);
+    let old = before(&release, found.as_deref());
+    let has_verdict = old.is_some_and(|old| Told::by(old).verdict.is_some());
+    let stands = has_verdict && !is_of_others(&release, existing);
+    let seen = Seen {
+        id,
+        release: &release,
+        existing,
+        old,
+    };
+    let since = is_waiting(context, id, &judged, moment.tick);
+    if let Some(since) = since.filter(|_| stands) {
+        return show_waiting(context, &seen, since, moment).await;
+    }
+    if is_unsettled(context, id, &judged, (old, moment.tick)) {
+        return Ok(());
+    }
+    let known = status::Known {
+        id,
+        release: &release,
+        judged: &judged,
+        is_contained: scope::is_active(context, id),
+        trust: &trust,
+        seal: context.store.seal(),
+    };
+    let status = status::conclude(old, &known, moment);
+    note_judgement(context, id, &judged, release.judgings);
+    if old == Some(&status) {
+        return Ok(());
+    }
+    let told = told(&seen);
+    let known = events::Known {
+        told: told.as_ref(),
+        old,
+        judgement: &judged.judgement,
+        trust: &trust,
+    };
+    tell_and_write(context, &seen, &known, status).await
+}
+
+/// A release and its object, as a reconcile has found them.
+struct Seen<'a> {
+    id: &'a ReleaseId,
+    release: &'a Release,
+    existing: Option<&'a ReleaseTrust>,
+    /// What was last written.
+    old: Option<&'a ReleaseTrustStatus>,
+}
+
+/// What was told last: of what somebody else has written since, nothing was.
+fn told(seen: &Seen<'_>) -> Option<Told> {
+    let told = seen.release.told.clone();
+    let told = told.filter(|_| !is_of_others(seen.release, seen.existing));
+    told.or_else(|| seen.old.map(Told::by))
+}
+
+/// Announces what is new before it is written: what a replica has told that dies in between is not told
+/// again, where what it had only written would never be told.
+async fn tell_and_write(
+    context: &Context,
+    seen: &Seen<'_>,
+    known: &events::Known<'_>,
+    status: ReleaseTrustStatus,
+) -> Result<(), Error> {
+    let object = writable(context, seen).await?;
+    let about = ObjectReference {
+        resource_version: object.resource_version(),
+        ..announce::reference(seen.id, object.uid())
+    };
+    announce::publish(context, events::of_release(known, &status, &about)).await;
+    let quarantined = events::of_quarantined(known.told, &status, &about);
+    announce::publish(context, quarantined).await;
+    context
+        .store
+        .update(seen.id, |release| release.told = Some(Told::by(&status)));
+    write(context, seen.id, object, status).await?;
+    report_meddling(context, seen, &about).await;
+    Ok(())
+}
+
+/// Says so if somebody has deleted the object, or has written evidence into it that is not ours.
+async fn report_meddling(context: &Context, seen: &Seen<'_>, about: &ObjectReference) {
+    let Seen {
+        id,
+        release,
+        existing,
+        ..
+    } = *seen;
+    if release.was_deleted {
+        tracing::warn!(release = %id, "its ReleaseTrust was deleted, and is written again");
+        let deletions = &context.store.deletions;
+        announce::publish_few(context, deletions, events::of_deletion(about)).await;
+        context
+            .store
+            .update(id, |release| release.was_deleted = false);
+    }
+    let status = existing.and_then(|object| object.status.as_ref());
+    let Some(status) = status.filter(|_| is_of_others(release, existing)) else {
+        return;
+    };
+    if let Some(Err(rejected)) = evidence::restore(id, status, context.store.seal()) {
+        tracing::warn!(release = %id, %rejected, "somebody else has written its evidence");
+        let rejection = events::of_rejection(about, &rejected.to_string());
+        announce::publish(context, Some(rejection)).await;
+    }
+}
+
+/// Whether somebody else has written the status since we did.
+fn is_of_others(release: &Release, existing: Option<&ReleaseTrust>) -> bool {
+    let Some((written, object)) = release.written.as_ref().zip(existing) else {
+        return false;
+    };
+    let watched = object.resource_version();
+    written.is_older_than(watched.as_deref()) && object.status.as_ref() != Some(&written.status)
+}
+
+/// The judgement, and the release with a note of the archives on which trust rests: from now on they
+/// count whatever sources leave unsaid, for all policies, so a new note has the release judged again.
+fn settled(
+    context: &Context,
+    stored: &Stored<'_>,
+    mut release: Release,
+    trust: &Trust,
+    moment: Moment,
+) -> (Release, Judged) {
+    let judged = evaluate(stored, &release, trust, moment.date);
+    if !release.settle(&judged.of_each) {
+        return (release, judged);
+    }
+    let id = stored.placed.id;
+    context
+        .store
+        .update(id, |release| release.settle(&judged.of_each));
+    let judged = evaluate(stored, &release, trust, moment.date);
+    (release, judged)
+}
+
+/// Has the release judged again when a signature begins or ends: nothing else may happen then.
+fn schedule(context: &Context, id: &ReleaseId, release: &Release, moment: Moment) {
+    if let Some(turn) = next_turn(release, moment.date) {
+        let wait = turn
+            .duration_since(moment.date)
+            .unsigned_abs()
+            .min(LONGEST_WAIT);
+        let task = Task::Release(id.clone());
+        context.queues.tasks.add_at(task, moment.tick + wait);
+    }
+}
+
+fn next_turn(release: &Release, now: Timestamp) -> Option<Timestamp> {
+    let archives = release
+        .contents()
+        .flat_map(|content| content.evidence.archives());
+    let signed = archives.filter_map(|(_, facts)| facts.signed());
+    let signatures = signed.flat_map(|signed| &signed.signatures);
+    let verified = signatures.filter_map(|signature| match &signature.outcome {
+        Outcome::Verified(verified) => Some(verified),
+        Outcome::Fault(..) | Outcome::Nobodys(_) | Outcome::UnknownIssuer => None,
+    });
+    let turns = verified.flat_map(VerifiedSignature::turns);
+    turns.filter(|turn| *turn > now).min()
+}
+
+/// Since when a look is under way for which the last verdict stands, but only so long: it was about
+/// something else, and a source may never answer.
+fn is_waiting(context: &Context, id: &ReleaseId, judged: &Judged, now: Instant) -> Option<Instant> {
+    let since = context.store.update(id, |release| {
+        if !judged.is_pending() {
+            release.pending_since = None;
+            return None;
+        }
+        Some(*release.pending_since.get_or_insert(now))
+    });
+    let since = since.filter(|since| *since + PATIENCE > now)?;
+    let next = [since + SHOWN_AFTER, since + PATIENCE];
+    let tasks = &context.queues.tasks;
+    for at in next.into_iter().filter(|at| *at > now).take(1) {
+        tasks.add_at(Task::Release(id.clone()), at);
+    }
+    Some(since)
+}
+
+/// Says that a look is under way, if that takes long: most are over at once, and every word is a write.
+async fn show_waiting(
+    context: &Context,
+    seen: &Seen<'_>,
+    since: Instant,
+    moment: Moment,
+) -> Result<(), Error> {
+    let status = seen.old.map(|old| status::waiting(old, moment));
+    let news = status.filter(|status| seen.old != Some(status));
+    let Some(status) = news.filter(|_| since + SHOWN_AFTER <= moment.tick) else {
+        return Ok(());
+    };
+    let object = writable(context, seen).await?;
+    write(context, seen.id, object, status).await
+}
+
+/// When it is shown that a look is under way.
+const SHOWN_AFTER: Duration = Duration::from_secs(2);
+
+/// How long a verdict stands while what it was about has changed and was not looked at yet.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Whether the verdict may be that on half of what somebody applies at once: the key that is missed
+/// comes in the same second. Proof of badness waits for nothing.
+fn is_unsettled(
+    context: &Context,
+    id: &ReleaseId,
+    judged: &Judged,
+    (old, now): (Option<&ReleaseTrustStatus>, Instant),
+) -> bool {
+    let verdict = judged.judgement.verdict;
+    let before = old.and_then(|old| Told::by(old).verdict);
+    let is_new = before.as_deref() != Some(verdict.word());
+    let may_pass = is_new && verdict == Verdict::Untrusted(Reason::SignerNotTrusted);
+    let since = context.store.update(id, |release| {
+        let since = may_pass.then(|| release.unsettled_since.unwrap_or(now));
+        release.unsettled_since = since;
+        since
+    });
+    let until = since.map(|since| since + SETTLING).filter(|at| *at > now);
+    if let Some(until) = until {
+        let task = Task::Release(id.clone());
+        context.queues.tasks.add_at(task, until);
+    }
+    until.is_some()
+}
+
+/// Twice what it takes `kubectl apply` to send some files.
+const SETTLING: Duration = Duration::from_secs(2);
+
+/// What was last written: our own memory is newer than a watch that lags, unless somebody else has
+/// written since. What cannot be read was written by somebody else.
+fn before<'a>(
+    release: &'a Release,
+    existing: Option<&'a Ours<ReleaseTrust>>,
+) -> Option<&'a ReleaseTrustStatus> {
+    let object = match existing {
+        Some(Ok(object)) => Some(object),
+        Some(Err(_)) => return None,
+        None => None,
+    };
+    let watched = object.and_then(|object| object.status.as_ref());
+    match (&release.written, object) {
+        (Some(written), Some(object))
+            if written.is_older_than(object.resource_version().as_deref()) =>
+        {
+            watched
+        }
+        (Some(written), _) => Some(&written.status),
+        (None, _) => watched,
+    }
+}
+
+/// A changed annotation asks for a look at once.
+fn note_request(
+    context: &Context,
+    id: &ReleaseId,
+    release: &Release,
+    existing: Option<&ReleaseTrust>,
+) {
+    let Some(asked) = existing.and_then(|object| object.annotations().get(REQUESTED_AT)) else {
+        return;
+    };
+    let answered = existing
+        .and_then(|object| object.status.as_ref())
+        .and_then(|status| status.last_handled_reconcile_at.as_ref());
+    // The answer is cut to what the schema allows.
+    let is_answered = || answered == Some(&bounds::fit(asked, bounds::VERSION));
+    let is_known = release.requested_at.as_ref();
+    if !is_known.map_or_else(is_answered, |known| known == asked) {
+        context.store.update(id, |release| {
+            release.requested_at = Some(asked.clone());
+            release.request(crate::clock::tick());
+        });
+        context.queues.records.add(id.clone());
+    }
+}
+
+/// Keeps the judgement, and has those counted again whom it concerns.
+fn note_judgement(context: &Context, id: &ReleaseId, judged: &Judged, begun: Requests) {
+    let judgement = &judged.judgement;
+    let (before, contradicted, then, now) = context.store.update(id, |release| {
+        release.judgings.answer(begun);
+        let contradicted =
+            std::mem::replace(&mut release.contradicted, judged.contradicted.clone());
+        let now = release.good_signers();
+        let then = std::mem::replace(&mut release.signers, now.clone());
+        let before = release.judgement.replace(judgement.clone());
+        (before, contradicted, then, now)
+    });
+    if before.as_ref() == Some(judgement) && contradicted == judged.contradicted {
+        return count_again(context, &(&then ^ &now));
+    }
+    count_again(context, &(&then | &now));
+    context.metrics.judged(judgement.verdict);
+    context.queue_quarantine(id);
+    let before = before.iter().flat_map(|judgement| &judgement.policies);
+    for policy in judgement.policies.iter().chain(before) {
+        context
+            .queues
+            .tasks
+            .add(Task::Decide(policy.policy.clone()));
+    }
+}
+
+/// Has the keys count their releases that have, or had, signed one.
+fn count_again(context: &Context, signers: &BTreeSet<Fingerprint>) {
+    for (name, loaded) in context.store.trust().loaded.iter() {
+        let fingerprint = loaded.fingerprint.as_ref();
+        if fingerprint.is_some_and(|fingerprint| signers.contains(fingerprint)) {
+            context.queues.tasks.add(Task::KeyStatus(name.clone()));
+        }
+    }
+}
+
+/// The object to write to, created if it is not there, with the resource version that the status was
+/// concluded from.
+async fn writable(context: &Context, seen: &Seen<'_>) -> Result<ReleaseTrust, Error> {
+    let Seen {
+        id,
+        release,
+        existing,
+        ..
+    } = *seen;
+    let api = Api::<ReleaseTrust>::namespaced(context.client.clone(), &id.namespace);
+    let mut object = match existing {
+        Some(existing) => existing.clone(),
+        None => create(&api, id).await?,
+    };
+    let watched = object.resource_version();
+    if let Some(ours) = release
+        .written
+        .as_ref()
+        .filter(|w| !w.is_older_than(watched.as_deref()))
+    {
+        object.metadata.resource_version = Some(ours.resource_version.clone());
+    }
+    object.metadata.managed_fields = None;
+    Ok(object)
+}
+
+/// Writes the status, if nobody has written since what it was concluded from.
+async fn write(
+    context: &Context,
+    id: &ReleaseId,
+    mut object: ReleaseTrust,
+    status: ReleaseTrustStatus,
+) -> Result<(), Error> {
+    let api = Api::<ReleaseTrust>::namespaced(context.client.clone(), &id.namespace);
+    object.status = Some(status);
+    let written = within_deadline(api.replace_status(&id.name, &create_params(), &object)).await;
+    let written = written.map_err(|error| Error::Api("write the status of a release", error));
+    if written.is_err() {
+        // What the server has is not what we remember.
+        context.store.update(id, |release| release.written = None);
+    }
+    let written = written?;
+    let resource_version = written.resource_version().unwrap_or_default();
+    let status = written.status.unwrap_or_default();
+    context.store.update(id, |release| {
+        release.written = Some(Written {
+            resource_version,
+            status,
+        });
+    });
+    Ok(())
+}
+
+/// Creates the object, or takes the one that is there already, of which only the metadata count:
+/// somebody may have written a status that cannot be read.
+async fn create(api: &Api<ReleaseTrust>, id: &ReleaseId) -> Result<ReleaseTrust, Error> {
+    let metadata = ObjectMeta {
+        name: Some(id.name.clone()),
+        namespace: Some(id.namespace.clone()),
+        ..ObjectMeta::default()
+    };
+    let object = ReleaseTrust {
+        metadata,
+        status: None,
+        spec: ReleaseTrustSpec::default(),
+    };
+    match within_deadline(api.create(&create_params(), &object)).await {
+        Ok(created) => Ok(created),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+            let found = within_deadline(api.get_metadata(&id.name)).await;
+            let found = found.map_err(|error| Error::Api("read a ReleaseTrust", error))?;
+            Ok(ReleaseTrust {
+                metadata: found.metadata,
+                ..object
+            })
+        }
+        Err(error) => Err(Error::Api("create a ReleaseTrust", error)),
+    }
+}
+
+/// The last record is gone, so the release is.
+async fn remove(
+    context: &Context,
+    id: &ReleaseId,
+    existing: Option<Preconditions>,
+) -> Result<(), Error> {
+    let known = context.store.release(id);
+    if existing.is_some() {
+        let api = Api::<ReleaseTrust>::namespaced(context.client.clone(), &id.namespace);
+        let parameters = DeleteParams {
+            preconditions: existing,
+            ..Default::default()
+        };
+        match within_deadline(api.delete(&id.name, &parameters)).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            Err(error) => return Err(Error::Api("remove a ReleaseTrust", error)),
+        }
+    }
+    context.store.forget(id);
+    context.queue_quarantine(id);
+    let policies = known
+        .and_then(|release| release.judgement)
+        .map(|judgement| judgement.policies);
+    for policy in policies.unwrap_or_default() {
+        context.queues.tasks.add(Task::Decide(policy.policy));
+    }
+    for (name, _) in context.store.trust().loaded.iter() {
+        context.queues.tasks.add(Task::KeyStatus(name.clone()));
+    }
+    Ok(())
+}
+
+impl Judged {
+    /// Whether nothing can be said yet, only because sources were not asked.
+    fn is_pending(&self) -> bool {
+        self.judgement.verdict == Verdict::Unknown(Cause::Pending)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use charttrust_verify::digest::Sha256Digest;
+    use charttrust_verify::evidence::{Answer, FirstVerification};
+    use serde_json::json;
+
+    use super::*;
+    use crate::controllers::store::Store;
+    use crate::controllers::testing::signed_revision;
+    use crate::fake_cluster::FakeCluster;
+    use crate::inventory::RecordId;
+    use crate::inventory::helm::Driver;
+
+    const FIRST: RecordId = RecordId::Helm {
+        driver: Driver::Secret,
+        revision: 1,
+    };
+
+    /// A release with an archive whose signatures end then.
+    fn signed_until(ends: &[Option<&str>]) -> Release {
+        let key: Fingerprint = "0123456789ABCDEF0123456789ABCDEF01234567".parse().unwrap();
+        let mut release = Release::default();
+        release.revisions.insert(FIRST, signed_revision(&key, ends));
+        release
+    }
+
+    #[test]
+    fn a_release_is_judged_again_when_the_next_of_its_signatures_begins_or_ends() {
+        let (early, late) = ("2026-11-20T00:00:00Z", "2026-11-30T00:00:00Z");
+        let release = signed_until(&[Some(late), None, Some(early)]);
+        let next = |now: &str| {
+            let turn = next_turn(&release, now.parse().unwrap());
+            turn.map(|turn| turn.to_string())
+        };
+        let dated_ahead = next("2026-11-17T00:00:00Z");
+        assert_eq!(dated_ahead.as_deref(), Some("2026-11-17T23:55:00Z"));
+        assert_eq!(next("2026-11-19T00:00:00Z").as_deref(), Some(early));
+        assert_eq!(next(early).as_deref(), Some(late));
+        assert_eq!(next(late), None);
+    }
+
+    /// When the archive of a release was first verified, as far as is known.
+    fn first_verified(release: &Release) -> Option<String> {
+        let mut archives = release
+            .contents()
+            .flat_map(|content| content.evidence.archives());
+        let (_, facts) = archives.next().unwrap();
+        facts.first_verified.map(|first| first.to_string())
+    }
+
+    fn date(release: &mut Release, first: Option<&str>) {
+        let revision = release.revisions.get_mut(&FIRST).unwrap();
+        let answers = &mut revision.content.as_mut().unwrap().evidence.answers;
+        for answer in answers.values_mut() {
+            if let Answer::Archive(facts) = answer {
+                facts.first_verified = first.map(|first| first.parse().unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_verified_before_a_restart_is_not_verified_for_the_first_time() {
+        let store = Store::default();
+        let id = ReleaseId {
+            namespace: "shop".into(),
+            name: "web".into(),
+        };
+        let (before, now) = ("2026-09-01T00:00:00Z", "2026-11-20T00:00:00Z");
+        let mut seen = signed_until(&[None]);
+        date(&mut seen, Some(before));
+        let told = seen.witnesses_beside(None);
+        assert_eq!(told.len(), 1);
+        let content = seen.contents().next();
+        assert!(
+            seen.witnesses_beside(content).is_empty(),
+            "it is told there"
+        );
+
+        let look = |first: Option<&str>, witnesses: &BTreeSet<FirstVerification>| {
+            store.update(&id, |release| {
+                *release = signed_until(&[None]);
+                release.witnesses = witnesses.clone();
+                date(release, first);
+            });
+            first_verified(&store.release(&id).unwrap())
+        };
+        assert_eq!(look(Some(now), &told).as_deref(), Some(before));
+        assert_eq!(look(None, &told), None, "not verified by any key of now");
+        assert_eq!(look(Some(now), &BTreeSet::new()).as_deref(), Some(now));
+        let of_other = |mut witness: FirstVerification| {
+            witness.provenance = Sha256Digest::of(b"signed again by a thief");
+            witness
+        };
+        let other = told.iter().copied().map(of_other).collect();
+        assert_eq!(look(Some(now), &other).as_deref(), Some(now));
+
+        look(Some(now), &told);
+        let count = |judged: usize| {
+            store.update(&id, |release| release.forget_witnesses(judged));
+            store.release(&id).unwrap().witnesses.len()
+        };
+        assert_eq!(count(2), 1, "another revision may still need it");
+        let answer = |answer: Option<Answer>| {
+            store.update(&id, |release| {
+                let revision = release.revisions.get_mut(&FIRST).unwrap();
+                let source = "https://charts.example.com".to_owned();
+                let answers = answer.map(|answer| (source, answer));
+                revision.content.as_mut().unwrap().evidence.answers = answers.into_iter().collect();
+            });
+        };
+        answer(None);
+        assert_eq!(count(1), 1, "it was not looked at yet");
+        answer(Some(Answer::Unavailable {
+            cause: Cause::SourceUnavailable,
+            message: String::new(),
+        }));
+        assert_eq!(count(1), 1, "the source is silent");
+        look(Some(now), &told);
+        assert_eq!(count(1), 0);
+    }
+
+    #[test]
+    fn what_we_wrote_does_not_stand_for_what_nobody_can_read() {
+        let written = Written {
+            resource_version: "7".into(),
+            status: ReleaseTrustStatus::default(),
+        };
+        let release = Release {
+            written: Some(written),
+            ..Release::default()
+        };
+        assert!(before(&release, None).is_some());
+        assert!(before(&release, Some(&Ok(ReleaseTrust::default()))).is_none());
+        assert!(before(&release, Some(&Err("a forged time".into()))).is_none());
+    }
+
+    /// A time that the schema allows, and that no program can read.
+    #[tokio::test]
+    async fn a_status_that_nobody_can_read_is_written_over() {
+        let cluster = FakeCluster::default();
+        let forged = json!({
+            "apiVersion": "charttrust.io/v1alpha1",
+            "kind": "ReleaseTrust",
+            "metadata": {"name": "web", "namespace": "shop", "resourceVersion": "7"},
+            "status": {"conditions": [{
+                "type": "Trusted", "status": "True", "reason": "SignatureVerified",
+                "observedGeneration": 1, "lastTransitionTime": "2026-11-18T00:00:00+99:99",
+            }]},
+        });
+        let path = "/apis/charttrust.io/v1alpha1/namespaces/shop/releasetrusts/web";
+        cluster.hold(path, forged);
+        let (_server, client) = cluster.start().await;
+        let api = Api::<ReleaseTrust>::namespaced(client, "shop");
+        let id = ReleaseId {
+            namespace: "shop".into(),
+            name: "web".into(),
+        };
+        let found = create(&api, &id).await.expect("the object that is there");
+        assert_eq!(found.metadata.resource_version.as_deref(), Some("7"));
+        assert_eq!(found.status, None);
+    }
+}

@@ -1,0 +1,316 @@
+//! When to ask which source about a release, and asks.
+//!
+//! Reads only: the API server and the sources. What it learns goes into the store; the release
+//! controller judges from there, so a revocation never waits for a slow source.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use charttrust_verify::check::Judgement;
+use charttrust_verify::evidence::Answer;
+use charttrust_verify::policy::{self, Level};
+use charttrust_verify::verdict::Verdict;
+use tokio::time::Instant;
+
+use super::fetch::Asking;
+use crate::clock;
+use crate::controllers::backoff;
+use crate::controllers::context::Context;
+use crate::controllers::queue::Work;
+use crate::controllers::store::{Content, Release, Trust};
+use crate::controllers::task::{Poll, Task};
+use crate::inventory::ReleaseId;
+use crate::sources::Asked;
+
+/// Plans the looks at the sources of a release, each in the lane of its own way of asking.
+pub(in crate::controllers) fn plan(context: &Context, id: &ReleaseId) {
+    let trust = context.store.trust();
+    let sources = sources_of(context, &trust, id);
+    forget_others(context, id, &sources);
+    answer_requests(context, id, &sources);
+    for (source, every) in &sources {
+        let item = Poll {
+            id: id.clone(),
+            way: context.store.ways.of(source),
+        };
+        let due = due_at(context, id, source, *every);
+        context.queues.polls.add_at(item, due);
+    }
+}
+
+/// Asks a source about a release if it is due, and has the release judged.
+pub(in crate::controllers) async fn poll(context: &Context, work: &Work<Poll>) {
+    let item = &work.item;
+    let Poll { id, way } = item;
+    let trust = context.store.trust();
+    let sources = sources_of(context, &trust, id);
+    let Some(every) = sources.get(&way.source).copied() else {
+        return;
+    };
+    if due_at(context, id, &way.source, every) <= clock::tick() {
+        let asking = Asking {
+            context,
+            trust: &trust,
+            id,
+        };
+        let asked = Asked {
+            since: work.due,
+            anew: wanted_since(context, item),
+            longest_rest: longest_pause(every),
+        };
+        let pace = asking.fetch(&way.source, every, asked).await;
+        context.queues.polls.pace(&way.lane, pace);
+        context.queues.tasks.add(Task::Release(id.clone()));
+    }
+    answer_requests(context, id, &sources);
+    // Not before now: what this look was answered is no answer to the next.
+    let due = due_at(context, id, &way.source, every).max(clock::tick());
+    context.queues.polls.add_at(work.item.clone(), due);
+}
+
+/// From when on the source has to be asked, where somebody wants to know what it says now: an answer that
+/// was on its way is none. All who want it at once share one.
+fn wanted_since(context: &Context, Poll { id, way }: &Poll) -> Option<Instant> {
+    context.store.inspect(id, |release| {
+        let release = release.filter(|release| release.is_poll_asked_for(&way.source))?;
+        release.requests_since
+    })
+}
+
+/// The looks that were asked for are over when each source was asked since. One that is left alone after a
+/// failure is not waited for.
+fn answer_requests(
+    context: &Context,
+    id: &ReleaseId,
+    sources: &BTreeMap<policy::Source, Duration>,
+) {
+    if !context.store.inspect(id, |release| release.is_some()) {
+        return;
+    }
+    context.store.update(id, |release| {
+        let all = release.requests.count();
+        let answered = sources
+            .keys()
+            .map(|source| match release.asked.get(source) {
+                Some(look) if look.failures > 0 => all,
+                Some(look) => look.requests,
+                None => 0,
+            });
+        let answered = answered.min().unwrap_or(all);
+        release.requests.answer_up_to(answered);
+    });
+    for policy in context.store.policy_requests.waiting_for(id) {
+        context.queues.tasks.add(Task::PolicyStatus(policy));
+    }
+}
+
+/// What is not asked any more is not told any more.
+fn forget_others(context: &Context, id: &ReleaseId, sources: &BTreeMap<policy::Source, Duration>) {
+    if !context.store.inspect(id, |release| release.is_some()) {
+        return;
+    }
+    let named: BTreeSet<&String> = sources.keys().map(|source| &source.url).collect();
+    context.store.update(id, |release| {
+        release
+            .asked
+            .retain(|source, _| sources.contains_key(source));
+        release.polls.retain(|url, _| named.contains(url));
+        release.notices.retain(|url, _| named.contains(url));
+        release.older.retain(|url| named.contains(url));
+    });
+}
+
+/// The sources to ask, each with the shortest interval of the policies that name it.
+fn sources_of(
+    context: &Context,
+    trust: &Trust,
+    id: &ReleaseId,
+) -> BTreeMap<policy::Source, Duration> {
+    let placed = context.cache.placed(id);
+    let reference = placed.reference();
+    let release = context.store.release(id).unwrap_or_default();
+    let mut sources = BTreeMap::new();
+    for loaded in trust
+        .policies
+        .values()
+        .filter(|loaded| !loaded.policy.suspended)
+    {
+        for content in release.contents() {
+            let Some(Ok(rule)) = loaded.policy.rule_for(&reference, &content.chart) else {
+                continue;
+            };
+            for source in rule
+                .sources
+                .iter()
+                .filter(|_| rule.verify.level != Level::None)
+            {
+                let every = sources.entry(source.clone()).or_insert(loaded.interval);
+                *every = loaded.interval.min(*every);
+            }
+        }
+    }
+    sources
+}
+
+/// Has these sources asked at once for every release that is looked up there: what they are asked
+/// with has changed, so no pause after a failure and no interval holds.
+pub(in crate::controllers) fn ask_again(context: &Context, sources: &[policy::Source]) {
+    let trust = context.store.trust();
+    for id in context.store.release_ids() {
+        let named = sources_of(context, &trust, &id);
+        let renewed = sources.iter().filter(|source| named.contains_key(*source));
+        let renewed: Vec<_> = renewed.cloned().collect();
+        if !renewed.is_empty() {
+            context
+                .store
+                .update(&id, |release| release.renewed.extend(renewed));
+            context.queues.records.add(id);
+        }
+    }
+}
+
+/// When a source is to be asked for a release: now if it has not answered about a judged content
+/// yet, a look was asked for or its credentials have changed, after a pause if it failed, otherwise when the interval is over.
+fn due_at(context: &Context, id: &ReleaseId, source: &policy::Source, every: Duration) -> Instant {
+    let url = source.url.as_str();
+    let release = context.store.release(id).unwrap_or_default();
+    let is_answer = |answer: &Answer| !matches!(answer, Answer::Unavailable { .. });
+    let answered = release
+        .contents()
+        .all(|content| content.evidence.answers.get(url).is_some_and(is_answer));
+    let trust = context.store.trust();
+    let wants_text = release
+        .contents()
+        .any(|content| content.evidence.wants_text(url, &trust.keys));
+    let is_asked = release.is_poll_asked_for(source);
+    let is_renewed = release.renewed.contains(source);
+    match release.asked.get(source) {
+        _ if is_renewed => clock::tick(),
+        // Whoever may annotate a ReleaseTrust must not be able to hammer a source with our credentials.
+        Some(state) if state.failures > 0 => {
+            let pause = pause(state.failures, every);
+            let wait = state.retry_after.map_or(pause, |wait| wait.max(pause));
+            state.last_asked + backoff::spread(wait, &(id, url, state.failures))
+        }
+        Some(state) if is_unproven(&release, url) && !is_asked => {
+            state.last_asked + pause(1, every)
+        }
+        Some(state) if is_asked => state.last_asked + every.min(ASKED_AT_MOST_EVERY),
+        Some(state) if answered => state.last_asked + every,
+        // Whoever may write records must not either.
+        Some(state) => state.last_asked + every.min(backoff::SHORTEST),
+        None if answered && !is_asked && !wants_text => clock::tick() + first_wait(id, every),
+        None => clock::tick(),
+    }
+}
+
+/// How often one release may have a source asked at once.
+const ASKED_AT_MOST_EVERY: Duration = Duration::from_secs(10);
+
+/// Whether all that is known of a source is what its mirrors have, and that gives no trust (any more).
+fn is_unproven(release: &Release, url: &str) -> bool {
+    let is_trusted = |judgement: &Judgement| matches!(judgement.verdict, Verdict::Trusted(_));
+    let is_of_mirror = |content: &Content| match content.evidence.answers.get(url) {
+        Some(Answer::Archive(facts)) => facts.is_of_mirror(),
+        _ => false,
+    };
+    !release.judgement.as_ref().is_some_and(is_trusted) && release.contents().any(is_of_mirror)
+}
+
+/// After a start, looks are spread over one interval, for each release at a place of its own.
+fn first_wait(id: &ReleaseId, every: Duration) -> Duration {
+    backoff::part(every, id)
+}
+
+/// Up to the interval or five minutes.
+fn pause(failures: u32, every: Duration) -> Duration {
+    backoff::pause(failures, longest_pause(every))
+}
+
+/// The longest pause after failures.
+pub(super) fn longest_pause(every: Duration) -> Duration {
+    every.clamp(Duration::from_secs(1), Duration::from_secs(300))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controllers::store::PollState;
+    use crate::controllers::testing::{Scene, id, web};
+
+    const URL: &str = "https://charts.example.com";
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// For how long a source is left alone that was asked just now.
+    async fn left_alone(failures: u32, change: impl FnOnce(&mut Release)) -> Duration {
+        left_alone_by(&Scene::automatic().await.context, &web(), failures, change)
+    }
+
+    fn left_alone_by(
+        context: &Context,
+        id: &ReleaseId,
+        failures: u32,
+        change: impl FnOnce(&mut Release),
+    ) -> Duration {
+        let asked = clock::tick();
+        let poll = PollState {
+            last_asked: asked,
+            answering_since: asked,
+            every: HOUR,
+            failures,
+            retry_after: None,
+            requests: 0,
+        };
+        context.store.update(id, |release| {
+            release.note_poll(&source(), poll);
+            change(release);
+        });
+        due_at(context, id, &source(), HOUR).saturating_duration_since(asked)
+    }
+
+    fn source() -> policy::Source {
+        policy::Source {
+            url: URL.to_owned(),
+            mirrors: Vec::new(),
+            credentials_secret: None,
+            ca: None,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_may_annotate_a_release_cannot_hammer_its_source() {
+        let asks = |release: &mut Release| {
+            release.requests.ask();
+        };
+        let is_renewed = |release: &mut Release| {
+            release.renewed.insert(source());
+        };
+        assert_eq!(left_alone(0, |_| ()).await, HOUR);
+        assert_eq!(left_alone(0, asks).await, ASKED_AT_MOST_EVERY);
+        assert!(left_alone(9, asks).await >= Duration::from_secs(300));
+        assert_eq!(left_alone(9, is_renewed).await, Duration::ZERO);
+    }
+
+    /// One chart whose file is answered with 429 each time has the whole source rest for a while: whoever
+    /// always came just after it was never answered.
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_first_after_a_failure_changes_each_time() {
+        let context = Scene::automatic().await.context;
+        for rest in [None, Some(1), Some(10), Some(3600)] {
+            let rests = |release: &mut Release| {
+                for look in release.asked.values_mut() {
+                    look.retry_after = rest.map(Duration::from_secs);
+                }
+            };
+            let (mut first, mut all) = (0, 0);
+            for failures in 1..=12 {
+                let refused = left_alone_by(&context, &web(), failures, rests);
+                let other = left_alone_by(&context, &id("shop", "other"), failures, rests);
+                assert!(rest.is_none_or(|rest| other >= Duration::from_secs(rest)));
+                first += u32::from(other < refused);
+                all += 1;
+            }
+            assert!((1..all).contains(&first), "{rest:?}: {first} of {all}");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! What one source costs the others, with the real workers and servers that misbehave.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use charttrust_verify::digest::Sha256Digest;
+use charttrust_verify::evidence::Evidence;
+use serde_json::json;
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use super::context::Context;
+use super::lanes::SHARE;
+use super::store::{Content, Revision};
+use super::testing::{Scene, id};
+use crate::inventory::helm::Driver;
+use crate::inventory::{RecordId, ReleaseId};
+use crate::leader::Leadership;
+
+/// A rule for the charts of each server, and workers that look.
+async fn looking(servers: &[(&str, &MockServer)]) -> Arc<Context> {
+    let loopback = vec!["127.0.0.1".parse().unwrap()];
+    let scene = Scene::reaching(loopback, None, Leadership::Alone).await;
+    let rule = |(name, server): &(&str, &MockServer)| {
+        json!({
+            "name": name, "charts": [format!("{name}-*")], "sources": [{"url": server.uri()}],
+            "verify": {"signers": {"keys": ["platform"]}},
+        })
+    };
+    let rules: Vec<_> = servers.iter().map(rule).collect();
+    scene.declare_spec(&json!({"rules": rules}));
+    let context = Arc::new(scene.context);
+    (0..super::run::POLLERS).for_each(|_| {
+        tokio::spawn(Arc::clone(&context).poll_for_ever());
+    });
+    context
+}
+
+/// A release of a chart is there and was read.
+fn install(context: &Context, chart: &str) -> ReleaseId {
+    let release = id("shop", chart);
+    read(context, &release, chart);
+    super::release::poll::plan(context, &release);
+    release
+}
+
+fn read(context: &Context, release: &ReleaseId, chart: &str) {
+    let content = Content {
+        chart: chart.to_owned(),
+        version: "1.0.0".to_owned(),
+        digest: Sha256Digest::of(chart.as_bytes()),
+        evidence: Evidence::default(),
+    };
+    let revision = Revision {
+        resource_version: "1".to_owned(),
+        content: Ok(content),
+    };
+    let record = RecordId::Helm {
+        driver: Driver::Secret,
+        revision: 1,
+    };
+    context.store.update(release, |known| {
+        known.revisions = BTreeMap::from([(record, revision)]);
+    });
+}
+
+/// How often looks for a release came to nothing; `None` if none has ended.
+fn failures(context: &Context, release: &ReleaseId) -> Option<u32> {
+    context.store.inspect(release, |release| {
+        let looks = release.unwrap().asked.values();
+        looks.map(|look| look.failures).max()
+    })
+}
+
+async fn answering(answer: ResponseTemplate) -> MockServer {
+    let server = MockServer::start().await;
+    Mock::given(any()).respond_with(answer).mount(&server).await;
+    server
+}
+
+async fn until(mut is_so: impl FnMut() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), waiting)
+        .await
+        .unwrap();
+}
+
+async fn requests(server: &MockServer) -> usize {
+    server.received_requests().await.unwrap().len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forty_charts_of_a_source_that_hangs_delay_no_other_source() {
+    let slow = ResponseTemplate::new(200).set_delay(Duration::from_secs(3600));
+    let (slow, quick) = (
+        answering(slow).await,
+        answering(ResponseTemplate::new(200).set_body_string("apiVersion: v1\nentries: {}")).await,
+    );
+    let context = looking(&[("slow", &slow), ("quick", &quick)]).await;
+    let hanging: Vec<_> = (0..40)
+        .map(|number| install(&context, &format!("slow-{number}")))
+        .collect();
+    until(|| context.queues.polls.running() == SHARE).await;
+    let other = install(&context, "quick-0");
+    until(|| failures(&context, &other).is_some()).await;
+    assert_eq!(failures(&context, &other), Some(0), "its index was read");
+    for release in &hanging {
+        assert_eq!(failures(&context, release), None, "it hangs still");
+    }
+    while requests(&slow).await == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(requests(&slow).await, 1, "the index is asked for once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_asks_for_an_hour_of_rest_is_asked_once_by_all_its_releases() {
+    let busy = ResponseTemplate::new(429).insert_header("retry-after", "3600");
+    let busy = answering(busy).await;
+    let context = looking(&[("busy", &busy)]).await;
+    let releases: Vec<_> = (0..20)
+        .map(|number| install(&context, &format!("busy-{number}")))
+        .collect();
+    until(|| {
+        let mut all = releases.iter();
+        all.all(|release| failures(&context, release).is_some())
+    })
+    .await;
+    assert_eq!(requests(&busy).await, 1);
+    for release in &releases {
+        assert_eq!(failures(&context, release), Some(1), "it is left alone");
+        let wait = context.store.inspect(release, |release| {
+            let looks = release.unwrap().asked.values();
+            looks.filter_map(|look| look.retry_after).max()
+        });
+        assert!(wait > Some(Duration::from_secs(3000)), "{wait:?}");
+    }
+}
+
+/// As a policy's annotation asks for all its releases at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn looks_that_are_asked_for_at_once_share_an_answer() {
+    let empty = ResponseTemplate::new(200).set_body_string("apiVersion: v1\nentries: {}");
+    let server = answering(empty).await;
+    let context = looking(&[("shared", &server)]).await;
+    let releases: Vec<_> = (0..20)
+        .map(|number| id("shop", &format!("web-{number}")))
+        .collect();
+    let now = crate::clock::tick();
+    for release in &releases {
+        read(&context, release, "shared-chart");
+        context.store.update(release, |known| known.request(now));
+    }
+    for release in &releases {
+        super::release::poll::plan(&context, release);
+    }
+    until(|| {
+        let mut all = releases.iter();
+        all.all(|release| failures(&context, release).is_some())
+    })
+    .await;
+    assert_eq!(requests(&server).await, 1);
+    let is_answered = |release: &ReleaseId| {
+        let is_open = |known: Option<&super::store::Release>| known.unwrap().requests.are_open();
+        !context.store.inspect(release, is_open)
+    };
+    until(|| releases.iter().all(is_answered)).await;
+}

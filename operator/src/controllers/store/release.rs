@@ -1,0 +1,377 @@
+//! What is known of one release: its judged revisions, the evidence about them, and what was
+//! concluded from it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use charttrust_verify::check::Judgement;
+use charttrust_verify::digest::Sha256Digest;
+use charttrust_verify::evidence::{
+    Answer, Evidence, FirstVerification, Outcome, ProvenanceFacts, SignatureFacts,
+};
+use charttrust_verify::finding::{Fact, Finding};
+use charttrust_verify::openpgp::Fingerprint;
+use charttrust_verify::policy::Source;
+use charttrust_verify::verdict::Cause;
+use tokio::time::Instant;
+
+use super::written::Written;
+use crate::api::conditions::{ReleaseCondition, find};
+use crate::api::release_trust::ReleaseTrustStatus;
+use crate::inventory::RecordId;
+
+/// One release.
+#[derive(Clone, Debug, Default)]
+pub struct Release {
+    /// The judged revisions.
+    pub revisions: BTreeMap<RecordId, Revision>,
+    /// What an earlier run of the operator had verified of revisions that have to be looked at again.
+    pub witnesses: BTreeSet<FirstVerification>,
+    /// What was last concluded.
+    pub judgement: Option<Judgement>,
+    /// Whose good signatures it had then. Their keys count it.
+    pub signers: BTreeSet<Fingerprint>,
+    /// What was last written, and the resource version that it got.
+    pub written: Option<Written<ReleaseTrustStatus>>,
+    /// What events have told last, or what needed none.
+    pub told: Option<Told>,
+    /// Whether somebody has deleted its `ReleaseTrust` since it was written.
+    pub was_deleted: bool,
+    /// The looks at each url, by the way of asking that answers best.
+    pub polls: BTreeMap<String, PollState>,
+    /// Sources whose answer was taken in by an earlier engine: compared again at their next look.
+    pub older: BTreeSet<String>,
+    /// The looks by each way of asking: two policies may name one url with other credentials.
+    pub asked: BTreeMap<Source, PollState>,
+    /// What the last look at each source found that changes nothing, as the release is bound.
+    pub notices: BTreeMap<String, Vec<Finding>>,
+    /// Since when nothing can be said because something was not looked at yet.
+    pub pending_since: Option<Instant>,
+    /// Since when another verdict is due that what is applied in the same second may overtake.
+    pub unsettled_since: Option<Instant>,
+    /// The looks that were asked for at once.
+    pub requests: Requests,
+    /// When the last of them was asked for.
+    pub requests_since: Option<Instant>,
+    /// The last value of the annotation that asked for a look.
+    pub requested_at: Option<String>,
+    /// Sources to ask at once, because their credentials or authorities have changed.
+    pub renewed: BTreeSet<Source>,
+    /// The judgements that were asked for because a key, a policy or the record has changed.
+    pub judgings: Requests,
+    /// Policies whose verdict is proof of badness by ConfigMaps alone, though Secrets hold records of
+    /// the release too.
+    pub contradicted: BTreeSet<String>,
+    /// Since when a policy's verdict has been proof of badness.
+    pub bad_since: BTreeMap<String, Instant>,
+    /// What each policy has decided about a quarantine of the release.
+    pub decisions: BTreeMap<String, Option<Waiting>>,
+}
+
+/// The words of a release's conditions that events tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The reason of its verdict.
+    pub verdict: Option<String>,
+    /// The reason of the condition `Quarantined`, if it is there.
+    pub quarantined: Option<String>,
+}
+
+impl Told {
+    /// What a status says.
+    pub fn by(status: &ReleaseTrustStatus) -> Self {
+        let word = |type_| find(&status.conditions, type_).map(|one| one.reason.clone());
+        Self {
+            verdict: word(ReleaseCondition::Trusted),
+            quarantined: word(ReleaseCondition::Quarantined),
+        }
+    }
+}
+
+/// Why a release that may be contained is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// A person has to approve it.
+    ForApproval,
+    /// Nothing is there that carries its marks.
+    ForWorkloads,
+    /// A person has ended it.
+    Released,
+}
+
+/// Looks or judgements that were asked for. Counted, because one that is asked for while another
+/// is under way is not answered by that.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Requests {
+    asked: u64,
+    answered: u64,
+}
+
+impl Requests {
+    /// Asks for one; gives the number of this request.
+    pub fn ask(&mut self) -> u64 {
+        self.asked = self.asked.saturating_add(1);
+        self.asked
+    }
+
+    /// Whether the look has ended that a request of this number asked for.
+    pub fn have_answered(&self, number: u64) -> bool {
+        number <= self.answered
+    }
+
+    /// Whether one is owed.
+    pub fn are_open(&self) -> bool {
+        self.answered < self.asked
+    }
+
+    /// How many were asked for so far.
+    pub fn count(&self) -> u64 {
+        self.asked
+    }
+
+    /// Those up to a number are answered.
+    pub fn answer_up_to(&mut self, number: u64) {
+        self.answered = self.answered.max(number.min(self.asked));
+    }
+
+    /// One that began when these had been asked for has ended.
+    pub fn answer(&mut self, begun: Self) {
+        self.answered = begun.asked;
+    }
+}
+
+/// One judged revision.
+#[derive(Clone, Debug)]
+pub struct Revision {
+    /// The record's resource version that was read.
+    pub resource_version: String,
+    /// What the record says, or why it says nothing.
+    pub content: Result<Content, (Cause, String)>,
+}
+
+/// What is kept of a record.
+#[derive(Clone, Debug)]
+pub struct Content {
+    /// Chart name.
+    pub chart: String,
+    /// Chart version.
+    pub version: String,
+    /// Digest of the record's signed parts. Evidence is about this content only.
+    pub digest: Sha256Digest,
+    /// What sources have answered about it.
+    pub evidence: Evidence,
+}
+
+/// What is known of the polls of one source for one release.
+#[derive(Clone, Copy, Debug)]
+pub struct PollState {
+    /// When the source was last asked.
+    pub last_asked: Instant,
+    /// When it last answered, or was first asked if it never did.
+    pub answering_since: Instant,
+    /// How often it is to be asked.
+    pub every: Duration,
+    /// How many polls in a row gave no answer.
+    pub failures: u32,
+    /// How long the source asked then to be left alone.
+    pub retry_after: Option<Duration>,
+    /// How many requests for looks it answers.
+    pub requests: u64,
+}
+
+impl Release {
+    /// The contents of the judged revisions that could be read.
+    pub fn contents(&self) -> impl Iterator<Item = &Content> {
+        self.revisions
+            .values()
+            .filter_map(|revision| revision.content.as_ref().ok())
+    }
+
+    /// Notes on which archives trust rests, by the judgements of its revisions. Returns whether any is new.
+    pub fn settle(&mut self, judgements: &[(RecordId, Judgement)]) -> bool {
+        let mut is_new = false;
+        for (record, judgement) in judgements {
+            let revision = self.revisions.get_mut(record);
+            if let Some(Ok(content)) = revision.map(|revision| revision.content.as_mut()) {
+                is_new |= content.evidence.settle(judgement);
+            }
+        }
+        is_new
+    }
+
+    /// Notes a look one way. Whether it was silent does not hide that another way has an answer.
+    pub fn note_poll(&mut self, source: &Source, state: PollState) {
+        self.asked.insert(source.clone(), state);
+        let same_url = self.asked.iter().filter(|(way, _)| way.url == source.url);
+        let best = same_url.map(|(_, state)| *state).min_by_key(|state| {
+            let silent = state.failures.min(1);
+            (silent, std::cmp::Reverse(state.answering_since))
+        });
+        self.polls
+            .extend(best.map(|best| (source.url.clone(), best)));
+    }
+
+    /// Asks for a look at every source; gives the number of this request.
+    pub fn request(&mut self, now: Instant) -> u64 {
+        self.requests_since = Some(now);
+        self.requests.ask()
+    }
+
+    /// Whether a look at a source was asked for that has not begun.
+    pub fn is_poll_asked_for(&self, source: &Source) -> bool {
+        let begun = self.asked.get(source).map_or(0, |look| look.requests);
+        self.requests.are_open() && begun < self.requests.count()
+    }
+
+    /// Whether another way of asking the same url has an answer.
+    pub fn is_answered_otherwise(&self, source: &Source) -> bool {
+        let mut others = self.asked.iter();
+        others.any(|(way, state)| way != source && way.url == source.url && state.failures == 0)
+    }
+
+    /// What was verified before is not verified for the first time.
+    pub(super) fn restore(&mut self) {
+        if self.witnesses.is_empty() {
+            return;
+        }
+        let witnesses: Vec<_> = self.witnesses.iter().copied().collect();
+        let revisions = self.revisions.values_mut();
+        for content in revisions.filter_map(|revision| revision.content.as_mut().ok()) {
+            content.evidence.restore_first_verified(&witnesses);
+        }
+    }
+
+    /// Forgets what was verified before, once the only revision was looked at that it could be about.
+    /// `judged` is how many revisions are judged.
+    pub fn forget_witnesses(&mut self, judged: usize) {
+        let is_answered = |content: &Content| {
+            let answers = &content.evidence.answers;
+            let is_silent = |answer: &Answer| matches!(answer, Answer::Unavailable { .. });
+            !answers.is_empty() && !answers.values().any(is_silent)
+        };
+        let answered = self.contents().filter(|content| is_answered(content));
+        if judged == 1 && answered.count() == 1 {
+            self.witnesses.clear();
+        }
+    }
+
+    /// What was verified of any revision, beside what the evidence about one of them tells itself.
+    pub fn witnesses_beside(&self, told: Option<&Content>) -> BTreeSet<FirstVerification> {
+        let told: BTreeSet<_> = told
+            .iter()
+            .flat_map(|told| told.evidence.first_verifications())
+            .collect();
+        let known = self
+            .contents()
+            .flat_map(|content| content.evidence.first_verifications());
+        let all: BTreeSet<_> = known.chain(self.witnesses.iter().copied()).collect();
+        all.difference(&told).copied().collect()
+    }
+
+    /// What a source said last instead of an answer, if that is known.
+    pub(super) fn silence(&self, url: &str) -> Option<&str> {
+        let notices = self.notices.get(url).into_iter().flatten();
+        let mut doubts = notices.filter(|notice| matches!(notice.fact, Fact::Doubt(_)));
+        let told = doubts.next().map(|notice| notice.message.as_str());
+        told.or_else(|| {
+            let mut answers = self.contents().filter_map(|c| c.evidence.answers.get(url));
+            answers.find_map(|answer| match answer {
+                Answer::Archive(facts) => match &facts.provenance {
+                    ProvenanceFacts::Unavailable { message, .. } => Some(message.as_str()),
+                    ProvenanceFacts::Malformed { .. }
+                    | ProvenanceFacts::Missing
+                    | ProvenanceFacts::Signed(_) => None,
+                },
+                Answer::Unavailable { message, .. } => Some(message.as_str()),
+                Answer::Ambiguous { .. } | Answer::NotFound => None,
+            })
+        })
+    }
+
+    /// Whose good signatures it has, whatever became of the keys.
+    pub fn good_signers(&self) -> BTreeSet<Fingerprint> {
+        self.signers_of_contents().cloned().collect()
+    }
+
+    pub(super) fn has_good_signer(&self, fingerprint: &Fingerprint) -> bool {
+        self.signers_of_contents()
+            .any(|signer| signer == fingerprint)
+    }
+
+    fn signers_of_contents(&self) -> impl Iterator<Item = &Fingerprint> {
+        self.contents()
+            .flat_map(|content| content.evidence.good_signers())
+    }
+
+    pub(super) fn issuers(&self) -> BTreeSet<String> {
+        let signatures = self.contents().flat_map(|content| {
+            let signed = content
+                .evidence
+                .archives()
+                .filter_map(|(_, facts)| facts.signed());
+            signed.flat_map(|signed| &signed.signatures)
+        });
+        signatures.flat_map(issuers_of).collect()
+    }
+}
+
+fn issuers_of(signature: &SignatureFacts) -> impl Iterator<Item = String> {
+    let known = match &signature.outcome {
+        Outcome::Verified(verified) => Some(verified.primary().to_string()),
+        Outcome::Fault(fingerprint, _) => Some(fingerprint.to_string()),
+        Outcome::Nobodys(_) | Outcome::UnknownIssuer => None,
+    };
+    let claimed = &signature.claimed;
+    let fingerprint = claimed.fingerprint.as_ref().map(ToString::to_string);
+    let key_id = claimed.key_id.clone();
+    [known, fingerprint, key_id].into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_ways_of_asking_one_url_keep_their_own_looks() {
+        let way = |secret: Option<&str>| Source {
+            url: "https://charts.example.com".to_owned(),
+            mirrors: Vec::new(),
+            credentials_secret: secret.map(str::to_owned),
+            ca: None,
+        };
+        let now = crate::clock::tick();
+        let look = |failures| PollState {
+            last_asked: now,
+            answering_since: now,
+            every: Duration::from_secs(3600),
+            failures,
+            retry_after: None,
+            requests: 0,
+        };
+        let (without, with) = (way(None), way(Some("login")));
+        let mut release = Release::default();
+        release.note_poll(&without, look(1));
+        assert!(!release.is_answered_otherwise(&with));
+        release.note_poll(&with, look(0));
+        assert!(release.is_answered_otherwise(&without) && !release.is_answered_otherwise(&with));
+        release.note_poll(&without, look(2));
+        assert_eq!(release.asked[&without].failures, 2);
+        assert_eq!(release.polls["https://charts.example.com"].failures, 0);
+    }
+
+    #[test]
+    fn a_request_is_answered_only_by_what_began_after_it() {
+        let mut requests = Requests::default();
+        assert!(!requests.are_open());
+        let first = requests.ask();
+        let begun = requests;
+        let second = requests.ask();
+        requests.answer(begun);
+        assert!(requests.have_answered(first));
+        assert!(!requests.have_answered(second));
+        assert!(requests.are_open());
+        requests.answer(requests);
+        assert!(requests.have_answered(second));
+        assert!(!requests.are_open());
+    }
+}

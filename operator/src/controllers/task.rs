@@ -1,0 +1,120 @@
+//! What there is to do, and the queues in which it waits.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use charttrust_verify::openpgp::Fingerprint;
+
+use super::backoff::Failures;
+use super::queue::{Item, Queue};
+use super::store::ways::Way;
+use crate::inventory::ReleaseId;
+
+/// The queues, one for each kind of worker.
+#[derive(Debug, Default)]
+pub(super) struct Queues {
+    pub(super) tasks: Queue<Task>,
+    /// Releases of which the records are to be read, and the looks at sources planned.
+    pub(super) records: Queue<ReleaseId>,
+    /// Looks at sources.
+    pub(super) polls: Queue<Poll>,
+    /// Keys of which published copies are to be looked for.
+    pub(super) refreshes: Queue<RefreshJob>,
+    pub(super) failures: Failures<Task>,
+    /// Whether changes are work: this replica leads.
+    pub(super) are_open: AtomicBool,
+}
+
+/// One thing to reconcile. Keys are read before policies are, releases are judged by both, and
+/// counted after they were judged.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Task {
+    /// Read a `TrustedKey`.
+    Key(String),
+    /// Read a `ChartTrustPolicy`.
+    Policy(String),
+    /// Judge a release.
+    Release(ReleaseId),
+    /// Write the status of a `TrustedKey`.
+    KeyStatus(String),
+    /// Keep what was learned against a key.
+    Learned(Fingerprint),
+    /// Decide about the quarantines of a `ChartTrustPolicy`, and begin what is due.
+    Decide(String),
+    /// Write the status of a `ChartTrustPolicy`.
+    PolicyStatus(String),
+    /// Bring a `Quarantine` into force, or end it.
+    Quarantine(ReleaseId),
+    /// Note which incidents there are.
+    Incidents,
+}
+
+impl Item for Task {
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Key(_) => 0,
+            Self::Policy(_) => 1,
+            Self::Release(_) => 2,
+            Self::Decide(_)
+            | Self::KeyStatus(_)
+            | Self::Learned(_)
+            | Self::Incidents
+            | Self::PolicyStatus(_)
+            | Self::Quarantine(_) => 3,
+        }
+    }
+
+    fn share(&self) -> &str {
+        match self {
+            Self::Quarantine(id) | Self::Release(id) => &id.namespace,
+            Self::Decide(_)
+            | Self::Key(_)
+            | Self::KeyStatus(_)
+            | Self::Learned(_)
+            | Self::Incidents
+            | Self::Policy(_)
+            | Self::PolicyStatus(_) => "",
+        }
+    }
+}
+
+impl Item for ReleaseId {
+    fn rank(&self) -> u8 {
+        0
+    }
+
+    fn share(&self) -> &str {
+        &self.namespace
+    }
+}
+
+/// A look at one source for one release.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Poll {
+    pub(super) id: ReleaseId,
+    pub(super) way: Arc<Way>,
+}
+
+impl Item for Poll {
+    fn rank(&self) -> u8 {
+        0
+    }
+
+    fn share(&self) -> &str {
+        &self.id.namespace
+    }
+
+    fn lane(&self) -> &str {
+        &self.way.lane
+    }
+}
+
+/// The refresh of one `TrustedKey`, by its name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct RefreshJob(pub(super) String);
+
+impl Item for RefreshJob {
+    fn rank(&self) -> u8 {
+        0
+    }
+}

@@ -1,0 +1,269 @@
+//! What is told by events of changes that come together, come again, or come to many objects.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::api::TrustedKey;
+use crate::clock::{self, Moment};
+use crate::controllers::store::{LoadedKey, Reading};
+use crate::controllers::testing::{POLICY, Scene, id, signed_revision, web};
+use crate::controllers::{policy, release};
+use crate::inventory::helm::Driver;
+use crate::inventory::{RecordId, ReleaseId};
+use crate::leader::Leadership;
+use crate::parse;
+
+const KEY: &str = include_str!("../../../examples/key-retiring.yaml");
+const NOW: &str = "2026-11-22T00:00:00Z";
+
+fn key() -> TrustedKey {
+    serde_saphyr::from_multiple(KEY).unwrap().remove(0)
+}
+
+/// What somebody applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Applied {
+    Key,
+    Policy,
+    Release,
+}
+
+impl Applied {
+    fn to(self, scene: &Scene) {
+        match self {
+            Self::Key => scene
+                .context
+                .store
+                .set_key("platform", Some(loaded(&key())))
+                .map_or((), drop),
+            Self::Policy => scene.declare_spec(&json!({})),
+            Self::Release => install(scene, &web()),
+        }
+    }
+}
+
+fn loaded(object: &TrustedKey) -> LoadedKey {
+    let material = object.spec.public_key.inline.clone().unwrap();
+    let key = parse::key(object, material.as_bytes()).map(|mut key| {
+        key.name = "platform".to_owned();
+        key
+    });
+    LoadedKey {
+        reading: Reading {
+            generation: 1,
+            details: String::new(),
+            at: NOW.parse().unwrap(),
+        },
+        fingerprint: object.spec.fingerprint.parse().ok(),
+        revocation: parse::declared_revocation(object),
+        refresh: None,
+        key,
+        remains: parse::Remains::default(),
+    }
+}
+
+fn install(scene: &Scene, release: &ReleaseId) {
+    scene.install(release, Driver::Secret);
+    let record = RecordId::Helm {
+        driver: Driver::Secret,
+        revision: 1,
+    };
+    scene.context.store.update(release, |known| {
+        let key = key().spec.fingerprint.parse().unwrap();
+        known
+            .revisions
+            .insert(record, signed_revision(&key, &[None]))
+    });
+}
+
+fn stolen() -> TrustedKey {
+    let mut object = key();
+    let revocation = json!({"reason": "Compromised"});
+    object.spec.revocation = serde_json::from_value(revocation).unwrap();
+    object
+}
+
+async fn empty() -> Scene {
+    Scene::with(None, Leadership::Alone).await
+}
+
+/// The watch shows what is on the server, and the release is judged so much later.
+async fn judged(scene: &Scene, release: &ReleaseId, start: tokio::time::Instant, later: Duration) {
+    let path = path(release);
+    let object = scene.cluster.find(&path);
+    let object = object.map(|object| serde_json::from_value(object).map_err(|e| e.to_string()));
+    scene.context.cache.trusts.set(release.clone(), object);
+    scene.context.trust_changed(release);
+    let moment = Moment {
+        date: NOW.parse().unwrap(),
+        tick: start + later,
+    };
+    // What is refused is tried again.
+    let _ = release::reconcile(&scene.context, release, moment).await;
+}
+
+fn path(release: &ReleaseId) -> String {
+    let ReleaseId { namespace, name } = release;
+    format!("/apis/charttrust.io/v1alpha1/namespaces/{namespace}/releasetrusts/{name}")
+}
+
+fn verdict(scene: &Scene, release: &ReleaseId) -> String {
+    let object = scene.cluster.find(&path(release)).unwrap_or_default();
+    let conditions = object["status"]["conditions"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let trusted = conditions.iter().find(|one| one["type"] == "Trusted");
+    trusted.map_or_else(String::new, |one| {
+        one["reason"].as_str().unwrap().to_owned()
+    })
+}
+
+/// The reasons of the events that the server has taken.
+fn events(scene: &Scene) -> Vec<String> {
+    let all = scene.cluster.writes().into_iter();
+    let created = all.filter(|write| write.path.ends_with("/events"));
+    let mut names = std::collections::BTreeSet::new();
+    let new = created.filter(|write| names.insert(write.body["metadata"]["name"].to_string()));
+    new.map(|write| write.body["reason"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// Never say trusted without proof; and no alarm about half of what somebody applies at once.
+#[tokio::test]
+async fn what_is_applied_within_a_second_is_told_as_a_whole() {
+    use Applied::{Key, Policy, Release};
+    for order in [
+        [Key, Policy, Release],
+        [Key, Release, Policy],
+        [Policy, Key, Release],
+        [Policy, Release, Key],
+        [Release, Key, Policy],
+        [Release, Policy, Key],
+    ] {
+        let (scene, start) = (empty().await, clock::tick());
+        let half = Duration::from_millis(500);
+        for (step, applied) in (0..).zip(order) {
+            applied.to(&scene);
+            judged(&scene, &web(), start, half * step).await;
+        }
+        judged(&scene, &web(), start, Duration::from_secs(4)).await;
+        assert_eq!(verdict(&scene, &web()), "SignatureVerified", "{order:?}");
+        assert_eq!(events(&scene), Vec::<String>::new(), "{order:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_does_not_come_is_missed_and_a_theft_is_told_at_once() {
+    let (scene, start) = (empty().await, clock::tick());
+    Applied::Policy.to(&scene);
+    Applied::Release.to(&scene);
+    judged(&scene, &web(), start, Duration::ZERO).await;
+    assert_eq!(verdict(&scene, &web()), "");
+    judged(&scene, &web(), start, Duration::from_secs(2)).await;
+    assert_eq!(verdict(&scene, &web()), "SignerNotTrusted");
+    scene
+        .context
+        .store
+        .set_key("platform", Some(loaded(&stolen())));
+    judged(&scene, &web(), start, Duration::from_secs(2)).await;
+    assert_eq!(events(&scene), ["SignerNotTrusted", "KeyCompromised"]);
+}
+
+/// Whoever dies between telling and writing has told; whoever comes after does not tell it again.
+#[tokio::test]
+async fn no_event_is_lost_with_a_replica_and_none_is_told_twice() {
+    let (scene, start) = (empty().await, clock::tick());
+    for applied in [Applied::Key, Applied::Policy, Applied::Release] {
+        applied.to(&scene);
+    }
+    judged(&scene, &web(), start, Duration::ZERO).await;
+    scene
+        .context
+        .store
+        .set_key("platform", Some(loaded(&stolen())));
+    scene
+        .cluster
+        .refuse("PUT", "/releasetrusts", (503, "ServiceUnavailable"));
+    for _ in 0..3 {
+        judged(&scene, &web(), start, Duration::from_secs(1)).await;
+    }
+    assert_eq!(events(&scene), ["KeyCompromised"]);
+    scene.cluster.allow();
+    scene
+        .context
+        .store
+        .update(&web(), |release| release.told = None);
+    judged(&scene, &web(), start, Duration::from_secs(2)).await;
+    assert_eq!(verdict(&scene, &web()), "KeyCompromised");
+    assert_eq!(events(&scene), ["KeyCompromised"]);
+}
+
+/// What others do to all our objects, with how many releases: how many events, at most.
+#[tokio::test]
+async fn many_objects_that_go_at_once_are_a_few_events() {
+    for (releases, at_most) in [(1, 1), (5, 5), (120, 5)] {
+        let (scene, start) = (empty().await, clock::tick());
+        let all: Vec<_> = (0..releases)
+            .map(|n| id("shop", &format!("web-{n}")))
+            .collect();
+        scene
+            .context
+            .store
+            .set_key("platform", Some(loaded(&stolen())));
+        scene.declare_spec(&json!({}));
+        for release in &all {
+            install(&scene, release);
+            judged(&scene, release, start, Duration::ZERO).await;
+        }
+        let before = events(&scene).len();
+        assert_eq!(before, releases, "the theft is told of each");
+        for release in &all {
+            scene.cluster.remove(&path(release));
+            judged(&scene, release, start, Duration::from_secs(5)).await;
+            assert_eq!(verdict(&scene, release), "KeyCompromised");
+        }
+        let after = events(&scene).len() - before;
+        assert_eq!(after, at_most, "{releases} ReleaseTrusts were deleted");
+    }
+}
+
+/// A definition that is deleted takes its policies with it, and comes back with them.
+#[tokio::test]
+async fn a_policy_that_goes_and_comes_back_is_one_event_and_not_one_for_each_release() {
+    let (scene, start) = (empty().await, clock::tick());
+    let all: Vec<_> = (0..20).map(|n| id("shop", &format!("web-{n}"))).collect();
+    Applied::Key.to(&scene);
+    Applied::Policy.to(&scene);
+    let each = async |later| {
+        for release in &all {
+            judged(&scene, release, start, Duration::from_secs(later)).await;
+        }
+    };
+    for release in &all {
+        install(&scene, release);
+    }
+    each(0).await;
+    policy::reconcile(&scene.context, POLICY, Moment::now()).await;
+    each(5).await;
+    assert_eq!(verdict(&scene, &all[0]), "NoPolicy");
+    assert_eq!(events(&scene), ["PolicyDeleted"]);
+    Applied::Policy.to(&scene);
+    each(10).await;
+    assert_eq!(verdict(&scene, &all[0]), "SignatureVerified");
+    assert_eq!(events(&scene), ["PolicyDeleted"]);
+}
+
+/// Whoever takes a release out of a policy's reach, by a label for example, is heard.
+#[tokio::test]
+async fn a_release_that_a_policy_applies_to_no_more_is_told() {
+    let (scene, start) = (empty().await, clock::tick());
+    for applied in [Applied::Key, Applied::Policy, Applied::Release] {
+        applied.to(&scene);
+    }
+    judged(&scene, &web(), start, Duration::ZERO).await;
+    scene.declare_spec(&json!({"match": {"releases": ["bank/*"]}}));
+    judged(&scene, &web(), start, Duration::from_secs(5)).await;
+    assert_eq!(events(&scene), ["NoPolicy"]);
+}

@@ -1,0 +1,243 @@
+//! Which change starts which work: follows every kind, and turns changes into tasks.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::Api;
+
+use super::cache::{
+    OwnObject, keep_key, keep_labels, keep_named, keep_own, keep_release, material_of,
+};
+use super::context::Context;
+use super::key::learned;
+use super::release::{credentials, poll};
+use super::task::Task;
+use crate::clock::tick;
+use crate::inventory::ReleaseId;
+use crate::inventory::helm::{self, RecordKey};
+use crate::watch::{LeanMeta, config, follow};
+
+/// How long a new release may wait for its first look before it shows as `Pending`.
+// Most charts are judged sooner, and a status that says Pending first would be one more write for
+// each of them.
+const PENDING_AFTER: Duration = Duration::from_secs(2);
+
+/// Follows everything for ever.
+pub(super) async fn follow_all(context: Arc<Context>) {
+    let context = &*context;
+    tokio::join!(
+        follow_records(context),
+        follow_kinds(context),
+        follow_namespaces(context),
+        follow_own(context),
+    );
+}
+
+/// The records of releases, wherever Helm keeps them.
+async fn follow_records(context: &Context) {
+    let client = &context.client;
+    let records = &context.cache.records;
+    let changed = || {
+        working(context, |key: &RecordKey| {
+            context.record_changed(&key.release);
+        })
+    };
+    tokio::join!(
+        helm::follow_secrets(client.clone(), &records.secrets, changed()),
+        helm::follow_config_maps(client.clone(), &records.config_maps, changed()),
+    );
+}
+
+/// Our own kinds.
+async fn follow_kinds(context: &Context) {
+    let (client, cache) = (&context.client, &context.cache);
+    let tasks = &context.queues.tasks;
+    let key_changed = |name: &String| tasks.add(Task::Key(name.clone()));
+    let policy_changed = |name: &String| tasks.add(Task::Policy(name.clone()));
+    let trust_changed = |id: &ReleaseId| context.trust_changed(id);
+    let quarantine_changed = |id: &ReleaseId| context.quarantine_changed(id);
+    tokio::join!(
+        follow(
+            Api::all(client.clone()),
+            config(),
+            &cache.keys,
+            keep_key,
+            working(context, key_changed)
+        ),
+        follow(
+            Api::all(client.clone()),
+            config(),
+            &cache.policies,
+            keep_named,
+            working(context, policy_changed)
+        ),
+        follow(
+            Api::all(client.clone()),
+            config(),
+            &cache.trusts,
+            keep_release,
+            working(context, trust_changed)
+        ),
+        follow(
+            Api::all(client.clone()),
+            config(),
+            &cache.quarantines,
+            keep_release,
+            working(context, quarantine_changed)
+        ),
+    );
+}
+
+/// The labels of namespaces, which select policies.
+async fn follow_namespaces(context: &Context) {
+    let api = Api::all(context.client.clone());
+    let namespaces = &context.cache.namespaces;
+    let changed = working(context, |name: &String| context.namespace_changed(name));
+    follow(api, config(), namespaces, keep_labels, changed).await;
+}
+
+/// What the operator's own namespace holds.
+async fn follow_own(context: &Context) {
+    let (client, namespace) = (&context.client, &context.settings.namespace);
+    let secrets = Api::<LeanMeta<Secret>>::namespaced(client.clone(), namespace);
+    let maps = Api::<LeanMeta<ConfigMap>>::namespaced(client.clone(), namespace);
+    let cache = &context.cache;
+    let (secret, map) = (keep_own(OwnObject::Secret), keep_own(OwnObject::ConfigMap));
+    let changed = || working(context, |object: &OwnObject| context.own_changed(object));
+    tokio::join!(
+        follow(secrets, config(), &cache.own, secret, changed()),
+        follow(maps, config(), &cache.own_config_maps, map, changed()),
+    );
+}
+
+/// Changes are work only once this replica leads. One that stands by keeps no queue: it would grow with
+/// every release that comes and goes, and all of it would be done at the take-over.
+fn working<K>(context: &Context, changed: impl Fn(&K)) -> impl Fn(&K) {
+    move |key| {
+        if context.queues.are_open.load(Ordering::SeqCst) {
+            changed(key);
+        }
+    }
+}
+
+impl Context {
+    /// Takes everything that there is for changed, and from now on what changes.
+    pub(super) fn take_over(&self) {
+        // First, so that no change is missed in between.
+        self.queues.are_open.store(true, Ordering::SeqCst);
+        let (cache, tasks) = (&self.cache, &self.queues.tasks);
+        cache
+            .keys
+            .all()
+            .into_iter()
+            .for_each(|(name, _)| tasks.add(Task::Key(name)));
+        cache
+            .policies
+            .all()
+            .into_iter()
+            .for_each(|(name, _)| tasks.add(Task::Policy(name)));
+        cache
+            .records
+            .releases()
+            .iter()
+            .for_each(|id| self.record_changed(id));
+        cache
+            .trusts
+            .all()
+            .iter()
+            .for_each(|(id, _)| self.trust_changed(id));
+        cache
+            .quarantines
+            .all()
+            .iter()
+            .for_each(|(id, _)| self.quarantine_changed(id));
+        cache
+            .own_config_maps()
+            .for_each(|object| self.own_changed(&object));
+    }
+
+    fn record_changed(&self, id: &ReleaseId) {
+        self.queues.records.add(id.clone());
+        let task = Task::Release(id.clone());
+        self.queues.tasks.add_at(task, tick() + PENDING_AFTER);
+        self.queue_quarantine(id);
+    }
+
+    /// Of a `ReleaseTrust` that is gone, nothing stands that we wrote: it is written again.
+    pub(super) fn trust_changed(&self, id: &ReleaseId) {
+        // Somebody has deleted it, or the CRD was made again: whatever we remember as written is
+        // not there any more.
+        if self.cache.trusts.find(id).is_none() {
+            self.store.note_deleted(id);
+        }
+        self.queues.tasks.add(Task::Release(id.clone()));
+    }
+
+    /// A quarantine is looked at, shown at its release, and counted by its policy.
+    fn quarantine_changed(&self, id: &ReleaseId) {
+        self.queues.tasks.add(Task::Quarantine(id.clone()));
+        self.queues.tasks.add(Task::Release(id.clone()));
+        // Every policy and not the one it names: whether its place is free again is a question for
+        // all that would contain something there.
+        for (name, _) in self.cache.policies.all() {
+            self.queues.tasks.add(Task::Decide(name));
+        }
+    }
+
+    /// Labels of a namespace select policies.
+    fn namespace_changed(&self, name: &str) {
+        let ids = self.store.release_ids();
+        for id in ids.into_iter().filter(|id| id.namespace == name) {
+            self.queues.records.add(id);
+        }
+    }
+
+    /// Keys whose material lies in a changed object are read again, what was learned is kept, and
+    /// sources are asked again whose credentials or authorities it holds.
+    fn own_changed(&self, object: &OwnObject) {
+        if let Some(key) = learned::key_of(object) {
+            self.queues.tasks.add(Task::Learned(key));
+        }
+        let outdated = credentials::outdated(self, object);
+        if !outdated.is_empty() {
+            poll::ask_again(self, &outdated);
+        }
+        for (name, key) in self.cache.keys.all() {
+            if key
+                .as_ref()
+                .as_ref()
+                .is_ok_and(|key| material_of(key).as_ref() == Some(object))
+            {
+                self.queues.tasks.add(Task::Key(name));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::controllers::testing::{Scene, web};
+
+    #[tokio::test]
+    async fn one_that_stands_by_keeps_no_queue_and_begins_everything_when_it_leads() {
+        let scene = Scene::automatic().await;
+        let (context, queues) = (&scene.context, &scene.context.queues);
+        scene.quarantine(&web(), &json!({}));
+        let changed = working(context, |id: &ReleaseId| context.record_changed(id));
+        (0..1000).for_each(|_| changed(&web()));
+        assert!(queues.tasks.is_empty() && queues.records.is_empty());
+        context.take_over();
+        assert!(queues.records.due_at(&web()).is_some());
+        for task in [Task::Release(web()), Task::Quarantine(web())] {
+            assert!(queues.tasks.due_at(&task).is_some(), "{task:?}");
+        }
+        queues.records.forget(&web());
+        changed(&web());
+        assert!(queues.records.due_at(&web()).is_some());
+    }
+}

@@ -1,0 +1,77 @@
+//! What a leader tells beside leading: annotations of its Lease, which is renewed anyway and may be read by
+//! whoever may ask for verdicts. Commands learn from it how the operator runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::{Deserialize, Serialize};
+
+/// Whether the operator contains releases, and the namespaces in which it changes nothing.
+pub const QUARANTINE: &str = "charttrust.io/quarantine";
+
+/// Since when each source that a policy asks was asked about each release.
+pub const LOOKED: &str = "charttrust.io/looked-at";
+
+/// The annotations by their names; what is not there stays as it is.
+pub type Told = BTreeMap<&'static str, String>;
+
+/// Whether releases may be contained, and where never.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Containing {
+    /// Whether the operator runs with `--quarantine`.
+    pub enabled: bool,
+    /// Namespaces in which it never changes anything.
+    pub protected: BTreeSet<String>,
+}
+
+impl Containing {
+    /// As the annotation has it.
+    pub fn text(&self) -> String {
+        // Invariant: plain data, which JSON can always hold.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// From the annotations of a Lease; `None` if no leader has told it, or not readably.
+    pub fn of(metadata: &ObjectMeta) -> Option<Self> {
+        let text = metadata.annotations.as_ref()?.get(QUARANTINE)?;
+        serde_json::from_str(text).ok()
+    }
+}
+
+/// By policy, since when each of its sources was asked about each release that it decides.
+pub type Looked = BTreeMap<String, Look>;
+
+/// The looks of one policy.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Look {
+    /// Generation of the policy.
+    pub generation: i64,
+    /// Absent until all were asked once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+}
+
+/// As the annotation has it.
+pub fn looked_text(looked: &Looked) -> String {
+    // Invariant: plain data, which JSON can always hold.
+    serde_json::to_string(looked).unwrap_or_default()
+}
+
+/// From the annotations of a Lease; nothing if no leader has told it, or not readably.
+pub fn looked(metadata: &ObjectMeta) -> Looked {
+    let annotations = metadata.annotations.as_ref();
+    let text = annotations.and_then(|annotations| annotations.get(LOOKED));
+    let looked = text.and_then(|text| serde_json::from_str(text).ok());
+    looked.unwrap_or_default()
+}
+
+/// Puts what is told into the metadata of a Lease.
+pub(super) fn tell(metadata: &mut ObjectMeta, told: &Told) {
+    if told.is_empty() {
+        return;
+    }
+    let annotations = metadata.annotations.get_or_insert_default();
+    let told = told.iter();
+    annotations.extend(told.map(|(name, text)| ((*name).to_owned(), text.clone())));
+}

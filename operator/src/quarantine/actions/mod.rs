@@ -1,0 +1,173 @@
+//! The actions of a quarantine, one file each: what it has to know, plans, contains, restores and says.
+//! Here is only which file does it.
+//!
+//! A new action is a file of its own, a variant of [`QuarantineAction`], its arms below, and the rights
+//! in the chart.
+
+mod deployer;
+mod field;
+mod network;
+mod workload;
+
+use kube::api::ApiResource;
+
+use super::drift::Drift;
+use super::observed::{Case, Need};
+use super::planned::Plan;
+use super::resources;
+use super::target::Target;
+use super::view::{Saying, View};
+use super::write::Write;
+use crate::api::quarantine::ContainedObject;
+use crate::api::quarantine_words::{QuarantineAction, QuarantineCondition};
+
+pub(super) use self::field::{is_applied, restoration, return_of_fields};
+
+/// What a record is about.
+enum Hold {
+    /// One field of an object of others.
+    Field(&'static Target),
+    /// A `NetworkPolicy` that we make.
+    Policy,
+}
+
+impl Hold {
+    /// `None` if this version knows no such kind, or not for that action.
+    fn of(record: &ContainedObject) -> Option<Self> {
+        match record.action {
+            QuarantineAction::IsolateNetwork => Some(Self::Policy),
+            QuarantineAction::PauseDeployer | QuarantineAction::ScaleToZero => {
+                Target::of_record(record).map(Self::Field)
+            }
+        }
+    }
+}
+
+/// What has to be read for a plan.
+pub(super) fn needs(actions: &[QuarantineAction]) -> impl Fn(Need) -> bool {
+    let needs = actions.iter().flat_map(|action| match action {
+        QuarantineAction::IsolateNetwork => network::NEEDS,
+        QuarantineAction::PauseDeployer => &[],
+        QuarantineAction::ScaleToZero => workload::NEEDS,
+    });
+    let needs: Vec<Need> = needs.copied().collect();
+    move |need| needs.contains(&need)
+}
+
+/// Plans what is asked for in the namespace of the workloads.
+pub(super) fn plan_within(plan: &mut Plan, case: &Case) {
+    for action in case.actions {
+        match action {
+            QuarantineAction::IsolateNetwork => network::plan(plan, case),
+            // Deployers may lie anywhere, and are told of even if they are not to be paused.
+            QuarantineAction::PauseDeployer => (),
+            QuarantineAction::ScaleToZero => workload::plan(plan, case),
+        }
+    }
+}
+
+/// Plans what is asked for of the deployers, and tells of those that may undo the rest.
+pub(super) fn plan_deployers(plan: &mut Plan, case: &Case) {
+    deployer::plan(plan, case);
+}
+
+/// The kind of a recorded object, if it is one that may be recorded.
+pub(super) fn resource(record: &ContainedObject) -> Option<ApiResource> {
+    Some(match Hold::of(record)? {
+        Hold::Field(target) => resources::of(target),
+        Hold::Policy => resources::policy(),
+    })
+}
+
+/// How a recorded object stands.
+pub(super) fn drift(view: &View, index: usize) -> Drift {
+    if let Some(error) = view.errors.get(&index).filter(|one| one.is_unread) {
+        return Drift::Contested(error.why.clone());
+    }
+    let Some(record) = view.status.objects.get(index) else {
+        return Drift::Gone;
+    };
+    let live = view.live(index);
+    match Hold::of(record) {
+        Some(Hold::Field(target)) => field::drift(record, live, target, &view.uid),
+        Some(Hold::Policy) => network::drift(record, live, &view.release, &view.uid),
+        None => {
+            let message = "is of a kind that this version does not contain";
+            Drift::Contested(message.to_owned())
+        }
+    }
+}
+
+/// Contains an object that was recorded and not changed yet.
+pub(super) fn contain(view: &View, index: usize) -> Option<Write> {
+    let record = view.status.objects.get(index)?;
+    if view.errors.contains_key(&index) {
+        return None;
+    }
+    let drift = drift(view, index);
+    match Hold::of(record)? {
+        Hold::Field(target) => {
+            let live = view.live(index)?;
+            let is_owned = match record.action {
+                QuarantineAction::IsolateNetwork => false,
+                QuarantineAction::PauseDeployer => deployer::is_owned(view, live, target, record),
+                QuarantineAction::ScaleToZero => field::is_owned(view, live, record),
+            };
+            is_owned.then(|| field::contain(view, index, target, &drift))?
+        }
+        Hold::Policy => network::contain(view, index, &drift),
+    }
+}
+
+/// Puts an object back, takes away what is left of us, and then gives back what we own of it.
+pub(super) fn restore(view: &View, index: usize) -> Option<Write> {
+    let record = view.status.objects.get(index)?;
+    if view.errors.contains_key(&index) || view.goes(record) {
+        return None;
+    }
+    let drift = drift(view, index);
+    match Hold::of(record)? {
+        Hold::Field(target) => field::restore(view, index, target, &drift),
+        Hold::Policy => network::withdraw(view, index, &drift),
+    }
+}
+
+/// What is to be said of an object that is as we left it.
+pub(super) fn told(view: &View, index: usize, drift: &Drift) -> Option<String> {
+    match Hold::of(view.status.objects.get(index)?)? {
+        Hold::Field(target) => field::told(view, index, target, drift),
+        Hold::Policy => None,
+    }
+}
+
+/// What the actions say beyond how many objects are contained: as planned.
+pub(super) fn planned_conditions(view: &View, plan: &Plan) -> Vec<(QuarantineCondition, Saying)> {
+    let actions = view.spec.actions.iter();
+    let said = actions.filter_map(|action| match action {
+        QuarantineAction::IsolateNetwork => network::planned_condition(plan),
+        QuarantineAction::PauseDeployer | QuarantineAction::ScaleToZero => None,
+    });
+    said.collect()
+}
+
+/// The same, after the changes.
+pub(super) fn conditions(
+    view: &View,
+    objects: &[ContainedObject],
+) -> Vec<(QuarantineCondition, Saying)> {
+    let actions = view.spec.actions.iter();
+    let said = actions.filter_map(|action| match action {
+        QuarantineAction::IsolateNetwork => network::condition(view, objects),
+        QuarantineAction::PauseDeployer | QuarantineAction::ScaleToZero => None,
+    });
+    said.collect()
+}
+
+/// What will be done to a recorded object, for people.
+pub fn preview(record: &ContainedObject) -> String {
+    match record.action {
+        QuarantineAction::IsolateNetwork => network::preview(record),
+        QuarantineAction::PauseDeployer => deployer::preview(record),
+        QuarantineAction::ScaleToZero => workload::preview(record),
+    }
+}

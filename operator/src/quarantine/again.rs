@@ -1,0 +1,103 @@
+//! Planned again: what a release has got since its quarantine was planned, and what of that is
+//! contained too. Pure.
+//!
+//! Whoever wrote the chart decides when its workloads appear: behind a slow hook, by a scaler of
+//! events, with the next `helm upgrade`. So a plan is never final. What people change stays as they
+//! have left it, for as long as the revision and the object are the same.
+
+use super::actions;
+use super::drift::Drift;
+use super::planned::Plan;
+use super::policies;
+use super::view::{Again, View};
+use crate::api::bounds;
+use crate::api::quarantine::{ContainedObject, ObjectState, QuarantineStatus};
+use crate::api::quarantine_words::{QuarantineAction, QuarantineReason};
+
+/// The status that saves the originals of what is to be contained as well, if there is anything.
+pub(super) fn planned(view: &View, plan: &Plan) -> Option<QuarantineStatus> {
+    if is_unknown(plan) || is_later(view, plan) {
+        return None;
+    }
+    let mut objects = view.status.objects.clone();
+    for (index, object) in objects.iter_mut().enumerate() {
+        let is_contained = matches!(actions::drift(view, index), Drift::Contained(_));
+        if is_contained && object.revision < Some(plan.revision) {
+            object.revision = Some(plan.revision);
+        }
+    }
+    for found in &plan.objects {
+        match objects.iter().position(|one| is_one(one, found)) {
+            Some(index) if is_new(objects.get(index)?, found) => {
+                *objects.get_mut(index)? = found.clone();
+            }
+            // More than that a status cannot hold; what is over is left out, counted, and the
+            // quarantine is not called whole.
+            None if objects.len() < bounds::OBJECTS => {
+                let name = free_name(view, &objects, found);
+                objects.push(ContainedObject {
+                    name,
+                    ..found.clone()
+                });
+            }
+            Some(_) | None => (),
+        }
+    }
+    (objects != view.status.objects).then(|| QuarantineStatus {
+        objects,
+        ..view.status.clone()
+    })
+}
+
+/// Whether the plan says nothing because it is not known what there is.
+pub(super) fn is_unknown(plan: &Plan) -> bool {
+    let reason = plan.problem.as_ref().map(|(reason, _)| *reason);
+    matches!(
+        reason,
+        Some(
+            QuarantineReason::ProgressingWithRetry
+                | QuarantineReason::ReleaseNotFound
+                | QuarantineReason::ReleaseUnreadable
+        )
+    )
+}
+
+/// Whether a revision came later that nobody says is bad.
+pub(super) fn is_later(view: &View, plan: &Plan) -> bool {
+    let recorded = view.status.objects.iter().filter_map(|one| one.revision);
+    let is_later = recorded.max().is_some_and(|last| last < plan.revision);
+    view.again == Again::SameRevision && is_later
+}
+
+/// Whether two records are about the same thing. A policy is the Pods that it selects.
+fn is_one(one: &ContainedObject, other: &ContainedObject) -> bool {
+    if one.selector.is_some() || other.selector.is_some() {
+        return one.selector == other.selector;
+    }
+    one.action == other.action
+        && one.kind == other.kind
+        && one.namespace == other.namespace
+        && one.name == other.name
+}
+
+/// Whether what was found is contained anew: another object of that name, or one that a later
+/// revision has set again. A deployer that a person has resumed stays so.
+fn is_new(record: &ContainedObject, found: &ContainedObject) -> bool {
+    if found.selector.is_some() {
+        return false;
+    }
+    record.uid != found.uid
+        || (record.action != QuarantineAction::PauseDeployer
+            && record.state != ObjectState::Planned
+            && record.revision < found.revision)
+}
+
+/// Policies are numbered, and no two have one number.
+fn free_name(view: &View, objects: &[ContainedObject], found: &ContainedObject) -> String {
+    if found.selector.is_none() {
+        return found.name.clone();
+    }
+    let is_free = |name: &String| !objects.iter().any(|one| one.name == *name);
+    let mut names = (0..=objects.len()).map(|index| policies::name(&view.release, index));
+    names.find(is_free).unwrap_or_else(|| found.name.clone())
+}

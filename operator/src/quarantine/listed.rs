@@ -1,0 +1,95 @@
+//! What a release consists of, as its records or its Application say.
+
+use std::collections::BTreeSet;
+
+use charttrust_verify::release::{ManifestObject, Record};
+use jiff::Timestamp;
+
+use crate::api::bounds;
+
+/// What the records of a release list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// The namespace it was installed into, as its records say.
+    pub namespace: String,
+    /// Its objects.
+    pub objects: Vec<ManifestObject>,
+    /// What its hooks make.
+    pub hooks: Vec<ManifestObject>,
+    /// What its newest revision says itself that it runs nothing.
+    pub stopped: Vec<ManifestObject>,
+    /// Documents that could not be read as objects.
+    pub unread: usize,
+    /// Its newest revision.
+    pub revision: u64,
+    /// All of its revisions that may be live.
+    pub revisions: BTreeSet<u64>,
+    /// When it was first installed, as its records say.
+    pub installed: Option<Timestamp>,
+    /// Records of it that could not be used, and why: what they list is not known.
+    pub unreadable_records: Vec<String>,
+}
+
+impl Listed {
+    /// What one record lists.
+    pub(super) fn of(record: Record, revision: u32) -> Self {
+        Self {
+            namespace: record.namespace,
+            objects: record.objects,
+            hooks: record.hooks,
+            stopped: record.stopped,
+            unread: record.unread_objects,
+            revision: u64::from(revision),
+            revisions: BTreeSet::from([u64::from(revision)]),
+            installed: record.first_deployed,
+            unreadable_records: Vec::new(),
+        }
+    }
+
+    /// Takes in what another record of the release lists.
+    pub(super) fn add(&mut self, other: Self) {
+        self.unread = self.unread.saturating_add(other.unread);
+        if other.revision >= self.revision {
+            self.revision = other.revision;
+            self.stopped = other.stopped;
+        }
+        self.revisions.extend(other.revisions);
+        self.installed = self.installed.into_iter().chain(other.installed).min();
+        add(&mut self.objects, other.objects);
+        add(&mut self.hooks, other.hooks);
+    }
+}
+
+fn add(known: &mut Vec<ManifestObject>, more: Vec<ManifestObject>) {
+    for object in more {
+        if can_be(&object.name) && !known.contains(&object) {
+            known.push(object);
+        }
+    }
+}
+
+/// Whether an object could have this name. A chart may list any, in a hook that is never run, and what
+/// the server refuses to look for must not keep the rest from being contained.
+fn can_be(name: &str) -> bool {
+    let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
+    !matches!(name, "" | "." | "..") && name.len() <= bounds::NAME && name.bytes().all(is_usual)
+}
+
+impl Listed {
+    /// Whether a revision later than this one says that an object runs nothing.
+    pub(super) fn stops(&self, kind: &str, name: &str, since: u64) -> bool {
+        let is_it = |one: &ManifestObject| one.kind == kind && one.name == name;
+        self.revision > since && self.stopped.iter().any(is_it)
+    }
+}
+
+/// Why it is not known what a release consists of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unlisted {
+    /// There is no such release.
+    NotFound,
+    /// Helm or Argo CD is at work on it: what it lists may not be there yet.
+    Unfinished,
+    /// A record cannot be read.
+    Unreadable(String),
+}

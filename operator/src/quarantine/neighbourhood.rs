@@ -1,0 +1,210 @@
+//! What else lives in a namespace: its Pods, and what makes them.
+//!
+//! A namespace may hold ten thousand Pods and the releases of fifty quarantines. So its lists are read
+//! once for all that ask at the same time, and shared.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use kube::Client;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::pod::Pod;
+use super::reading::GatherError;
+use super::target::TARGETS;
+use super::{reduced, resources};
+
+/// What else lives in a namespace, reduced to what tells whose it is.
+#[derive(Clone, Debug, Default)]
+pub struct Neighbourhood {
+    /// The Pods.
+    pub(super) pods: Vec<Pod>,
+    /// `ReplicaSets` and Jobs, which stand between workloads and Pods.
+    pub(super) intermediates: Vec<Value>,
+    /// All other workloads that make Pods, or will.
+    pub(super) pod_owners: Vec<Value>,
+}
+
+const INTERMEDIATES: [&str; 2] = ["ReplicaSet", "Job"];
+const POD_OWNERS: [&str; 4] = ["CronJob", "DaemonSet", "Deployment", "StatefulSet"];
+
+impl Neighbourhood {
+    async fn list(client: &Client, namespace: &str) -> Result<Self, GatherError> {
+        let pod = resources::pod();
+        Ok(Self {
+            pods: reduced::all(client, &pod, namespace, |pod| Pod::of(&pod)).await?,
+            intermediates: of_kinds(client, &INTERMEDIATES, namespace).await?,
+            pod_owners: of_kinds(client, &POD_OWNERS, namespace).await?,
+        })
+    }
+}
+
+async fn of_kinds(
+    client: &Client,
+    kinds: &[&str],
+    namespace: &str,
+) -> Result<Vec<Value>, GatherError> {
+    let mut found = Vec::new();
+    for target in TARGETS.iter().filter(|one| kinds.contains(&one.kind)) {
+        found.extend(reduced::all(client, &resources::of(target), namespace, Some).await?);
+    }
+    Ok(found)
+}
+
+/// The neighbourhoods that are looked at just now.
+pub struct Neighbourhoods {
+    client: Client,
+    tick: fn() -> Instant,
+    known: Mutex<BTreeMap<String, Arc<Place>>>,
+}
+
+/// One namespace; whoever lists it holds the lock, and the others wait for what is found.
+type Place = tokio::sync::Mutex<Listing>;
+
+/// What was found, for as long as somebody uses it.
+#[derive(Default)]
+struct Listing {
+    found: Weak<Neighbourhood>,
+    until: Option<Instant>,
+}
+
+impl Listing {
+    /// What was found, if that is young enough.
+    fn at(&self, tick: Instant) -> Option<Arc<Neighbourhood>> {
+        let is_young = self.until.is_some_and(|until| tick < until);
+        is_young.then(|| self.found.upgrade())?
+    }
+}
+
+impl Neighbourhoods {
+    /// None is known yet; `tick` is the clock that only goes on.
+    pub fn new(client: Client, tick: fn() -> Instant) -> Self {
+        Self {
+            client,
+            tick,
+            known: Mutex::default(),
+        }
+    }
+
+    /// The client that it is listed by.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// What lives in a namespace. A list is as good as new for as long as it took to make: nobody sees
+    /// much older Pods than by a list of his own, and at most half of the time goes into lists.
+    ///
+    /// # Errors
+    /// If the API server does not answer.
+    pub(super) async fn of(&self, namespace: &str) -> Result<Arc<Neighbourhood>, GatherError> {
+        let place = self.place(namespace);
+        let mut listing = place.lock().await;
+        let began = (self.tick)();
+        if let Some(found) = listing.at(began) {
+            return Ok(found);
+        }
+        let found = Arc::new(Neighbourhood::list(&self.client, namespace).await?);
+        let ended = (self.tick)();
+        *listing = Listing {
+            found: Arc::downgrade(&found),
+            until: Some(ended + ended.duration_since(began)),
+        };
+        Ok(found)
+    }
+
+    fn place(&self, namespace: &str) -> Arc<Place> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, place| is_used(place));
+        Arc::clone(known.entry(namespace.to_owned()).or_default())
+    }
+}
+
+/// Whether somebody waits for a list, or still has it.
+fn is_used(place: &Arc<Place>) -> bool {
+    let has_it = |listing: &Listing| listing.found.strong_count() > 0;
+    Arc::strong_count(place) > 1 || place.try_lock().is_ok_and(|listing| has_it(&listing))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+    use wiremock::matchers::{any, path_regex};
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "nothing is judged by it")]
+    fn tick() -> Instant {
+        Instant::now()
+    }
+
+    /// A server whose every list takes a moment and holds one Pod.
+    async fn server() -> (MockServer, Neighbourhoods) {
+        let server = MockServer::start().await;
+        let answer = |items: Value| {
+            let list = json!({"metadata": {"resourceVersion": "1"}, "items": items});
+            ResponseTemplate::new(200)
+                .set_body_json(list)
+                .set_delay(Duration::from_millis(30))
+        };
+        let pod = json!([{"metadata": {"name": "web-1"}}]);
+        let pods = Mock::given(path_regex("/pods$")).respond_with(answer(pod));
+        pods.with_priority(1).mount(&server).await;
+        let others = Mock::given(any()).respond_with(answer(json!([])));
+        others.mount(&server).await;
+        let config = kube::Config::new(server.uri().parse().unwrap());
+        let client = Client::try_from(config).unwrap();
+        (server, Neighbourhoods::new(client, tick))
+    }
+
+    async fn asked(server: &MockServer) -> usize {
+        server.received_requests().await.unwrap().len()
+    }
+
+    #[tokio::test]
+    async fn all_who_ask_at_the_same_time_share_one_list() {
+        let (server, all) = server().await;
+        let asking = (0..50).map(|_| all.of("shop"));
+        let found = futures::future::join_all(asking).await;
+        assert_eq!(asked(&server).await, 7, "one of each kind");
+        for one in &found {
+            assert_eq!(one.as_ref().unwrap().pods.len(), 1);
+        }
+        all.of("bank").await.unwrap();
+        assert_eq!(asked(&server).await, 14, "of each namespace");
+    }
+
+    #[tokio::test]
+    async fn what_nobody_uses_any_more_is_forgotten() {
+        let (server, all) = server().await;
+        drop(all.of("shop").await.unwrap());
+        let kept = all.of("bank").await.unwrap();
+        let known = |all: &Neighbourhoods| {
+            all.known
+                .lock()
+                .unwrap()
+                .keys()
+                .cloned()
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(known(&all), ["bank"]);
+        all.of("shop").await.unwrap();
+        assert_eq!(asked(&server).await, 21, "it is read again");
+        drop(kept);
+    }
+
+    #[test]
+    fn a_list_is_not_used_after_its_time() {
+        let found = Arc::new(Neighbourhood::default());
+        let until = tick();
+        let listing = Listing {
+            found: Arc::downgrade(&found),
+            until: Some(until),
+        };
+        assert!(listing.at(until - Duration::from_millis(1)).is_some());
+        assert!(listing.at(until).is_none());
+    }
+}

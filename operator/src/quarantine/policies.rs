@@ -1,0 +1,317 @@
+//! NetworkPolicies: ours, which denies, and others, which may allow the same traffic.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::core::{Selector, SelectorExt as _};
+use serde_json::{Value, json};
+
+use super::annotation::{ANNOTATION, Annotation, Carried};
+use super::fields;
+use crate::api::bounds;
+use crate::inventory::ReleaseId;
+
+/// Group and version of a `NetworkPolicy`.
+pub(super) const API_VERSION: &str = "networking.k8s.io/v1";
+/// Its kind.
+pub(super) const KIND: &str = "NetworkPolicy";
+
+/// Labels of an object, or what a template gives to Pods.
+pub(super) type Labels = BTreeMap<String, String>;
+
+/// Name of the policy for the `index`th selector of a release; most have one. No name of a release
+/// begins with a hyphen, so no two releases share a name.
+pub(super) fn name(release: &ReleaseId, index: usize) -> String {
+    match index {
+        0 => format!("charttrust-quarantine-{}", release.name),
+        _ => format!("charttrust-quarantine--{}-{}", index + 1, release.name),
+    }
+}
+
+/// Says on a policy for which release it was made, which is all that is known once its Quarantine is
+/// gone.
+const RELEASE: &str = "charttrust.io/release";
+
+/// A policy that denies all traffic of the Pods of a namespace that `selector` selects.
+pub(super) fn denial(
+    release: &ReleaseId,
+    namespace: &str,
+    name: &str,
+    selector: &Value,
+    annotation: &Annotation,
+) -> Value {
+    json!({
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {
+            "namespace": namespace,
+            "name": name,
+            "labels": {"app.kubernetes.io/managed-by": "charttrust"},
+            "annotations": {ANNOTATION: annotation.text(), RELEASE: release.to_string()},
+        },
+        "spec": {"podSelector": selector, "policyTypes": ["Egress", "Ingress"]},
+    })
+}
+
+/// Whether a policy was made by us for this quarantine.
+pub(super) fn is_ours(policy: &Value, quarantine: &str) -> bool {
+    matches!(Annotation::of(policy), Carried::Annotation(annotation) if annotation.quarantine == quarantine)
+}
+
+/// Whether a policy says that it was made for this release.
+pub(super) fn is_of(policy: &Value, release: &ReleaseId) -> bool {
+    let said = fields::text(policy, &["metadata", "annotations", RELEASE]);
+    said == Some(&release.to_string())
+}
+
+/// Names of other policies that select one of these Pods and allow something.
+pub(super) fn allowing(policies: &[Value], pods: &[Labels], quarantine: &str) -> Vec<String> {
+    let selects = |policy: &Value| {
+        let selector = fields::value(policy, &["spec", "podSelector"]);
+        pods.iter().any(|labels| selects(selector, labels))
+    };
+    let allows = |policy: &Value| {
+        ["ingress", "egress"].iter().any(|way| {
+            let rules = fields::value(policy, &["spec", way]).and_then(Value::as_array);
+            rules.is_some_and(|rules| !rules.is_empty())
+        })
+    };
+    let others = policies
+        .iter()
+        .filter(|policy| !is_ours(policy, quarantine) && allows(policy) && selects(policy));
+    let mut names: Vec<_> = others
+        .filter_map(|policy| fields::text(policy, &["metadata", "name"]))
+        .map(str::to_owned)
+        .collect();
+    names.sort();
+    names
+}
+
+/// The same Pods by fewer selectors: those that name the same labels and differ in the value of one.
+/// Many workloads of one release do, and each policy is an object more to write and to restore.
+pub(super) fn grouped(selectors: Vec<Value>) -> Vec<Value> {
+    let mut groups: Vec<Group> = Vec::new();
+    for selector in selectors {
+        let labels = exact(&selector);
+        let is_taken = labels
+            .as_ref()
+            .is_some_and(|labels| groups.iter_mut().any(|group| group.take(labels).is_some()));
+        if !is_taken {
+            groups.push(Group {
+                selector,
+                first: labels,
+                key: None,
+                values: BTreeSet::new(),
+            });
+        }
+    }
+    groups.into_iter().map(|group| group.selector).collect()
+}
+
+/// Selectors that became one.
+struct Group {
+    selector: Value,
+    /// The labels of the first, if labels are all that it asks for.
+    first: Option<Labels>,
+    /// The label in which they differ, once there are two.
+    key: Option<String>,
+    values: BTreeSet<String>,
+}
+
+impl Group {
+    /// Takes labels in, if they fit.
+    fn take(&mut self, labels: &Labels) -> Option<()> {
+        let first = self.first.as_ref()?;
+        let key = differing(first, labels)?;
+        if self.key.as_ref().is_some_and(|own| own != key) {
+            return None;
+        }
+        let mut values = self.values.clone();
+        values.extend([first.get(key)?.clone(), labels.get(key)?.clone()]);
+        let joined = any_of(first, key, &values);
+        if joined.to_string().len() > bounds::SAVED {
+            return None;
+        }
+        self.key = Some(key.to_owned());
+        self.values = values;
+        self.selector = joined;
+        Some(())
+    }
+}
+
+/// Labels that are all a selector asks for.
+fn exact(selector: &Value) -> Option<Labels> {
+    let parts = selector.as_object()?;
+    let is_only = parts.keys().all(|part| part == "matchLabels");
+    is_only.then(|| labels(selector, &["matchLabels"]))
+}
+
+/// The one label in whose value two sets differ.
+fn differing<'a>(one: &'a Labels, other: &Labels) -> Option<&'a str> {
+    if !one.keys().eq(other.keys()) {
+        return None;
+    }
+    let mut different = one
+        .iter()
+        .filter(|(key, value)| other.get(*key) != Some(value));
+    let (key, _) = different.next()?;
+    different.next().is_none().then_some(key.as_str())
+}
+
+fn any_of(labels: &Labels, key: &str, values: &BTreeSet<String>) -> Value {
+    let others: Labels = labels
+        .clone()
+        .into_iter()
+        .filter(|(one, _)| one != key)
+        .collect();
+    let values: Vec<_> = values.iter().collect();
+    let expression = json!([{"key": key, "operator": "In", "values": values}]);
+    if others.is_empty() {
+        return json!({"matchExpressions": expression});
+    }
+    json!({"matchExpressions": expression, "matchLabels": others})
+}
+
+/// Whether a Kubernetes label selector selects these labels. An absent or empty one selects all;
+/// one that cannot be read too, because then somebody else may be meant.
+pub(super) fn selects(selector: Option<&Value>, labels: &Labels) -> bool {
+    selector.is_none_or(|selector| readable(selector).is_none_or(|all| all.matches(labels)))
+}
+
+fn readable(selector: &Value) -> Option<Selector> {
+    let selector = serde_json::from_value::<LabelSelector>(selector.clone()).ok()?;
+    Selector::try_from(selector).ok()
+}
+
+/// The labels at a path.
+pub(super) fn labels(object: &Value, path: &[&str]) -> Labels {
+    let labels = fields::value(object, path).and_then(Value::as_object);
+    let text = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
+    labels.into_iter().flatten().filter_map(text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::original::Original;
+    use super::*;
+
+    fn web() -> Labels {
+        Labels::from([("app".to_owned(), "web".to_owned())])
+    }
+
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers pass what json! makes"
+    )]
+    fn policy(spec: Value) -> Value {
+        json!({"metadata": {"name": "other"}, "spec": spec})
+    }
+
+    fn release(name: &str) -> ReleaseId {
+        ReleaseId {
+            namespace: "shop".to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    #[test]
+    fn no_two_releases_share_the_name_of_a_policy() {
+        let of = |name| (0..30).map(move |index| super::name(&release(name), index));
+        let all = ["web", "web-2", "2-web", "web-2-2", "2-2-web", "0", "2"];
+        let names: Vec<_> = all.into_iter().flat_map(of).collect();
+        let distinct: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(distinct.len(), names.len());
+        assert_eq!(names[0], "charttrust-quarantine-web");
+    }
+
+    #[test]
+    fn a_policy_of_others_allows_if_it_selects_and_has_a_rule() {
+        let allows = |spec: Value| !allowing(&[policy(spec)], &[web()], "uid").is_empty();
+        assert!(allows(json!({"podSelector": {}, "ingress": [{}]})));
+        assert!(allows(
+            json!({"podSelector": {"matchLabels": {"app": "web"}}, "egress": [{}]})
+        ));
+        assert!(!allows(
+            json!({"podSelector": {"matchLabels": {"app": "db"}}, "egress": [{}]})
+        ));
+        assert!(!allows(json!({"podSelector": {}, "ingress": []})));
+        assert!(!allows(json!({"podSelector": {}})));
+    }
+
+    #[test]
+    fn our_own_policy_allows_nothing() {
+        let annotation = Annotation {
+            incident: "manual/uid".to_owned(),
+            quarantine: "uid".to_owned(),
+            uid: None,
+            when_scaled: None,
+            revision: None,
+            time: String::new(),
+            original: Original::default(),
+            owners: Vec::new(),
+        };
+        let ours = denial(&release("web"), "shop", "x", &json!({}), &annotation);
+        assert!(is_of(&ours, &release("web")));
+        assert!(!is_of(&ours, &release("web-2")));
+        assert!(is_ours(&ours, "uid"));
+        assert!(!is_ours(&ours, "another"));
+        assert_eq!(allowing(&[ours], &[web()], "uid"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn selectors_are_read_as_kubernetes_reads_them() {
+        let expression = |operator: &str, values: Value| {
+            let one = json!({"key": "app", "operator": operator, "values": values});
+            selects(Some(&json!({"matchExpressions": [one]})), &web())
+        };
+        assert!(expression("In", json!(["web", "db"])));
+        assert!(!expression("NotIn", json!(["web"])));
+        assert!(expression("Exists", json!([])));
+        assert!(!expression("DoesNotExist", json!([])));
+        assert!(
+            expression("Near", json!([])),
+            "what cannot be read may mean anybody"
+        );
+        assert!(selects(Some(&json!({})), &web()));
+        assert!(!selects(
+            Some(&json!({"matchLabels": {"app": "db"}})),
+            &web()
+        ));
+    }
+
+    #[test]
+    fn selectors_that_differ_in_one_label_become_one() {
+        let of = |name: &str| json!({"matchLabels": {"app": name, "of": "web"}});
+        let all: Vec<_> = (0..60).map(|n| of(&format!("a{n}"))).collect();
+        let grouped = super::grouped(all.clone());
+        assert_eq!(grouped.len(), 1, "{grouped:?}");
+        for one in &all {
+            let selected = labels(one, &["matchLabels"]);
+            assert!(selects(Some(&grouped[0]), &selected), "{one}");
+        }
+        let mut other = labels(&of("a1"), &["matchLabels"]);
+        other.insert("of".to_owned(), "bank".to_owned());
+        assert!(!selects(Some(&grouped[0]), &other));
+        other.insert("of".to_owned(), "web".to_owned());
+        other.insert("app".to_owned(), "b".to_owned());
+        assert!(!selects(Some(&grouped[0]), &other));
+    }
+
+    #[test]
+    fn what_differs_otherwise_keeps_its_own_selector() {
+        let alone = [
+            json!({"matchLabels": {"app": "web"}}),
+            json!({"matchLabels": {"app": "web", "tier": "a"}}),
+            json!({"matchLabels": {"tier": "b", "zone": "c"}}),
+            json!({"matchExpressions": [{"key": "app", "operator": "Exists"}]}),
+        ];
+        assert_eq!(super::grouped(alone.to_vec()), alone);
+        let long = |n: u32| json!({"matchLabels": {"app": format!("{n:060}")}});
+        let many = super::grouped((0..200).map(long).collect());
+        assert!(many.len() > 1);
+        assert!(
+            many.iter()
+                .all(|one| one.to_string().len() <= bounds::SAVED)
+        );
+    }
+}

@@ -1,0 +1,150 @@
+//! One fetch from one place: located, then the archive, then its provenance file.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use charttrust_verify::digest::Sha256Digest;
+use tokio::time::Instant;
+
+use super::archive::{Stored, archive};
+use super::catalogue::Catalogues;
+use super::error::FetchError;
+use super::http::Web;
+use super::located::{Located, Wanted};
+use super::origin::{Asking, Origin, Registries};
+use super::provenance::{Provenance, ProvenanceAnswer, provenance};
+use super::singleflight::{Cache, NotBefore};
+use super::{Answered, Asked, Reader};
+
+/// Everything that fetches share.
+pub(super) struct Shared<T> {
+    pub(super) catalogues: Catalogues,
+    pub(super) fetched: Cache<Kept<T>>,
+    pub(super) reader: Reader<T>,
+    pub(super) registries: Registries,
+    pub(super) web: Web,
+}
+
+/// What one place has.
+pub(super) struct Kept<T> {
+    pub(super) answered: Answered,
+    pub(super) claimed_digest: Option<Sha256Digest>,
+    pub(super) provenance: Provenance,
+    pub(super) stored: Stored<T>,
+}
+
+impl<T> Clone for Kept<T> {
+    fn clone(&self) -> Self {
+        Self {
+            answered: self.answered,
+            claimed_digest: self.claimed_digest,
+            provenance: self.provenance.clone(),
+            stored: self.stored.clone(),
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> Shared<T> {
+    /// What a place has now. Whoever asks the same meanwhile shares the answer.
+    pub(super) async fn fetch(
+        &self,
+        origin: &Origin,
+        wanted: Wanted<'_>,
+        asked: Asked,
+    ) -> Result<Kept<T>, FetchError> {
+        let key = origin.key(wanted);
+        let entry = self.fetched.entry(key);
+        let since = NotBefore {
+            question: asked.anew,
+            ..NotBefore::both(asked.since)
+        };
+        let locate = |kept| self.locate_and_download(origin, wanted, kept, asked.longest_rest);
+        let fetched = entry.fetch(since, locate);
+        let fetched = fetched.await?.value;
+        self.fetched.set_cost(key, self.cost(&fetched));
+        Ok(fetched)
+    }
+
+    async fn locate_and_download(
+        &self,
+        origin: &Origin,
+        wanted: Wanted<'_>,
+        kept: Option<Kept<T>>,
+        longest_rest: Duration,
+    ) -> Result<Kept<T>, FetchError> {
+        let now = Instant::now();
+        let earliest = now.checked_sub(self.web.limits.index_fresh_for);
+        let not_before = NotBefore {
+            answer: earliest.unwrap_or(now),
+            failure: now,
+            question: None,
+            longest_rest,
+        };
+        let asking = self.asking(origin);
+        let located = asking.locate(wanted, not_before).await?;
+        match self.download(asking, &located, kept.clone()).await {
+            // The index may have moved on: a version that is gone was perhaps withdrawn.
+            Err(FetchError::Status {
+                code: 404 | 410, ..
+            }) if located.at < now => {
+                let located = asking.locate(wanted, NotBefore::both(now)).await?;
+                self.download(asking, &located, kept).await
+            }
+            downloaded => downloaded,
+        }
+    }
+
+    async fn download(
+        &self,
+        asking: Asking<'_>,
+        located: &Located,
+        kept: Option<Kept<T>>,
+    ) -> Result<Kept<T>, FetchError> {
+        let (archived, proven) = kept.map(|kept| (kept.stored, kept.provenance)).unzip();
+        let (stored, answered) = archive(asking, &self.reader, located, archived).await?;
+        let provenance = provenance(asking, located, proven).await;
+        Ok(Kept {
+            answered,
+            claimed_digest: located.claimed_digest,
+            provenance,
+            stored,
+        })
+    }
+
+    fn asking<'a>(&'a self, origin: &'a Origin) -> Asking<'a> {
+        Asking {
+            catalogues: &self.catalogues,
+            origin,
+            registries: &self.registries,
+            web: &self.web,
+        }
+    }
+
+    fn cost(&self, kept: &Kept<T>) -> usize {
+        let provenance = match &kept.provenance.answer {
+            ProvenanceAnswer::Present(bytes) => bytes.len(),
+            _ => 0,
+        };
+        let archive = &kept.stored.archive;
+        (self.reader.cost)(&archive.content) + provenance + size_of::<Kept<T>>() + KEPT_BYTES
+    }
+}
+
+impl<T> Shared<T> {
+    pub(super) fn new(web: Web, reader: Reader<T>) -> Arc<Self> {
+        let limits = &web.limits;
+        let catalogues = Catalogues::new(limits.cached_indexes, limits.cached_bytes);
+        let fetched = Cache::new(limits.cached_fetches, limits.cached_bytes);
+        let registries = Registries::new(limits.cached_fetches);
+        Arc::new(Self {
+            catalogues,
+            fetched,
+            reader,
+            registries,
+            web,
+        })
+    }
+}
+
+/// Bytes that a remembered answer takes beside its archive and provenance file, about: URLs, headers.
+const KEPT_BYTES: usize = 1024;

@@ -1,0 +1,265 @@
+//! Where one version of a chart lies in a registry: its tag resolved once, and everything after by digest.
+
+use charttrust_verify::digest::Sha256Digest;
+use reqwest::header::{CONTENT_ENCODING, HeaderMap};
+use reqwest::{StatusCode, Url};
+
+use super::client::{Client, Question};
+use super::manifest::{ACCEPTED, Blob, Chart, Config, Content, Flaw};
+use super::memory::Resolved;
+use super::name;
+use super::refusal::NotThere;
+use super::tags::{self, Listed};
+use super::token::denied;
+use crate::sources::credentials::fingerprint;
+use crate::sources::error::{Amount, FetchError, Part};
+use crate::sources::http::{Head, How};
+use crate::sources::located::{Located, Statement, Wanted};
+use crate::sources::singleflight::NotBefore;
+use crate::sources::text::{escaped, redacted};
+
+/// Finds a version, from an answer of the registry that is recent enough.
+///
+/// # Errors
+/// `ChartNotFound` only if the registry itself says that there is no such manifest, and lists all its tags
+/// without it. Whatever else it answers may come of what we are not shown.
+pub(in crate::sources) async fn locate(
+    client: Client<'_>,
+    wanted: Wanted<'_>,
+    not_before: NotBefore,
+) -> Result<Located, FetchError> {
+    let key = fingerprint(&[&client.repository.key(), wanted.version.as_bytes()]);
+    let entry = client.registries.resolved.entry(key);
+    // An index is shared by all its charts for a while; a tag is of one version, and is asked for anew.
+    let now = NotBefore {
+        answer: not_before.failure,
+        ..not_before
+    };
+    let resolved = entry.fetch(now, |kept| resolve(client, wanted, kept));
+    let resolved = resolved.await?;
+    let Chart {
+        archive,
+        provenance,
+    } = resolved.value.chart;
+    let listed = |blob: Blob| Statement::Listed {
+        url: client.repository.blob(&blob.digest),
+        digest: blob.digest,
+        size: blob.size,
+    };
+    Ok(Located {
+        at: resolved.at,
+        archive: client.repository.blob(&archive.digest),
+        claimed_digest: Some(archive.digest),
+        size: Some(archive.size),
+        provenance: provenance.map_or(Statement::None, listed),
+    })
+}
+
+async fn resolve(
+    client: Client<'_>,
+    wanted: Wanted<'_>,
+    kept: Option<Resolved>,
+) -> Result<Resolved, FetchError> {
+    if let Some(kept) = kept {
+        match digest_of(client, &kept.tag).await? {
+            Some(digest) if digest == kept.digest => return Ok(kept),
+            Some(digest) => return at_digest(client, kept.tag, digest).await,
+            None => {}
+        }
+    }
+    let tags = name::tags(wanted.version);
+    let mut missing = NotThere::Manifest;
+    for tag in &tags {
+        match manifest(client, tag).await? {
+            Answer::Found { bytes, digest } => {
+                let chart = chart(client, tag, &bytes).await?;
+                let tag = tag.clone();
+                return Ok(Resolved { chart, digest, tag });
+            }
+            Answer::NotThere(NotThere::Manifest) => {}
+            Answer::NotThere(NotThere::Unclear) => missing = NotThere::Unclear,
+        }
+    }
+    Err(absent(client, wanted, &tags, missing).await)
+}
+
+/// What the tag stands for now, if the registry says so for a HEAD, which counts for no quota.
+async fn digest_of(client: Client<'_>, tag: &str) -> Result<Option<Sha256Digest>, FetchError> {
+    let url = client.repository.manifest(tag);
+    let head = client.send(question(&url, How::Head(ACCEPTED))).await?;
+    match head.status() {
+        StatusCode::OK => Ok(claimed(head.headers())),
+        StatusCode::TOO_MANY_REQUESTS => Err(client.web.failure(&head)),
+        // Some proxies know no HEAD; whatever it is, a GET tells it as well.
+        _ => Ok(None),
+    }
+}
+
+async fn at_digest(
+    client: Client<'_>,
+    tag: String,
+    digest: Sha256Digest,
+) -> Result<Resolved, FetchError> {
+    let reference = digest.to_string();
+    match manifest(client, &reference).await? {
+        Answer::Found { bytes, .. } => {
+            let chart = chart(client, &reference, &bytes).await?;
+            Ok(Resolved { chart, digest, tag })
+        }
+        Answer::NotThere(_) => {
+            let url = client.repository.manifest(&reference);
+            let why = "the registry names it, and does not have it";
+            Err(FetchError::unusable(Part::Manifest, &url, why))
+        }
+    }
+}
+
+/// What a registry answers for a manifest.
+enum Answer {
+    Found {
+        bytes: Vec<u8>,
+        digest: Sha256Digest,
+    },
+    NotThere(NotThere),
+}
+
+/// The bytes of a manifest. Their digest is computed; what the registry says it was is only compared.
+async fn manifest(client: Client<'_>, reference: &str) -> Result<Answer, FetchError> {
+    let url = client.repository.manifest(reference);
+    let head = client.send(question(&url, How::Accept(ACCEPTED))).await?;
+    let unusable = |why| FetchError::unusable(Part::Manifest, &url, why);
+    let limit = client.web.limits.manifest_bytes;
+    match head.status() {
+        StatusCode::OK => {}
+        StatusCode::NOT_FOUND => {
+            let body = head.into_body().read(limit).await.unwrap_or_default();
+            return Ok(Answer::NotThere(NotThere::of(&body)));
+        }
+        code @ StatusCode::FORBIDDEN => {
+            return Err(denied(&url, code, &client.repository.site));
+        }
+        _ => return Err(client.web.failure(&head)),
+    }
+    if is_encoded(&head) {
+        return Err(unusable("it is encoded, which was not asked for"));
+    }
+    let claimed = claimed(head.headers());
+    let bytes = head.into_body().read(limit).await?;
+    let digest = Sha256Digest::of(&bytes);
+    if claimed.is_some_and(|claimed| claimed != digest) {
+        return Err(unusable("its digest is another than the registry says"));
+    }
+    if reference
+        .parse()
+        .is_ok_and(|asked: Sha256Digest| asked != digest)
+    {
+        return Err(unusable("its digest is another than was asked for"));
+    }
+    Ok(Answer::Found { bytes, digest })
+}
+
+/// The chart of a manifest, or the one that Helm has made among those of an index.
+async fn chart(client: Client<'_>, reference: &str, bytes: &[u8]) -> Result<Chart, FetchError> {
+    let url = client.repository.manifest(reference);
+    let children = match Content::parse(bytes).map_err(|flaw| flawed(&url, flaw))? {
+        Content::Manifest(chart, _) => return chart.map_err(|flaw| flawed(&url, flaw)),
+        Content::Index(children) => children,
+    };
+    if children.len() > MOST_CHILDREN {
+        return Err(FetchError::TooLarge {
+            limit: Amount::Manifests(MOST_CHILDREN),
+            part: Part::Manifest,
+            url: redacted(&url),
+        });
+    }
+    let mut found = None;
+    for digest in children {
+        let child = client.repository.manifest(&digest.to_string());
+        let Answer::Found { bytes, .. } = manifest(client, &digest.to_string()).await? else {
+            let why = "its index lists it, and the registry does not have it";
+            return Err(FetchError::unusable(Part::Manifest, &child, why));
+        };
+        match Content::parse(&bytes).map_err(|flaw| flawed(&child, flaw))? {
+            Content::Manifest(chart, Config::Helm) => {
+                if found.is_some() {
+                    let flaw = Flaw::Ambiguous("it has several charts");
+                    return Err(flawed(&url, flaw));
+                }
+                found = Some(chart.map_err(|flaw| flawed(&child, flaw))?);
+            }
+            Content::Manifest(_, Config::Other) | Content::Index(_) => {}
+        }
+    }
+    found.ok_or_else(|| flawed(&url, Flaw::Unusable("it holds no Helm chart")))
+}
+
+/// Why a version was not found.
+async fn absent(
+    client: Client<'_>,
+    wanted: Wanted<'_>,
+    tags: &[String],
+    missing: NotThere,
+) -> FetchError {
+    let (chart, version) = (escaped(wanted.chart), escaped(wanted.version));
+    let Some(tag) = tags.first() else {
+        let url = redacted(client.repository.registry());
+        return FetchError::NoReference {
+            chart,
+            version,
+            url,
+        };
+    };
+    let at = client.repository.manifest(tag);
+    if missing == NotThere::Unclear {
+        return denied(&at, StatusCode::NOT_FOUND, &client.repository.site);
+    }
+    match tags::find(client, tags).await {
+        Ok(Listed::None) => FetchError::ChartNotFound {
+            chart,
+            version,
+            url: redacted(&client.repository.tags()),
+        },
+        Ok(Listed::Some) => {
+            FetchError::unusable(Part::Manifest, &at, "it is listed, and not there")
+        }
+        Err(error) => error,
+    }
+}
+
+fn question<'a>(url: &'a Url, how: How<'a>) -> Question<'a> {
+    Question {
+        part: Part::Manifest,
+        url,
+        validator: None,
+        how,
+    }
+}
+
+/// The digest that the registry says. Some say none.
+fn claimed(headers: &HeaderMap) -> Option<Sha256Digest> {
+    headers
+        .get("docker-content-digest")?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+}
+
+fn is_encoded(head: &Head) -> bool {
+    let encoding = head.headers().get(CONTENT_ENCODING);
+    encoding.is_some_and(|encoding| encoding != "identity")
+}
+
+fn flawed(url: &Url, flaw: Flaw) -> FetchError {
+    match flaw {
+        Flaw::Ambiguous(why) => FetchError::Ambiguous {
+            url: redacted(url),
+            why,
+        },
+        Flaw::Unusable(why) => FetchError::unusable(Part::Manifest, url, why),
+    }
+}
+
+/// Manifests of one index that are looked into; multi-platform images have up to a dozen.
+const MOST_CHILDREN: usize = 16;

@@ -1,0 +1,68 @@
+//! One repository of a registry, and what it is asked with.
+
+use charttrust_verify::digest::Sha256Digest;
+use charttrust_verify::scheme::Scheme;
+use reqwest::Url;
+
+use super::name::Address;
+use super::scope::Scope;
+use crate::sources::credentials::{Credentials, Fingerprint, fingerprint};
+use crate::sources::site::Site;
+
+/// The repository of one chart.
+pub(in crate::sources) struct Repository {
+    /// The registry with the credentials of the source, over TLS.
+    pub(super) site: Site,
+    /// Its name in the registry.
+    name: String,
+}
+
+impl Repository {
+    /// The repository of a chart below an `oci://` address; `None` if no repository can be named so.
+    pub(in crate::sources) fn new(
+        url: &Url,
+        chart: &str,
+        ca: Option<Vec<u8>>,
+        credentials: Option<Credentials>,
+    ) -> Option<Self> {
+        let address = Address::parse(url)?;
+        let name = address.repository(chart)?;
+        let site = Site::new(Scheme::Oci, address.registry, ca, credentials);
+        Some(Self { site, name })
+    }
+
+    /// Tells repositories apart, and with what they are asked.
+    pub(in crate::sources) fn key(&self) -> Fingerprint {
+        fingerprint(&[&self.site.key, self.name.as_bytes()])
+    }
+
+    pub(super) fn registry(&self) -> &Url {
+        &self.site.base
+    }
+
+    pub(super) fn scope(&self) -> Scope {
+        Scope::pull(&self.name)
+    }
+
+    /// Where a tag or digest is resolved.
+    pub(super) fn manifest(&self, reference: &str) -> Url {
+        self.at(&format!("manifests/{reference}"))
+    }
+
+    pub(super) fn blob(&self, digest: &Sha256Digest) -> Url {
+        self.at(&format!("blobs/{digest}"))
+    }
+
+    /// Where tags are listed, as many at once as registries give.
+    pub(super) fn tags(&self) -> Url {
+        let mut url = self.at("tags/list");
+        url.set_query(Some("n=1000"));
+        url
+    }
+
+    fn at(&self, path: &str) -> Url {
+        let mut url = self.site.base.clone();
+        url.set_path(&format!("/v2/{}/{path}", self.name));
+        url
+    }
+}

@@ -1,0 +1,553 @@
+//! The table: what each command does in each situation.
+
+use crate::fake_cluster::UNKNOWN_KIND;
+use crate::world::{Ends, KEY, LEASE, World, quarantine};
+
+/// What may go wrong around a command.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Situation {
+    /// Whoever reads what it says goes away.
+    OutputClosed,
+    /// So does whoever reads what went wrong.
+    BothClosed,
+    /// What it says goes to a full disk.
+    DiskFull,
+    /// Whoever runs it has no rights.
+    NothingAllowed,
+    /// Whoever runs it may read, and not write.
+    NothingWritable,
+    /// The cluster does not know our kinds.
+    KindsUnknown,
+    /// There is no such release.
+    ReleaseMissing,
+    /// There is no such namespace.
+    NamespaceMissing,
+    /// There is no such key.
+    KeyMissing,
+    /// There is no such policy.
+    PolicyMissing,
+    /// Of two things, one is refused.
+    PartlyRefused,
+    /// Nobody renews the Lease any more.
+    LeaseOld,
+    /// There is no Lease, and nobody answers.
+    LeaseMissing,
+}
+
+pub(crate) const ALL: [Situation; 13] = [
+    Situation::OutputClosed,
+    Situation::BothClosed,
+    Situation::DiskFull,
+    Situation::NothingAllowed,
+    Situation::NothingWritable,
+    Situation::KindsUnknown,
+    Situation::ReleaseMissing,
+    Situation::NamespaceMissing,
+    Situation::KeyMissing,
+    Situation::PolicyMissing,
+    Situation::PartlyRefused,
+    Situation::LeaseOld,
+    Situation::LeaseMissing,
+];
+
+/// What a command does in a situation.
+pub(crate) enum Cell {
+    /// It asks no cluster, so that nothing of one matters; it ends with 0.
+    AsksNobody(Vec<String>),
+    /// The situation cannot be; why.
+    DoesNotApply(&'static str),
+    /// It ends.
+    Ends(Run),
+    /// It goes on until it is told to stop, and then ends with 0.
+    Serves(Vec<String>),
+}
+
+/// A run that ends.
+pub(crate) struct Run {
+    pub(crate) arguments: Vec<String>,
+    /// What else there is before.
+    pub(crate) prepared: fn(&World),
+    pub(crate) code: i32,
+    /// What it says on standard error.
+    pub(crate) errors: &'static [&'static str],
+    /// What is true of the cluster afterwards.
+    pub(crate) then: fn(&World) -> bool,
+}
+
+const TRUSTED: i32 = 0;
+const NOT_ALL: i32 = 1;
+const USAGE: i32 = 2;
+const UNKNOWN: i32 = 3;
+const FAILED: i32 = 4;
+const FORBIDDEN: (u16, &str) = (403, "Forbidden");
+
+const RIGHTS: &[&str] = &["Forbidden; ask for the role charttrust-view, or for charttrust-admin"];
+const KINDS: &[&str] = &[
+    "the cluster does not know this kind",
+    "crds | kubectl apply",
+];
+const LOST: &[&str] = &["failed to print the result", "No space left"];
+const LEADERLESS: &[&str] = &["no operator has led since 2026-01-02T03:04:05Z"];
+const NO_LEASE: &[&str] = &["not checked whether", "there is no Lease charttrust"];
+
+impl Situation {
+    /// Who listens.
+    pub(crate) fn ends(self) -> Ends {
+        match self {
+            Self::OutputClosed => Ends::OutputClosed,
+            Self::BothClosed => Ends::BothClosed,
+            Self::DiskFull => Ends::DiskFull,
+            _ => Ends::Open,
+        }
+    }
+
+    /// Makes the cluster so.
+    pub(crate) fn arrange(self, world: &World) {
+        let cluster = &world.cluster;
+        match self {
+            Self::NothingAllowed => {
+                for verb in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+                    cluster.refuse(verb, "/", FORBIDDEN);
+                }
+            }
+            Self::NothingWritable => {
+                for verb in ["POST", "PUT", "PATCH", "DELETE"] {
+                    cluster.refuse(verb, "/", FORBIDDEN);
+                }
+            }
+            Self::KindsUnknown => {
+                for verb in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+                    cluster.refuse(verb, "/apis/charttrust.io/", UNKNOWN_KIND);
+                }
+            }
+            Self::LeaseOld => world.lease("charttrust-0", "2026-01-02T03:04:05.000000Z"),
+            Self::LeaseMissing => cluster.remove(LEASE),
+            Self::OutputClosed
+            | Self::BothClosed
+            | Self::DiskFull
+            | Self::ReleaseMissing
+            | Self::NamespaceMissing
+            | Self::KeyMissing
+            | Self::PolicyMissing
+            | Self::PartlyRefused => {}
+        }
+    }
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+fn ends(arguments: &str, code: i32, errors: &'static [&'static str]) -> Run {
+    Run {
+        arguments: words(arguments),
+        prepared: |_| (),
+        code,
+        errors,
+        then: |_| true,
+    }
+}
+
+impl Run {
+    fn prepared(self, prepared: fn(&World)) -> Self {
+        Self { prepared, ..self }
+    }
+
+    fn then(self, then: fn(&World) -> bool) -> Cell {
+        Cell::Ends(Self { then, ..self })
+    }
+}
+
+impl From<Run> for Cell {
+    fn from(run: Run) -> Self {
+        Self::Ends(run)
+    }
+}
+
+/// The row of a command; `None` if it has none.
+pub(crate) fn cell(command: &str, situation: Situation) -> Option<Cell> {
+    Some(match command {
+        "before-uninstall" => before_uninstall(situation),
+        "completion" => local("completion bash", situation),
+        "crds" => local("crds", situation),
+        "quarantine" => contain(situation),
+        "restore" => restore(situation),
+        "revoke" => revoke(situation),
+        "run" => run(situation),
+        "status" => status(situation),
+        "verify" => verify(situation),
+        "version" => local("version", situation),
+        "why" => why(situation),
+        _ => return None,
+    })
+}
+
+/// A command that needs nothing but the program.
+fn local(arguments: &str, situation: Situation) -> Cell {
+    match situation {
+        Situation::DiskFull => ends(arguments, FAILED, &["No space left"]).into(),
+        _ => Cell::AsksNobody(words(arguments)),
+    }
+}
+
+fn status(situation: Situation) -> Cell {
+    match situation {
+        Situation::OutputClosed | Situation::BothClosed | Situation::NothingWritable => {
+            ends("status", TRUSTED, &[])
+        }
+        Situation::DiskFull => ends("status", FAILED, LOST),
+        Situation::NothingAllowed => ends("status", UNKNOWN, RIGHTS),
+        Situation::KindsUnknown => ends("status", UNKNOWN, KINDS),
+        Situation::ReleaseMissing => ends(
+            "status shop/typo",
+            USAGE,
+            &[
+                "there is no ReleaseTrust typo in namespace shop",
+                "helm list",
+            ],
+        ),
+        Situation::NamespaceMissing => {
+            ends("status -n typo", USAGE, &["there is no namespace typo"])
+        }
+        Situation::KeyMissing => ends(
+            "status --key typo",
+            USAGE,
+            &["there is no TrustedKey typo: kubectl get tkey lists them"],
+        ),
+        Situation::PolicyMissing => return Cell::DoesNotApply("it names no policy"),
+        Situation::PartlyRefused => {
+            let note = &[
+                "not checked whether keys and policies were read",
+                "Forbidden",
+            ];
+            ends("status", TRUSTED, note)
+                .prepared(|world| world.cluster.refuse("GET", "/trustedkeys", FORBIDDEN))
+        }
+        Situation::LeaseOld => ends("status", UNKNOWN, LEADERLESS),
+        Situation::LeaseMissing => ends("status", TRUSTED, NO_LEASE),
+    }
+    .into()
+}
+
+fn why(situation: Situation) -> Cell {
+    match situation {
+        Situation::OutputClosed | Situation::BothClosed | Situation::NothingWritable => {
+            ends("why shop/web", TRUSTED, &[])
+        }
+        Situation::DiskFull => ends("why shop/web", FAILED, LOST),
+        Situation::NothingAllowed => ends("why shop/web", UNKNOWN, RIGHTS),
+        Situation::KindsUnknown => ends("why shop/web", UNKNOWN, KINDS),
+        Situation::ReleaseMissing => ends("why shop/typo", USAGE, &["no ReleaseTrust typo"]),
+        Situation::NamespaceMissing => ends("why web -n typo", USAGE, &["namespace typo"]),
+        Situation::KeyMissing => return Cell::DoesNotApply("it names no key"),
+        Situation::PolicyMissing => return Cell::DoesNotApply("it names no policy"),
+        Situation::PartlyRefused => {
+            let note = &[
+                "not checked whether keys and policies were read",
+                "Forbidden",
+            ];
+            ends("why shop/web", TRUSTED, note)
+                .prepared(|world| world.cluster.refuse("GET", "/trustedkeys", FORBIDDEN))
+        }
+        Situation::LeaseOld => ends("why shop/web", UNKNOWN, LEADERLESS),
+        Situation::LeaseMissing => ends("why shop/web", TRUSTED, NO_LEASE),
+    }
+    .into()
+}
+
+const REVOKE: &str = "revoke platform --reason Compromised --yes --timeout 0s";
+
+fn is_revoked(world: &World) -> bool {
+    let key = world.cluster.find(KEY).unwrap();
+    key["spec"]["revocation"]["reason"] == "Compromised"
+}
+
+fn revoke(situation: Situation) -> Cell {
+    let revoked = |code, errors| ends(REVOKE, code, errors).then(is_revoked);
+    let untouched = |arguments, code, errors| {
+        ends(arguments, code, errors).then(|world| !is_revoked(world) && writes(world) == 0)
+    };
+    match situation {
+        // Nobody judges anew here, which is said.
+        Situation::OutputClosed | Situation::BothClosed => revoked(
+            UNKNOWN,
+            &[
+                "2 releases are not judged as shown after 0 s",
+                "one leads: see its log",
+            ],
+        ),
+        // What is to be read before it is done could not be shown.
+        Situation::DiskFull => untouched(REVOKE, FAILED, LOST),
+        Situation::NothingAllowed => untouched(REVOKE, UNKNOWN, RIGHTS),
+        Situation::NothingWritable => ends(
+            REVOKE,
+            UNKNOWN,
+            &["failed to write spec.revocation: Forbidden; ask for the role"],
+        )
+        .then(|world| !is_revoked(world)),
+        Situation::KindsUnknown => untouched(REVOKE, UNKNOWN, KINDS),
+        Situation::ReleaseMissing => Cell::DoesNotApply("it names no release"),
+        Situation::NamespaceMissing => Cell::DoesNotApply("keys have no namespace"),
+        Situation::KeyMissing => untouched(
+            "revoke typo --reason Compromised --yes",
+            USAGE,
+            &["there is no TrustedKey typo: kubectl get tkey lists them"],
+        ),
+        Situation::PolicyMissing => Cell::DoesNotApply("it names no policy"),
+        // What may not be seen is not foretold, and nothing is done behind anybody's back.
+        Situation::PartlyRefused => ends(REVOKE, UNKNOWN, RIGHTS)
+            .prepared(|world| world.cluster.refuse("GET", "/releasetrusts", FORBIDDEN))
+            .then(|world| !is_revoked(world)),
+        Situation::LeaseOld => revoked(UNKNOWN, LEADERLESS),
+        Situation::LeaseMissing => revoked(UNKNOWN, NO_LEASE),
+    }
+}
+
+fn writes(world: &World) -> usize {
+    world.cluster.writes().len()
+}
+
+const CONTAIN: &str = "quarantine shop/web --reason test --yes --timeout 0s";
+const CONTAIN_ALL: &str = "quarantine --key platform --reason test --yes --timeout 0s";
+
+fn is_asked_for(world: &World, namespace: &str, name: &str) -> bool {
+    world.cluster.find(&quarantine(namespace, name)).is_some()
+}
+
+fn both_asked_for(world: &World) -> bool {
+    is_asked_for(world, "shop", "web") && is_asked_for(world, "bank", "ledger")
+}
+
+const SILENT: &[&str] = &[
+    "has said nothing about Quarantine bank/ledger, shop/web in 0 s",
+    "one leads: see its log",
+];
+
+fn contain(situation: Situation) -> Cell {
+    let created = |code, errors| ends(CONTAIN_ALL, code, errors).then(both_asked_for);
+    let none =
+        |arguments, code, errors| ends(arguments, code, errors).then(|world| writes(world) == 0);
+    match situation {
+        Situation::OutputClosed | Situation::BothClosed => created(UNKNOWN, SILENT),
+        // What would be changed could not be shown.
+        Situation::DiskFull => none(CONTAIN, FAILED, LOST),
+        Situation::NothingAllowed => none(
+            CONTAIN,
+            UNKNOWN,
+            &[
+                "failed to list the release records: Forbidden; what would be changed is read from",
+                "which -o yaml prints",
+            ],
+        ),
+        Situation::NothingWritable => ends(
+            CONTAIN,
+            UNKNOWN,
+            &["failed to create a Quarantine: Forbidden; ask for the role"],
+        )
+        .then(|world| !is_asked_for(world, "shop", "web")),
+        Situation::KindsUnknown => none(CONTAIN, UNKNOWN, KINDS),
+        Situation::ReleaseMissing => none(
+            "quarantine shop/typo --reason test --yes",
+            USAGE,
+            &["no release typo is recorded", "helm list"],
+        ),
+        Situation::NamespaceMissing => none(
+            "quarantine web -n typo --reason test --yes",
+            USAGE,
+            &["no release web is recorded in namespace typo"],
+        ),
+        Situation::KeyMissing => none(
+            "quarantine --key typo --reason test --yes",
+            USAGE,
+            &["there is no TrustedKey typo: kubectl get tkey lists them"],
+        ),
+        Situation::PolicyMissing => Cell::DoesNotApply("it names no policy"),
+        Situation::PartlyRefused => ends(
+            CONTAIN_ALL,
+            UNKNOWN,
+            &[
+                "bank/ledger: failed to create a Quarantine: Forbidden",
+                "has said nothing about Quarantine shop/web",
+            ],
+        )
+        .prepared(|world| {
+            let refused = "/namespaces/bank/quarantines";
+            world.cluster.refuse("POST", refused, FORBIDDEN);
+        })
+        .then(|world| is_asked_for(world, "shop", "web")),
+        Situation::LeaseOld => created(UNKNOWN, LEADERLESS),
+        Situation::LeaseMissing => created(UNKNOWN, NO_LEASE),
+    }
+}
+
+fn both_contained(world: &World) {
+    world.contained("shop", "web");
+    world.contained("bank", "ledger");
+}
+
+fn is_back(world: &World, namespace: &str, name: &str) -> bool {
+    world.replicas(namespace, name) == 3 && !is_asked_for(world, namespace, name)
+}
+
+fn both_back(world: &World) -> bool {
+    is_back(world, "shop", "web") && is_back(world, "bank", "ledger")
+}
+
+fn restore(situation: Situation) -> Cell {
+    const RESTORE: &str = "restore --all --yes";
+    let restored = |code, errors| {
+        ends(RESTORE, code, errors)
+            .prepared(both_contained)
+            .then(both_back)
+    };
+    match situation {
+        // Whoever listens or leads, or not: what is contained is put back.
+        Situation::OutputClosed
+        | Situation::BothClosed
+        | Situation::DiskFull
+        | Situation::LeaseOld
+        | Situation::LeaseMissing => restored(TRUSTED, &[]),
+        Situation::NothingAllowed => ends(RESTORE, UNKNOWN, RIGHTS)
+            .prepared(both_contained)
+            .then(|world| writes(world) == 0),
+        Situation::NothingWritable => ends(
+            RESTORE,
+            NOT_ALL,
+            &[
+                "bank/ledger: failed to delete a Quarantine: Forbidden",
+                "shop/web: failed to delete a Quarantine: Forbidden",
+            ],
+        )
+        .prepared(both_contained)
+        .then(|world| world.replicas("shop", "web") == 0),
+        // What the objects carry is enough.
+        Situation::KindsUnknown => ends(RESTORE, TRUSTED, &["not looked for: Quarantine"])
+            .prepared(both_contained)
+            .then(|world| {
+                world.replicas("shop", "web") == 3 && world.replicas("bank", "ledger") == 3
+            }),
+        Situation::ReleaseMissing => {
+            ends("restore shop/typo", USAGE, &["no release typo is recorded"]).into()
+        }
+        Situation::NamespaceMissing => ends(
+            "restore typo/web",
+            USAGE,
+            &["no release web is recorded in namespace typo"],
+        )
+        .into(),
+        Situation::KeyMissing => Cell::DoesNotApply("it names no key"),
+        Situation::PolicyMissing => Cell::DoesNotApply("it names no policy"),
+        Situation::PartlyRefused => ends(RESTORE, NOT_ALL, &["ledger", "Forbidden"])
+            .prepared(|world| {
+                both_contained(world);
+                let refused = "/namespaces/bank/deployments";
+                world.cluster.refuse("PATCH", refused, FORBIDDEN);
+            })
+            .then(|world| is_back(world, "shop", "web") && world.replicas("bank", "ledger") == 0),
+    }
+}
+
+fn before_uninstall(situation: Situation) -> Cell {
+    const TELL: &str = "before-uninstall";
+    const END: &str = "before-uninstall --restore";
+    let contained = |code, errors| ends(TELL, code, errors).prepared(both_contained);
+    match situation {
+        Situation::OutputClosed | Situation::BothClosed | Situation::DiskFull => contained(
+            NOT_ALL,
+            &["contained releases: 2.", "charttrust restore --all"],
+        )
+        .into(),
+        Situation::NothingAllowed => contained(FAILED, RIGHTS).into(),
+        Situation::NothingWritable => ends(END, FAILED, RIGHTS)
+            .prepared(both_contained)
+            .then(both_asked_for),
+        Situation::KindsUnknown => ends(TELL, TRUSTED, &[]).into(),
+        Situation::ReleaseMissing => Cell::DoesNotApply("it names no release"),
+        Situation::NamespaceMissing => Cell::DoesNotApply("it names no namespace"),
+        Situation::KeyMissing => Cell::DoesNotApply("it names no key"),
+        Situation::PolicyMissing => Cell::DoesNotApply("it names no policy"),
+        // The other one is ended all the same.
+        Situation::PartlyRefused => ends(END, FAILED, RIGHTS)
+            .prepared(|world| {
+                both_contained(world);
+                let refused = "/namespaces/bank/quarantines";
+                world.cluster.refuse("DELETE", refused, FORBIDDEN);
+            })
+            .then(|world| {
+                let ended = world.cluster.find(&quarantine("shop", "web")).unwrap();
+                ended["metadata"]["deletionTimestamp"].is_string()
+            }),
+        Situation::LeaseOld | Situation::LeaseMissing => {
+            contained(NOT_ALL, &["contained releases: 2."]).into()
+        }
+    }
+}
+
+fn verify(situation: Situation) -> Cell {
+    const VERIFY: &str = "verify hashtest-1.2.3.tgz --key key.gpg";
+    let vectors = |world: &World| world.lay_chart();
+    let good = || ends(VERIFY, TRUSTED, &[]).prepared(vectors).into();
+    match situation {
+        Situation::OutputClosed | Situation::BothClosed => good(),
+        Situation::DiskFull => ends(VERIFY, FAILED, &["No space left"])
+            .prepared(vectors)
+            .into(),
+        Situation::NothingAllowed
+        | Situation::NothingWritable
+        | Situation::KindsUnknown
+        | Situation::LeaseOld
+        | Situation::LeaseMissing => ends(VERIFY, TRUSTED, &[])
+            .prepared(vectors)
+            .then(|world| world.cluster.requests() == 0),
+        Situation::ReleaseMissing => ends(
+            "verify typo-1.0.0.tgz --key key.gpg",
+            USAGE,
+            &["typo-1.0.0.tgz", "No such file"],
+        )
+        .prepared(vectors)
+        .into(),
+        Situation::NamespaceMissing => Cell::DoesNotApply("it asks no cluster"),
+        Situation::KeyMissing => ends(
+            "verify hashtest-1.2.3.tgz --key typo.asc",
+            USAGE,
+            &["typo.asc", "No such file"],
+        )
+        .prepared(vectors)
+        .into(),
+        Situation::PolicyMissing => ends(
+            "verify hashtest-1.2.3.tgz --key key.yaml --policy typo.yaml",
+            USAGE,
+            &["typo.yaml", "No such file"],
+        )
+        .prepared(vectors)
+        .into(),
+        Situation::PartlyRefused => ends(
+            "verify typo-1.0.0.tgz hashtest-1.2.3.tgz --key key.gpg",
+            USAGE,
+            &["typo-1.0.0.tgz", "No such file"],
+        )
+        .prepared(vectors)
+        .into(),
+    }
+}
+
+fn run(situation: Situation) -> Cell {
+    const RUN: &str = "run --metrics-addr 127.0.0.1:0 --health-addr 127.0.0.1:0";
+    match situation {
+        Situation::OutputClosed
+        | Situation::BothClosed
+        | Situation::DiskFull
+        | Situation::NothingAllowed
+        | Situation::NothingWritable
+        | Situation::KindsUnknown
+        | Situation::LeaseOld
+        | Situation::LeaseMissing => Cell::Serves(words(RUN)),
+        Situation::ReleaseMissing | Situation::NamespaceMissing => {
+            Cell::DoesNotApply("it names no release")
+        }
+        Situation::KeyMissing | Situation::PolicyMissing => {
+            Cell::DoesNotApply("what policies name and lack is told in their status")
+        }
+        Situation::PartlyRefused => Cell::DoesNotApply("it serves until it may do everything"),
+    }
+}

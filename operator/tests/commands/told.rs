@@ -1,0 +1,143 @@
+//! What commands learn from the operator's Lease: they promise nothing that it would refuse, and say when
+//! what they show was last looked at.
+
+use serde_json::{Value, json};
+
+use crate::world::{Ends, LEASE, Said, World};
+
+const PREVIEW: &str = "quarantine --key platform --reason test --dry-run";
+
+/// The leader tells this with its Lease.
+fn tell(world: &World, annotations: &Value) {
+    let mut lease = world.cluster.find(LEASE).unwrap();
+    lease["metadata"]["annotations"] = annotations.clone();
+    world.cluster.put(LEASE, lease);
+}
+
+fn containing(protected: &[&str]) -> Value {
+    how(&json!({"enabled": true, "protected": protected}))
+}
+
+fn how(told: &Value) -> Value {
+    json!({"charttrust.io/quarantine": told.to_string()})
+}
+
+async fn run(world: &World, line: &str) -> Said {
+    let arguments: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+    world.run(&arguments, Ends::Open).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_promises_nothing_that_the_operator_would_refuse() {
+    let world = World::new().await;
+    let all = ["kube-system", "charttrust-system"];
+
+    tell(&world, &containing(&all));
+    let both = run(&world, PREVIEW).await;
+    assert_eq!(both.code, Some(0), "{both:?}");
+    for promised in [
+        "Deployment shop/web: stopped",
+        "Deployment bank/ledger: stopped",
+    ] {
+        assert!(both.text.contains(promised), "{both:?}");
+    }
+    assert!(!both.text.contains("not checked"), "{both:?}");
+
+    tell(
+        &world,
+        &containing(&["kube-system", "charttrust-system", "bank"]),
+    );
+    let one = run(&world, PREVIEW).await;
+    assert_eq!(one.code, Some(1), "{one:?}");
+    assert!(one.text.contains("Deployment shop/web: stopped"), "{one:?}");
+    assert!(!one.text.contains("ledger"), "{one:?}");
+    let refused = "bank/ledger: namespace bank is protected: the operator changes nothing there";
+    assert!(one.errors.contains(refused), "{one:?}");
+    let alone = run(&world, "quarantine bank/ledger --reason test --yes").await;
+    assert_eq!(alone.code, Some(2), "{alone:?}");
+    assert!(
+        alone.errors.contains("namespace bank is protected"),
+        "{alone:?}"
+    );
+    assert!(
+        world.cluster.writes().is_empty(),
+        "nothing is created in vain"
+    );
+
+    tell(&world, &how(&json!({"enabled": false, "protected": all})));
+    let off = run(&world, PREVIEW).await;
+    assert_eq!(off.code, Some(1), "{off:?}");
+    assert!(
+        off.text.contains("the operator runs without --quarantine"),
+        "{off:?}"
+    );
+}
+
+/// Each of these is protected by every operator, whatever its Lease tells.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_told_is_not_promised() {
+    for own in ["shop", "charttrust-system"] {
+        let world = World::new().await;
+        let line =
+            format!("quarantine shop/web --reason test --dry-run --operator-namespace {own}");
+        let said = run(&world, &line).await;
+        if own == "shop" {
+            assert_eq!(said.code, Some(2), "{said:?}");
+            assert!(
+                said.errors.contains("namespace shop is protected"),
+                "{said:?}"
+            );
+        } else {
+            assert_eq!(said.code, Some(0), "{said:?}");
+            let unchecked = "not checked whether the operator runs with --quarantine";
+            assert!(said.text.contains(unchecked), "{said:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verdict_says_when_it_was_last_looked_at() {
+    let world = World::new().await;
+    let unknown = run(&world, "status").await;
+    let told = run(&world, "why shop/web").await;
+    assert!(
+        told.text
+            .contains("Looked: not known: the operator tells of no look"),
+        "{told:?}"
+    );
+    assert!(unknown.text.contains("LOOKED"), "{unknown:?}");
+
+    let looked = json!({"policy": {"generation": 1, "since": "2026-01-02T03:04:00Z"}});
+    tell(
+        &world,
+        &json!({"charttrust.io/looked-at": looked.to_string()}),
+    );
+    let all = run(&world, "status").await;
+    let line = all.text.lines().find(|line| line.contains("web")).unwrap();
+    let column = line.split_whitespace().nth(4).unwrap();
+    assert!(column.ends_with('d'), "{line}");
+    for line in ["status shop/web", "why shop/web"] {
+        let one = run(&world, line).await;
+        let since = "every source of its policies was asked at 2026-01-02T03:04:00Z or later";
+        assert!(one.text.contains(since), "{one:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_tells_how_it_runs() {
+    let world = World::new().await;
+    world.cluster.remove(LEASE);
+    let run_it = "run --metrics-addr 127.0.0.1:0 --health-addr 127.0.0.1:0 --quarantine \
+                  --protect-namespace bank";
+    let arguments: Vec<_> = run_it.split_whitespace().map(str::to_owned).collect();
+    let leads = |world: &World| world.cluster.find(LEASE).is_some();
+    let ended = world.until(leads, &arguments, Ends::Open).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let said = run(&world, PREVIEW).await;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(
+        said.errors.contains("namespace bank is protected"),
+        "{said:?}"
+    );
+    assert!(!said.text.contains("not checked"), "{said:?}");
+}

@@ -1,0 +1,278 @@
+//! What README and docs/ say about words, columns, files and versions, against the code.
+
+use std::path::{Path, PathBuf};
+
+use charttrust::cli::pages;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use serde_json::Value;
+
+#[test]
+fn the_tables_are_those_of_the_code() {
+    for page in pages::all() {
+        let text = read(&page.path);
+        let renewed = page.renewed(&text);
+        let renewed = renewed.unwrap_or_else(|| panic!("{} lacks marks", page.path));
+        assert!(
+            renewed == text,
+            "{} is out of date; run `make crds`",
+            page.path
+        );
+    }
+}
+
+/// What is documented is said somewhere, and what is said has a word that is documented.
+#[test]
+fn every_documented_reason_is_set_and_no_other_is() {
+    use charttrust::api::quarantine_words::QuarantineReason;
+    use charttrust::api::reasons::{EventReason, KeyReason, PolicyReason, ReleaseReason};
+    let code = code(&root().join("operator/src"));
+    let mut unset = Vec::new();
+    let mut check = |kind: &str, word: &str| {
+        if !code.contains(&format!("{kind}::{word}")) {
+            unset.push(format!("{kind}::{word}"));
+        }
+    };
+    for one in KeyReason::ALL {
+        check("KeyReason", one.word());
+    }
+    for one in PolicyReason::ALL {
+        check("PolicyReason", one.word());
+    }
+    for one in ReleaseReason::ALL {
+        check("ReleaseReason", one.word());
+    }
+    for one in QuarantineReason::ALL {
+        check("QuarantineReason", one.word());
+    }
+    for one in EventReason::ALL {
+        check("EventReason", one.word());
+    }
+    assert_eq!(unset, Vec::<String>::new(), "documented, and never set");
+    let controllers = self::code(&root().join("operator/src/controllers"));
+    let literal = controllers
+        .lines()
+        .find(|line| line.trim().starts_with("reason: \""));
+    assert_eq!(literal, None, "a reason that no vocabulary has");
+}
+
+/// The code below a folder, without its tests and the vocabulary itself.
+fn code(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text += &code(&path);
+        } else if !path.ends_with("reasons.rs") && !path.ends_with("quarantine_words.rs") {
+            let all = std::fs::read_to_string(&path).unwrap();
+            let is_test =
+                all.contains("use crate::controllers::testing") && !all.contains("mod tests");
+            let (code, _) = all
+                .split_once("#[cfg(test)]\nmod tests")
+                .unwrap_or((&all, ""));
+            text += if is_test { "" } else { code };
+        }
+    }
+    text
+}
+
+#[test]
+fn every_field_of_every_kind_is_listed() {
+    for definition in charttrust::api::definitions() {
+        let kind = definition.spec.names.kind.clone();
+        let page = read(&page_of(&definition));
+        let listed: Vec<_> = page.lines().filter_map(first_cell).collect();
+        let schema = serde_json::to_value(&definition.spec.versions[0].schema).unwrap();
+        let paths = paths(&schema["openAPIV3Schema"], "");
+        assert!(paths.len() > 20, "{kind}: {paths:?}");
+        for path in paths {
+            assert!(
+                listed.contains(&path.as_str()),
+                "{kind} has no row for {path}"
+            );
+        }
+    }
+}
+
+/// Every path of a schema, with a mark for each list.
+fn paths(schema: &Value, path: &str) -> Vec<String> {
+    if schema["items"].is_object() {
+        return paths(&schema["items"], &format!("{path}[]"));
+    }
+    let Some(fields) = schema["properties"].as_object() else {
+        return vec![path.to_owned()];
+    };
+    let below = fields.iter().flat_map(|(name, field)| {
+        let path = if path.is_empty() {
+            name.clone()
+        } else {
+            format!("{path}.{name}")
+        };
+        paths(field, &path)
+    });
+    let own = Some(path.to_owned()).filter(|path| !path.is_empty());
+    below.chain(own).collect()
+}
+
+#[test]
+fn the_columns_are_those_of_kubectl() {
+    for definition in charttrust::api::definitions() {
+        let names = &definition.spec.names;
+        let short = names.short_names.as_ref().unwrap().first().unwrap();
+        let said = format!("`kubectl get {short}` prints `{}`", columns(&definition));
+        let page = read(&page_of(&definition));
+        assert!(page.contains(&said), "{}: {said}", names.kind);
+        let row = format!("| `{short}` |");
+        assert!(read("README.md").contains(&row), "the README lists {short}");
+    }
+}
+
+#[test]
+fn the_readme_is_short_and_names_the_versions_of_the_test_bed() {
+    let readme = read("README.md");
+    assert!(readme.len() <= 10 * 1024, "{} bytes", readme.len());
+    let version = |family: &str, module: &str| {
+        let text = read(&format!("e2e/testbed/{family}/go.mod"));
+        let line = text
+            .lines()
+            .find_map(|line| line.trim().strip_prefix(module));
+        let version = line.unwrap().trim().trim_start_matches('v').to_owned();
+        version.split('.').take(2).collect::<Vec<_>>().join(".")
+    };
+    let kubernetes = version("kube", "k8s.io/kubernetes ");
+    let helm3 = version("helm3", "helm.sh/helm/v3 ");
+    let helm4 = version("helm4", "helm.sh/helm/v4 ");
+    let said = format!("Tests run with Kubernetes {kubernetes}, Helm {helm3} and Helm {helm4}.");
+    assert!(readme.contains(&said), "{said}");
+    let chart = read("operator/chart/Chart.yaml");
+    assert!(
+        chart.contains("kubeVersion: \">=1.29.0-0\"")
+            && readme.contains("Kubernetes 1.29 or newer")
+    );
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut number = 0;
+    for page in documents() {
+        for link in links(&prose(&page)) {
+            if link.starts_with("http") {
+                continue;
+            }
+            number += 1;
+            let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            let target = match file {
+                "" => page.clone(),
+                file => page.parent().unwrap().join(file),
+            };
+            assert!(target.exists(), "{}: {link}", page.display());
+            assert!(
+                anchor.is_empty() || anchors(&prose(&target)).contains(&anchor.to_owned()),
+                "{}: no heading for {link}",
+                page.display()
+            );
+        }
+    }
+    assert!(number > 50, "{number} links");
+}
+
+#[test]
+fn every_file_that_is_named_exists() {
+    let mut number = 0;
+    for page in ["CONTRIBUTING.md", "docs/architecture.md"] {
+        let text = read(page);
+        for quoted in text.split('`').skip(1).step_by(2) {
+            let tops = ["operator/", "e2e/", "docs/", "examples/", "crds/"];
+            if tops.iter().any(|top| quoted.starts_with(top)) && !quoted.contains([' ', '*', '<']) {
+                number += 1;
+                assert!(root().join(quoted).exists(), "{page}: {quoted}");
+            }
+        }
+    }
+    assert!(number > 10, "{number} files");
+}
+
+#[test]
+fn lines_of_prose_are_at_most_142_columns_wide() {
+    for page in documents() {
+        let text = prose(&page);
+        let lines = text.lines().filter(|line| !line.starts_with('|'));
+        for line in lines {
+            let width = line.chars().count();
+            assert!(width <= 142, "{}: {width}: {line}", page.display());
+        }
+    }
+}
+
+/// Every page that people read.
+fn documents() -> Vec<PathBuf> {
+    let mut pages = vec![root().join("README.md"), root().join("CONTRIBUTING.md")];
+    let folders = ["docs", "docs/spec/v1alpha1", "operator/chart/runbooks"];
+    for folder in folders.map(|folder| root().join(folder)) {
+        let files = std::fs::read_dir(folder).unwrap();
+        let files = files.map(|file| file.unwrap().path());
+        pages.extend(files.filter(|file| file.extension().is_some_and(|kind| kind == "md")));
+    }
+    assert!(pages.len() > 20);
+    pages
+}
+
+/// A page without its blocks of code.
+fn prose(page: &Path) -> String {
+    let text = std::fs::read_to_string(page).unwrap();
+    let blocks = text.split("\n```").step_by(2);
+    blocks.collect::<Vec<_>>().join("\n")
+}
+
+fn links(text: &str) -> Vec<String> {
+    let links = text.split("](").skip(1);
+    links
+        .filter_map(|rest| rest.split(')').next())
+        .map(ToOwned::to_owned)
+        .collect()
+}
+
+/// What GitHub makes of the headings of a page.
+fn anchors(text: &str) -> Vec<String> {
+    let headings = text.lines().filter_map(|line| line.strip_prefix('#'));
+    headings
+        .map(|heading| {
+            let heading = heading.trim_start_matches('#').trim().to_lowercase();
+            let kept = heading
+                .chars()
+                .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+        })
+        .collect()
+}
+
+/// The word in backquotes that begins a row of a table.
+fn first_cell(line: &str) -> Option<&str> {
+    line.strip_prefix("| `")?.split('`').next()
+}
+
+/// What kubectl prints at the head of a list, without `-o wide`.
+fn columns(definition: &CustomResourceDefinition) -> String {
+    let columns = definition.spec.versions[0]
+        .additional_printer_columns
+        .iter()
+        .flatten();
+    let shown = columns.filter(|column| column.priority.unwrap_or(0) == 0);
+    shown
+        .map(|column| column.name.to_uppercase())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// The page about a kind.
+fn page_of(definition: &CustomResourceDefinition) -> String {
+    let plural = &definition.spec.names.plural;
+    format!("docs/spec/v1alpha1/{plural}.md")
+}
+
+fn read(page: &str) -> String {
+    std::fs::read_to_string(root().join(page)).unwrap()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}

@@ -1,0 +1,134 @@
+//! From what a source serves to the word that a user reads, with a chart that Helm has signed.
+
+use std::collections::BTreeMap;
+
+use charttrust::evidence::{Fetcher, Gathered, fetcher, gather};
+use charttrust::sources::{Asked, Limits, Settings, Source};
+use charttrust_verify::check::{self, Case, Judgement};
+use charttrust_verify::evidence::{Answer, Bound, Claimed, Evidence};
+use charttrust_verify::key::{Key, Scope};
+use charttrust_verify::openpgp;
+use charttrust_verify::policy::ReleaseRef;
+use jiff::Timestamp;
+use serde_json::json;
+
+pub(crate) const SIGNED_CHART: &[u8] = include_bytes!("../../verify/tests/data/hashtest-1.2.3.tgz");
+pub(crate) const OTHER_CHART: &[u8] = include_bytes!("../../verify/tests/data/frobnitz-1.2.3.tgz");
+pub(crate) const STATEMENT: &[u8] =
+    include_bytes!("../../verify/tests/openpgp/vectors/helm-hashtest-1.2.3.tgz.prov");
+pub(crate) const KEY: &[u8] =
+    include_bytes!("../../verify/tests/openpgp/vectors/helm-test-key.pub");
+/// The signed chart.
+pub(crate) const NAME: &str = "hashtest";
+pub(crate) const VERSION: &str = "1.2.3";
+/// Where it lies in a registry whose source is `oci://HOST/charts`.
+pub(crate) const REPOSITORY: &str = "charts/hashtest";
+
+/// How strictly a release is judged, and what came of comparing it with the archive.
+#[derive(Clone, Debug)]
+pub(crate) struct Bar {
+    pub(crate) level: &'static str,
+    pub(crate) bound: Bound,
+}
+
+impl Bar {
+    /// A release that is made of the archive, under the level that compares it.
+    pub(crate) fn strict() -> Self {
+        Self {
+            level: "Strict",
+            bound: Bound::Same(Vec::new()),
+        }
+    }
+}
+
+/// What one source says, and what it is worth, as of a day on which the key of the signature is valid.
+pub(crate) async fn judged(url: &str, bar: &Bar) -> (Answer, Judgement) {
+    Looks::at(url).judged(bar).await
+}
+
+/// The word that a user reads.
+pub(crate) async fn word(url: &str) -> &'static str {
+    Looks::at(url).word().await
+}
+
+/// Looks at one source, each of which may know what those before it have seen.
+pub(crate) struct Looks {
+    fetcher: Fetcher,
+    source: Source,
+}
+
+impl Looks {
+    pub(crate) fn at(url: &str) -> Self {
+        let settings = Settings {
+            allowed_hosts: vec!["127.0.0.1".parse().unwrap()],
+            auth_hosts: Vec::new(),
+            limits: Limits::default(),
+            user_agent: "charttrust/test".to_owned(),
+        };
+        Self {
+            fetcher: fetcher(settings),
+            source: crate::server::source(url),
+        }
+    }
+
+    pub(crate) async fn word(&self) -> &'static str {
+        let (_, judgement) = self.judged(&Bar::strict()).await;
+        judgement.verdict.word()
+    }
+
+    async fn judged(&self, bar: &Bar) -> (Answer, Judgement) {
+        let claimed = Claimed {
+            chart: NAME,
+            version: VERSION,
+        };
+        let gathered = gather(&self.fetcher, &self.source, claimed, Asked::now()).await;
+        let answer = match gathered {
+            Gathered::Found(found) => found.bound(bar.bound.clone()),
+            Gathered::Other(answer, _) => answer,
+        };
+        let judgement = judge(&self.source.url, answer.clone(), bar.level);
+        (answer, judgement)
+    }
+}
+
+fn judge(url: &str, answer: Answer, level: &str) -> Judgement {
+    let policy = json!({
+        "apiVersion": "charttrust.io/v1alpha1", "kind": "ChartTrustPolicy", "metadata": {"name": "p"},
+        "spec": {"rules": [{
+            "name": "all", "charts": ["*"], "sources": [{"url": url}],
+            "verify": {"level": level, "signers": {"keys": ["publisher"]}},
+        }]},
+    });
+    let policy = charttrust::parse::policy(&serde_json::from_value(policy).unwrap());
+    assert_eq!(policy.problems, []);
+    let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let keys = [key()];
+    let mut evidence = Evidence::default();
+    evidence.answers.insert(url.to_owned(), answer);
+    evidence.try_keys(&keys, now);
+    let release = ReleaseRef {
+        namespace: "shop",
+        namespace_labels: None,
+        name: "web",
+    };
+    let case = Case {
+        release,
+        chart: NAME,
+        version: VERSION,
+        evidence: &evidence,
+    };
+    check::judge(&case, &[policy.policy], &keys, now)
+}
+
+fn key() -> Key {
+    let certificate = openpgp::load_all(KEY).unwrap().remove(0);
+    Key {
+        name: "publisher".to_owned(),
+        labels: BTreeMap::new(),
+        certificate,
+        scope: Scope::default(),
+        not_after: None,
+        unusable: None,
+        revocations: Vec::new(),
+    }
+}

@@ -1,0 +1,437 @@
+//! A later answer of a source: what it may change, and what is only told of it.
+//!
+//! Once a release is bound to an archive, an answer takes no trust away and turns no failure into
+//! another. It may give trust.
+
+use std::mem::discriminant;
+
+use jiff::Timestamp;
+
+use crate::case::Case;
+use crate::check::{self, Judgement};
+use crate::evidence::{Answer, ArchiveFacts, Evidence, Place, ProvenanceFacts, Signed};
+use crate::finding::{Fact, Finding, Note};
+use crate::key::Key;
+use crate::policy::{Policy, ReleaseRef};
+use crate::verdict::{Cause, Reason, Verdict};
+
+/// What evidence is judged by, and for which release.
+#[derive(Clone, Copy, Debug)]
+pub struct JudgedBy<'a> {
+    /// The release as policies see it.
+    pub release: ReleaseRef<'a>,
+    /// Chart name in the record.
+    pub chart: &'a str,
+    /// Chart version in the record.
+    pub version: &'a str,
+    /// Every policy.
+    pub policies: &'a [Policy],
+    /// The usable keys.
+    pub keys: &'a [Key],
+    /// The moment of judging.
+    pub now: Timestamp,
+}
+
+impl JudgedBy<'_> {
+    fn judge(&self, evidence: &Evidence) -> Judgement {
+        let mut evidence = evidence.clone();
+        evidence.try_keys(self.keys, self.now);
+        let case = Case {
+            release: self.release,
+            chart: self.chart,
+            version: self.version,
+            evidence: &evidence,
+        };
+        check::judge(&case, self.policies, self.keys, self.now)
+    }
+
+    /// What each policy makes of some evidence.
+    fn verdicts(&self, evidence: &Evidence) -> Vec<Verdict> {
+        let policies = self.judge(evidence).policies;
+        policies.iter().map(|policy| policy.verdict).collect()
+    }
+}
+
+impl Evidence {
+    /// Takes in what a source answered.
+    ///
+    /// A first answer is taken as it is. A later one changes nothing that is settled, unless it gives
+    /// trust; what it then would have changed is returned as findings. What a mirror says is taken where
+    /// it gives trust, and is silence of the source otherwise. On what trust rests afterwards is noted by
+    /// whoever judges ([`Evidence::settle`]): what one policy gains here is no word for another yet.
+    pub fn apply(&mut self, source: &str, answer: Answer, by: &JudgedBy<'_>) -> Vec<Finding> {
+        let known = self.answers.get(source);
+        // A mirror's word that gave nobody trust is as good as none: the source may still say it
+        // first.
+        let counts = known.is_some_and(Answer::is_known) || self.is_answered(source, by);
+        let offer = match (known, answer) {
+            (known, answer) if !counts => first(source, known, answer),
+            (Some(_), Answer::Unavailable { cause, message }) => {
+                return vec![Finding::new(Fact::Doubt(cause), message)];
+            }
+            (Some(known), answer) => compare(source, known, answer),
+            (None, answer) => Offer::of_unheard(source, answer),
+        };
+        let Some(answer) = offer.answer else {
+            return offer.told;
+        };
+        let mut candidate = self.clone();
+        candidate.answers.insert(source.to_owned(), answer);
+        if self.admits(&candidate, offer.demand, by) {
+            *self = candidate;
+            offer.told
+        } else {
+            offer.told.into_iter().chain(offer.refused).collect()
+        }
+    }
+
+    /// Notes which archives trust has rested on: from now on they count, whatever other sources leave
+    /// unsaid. Returns whether any is new.
+    pub fn settle(&mut self, judgement: &Judgement) -> bool {
+        let mut is_new = false;
+        let policies = judgement.policies.iter();
+        for policy in policies.filter(|policy| policy.verdict.is_trusted()) {
+            let origin = policy.origin.as_ref();
+            if let Some(Answer::Archive(facts)) =
+                origin.and_then(|origin| self.answers.get_mut(origin))
+            {
+                is_new |= !facts.settled;
+                facts.settled = true;
+            }
+        }
+        is_new
+    }
+
+    /// Whether what a source is known to have said counts for anything: the source itself has said it,
+    /// or a mirror's words give trust to a policy.
+    pub fn is_answered(&self, source: &str, by: &JudgedBy<'_>) -> bool {
+        let answer = self.answers.get(source);
+        let gives_trust = || {
+            let policies = by.judge(self).policies;
+            let mut trusted = policies.iter().filter(|policy| policy.verdict.is_trusted());
+            trusted.any(|policy| policy.origin.as_deref() == Some(source))
+        };
+        match answer {
+            Some(Answer::Archive(facts)) if facts.is_of_mirror() => gives_trust(),
+            Some(answer) => answer.is_known(),
+            None => false,
+        }
+    }
+
+    fn admits(&self, candidate: &Self, demand: Demand, by: &JudgedBy<'_>) -> bool {
+        if demand == Demand::Nothing {
+            return true;
+        }
+        let before = by.verdicts(self);
+        let is_bound = self.archives().any(|(_, facts)| facts.binding.is_bound());
+        // Nothing rests on what is known yet, so that the next answer may take its place. Once a
+        // release is bound, only trust can be added.
+        let is_open = !is_bound && !before.iter().any(|verdict| verdict.is_trusted());
+        let may_be_taken = is_open && demand != Demand::Prove;
+        may_be_taken || demand.is_met(&before, &by.verdicts(candidate))
+    }
+}
+
+/// An answer before which the source itself has said nothing.
+fn first(source: &str, known: Option<&Answer>, answer: Answer) -> Offer {
+    match (known, harmless(source, answer)) {
+        // What a mirror has may give trust later, when its signer is known.
+        (Some(Answer::Archive(_)), Answer::Unavailable { cause, message }) => {
+            Offer::nothing(vec![Finding::new(Fact::Doubt(cause), message)])
+        }
+        (Some(Answer::Archive(old)), Answer::Archive(new)) if old.digest == new.digest => {
+            match new.place {
+                Place::Main => Offer::of_unheard(source, old.confirmed_by(*new)),
+                Place::Mirror => old.compare_later(source, &new),
+            }
+        }
+        (_, answer) => Offer::of_unheard(source, answer),
+    }
+}
+
+/// An archive of a mirror that the release is not made of is no answer.
+fn harmless(source: &str, answer: Answer) -> Answer {
+    match answer {
+        Answer::Archive(facts) if facts.place == Place::Mirror && !facts.binding.is_bound() => {
+            Answer::Unavailable {
+                cause: Cause::SourceUnavailable,
+                message: format!("{source} did not answer, and its mirror has another archive"),
+            }
+        }
+        answer => answer,
+    }
+}
+
+/// What a look offers to take over.
+struct Offer {
+    answer: Option<Answer>,
+    /// What taking it over must do to what the policies say.
+    demand: Demand,
+    /// What is to be told in any case.
+    told: Vec<Finding>,
+    /// What is to be told if it is not taken over.
+    refused: Vec<Finding>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Demand {
+    GiveTrust,
+    Nothing,
+    /// To give trust, even where nothing is settled yet.
+    Prove,
+    TakeNoTrust,
+}
+
+impl Demand {
+    fn is_met(self, before: &[Verdict], after: &[Verdict]) -> bool {
+        let mut policies = before.iter().zip(after);
+        let takes_trust = |(old, new): (&Verdict, &Verdict)| old.is_trusted() && !new.is_trusted();
+        let gives_trust = |(old, new): (&Verdict, &Verdict)| !old.is_trusted() && new.is_trusted();
+        // Another failure of the same class may come: one policy's trust must not wait for whom another
+        // policy lists. Nothing worse may, or a later look could bring badness.
+        let worsens =
+            // Classes are ordered from good to bad; within one the word may change.
+            |(old, new): (&Verdict, &Verdict)| new.class() > old.class() && !new.is_trusted();
+        match self {
+            Self::GiveTrust | Self::Prove => {
+                policies.clone().any(gives_trust) && !policies.any(worsens)
+            }
+            Self::Nothing => true,
+            Self::TakeNoTrust => !policies.any(takes_trust),
+        }
+    }
+}
+
+impl Offer {
+    fn first(answer: Answer) -> Self {
+        Self {
+            answer: Some(answer),
+            demand: Demand::Nothing,
+            told: Vec::new(),
+            refused: Vec::new(),
+        }
+    }
+
+    /// A source that had not answered itself: it may not take the trust that others have given.
+    fn of_unheard(source: &str, answer: Answer) -> Self {
+        let message = format!("{source} has answered since, and what it has satisfies no rule");
+        Self {
+            demand: Demand::TakeNoTrust,
+            refused: vec![republished(message)],
+            ..Self::first(answer)
+        }
+    }
+
+    fn nothing(told: Vec<Finding>) -> Self {
+        Self {
+            answer: None,
+            demand: Demand::Nothing,
+            told,
+            refused: Vec::new(),
+        }
+    }
+
+    fn other(answer: Answer, finding: Finding) -> Self {
+        Self {
+            answer: Some(answer),
+            demand: Demand::GiveTrust,
+            told: Vec::new(),
+            refused: vec![finding],
+        }
+    }
+}
+
+/// What a mirror says that the source has answered before: nothing that the source itself has shown is
+/// replaced by it.
+fn compare_mirror(source: &str, known: &Answer, facts: Box<ArchiveFacts>) -> Offer {
+    let message = format!("{source} did not answer, and its mirror has something else");
+    let silence = Finding::new(Fact::Doubt(Cause::SourceUnavailable), message);
+    match known {
+        Answer::Archive(_) | Answer::Unavailable { .. } => Offer::nothing(vec![silence]),
+        Answer::Ambiguous { .. } | Answer::NotFound => Offer {
+            demand: Demand::Prove,
+            ..Offer::other(Answer::Archive(facts), silence)
+        },
+    }
+}
+
+fn compare(source: &str, known: &Answer, answer: Answer) -> Offer {
+    let finding = match (known, &answer) {
+        (Answer::Archive(old), Answer::Archive(new)) if old.digest == new.digest => {
+            return old.compare_later(source, new);
+        }
+        (_, Answer::Archive(new)) if new.place == Place::Mirror => {
+            return compare_mirror(source, known, new.clone());
+        }
+        (Answer::Ambiguous { .. }, Answer::Ambiguous { .. })
+        | (Answer::NotFound, Answer::NotFound) => return Offer::nothing(Vec::new()),
+        (_, Answer::NotFound | Answer::Unavailable { .. }) => {
+            let message = format!("{source} lists this version no more");
+            Finding::new(Fact::Failure(Reason::ChartNotFound), message)
+        }
+        (_, Answer::Archive(new)) => republished(format!("{source} now serves {}", new.digest)),
+        (_, Answer::Ambiguous { message }) => {
+            republished(format!("{source} now serves another archive: {message}"))
+        }
+    };
+    match known {
+        // Provenance may give trust to the archive that is known, other archives may not.
+        Answer::Archive(old) if old.binding.is_bound() => Offer::nothing(vec![finding]),
+        _ => Offer::other(answer, finding),
+    }
+}
+
+fn republished(message: String) -> Finding {
+    Finding::new(Fact::Note(Note::Republished), message)
+}
+
+impl ArchiveFacts {
+    /// A later look found the same archive.
+    fn compare_later(&self, source: &str, later: &Self) -> Offer {
+        // By kind and not by text: the wording of a difference may change with a new version of
+        // ours, and that is no other answer.
+        let is_as_bound = discriminant(&self.binding) == discriminant(&later.binding);
+        if !self.binding.is_bound() && !is_as_bound && later.place == Place::Main {
+            // Only a newer version of ourselves compares the same things in another way.
+            let finding = republished(format!("{source} compares differently now"));
+            return Offer::other(Answer::Archive(Box::new(later.clone())), finding);
+        }
+        let offer = self.compare_provenance(source, later);
+        let index_disagrees = self.index_as_of(later);
+        if offer.answer.is_some() || self.index_disagrees == index_disagrees {
+            return offer;
+        }
+        // What the index says decides nothing, so it is taken over as it is.
+        let facts = Self {
+            index_disagrees,
+            ..self.clone()
+        };
+        Offer {
+            told: offer.told,
+            ..Offer::first(Answer::Archive(Box::new(facts)))
+        }
+    }
+
+    /// The archive of a mirror, now that the source itself serves it. What the source does not answer
+    /// about, the mirror has shown.
+    fn confirmed_by(&self, main: Self) -> Answer {
+        let provenance = match (&self.provenance, main.provenance) {
+            (signed @ ProvenanceFacts::Signed(_), ProvenanceFacts::Unavailable { .. }) => {
+                signed.clone()
+            }
+            (_, shown) => shown,
+        };
+        let digest = |facts: &ProvenanceFacts| match facts {
+            ProvenanceFacts::Signed(signed) => Some(signed.digest),
+            _ => None,
+        };
+        let is_same = digest(&self.provenance) == digest(&provenance);
+        Answer::Archive(Box::new(Self {
+            provenance,
+            settled: self.settled,
+            // We are a witness of the very provenance that we verified, and of no other for the
+            // same bytes.
+            first_verified: self.first_verified.filter(|_| is_same),
+            ..main
+        }))
+    }
+
+    /// Whether the index of the source itself names another digest, by its last word.
+    fn index_as_of(&self, later: &Self) -> bool {
+        match later.place {
+            Place::Main => later.index_disagrees,
+            Place::Mirror => self.index_disagrees,
+        }
+    }
+
+    fn compare_provenance(&self, source: &str, later: &Self) -> Offer {
+        use ProvenanceFacts::{Malformed, Missing, Signed, Unavailable};
+        let told = |word, message: String| Offer::nothing(vec![Finding::new(word, message)]);
+        match (&self.provenance, &later.provenance) {
+            (_, Unavailable { cause, message }) => {
+                told(Fact::Doubt(*cause), format!("provenance: {message}"))
+            }
+            (Signed(old), Signed(new))
+                if old.digest == new.digest
+                    && old.message.is_some()
+                    && old.place <= new.place
+                    && self.place <= later.place =>
+            {
+                Offer::nothing(Vec::new())
+            }
+            (Signed(old), Signed(new)) if old.digest == new.digest => Offer {
+                demand: Demand::TakeNoTrust,
+                ..Offer::first(self.with(Signed(Box::new(new.knowing(old))), later))
+            },
+            (Signed(old), _) if old.place == Place::Mirror && !later.is_of_mirror() => {
+                let finding = republished(format!("{source} itself serves other provenance"));
+                Offer {
+                    demand: Demand::TakeNoTrust,
+                    ..Offer::other(self.with_other(later), finding)
+                }
+            }
+            (Unavailable { .. }, _) => {
+                let finding = republished(format!("{source} now serves what satisfies no rule"));
+                let demand = Demand::TakeNoTrust;
+                Offer {
+                    demand,
+                    ..Offer::other(self.with(later.provenance.clone(), later), finding)
+                }
+            }
+            (_, Signed(new)) => {
+                let finding = republished(format!("{source} now serves other provenance"));
+                let demand = match new.place {
+                    Place::Main => Demand::GiveTrust,
+                    Place::Mirror => Demand::Prove,
+                };
+                Offer {
+                    demand,
+                    ..Offer::other(self.with_other(later), finding)
+                }
+            }
+            (Signed(_), Missing) => {
+                let message = format!("{source} has no provenance for it any more");
+                told(Fact::Failure(Reason::Unsigned), message)
+            }
+            (Signed(_), Malformed { message }) => {
+                told(Fact::Failure(Reason::ProvenanceMalformed), message.clone())
+            }
+            (Missing | Malformed { .. }, _) => Offer::nothing(Vec::new()),
+        }
+    }
+
+    /// The same archive with a later look's provenance; when it was first verified stays.
+    fn with(&self, provenance: ProvenanceFacts, later: &Self) -> Answer {
+        Answer::Archive(Box::new(Self {
+            provenance,
+            place: self.place.min(later.place),
+            index_disagrees: self.index_as_of(later),
+            ..self.clone()
+        }))
+    }
+
+    /// The same archive with other provenance. We are no witness of that: a thief of the key may have
+    /// made it later than what we had verified.
+    fn with_other(&self, later: &Self) -> Answer {
+        Answer::Archive(Box::new(Self {
+            provenance: later.provenance.clone(),
+            place: self.place.min(later.place),
+            index_disagrees: self.index_as_of(later),
+            first_verified: None,
+            ..self.clone()
+        }))
+    }
+}
+
+impl Signed {
+    /// The same file with its text, and what is known of its signatures: a certificate may have lost
+    /// the subkey since with which one was verified.
+    fn knowing(&self, before: &Self) -> Self {
+        let mut statement = self.clone();
+        for (signature, known) in statement.signatures.iter_mut().zip(&before.signatures) {
+            signature.outcome = known.outcome.clone();
+        }
+        statement.place = self.place.min(before.place);
+        statement
+    }
+}

@@ -1,0 +1,279 @@
+//! What a mirror says, or one source while another is silent, can only add trust.
+
+use std::collections::BTreeSet;
+
+use charttrust_verify::evidence::{Answer, Bound, Place, ProvenanceFacts};
+use charttrust_verify::key::RevocationReason;
+use charttrust_verify::policy::Level;
+use charttrust_verify::verdict::{Basis, Cause, Class, Reason, Verdict};
+use proptest::prelude::*;
+
+use crate::forge::Sig;
+use crate::world::{
+    MIRROR, SOURCE, World, archive, other_digest, person, provenance, signature, signature_by,
+    source, text,
+};
+
+const TRUSTED: Verdict = Verdict::Trusted(Basis::SignatureVerified);
+const SILENT: Verdict = Verdict::Unknown(Cause::SourceUnavailable);
+const COMPROMISED: Verdict = Verdict::Untrusted(Reason::KeyCompromised);
+
+/// What one address has. Alice is listed and good, Bob is listed and his key was stolen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Has {
+    ByAlice,
+    ByBob,
+    Broken,
+    Unsigned,
+    WithoutAnswerForProvenance,
+    Other,
+    NotFound,
+    Nothing,
+}
+
+const EVERYTHING: [Has; 8] = [
+    Has::ByAlice,
+    Has::ByBob,
+    Has::Broken,
+    Has::Unsigned,
+    Has::WithoutAnswerForProvenance,
+    Has::Other,
+    Has::NotFound,
+    Has::Nothing,
+];
+
+impl Has {
+    /// What comes of it; a mirror without the chart is passed over.
+    fn at(self, place: Place) -> Answer {
+        let silent = || Answer::Unavailable {
+            cause: Cause::SourceUnavailable,
+            message: "no answer".into(),
+        };
+        let served = |provenance: ProvenanceFacts| {
+            let mut answer = archive(provenance.served_by(place));
+            if let Answer::Archive(facts) = &mut answer {
+                facts.place = place;
+            }
+            answer
+        };
+        match self {
+            Self::ByAlice => served(provenance(&text(), &[signature(&person(1))])),
+            Self::ByBob => served(provenance(&text(), &[signature(&person(2))])),
+            Self::Broken => {
+                let broken = signature_by(person(1).signer(), &text(), Sig::broken);
+                served(provenance(&text(), &[broken]))
+            }
+            Self::Unsigned => served(ProvenanceFacts::Missing),
+            Self::WithoutAnswerForProvenance => served(ProvenanceFacts::Unavailable {
+                cause: Cause::SourceUnavailable,
+                message: "no answer".into(),
+            }),
+            Self::Other => {
+                let mut answer = served(provenance(&text(), &[signature(&person(2))]));
+                if let Answer::Archive(facts) = &mut answer {
+                    facts.digest = other_digest();
+                    facts.binding = Bound::Different(vec!["a template".into()]);
+                }
+                answer
+            }
+            Self::NotFound if place == Place::Main => Answer::NotFound,
+            Self::NotFound | Self::Nothing => silent(),
+        }
+    }
+}
+
+/// Nothing was answered yet; Alice and Bob are listed, and Bob's key was stolen.
+fn nothing_known(level: Level, sources: &[&str]) -> World {
+    let mut world = World::signed_by(&[person(1), person(2)]);
+    world.signers(&["alice", "bob"], 1);
+    world.revoke("bob", RevocationReason::Compromised);
+    world.level(level);
+    world.rule().sources = sources.iter().map(|url| source(url)).collect();
+    world.evidence.answers.clear();
+    world
+}
+
+impl World {
+    fn hear(&mut self, url: &str, answer: Answer) {
+        let by = self.clone();
+        self.evidence.apply(url, answer, &by.judged_by());
+        self.try_keys();
+    }
+}
+
+#[test]
+fn a_mirror_gives_trust_and_nothing_else() {
+    for level in [Level::Signature, Level::Strict] {
+        for has in EVERYTHING {
+            let mut world = nothing_known(level, &[SOURCE]);
+            world.hear(SOURCE, has.at(Place::Mirror));
+            let verdict = world.verdict();
+            match has {
+                Has::ByAlice => assert!(verdict.is_trusted(), "{level:?}"),
+                _ => assert_eq!(verdict, SILENT, "{level:?} {has:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn what_the_source_says_itself_counts_whatever_its_mirror_had_said() {
+    for level in [Level::Signature, Level::Strict] {
+        for before in EVERYTHING {
+            for main in EVERYTHING {
+                let mut alone = nothing_known(level, &[SOURCE]);
+                alone.hear(SOURCE, main.at(Place::Main));
+                let mut world = nothing_known(level, &[SOURCE]);
+                world.hear(SOURCE, before.at(Place::Mirror));
+                world.hear(SOURCE, main.at(Place::Main));
+                let verdict = world.verdict();
+                if before == Has::ByAlice {
+                    assert!(verdict.is_trusted(), "{main:?}");
+                } else {
+                    assert_eq!(verdict, alone.verdict(), "{level:?} {before:?}, {main:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_that_the_source_has_shown_is_replaced_by_its_mirrors() {
+    for main in [Has::ByBob, Has::Broken, Has::Unsigned, Has::Other] {
+        for mirror in EVERYTHING {
+            let mut world = nothing_known(Level::Strict, &[SOURCE]);
+            world.hear(SOURCE, main.at(Place::Main));
+            let before = world.facts().clone();
+            world.hear(SOURCE, mirror.at(Place::Mirror));
+            let after = world.facts().clone();
+            assert_eq!(after.digest, before.digest, "{main:?}, {mirror:?}");
+            assert_eq!(after.place, Place::Main, "{main:?}, {mirror:?}");
+            let is_as_before = after.signed().map(|signed| signed.digest)
+                == before.signed().map(|signed| signed.digest);
+            let gives_trust = mirror == Has::ByAlice && main != Has::Other;
+            assert_eq!(is_as_before, !gives_trust, "{main:?}, {mirror:?}");
+        }
+    }
+}
+
+#[test]
+fn a_mirror_gives_the_provenance_that_the_source_could_not() {
+    for (mirror, verdict) in [
+        (Has::ByAlice, TRUSTED),
+        (Has::ByBob, SILENT),
+        (Has::Broken, SILENT),
+    ] {
+        let mut world = nothing_known(Level::Strict, &[SOURCE]);
+        world.hear(SOURCE, Has::WithoutAnswerForProvenance.at(Place::Main));
+        world.hear(SOURCE, mirror.at(Place::Mirror));
+        assert_eq!(world.verdict(), verdict, "{mirror:?}");
+        assert_eq!(world.facts().place, Place::Main);
+        // And what the source then says itself counts.
+        if mirror != Has::ByAlice {
+            world.hear(SOURCE, Has::Unsigned.at(Place::Main));
+            assert_eq!(world.verdict(), Verdict::Untrusted(Reason::Unsigned));
+        }
+    }
+}
+
+/// A revoked key takes trust at once, and is badness once the source itself has shown the signature.
+#[test]
+fn a_revocation_of_what_a_mirror_showed_is_badness_once_the_source_shows_it() {
+    let mut world = nothing_known(Level::Strict, &[SOURCE]);
+    world.hear(SOURCE, Has::ByAlice.at(Place::Mirror));
+    assert_eq!(world.verdict(), TRUSTED);
+    world.revoke("alice", RevocationReason::Compromised);
+    assert_eq!(world.verdict(), SILENT);
+    world.hear(SOURCE, Has::Nothing.at(Place::Main));
+    assert_eq!(world.verdict(), SILENT);
+    world.hear(SOURCE, Has::ByAlice.at(Place::Main));
+    assert_eq!(world.verdict(), COMPROMISED);
+}
+
+#[test]
+fn one_source_proves_nothing_bad_while_another_is_silent() {
+    for level in [Level::Signature, Level::Strict] {
+        for has in EVERYTHING {
+            let mut world = nothing_known(level, &[SOURCE, MIRROR]);
+            world.hear(SOURCE, Has::Nothing.at(Place::Main));
+            world.hear(MIRROR, has.at(Place::Main));
+            match has {
+                Has::ByAlice => assert!(world.verdict().is_trusted(), "{level:?}"),
+                _ => assert_eq!(world.verdict(), SILENT, "{level:?} {has:?}"),
+            }
+            world.hear(SOURCE, Has::ByAlice.at(Place::Main));
+            assert!(world.verdict().is_trusted(), "{level:?} {has:?}");
+        }
+    }
+}
+
+/// What had been trusted before needs no other source to be bad.
+#[test]
+fn a_revocation_counts_at_once_for_what_was_trusted_while_another_source_is_silent() {
+    for level in [Level::Signature, Level::Strict] {
+        let mut world = nothing_known(level, &[SOURCE, MIRROR]);
+        world.hear(SOURCE, Has::Nothing.at(Place::Main));
+        world.hear(MIRROR, Has::ByAlice.at(Place::Main));
+        let judgement = world.judge();
+        assert!(judgement.verdict.is_trusted());
+        assert!(world.evidence.settle(&judgement));
+        world.revoke("alice", RevocationReason::Compromised);
+        assert_eq!(world.verdict(), COMPROMISED, "{level:?}");
+        // Trust that came without a look counts as well.
+        let mut world = nothing_known(level, &[SOURCE, MIRROR]);
+        world.signers(&["bob"], 1);
+        world.hear(SOURCE, Has::Nothing.at(Place::Main));
+        world.hear(MIRROR, Has::ByAlice.at(Place::Main));
+        assert_eq!(world.verdict(), SILENT, "{level:?}");
+        world.signers(&["alice", "bob"], 1);
+        let judgement = world.judge();
+        assert!(judgement.verdict.is_trusted());
+        assert!(world.evidence.settle(&judgement) && !world.evidence.settle(&judgement));
+        world.revoke("alice", RevocationReason::Compromised);
+        assert_eq!(world.verdict(), COMPROMISED, "{level:?}");
+    }
+}
+
+/// Three places: a source with a mirror, and another source.
+const PLACES: [(&str, Place); 3] = [
+    (SOURCE, Place::Main),
+    (SOURCE, Place::Mirror),
+    (MIRROR, Place::Main),
+];
+
+fn said() -> impl Strategy<Value = Vec<(usize, Has)>> {
+    let one = (
+        0..PLACES.len(),
+        proptest::sample::select(EVERYTHING.to_vec()),
+    );
+    proptest::collection::vec(one, 1..8)
+}
+
+proptest! {
+    /// Whatever up to three places say, in whatever order.
+    #[test]
+    fn no_order_of_answers_harms(said in said(), is_strict: bool) {
+        let level = if is_strict { Level::Strict } else { Level::Signature };
+        let mut world = nothing_known(level, &[SOURCE, MIRROR]);
+        let (mut have_answered, mut mains_by_bob) = (BTreeSet::new(), false);
+        let (mut had_trust, mut had_word) = (false, false);
+        for (place, has) in said {
+            let (url, place) = PLACES[place];
+            world.hear(url, has.at(place));
+            if place == Place::Main && has != Has::Nothing {
+                have_answered.insert(url);
+                mains_by_bob |= has == Has::ByBob;
+            }
+            let verdict = world.verdict();
+            prop_assert!(!had_trust || verdict.is_trusted(), "trust was taken: {verdict}");
+            if matches!(verdict, Verdict::Untrusted(_)) {
+                let first_has_answered = have_answered.contains(SOURCE);
+                let all = have_answered.len() == 2 || (!is_strict && first_has_answered);
+                prop_assert!(all || had_word, "{verdict} while a source is silent");
+            }
+            prop_assert!(verdict.class() != Class::Badness || mains_by_bob, "{verdict} by a mirror");
+            had_trust |= verdict.is_trusted();
+            had_word |= !matches!(verdict, Verdict::Unknown(_));
+        }
+    }
+}
