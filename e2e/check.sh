@@ -8,6 +8,7 @@ deny_version=0.20.2
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/charttrust
 deny=$cache/cargo-deny-$deny_version/bin/cargo-deny
 not_done=()
+unstable=()
 
 check_prerequisites() { e2e/prerequisites.sh cargo rustfmt clippy go cc gpg git; }
 
@@ -42,9 +43,35 @@ check_testbed() {
 # One shard of the crash points, chosen by the commit; `make chaos` takes them all.
 check_e2e() {
   cargo build --locked --package charttrust-e2e --bins || return
-  CHARTTRUST_BINARY=$(target)/debug/charttrust CHARTTRUST_CHAOS=$(shard) \
-    cargo test --locked --no-fail-fast --package charttrust-e2e --package charttrust-false-alarms -- \
-    --test-threads "$(threads)"
+  local log
+  log=$(mktemp) || return
+  export CHARTTRUST_BINARY CHARTTRUST_CHAOS
+  CHARTTRUST_BINARY=$(target)/debug/charttrust
+  CHARTTRUST_CHAOS=$(shard)
+  cargo test --locked --no-fail-fast --package charttrust-e2e --package charttrust-false-alarms -- \
+    --test-threads "$(threads)" 2>&1 | tee "$log"
+  [ "${PIPESTATUS[0]}" -eq 0 ] || once_more "$log"
+  local result=$?
+  rm -f "$log"
+  return $result
+}
+
+# Stories share two cores with a control plane, and each waits for many things. Up to three that failed are
+# told once more, each alone: what fails again is broken, what holds now is named at the end, and is a
+# defect to be found (of the story or of the product). A program that died without naming a story is broken.
+once_more() {
+  local failed ended name program
+  failed=$(sed -n -e 's/^ *Running .*(\(.*\))$/\1/p' -e 's/^test \(.*\) \.\.\. FAILED$/! \1/p' "$1" |
+    awk '$1 == "!" { print program, $2; next } { program = $0 }')
+  ended=$(grep -c '^test result: FAILED' "$1")
+  [ -n "$failed" ] && [ "$(wc -l <<<"$failed")" -le 3 ] &&
+    [ "$(cut -d' ' -f1 <<<"$failed" | sort -u | wc -l)" -eq "$ended" ] &&
+    [ "$(grep -c '^    `-p ' "$1")" -eq "$ended" ] || return
+  while read -r program name; do
+    printf '\n==> once more, alone: %s\n' "$name"
+    (cd e2e && "$(target)/debug/deps/${program##*/}" --exact "$name") </dev/null || return
+    unstable+=("$name")
+  done <<<"$failed"
 }
 
 # Charts in real OCI registries. Building these takes minutes, so this is no part of `make test`.
@@ -98,4 +125,5 @@ for name in "$@"; do
 done
 printf '\n==> passed in %d s\n' $SECONDS
 printf '%s\n' "${times[@]}"
+[ ${#unstable[@]} -eq 0 ] || printf 'UNSTABLE, held only when told once more: %s\n' "${unstable[@]}"
 [ ${#not_done[@]} -eq 0 ] || printf 'NOT CHECKED: %s\n' "${not_done[@]}"

@@ -4,7 +4,7 @@ use charttrust::api::conditions::{self, KeyCondition};
 use charttrust::api::trusted_key::KeyState;
 use charttrust::api::{ReleaseTrust, TrustedKey};
 use charttrust::controllers::key::learned;
-use charttrust_e2e::audit::{Event, Mark};
+use charttrust_e2e::audit::Mark;
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::cluster::Cluster;
 use charttrust_e2e::eventually;
@@ -45,28 +45,18 @@ async fn trusted_release(stage: &Stage, prefix: &str) -> (Story, StoryKey) {
     (story, key)
 }
 
-fn is_of(story: &Story) -> impl Fn(&Event) -> bool {
-    let namespace = story.namespace.clone();
-    move |event| event.namespace == namespace || event.name.starts_with(&namespace)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_downloads_nothing_and_writes_nothing() {
     let stage = stage().await;
     let (story, _) = trusted_release(&stage, "again").await;
     stage.judged(&story.namespace, "SignatureVerified").await;
+    stage.at_rest(&story.namespace).await;
     let asked = story.repository.requests().len();
-    let audit = stage.cluster.audit().unwrap();
     stage.operator(Operator::kill);
-    let mark = audit.mark().unwrap();
+    let mark = stage.cluster.mark();
     stage.restart().await;
     stage.judged(&story.namespace, "SignatureVerified").await;
-    let writes = audit
-        .since(mark)
-        .unwrap()
-        .by(stage.identity.user())
-        .writes();
-    let writes = writes.only(is_of(&story));
+    let writes = stage.written_since(mark, &story.namespace);
     assert!(writes.is_empty(), "{writes:?}");
     assert_eq!(story.repository.requests().len(), asked);
 }
@@ -106,13 +96,8 @@ async fn forged_evidence_is_never_believed() {
     forge(&story, &key).await;
     stage.restart().await;
     story.expect("web", "SourceUnavailable").await;
-    let audit = stage.cluster.audit().unwrap();
-    let ours = audit
-        .since(mark)
-        .unwrap()
-        .by(stage.identity.user())
-        .writes();
-    let ours = ours.of("releasetrusts").only(is_of(&story));
+    let ours = stage.written_since(mark, &story.namespace);
+    let ours = ours.of("releasetrusts");
     assert!(!ours.is_empty());
     for event in ours.iter() {
         let written: ReleaseTrust = serde_json::from_value(event.request.clone().unwrap()).unwrap();
@@ -249,11 +234,7 @@ async fn what_cannot_be_kept_counts_nevertheless_and_is_told() {
 
 /// Not even for a moment: the operator reads what was learned before it judges.
 fn never_trusted_since(stage: &Stage, mark: Mark, story: &Story) {
-    let audit = stage.cluster.audit().unwrap();
-    let ours = |resource| {
-        let ours = audit.since(mark).unwrap().by(stage.identity.user());
-        ours.writes().of(resource).only(is_of(story))
-    };
+    let ours = |resource| stage.written_since(mark, &story.namespace).of(resource);
     for event in ours("releasetrusts").iter() {
         let written: ReleaseTrust = serde_json::from_value(event.request.clone().unwrap()).unwrap();
         assert_ne!(verdict(&written), "SignatureVerified");

@@ -24,16 +24,20 @@ pub use scene::{Opening, Scene};
 pub(crate) use story::merge;
 pub use story::{Story, StoryKey};
 
+use crate::audit::{Events, Mark};
 use crate::cluster::{Cluster, Identity};
-use crate::eventually;
 use crate::helm::{Helm, Version};
 use crate::operator::{Operator, Options};
 use crate::process::{LOG_TAIL, tail};
 use crate::program::chain;
 use crate::proxy::Proxy;
+use crate::{eventually, lasting};
 
 /// How long a verdict may take on a busy machine before a story counts as failed.
 pub const SOON: Duration = Duration::from_secs(60);
+
+/// How long nothing is written before all counts as told.
+const STILL: Duration = Duration::from_secs(2);
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -138,6 +142,34 @@ impl Stage {
             if of_us { Ok(()) } else { Err(text) }
         })
         .await;
+    }
+
+    /// Waits until the operator has written nothing about a namespace, or about what is named after it,
+    /// for two seconds. What comes true last is not always what a story waits for: a Quarantine is in force
+    /// before its release says so.
+    pub async fn at_rest(&self, namespace: &str) {
+        eventually(SOON, "two seconds without a write", async || {
+            let mark = self.cluster.mark();
+            lasting(STILL, async || {
+                let written = self.written_since(mark, namespace);
+                if written.is_empty() {
+                    Ok(())
+                } else {
+                    Err(format!("{written:?}"))
+                }
+            })
+            .await
+        })
+        .await;
+    }
+
+    /// What the operator has written since then about a namespace, or about what is named after it.
+    pub fn written_since(&self, mark: Mark, namespace: &str) -> Events {
+        let written = self.cluster.asked_since(mark);
+        written
+            .by(self.identity.user())
+            .writes()
+            .only(|event| event.namespace == namespace || event.name.starts_with(namespace))
     }
 
     /// Ends the operator as a crash does, and starts it again.

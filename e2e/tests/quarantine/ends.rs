@@ -62,8 +62,8 @@ async fn a_restart_in_the_middle_changes_nothing_twice() {
     let before = scene.workloads().await;
     scene.revoke().await;
     scene.quarantine_has("web", "Active=True/Contained").await;
-    let audit = stage.cluster.audit().unwrap();
-    let mark = audit.mark().unwrap();
+    stage.at_rest(&scene.namespace).await;
+    let mark = stage.cluster.mark();
     stage.restart().await;
     let other = Opening::of_every_kind("restarted-other")
         .with_quarantine(automatic())
@@ -71,12 +71,7 @@ async fn a_restart_in_the_middle_changes_nothing_twice() {
         .await;
     other.revoke().await;
     other.quarantine_has("web", "Active=True/Contained").await;
-    let writes = audit
-        .since(mark)
-        .unwrap()
-        .by(stage.identity.user())
-        .writes();
-    let writes = writes.only(|event| event.namespace == scene.namespace);
+    let writes = stage.written_since(mark, &scene.namespace);
     assert!(writes.is_empty(), "{writes:#?}");
     scene.withdraw().await;
     scene.no_quarantine("web").await;
@@ -132,8 +127,8 @@ async fn a_namespace_that_goes_is_not_held_up() {
     scene.quarantine_has("web", "Active=True/Contained").await;
     // Somebody holds up the Deployment, so that it could still be started.
     hold(&scene, &["example.com/hold"]).await;
-    let audit = stage.cluster.audit().unwrap();
-    let mark = audit.mark().unwrap();
+    stage.at_rest(&scene.namespace).await;
+    let mark = stage.cluster.mark();
     let namespaces = Api::<Namespace>::all(scene.client.clone());
     namespaces
         .delete(&scene.namespace, &DeleteParams::default())
@@ -150,8 +145,7 @@ async fn a_namespace_that_goes_is_not_held_up() {
     })
     .await;
     // Nothing is started again only to be deleted.
-    let us = stage.identity.user();
-    let of_others = audit.since(mark).unwrap().by(us).writes().only(|event| {
+    let of_others = stage.written_since(mark, &scene.namespace).only(|event| {
         let ours = ["events", "quarantines", "releasetrusts"];
         event.namespace == scene.namespace && !ours.contains(&event.resource.as_str())
     });

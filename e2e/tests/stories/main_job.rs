@@ -208,8 +208,9 @@ async fn a_revocation_writes_what_it_concerns_and_downloads_nothing(version: Ver
     counted(&story, &other.name, 1).await;
     compliant(&story, &policy, "True").await;
 
-    let audit = stage().await.cluster.audit().unwrap();
-    let mark = audit.mark().unwrap();
+    let stage = stage().await;
+    stage.at_rest(&story.namespace).await;
+    let mark = stage.cluster.mark();
     let asked = story.repository.requests().len();
     let revoke = json!({"spec": {"revocation": {"reason": "Compromised"}}});
     story.patch::<TrustedKey>(&stolen.name, revoke).await;
@@ -218,11 +219,8 @@ async fn a_revocation_writes_what_it_concerns_and_downloads_nothing(version: Ver
     compliant(&story, &policy, "False").await;
     key_state(&story, &stolen.name, "Compromised").await;
 
-    let user = stage().await.identity.user();
-    let ours = |name: &str| name == policy || name == stolen.name || name == other.name;
-    let writes = audit.since(mark).unwrap().by(user).writes();
-    let writes = writes
-        .only(|e| e.resource != "events" && (e.namespace == story.namespace || ours(&e.name)));
+    let writes = stage.written_since(mark, &story.namespace);
+    let writes = writes.only(|event| event.resource != "events");
     let mut written: Vec<_> = writes
         .iter()
         .map(|e| format!("{}/{} {}", e.resource, e.subresource, e.name))

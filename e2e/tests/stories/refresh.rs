@@ -113,10 +113,11 @@ async fn a_published_revocation_is_learned_and_an_old_copy_gives_nothing_back() 
 
     publisher.put(PATH, &original).unwrap();
     looked_again(&publisher).await;
-    let audit = stage().await.cluster.audit().unwrap();
-    let mark = audit.mark().unwrap();
+    let stage = stage().await;
+    stage.at_rest(&story.namespace).await;
+    let mark = stage.cluster.mark();
     looked_again(&publisher).await;
-    let writes = audit.since(mark).unwrap().by(stage().await.identity.user());
+    let writes = stage.cluster.asked_since(mark).by(stage.identity.user());
     let fingerprint = key.key.fingerprint.to_lowercase();
     let of_us = |event: &Event| {
         event.namespace == story.namespace

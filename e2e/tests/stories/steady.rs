@@ -1,7 +1,6 @@
 //! Where nothing changes, nothing is written.
 
 use charttrust::api::TrustedKey;
-use charttrust_e2e::audit::{Events, Mark};
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::eventually;
 use charttrust_e2e::helm::Version;
@@ -77,8 +76,8 @@ async fn spoil(story: &Story, name: &str) {
 
 /// What the operator writes about this story while it looks at a source so many times.
 async fn written_during_looks(story: &Story, looks: usize) -> Vec<String> {
-    let audit = stage().await.cluster.audit().unwrap();
-    let mark: Mark = audit.mark().unwrap();
+    let stage = stage().await;
+    let mark = stage.cluster.mark();
     let count = || story.repository.count("/unsigned-1.0.0.tgz.prov");
     let before = count();
     eventually(SOON, "the source is looked at", async || {
@@ -89,11 +88,7 @@ async fn written_during_looks(story: &Story, looks: usize) -> Vec<String> {
         }
     })
     .await;
-    let user = stage().await.identity.user();
-    let events: Events = audit.since(mark).unwrap().by(user).writes();
-    let ours = events.only(|event| {
-        event.namespace == story.namespace || event.name.starts_with(&story.namespace)
-    });
+    let ours = stage.written_since(mark, &story.namespace);
     ours.iter()
         .map(|event| format!("{} {} {}", event.verb, event.resource, event.name))
         .collect()
