@@ -7,7 +7,7 @@ use kube::Client;
 use tokio::time::Instant;
 
 use super::cache::Caches;
-use super::store::Store;
+use super::store::{Change, Store};
 use super::task::{Queues, Task};
 use crate::clock;
 use crate::evidence::{self, Fetcher};
@@ -115,6 +115,11 @@ impl Context {
             "the queue of {queue} has not moved for {} s",
             idle.as_secs()
         ))
+    }
+
+    /// Begins a change of a key or policy.
+    pub(super) fn change(&self, now: Instant) -> Change<'_> {
+        self.store.change(self.cache.records.releases(), now)
     }
 
     /// Has a release judged again; until it was, no quarantine begins under its policies.

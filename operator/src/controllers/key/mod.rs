@@ -94,7 +94,7 @@ fn keep(context: &Context, name: &str, loaded: Option<LoadedKey>, moment: Moment
         .and_then(|loaded| loaded.fingerprint.clone());
     report(name, loaded.as_ref());
     refresh::plan(context, name, loaded.as_ref(), moment.tick);
-    let _change = context.store.change();
+    let _change = context.change(moment.tick);
     let before = context.store.set_key(name, loaded);
     issuers.extend(self::issuers(before.as_ref()));
     let issuers = issuers.iter().map(String::as_str);

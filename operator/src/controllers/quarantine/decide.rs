@@ -42,6 +42,9 @@ pub(super) struct Surveyed {
     pub(super) bad_since: Option<Instant>,
     /// Whether a quarantine may begin there: there is none, and its namespace is not protected.
     pub(super) is_free: bool,
+    /// Whether it is to be judged by a key or policy that has changed: nothing begins by what was said
+    /// before, however long that takes.
+    pub(super) is_open: bool,
     /// Whether only ConfigMaps are proof of it, though Secrets hold records of it too: whoever may
     /// write the former need not be who may write the latter.
     pub(super) is_contradicted: bool,
@@ -210,7 +213,11 @@ impl Decision {
     ) -> Due<'a> {
         let due = candidates.iter().filter(|one| one.is_due());
         let due = due.map(|one| one.release);
-        let at = |one: &Surveyed| one.bad_since.unwrap_or(moment.tick) + terms.after;
+        let soon = |one: &Surveyed| moment.tick + if one.is_open { AGAIN } else { Duration::ZERO };
+        let at = |one: &Surveyed| {
+            let ripe = one.bad_since.unwrap_or(moment.tick) + terms.after;
+            ripe.max(soon(one))
+        };
         let (later, now): (Vec<_>, _) = due.partition(|one| at(one) > moment.tick);
         let is_empty = |waiting: &Waiting| *waiting == Waiting::ForWorkloads;
         let empty = self.waiting.values().filter(|one| is_empty(one)).count();

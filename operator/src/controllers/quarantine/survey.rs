@@ -67,6 +67,7 @@ fn matched(context: &Context, name: &str) -> Vec<Surveyed> {
                 said: said.clone(),
                 bad_since: release.bad_since.get(name).copied(),
                 is_free: false,
+                is_open: release.judgings.are_open(),
                 is_contradicted: release.contradicted.contains(name),
                 holds: Holds::Something,
             });
@@ -152,42 +153,58 @@ async fn is_there(context: &Context, id: &ReleaseId) -> Result<bool, Error> {
     Ok(found.is_some())
 }
 
-/// Whether every release that the policy selects was judged by the keys and policies of today. Those
-/// that came after the start hold nobody up while their first look is under way, and none does for ever:
-/// a record that cannot be fetched is `Pending` as long as that lasts.
+/// Whether every release that the policy selects was judged by the keys and policies of today.
 fn is_all_judged(context: &Context, policy: &Policy, now: Instant) -> bool {
-    let present = context.store.present.get();
     context.cache.records.releases().into_iter().all(|id| {
         let placed = context.cache.placed(&id);
         if !policy.selection.selects(&placed.reference()) {
             return true;
         }
-        let is_new = present.is_some_and(|all| !all.contains(&id));
-        let arrival = if is_new {
-            Arrival::Later
-        } else {
-            Arrival::AtStart
-        };
-        let release =
-            |release: Option<&Release>| release.is_some_and(|r| is_judged(r, arrival, now));
-        context.store.inspect(&id, release)
+        let arrival = Arrival::of(context, &id);
+        context
+            .store
+            .inspect(&id, |release| is_judged(release, arrival, now))
     })
 }
 
-/// Whether a release was there when this replica began to judge.
+/// When a release came. Whoever may write records in one namespace adds another each moment, so that there
+/// is always one that is not judged: only those are waited for that were there before.
 #[derive(Clone, Copy, PartialEq)]
 enum Arrival {
+    /// This replica began to judge when it was there.
     AtStart,
+    /// A key or policy has changed since it came: the last one at this time.
+    Before(Instant),
+    /// Nothing has changed since.
     Later,
 }
 
-fn is_judged(release: &Release, arrival: Arrival, now: Instant) -> bool {
-    let is_given_up = release
-        .pending_since
-        .is_some_and(|since| is_long(since, now));
-    let is_passed_over = arrival == Arrival::Later || is_given_up;
-    let pending = Verdict::Unknown(Cause::Pending);
-    let judgement = release.judgement.as_ref();
-    let is_judged = judgement.is_some_and(|j| is_passed_over || j.verdict != pending);
-    is_judged && !release.judgings.are_open()
+impl Arrival {
+    fn of(context: &Context, id: &ReleaseId) -> Self {
+        let present = context.store.present.get();
+        if present.is_none_or(|all| all.contains(id)) {
+            return Self::AtStart;
+        }
+        let since = context.store.awaited_since(id);
+        since.map_or(Self::Later, Self::Before)
+    }
+}
+
+/// Whether a release holds nobody up (any more): a record that cannot be fetched is `Pending` as long as
+/// that lasts.
+fn is_judged(release: Option<&Release>, arrival: Arrival, now: Instant) -> bool {
+    let is_today_s =
+        |release: &&Release| release.judgement.is_some() && !release.judgings.are_open();
+    let judged = release.filter(is_today_s);
+    match arrival {
+        Arrival::Later => true,
+        Arrival::Before(since) => judged.is_some() || is_long(since, now),
+        Arrival::AtStart => judged.is_some_and(|release| {
+            let since = release.pending_since;
+            let is_given_up = since.is_some_and(|since| is_long(since, now));
+            let pending = Verdict::Unknown(Cause::Pending);
+            let judgement = release.judgement.as_ref();
+            is_given_up || judgement.is_some_and(|judgement| judgement.verdict != pending)
+        }),
+    }
 }

@@ -23,6 +23,7 @@ use charttrust_verify::key::{DeclaredRevocation, Key};
 use charttrust_verify::openpgp::{ClaimedRevocations, Fingerprint};
 use charttrust_verify::policy::Policy;
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 pub use self::release::{Content, PollState, Release, Requests, Revision, Told, Waiting};
 use self::requests::PolicyRequests;
@@ -60,6 +61,8 @@ pub struct Store {
     pub seal: OnceLock<seal::Seal>,
     /// The releases that were there when this replica began to judge.
     pub present: OnceLock<BTreeSet<ReleaseId>>,
+    /// The releases that were known when a key or policy changed last, and when that was.
+    known: Mutex<Option<(Instant, BTreeSet<ReleaseId>)>>,
     /// How many deletions of `ReleaseTrust`s were told of late.
     pub deletions: few::Few,
     /// How many changes of keys and policies are being taken in.
@@ -186,10 +189,20 @@ impl Store {
         self.seal.get_or_init(|| seal::Seal::new(&[]))
     }
 
-    /// Begins a change of a key or policy: until it ends, releases may be judged by half of it.
-    pub fn change(&self) -> Change<'_> {
+    /// Begins a change of a key or policy: until it ends, releases may be judged by half of it. Those that
+    /// are known by then are waited for; whoever may write records adds one each moment, and holds nobody
+    /// up by that.
+    pub fn change(&self, known: BTreeSet<ReleaseId>, now: Instant) -> Change<'_> {
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, known));
         self.changes.fetch_add(1, Ordering::SeqCst);
         Change(&self.changes)
+    }
+
+    /// Since when a release has to be judged by a key or policy that has changed, if it was known then.
+    pub fn awaited_since(&self, id: &ReleaseId) -> Option<Instant> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.as_ref().filter(|(_, all)| all.contains(id));
+        known.map(|(since, _)| *since)
     }
 
     /// Whether a key or policy is being taken in.
@@ -501,7 +514,8 @@ mod tests {
     fn changes_are_counted() {
         let store = Store::default();
         assert!(!store.is_changing());
-        let (one, other) = (store.change(), store.change());
+        let change = || store.change(BTreeSet::new(), crate::clock::tick());
+        let (one, other) = (change(), change());
         drop(one);
         assert!(store.is_changing());
         drop(other);

@@ -41,10 +41,20 @@ type Case = (&'static str, fn(&Scene));
 
 /// What is written to Quarantines when the policy decides.
 async fn decided(scene: &Scene) -> Vec<String> {
-    let decided = start::reconcile(&scene.context, POLICY, Moment::now()).await;
+    decided_after(scene, Duration::ZERO).await
+}
+
+/// What is written to Quarantines when the policy decides so much later.
+async fn decided_after(scene: &Scene, wait: Duration) -> Vec<String> {
+    let Moment { date, tick } = Moment::now();
+    let tick = tick + wait;
+    let decided = start::reconcile(&scene.context, POLICY, Moment { date, tick }).await;
     decided.unwrap();
     scene.of_quarantines()
 }
+
+/// Longer than any release may keep others from being contained.
+const LONG: Duration = Duration::from_secs(301);
 
 /// What is written to Quarantines when that of `shop/web` is reconciled at.
 async fn reconciled(scene: &Scene) -> Vec<String> {

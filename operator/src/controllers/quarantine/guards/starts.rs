@@ -7,8 +7,8 @@ use charttrust_verify::verdict::{Cause, Reason, Verdict};
 use serde_json::json;
 
 use super::{
-    Case, HOUR, NOTHING, START, TRUSTED, contained, decided, forum, is_due_after, of_revocation,
-    outcomes, remember, remembered, report_only,
+    Case, HOUR, LONG, NOTHING, START, TRUSTED, contained, decided, decided_after, forum,
+    is_due_after, of_revocation, outcomes, remember, remembered, report_only,
 };
 use crate::clock::tick;
 use crate::controllers::context::QuarantineSettings;
@@ -231,7 +231,7 @@ async fn only_proof_of_badness_is_a_reason_whatever_a_policy_names() {
 #[tokio::test]
 async fn nothing_starts_while_a_key_or_policy_is_being_taken_in() {
     let scene = Scene::automatic().await;
-    let change = scene.context.store.change();
+    let change = scene.context.change(tick());
     assert_eq!(decided(&scene).await, NOTHING);
     assert_eq!(outcomes(&scene).waiting, 1);
     drop(change);
@@ -272,6 +272,39 @@ async fn nothing_starts_and_nobody_has_ended_anything_without_the_switch() {
             .await
             .is_released(&of_revocation(), &forum())
     );
+}
+
+#[tokio::test]
+async fn whoever_adds_a_record_each_moment_holds_nobody_up() {
+    let scene = Scene::automatic().await;
+    let present = BTreeSet::from([web()]);
+    scene.context.store.present.get_or_init(|| present);
+    scene.install(&forum(), Driver::Secret);
+    assert_eq!(decided(&scene).await, [START], "it came later");
+
+    // One that was there when a key changed is waited for, but not for ever.
+    let scene = Scene::automatic().await;
+    let present = BTreeSet::from([web()]);
+    scene.context.store.present.get_or_init(|| present);
+    scene.install(&forum(), Driver::Secret);
+    drop(scene.context.change(tick()));
+    assert_eq!(decided(&scene).await, NOTHING, "it was there");
+    assert_eq!(
+        decided_after(&scene, LONG).await,
+        [START],
+        "it was there for long"
+    );
+}
+
+#[tokio::test]
+async fn nothing_begins_by_what_was_said_before_a_change_however_long_ago() {
+    let scene = Scene::automatic().await;
+    let store = &scene.context.store;
+    store.present.get_or_init(BTreeSet::new);
+    drop(scene.context.change(tick()));
+    store.update(&web(), |release| release.judgings.ask());
+    assert_eq!(decided_after(&scene, LONG).await, NOTHING);
+    assert_eq!(outcomes(&scene).waiting, 1);
 }
 
 #[tokio::test]
