@@ -81,6 +81,12 @@ pub fn source_pattern() -> String {
     format!(r"^({})://[^\s/?#@]+(/[^\s?#]*)?$", words.join("|"))
 }
 
+/// What `repository` of a source must look like.
+pub fn repository_pattern() -> String {
+    let scheme = Scheme::Oci.word();
+    format!(r"^{scheme}://[^\s/?#@]+/[^\s?#]*[^\s?#/]$")
+}
+
 /// The text, cut to at most `bytes` bytes at a character border; the cut shows as `…`.
 ///
 /// Status fields hold text that others wrote, and one that is too long would make the server

@@ -231,6 +231,13 @@ pub struct Source {
     )]
     pub url: String,
 
+    /// The repository itself, where its name is not that of the chart: instead of `url` and the
+    /// name. Only beside an `oci://` url, in a rule about one chart. Credentials go to its
+    /// registry, and key scopes look at it instead of url. Example: `oci://ghcr.io/example/helm-shop`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::URL), regex(pattern = bounds::repository_pattern()))]
+    pub repository: Option<String>,
+
     /// Other addresses of the same charts, asked in order if the first gives no answer. Key
     /// scopes look at url only. Example: `["https://charts-backup.example.com"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -40,7 +40,7 @@ fn rule(path: &str, rule: &api::Rule, problems: &mut Problems) -> Rule {
         name: rule.name.clone(),
         charts: chart_globs(&format!("{path}.charts"), &rule.charts, problems),
         versions: versions.and_then(|read| problems.take(&format!("{path}.versions"), read)),
-        sources: sources(&format!("{path}.sources"), &rule.sources, problems),
+        sources: sources(&format!("{path}.sources"), rule, problems),
         verify: verify(&format!("{path}.verify"), &rule.verify, problems),
         pins: pins(&format!("{path}.digests"), &rule.digests, problems),
         problem: None,

@@ -7,20 +7,23 @@ use super::Problems;
 use crate::api::chart_trust_policy::{self as api, CaKind};
 
 /// The sources of a rule.
-pub(super) fn sources(path: &str, all: &[api::Source], problems: &mut Problems) -> Vec<Source> {
-    let numbered = all.iter().enumerate();
+pub(super) fn sources(path: &str, rule: &api::Rule, problems: &mut Problems) -> Vec<Source> {
+    let numbered = rule.sources.iter().enumerate();
     numbered
-        .map(|(index, one)| source(&format!("{path}[{index}]"), one, problems))
+        .map(|(index, one)| source(&format!("{path}[{index}]"), one, &rule.charts, problems))
         .collect()
 }
 
-fn source(path: &str, source: &api::Source, problems: &mut Problems) -> Source {
+fn source(path: &str, source: &api::Source, charts: &[String], problems: &mut Problems) -> Source {
+    let own = source.repository.as_deref();
+    let own = own.map(|repository| of_one_chart(&source.url, repository, charts));
+    let own = own.and_then(|own| problems.take(&format!("{path}.repository"), own));
     problems.take(&format!("{path}.url"), repository(&source.url));
     for (index, mirror) in source.mirrors.iter().enumerate() {
         problems.take(&format!("{path}.mirrors[{index}]"), repository(mirror));
     }
     Source {
-        url: source.url.clone(),
+        url: own.unwrap_or_else(|| source.url.clone()),
         mirrors: source.mirrors.clone(),
         credentials_secret: source
             .credentials_secret_ref
@@ -35,6 +38,36 @@ fn authority(ca: &api::CaRef) -> CaRef {
         CaKind::ConfigMap => CaRef::ConfigMap(ca.name.clone()),
         CaKind::Secret => CaRef::Secret(ca.name.clone()),
     }
+}
+
+/// The address of a repository that holds one chart under another name: `REPOSITORY#CHART`. No configured
+/// address has a fragment, so that it is confused with none.
+fn of_one_chart(url: &str, repository: &str, charts: &[String]) -> Result<String, RepositoryError> {
+    let is_oci = |url| Scheme::split(url).is_some_and(|(scheme, _)| scheme == Scheme::Oci);
+    if !is_oci(url) || !is_oci(repository) {
+        return Err(RepositoryError::Scheme);
+    }
+    address(repository)?;
+    match charts {
+        [chart] if !chart.contains(['*', '?']) => {
+            Ok(format!("{}#{chart}", repository.trim_end_matches('/')))
+        }
+        _ => Err(RepositoryError::SeveralCharts),
+    }
+}
+
+/// Why the repository of one chart cannot be used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+enum RepositoryError {
+    /// It is no address.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// Only registries have a repository for each chart.
+    #[error("stands beside an oci:// url only, and begins with oci:// itself")]
+    Scheme,
+    /// Which of them it holds is not said.
+    #[error("holds one chart: name exactly that one in the charts of the rule")]
+    SeveralCharts,
 }
 
 /// Whether a URL is where charts are published: the folder, not the index in it, below which the index would
@@ -130,6 +163,59 @@ mod tests {
         }
         for url in ["https://a.example", "https://a.example/my-index.yaml/b"] {
             assert_eq!(repository(url), Ok(()), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_repository_of_its_own_holds_the_one_chart_of_the_rule() {
+        let (base, own) = ("oci://ghcr.io/a", "oci://ghcr.io/a/helm-shop");
+        let one = vec!["shop".to_owned()];
+        let expected = Ok("oci://ghcr.io/a/helm-shop#shop".to_owned());
+        assert_eq!(of_one_chart(base, own, &one), expected);
+        for (url, repository, charts, error) in [
+            (
+                "https://a.example",
+                own,
+                vec!["shop"],
+                RepositoryError::Scheme,
+            ),
+            (
+                base,
+                "https://a.example/b",
+                vec!["shop"],
+                RepositoryError::Scheme,
+            ),
+            (base, own, vec!["shop-*"], RepositoryError::SeveralCharts),
+            (base, own, vec!["sho?"], RepositoryError::SeveralCharts),
+            (
+                base,
+                own,
+                vec!["shop", "forum"],
+                RepositoryError::SeveralCharts,
+            ),
+            (base, own, vec![], RepositoryError::SeveralCharts),
+            (
+                base,
+                "oci://ghcr.io/a/../b",
+                vec!["shop"],
+                AddressError::Dots.into(),
+            ),
+            (
+                base,
+                "oci://me@ghcr.io/a",
+                vec!["shop"],
+                AddressError::User.into(),
+            ),
+            (
+                base,
+                "oci://ghcr.io/a#b",
+                vec!["shop"],
+                AddressError::Query.into(),
+            ),
+        ] {
+            let charts: Vec<_> = charts.into_iter().map(str::to_owned).collect();
+            let told = of_one_chart(url, repository, &charts);
+            assert_eq!(told, Err(error), "{url} {repository} {charts:?}");
         }
     }
 

@@ -56,6 +56,8 @@ impl Scope {
 
 /// Whether `url` is `prefix` or lies below it, at a path-segment border.
 fn is_under(prefix: &str, url: &str) -> bool {
+    // The repository of one chart is `REPOSITORY#CHART`: the scope is about the repository.
+    let url = url.split('#').next().unwrap_or(url);
     // "https://charts.example.com" must not cover "https://charts.example.com.evil.test".
     let prefix = prefix.trim_end_matches('/');
     let url = url.trim_end_matches('/');
@@ -152,6 +154,11 @@ mod tests {
             ("https://charts.example.com/teams", false),
             ("https://charts.example.com", false),
             ("https://charts.example.com.evil.test/team", false),
+            // The repository of one chart, `REPOSITORY#CHART`.
+            ("https://charts.example.com/team#shop", true),
+            ("https://charts.example.com/team/a#shop", true),
+            ("https://charts.example.com/teams#shop", false),
+            ("https://charts.example.com#/team", false),
         ] {
             assert_eq!(scope.covers("any", Some(url)), covered, "{url}");
         }

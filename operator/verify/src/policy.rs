@@ -76,6 +76,7 @@ pub struct Rule {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Source {
     /// The configured URL. Key scopes are compared with this, never with redirects or mirrors.
+    /// The repository of one chart in a registry is `oci://REPOSITORY#CHART`.
     pub url: String,
     /// Other addresses of the same charts, asked in order when the first does not answer.
     pub mirrors: Vec<String>,

@@ -317,8 +317,16 @@ fn rule(arguments: &Verify, policy: Policy, chart: &str) -> Result<Rule, UsageEr
         .map(|url| url.trim_end_matches('/'));
     match given {
         Some(url) if !rule.sources.is_empty() => {
+            // The repository of one chart is `REPOSITORY#CHART`, and this rule is about that one.
+            let place = |source: &Source| {
+                source
+                    .url
+                    .split('#')
+                    .next()
+                    .map(|url| url.trim_end_matches('/').to_owned())
+            };
             rule.sources
-                .retain(|source| source.url.trim_end_matches('/') == url);
+                .retain(|source| place(source).as_deref() == Some(url));
         }
         Some(url) => rule.sources = vec![place(url)],
         None => rule.sources = vec![place(NO_SOURCE)],

@@ -324,6 +324,31 @@ async fn what_a_record_calls_its_chart_cannot_lead_to_another_repository() {
 }
 
 #[tokio::test]
+async fn a_repository_of_its_own_is_asked_whatever_its_name_and_for_no_other_chart() {
+    let registry = Registry::named("team/helm-shop", |_, _| None).await;
+    registry.push(VERSION, &[(ARCHIVE, GZIP)]);
+    let source = Source {
+        url: format!(
+            "{}#{CHART}",
+            registry.url().replace("/charts", "/team/helm-shop")
+        ),
+        ..registry.source()
+    };
+    let found = fetcher().fetch(&source, CHART, VERSION).await.unwrap();
+    assert_eq!(found.archive.content, GZIP);
+    for chart in ["other", "team/helm-shop", ""] {
+        let error = fetcher().fetch(&source, chart, VERSION).await.unwrap_err();
+        assert!(
+            matches!(error, FetchError::NoReference { .. }),
+            "{chart}: {error}"
+        );
+    }
+    let requests = registry.server.received_requests().await.unwrap();
+    let elsewhere = |url: &str| !url.contains("/v2/team/helm-shop/");
+    assert!(!requests.iter().any(|request| elsewhere(request.url.path())));
+}
+
+#[tokio::test]
 async fn plain_http_is_spoken_to_named_hosts_only() {
     let registry = Registry::signed().await;
     let fetcher = fetcher_with(&[], limits());

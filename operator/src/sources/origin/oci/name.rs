@@ -35,9 +35,17 @@ impl Address {
             "" => chart.to_owned(),
             path => format!("{path}/{chart}"),
         };
-        let is_name = name.len() <= LONGEST_NAME && name.split('/').all(is_segment);
-        (is_name && !chart.contains('/')).then_some(name)
+        (is_name(&name) && !chart.contains('/')).then_some(name)
     }
+
+    /// The name of the repository that the address is of; `None` if no repository can have it.
+    pub(super) fn whole(&self) -> Option<String> {
+        is_name(&self.path).then(|| self.path.clone())
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    name.len() <= LONGEST_NAME && name.split('/').all(is_segment)
 }
 
 /// Where Docker Hub answers: `docker.io` itself redirects to a page for people.

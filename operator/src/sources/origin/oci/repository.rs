@@ -18,7 +18,8 @@ pub(in crate::sources) struct Repository {
 }
 
 impl Repository {
-    /// The repository of a chart below an `oci://` address; `None` if no repository can be named so.
+    /// The repository of a chart below an `oci://` address, or at `oci://REPOSITORY#CHART`; `None` if no
+    /// repository can be named so.
     pub(in crate::sources) fn new(
         url: &Url,
         chart: &str,
@@ -26,7 +27,10 @@ impl Repository {
         credentials: Option<Credentials>,
     ) -> Option<Self> {
         let address = Address::parse(url)?;
-        let name = address.repository(chart)?;
+        let name = match url.fragment() {
+            Some(only) => address.whole().filter(|_| only == chart)?,
+            None => address.repository(chart)?,
+        };
         let site = Site::new(Scheme::Oci, address.registry, ca, credentials);
         Some(Self { site, name })
     }
