@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use charttrust_verify::chart::{self, ArchiveError, Chart, Part};
+use charttrust_verify::chart::{self, ArchiveError, Chart};
 use charttrust_verify::evidence::{Answer, ArchiveFacts, Bound, Claimed, Place, ProvenanceFacts};
 use charttrust_verify::limits::ArchiveLimits;
 use charttrust_verify::verdict::Cause;
@@ -38,7 +38,17 @@ pub enum Gathered {
     /// It has an archive, which is still to be compared with what was installed.
     Found(Found),
     /// No archive that could be compared.
-    Other(Answer, Option<Duration>),
+    Other(Nothing),
+}
+
+/// What is known where no archive could be compared.
+#[derive(Debug)]
+pub struct Nothing {
+    /// What it is worth.
+    pub answer: Answer,
+    /// Which of the mirrors has had a say, by its position.
+    pub mirror: Option<usize>,
+    retry_after: Option<Duration>,
 }
 
 /// An archive, and the signed statement about it.
@@ -46,6 +56,8 @@ pub enum Gathered {
 pub struct Found {
     chart: Arc<Chart>,
     facts: ArchiveFacts,
+    /// Which of the mirrors has had a say, by its position.
+    mirror: Option<usize>,
     /// Why the source itself did not answer, if a mirror did.
     silence: Option<Answer>,
     retry_after: Option<Duration>,
@@ -61,7 +73,11 @@ pub async fn gather(
     let fetched = fetcher.fetch_since(source, claimed.chart, claimed.version, asked);
     match fetched.await {
         Ok(fetched) => Gathered::of(&fetched, claimed),
-        Err(error) => Gathered::Other(no_archive(&error), error.retry_after()),
+        Err(error) => Gathered::Other(Nothing {
+            answer: no_archive(&error),
+            mirror: None,
+            retry_after: error.retry_after(),
+        }),
     }
 }
 
@@ -80,7 +96,11 @@ impl Gathered {
             Ok(chart) => Arc::clone(chart),
             // That a mirror's archive cannot be read says nothing of the source's.
             Err(error) => {
-                return Self::Other(silence.unwrap_or_else(|| unreadable(error)), retry_after);
+                return Self::Other(Nothing {
+                    answer: silence.unwrap_or_else(|| unreadable(error)),
+                    mirror: fetched.mirror,
+                    retry_after,
+                });
             }
         };
         let provenance = provenance(&fetched.provenance, claimed);
@@ -88,20 +108,32 @@ impl Gathered {
         let mut facts = ArchiveFacts::of(&chart, provenance, Bound::NotCompared);
         facts.place = fetched.place;
         let mut claimed_digest = fetched.claimed_digest.iter();
-        facts.index_disagrees = claimed_digest.any(|claimed| *claimed != fetched.archive.digest);
+        let disagrees = claimed_digest.any(|claimed| *claimed != fetched.archive.digest);
+        // What a mirror's index says is no word of the source's.
+        facts.index_disagrees = disagrees && fetched.place == Place::Main;
         Self::Found(Found {
             chart,
             facts,
+            mirror: fetched.mirror,
             silence,
             retry_after,
         })
+    }
+
+    /// Which of the mirrors has had a say, by its position. If that gives no trust, it is silence, and those
+    /// after it may have more.
+    pub fn mirror(&self) -> Option<usize> {
+        match self {
+            Self::Found(found) => found.mirror,
+            Self::Other(nothing) => nothing.mirror,
+        }
     }
 
     /// How long the source asks to be left alone.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Found(found) => found.retry_after,
-            Self::Other(_, retry_after) => *retry_after,
+            Self::Other(nothing) => nothing.retry_after,
         }
     }
 }
@@ -173,12 +205,5 @@ fn provenance(answer: &ProvenanceAnswer, claimed: Claimed<'_>) -> ProvenanceFact
 
 /// About how many bytes of memory an archive takes that was read.
 fn cost(chart: &ReadChart) -> usize {
-    let of_parts = |parts: &[Part]| {
-        let sizes = parts.iter().map(|part| part.name.len() + 128);
-        sizes.sum::<usize>()
-    };
-    match chart {
-        Ok(chart) => 8192 + of_parts(&chart.templates) + of_parts(&chart.files),
-        Err(_) => 256,
-    }
+    chart.as_ref().map_or(256, |chart| chart.weight())
 }

@@ -31,6 +31,11 @@ impl<T> Clone for Stored<T> {
 }
 
 impl<T> Stored<T> {
+    /// Bytes of memory that it takes beside itself and what was read.
+    pub(super) fn cost(&self) -> usize {
+        self.url.as_str().len() + self.validator.as_ref().map_or(0, Validator::cost)
+    }
+
     /// Whether the origin vouches that the archive is the one known, and nothing else could: it gave
     /// nothing to revalidate it by, or the address is that of the digest.
     fn is_still(&self, located: &Located) -> bool {

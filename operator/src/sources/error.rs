@@ -263,6 +263,10 @@ pub enum Amount {
     Bytes(u64),
     /// The budget of the YAML parser.
     Budget,
+    /// Charts.
+    Charts(usize),
+    /// Bytes of one entry.
+    EntryBytes(usize),
     /// Manifests in an index of a registry.
     Manifests(usize),
     /// Tags of a repository.
@@ -278,6 +282,8 @@ impl fmt::Display for Amount {
         match self {
             Self::Bytes(bytes) => write!(f, "{bytes} bytes"),
             Self::Budget => f.write_str("the budget of the YAML parser"),
+            Self::Charts(charts) => write!(f, "{charts} charts"),
+            Self::EntryBytes(bytes) => write!(f, "{bytes} bytes an entry"),
             Self::Manifests(manifests) => write!(f, "{manifests} manifests"),
             Self::Tags(tags) => write!(f, "{tags} tags"),
             Self::TextBytes(bytes) => write!(f, "{bytes} bytes of text"),

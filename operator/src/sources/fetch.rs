@@ -12,7 +12,7 @@ use super::error::FetchError;
 use super::http::Web;
 use super::located::{Located, Wanted};
 use super::origin::{Asking, Origin, Registries};
-use super::provenance::{Provenance, ProvenanceAnswer, provenance};
+use super::provenance::{Provenance, provenance};
 use super::singleflight::{Cache, NotBefore};
 use super::{Answered, Asked, Reader};
 
@@ -121,12 +121,9 @@ impl<T: Send + Sync + 'static> Shared<T> {
     }
 
     fn cost(&self, kept: &Kept<T>) -> usize {
-        let provenance = match &kept.provenance.answer {
-            ProvenanceAnswer::Present(bytes) => bytes.len(),
-            _ => 0,
-        };
-        let archive = &kept.stored.archive;
-        (self.reader.cost)(&archive.content) + provenance + size_of::<Kept<T>>() + KEPT_BYTES
+        let content = (self.reader.cost)(&kept.stored.archive.content);
+        let beside = kept.stored.cost() + kept.provenance.cost();
+        content + beside + size_of::<Kept<T>>() + KEPT_BYTES
     }
 }
 
@@ -146,5 +143,5 @@ impl<T> Shared<T> {
     }
 }
 
-/// Bytes that a remembered answer takes beside its archive and provenance file, about: URLs, headers.
+/// Bytes that a remembered answer takes in the tables, about.
 const KEPT_BYTES: usize = 1024;

@@ -2,8 +2,8 @@
 
 use jiff::SignedDuration;
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, DATE, ETAG, HeaderMap, HeaderValue,
-    IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION, RETRY_AFTER,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, DATE, ETAG, HeaderMap, HeaderName,
+    HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION, RETRY_AFTER,
 };
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use std::time::Duration;
@@ -295,16 +295,20 @@ const FORM: &str = "application/x-www-form-urlencoded";
 
 impl Validator {
     fn of(url: &Url, headers: &HeaderMap) -> Option<Self> {
-        let (etag, modified) = (
-            headers.get(ETAG).cloned(),
-            headers.get(LAST_MODIFIED).cloned(),
-        );
+        let (etag, modified) = (short(headers, &ETAG), short(headers, &LAST_MODIFIED));
         let any = etag.is_some() || modified.is_some();
         any.then(|| Self {
             etag,
             modified,
             origin: origin(url),
         })
+    }
+
+    /// Bytes of memory that it takes beside itself.
+    pub(super) fn cost(&self) -> usize {
+        let values = [&self.etag, &self.modified];
+        let values = values.into_iter().flatten().map(HeaderValue::len);
+        values.sum::<usize>() + self.origin.len()
     }
 
     /// Whether a full answer is the one known already: its strong entity tag is the same.
@@ -316,6 +320,16 @@ impl Validator {
         strong.is_some() && strong == now.and_then(|now| now.etag.as_ref())
     }
 }
+
+/// A header to keep, if it is short. Copied: as it arrives, it holds the whole head of the answer in memory.
+fn short(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    let value = headers.get(name)?.as_bytes();
+    let is_short = value.len() <= LONGEST_VALIDATOR;
+    HeaderValue::from_bytes(value).ok().filter(|_| is_short)
+}
+
+/// Bytes of an entity tag; real ones have less than 100. Without it, it is downloaded again.
+const LONGEST_VALIDATOR: usize = 512;
 
 /// The conditions that a validator puts on a request to the origin it comes from.
 fn conditions(validator: Option<&Validator>, url: &Url) -> HeaderMap {
@@ -491,6 +505,20 @@ mod tests {
                 && !sent("https://a.example:8443/x")
                 && !sent("http://a.example/x")
         );
+    }
+
+    /// Thousands of answers are remembered.
+    #[test]
+    fn a_long_entity_tag_is_none() {
+        let validator = |length: usize| {
+            let tag = "t".repeat(length);
+            Validator::of(
+                &Url::parse("https://a.example").unwrap(),
+                &headers(&[("etag", &tag)]),
+            )
+        };
+        assert!(validator(LONGEST_VALIDATOR).is_some());
+        assert_eq!(validator(LONGEST_VALIDATOR + 1), None);
     }
 
     #[test]

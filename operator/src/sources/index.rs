@@ -1,7 +1,9 @@
 //! The index of a repository, kept as a look-up table and nothing more.
 
+use std::cell::Cell;
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
+use std::rc::Rc;
 
 use charttrust_verify::digest::Sha256Digest;
 use serde::de::DeserializeSeed;
@@ -46,8 +48,12 @@ pub(super) enum Absence {
 impl Index {
     /// Reads an index of YAML or JSON piece by piece; the text itself is not kept.
     pub(super) fn read(source: impl Read, limits: &Limits) -> Result<Self, Flaw> {
-        let mut source = BufReader::new(source);
-        let mut root = shape::Root::new(limits);
+        let stretch = Stretch::new(limits.index_entry_bytes);
+        let mut source = BufReader::new(Measured {
+            source,
+            stretch: stretch.clone(),
+        });
+        let mut root = shape::Root::new(limits, stretch);
         let parsed = match first_letter(&mut source) {
             Some(b'<') => return Err(Flaw::Unusable("it is HTML")),
             Some(b'{') => json(source, &mut root),
@@ -73,6 +79,52 @@ impl Index {
     /// Bytes of memory, about.
     pub(super) fn cost(&self) -> usize {
         self.text_bytes + self.versions * size_of::<Published>() + self.charts.len() * CHART_BYTES
+    }
+}
+
+/// How much was read since the last entry.
+///
+/// A parser puts one piece of text together as a whole before anybody can judge it, and of what is passed
+/// over nobody is told: only here it shows how much that is.
+#[derive(Clone)]
+struct Stretch {
+    most: usize,
+    read: Rc<Cell<usize>>,
+}
+
+impl Stretch {
+    fn new(most: usize) -> Self {
+        Self {
+            most,
+            read: Rc::default(),
+        }
+    }
+
+    /// An entry begins or ends here.
+    fn begin(&self) {
+        self.read.set(0);
+    }
+
+    fn is_too_long(&self) -> bool {
+        self.read.get() > self.most
+    }
+}
+
+/// An index that ends where an entry is too large.
+struct Measured<R> {
+    source: R,
+    stretch: Stretch,
+}
+
+impl<R: Read> Read for Measured<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(buffer)?;
+        let stretch = &self.stretch;
+        stretch.read.set(stretch.read.get().saturating_add(read));
+        if stretch.is_too_long() {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(read)
     }
 }
 

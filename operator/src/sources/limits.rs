@@ -21,13 +21,16 @@ pub struct Limits {
     pub idle: Duration,
     /// Most bytes of a repository index.
     pub index_bytes: u64,
+    /// Most bytes of a repository index between one chart version and the next: of one entry, or of what
+    /// is no entry.
+    pub index_entry_bytes: usize,
     /// How long an index counts as current before it is revalidated. A version it does not list is
     /// asked for again at once, whatever the age of the index.
     // A hundred releases of one repository that are polled together ask for its index once.
     pub index_fresh_for: Duration,
     /// Most bytes of names, versions and URLs kept of one index.
     pub index_text_bytes: usize,
-    /// Most chart versions in one index.
+    /// Most chart versions in one index, and most charts.
     pub index_versions: usize,
     /// Most bytes of a copy of an OpenPGP key.
     pub key_bytes: u64,
@@ -54,6 +57,9 @@ impl Default for Limits {
             connect: Duration::from_secs(5),
             idle: Duration::from_secs(10),
             index_bytes: 64 * MIB,
+            // The largest entries known have some 100 KiB of annotations. A parser holds one piece of text as
+            // a whole, several times over while it grows.
+            index_entry_bytes: 1 << 20,
             index_fresh_for: Duration::from_secs(30),
             index_text_bytes: 32 << 20,
             index_versions: 200_000,

@@ -143,6 +143,15 @@ async fn ask(asking: Asking<'_>, url: &Url, kept: Option<&Provenance>) -> Proven
 }
 
 impl Provenance {
+    /// Bytes of memory that it takes beside itself.
+    pub(super) fn cost(&self) -> usize {
+        let file = match &self.answer {
+            ProvenanceAnswer::Present(bytes) => bytes.len(),
+            _ => 0,
+        };
+        file + self.url.as_str().len() + self.validator.as_ref().map_or(0, Validator::cost)
+    }
+
     /// The origin names no place for one.
     fn none(located: &Located) -> Self {
         Self {

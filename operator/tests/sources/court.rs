@@ -71,12 +71,18 @@ impl Looks {
         }
     }
 
+    /// The same source, with a mirror.
+    pub(crate) fn mirrored(mut self, url: &str) -> Self {
+        self.source.mirrors.push(url.to_owned());
+        self
+    }
+
     pub(crate) async fn word(&self) -> &'static str {
         let (_, judgement) = self.judged(&Bar::strict()).await;
         judgement.verdict.word()
     }
 
-    async fn judged(&self, bar: &Bar) -> (Answer, Judgement) {
+    pub(crate) async fn judged(&self, bar: &Bar) -> (Answer, Judgement) {
         let claimed = Claimed {
             chart: NAME,
             version: VERSION,
@@ -84,7 +90,7 @@ impl Looks {
         let gathered = gather(&self.fetcher, &self.source, claimed, Asked::now()).await;
         let answer = match gathered {
             Gathered::Found(found) => found.bound(bar.bound.clone()),
-            Gathered::Other(answer, _) => answer,
+            Gathered::Other(nothing) => nothing.answer,
         };
         let judgement = judge(&self.source.url, answer.clone(), bar.level);
         (answer, judgement)

@@ -6,6 +6,7 @@ mod court;
 mod credentials;
 mod faults;
 mod guard;
+mod hostile;
 mod keys;
 mod memory;
 mod mirrors;

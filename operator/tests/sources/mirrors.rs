@@ -1,8 +1,11 @@
 //! Mirrors stand in for a silent source; they add proof and take none away.
 
 use charttrust::sources::{Cause, FetchError, Place, ProvenanceAnswer, Source};
+use charttrust_verify::digest::Sha256Digest;
+use charttrust_verify::finding::{Fact, Note};
 use wiremock::{MockServer, ResponseTemplate};
 
+use crate::court::{self, Bar, Looks, OTHER_CHART, SIGNED_CHART, STATEMENT};
 use crate::server::*;
 
 fn mirrored(main: &MockServer, mirrors: &[&MockServer]) -> Source {
@@ -226,4 +229,31 @@ async fn mirrors_pass_the_guard_and_a_bad_one_is_passed_over() {
         fetcher().fetch(&source, CHART, VERSION).await,
         Err(FetchError::Status { code: 404, .. })
     ));
+}
+
+/// Never say what was not checked: nobody has seen the index of a source that is silent.
+#[tokio::test]
+async fn what_the_index_of_a_mirror_says_is_no_word_of_the_source() {
+    let (main, mirror) = (empty().await, MockServer::start().await);
+    let index = format!(
+        "apiVersion: v1\nentries:\n  {}:\n  - version: {}\n    urls: [x.tgz]\n    digest: {}\n",
+        court::NAME,
+        court::VERSION,
+        Sha256Digest::of(OTHER_CHART)
+    );
+    let bytes = |bytes: &[u8]| ResponseTemplate::new(200).set_body_bytes(bytes);
+    serve(&mirror, INDEX, bytes(index.as_bytes())).await;
+    serve(&mirror, "/x.tgz", bytes(SIGNED_CHART)).await;
+    serve(&mirror, "/x.tgz.prov", bytes(STATEMENT)).await;
+    let is_told = async |looks: Looks| {
+        let (_, judgement) = looks.judged(&Bar::strict()).await;
+        assert_eq!(judgement.verdict.word(), "SignatureVerified");
+        let mut findings = judgement.findings.iter();
+        findings.any(|finding| finding.fact == Fact::Note(Note::Republished))
+    };
+    assert!(!is_told(Looks::at(&main.uri()).mirrored(&mirror.uri())).await);
+    assert!(
+        is_told(Looks::at(&mirror.uri())).await,
+        "of the source itself"
+    );
 }

@@ -7,7 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 
 use super::super::error::Amount;
 use super::super::limits::Limits;
-use super::{Flaw, Index, Published};
+use super::{Flaw, Index, Published, Stretch};
 
 /// The index while it is read.
 pub(super) struct Root<'a> {
@@ -16,22 +16,26 @@ pub(super) struct Root<'a> {
     entries: bool,
     index: Index,
     limits: &'a Limits,
+    stretch: Stretch,
 }
 
 impl<'a> Root<'a> {
-    pub(super) fn new(limits: &'a Limits) -> Self {
+    pub(super) fn new(limits: &'a Limits, stretch: Stretch) -> Self {
         Self {
             api_version: false,
             breach: None,
             entries: false,
             index: Index::default(),
             limits,
+            stretch,
         }
     }
 
     /// The index, if it was read to its end and is one.
     pub(super) fn finish(mut self, parsed: Result<(), Flaw>) -> Result<Index, Flaw> {
-        match (self.breach, parsed) {
+        let too_long = self.stretch.is_too_long();
+        let entry = too_long.then(|| Amount::EntryBytes(self.limits.index_entry_bytes));
+        match (self.breach.or(entry), parsed) {
             (Some(breach), _) => return Err(Flaw::TooLarge(breach)),
             (None, parsed) => parsed?,
         }
@@ -47,12 +51,18 @@ impl<'a> Root<'a> {
     }
 
     fn chart(&mut self, name: &str) -> Result<(), Amount> {
+        self.stretch.begin();
+        // A name of three letters takes a hundred bytes in the table.
+        if self.index.charts.len() >= self.limits.index_versions {
+            return self.breached(Amount::Charts(self.limits.index_versions));
+        }
         self.text(name.len())?;
         self.index.charts.entry(name.into()).or_default();
         Ok(())
     }
 
     fn publish(&mut self, chart: &str, found: Entry) -> Result<(), Amount> {
+        self.stretch.begin();
         let Some(version) = found.version else {
             return Ok(());
         };

@@ -165,6 +165,45 @@ fn the_number_of_versions_is_limited() {
 }
 
 #[test]
+fn the_number_of_charts_is_limited() {
+    let limits = Limits {
+        index_versions: 3,
+        ..Limits::default()
+    };
+    let read = |charts: usize| {
+        let charts: Vec<_> = (0..charts).map(|one| format!("\"{one}\":[]")).collect();
+        let text = format!(
+            r#"{{"apiVersion":"v1","entries":{{{}}}}}"#,
+            charts.join(",")
+        );
+        Index::read(text.as_bytes(), &limits).err()
+    };
+    assert_eq!(read(3), None);
+    assert_eq!(read(4), Some(Flaw::TooLarge(Amount::Charts(3))));
+}
+
+/// What stands between two entries, whatever it is: a parser puts a text together as a whole.
+#[test]
+fn the_size_of_an_entry_is_limited() {
+    let entry = |text: &str| {
+        let limits = Limits {
+            index_entry_bytes: 100_000,
+            ..Limits::default()
+        };
+        let small = "  a:\n  - version: 1.0.0\n    description: ".to_owned() + &"x".repeat(60_000);
+        let text = format!("apiVersion: v1\nentries:\n{small}\n{small}{text}\n  b: []\n");
+        Index::read(text.replacen("a:", "c:", 1).as_bytes(), &limits).err()
+    };
+    assert_eq!(entry(""), None, "two small ones together are larger");
+    let too_large = Some(Flaw::TooLarge(Amount::EntryBytes(100_000)));
+    for text in
+        ["x", "\n#", "\n    # x\n", "\n    x: "].map(|text| text.to_owned() + &"x".repeat(60_000))
+    {
+        assert_eq!(entry(&text), too_large);
+    }
+}
+
+#[test]
 fn the_text_kept_is_limited() {
     // One name of 1 byte and two versions of 4.
     let limits = |bytes| Limits {

@@ -123,6 +123,25 @@ impl Metadata {
         })
     }
 
+    /// Bytes of memory, about.
+    pub(super) fn weight(&self) -> usize {
+        let texts = self.sources.len().saturating_add(self.keywords.len());
+        let all = [
+            text_bytes(self),
+            size_of::<Self>(),
+            texts.saturating_mul(size_of::<String>()),
+            // A node of a map has room for eleven pairs, and is half empty at worst.
+            self.annotations
+                .len()
+                .saturating_mul(4 * size_of::<String>()),
+            self.maintainers
+                .len()
+                .saturating_mul(size_of::<Maintainer>()),
+            self.dependencies.iter().map(Dependency::weight).sum(),
+        ];
+        all.into_iter().sum()
+    }
+
     /// Applies `edit` to every text that Helm sanitises (`Metadata.Validate`).
     pub(crate) fn edit_sanitized(&mut self, edit: &dyn Fn(&mut String)) {
         for text in [
@@ -204,6 +223,17 @@ impl Dependency {
         self.tags.iter_mut().for_each(edit);
     }
 
+    fn weight(&self) -> usize {
+        let tags = self.tags.len().saturating_mul(size_of::<String>());
+        let imports = self
+            .import_values
+            .len()
+            .saturating_mul(size_of::<ImportValue>());
+        size_of::<Self>()
+            .saturating_add(tags)
+            .saturating_add(imports)
+    }
+
     /// Returns the name under which the subchart's values are found: the alias, if there is one.
     pub fn alias_or_name(&self) -> &str {
         if self.alias.is_empty() {
@@ -214,7 +244,35 @@ impl Dependency {
     }
 }
 
+/// Bytes of all texts: as JSON, which is a little more.
+fn text_bytes(value: &impl Serialize) -> usize {
+    let mut counted = Counted(0);
+    // Invariant: plain structs of texts always serialize, and counting cannot fail.
+    serde_json::to_writer(&mut counted, value).unwrap_or_default();
+    counted.0
+}
+
+/// A writer that keeps nothing.
+struct Counted(usize);
+
+impl std::io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 = self.0.saturating_add(bytes.len());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Lock {
+    /// Bytes of memory, about.
+    pub(super) fn weight(&self) -> usize {
+        let dependencies: usize = self.dependencies.iter().map(Dependency::weight).sum();
+        text_bytes(self).saturating_add(dependencies)
+    }
+
     /// Decodes a lock; null is none.
     pub(crate) fn read(value: &Value) -> Result<Option<Self>, Mismatch> {
         let Value::Map(pairs) = value else {

@@ -54,6 +54,27 @@ pub struct Chart {
     pub(crate) values: Packed,
 }
 
+impl Chart {
+    /// Bytes of memory that it takes, about: whoever publishes it chooses how long its texts are.
+    pub fn weight(&self) -> usize {
+        let parts = self.templates.iter().chain(&self.files);
+        let parts = parts.map(|part| size_of::<Part>().saturating_add(part.name.len()));
+        let subcharts = self.subcharts.iter().map(|chart| {
+            let texts = chart.name.len().saturating_add(chart.version.len());
+            size_of::<Subchart>().saturating_add(texts)
+        });
+        let of_metadata = self.metadata.weight();
+        let of_lock = self.lock.as_ref().map_or(0, Lock::weight);
+        let beside = [
+            size_of::<Self>(),
+            of_metadata,
+            of_lock,
+            self.values.weight(),
+        ];
+        parts.chain(subcharts).chain(beside).sum()
+    }
+}
+
 /// A file of a chart, in an archive or in a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {

@@ -127,6 +127,11 @@ impl Packed {
         Self(packed.into_boxed_slice())
     }
 
+    /// Bytes of memory.
+    pub(crate) fn weight(&self) -> usize {
+        self.0.len()
+    }
+
     /// Returns the tree; `None` never happens for what [`Packed::new`] made.
     pub(crate) fn tree(&self) -> Option<Tree> {
         let mut json = Vec::new();

@@ -50,7 +50,7 @@ pub(super) enum Age {
 impl Tokens {
     pub(super) fn new() -> Self {
         Self {
-            kept: Cache::new(MOST_TOKENS, usize::MAX),
+            kept: Cache::new(MOST_TOKENS, MOST_TOKEN_BYTES),
             since: Instant::now(),
         }
     }
@@ -64,7 +64,8 @@ impl Tokens {
         exchange: &Exchange<'_>,
         age: Age,
     ) -> Result<Credentials, FetchError> {
-        let entry = self.kept.entry(exchange.key());
+        let key = exchange.key();
+        let entry = self.kept.entry(key);
         let now = Instant::now();
         let not_before = NotBefore {
             answer: match age {
@@ -73,12 +74,13 @@ impl Tokens {
             },
             ..NotBefore::both(now)
         };
-        let known = entry.fetch(not_before, |_| exchange.ask()).await?.value;
-        if known.ends > now {
-            return Ok(Credentials::Bearer(known.text));
+        let mut token = entry.fetch(not_before, |_| exchange.ask()).await?.value;
+        if token.ends <= now {
+            let fresh = entry.fetch(NotBefore::both(now), |_| exchange.ask());
+            token = fresh.await?.value;
         }
-        let fresh = entry.fetch(NotBefore::both(now), |_| exchange.ask());
-        Ok(Credentials::Bearer(fresh.await?.value.text))
+        self.kept.set_cost(key, token.text.len());
+        Ok(Credentials::Bearer(token.text))
     }
 }
 
@@ -198,6 +200,8 @@ const MARGIN: u64 = 10;
 const TOKEN_BYTES: u64 = 256 * 1024;
 /// Tokens kept, one for each repository and identity.
 const MOST_TOKENS: usize = 4096;
+/// Bytes of all tokens kept. One that is forgotten is asked for again.
+const MOST_TOKEN_BYTES: usize = 8 << 20;
 
 #[cfg(test)]
 mod tests {
