@@ -126,8 +126,8 @@ types! {
     ReleaseCondition {
         /// False after looks at the source failed for two intervals.
         Fresh,
-        /// True while contained, False while that waits for approval or was ended by a person.
-        /// Absent otherwise.
+        /// True while contained, False while that waits for approval, is due and does not begin, holds
+        /// nothing, or was ended by a person. Absent otherwise.
         Quarantined,
         /// The release was judged. Unknown while a source is being asked about it.
         Ready,

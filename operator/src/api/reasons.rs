@@ -112,11 +112,15 @@ words! {
             => "Decide.",
         Evaluated: "The release was judged."
             => "None.",
+        LimitReached: "Containment is due, and more is due than the limit of the policy allows."
+            => "Look at the policy's `QuarantineStopped`; raise `quarantine.limit`, or contain it by hand.",
         LookFailed:
             "A source gave no answer for two intervals; the verdict rests on what is known."
             => "Check the source.",
         LookSucceeded: "The last look was answered."
             => "None.",
+        NotContained: "Its Quarantine is there and contains nothing; the message has the reason."
+            => "Look at the condition `Active` of the Quarantine.",
         NothingToContain:
             "No workload, and no deployer, is there that carries the marks of this release: nothing is \
              contained, and it does not count for the limit."
@@ -127,6 +131,9 @@ words! {
             => "Wait; if it stays, look at the policy's `SourcesReachable`.",
         Released: "A person ended the containment."
             => "None.",
+        StartFailed: "Containment is due, and its Quarantine could not be created; it is tried again."
+            => "Look at the policy's `QuarantineStopped`, which says what the API server answered; or contain \
+                it by hand.",
     }
 }
 

@@ -6,8 +6,11 @@ use serde_json::json;
 
 use crate::api::TrustedKey;
 use crate::clock::{self, Moment};
+use crate::controllers::context::QuarantineSettings;
+use crate::controllers::quarantine::start;
 use crate::controllers::store::{LoadedKey, Reading};
-use crate::controllers::testing::{POLICY, Scene, id, signed_revision, web};
+use crate::controllers::task::Task;
+use crate::controllers::testing::{POLICY, Scene, id, quarantine_of, signed_revision, web};
 use crate::controllers::{policy, release};
 use crate::inventory::helm::Driver;
 use crate::inventory::{RecordId, ReleaseId};
@@ -266,4 +269,140 @@ async fn a_release_that_a_policy_applies_to_no_more_is_told() {
     scene.declare_spec(&json!({"match": {"releases": ["bank/*"]}}));
     judged(&scene, &web(), start, Duration::from_secs(5)).await;
     assert_eq!(events(&scene), ["NoPolicy"]);
+}
+
+/// These releases are bad by a policy that contains by itself, and are judged.
+async fn bad(releases: &[ReleaseId]) -> Scene {
+    let settings = Some(QuarantineSettings::default());
+    let scene = Scene::with(settings, Leadership::Alone).await;
+    let key = loaded(&stolen());
+    scene.context.store.set_key("platform", Some(key));
+    scene.declare(&json!({}));
+    for release in releases {
+        install(&scene, release);
+        seen(&scene, release).await;
+    }
+    scene
+}
+
+/// The watch shows the release and its Quarantine, and the release is judged.
+async fn seen(scene: &Scene, release: &ReleaseId) {
+    let object = scene.cluster.find(&quarantine_of(release));
+    let object = object.map(|object| serde_json::from_value(object).map_err(|e| e.to_string()));
+    let quarantines = &scene.context.cache.quarantines;
+    quarantines.set(release.clone(), object);
+    judged(scene, release, clock::tick(), Duration::from_secs(60)).await;
+}
+
+/// The policy decides, whatever that comes to; then every release is shown of which that is news.
+async fn decided(scene: &Scene, releases: &[ReleaseId]) {
+    let tasks = &scene.context.queues.tasks;
+    let shown = |release: &ReleaseId| Task::Release(release.clone());
+    releases.iter().for_each(|one| tasks.forget(&shown(one)));
+    let _ = start::reconcile(&scene.context, POLICY, Moment::now()).await;
+    for release in releases {
+        if tasks.due_at(&shown(release)).is_some() {
+            seen(scene, release).await;
+        }
+    }
+}
+
+/// The Quarantine says so of itself, and the release is shown.
+async fn says(scene: &Scene, release: &ReleaseId, (status, reason): (&str, &str)) {
+    let path = quarantine_of(release);
+    let mut object = scene.cluster.find(&path).unwrap();
+    object["status"] = json!({"incident": "a", "conditions": [{
+        "type": "Active", "status": status, "reason": reason, "message": "",
+        "observedGeneration": 1, "lastTransitionTime": "2026-11-18T10:00:00Z",
+    }]});
+    scene.cluster.put(&path, object);
+    seen(scene, release).await;
+}
+
+fn quarantined(scene: &Scene, release: &ReleaseId) -> Option<String> {
+    let object = scene.cluster.find(&path(release)).unwrap();
+    let conditions = object["status"]["conditions"].as_array().cloned();
+    let mut conditions = conditions.unwrap().into_iter();
+    let said = conditions.find(|one| one["type"] == "Quarantined")?;
+    let part = |name: &str| said[name].as_str().unwrap().to_owned();
+    Some(format!("{}/{}", part("status"), part("reason")))
+}
+
+/// How often the status of a release was written.
+fn statuses(scene: &Scene, release: &ReleaseId) -> usize {
+    let status = format!("{}/status", path(release));
+    let all = scene.cluster.writes().into_iter();
+    all.filter(|write| write.path == status).count()
+}
+
+/// The verdict, and that it is contained: a key of a thousand releases must not cost more.
+#[tokio::test]
+async fn containment_costs_one_write_more_of_each_release() {
+    let scene = bad(&[web()]).await;
+    decided(&scene, &[web()]).await;
+    assert!(scene.cluster.find(&quarantine_of(&web())).is_some());
+    seen(&scene, &web()).await;
+    decided(&scene, &[web()]).await;
+    says(&scene, &web(), ("False", "Containing")).await;
+    assert_eq!(quarantined(&scene, &web()), None);
+    assert_eq!(statuses(&scene, &web()), 1);
+    says(&scene, &web(), ("True", "Contained")).await;
+    decided(&scene, &[web()]).await;
+    assert_eq!(quarantined(&scene, &web()).as_deref(), Some("True/Active"));
+    assert_eq!(statuses(&scene, &web()), 2);
+}
+
+/// Say what was not done: once, however often it is tried.
+#[tokio::test]
+async fn a_release_says_that_its_quarantine_was_refused() {
+    for (verb, part) in [
+        ("POST", "/namespaces/shop/quarantines"),
+        ("GET", "/configmaps"),
+    ] {
+        let scene = bad(&[web()]).await;
+        scene.cluster.refuse(verb, part, (403, "Forbidden"));
+        for _ in 0..3 {
+            decided(&scene, &[web()]).await;
+            let said = quarantined(&scene, &web());
+            assert_eq!(said.as_deref(), Some("False/StartFailed"), "{part}");
+        }
+        // A key changes: until everything is judged again it is not known what becomes of it.
+        let change = scene.context.store.change();
+        decided(&scene, &[web()]).await;
+        drop(change);
+        decided(&scene, &[web()]).await;
+        assert_eq!(statuses(&scene, &web()), 2, "{part}");
+        let told = ["KeyCompromised", "StartFailed"];
+        assert_eq!(events(&scene), told, "{part}");
+
+        scene.cluster.allow();
+        decided(&scene, &[web()]).await;
+        seen(&scene, &web()).await;
+        says(&scene, &web(), ("False", "ObjectRefused")).await;
+        let said = quarantined(&scene, &web());
+        assert_eq!(said.as_deref(), Some("False/NotContained"), "{part}");
+        says(&scene, &web(), ("True", "Contained")).await;
+        let said = quarantined(&scene, &web());
+        assert_eq!(said.as_deref(), Some("True/Active"), "{part}");
+    }
+}
+
+#[tokio::test]
+async fn a_release_says_that_it_does_not_fit_the_limit() {
+    let all = [web(), id("bank", "api")];
+    let scene = bad(&all).await;
+    scene.declare(&json!({"limit": {"maxReleases": 1}}));
+    for _ in 0..3 {
+        decided(&scene, &all).await;
+        for release in &all {
+            let said = quarantined(&scene, release);
+            assert_eq!(said.as_deref(), Some("False/LimitReached"), "{release}");
+            assert_eq!(statuses(&scene, release), 2, "{release}");
+        }
+    }
+    scene.declare(&json!({"limit": {"maxReleases": 2}}));
+    decided(&scene, &all).await;
+    for release in &all {
+        assert!(scene.cluster.find(&quarantine_of(release)).is_some());
+    }
 }

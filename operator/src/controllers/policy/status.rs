@@ -375,27 +375,28 @@ fn stopped(outcomes: &Outcomes) -> Option<State> {
             by_namespace(&outcomes.crowded)
         )
     });
-    let told: Vec<_> = in_all.into_iter().chain(in_one).collect();
-    if told.is_empty() {
-        return failed(outcomes);
-    }
-    let told = told.join(". ");
-    Some(((Status::True, PolicyReason::LimitReached), told))
+    let reason = if in_all.is_some() || in_one.is_some() {
+        PolicyReason::LimitReached
+    } else {
+        PolicyReason::StartFailed
+    };
+    let told = [in_all, in_one, failed(outcomes)];
+    let told: Vec<_> = told.into_iter().flatten().collect();
+    (!told.is_empty()).then(|| ((Status::True, reason), told.join(". ")))
 }
 
 const WAY_ON: &str = "raise spec.quarantine.limit, or run charttrust quarantine --key NAME.";
 
 /// That what is due could not be started: all of it by name, why, and the way on.
-fn failed(outcomes: &Outcomes) -> Option<State> {
+fn failed(outcomes: &Outcomes) -> Option<String> {
     let why = outcomes.failed.values().next()?;
     let ids: Vec<_> = outcomes.failed.keys().cloned().collect();
-    let message = format!(
+    Some(format!(
         "{} are due and could not be contained; it is tried again, or contain them with charttrust \
          quarantine; {why}. Due: {}",
         ids.len(),
         by_namespace(&ids)
-    );
-    Some(((Status::True, PolicyReason::StartFailed), message))
+    ))
 }
 
 /// `shop/a,b bank/c`: short, so that many fit into a message.
@@ -711,6 +712,22 @@ mod tests {
             "{}",
             stopped.message
         );
+    }
+
+    #[test]
+    fn what_could_not_be_started_is_named_beside_what_does_not_fit() {
+        let status = concluded(Outcomes {
+            stopped: vec![release("shop", "web")],
+            failed: BTreeMap::from([(release("bank", "api"), "exceeded quota".to_owned())]),
+            allowance: 5,
+            ..Outcomes::default()
+        });
+        assert_eq!(status.quarantine.stopped, 2);
+        let stopped = find(&status.conditions, PolicyCondition::QuarantineStopped).unwrap();
+        assert_eq!(stopped.reason, "LimitReached");
+        let said = &stopped.message;
+        assert!(said.contains("Due: shop/web. 1 are due"), "{said}");
+        assert!(said.ends_with("exceeded quota. Due: bank/api"), "{said}");
     }
 
     #[test]

@@ -76,6 +76,9 @@ pub(super) struct Decision {
     pub(super) bad_since: BTreeMap<ReleaseId, Instant>,
     /// Why releases that may be contained are not.
     pub(super) waiting: BTreeMap<ReleaseId, Waiting>,
+    /// What is due, and of which only the attempt shows whether it can begin: what was said of it last
+    /// stands until then.
+    pub(super) open: BTreeSet<ReleaseId>,
     /// What a person has ended.
     pub(super) released: BTreeSet<(RevocationId, ReleaseId)>,
     /// Quarantines to begin, each with the word for why.
@@ -111,6 +114,8 @@ pub(super) fn decide(survey: &Survey, policy: &LoadedPolicy, moment: Moment) -> 
             // What a person has ended is not known, so nothing may begin.
             let failed = free.map(|one| (one.id.clone(), why.clone()));
             decision.outcomes.failed = failed.collect();
+            let refused = decision.outcomes.failed.keys().cloned();
+            decision.waiting = refused.map(|id| (id, Waiting::Refused)).collect();
             return decision;
         }
     };
@@ -236,6 +241,7 @@ impl Decision {
             outcomes.waiting += due.now.len();
             return;
         }
+        self.open = due.now.iter().map(|one| one.id.clone()).collect();
         if !survey.is_settled {
             outcomes.waiting += due.now.len();
             let soon = moment.tick + AGAIN;
@@ -252,6 +258,8 @@ impl Decision {
             stopped.into_iter().partition(|one| is_crowded(one));
         outcomes.crowded = ids(&crowded);
         outcomes.stopped = ids(&stopped);
+        let held = crowded.iter().chain(&stopped).map(|one| one.id.clone());
+        self.waiting.extend(held.map(|id| (id, Waiting::ForRoom)));
         let starting = due.now.iter().filter(|one| !is_stopped(one));
         let start = |one: &&Surveyed| (one.id.clone(), one.said.verdict.word());
         self.starts = starting.map(start).collect();

@@ -51,11 +51,35 @@ pub(in crate::controllers) fn awaiting(context: &Context) -> usize {
     readable.filter(|object| awaits(object)).count()
 }
 
-/// Whether a quarantine of a release is in force.
-pub(in crate::controllers) fn is_active(context: &Context, id: &ReleaseId) -> bool {
+/// How the quarantine of a release stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::controllers) enum Containment {
+    /// In force, in part too.
+    InForce,
+    /// There is none, or it is under way.
+    None,
+    /// There is one, and it contains nothing; the word that it gives for that.
+    Nothing(String),
+}
+
+/// How the quarantine of a release stands.
+pub(in crate::controllers) fn containment(context: &Context, id: &ReleaseId) -> Containment {
     let object = context.cache.quarantines.find(id);
-    let object = object.as_deref().and_then(|object| object.as_ref().ok());
-    object.is_some_and(is_in_force)
+    match object.as_deref().and_then(|object| object.as_ref().ok()) {
+        Some(object) if is_in_force(object) => Containment::InForce,
+        Some(object) => hindered(object).map_or(Containment::None, Containment::Nothing),
+        None => Containment::None,
+    }
+}
+
+/// Why a quarantine contains nothing. What is being contained, or put back, passes through that by
+/// itself.
+fn hindered(object: &Quarantine) -> Option<String> {
+    let passing = [QuarantineReason::Containing, QuarantineReason::Restoring];
+    let conditions = object.status.as_ref().map(|status| &status.conditions)?;
+    let active = find(conditions, QuarantineCondition::Active)?;
+    let is_passing = passing.iter().any(|word| active.reason == word.word());
+    (active.status == Status::False && !is_passing).then(|| active.reason.clone())
 }
 
 pub(super) fn is_in_force(object: &Quarantine) -> bool {

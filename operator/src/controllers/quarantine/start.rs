@@ -11,7 +11,7 @@ use crate::api::{Quarantine, create_params};
 use crate::clock::Moment;
 use crate::controllers::context::Context;
 use crate::controllers::error::{Error, chain};
-use crate::controllers::store::Outcomes;
+use crate::controllers::store::{Outcomes, Waiting};
 use crate::controllers::task::Task;
 use crate::inventory::ReleaseId;
 use crate::parse::{LoadedPolicy, QuarantineTerms};
@@ -54,6 +54,7 @@ async fn decide_for(
         Some(terms) => start_all(context, name, terms, &decision, &mut outcomes).await,
         None => Ok(()),
     };
+    note_refused(context, name, &outcomes);
     let failure = outcomes.failed.values().next().cloned();
     context.store.set_outcomes(name, outcomes);
     remembered.and(started)?;
@@ -87,9 +88,12 @@ fn note(context: &Context, name: &str, matched: &[ReleaseId], decision: &Decisio
         release
             .bad_since
             .extend(since.map(|since| (name.to_owned(), since)));
-        let waiting = decision.waiting.get(id).copied();
         if matched.contains(id) {
-            let before = release.decisions.insert(name.to_owned(), waiting);
+            let before = release.decisions.get(name).copied();
+            let held = before.flatten().filter(|before| stands(*before));
+            let held = held.filter(|_| decision.open.contains(id));
+            let waiting = decision.waiting.get(id).copied().or(held);
+            release.decisions.insert(name.to_owned(), waiting);
             if before != Some(waiting) {
                 news.push((id.clone(), before.is_none() && waiting.is_none()));
             }
@@ -101,6 +105,33 @@ fn note(context: &Context, name: &str, matched: &[ReleaseId], decision: &Decisio
         if !is_nothing || says_quarantined(context, &id) {
             context.queues.tasks.add(Task::Release(id));
         }
+    }
+}
+
+/// Whether what was said of a release stands until it is known whether its quarantine begins: one that
+/// is refused at each attempt would be written anew at each otherwise.
+fn stands(before: Waiting) -> bool {
+    match before {
+        Waiting::ForRoom | Waiting::Refused => true,
+        Waiting::ForApproval | Waiting::ForWorkloads | Waiting::Released => false,
+    }
+}
+
+/// Has it shown that a quarantine was due and could not be started. Only those are written: what begins
+/// says so itself, and costs no write for having begun.
+fn note_refused(context: &Context, name: &str, outcomes: &Outcomes) {
+    let refused = Some(Waiting::Refused);
+    let mut news = Vec::new();
+    context.store.update_each(|id, release| {
+        if outcomes.failed.contains_key(id) {
+            let before = release.decisions.insert(name.to_owned(), refused);
+            if before != Some(refused) {
+                news.push(id.clone());
+            }
+        }
+    });
+    for id in news {
+        context.queues.tasks.add(Task::Release(id));
     }
 }
 

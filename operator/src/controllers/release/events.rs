@@ -6,7 +6,7 @@ use charttrust_verify::verdict::{Cause, Class, Verdict};
 use k8s_openapi::api::core::v1::ObjectReference;
 
 use crate::api::conditions::{ReleaseCondition, Status, find};
-use crate::api::reasons::EventReason;
+use crate::api::reasons::{EventReason, ReleaseReason};
 use crate::api::release_trust::ReleaseTrustStatus;
 use crate::controllers::events::Announcement;
 use crate::controllers::store::{Told, Trust};
@@ -86,11 +86,19 @@ pub(in crate::controllers) fn of_quarantined(
     let after = find(&new.conditions, ReleaseCondition::Quarantined)?;
     let before = told.and_then(|told| told.quarantined.as_ref());
     let is_news = before != Some(&after.reason);
+    // What is due and is not contained is a warning; what waits for a person, or was ended by one, is none.
+    let is_alarming = [
+        ReleaseReason::LimitReached,
+        ReleaseReason::NotContained,
+        ReleaseReason::StartFailed,
+    ]
+    .iter()
+    .any(|reason| after.reason == reason.word());
     // That it is in force is told by the quarantine itself, with what was contained.
     (is_news && after.status == Status::False).then(|| Announcement {
         regarding: about.clone(),
         related: None,
-        alarming: false,
+        alarming: is_alarming,
         action: "Quarantine",
         reason: after.reason.clone(),
         note: after.message.clone(),

@@ -85,7 +85,7 @@ pub(in crate::controllers) async fn reconcile(
         id,
         release: &release,
         judged: &judged,
-        is_contained: scope::is_active(context, id),
+        containment: &scope::containment(context, id),
         trust: &trust,
         seal: context.store.seal(),
     };

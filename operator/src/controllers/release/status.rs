@@ -17,6 +17,7 @@ use crate::api::conditions::{
 use crate::api::reasons::ReleaseReason;
 use crate::api::release_trust as v1;
 use crate::clock::Moment;
+use crate::controllers::quarantine::scope::Containment;
 use crate::controllers::store::seal::Seal;
 use crate::controllers::store::{Content, Release, Trust, Waiting};
 use crate::inventory::helm::Driver;
@@ -44,8 +45,8 @@ pub(in crate::controllers) struct Known<'a> {
     pub(in crate::controllers) release: &'a Release,
     /// What it is worth.
     pub(in crate::controllers) judged: &'a Judged,
-    /// Whether a quarantine of it is in force.
-    pub(in crate::controllers) is_contained: bool,
+    /// How its quarantine stands.
+    pub(in crate::controllers) containment: &'a Containment,
     /// By which keys and policies.
     pub(in crate::controllers) trust: &'a Trust,
     /// Under which the evidence is sealed.
@@ -223,8 +224,19 @@ fn quarantined(known: &Known<'_>, before: &[Condition], now: Timestamp) -> Optio
             now,
         )
     };
-    if known.is_contained {
-        return Some(condition((Status::True, ReleaseReason::Active), ""));
+    match known.containment {
+        Containment::InForce => {
+            return Some(condition((Status::True, ReleaseReason::Active), ""));
+        }
+        Containment::Nothing(word) => {
+            let message = format!(
+                "its Quarantine is there and contains nothing ({word}): see the condition Active of \
+                 that"
+            );
+            let state = (Status::False, ReleaseReason::NotContained);
+            return Some(condition(state, &message));
+        }
+        Containment::None => {}
     }
     let decisions = &known.release.decisions;
     let policies = &known.judged.judgement.policies;
@@ -236,31 +248,62 @@ fn quarantined(known: &Known<'_>, before: &[Condition], now: Timestamp) -> Optio
             .filter(|before| before.status != Status::True)
             .cloned();
     }
-    let waiting = |wanted| {
-        let mut found = policies
-            .iter()
-            .filter(move |policy| decisions.get(&policy.policy) == Some(&Some(wanted)));
-        found.next()
+    let first = |wanted: &Waiting| {
+        let mut policies = policies.iter();
+        let policy = policies.find(|one| decisions.get(&one.policy) == Some(&Some(*wanted)))?;
+        Some((*wanted, policy.policy.as_str()))
     };
-    if let Some(policy) = waiting(Waiting::ForApproval) {
-        let message = format!(
-            "policy {} recommends it; approve by creating a Quarantine, for example with \
-             charttrust quarantine",
-            policy.policy
-        );
-        let state = (Status::False, ReleaseReason::AwaitingApproval);
-        return Some(condition(state, &message));
+    let (waiting, policy) = BY_URGENCY.iter().find_map(first)?;
+    let (reason, message) = of_waiting(waiting, policy);
+    Some(condition((Status::False, reason), &message))
+}
+
+/// Where policies differ, what was due and is not contained is told before what waits.
+const BY_URGENCY: [Waiting; 5] = [
+    Waiting::Refused,
+    Waiting::ForRoom,
+    Waiting::ForApproval,
+    Waiting::Released,
+    Waiting::ForWorkloads,
+];
+
+/// Why a policy does not contain a release that it may contain.
+fn of_waiting(waiting: Waiting, policy: &str) -> (ReleaseReason, String) {
+    match waiting {
+        Waiting::ForApproval => (
+            ReleaseReason::AwaitingApproval,
+            format!(
+                "policy {policy} recommends it; approve by creating a Quarantine, for example with \
+                 charttrust quarantine"
+            ),
+        ),
+        Waiting::ForRoom => (
+            ReleaseReason::LimitReached,
+            format!(
+                "policy {policy} would contain it, and more is due than its limit allows: raise \
+                 spec.quarantine.limit, or run charttrust quarantine"
+            ),
+        ),
+        Waiting::ForWorkloads => (
+            ReleaseReason::NothingToContain,
+            "no workload carries the marks of this release, so there is nothing to contain; \
+             it begins should one appear. What else its record lists: charttrust quarantine \
+             --dry-run"
+                .to_owned(),
+        ),
+        Waiting::Refused => (
+            ReleaseReason::StartFailed,
+            // What the server says differs from time to time, as the use of a quota does.
+            format!(
+                "policy {policy} would contain it, and its Quarantine could not be created: the \
+                 condition QuarantineStopped of the policy says why; it is tried again"
+            ),
+        ),
+        Waiting::Released => (
+            ReleaseReason::Released,
+            "a person has ended it; it is not started again for the same revocation".to_owned(),
+        ),
     }
-    if waiting(Waiting::Released).is_some() {
-        let message = "a person has ended it; it is not started again for the same revocation";
-        return Some(condition((Status::False, ReleaseReason::Released), message));
-    }
-    waiting(Waiting::ForWorkloads).map(|_| {
-        let message = "no workload carries the marks of this release, so there is nothing to contain; \
-                       it begins should one appear. What else its record lists: charttrust quarantine \
-                       --dry-run";
-        condition((Status::False, ReleaseReason::NothingToContain), message)
-    })
 }
 
 /// False once a source has been silent for two of its intervals; `None` before the first look.
@@ -479,7 +522,7 @@ mod tests {
             id: &id,
             release,
             judged: &judged,
-            is_contained: false,
+            containment: &Containment::None,
             trust: &trust,
             seal: &seal,
         };
@@ -574,6 +617,7 @@ spec:
     enum Now {
         Contained,
         Free,
+        Nothing,
     }
 
     /// The condition `Quarantined` after these decisions of the policies `0000`, `0001`, …
@@ -608,7 +652,11 @@ spec:
             id: &id,
             release: &release,
             judged: &judged,
-            is_contained: now == Now::Contained,
+            containment: &match now {
+                Now::Contained => Containment::InForce,
+                Now::Free => Containment::None,
+                Now::Nothing => Containment::Nothing("ObjectRefused".to_owned()),
+            },
             trust: &trust,
             seal: &seal,
         };
@@ -622,11 +670,11 @@ spec:
 
     #[test]
     fn a_release_says_whether_it_is_contained_or_waits_for_somebody() {
-        use Waiting::{ForApproval, ForWorkloads, Released};
+        use Waiting::{ForApproval, ForRoom, ForWorkloads, Refused, Released};
         let awaits = Some((Status::False, ReleaseReason::AwaitingApproval));
         let active = Some((Status::True, ReleaseReason::Active));
         let [nothing, approval, released] = [None, Some(ForApproval), Some(Released)].map(Some);
-        let empty = Some(Some(ForWorkloads));
+        let [empty, room, refused] = [ForWorkloads, ForRoom, Refused].map(|one| Some(Some(one)));
         for (now, decisions, before, expected) in [
             (Now::Contained, vec![], None, Some("True/Active")),
             (Now::Contained, vec![released], awaits, Some("True/Active")),
@@ -660,6 +708,25 @@ spec:
                 vec![empty, released],
                 None,
                 Some("False/Released"),
+            ),
+            // What was due and is not contained is told before what waits.
+            (
+                Now::Free,
+                vec![approval, room],
+                None,
+                Some("False/LimitReached"),
+            ),
+            (
+                Now::Free,
+                vec![room, refused, released],
+                None,
+                Some("False/StartFailed"),
+            ),
+            (
+                Now::Nothing,
+                vec![refused],
+                active,
+                Some("False/NotContained"),
             ),
             // As long as a policy has not decided, it stays as it was, but for what is over.
             (

@@ -93,8 +93,12 @@ impl Told {
 pub enum Waiting {
     /// A person has to approve it.
     ForApproval,
+    /// More is due than fits the limit.
+    ForRoom,
     /// Nothing is there that carries its marks.
     ForWorkloads,
+    /// Its Quarantine was due, and could not be created.
+    Refused,
     /// A person has ended it.
     Released,
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::clock::{Moment, tick};
 use crate::controllers::context::QuarantineSettings;
 use crate::controllers::quarantine;
-use crate::controllers::quarantine::scope;
+use crate::controllers::quarantine::scope::{self, Containment};
 use crate::controllers::task::Task;
 use crate::controllers::testing::{Scene, quarantine_of, said, stolen, web};
 use crate::inventory::helm::Driver;
@@ -44,20 +44,27 @@ async fn a_quarantine_is_looked_at_again() {
 
 #[tokio::test]
 async fn only_what_is_in_force_counts_as_contained() {
-    let refused = json!({"status": {"conditions": [{
-        "type": "Active", "status": "False", "reason": "Protected", "message": "",
-        "observedGeneration": 1, "lastTransitionTime": "2026-11-18T10:00:00Z",
-    }]}});
-    for (object, is_active) in [
-        (contained(&json!({})), true),
-        (json!({}), false),
-        (refused, false),
+    let not = |reason: &str| {
+        json!({"status": {"conditions": [{
+            "type": "Active", "status": "False", "reason": reason, "message": "",
+            "observedGeneration": 1, "lastTransitionTime": "2026-11-18T10:00:00Z",
+        }]}})
+    };
+    let nothing = |reason: &str| (not(reason), Containment::Nothing(reason.to_owned()));
+    for (object, expected) in [
+        (contained(&json!({})), Containment::InForce),
+        (json!({}), Containment::None),
+        (not("Containing"), Containment::None),
+        (not("Restoring"), Containment::None),
+        nothing("Protected"),
+        nothing("ObjectRefused"),
+        nothing("ProgressingWithRetry"),
     ] {
         let scene = Scene::automatic().await;
         scene.quarantine(&web(), &object);
-        assert_eq!(scope::is_active(&scene.context, &web()), is_active);
+        assert_eq!(scope::containment(&scene.context, &web()), expected);
         let number = scope::active(&scene.context);
-        assert_eq!(number, usize::from(is_active));
+        assert_eq!(number, usize::from(expected == Containment::InForce));
     }
 }
 
