@@ -144,6 +144,11 @@ impl Found {
         &self.chart
     }
 
+    /// The archive, for whoever compares it elsewhere.
+    pub fn chart_shared(&self) -> Arc<Chart> {
+        Arc::clone(&self.chart)
+    }
+
     /// The answer, once a release was compared with the archive. That a release is not made of what a
     /// mirror has proves nothing: then the source is silent.
     pub fn bound(self, binding: Bound) -> Answer {

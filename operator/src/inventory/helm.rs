@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::ListParams;
 use kube::{Api, Client};
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::inventory::ReleaseId;
@@ -249,18 +250,24 @@ pub enum ReadError {
     /// The payload is no release.
     #[error("{0}")]
     Record(RecordError),
-    /// A chart has brought it: it says whatever whoever wrote the chart wants.
-    #[error(
-        "the record was brought by a chart, not written by Helm: it has annotations that Helm puts on \
-         what a chart makes, or is immutable; remove that object, and see `helm history`"
-    )]
-    OfChart(Box<Record>),
+}
+
+/// What was made of a stored revision.
+#[derive(Clone, Debug)]
+pub struct Read<T> {
+    /// The metadata that was read with it.
+    pub meta: RecordMeta,
+    /// Who has written it.
+    pub writer: Writer,
+    /// What was taken from it.
+    pub taken: T,
 }
 
 /// Who has written a stored record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Writer {
-    /// A chart: Helm puts annotations on what it makes of one, and a hook is what it is by one.
+pub enum Writer {
+    /// A chart: Helm puts annotations on what it makes of one, and a hook is what it is by one. Its
+    /// record says whatever whoever wrote the chart wants.
     Chart,
     /// Helm, which annotates no record and changes each later (`pkg/storage/driver/secrets.go`).
     Helm,
@@ -276,32 +283,56 @@ fn writer(metadata: &ObjectMeta, immutable: Option<bool>) -> Writer {
     }
 }
 
-/// Reads and decodes one stored revision, and with it the metadata that was read.
+/// Reads and decodes one stored revision, and keeps what `take` makes of it.
 ///
 /// Asks by `list`, never by `get`, so that the operator needs no permission for single Secrets of
-/// other types where an authorizer sees selectors.
+/// other types where an authorizer sees selectors. No decoded record leaves this function: at most
+/// [`MOST_DECODED`] are in memory at a time, whoever reads.
 ///
 /// # Errors
-/// [`ReadError`]; only `Record`, `NoPayload` and `OfChart` are statements about the record.
-pub async fn read(client: &Client, key: &RecordKey) -> Result<(RecordMeta, Record), ReadError> {
+/// [`ReadError`]; only `Record` and `NoPayload` are statements about the record.
+pub async fn read<T: Send + 'static>(
+    client: &Client,
+    key: &RecordKey,
+    take: impl FnOnce(Record) -> T + Send + 'static,
+) -> Result<Read<T>, ReadError> {
     let (meta, writer, payload) = match key.driver {
         Driver::ConfigMap => config_map_payload(client, key).await?,
         Driver::Secret => secret_payload(client, key).await?,
     };
-    let decoded =
+    let taken = decoded(payload, take).await?;
+    Ok(Read {
+        meta,
+        writer,
+        taken,
+    })
+}
+
+/// Decodes a payload when it is its turn.
+async fn decoded<T: Send + 'static>(
+    payload: Zeroizing<Vec<u8>>,
+    take: impl FnOnce(Record) -> T + Send + 'static,
+) -> Result<T, ReadError> {
+    // Invariant: nobody closes the places.
+    let place = DECODED.acquire().await.map_err(|_| ReadError::NoPayload)?;
+    let decoding =
         // Inflating, parsing and hashing up to 16 MiB takes CPU time in which nothing else would
         // run on this thread.
-        tokio::task::spawn_blocking(move || release::decode(&payload, &RecordLimits::default()));
+        tokio::task::spawn_blocking(move || {
+            // Here and not with whoever waits: they may be gone while the record is still there.
+            let _place = place;
+            release::decode(&payload, &RecordLimits::default()).map(take)
+        });
     // Invariant: decoding does not panic; were it to, the record is unreadable and nothing else.
-    let record = decoded
-        .await
-        .map_err(|_| ReadError::NoPayload)?
-        .map_err(ReadError::Record)?;
-    match writer {
-        Writer::Chart => Err(ReadError::OfChart(Box::new(record))),
-        Writer::Helm => Ok((meta, record)),
-    }
+    let taken = decoding.await.map_err(|_| ReadError::NoPayload)?;
+    taken.map_err(ReadError::Record)
 }
+
+/// How many decoded records are in memory at a time, in the whole process. One may take many times its
+/// 16 MiB of text; two, because the next is read while one is inflated.
+const MOST_DECODED: usize = 2;
+
+static DECODED: Semaphore = Semaphore::const_new(MOST_DECODED);
 
 type Payload = (RecordMeta, Writer, Zeroizing<Vec<u8>>);
 
@@ -337,6 +368,11 @@ async fn config_map_payload(client: &Client, key: &RecordKey) -> Result<Payload,
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Condvar, Mutex};
+    use std::time::Duration;
+
+    use base64::prelude::{BASE64_STANDARD, Engine as _};
+
     use super::*;
 
     fn judged_of(revisions: &[(u32, &str)]) -> Vec<u32> {
@@ -390,6 +426,41 @@ mod tests {
         );
         assert_eq!(writer(&ObjectMeta::default(), Some(true)), Writer::Chart);
     }
+
+    #[tokio::test]
+    async fn few_records_are_decoded_at_a_time_whoever_reads() {
+        let record = r#"{"name": "web", "version": 1, "namespace": "shop",
+            "info": {"status": "deployed"},
+            "chart": {"metadata": {"name": "web", "version": "1.0.0", "apiVersion": "v2"}}}"#;
+        let payload = Zeroizing::new(BASE64_STANDARD.encode(record).into_bytes());
+        let inside = Arc::new((Mutex::new((0, 0)), Condvar::new()));
+        let read = |_| {
+            let inside = Arc::clone(&inside);
+            let take = move |record: Record| {
+                let (counts, changed) = &*inside;
+                let mut held = counts.lock().unwrap();
+                held.0 += 1;
+                held.1 = held.1.max(held.0);
+                changed.notify_all();
+                // Held until one more is decoded than may be, or nobody comes.
+                let is_within = |held: &mut (usize, usize)| held.1 <= MOST_DECODED;
+                let waited = changed.wait_timeout_while(held, SOON, is_within);
+                waited.unwrap().0.0 -= 1;
+                record.name
+            };
+            decoded(payload.clone(), take)
+        };
+        let names = futures::future::join_all((0..MOST_DECODED * 2).map(read)).await;
+        assert!(names.iter().all(|name| name.as_ref().unwrap() == "web"));
+        assert_eq!(inside.0.lock().unwrap().1, MOST_DECODED);
+        let garbage = Zeroizing::new(b"no record".to_vec());
+        for _ in 0..=MOST_DECODED {
+            let refused = decoded(garbage.clone(), |record| record.name).await;
+            assert!(matches!(refused, Err(ReadError::Record(_))), "{refused:?}");
+        }
+    }
+
+    const SOON: Duration = Duration::from_millis(200);
 
     #[test]
     fn newer_revisions_that_may_be_live_are_judged_too() {

@@ -7,7 +7,7 @@ use charttrust_verify::release::Record;
 use kube::Client;
 
 use super::ReleaseId;
-use super::helm::{self, Driver, ReadError, RecordKey, RecordMeta};
+use super::helm::{self, Driver, Read, ReadError, RecordKey, RecordMeta};
 
 /// Something that runs and claims to be made of a chart: one revision of a release.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,13 +57,17 @@ impl fmt::Display for RecordId {
 }
 
 impl Item {
-    /// Reads what the item is made of, and with it the metadata that were read.
+    /// Reads what the item is made of, and keeps what `take` makes of it.
     ///
     /// # Errors
     /// As for [`helm::read`].
-    pub async fn read(&self, client: &Client) -> Result<(RecordMeta, Record), ReadError> {
+    pub async fn read<T: Send + 'static>(
+        &self,
+        client: &Client,
+        take: impl FnOnce(Record) -> T + Send + 'static,
+    ) -> Result<Read<T>, ReadError> {
         match self.record {
-            RecordId::Helm { .. } => helm::read(client, &self.key()).await,
+            RecordId::Helm { .. } => helm::read(client, &self.key(), take).await,
         }
     }
 

@@ -27,7 +27,7 @@ use crate::api::Quarantine;
 use crate::api::quarantine::ContainedObject;
 use crate::api::quarantine_words::QuarantineAction;
 use crate::inventory::ReleaseId;
-use crate::inventory::helm::{self, ReadError, RecordKey};
+use crate::inventory::helm::{self, ReadError, RecordKey, Writer};
 use crate::watch::within_deadline;
 
 /// Reads the recorded objects, as they are.
@@ -264,18 +264,20 @@ async fn listed(
     records: &[RecordKey],
     unfinished: Unfinished,
 ) -> Result<Result<Listed, Unlisted>, GatherError> {
-    let (mut read, mut unreadable, mut brought) = (Vec::new(), Vec::new(), 0_usize);
+    let (mut taken, mut unreadable, mut brought) = (Vec::new(), Vec::new(), 0_usize);
     for key in records {
-        let record = match helm::read(client, key).await {
-            Ok((_, record)) => record,
-            Err(ReadError::OfChart(record)) => {
+        let number = key.revision;
+        let read = helm::read(client, key, move |record| Recorded::of(record, number)).await;
+        let record = match read {
+            Ok(read) if read.writer == Writer::Chart => {
                 unreadable.push(format!("{} was brought by a chart", key.place()));
                 brought = brought.saturating_add(1);
-                match believed(*record, key) {
+                match read.taken.believed(key) {
                     Some(record) => record,
                     None => continue,
                 }
             }
+            Ok(read) => read.taken,
             Err(ReadError::Gone) => continue,
             Err(ReadError::Api(source)) => {
                 let what = format!("the release record {}", key.object_name());
@@ -295,21 +297,41 @@ async fn listed(
         if unfinished.is_waited_for(&record) {
             return Ok(Err(Unlisted::Unfinished));
         }
-        read.push((key, Listed::of(record, key.revision)));
+        taken.push((key, record.listed));
     }
     // What Helm's own record in its place would list may run on.
-    Ok(together(read, unreadable).map(|mut listed| {
+    Ok(together(taken, unreadable).map(|mut listed| {
         listed.unread = listed.unread.saturating_add(brought);
         listed
     }))
 }
 
-/// What a record lists that a chart has brought, unless it could keep others from being read: changed is
-/// only what carries the marks of the release.
-fn believed(mut record: Record, key: &RecordKey) -> Option<Record> {
-    record.status = Status::Deployed;
-    let release = &key.release;
-    (record.name == release.name && record.namespace == release.namespace).then_some(record)
+/// What is taken from a record.
+struct Recorded {
+    name: String,
+    status: Status,
+    last_deployed: Option<Timestamp>,
+    listed: Listed,
+}
+
+impl Recorded {
+    fn of(mut record: Record, revision: u32) -> Self {
+        Self {
+            name: std::mem::take(&mut record.name),
+            status: record.status,
+            last_deployed: record.last_deployed,
+            listed: Listed::of(record, revision),
+        }
+    }
+
+    /// What a record lists that a chart has brought, unless it could keep others from being read: changed
+    /// is only what carries the marks of the release.
+    fn believed(mut self, key: &RecordKey) -> Option<Self> {
+        self.status = Status::Deployed;
+        let release = &key.release;
+        let is_own = self.name == release.name && self.listed.namespace == release.namespace;
+        is_own.then_some(self)
+    }
 }
 
 /// What is listed for the namespace of the records is the release's own; others are looked at only where
@@ -353,7 +375,7 @@ fn together(
 
 /// Whether Helm may be making what the record lists at this moment. It writes the record first, and
 /// one that was killed leaves it so for ever: that is waited for only so long.
-fn is_at_work(record: &Record, now: Timestamp) -> bool {
+fn is_at_work(record: &Recorded, now: Timestamp) -> bool {
     let is_pending = matches!(
         record.status,
         Status::PendingInstall | Status::PendingRollback | Status::PendingUpgrade
@@ -393,7 +415,7 @@ impl Unfinished {
         }
     }
 
-    fn is_waited_for(self, record: &Record) -> bool {
+    fn is_waited_for(self, record: &Recorded) -> bool {
         match self {
             Self::Taken(_) => false,
             Self::WaitedFor(now) => is_at_work(record, now),

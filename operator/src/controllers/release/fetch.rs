@@ -1,15 +1,15 @@
 //! Asks one source about the judged contents of a release, and takes its answers into the evidence.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use charttrust_verify::chart::Chart;
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::{Answer, Bound, Claimed, ProvenanceFacts};
 use charttrust_verify::later::JudgedBy;
 use charttrust_verify::policy::{self, ReleaseRef};
 use charttrust_verify::release::Record;
 use charttrust_verify::verdict::Cause;
-use tokio::task;
 use tokio::time::Instant;
 
 use super::credentials;
@@ -18,7 +18,8 @@ use crate::controllers::context::Context;
 use crate::controllers::lanes::Pace;
 use crate::controllers::store::{Content, PollState, Release, Revision, Trust};
 use crate::evidence::{Gathered, gather, unavailable};
-use crate::inventory::{Item, RecordId, ReleaseId};
+use crate::inventory::helm::Writer;
+use crate::inventory::{Item, ReleaseId};
 use crate::sources::{Asked, Source};
 
 /// Who asks, and for whom.
@@ -62,7 +63,6 @@ impl Asking<'_> {
         let mut outcome = Outcome::default();
         match credentials::resolve(self.context, source).await {
             Ok(resolved) => {
-                let mut fresh = Fresh::default();
                 let deadline = begun + DEADLINE;
                 for (item, content) in self.contents(&source.url) {
                     let about = (&item, &content);
@@ -71,7 +71,7 @@ impl Asking<'_> {
                         asked,
                         deadline,
                     };
-                    let heard = self.look(look, about, resolved.clone(), &mut fresh).await;
+                    let heard = self.look(look, about, resolved.clone()).await;
                     outcome.retry_after = outcome.retry_after.max(heard.1);
                     outcome.is_silence |= heard.0 == Heard::Nothing;
                 }
@@ -98,11 +98,10 @@ impl Asking<'_> {
         look: Look<'_>,
         (item, content): (&Item, &Content),
         mut resolved: Source,
-        fresh: &mut Fresh,
     ) -> (Heard, Option<Duration>) {
         let mut retry_after = None;
         loop {
-            let asking = self.ask((item, content), &resolved, look.asked, fresh);
+            let asking = self.ask((item, content), &resolved, look.asked);
             let answered = tokio::time::timeout_at(look.deadline, asking).await;
             let answered = answered.unwrap_or_else(|_| Answered::too_late(look.source));
             retry_after = answered.retry_after.max(retry_after);
@@ -154,7 +153,6 @@ impl Asking<'_> {
         (item, content): (&Item, &Content),
         source: &Source,
         asked: Asked,
-        fresh: &mut Fresh,
     ) -> Answered {
         let claimed = Claimed {
             chart: &content.chart,
@@ -177,10 +175,7 @@ impl Asking<'_> {
         let mut binding = bound_before(content, &source.url, &found.chart().digest);
         binding.take_if(|_| self.context.store.inspect(self.id, is_older));
         if binding.is_none() {
-            let record = fresh.find(self.context, item, content).await;
-            // Large values take a while, for which other tasks shall not wait.
-            let compare = |record| task::block_in_place(|| Bound::compare(found.chart(), record));
-            binding = record.map(compare);
+            binding = self.compare(item, content, found.chart_shared()).await;
         }
         let changed = || unavailable(Cause::Pending, "the record changed meanwhile".into());
         let answer = binding.map_or_else(changed, |binding| found.bound(binding));
@@ -189,6 +184,18 @@ impl Asking<'_> {
             mirror,
             retry_after,
         }
+    }
+
+    /// Compares the record of an item with an archive, as long as it still has the content that evidence is
+    /// gathered for.
+    async fn compare(self, item: &Item, content: &Content, chart: Arc<Chart>) -> Option<Bound> {
+        let digest = content.digest;
+        let compare = move |record: Record| {
+            let is_same = record.content_digest() == digest;
+            is_same.then(|| Bound::compare(&chart, &record))
+        };
+        let read = item.read(&self.context.client, compare).await.ok()?;
+        read.taken.filter(|_| read.writer == Writer::Helm)
     }
 
     /// Takes an answer into the evidence of a content, unless the record has changed meanwhile.
@@ -254,33 +261,6 @@ impl Asking<'_> {
         })
     }
 }
-
-/// Records decoded in one run; dropped at its end.
-#[derive(Default)]
-struct Fresh(BTreeMap<RecordId, Record>);
-
-impl Fresh {
-    /// Keeps a decoded record, but few at a time: each may take many megabytes.
-    fn keep(&mut self, id: RecordId, record: Record) {
-        if self.0.len() >= MOST_FRESH {
-            self.0.clear();
-        }
-        self.0.insert(id, record);
-    }
-
-    /// The record of an item, as long as it still has the content that evidence is gathered for.
-    async fn find(&mut self, context: &Context, item: &Item, content: &Content) -> Option<&Record> {
-        if !self.0.contains_key(&item.record) {
-            let (_, record) = item.read(&context.client).await.ok()?;
-            self.keep(item.record, record);
-        }
-        let record = self.0.get(&item.record)?;
-        (record.content_digest() == content.digest).then_some(record)
-    }
-}
-
-/// Most decoded records that one run keeps; two revisions are judged while an upgrade is under way.
-const MOST_FRESH: usize = 2;
 
 /// What became of one fetch, all contents together.
 #[derive(Clone, Copy, Debug, Default)]

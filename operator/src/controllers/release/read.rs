@@ -1,7 +1,7 @@
 //! Reads the judged records of a release that are new or have changed.
 
 use charttrust_verify::digest::Sha256Digest;
-use charttrust_verify::release::Record;
+use charttrust_verify::release::{Record, Status};
 use charttrust_verify::verdict::Cause;
 
 use super::poll;
@@ -9,7 +9,7 @@ use crate::clock;
 use crate::controllers::context::Context;
 use crate::controllers::store::{Content, Release, Revision};
 use crate::controllers::task::Task;
-use crate::inventory::helm::{ReadError, RecordMeta};
+use crate::inventory::helm::{Read, ReadError, RecordMeta, Writer};
 use crate::inventory::{Item, RecordId, ReleaseId};
 
 /// Reads what is new or has changed, drops what is judged no more, and plans the looks at sources.
@@ -40,35 +40,56 @@ pub(in crate::controllers) async fn read_changed(context: &Context, id: &Release
 }
 
 async fn read(context: &Context, item: &Item, watched: &RecordMeta) {
-    match item.read(&context.client).await {
-        Ok((meta, record)) => {
-            let digest = record.content_digest();
-            // From the evidence of this moment: a key may have explained it since the reading began.
-            context.store.update(&item.id, |release| {
-                let content = content(item, &meta, &record, digest, release);
-                let revision = Revision {
-                    resource_version: meta.resource_version,
-                    content,
-                };
-                release.revisions.insert(item.record, revision);
-            });
-        }
-        Err(ReadError::Gone) => {}
-        Err(error @ (ReadError::Record(_) | ReadError::NoPayload | ReadError::OfChart(_))) => {
-            let message = format!("{}: {error}", item.record);
-            let revision = Revision {
-                resource_version: watched.resource_version.clone(),
-                content: Err((Cause::ReleaseUnreadable, message)),
-            };
-            let record = item.record;
-            context.store.update(&item.id, |release| {
-                release.revisions.insert(record, revision);
-            });
-        }
+    let content = match item.read(&context.client, Said::by).await {
+        Ok(read) if read.writer == Writer::Chart => Err(OF_CHART.to_owned()),
+        Ok(read) => Ok(read),
+        Err(ReadError::Gone) => return,
+        Err(error @ (ReadError::Record(_) | ReadError::NoPayload)) => Err(error.to_string()),
         Err(error @ ReadError::Api(_)) => {
             tracing::warn!(release = %item.id, error = &error as &dyn std::error::Error, "will retry");
             let records = &context.queues.records;
-            records.add_at(item.id.clone(), clock::tick() + RETRY_READ);
+            return records.add_at(item.id.clone(), clock::tick() + RETRY_READ);
+        }
+    };
+    // From the evidence of this moment: a key may have explained it since the reading began.
+    context.store.update(&item.id, |release| {
+        let revision = match content {
+            Ok(read) => Revision {
+                content: self::content(item, &read, release),
+                resource_version: read.meta.resource_version,
+            },
+            Err(why) => Revision {
+                content: Err((Cause::ReleaseUnreadable, format!("{}: {why}", item.record))),
+                resource_version: watched.resource_version.clone(),
+            },
+        };
+        release.revisions.insert(item.record, revision);
+    });
+}
+
+const OF_CHART: &str = "the record was brought by a chart, not written by Helm: it has annotations that Helm \
+                        puts on what a chart makes, or is immutable; remove that object, and see \
+                        `helm history`";
+
+/// What is read of a record before any source is asked.
+struct Said {
+    name: String,
+    revision: i64,
+    status: Status,
+    chart: String,
+    version: String,
+    digest: Sha256Digest,
+}
+
+impl Said {
+    fn by(record: Record) -> Self {
+        Self {
+            digest: record.content_digest(),
+            name: record.name,
+            revision: record.revision,
+            status: record.status,
+            chart: record.chart.metadata.name,
+            version: record.chart.metadata.version,
         }
     }
 }
@@ -78,42 +99,37 @@ const RETRY_READ: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What to keep of a record. Evidence gathered for the same content, chart and version by another
 /// revision, or before a change of mere status, stays.
-fn content(
-    item: &Item,
-    meta: &RecordMeta,
-    record: &Record,
-    digest: Sha256Digest,
-    known: &Release,
-) -> Result<Content, (Cause, String)> {
-    if let Some(message) = contradiction(item, meta, record) {
+fn content(item: &Item, read: &Read<Said>, known: &Release) -> Result<Content, (Cause, String)> {
+    if let Some(message) = contradiction(item, read) {
         return Err((Cause::ReleaseUnreadable, message));
     }
-    let chart = record.chart.metadata.name.clone();
-    let version = record.chart.metadata.version.clone();
+    let said = &read.taken;
     let same = known.contents().find(|content| {
-        content.digest == digest && content.chart == chart && content.version == version
+        content.digest == said.digest
+            && content.chart == said.chart
+            && content.version == said.version
     });
     let evidence = same.map(|content| content.evidence.clone());
     Ok(Content {
-        chart,
-        version,
-        digest,
+        chart: said.chart.clone(),
+        version: said.version.clone(),
+        digest: said.digest,
         evidence: evidence.unwrap_or_default(),
     })
 }
 
 /// Name, labels and content of a record can disagree only by somebody's hand.
-fn contradiction(item: &Item, meta: &RecordMeta, record: &Record) -> Option<String> {
+fn contradiction(item: &Item, read: &Read<Said>) -> Option<String> {
     let RecordId::Helm { revision, .. } = item.record;
-    let status = record.status.to_string();
+    let said = &read.taken;
     let facts = [
-        ("name", record.name.clone(), item.id.name.clone()),
+        ("name", said.name.clone(), item.id.name.clone()),
+        ("revision", said.revision.to_string(), revision.to_string()),
         (
-            "revision",
-            record.revision.to_string(),
-            revision.to_string(),
+            "status",
+            said.status.to_string(),
+            read.meta.claimed_status.clone(),
         ),
-        ("status", status, meta.claimed_status.clone()),
     ];
     let (what, inside, outside) = facts
         .into_iter()
