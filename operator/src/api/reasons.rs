@@ -163,6 +163,10 @@ words! {
             "`spec.revocation` of a key was removed, or the key deleted and made without it: its \
              signatures count again."
             => "None, if that was meant.",
+        TooManyUnreadable:
+            "More than 100 releases of a namespace have records that cannot be read. Those beyond get no \
+             `ReleaseTrust`; they count as unknown, and have one as soon as they can be read."
+            => "Find out who writes Secrets or ConfigMaps there that look like Helm's, and remove them.",
     }
 }
 

@@ -29,6 +29,8 @@ mod testing;
 #[cfg(test)]
 mod told;
 mod triggers;
+#[cfg(test)]
+mod unreadable;
 
 pub use context::{Context, QuarantineSettings, Settings};
 pub use release::evidence::stated;

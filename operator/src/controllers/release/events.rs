@@ -3,12 +3,13 @@
 use charttrust_verify::check::Judgement;
 use charttrust_verify::verdict::{Cause, Class, Verdict};
 
-use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::core::v1::{Namespace, ObjectReference};
 
 use crate::api::conditions::{ReleaseCondition, Status, find};
 use crate::api::reasons::{EventReason, ReleaseReason};
 use crate::api::release_trust::ReleaseTrustStatus;
-use crate::controllers::events::Announcement;
+use crate::controllers::events::{self as announce, Announcement};
+use crate::controllers::store::junk::MOST_SHOWN;
 use crate::controllers::store::{Told, Trust};
 
 /// What is known when a change of a release's status is announced.
@@ -126,6 +127,27 @@ pub(in crate::controllers) fn of_deletion(about: &ObjectReference) -> Announceme
         action: "Verify",
         reason: EventReason::ReleaseTrustDeleted.word().to_owned(),
         note: "somebody has deleted it; it was written again as it was".to_owned(),
+    }
+}
+
+/// Somebody has stored more records in a namespace that are none than are shown.
+pub(in crate::controllers) fn of_too_many_unreadable(namespace: &str) -> Announcement {
+    let regarding = ObjectReference {
+        // Where whoever may mend it can see it; about a namespace the server takes it there too.
+        namespace: Some(namespace.to_owned()),
+        ..announce::reference_to::<Namespace>(Some(namespace.to_owned()), None)
+    };
+    Announcement {
+        regarding,
+        related: None,
+        alarming: true,
+        action: "Verify",
+        reason: EventReason::TooManyUnreadable.word().to_owned(),
+        note: format!(
+            "more than {MOST_SHOWN} releases of the namespace have records that cannot be read: those beyond \
+             get no ReleaseTrust, and count as unknown; find out who writes Secrets and ConfigMaps \
+             that look like Helm's, and remove them"
+        ),
     }
 }
 

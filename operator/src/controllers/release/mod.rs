@@ -91,7 +91,7 @@ pub(in crate::controllers) async fn reconcile(
     };
     let status = status::conclude(old, &known, moment);
     note_judgement(context, id, &judged, release.judgings);
-    if old == Some(&status) {
+    if is_left_out(context, &seen, found.as_deref(), &judged).await || old == Some(&status) {
         return Ok(());
     }
     let told = told(&seen);
@@ -111,6 +111,43 @@ struct Seen<'a> {
     existing: Option<&'a ReleaseTrust>,
     /// What was last written.
     old: Option<&'a ReleaseTrustStatus>,
+}
+
+/// Whether the release gets no `ReleaseTrust`, because no record of it could be read and there are too many
+/// such in its namespace. It is judged and counted all the same, and one that there is always says what
+/// is so.
+async fn is_left_out(
+    context: &Context,
+    seen: &Seen<'_>,
+    found: Option<&Ours<ReleaseTrust>>,
+    judged: &Judged,
+) -> bool {
+    let (id, junk) = (seen.id, &context.store.junk);
+    if seen.release.contents().next().is_some() {
+        show_next(context, id);
+        return false;
+    }
+    // One that was deleted is missed by somebody.
+    if found.is_some() || seen.release.was_deleted {
+        junk.show(id);
+    } else if !junk.admits(id) {
+        // Whoever was not read yet may be honest.
+        let is_unreadable = judged.judgement.verdict == Verdict::Unknown(Cause::ReleaseUnreadable);
+        if is_unreadable && junk.is_news(&id.namespace) {
+            tracing::warn!(namespace = id.namespace, "too many records cannot be read");
+            let told = events::of_too_many_unreadable(&id.namespace);
+            announce::publish(context, Some(told)).await;
+        }
+        return true;
+    }
+    false
+}
+
+/// A record of the release could be read, or it is gone: another takes its place.
+fn show_next(context: &Context, id: &ReleaseId) {
+    if let Some(next) = context.store.junk.settle(id) {
+        context.queues.tasks.add(Task::Release(next));
+    }
 }
 
 /// What was told last: of what somebody else has written since, nothing was.
@@ -481,6 +518,7 @@ async fn remove(
         }
     }
     context.store.forget(id);
+    show_next(context, id);
     context.queue_quarantine(id);
     let policies = known
         .and_then(|release| release.judgement)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_lc_rs::rand;
+use charttrust_verify::verdict::Cause;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
@@ -10,6 +11,7 @@ use kube::api::ObjectMeta;
 
 use super::events::of_rejection;
 use super::evidence::{self, Age};
+use crate::api::conditions::{ReleaseCondition, find};
 use crate::api::release_trust as v1;
 use crate::api::{ReleaseTrust, create_params};
 use crate::controllers::context::Context;
@@ -79,6 +81,10 @@ pub(in crate::controllers) async fn restore(context: &Context, seal: &Seal) {
         let Ok(object) = object.as_ref() else {
             continue;
         };
+        if says_unread(object) {
+            // Before any other is admitted: with each start there would be more of them.
+            context.store.junk.show(&id);
+        }
         match object
             .status
             .as_ref()
@@ -102,6 +108,14 @@ pub(in crate::controllers) async fn restore(context: &Context, seal: &Seal) {
             }
         }
     }
+}
+
+/// Whether no record of the release could be read, when it was last judged.
+fn says_unread(object: &ReleaseTrust) -> bool {
+    let status = object.status.as_ref();
+    let said = status.and_then(|status| find(&status.conditions, ReleaseCondition::Trusted));
+    let unread = [Cause::Pending, Cause::ReleaseUnreadable].map(Cause::word);
+    said.is_some_and(|said| unread.contains(&said.reason.as_str()))
 }
 
 /// As if the record had been read and its sources had answered just now; a record that has changed

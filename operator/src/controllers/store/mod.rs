@@ -6,6 +6,7 @@
 pub mod credentials;
 pub mod few;
 pub mod incidents;
+pub mod junk;
 pub mod learned;
 pub mod refreshes;
 mod release;
@@ -65,6 +66,8 @@ pub struct Store {
     known: Mutex<Option<(Instant, BTreeSet<ReleaseId>)>>,
     /// How many deletions of `ReleaseTrust`s were told of late.
     pub deletions: few::Few,
+    /// The releases of which no record could be read.
+    pub junk: junk::Junk,
     /// How many changes of keys and policies are being taken in.
     changes: AtomicUsize,
 }
