@@ -1,6 +1,9 @@
 //! Quarantines on a real control plane with real Helm: what is changed, what comes back, and what
 //! is never touched. The operator of these stories runs with `--quarantine`.
 
+use std::sync::LazyLock;
+
+use charttrust::api::quarantine_words::QuarantineAction;
 use charttrust_e2e::cluster::Cluster;
 use charttrust_e2e::operator::binary;
 use charttrust_e2e::stage::{Power, Setting, Stage};
@@ -38,7 +41,13 @@ pub(crate) async fn stage_alone() -> RwLockWriteGuard<'static, Stage> {
     shared().await.write().await
 }
 
-pub(crate) const ALL: [&str; 3] = ["PauseDeployer", "IsolateNetwork", "ScaleToZero"];
+/// Every action: of a new one that the fence or a right refuses, each story that takes all of them says so.
+pub(crate) static ALL: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    QuarantineAction::ALL
+        .iter()
+        .map(|action| action.word())
+        .collect()
+});
 
 /// Runs a command of the real binary as the administrator; its exit code and what it printed.
 pub(crate) async fn charttrust(stage: &Stage, arguments: &[&str]) -> (Option<i32>, String) {

@@ -224,7 +224,7 @@ pub struct ContainedObject {
     #[schemars(length(max = bounds::LABEL))]
     pub left_by: Option<String>,
 
-    /// The Pods that our NetworkPolicy selects, as JSON. Only with IsolateNetwork.
+    /// The Pods that our NetworkPolicy selects, as JSON. Only of a NetworkPolicy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::SAVED))]
     pub selector: Option<String>,

@@ -71,13 +71,13 @@ pub(super) fn is_later(view: &View, plan: &Plan) -> bool {
 
 /// Whether two records are about the same thing. A policy is the Pods that it selects.
 fn is_one(one: &ContainedObject, other: &ContainedObject) -> bool {
+    if one.action != other.action {
+        return false;
+    }
     if one.selector.is_some() || other.selector.is_some() {
         return one.selector == other.selector;
     }
-    one.action == other.action
-        && one.kind == other.kind
-        && one.namespace == other.namespace
-        && one.name == other.name
+    one.kind == other.kind && one.namespace == other.namespace && one.name == other.name
 }
 
 /// Whether what was found is contained anew: another object of that name, or one that a later

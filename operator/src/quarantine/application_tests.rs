@@ -20,7 +20,12 @@ use crate::api::quarantine::{ContainedObject, ObjectState, QuarantineSpec, Quara
 use crate::api::quarantine_words::{QuarantineAction, QuarantineReason};
 use crate::inventory::ReleaseId;
 
-const EVERYTHING: &[QuarantineAction] = QuarantineAction::ALL;
+/// Written out: another action is another plan, and has tests of its own.
+const EVERYTHING: &[QuarantineAction] = &[
+    QuarantineAction::PauseDeployer,
+    QuarantineAction::IsolateNetwork,
+    QuarantineAction::ScaleToZero,
+];
 
 /// The Application `shop` of Argo CD, as a release.
 fn shop() -> ReleaseId {

@@ -244,7 +244,12 @@ mod tests {
     use crate::api::bounds;
     use crate::api::quarantine::ContainedObject;
 
-    const EVERYTHING: &[QuarantineAction] = QuarantineAction::ALL;
+    /// Written out: another action is another plan, and has tests of its own.
+    const EVERYTHING: &[QuarantineAction] = &[
+        QuarantineAction::PauseDeployer,
+        QuarantineAction::IsolateNetwork,
+        QuarantineAction::ScaleToZero,
+    ];
 
     fn web() -> ReleaseId {
         ReleaseId {

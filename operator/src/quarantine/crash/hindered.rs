@@ -30,7 +30,7 @@ fn one_object_that_is_refused_holds_up_no_other() {
         server.refuses = None;
         server.run_through(&[], None);
         assert_eq!(server.status.state, Some(IN_FORCE), "{refused:?}");
-        assert_eq!(server.status.contained, 6);
+        assert_eq!(server.not_contained(), NOBODY);
     }
 }
 

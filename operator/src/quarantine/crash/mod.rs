@@ -234,6 +234,15 @@ fn objects() -> Vec<Value> {
     ]
 }
 
+/// No object.
+const NOBODY: [&str; 0] = [];
+
+/// The names of the policies that deny traffic.
+fn denials(server: &Server) -> Vec<Key> {
+    let all = server.objects.keys().filter(|key| key.0 == policies::KIND);
+    all.cloned().collect()
+}
+
 impl Server {
     fn new() -> Self {
         let objects: Objects<_> = objects().into_iter().map(|o| (key_of(&o), o)).collect();
@@ -297,6 +306,14 @@ impl Server {
             refuses: Some((key.clone(), refusing)),
             ..Self::new()
         }
+    }
+
+    /// The objects that are recorded and not contained. How many are depends on the actions that there are,
+    /// and all are taken here.
+    fn not_contained(&self) -> Vec<&str> {
+        let all = self.status.objects.iter();
+        let left = all.filter(|record| record.state != ObjectState::Contained);
+        left.map(|record| record.name.as_str()).collect()
     }
 
     /// What a run reads before it writes.
