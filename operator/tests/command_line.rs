@@ -1,5 +1,6 @@
 //! What the program says of itself, without a cluster.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 fn charttrust(arguments: &[&str]) -> (i32, String) {
@@ -24,6 +25,7 @@ fn completion_knows_every_command_in_every_shell() {
         for command in [
             "completion",
             "crds",
+            "explain",
             "quarantine",
             "restore",
             "revoke",
@@ -37,6 +39,70 @@ fn completion_knows_every_command_in_every_shell() {
         }
     }
     assert_eq!(charttrust(&["completion", "tcsh"]).0, 2);
+}
+
+/// What the page shows, typed as it stands there; what is printed on either stream belongs to it.
+#[test]
+fn words_are_explained_as_the_page_shows_it() {
+    assert!(replay("What a word means", Path::new(".")) >= 3);
+}
+
+/// A chapter of the page about the command line.
+fn chapter(heading: &str) -> String {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cli.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let chapter = page.split(&format!("\n## {heading}\n")).nth(1).unwrap();
+    chapter.split("\n## ").next().unwrap().to_owned()
+}
+
+/// Types the commands of a chapter in a folder; how many there were.
+fn replay(heading: &str, folder: &Path) -> usize {
+    let chapter = chapter(heading);
+    let shown = chapter.split("```console\n").nth(1).unwrap();
+    let shown = shown.split("```").next().unwrap();
+    let steps: Vec<_> = shown.split("$ charttrust ").skip(1).collect();
+    for step in &steps {
+        let (line, expected) = step.split_once('\n').unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_charttrust"));
+        command.args(line.split_whitespace()).current_dir(folder);
+        let output = command.output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        assert_eq!(String::from_utf8(said).unwrap(), expected, "{line}");
+        let code = if expected.starts_with("error: ") {
+            2
+        } else {
+            0
+        };
+        assert_eq!(output.status.code(), Some(code), "{line}");
+    }
+    steps.len()
+}
+
+/// Every word of the tables of the documents is explained, in the same words.
+#[test]
+fn every_word_of_the_documents_is_explained() {
+    let mut number = 0;
+    for page in charttrust::cli::pages::all() {
+        for (name, table) in page.tables {
+            if ["spec", "status"].contains(&name) {
+                continue;
+            }
+            for row in table.lines().filter(|row| row.starts_with("| `")) {
+                let cells: Vec<_> = row.split(" | ").collect();
+                let word = cells[0].trim_start_matches("| `").trim_end_matches('`');
+                let (code, said) = charttrust(&["explain", word]);
+                assert_eq!(code, 0, "{word}");
+                let meaning = match name {
+                    "conditions" | "values" => cells[2].trim_end_matches(" |"),
+                    "faults" => cells[1].split(" `").next().unwrap(),
+                    _ => cells[1],
+                };
+                assert!(said.contains(meaning), "{word}: {meaning}\n{said}");
+                number += 1;
+            }
+        }
+    }
+    assert!(number > 180, "{number} words");
 }
 
 #[test]

@@ -23,7 +23,10 @@ fn the_tables_are_those_of_the_code() {
 /// What is documented is said somewhere, and what is said has a word that is documented.
 #[test]
 fn every_documented_reason_is_set_and_no_other_is() {
-    use charttrust::api::quarantine_words::QuarantineReason;
+    use charttrust::api::conditions::{
+        ConditionType as _, KeyCondition, PolicyCondition, ReleaseCondition,
+    };
+    use charttrust::api::quarantine_words::{QuarantineCondition, QuarantineReason};
     use charttrust::api::reasons::{EventReason, KeyReason, PolicyReason, ReleaseReason};
     let code = code(&root().join("operator/src"));
     let mut unset = Vec::new();
@@ -47,12 +50,46 @@ fn every_documented_reason_is_set_and_no_other_is() {
     for one in EventReason::ALL {
         check("EventReason", one.word());
     }
+    for one in KeyCondition::ALL {
+        check("KeyCondition", one.word());
+    }
+    for one in PolicyCondition::ALL {
+        check("PolicyCondition", one.word());
+    }
+    for one in ReleaseCondition::ALL {
+        check("ReleaseCondition", one.word());
+    }
+    for one in QuarantineCondition::ALL {
+        check("QuarantineCondition", one.word());
+    }
     assert_eq!(unset, Vec::<String>::new(), "documented, and never set");
     let controllers = self::code(&root().join("operator/src/controllers"));
     let literal = controllers
         .lines()
         .find(|line| line.trim().starts_with("reason: \""));
     assert_eq!(literal, None, "a reason that no vocabulary has");
+}
+
+/// What can be typed stands on the page about it.
+#[test]
+fn every_command_is_listed() {
+    let page = read("docs/cli.md");
+    let table: Vec<_> = page
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .collect();
+    let listed = |words: &str| table.iter().any(|row| row.contains(words));
+    for command in charttrust::cli::definition().get_subcommands() {
+        let name = command.get_name();
+        let is_first = listed(&format!("`charttrust {name}"));
+        let is_beside = listed(&format!(", `{name}`"));
+        let is_listed = command.is_hide_set() || is_first || is_beside;
+        assert!(is_listed, "docs/cli.md has no row for {name}");
+        for below in command.get_subcommands() {
+            let words = format!("{name} {}", below.get_name());
+            assert!(listed(&words), "docs/cli.md has no row for {words}");
+        }
+    }
 }
 
 /// The code below a folder, without its tests and the vocabulary itself.

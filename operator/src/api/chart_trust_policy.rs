@@ -387,10 +387,10 @@ pub enum ExpiredKeys {
 /// Whether subcharts need signatures of their own.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum Dependencies {
-    /// The chart's signature covers them.
+    /// The chart's signature covers its subcharts.
     #[default]
     Inherit,
-    /// Each must itself be signed.
+    /// Each subchart must itself be signed.
     Verify,
 }
 
@@ -489,9 +489,9 @@ pub struct QuarantineSpec {
 /// Who starts a quarantine.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum Approval {
-    /// The operator.
+    /// The operator creates the Quarantine.
     Automatic,
-    /// A person.
+    /// A person approves it by creating the Quarantine.
     #[default]
     Manual,
 }

@@ -59,14 +59,19 @@ pub trait ConditionType: Copy {
 }
 
 macro_rules! types {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $word:ident,)+ }) => {
+    ($(#[$meta:meta])* $name:ident { $($(#[doc = $doc:literal])+ $word:ident,)+ }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-        pub enum $name { $($(#[$doc])* $word,)+ }
+        pub enum $name { $($(#[doc = $doc])+ $word,)+ }
 
         impl $name {
             /// Every type of this kind.
             pub const ALL: &[Self] = &[$(Self::$word,)+];
+
+            /// What it says about the object, for people.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$word => concat!($($doc,)+).trim_ascii_start(),)+ }
+            }
         }
 
         impl ConditionType for $name {

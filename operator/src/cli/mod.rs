@@ -4,6 +4,7 @@ pub mod before_uninstall;
 mod cluster;
 pub mod completion;
 pub mod crds;
+pub mod explain;
 mod forecast;
 pub mod leading;
 mod looked;
@@ -17,6 +18,7 @@ mod site;
 pub mod status;
 pub mod verify;
 pub mod why;
+mod words;
 
 use std::error::Error;
 use std::path::Path;
@@ -46,6 +48,8 @@ enum Command {
     Completion(completion::Completion),
     /// Prints the definitions of the kinds.
     Crds,
+    /// Tells what a word of a verdict, condition, event or field means, and what to do about it.
+    Explain(explain::Explain),
     /// Tells which releases are contained before the operator is removed; the chart runs it.
     #[command(hide = true)]
     BeforeUninstall(before_uninstall::BeforeUninstall),
@@ -89,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => operate(arguments),
         Command::Completion(arguments) => completion::main(&arguments, definition()),
         Command::Crds => print_definitions(),
+        Command::Explain(arguments) => explain::main(&arguments),
         Command::BeforeUninstall(arguments) => {
             finish(before_uninstall::main(arguments), |code| code)
         }

@@ -5,6 +5,7 @@ use charttrust_verify::finding::Note;
 use charttrust_verify::openpgp::Code;
 use charttrust_verify::verdict::{Basis, Cause, Class, Reason};
 
+use super::words::{self, Entry};
 use crate::api::fields;
 use crate::api::quarantine_words::{QuarantineAction, QuarantineReason};
 use crate::api::reasons::{EventReason, KeyReason, PolicyReason, ReleaseReason};
@@ -39,6 +40,8 @@ pub fn all() -> Vec<Page> {
             ("notes", notes()),
             ("faults", faults()),
             ("events", events()),
+            ("conditions", placed("condition", words::conditions())),
+            ("values", placed("value", words::values())),
         ],
     };
     kinds.chain([reasons]).collect()
@@ -56,6 +59,17 @@ impl Page {
             Some(format!("{before}{begin}\n{table}{end}{after}"))
         })
     }
+}
+
+/// Words that say by themselves what to do.
+fn placed(head: &str, words: Vec<Entry>) -> String {
+    let head = format!("| {head} | where | meaning |\n|---|---|---|\n");
+    words.into_iter().fold(head, |text, one| {
+        format!(
+            "{text}| `{}` | {} | {} |\n",
+            one.word, one.place, one.meaning
+        )
+    })
 }
 
 /// What is said of a word.

@@ -170,6 +170,7 @@ pub(crate) fn cell(command: &str, situation: Situation) -> Option<Cell> {
         "before-uninstall" => before_uninstall(situation),
         "completion" => local("completion bash", situation),
         "crds" => local("crds", situation),
+        "explain" => local("explain Unsigned", situation),
         "quarantine" => contain(situation),
         "restore" => restore(situation),
         "revoke" => revoke(situation),
