@@ -26,6 +26,7 @@ fn completion_knows_every_command_in_every_shell() {
             "completion",
             "crds",
             "explain",
+            "policy",
             "quarantine",
             "restore",
             "revoke",
@@ -45,6 +46,19 @@ fn completion_knows_every_command_in_every_shell() {
 #[test]
 fn words_are_explained_as_the_page_shows_it() {
     assert!(replay("What a word means", Path::new(".")) >= 3);
+}
+
+#[test]
+fn a_policy_is_tested_as_the_page_shows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("verify/tests/data");
+    let archive = "hashtest-1.2.3.tgz";
+    std::fs::copy(data.join(archive), folder.path().join(archive)).unwrap();
+    let chapter = chapter("What a policy asks");
+    let policy = chapter.split("```yaml\n").nth(1).unwrap();
+    let policy = policy.split("```").next().unwrap();
+    std::fs::write(folder.path().join("policy.yaml"), policy).unwrap();
+    assert!(replay("What a policy asks", folder.path()) >= 1);
 }
 
 /// A chapter of the page about the command line.

@@ -9,6 +9,7 @@ mod forecast;
 pub mod leading;
 mod looked;
 pub mod pages;
+pub mod policy;
 pub mod quarantine;
 pub mod restore;
 pub mod revoke;
@@ -55,6 +56,8 @@ enum Command {
     BeforeUninstall(before_uninstall::BeforeUninstall),
     /// Contains releases by hand, after showing what that changes.
     Quarantine(quarantine::Contain),
+    /// Tells what a policy says, before it is applied.
+    Policy(policy::Policy),
     /// Ends quarantines and puts back what they hold; needs no operator.
     Restore(restore::Restore),
     /// Verifies chart archives, files or in a registry, by the same rules as the operator.
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
             finish(before_uninstall::main(arguments), |code| code)
         }
         Command::Quarantine(arguments) => ask(quarantine::run(&arguments)),
+        Command::Policy(arguments) => policy::main(&arguments),
         Command::Restore(arguments) => ask(restore::run(&arguments)),
         Command::Verify(arguments) => verify::main(&arguments),
         Command::Version => print_version(),

@@ -171,6 +171,7 @@ pub(crate) fn cell(command: &str, situation: Situation) -> Option<Cell> {
         "completion" => local("completion bash", situation),
         "crds" => local("crds", situation),
         "explain" => local("explain Unsigned", situation),
+        "policy test" => policy_test(situation),
         "quarantine" => contain(situation),
         "restore" => restore(situation),
         "revoke" => revoke(situation),
@@ -528,6 +529,47 @@ fn verify(situation: Situation) -> Cell {
             &["typo-1.0.0.tgz", "No such file"],
         )
         .prepared(vectors)
+        .into(),
+    }
+}
+
+fn policy_test(situation: Situation) -> Cell {
+    const TEST: &str = "policy test -f policy.yaml hashtest-1.2.3.tgz";
+    let files = |world: &World| {
+        world.lay_chart();
+        world.lay_policy();
+    };
+    let run = |arguments, code, errors| ends(arguments, code, errors).prepared(files);
+    match situation {
+        Situation::DiskFull => run(TEST, FAILED, &["No space left"]).into(),
+        Situation::OutputClosed
+        | Situation::BothClosed
+        | Situation::NothingAllowed
+        | Situation::NothingWritable
+        | Situation::KindsUnknown
+        | Situation::LeaseOld
+        | Situation::LeaseMissing => {
+            run(TEST, TRUSTED, &[]).then(|world| world.cluster.requests() == 0)
+        }
+        Situation::ReleaseMissing => run(
+            "policy test -f policy.yaml typo-1.0.0.tgz",
+            USAGE,
+            &["typo-1.0.0.tgz", "No such file"],
+        )
+        .into(),
+        Situation::NamespaceMissing => Cell::DoesNotApply("it asks no cluster"),
+        Situation::KeyMissing => Cell::DoesNotApply("it names no key"),
+        Situation::PolicyMissing => run(
+            "policy test -f typo.yaml hashtest-1.2.3.tgz",
+            USAGE,
+            &["typo.yaml", "No such file"],
+        )
+        .into(),
+        Situation::PartlyRefused => run(
+            "policy test -f policy.yaml typo-1.0.0.tgz hashtest-1.2.3.tgz",
+            USAGE,
+            &["typo-1.0.0.tgz", "No such file"],
+        )
         .into(),
     }
 }

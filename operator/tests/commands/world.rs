@@ -192,6 +192,13 @@ impl World {
         }
     }
 
+    /// Puts the policy of the cluster into the folder.
+    pub(crate) fn lay_policy(&self) {
+        let path = "/apis/charttrust.io/v1alpha1/charttrustpolicies/policy";
+        let policy = self.cluster.find(path).unwrap().to_string();
+        std::fs::write(self.folder.path().join("policy.yaml"), policy).unwrap();
+    }
+
     /// Runs the program to its end.
     pub(crate) async fn run(&self, arguments: &[String], ends: Ends) -> Said {
         let child = self.start(arguments, ends);

@@ -21,7 +21,7 @@ use crate::sources::{EMPTY, Part, ProvenanceBody};
 
 /// Why nothing could be verified.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum UsageError {
+pub(in crate::cli) enum UsageError {
     #[error("{0}: name chart and version: oci://HOST/PATH/CHART:VERSION")]
     Address(String),
     #[error("{path}: cannot be read")]
@@ -57,7 +57,7 @@ pub(super) enum UsageError {
 
 /// What a file is read as.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
+pub(in crate::cli) enum Kind {
     Archive,
     Key,
     Logins,
@@ -124,7 +124,7 @@ pub(super) fn read(path: &Path, kind: Kind) -> Result<Contents, UsageError> {
 }
 
 /// Reads a file without which nothing can be verified.
-fn read_whole(path: &Path, kind: Kind) -> Result<Vec<u8>, UsageError> {
+pub(in crate::cli) fn read_whole(path: &Path, kind: Kind) -> Result<Vec<u8>, UsageError> {
     match read(path, kind)? {
         Contents::Whole(bytes) => Ok(bytes),
         Contents::TooLarge(message, _) => Err(UsageError::TooLarge(message)),
@@ -264,6 +264,11 @@ pub(super) fn policy(arguments: &Verify, keys: &[Key]) -> Result<Policy, UsageEr
     let Some(path) = &arguments.policy else {
         return Ok(any_key(arguments.level, keys));
     };
+    policy_of(path)
+}
+
+/// The one ChartTrustPolicy of a file.
+pub(in crate::cli) fn policy_of(path: &Path) -> Result<Policy, UsageError> {
     let bytes = read_whole(path, Kind::Policy)?;
     let unusable = |problem: String| UsageError::Unusable {
         path: path.display().to_string(),

@@ -2,7 +2,7 @@
 //! the logins of Helm and Docker, and nothing else.
 
 mod address;
-mod inputs;
+pub(super) mod inputs;
 mod logins;
 mod report;
 

@@ -1,0 +1,30 @@
+//! `charttrust policy`: what policies say, before they are applied. Writes nothing.
+
+mod decision;
+mod tested;
+
+use clap::{Args, Subcommand};
+
+pub use self::tested::Test;
+
+/// Tells what a policy says, before it is applied.
+#[derive(Args, Clone, Debug)]
+pub struct Policy {
+    /// What to tell.
+    #[command(subcommand)]
+    pub command: PolicyCommand,
+}
+
+/// What can be told of a policy.
+#[derive(Clone, Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Tells which rule of a policy decides for chart archives, and what it asks of them.
+    Test(Test),
+}
+
+/// Runs the command and gives its exit code.
+pub(super) fn main(arguments: &Policy) -> u8 {
+    match &arguments.command {
+        PolicyCommand::Test(arguments) => tested::main(arguments),
+    }
+}
