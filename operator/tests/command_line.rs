@@ -26,6 +26,7 @@ fn completion_knows_every_command_in_every_shell() {
             "completion",
             "crds",
             "explain",
+            "pin",
             "policy",
             "quarantine",
             "restore",

@@ -8,7 +8,9 @@ pub mod explain;
 mod forecast;
 pub mod leading;
 mod looked;
+mod manifest;
 pub mod pages;
+pub mod pin;
 pub mod policy;
 pub mod quarantine;
 pub mod restore;
@@ -56,6 +58,8 @@ enum Command {
     BeforeUninstall(before_uninstall::BeforeUninstall),
     /// Contains releases by hand, after showing what that changes.
     Quarantine(quarantine::Contain),
+    /// Prints pins of the archives that releases are made of, so that a policy notices another one.
+    Pin(pin::Pin),
     /// Tells what a policy says, before it is applied.
     Policy(policy::Policy),
     /// Ends quarantines and puts back what they hold; needs no operator.
@@ -101,6 +105,7 @@ pub fn main() -> ExitCode {
             finish(before_uninstall::main(arguments), |code| code)
         }
         Command::Quarantine(arguments) => ask(quarantine::run(&arguments)),
+        Command::Pin(arguments) => ask(pin::run(&arguments)),
         Command::Policy(arguments) => policy::main(&arguments),
         Command::Restore(arguments) => ask(restore::run(&arguments)),
         Command::Verify(arguments) => verify::main(&arguments),

@@ -17,6 +17,7 @@ use serde_json::json;
 use super::cluster::{Connection, Failure, all, key};
 use super::forecast::{Forecast, Picture};
 use super::leading::{self, Operator};
+use super::manifest::manifest;
 use super::screen::{Table, note, plain, say, tell};
 use super::site::Site;
 use super::{TRUSTED, program, status};
@@ -98,7 +99,7 @@ pub(super) async fn run(arguments: &Revoke) -> Result<u8, Failure> {
     let client = arguments.connection.client().await?;
     let changed = revoked(&key(&client, &arguments.key).await?, arguments)?;
     if let Some(Output::Yaml) = arguments.output {
-        say(&manifest(&changed))?;
+        say(&manifest("TrustedKey", &changed, &changed.spec))?;
         return Ok(TRUSTED);
     }
     // After the object was found sound and before it is written: what is shown is what the operator
@@ -147,30 +148,6 @@ fn revoked(object: &TrustedKey, arguments: &Revoke) -> Result<TrustedKey, Failur
         _ => Ok(changed),
     }
 }
-
-/// What people commit: the object without what the server and the operator add.
-fn manifest(object: &TrustedKey) -> String {
-    let mut metadata = json!({"name": object.name_any()});
-    let mut annotations = object.annotations().clone();
-    // It holds the object as it was before, without the revocation; in Git it would be noise, and
-    // `kubectl apply` writes it anew.
-    annotations.remove(LAST_APPLIED);
-    for (field, map) in [("annotations", &annotations), ("labels", object.labels())] {
-        if !map.is_empty() {
-            metadata[field] = json!(map);
-        }
-    }
-    let document = json!({
-        "apiVersion": "charttrust.io/v1alpha1",
-        "kind": "TrustedKey",
-        "metadata": metadata,
-        "spec": object.spec,
-    });
-    // Invariant: plain data, which every YAML writer can write.
-    serde_saphyr::to_string(&document).unwrap_or_default()
-}
-
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 fn shown(
     arguments: &Revoke,
@@ -461,6 +438,7 @@ const POLL: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
 mod tests {
+    use super::super::manifest::LAST_APPLIED;
     use clap::Parser;
 
     use super::super::site::tests::site;
@@ -543,7 +521,7 @@ mod tests {
         let applied = [(LAST_APPLIED.to_owned(), "canary".to_owned())];
         key.metadata.annotations = Some(applied.into());
         key.status = Some(crate::api::trusted_key::TrustedKeyStatus::default());
-        let yaml = manifest(&key);
+        let yaml = manifest("TrustedKey", &key, &key.spec);
         assert!(
             !yaml.contains("canary") && !yaml.contains("status"),
             "{yaml}"
@@ -565,7 +543,7 @@ mod tests {
             "0000000000000000000000000000000000000000",
         ] {
             fingerprint.clone_into(&mut key.spec.fingerprint);
-            let yaml = manifest(&key);
+            let yaml = manifest("TrustedKey", &key, &key.spec);
             assert!(yaml.contains(&format!("\"{fingerprint}\"")), "{yaml}");
         }
     }

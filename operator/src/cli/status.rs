@@ -74,14 +74,7 @@ async fn one(client: &Client, arguments: &Status, release: &str) -> Result<u8, F
 }
 
 async fn several(client: &Client, arguments: &Status) -> Result<u8, Failure> {
-    let api = match &arguments.namespace {
-        Some(namespace) => Api::<ReleaseTrust>::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    };
-    let mut trusts = all(&api, "ReleaseTrusts").await?;
-    if let (true, Some(namespace)) = (trusts.is_empty(), &arguments.namespace) {
-        expect(client.clone(), namespace).await?;
-    }
+    let mut trusts = listed(client, arguments.namespace.as_deref()).await?;
     if let Some(key) = &arguments.key {
         let fingerprint = cluster::key(client, key).await?.spec.fingerprint;
         trusts.retain(|trust| is_signed_by(trust, &fingerprint));
@@ -96,6 +89,25 @@ async fn several(client: &Client, arguments: &Status) -> Result<u8, Failure> {
         table(&trusts, &looks, clock::now()).to_string()
     })?;
     Ok(code)
+}
+
+/// The `ReleaseTrust`s of a namespace, or of all of them.
+///
+/// # Errors
+/// If they cannot be listed, or there is no such namespace.
+pub(super) async fn listed(
+    client: &Client,
+    namespace: Option<&str>,
+) -> Result<Vec<ReleaseTrust>, Failure> {
+    let api = match namespace {
+        Some(namespace) => Api::<ReleaseTrust>::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    };
+    let trusts = all(&api, "ReleaseTrusts").await?;
+    if let (true, Some(namespace)) = (trusts.is_empty(), namespace) {
+        expect(client.clone(), namespace).await?;
+    }
+    Ok(trusts)
 }
 
 /// Whether a signature by the key holds, whatever became of the key.

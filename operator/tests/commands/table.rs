@@ -171,6 +171,7 @@ pub(crate) fn cell(command: &str, situation: Situation) -> Option<Cell> {
         "completion" => local("completion bash", situation),
         "crds" => local("crds", situation),
         "explain" => local("explain Unsigned", situation),
+        "pin" => pin(situation),
         "policy test" => policy_test(situation),
         "quarantine" => contain(situation),
         "restore" => restore(situation),
@@ -227,6 +228,33 @@ fn status(situation: Situation) -> Cell {
         }
         Situation::LeaseOld => ends("status", UNKNOWN, LEADERLESS),
         Situation::LeaseMissing => ends("status", TRUSTED, NO_LEASE),
+    }
+    .into()
+}
+
+fn pin(situation: Situation) -> Cell {
+    match situation {
+        Situation::OutputClosed | Situation::BothClosed | Situation::NothingWritable => {
+            ends("pin shop/web", TRUSTED, &["1 of 1 releases are pinned"])
+        }
+        Situation::DiskFull => ends("pin", FAILED, LOST),
+        Situation::NothingAllowed => ends("pin", UNKNOWN, RIGHTS),
+        Situation::KindsUnknown => ends("pin", UNKNOWN, KINDS),
+        Situation::ReleaseMissing => {
+            ends("pin shop/web shop/typo", USAGE, &["no ReleaseTrust typo"])
+        }
+        Situation::NamespaceMissing => ends("pin -n typo", USAGE, &["there is no namespace typo"]),
+        Situation::KeyMissing => return Cell::DoesNotApply("it names no key"),
+        Situation::PolicyMissing => ends(
+            "pin --policy typo",
+            USAGE,
+            &["there is no ChartTrustPolicy typo: kubectl get ctp lists them"],
+        ),
+        // Nothing is pinned by somebody who cannot see which keys are revoked.
+        Situation::PartlyRefused => ends("pin", UNKNOWN, RIGHTS)
+            .prepared(|world| world.cluster.refuse("GET", "/trustedkeys", FORBIDDEN)),
+        Situation::LeaseOld => ends("pin", UNKNOWN, LEADERLESS),
+        Situation::LeaseMissing => ends("pin", TRUSTED, NO_LEASE),
     }
     .into()
 }
