@@ -9,7 +9,7 @@ use kube::api::DeleteParams;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::setup::{DEPLOYMENT, Deployed, Kind, stage};
+use crate::setup::{DEPLOYMENT, Deployed, Kind, Object, stage};
 
 const HELM_RELEASE: Kind = (
     "helm.toolkit.fluxcd.io",
@@ -193,6 +193,53 @@ async fn the_way_forward_is_a_resumed_release_of_a_chart_signed_anew() {
 
     workload.change(json!({"spec": {"replicas": 1}})).await;
     workload.has_replicas(4).await;
+}
+
+/// What it asks for, and who says so, whenever that was.
+async fn said(object: &Object) -> Value {
+    let mut said = object.essence().await;
+    for entry in said["owners"].as_array_mut().unwrap() {
+        entry.as_object_mut().unwrap().remove("time");
+    }
+    said
+}
+
+/// A Kustomization with `suspend: false` in Git applies that every few minutes, and nobody has decided so.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_tool_resumes_is_paused_again_with_what_flux_makes_of_it() {
+    let scene = deployed("flux-undone").await;
+    let (release, workload) = (
+        scene.object(HELM_RELEASE, "web"),
+        scene.object(DEPLOYMENT, "web"),
+    );
+    let git = || json!({"spec": {"suspend": false}});
+    release.apply_as("kustomize-controller", git()).await;
+    // By this name Flux puts back what it deploys.
+    workload.change(json!({"spec": {"replicas": 1}})).await;
+    workload.has_replicas(3).await;
+    let owners = workload.json().await["metadata"]["managedFields"].take();
+    let is_flux = |entry: &&Value| entry["manager"] == "helm-controller";
+    let by_flux = owners.as_array().unwrap().iter().find(is_flux).unwrap();
+    assert!(!by_flux["fieldsV1"]["f:spec"]["f:replicas"].is_null());
+    let before = [said(&release).await, said(&workload).await];
+    scene.revoke().await;
+    scene.contained("web").await;
+    workload.has_replicas(0).await;
+
+    release.apply_as("kustomize-controller", git()).await;
+    let api = scene.quarantines();
+    let undone = "Contested=True/Undone";
+    let message = scene.expect_condition(&api, "web", undone).await;
+    let named = "HelmRelease web by kustomize-controller (1 times)";
+    assert!(message.contains(named), "{message}");
+    let is_suspended = |object: &Value| object["spec"]["suspend"] == true;
+    release.until("is suspended again", is_suspended).await;
+    scene.contained("web").await;
+    workload.has_replicas(0).await;
+
+    scene.withdraw().await;
+    scene.no_quarantine("web").await;
+    assert_eq!([said(&release).await, said(&workload).await], before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -132,6 +132,16 @@ impl Object {
         self.api.patch(&self.name, &params, &change).await.unwrap();
     }
 
+    /// Says of some of its fields what they shall be, as a tool does that looks after them.
+    pub(crate) async fn apply_as(&self, tool: &str, mut fields: Value) {
+        let found = self.json().await;
+        fields["apiVersion"] = found["apiVersion"].clone();
+        fields["kind"] = found["kind"].clone();
+        let params = PatchParams::apply(tool).force();
+        let change = Patch::Apply(fields);
+        self.api.patch(&self.name, &params, &change).await.unwrap();
+    }
+
     /// Deletes it, and waits until it is gone.
     pub(crate) async fn delete(&self) {
         let params = DeleteParams::default();

@@ -240,6 +240,11 @@ pub struct ContainedObject {
     #[schemars(with = "i64", range(min = 0))]
     pub revision: Option<u64>,
 
+    /// What a tool has made of it while it was contained: that is nobody's decision, so it is contained
+    /// again. Absent once it has stayed so for an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undone: Option<Undone>,
+
     /// Contained, Contested, Gone, Kept, Planned or Restored.
     pub state: ObjectState,
 
@@ -247,6 +252,23 @@ pub struct ContainedObject {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::MESSAGE))]
     pub message: Option<String>,
+}
+
+/// A tool that has put back what was contained, as it does with all that it looks after.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Undone {
+    /// When that was seen last.
+    #[schemars(schema_with = "schema::time")]
+    pub at: Time,
+
+    /// Its field manager.
+    #[schemars(length(max = bounds::NAME))]
+    pub by: String,
+
+    /// How often, each time after a longer pause.
+    #[schemars(with = "i32", range(min = 1))]
+    pub times: u32,
 }
 
 /// How one object stands.
@@ -258,7 +280,7 @@ pub enum ObjectState {
     Contested,
     /// It does not exist any more, or another object has its name.
     Gone,
-    /// Somebody has changed it since; that change is kept.
+    /// Somebody has changed it since; that change is kept, unless `undone` says that it was a tool.
     Kept,
     /// Recorded, not changed yet.
     Planned,

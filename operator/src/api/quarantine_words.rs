@@ -176,6 +176,11 @@ words! {
         TrafficDenied:
             "NetworkPolicies deny it; whether the network plugin obeys them was not checked."
             => "Check that your plugin enforces NetworkPolicies.",
+        Undone:
+            "A tool that keeps objects as they are in Git has put back what is contained, by itself and not \
+             because a person has decided so: it is contained again, each time after a longer pause."
+            => "Suspend what the message names (a Kustomization, an ApplicationSet, a parent Application), or \
+                take the field out of Git; to let the release go on, run `charttrust restore`.",
     }
 }
 

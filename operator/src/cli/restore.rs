@@ -183,11 +183,13 @@ fn list(id: &ReleaseId, object: &Quarantine) {
     note!("Quarantine {id}: {}", plain(&object.spec.reason));
     for object in object.status.iter().flat_map(|status| &status.objects) {
         let before = object.original.as_deref().unwrap_or("absent");
+        let said = object.message.as_deref();
+        let said = said.map_or_else(String::new, |said| format!("; {said}"));
         note!(
             "  {} {}: {}",
             object.kind,
             plain(&object.name),
-            plain(before)
+            plain(&format!("{before}{said}"))
         );
     }
 }
@@ -199,8 +201,10 @@ fn list_orphan(orphan: &Marked) {
         None => "unreadable, set it by hand".to_owned(),
     };
     let name = plain(&orphan.name);
+    let said = orphan.on_return();
+    let said = said.map_or_else(String::new, |said| format!("; {said}"));
     note!(
-        "{} {}/{name}, whose Quarantine is gone: {}",
+        "{} {}/{name}, whose Quarantine is gone: {}{said}",
         orphan.kind,
         orphan.namespace,
         plain(&before)

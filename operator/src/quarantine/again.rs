@@ -31,6 +31,14 @@ pub(super) fn planned(view: &View, plan: &Plan) -> Option<QuarantineStatus> {
             Some(index) if is_new(objects.get(index)?, found) => {
                 *objects.get_mut(index)? = found.clone();
             }
+            Some(index) => {
+                if let Some(undone) = actions::is_to_be_contained_again(view, index) {
+                    *objects.get_mut(index)? = ContainedObject {
+                        undone: Some(undone),
+                        ..found.clone()
+                    };
+                }
+            }
             // More than that a status cannot hold; what is over is left out, counted, and the
             // quarantine is not called whole.
             None if objects.len() < bounds::OBJECTS => {
@@ -40,7 +48,7 @@ pub(super) fn planned(view: &View, plan: &Plan) -> Option<QuarantineStatus> {
                     ..found.clone()
                 });
             }
-            Some(_) | None => (),
+            None => (),
         }
     }
     (objects != view.status.objects).then(|| QuarantineStatus {

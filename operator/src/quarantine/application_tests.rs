@@ -269,6 +269,7 @@ fn record(namespace: Option<&str>, object: &Value) -> (ContainedObject, Value) {
         owners: None,
         selector: None,
         autoscaler: None,
+        undone: None,
         left_by: None,
         when_scaled: None,
         revision: Some(0),

@@ -9,11 +9,11 @@ use super::drift::Drift;
 use super::planned::Plan;
 use super::pod::Pod;
 use super::view::{Saying, View};
-use super::{actions, again, pods};
+use super::{actions, again, pods, undone};
 use crate::api::bounds;
 use crate::api::conditions::{Condition, Status, find, merge};
 use crate::api::quarantine::{
-    ContainedObject, ObjectState, QuarantineState, QuarantineStatus, UncontainedObject,
+    ContainedObject, ObjectState, QuarantineState, QuarantineStatus, UncontainedObject, Undone,
 };
 use crate::api::quarantine_words::{QuarantineAction, QuarantineCondition, QuarantineReason};
 
@@ -216,7 +216,9 @@ fn with_state(view: &View, index: usize, record: &ContainedObject) -> ContainedO
     let is_unread = error.is_some_and(|error| {
         error.is_unread && (error.is_passing || record.state == ObjectState::Planned)
     });
-    let state = if is_unread {
+    let is_over = record.state == ObjectState::Restored && drift.is_absent();
+    let state = if is_unread || is_over {
+        // What was put back and is gone since was put back.
         record.state
     } else if is_put_back(view, record, &drift) {
         ObjectState::Restored
@@ -228,6 +230,7 @@ fn with_state(view: &View, index: usize, record: &ContainedObject) -> ContainedO
     };
     ContainedObject {
         state,
+        undone: undone::of(record, &drift, view.now),
         message: message.map(|message| bounds::fit(&message, bounds::MESSAGE)),
         ..record.clone()
     }
@@ -267,6 +270,10 @@ fn active(view: &View, status: &QuarantineStatus) -> Saying {
     }
     let contained = count(ObjectState::Contained);
     let so_far = format!("{contained} of {} objects are contained", objects.len());
+    if let Some(tools) = put_back_by_tools(objects, |one| one.state == ObjectState::Kept) {
+        let message = format!("{so_far}; put back by tools: {tools}; contained again in a while");
+        return ((Status::False, QuarantineReason::Undone), message);
+    }
     let is_at_work = |object: &ContainedObject| {
         object.state == ObjectState::Kept && object.action == QuarantineAction::ScaleToZero
     };
@@ -398,14 +405,40 @@ fn contested(view: &View, objects: &[ContainedObject]) -> Option<Saying> {
         );
         return Some(((Status::True, QuarantineReason::ObjectRefused), message));
     }
-    if objects.iter().any(is(ObjectState::Kept)) {
-        let message = format!(
-            "changed by others, kept: {}",
-            some_of(objects, is(ObjectState::Kept))
-        );
-        return Some(((Status::True, QuarantineReason::ChangedByOthers), message));
-    }
-    None
+    let is_kept = |one: &ContainedObject| one.state == ObjectState::Kept && one.undone.is_none();
+    let kept = objects.iter().any(is_kept).then(|| {
+        let kept = some_of(objects, is_kept);
+        format!("changed by others, kept: {kept}")
+    });
+    let Some(tools) = put_back_by_tools(objects, |_| true) else {
+        return kept.map(|kept| ((Status::True, QuarantineReason::ChangedByOthers), kept));
+    };
+    let tools = format!(
+        "put back by tools, which nobody has decided, and contained again after a longer pause each time: \
+         {tools}; suspend those tools, or end this quarantine by charttrust restore {}",
+        view.release
+    );
+    let message = kept.map_or_else(|| tools.clone(), |kept| format!("{tools}; {kept}"));
+    Some(((Status::True, QuarantineReason::Undone), message))
+}
+
+/// What tools have put back, each with how often.
+fn put_back_by_tools(
+    objects: &[ContainedObject],
+    wanted: impl Fn(&ContainedObject) -> bool,
+) -> Option<String> {
+    let told = objects.iter().filter(|one| wanted(one)).filter_map(|one| {
+        let Undone { by, times, .. } = one.undone.as_ref()?;
+        let ContainedObject { kind, name, .. } = one;
+        Some(format!("{kind} {name} by {by} ({times} times)"))
+    });
+    let told: Vec<_> = told.collect();
+    let named: Vec<_> = told.iter().take(NAMED).map(String::as_str).collect();
+    let more = match told.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!told.is_empty()).then(|| format!("{}{more}", named.join(", ")))
 }
 
 /// The objects that the server will not let be read or written, and all others.
@@ -478,6 +511,7 @@ fn hindrance(((status, reason), message): &Saying) -> Option<(QuarantineConditio
         QuarantineReason::Containing,
         QuarantineReason::ProgressingWithRetry,
         QuarantineReason::Restoring,
+        QuarantineReason::Undone,
     ];
     let type_ = match reason {
         _ if *status == Status::True => return None,

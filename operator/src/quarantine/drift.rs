@@ -18,6 +18,8 @@ pub(super) enum Drift {
     Gone,
     /// Others have changed it since we recorded it. The annotation is what is left of us, if anything.
     Kept(String, Option<Box<Annotation>>),
+    /// A tool has put it back, which is nobody's decision; its field manager.
+    Undone(String),
     /// We are to make it, and it is not there.
     Unmade,
     /// As it was when we recorded it.
@@ -34,7 +36,7 @@ impl Drift {
             Self::Contested(_) => ObjectState::Contested,
             Self::Unmade | Self::Untouched if is_planned => ObjectState::Planned,
             Self::Gone | Self::Unmade => ObjectState::Gone,
-            Self::Kept(..) | Self::Untouched => ObjectState::Kept,
+            Self::Kept(..) | Self::Undone(_) | Self::Untouched => ObjectState::Kept,
         }
     }
 
@@ -44,6 +46,7 @@ impl Drift {
             Self::ChangedBefore(message) | Self::Contested(message) | Self::Kept(message, _) => {
                 Some(message.clone())
             }
+            Self::Undone(tool) => Some(format!("was put back by {tool}, which nobody has decided")),
             Self::Adopted(_) | Self::Contained(_) | Self::Gone | Self::Unmade | Self::Untouched => {
                 None
             }

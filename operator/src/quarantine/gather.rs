@@ -30,7 +30,8 @@ use crate::inventory::ReleaseId;
 use crate::inventory::helm::{self, ReadError, RecordKey, Writer};
 use crate::watch::within_deadline;
 
-/// Reads the recorded objects, as they are.
+/// Reads the recorded objects, as they are. What there is around the release shows which of them may be its
+/// own, so that is read before.
 ///
 /// # Errors
 /// If the API server does not answer; what it says about one object is no error.
@@ -43,7 +44,7 @@ pub async fn live(client: &Client, view: &mut View) -> Result<(), GatherError> {
     Ok(())
 }
 
-/// One recorded object, as it is, if it is there; or why nobody can tell.
+/// One recorded object, as it is, if it is there and concerns this quarantine; or why nobody can tell.
 ///
 /// # Errors
 /// If the API server does not answer.
@@ -60,9 +61,10 @@ pub async fn one(
     };
     let error = match within_deadline(api.get(&record.name)).await {
         Ok(object) => {
-            return Ok(Ok(
-                actions::resource(record).map(|kind| named(&object, &kind))
-            ));
+            let found = actions::resource(record).map(|kind| named(&object, &kind));
+            // Else the status would tell whoever has forged it what other namespaces hold.
+            let concerns = |live: &Value| actions::concerns(view, index, live);
+            return Ok(Ok(found.filter(concerns)));
         }
         Err(error) if is_missing(&error) => return Ok(Ok(None)),
         Err(error) if is_unknown(&error) => {

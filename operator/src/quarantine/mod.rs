@@ -57,6 +57,7 @@ mod servers;
 mod serving;
 mod step;
 mod target;
+mod undone;
 mod view;
 mod write;
 

@@ -200,6 +200,14 @@ impl Marked {
         }
     }
 
+    /// What happens when it is put back, beyond that it runs again.
+    pub fn on_return(&self) -> Option<&'static str> {
+        match self.made {
+            Made::Changed(target) => target.on_return(&self.live),
+            Made::Created => None,
+        }
+    }
+
     /// Whether it was made for a quarantine, and so goes with it.
     pub fn is_created(&self) -> bool {
         matches!(self.made, Made::Created)
@@ -379,6 +387,22 @@ mod tests {
         change(&mut object);
         let target = Target::of("apps", kind).unwrap();
         carrying(object, Made::Changed(target))
+    }
+
+    #[test]
+    fn what_putting_back_will_do_is_said_before() {
+        let target = Target::of("batch", "CronJob").unwrap();
+        let mut object = web(0, &annotation(3));
+        let told = |object: &Value| {
+            let marked = carrying(object.clone(), Made::Changed(target)).unwrap();
+            marked
+                .on_return()
+                .is_some_and(|told| told.contains("at once"))
+        };
+        assert!(told(&object));
+        object["spec"]["startingDeadlineSeconds"] = json!(60);
+        assert!(!told(&object));
+        assert_eq!(listed("Deployment", |_| ()).unwrap().on_return(), None);
     }
 
     #[test]

@@ -150,6 +150,7 @@ async fn reread(client: &Client, view: &View) -> Result<Option<View>, RunError> 
         protected: view.protected.clone(),
         again: view.again,
         is_going: view.is_going,
+        live: view.live.clone(),
         ..View::of(&view.release, &object, view.now)
     }))
 }
@@ -160,15 +161,15 @@ async fn gather(
     records: &[RecordKey],
 ) -> Result<(), GatherError> {
     let client = neighbourhoods.client();
-    gather::live(client, view).await?;
     if view.is_ending {
         view.observed = Some(gather::recorded(client, records, view.now).await);
-        return Ok(());
+        return gather::live(client, view).await;
     }
     let actions = &view.spec.actions;
     let unfinished = gather::Unfinished::of(view);
     let observed = gather::observed(neighbourhoods, &view.release, records, actions, unfinished);
     view.observed = Some(observed.await?);
+    gather::live(client, view).await?;
     gather::around(client, view).await?;
     view.plan = plan::of(view);
     Ok(())

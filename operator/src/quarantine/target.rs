@@ -275,6 +275,16 @@ impl Target {
         is_ours.then(|| Some(fields::set(object, guard.field, json!(before?))))?
     }
 
+    /// What happens when the object is put back, beyond that it runs again.
+    pub(super) fn on_return(&self, object: &Value) -> Option<&'static str> {
+        let has_deadline = fields::value(object, &["spec", "startingDeadlineSeconds"]).is_some();
+        // Kubernetes makes up for it once the CronJob is no longer suspended
+        // (<https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/#schedule-suspension>).
+        (self.kind == "CronJob" && !has_deadline).then_some(
+            "has no startingDeadlineSeconds, so a run that it misses starts at once when it is put back",
+        )
+    }
+
     /// The operation that sets the field, or removes it; `None` if there is nothing to remove.
     pub(super) fn change(&self, object: &Value, new: Option<Value>) -> Option<PatchOperation> {
         match new {

@@ -13,7 +13,7 @@ use super::super::saved::{self, Saved};
 use super::super::target::Target;
 use super::super::view::View;
 use super::super::write::Write;
-use super::super::{fields, owners};
+use super::super::{fields, owners, undone};
 use crate::api::quarantine::{ContainedObject, ObjectState};
 
 /// What has to be known of an object to put it back, unless it is stopped without us; or why it is
@@ -90,6 +90,7 @@ pub(super) fn record(
         left_by: None,
         selector: None,
         autoscaler: None,
+        undone: None,
         revision: Some(plan.revision),
         state: ObjectState::Planned,
         message: None,
@@ -157,10 +158,11 @@ fn of_change(record: &ContainedObject, live: &Value, target: &Target, quarantine
     Drift::Kept(changed_to(live, target), annotation)
 }
 
-/// Whether this record was contained already. One that a later revision has set again, and that waits
-/// to be contained anew, still carries what was written for the earlier one.
+/// Whether this record was contained already. One that a later revision has set again, or that a tool has
+/// put back, and that waits to be contained anew, still carries what was written the first time.
 fn is_of(record: &ContainedObject, annotation: &Annotation, quarantine: &str) -> bool {
-    let is_older = record.state == ObjectState::Planned && annotation.revision != record.revision;
+    let is_older = record.state == ObjectState::Planned
+        && (annotation.revision != record.revision || undone::is_before(record, &annotation.time));
     annotation.quarantine == quarantine && !is_older
 }
 
@@ -284,7 +286,7 @@ pub(super) fn restore(view: &View, index: usize, target: &Target, drift: &Drift)
         Drift::Kept(_, None) | Drift::ChangedBefore(_) | Drift::Untouched => {
             return_of_fields(live, target, &saved::owners_of(record))?
         }
-        Drift::Contested(_) | Drift::Gone | Drift::Unmade => return None,
+        Drift::Contested(_) | Drift::Gone | Drift::Undone(_) | Drift::Unmade => return None,
     };
     Some(Write::Change(index, operations))
 }

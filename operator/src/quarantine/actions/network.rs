@@ -37,6 +37,7 @@ pub(super) fn plan(plan: &mut Plan, case: &Case) {
             left_by: None,
             selector: Some(selector.to_string()),
             autoscaler: None,
+            undone: None,
             revision: Some(plan.revision),
             state: ObjectState::Planned,
             message: None,

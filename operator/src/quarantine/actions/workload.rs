@@ -36,6 +36,7 @@ pub(super) fn plan(plan: &mut Plan, case: &Case) {
             field::record(plan, object, target, None, before);
             let autoscaler = autoscaler(object, &case.observed.autoscalers);
             scaled_by(plan, object, autoscaler);
+            warn_of_return(plan, object, target);
         }
         leave_running(plan, object, case.observed);
     }
@@ -143,6 +144,15 @@ fn scaled_by(plan: &mut Plan, object: &Value, autoscaler: Option<String>) {
     }
 }
 
+/// Says of the workload that was recorded last what putting it back will do.
+fn warn_of_return(plan: &mut Plan, object: &Value, target: &Target) {
+    let uid = fields::text(object, &["metadata", "uid"]);
+    let last = plan.objects.last_mut();
+    if let Some(last) = last.filter(|last| last.uid.as_deref() == uid) {
+        last.message = target.on_return(object).map(str::to_owned);
+    }
+}
+
 fn autoscaler(object: &Value, autoscalers: &[Value]) -> Option<String> {
     let is_of = |autoscaler: &&Value| {
         let aimed = |name: &str| fields::text(autoscaler, &["spec", "scaleTargetRef", name]);
@@ -156,8 +166,50 @@ fn autoscaler(object: &Value, autoscalers: &[Value]) -> Option<String> {
 /// What will be done, for people.
 pub(super) fn preview(record: &ContainedObject) -> String {
     let before = record.original.as_deref().unwrap_or("absent");
-    match &record.when_scaled {
-        Some(_) => format!("stopped (before: {before}); its volumes are kept (whenScaled: Retain)"),
-        None => format!("stopped (before: {before})"),
+    let kept = record.when_scaled.as_ref();
+    let kept = kept.map(|_| "its volumes are kept (whenScaled: Retain)");
+    let said = [kept, record.message.as_deref()];
+    let said = said.into_iter().flatten().map(|said| format!("; {said}"));
+    format!("stopped (before: {before}){}", said.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::super::crash::observed;
+    use super::super::super::observed::Plans;
+    use super::super::super::plan::plan;
+    use super::*;
+    use crate::api::quarantine_words::QuarantineAction;
+    use crate::inventory::ReleaseId;
+
+    #[test]
+    fn what_putting_back_will_do_is_said_before() {
+        let release = ReleaseId {
+            namespace: "shop".to_owned(),
+            name: "web".to_owned(),
+        };
+        let previewed = |kind: &str, spec: Value| {
+            let mut observed = observed();
+            let mut all = observed.workloads.iter_mut();
+            let workload = all.find(|one| one["kind"] == kind).unwrap();
+            json_patch::merge(workload, &json!({ "spec": spec }));
+            let actions = [QuarantineAction::ScaleToZero];
+            let plan = plan(&release, &actions, &observed, &[], Plans::of_a_person());
+            preview(plan.objects.iter().find(|one| one.kind == kind).unwrap())
+        };
+        let without = json!({"startingDeadlineSeconds": null});
+        assert_eq!(
+            previewed("CronJob", without),
+            "stopped (before: false); has no startingDeadlineSeconds, so a run that it misses starts at \
+             once when it is put back"
+        );
+        assert_eq!(previewed("CronJob", json!({})), "stopped (before: false)");
+        let kept = previewed("StatefulSet", json!({}));
+        assert_eq!(
+            kept,
+            "stopped (before: 2); its volumes are kept (whenScaled: Retain)"
+        );
     }
 }

@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use charttrust_verify::release::ManifestObject;
+use jiff::Timestamp;
 use json_patch::PatchOperation;
 use serde_json::{Value, json};
 
@@ -39,6 +40,7 @@ mod ends;
 mod hindered;
 mod left;
 mod stops;
+mod tools;
 mod upgrades;
 
 /// Of what the record lists, the workload of a neighbour goes on.
@@ -85,6 +87,7 @@ struct Server {
     /// Who has started the quarantine, and what of the release the API server calls.
     by: Starter,
     servers: Servers,
+    now: Timestamp,
 }
 
 /// What is being deleted.
@@ -215,7 +218,7 @@ fn objects() -> Vec<Value> {
     let agent = json!({"selector": labels("agent"), "template": {"spec": {}}});
     let db = json!({"replicas": 2, "selector": labels("db"),
         "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Delete"}});
-    let nightly = json!({"suspend": false, "jobTemplate": {"spec": {"template": {"metadata":
+    let nightly = json!({"suspend": false, "startingDeadlineSeconds": 60, "jobTemplate": {"spec": {"template": {"metadata":
         {"labels": {"app": "nightly"}}}}}});
     vec![
         workload("apps/v1", "Deployment", "web", "web", web),
@@ -272,6 +275,7 @@ impl Server {
             stopped: None,
             by: Starter::Person,
             servers: Servers::default(),
+            now: "2026-11-18T10:00:00Z".parse().unwrap(),
         }
     }
 
@@ -365,7 +369,7 @@ impl Server {
             foreign_pods: foreign_pods.collect(),
             protected: Vec::new(),
             is_going: self.end == End::Namespace,
-            now: "2026-11-18T10:00:00Z".parse().unwrap(),
+            now: self.now,
         };
         view.take_in(live);
         if self.end == End::Nowhere {
@@ -663,9 +667,10 @@ impl Server {
                 annotation.filter(|_| target(&self.objects[&key]).is_some())
             {
                 let is_edited = annotation.original == was(99);
-                // Of what a later revision has set again, the older one is still there.
-                let is_of_another =
-                    annotation.quarantine != self.uid || annotation.revision != record.revision;
+                // Of what a later revision has set again, or a tool, the older one is still there.
+                let is_of_another = annotation.quarantine != self.uid
+                    || annotation.revision != record.revision
+                    || record.undone.is_some() && record.state == ObjectState::Planned;
                 assert!(
                     is_edited || is_of_another || annotation.original == saved,
                     "I2 {key:?}"
