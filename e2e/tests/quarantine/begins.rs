@@ -6,10 +6,13 @@ use charttrust::api::quarantine_words::QuarantineCondition;
 use charttrust::api::{ChartTrustPolicy, TrustedKey};
 use charttrust_e2e::eventually;
 use charttrust_e2e::stage::{
-    Opening, SOON,
+    Opening, SOON, Scene,
     workloads::{automatic, chart},
 };
 use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, PostParams};
@@ -50,6 +53,11 @@ async fn what_is_due_and_does_not_fit_starts_not_at_all() {
         .unwrap();
     assert!(started.items.is_empty());
     assert_eq!(scene.replicas().await, 3);
+    let trusts = scene.trusts();
+    for release in ["forum", "shop", "web"] {
+        let said = "Quarantined=False/LimitReached";
+        scene.expect_condition(&trusts, release, said).await;
+    }
 
     // The way on.
     let raise = json!({"spec": {"quarantine": {"limit": {"maxReleases": 3}}}});
@@ -311,4 +319,86 @@ async fn what_becomes_bad_one_by_one_meets_the_limit_as_a_whole() {
     assert!(message.contains(&named), "{message}");
     let quarantines = scene.api::<Quarantine>();
     assert!(quarantines.get_opt("web").await.unwrap().is_none());
+}
+
+/// An admission policy that lets nobody make a Quarantine in the namespace, as a quota would.
+async fn refuse_quarantines(scene: &Scene) -> Api<ValidatingAdmissionPolicyBinding> {
+    let name = format!("no-quarantines-{}", scene.namespace);
+    let policy = serde_json::from_value(json!({
+        "metadata": {"name": name},
+        "spec": {
+            "failurePolicy": "Fail",
+            "matchConstraints": {
+                "namespaceSelector": {"matchLabels": {
+                    "kubernetes.io/metadata.name": scene.namespace,
+                }},
+                "resourceRules": [{
+                    "apiGroups": ["charttrust.io"], "apiVersions": ["*"],
+                    "operations": ["CREATE"], "resources": ["quarantines"],
+                }],
+            },
+            "validations": [{"expression": "false", "message": "none is made today"}],
+        },
+    }))
+    .unwrap();
+    let binding = serde_json::from_value(json!({
+        "metadata": {"name": name},
+        "spec": {"policyName": name, "validationActions": ["Deny"]},
+    }))
+    .unwrap();
+    let params = PostParams::default();
+    let policies = Api::<ValidatingAdmissionPolicy>::all(scene.client.clone());
+    policies.create(&params, &policy).await.unwrap();
+    let bindings = Api::all(scene.client.clone());
+    bindings.create(&params, &binding).await.unwrap();
+    let trial = serde_json::from_value(json!({
+        "metadata": {"name": "trial"},
+        "spec": {"reason": "a trial", "actions": ["ScaleToZero"]},
+    }))
+    .unwrap();
+    let params = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let quarantines = scene.api::<Quarantine>();
+    eventually(
+        SOON,
+        "no Quarantine can be made",
+        async || match quarantines.create(&params, &trial).await {
+            Ok(made) => Err(format!("{made:?}")),
+            Err(_) => Ok(()),
+        },
+    )
+    .await;
+    bindings
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_whose_quarantine_is_refused_says_so_until_it_is_contained() {
+    let stage = stage().await;
+    let scene = Opening::of_every_kind("refused")
+        .with_quarantine(automatic())
+        .trusted(stage.cluster)
+        .await;
+    let bindings = refuse_quarantines(&scene).await;
+    scene.revoke().await;
+    let trusts = scene.trusts();
+    let said = "Quarantined=False/StartFailed";
+    let message = scene.expect_condition(&trusts, "web", said).await;
+    assert!(message.contains(&scene.policy), "{message}");
+    scene.event("StartFailed").await;
+    let (policies, stopped) = (scene.policies(), "QuarantineStopped=True/StartFailed");
+    let message = scene
+        .expect_condition(&policies, &scene.policy, stopped)
+        .await;
+    assert!(message.contains("none is made today"), "{message}");
+    assert_eq!(scene.replicas().await, 3);
+
+    let name = format!("no-quarantines-{}", scene.namespace);
+    let params = DeleteParams::default();
+    bindings.delete(&name, &params).await.unwrap();
+    scene.quarantine_has("web", "Active=True/Contained").await;
+    let said = "Quarantined=True/Active";
+    scene.expect_condition(&trusts, "web", said).await;
+    assert_eq!(scene.replicas().await, 0);
 }

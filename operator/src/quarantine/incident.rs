@@ -162,6 +162,9 @@ struct Entry {
     /// Releases whose quarantine a person has ended.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     released: BTreeSet<String>,
+    /// The newest revision that each of those had then, if that is known.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    released_at: BTreeMap<String, u32>,
     /// Releases whose quarantine was ended so that an installation of the operator could be removed,
     /// with that installation: it begins none again, and the next one may.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -242,6 +245,22 @@ impl Incidents {
         let entry = self.entry(revocation);
         entry.active.remove(&release.to_string());
         entry.released.insert(release.to_string());
+    }
+
+    /// Notes which revision a release had when a person ended its quarantine: a later one is not what they
+    /// have seen.
+    pub fn note_revision(&mut self, revocation: &RevocationId, release: &ReleaseId, revision: u32) {
+        let entry = self.entry(revocation);
+        if entry.released.contains(&release.to_string()) {
+            let noted = entry.released_at.entry(release.to_string());
+            noted.or_insert(revision);
+        }
+    }
+
+    /// The revision that a release had when a person ended its quarantine, if that is known.
+    pub fn released_at(&self, revocation: &RevocationId, release: &ReleaseId) -> Option<u32> {
+        let entry = self.entries.get(&revocation.to_string())?;
+        entry.released_at.get(&release.to_string()).copied()
     }
 
     /// Notes that a quarantine was ended so that this installation could be removed. Of one that is

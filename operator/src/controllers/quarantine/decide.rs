@@ -48,6 +48,8 @@ pub(super) struct Surveyed {
     /// Whether only ConfigMaps are proof of it, though Secrets hold records of it too: whoever may
     /// write the former need not be who may write the latter.
     pub(super) is_contradicted: bool,
+    /// The newest of its revisions.
+    pub(super) newest: Option<u32>,
     /// Whether there is anything that its quarantine would hold: without it nothing begins, and
     /// nothing counts. Anybody who may write records can copy one.
     pub(super) holds: Holds,
@@ -128,6 +130,9 @@ pub(super) fn decide(survey: &Survey, policy: &LoadedPolicy, moment: Moment) -> 
     let for_a_person = candidates.iter().filter(|one| one.needs_approval).count();
     decision.outcomes.waiting = for_a_person;
     let due = decision.sort(&candidates, terms, moment);
+    if survey.may_contain && !policy.policy.suspended {
+        decision.open = due.open();
+    }
     decision.fit(survey, policy, &due, moment);
     decision
 }
@@ -155,6 +160,8 @@ struct Candidate<'a> {
     release: &'a Surveyed,
     /// Every incident it is in was ended by a person.
     is_released: bool,
+    /// The revision that it had then.
+    released_at: Option<u32>,
     /// A person has to say so.
     needs_approval: bool,
     /// There is nothing to contain.
@@ -181,10 +188,17 @@ fn candidate<'a>(
         remembered.is_released(revocation, id) || remembered.was_active(revocation, id)
     };
     let is_released = revocations.iter().all(is_over);
+    let at = |revocation: &RevocationId| {
+        // What was in force, and is not there, is ended by a person at this moment.
+        let is_news = remembered.was_active(revocation, id);
+        let newest = release.newest.filter(|_| is_news);
+        remembered.released_at(revocation, id).or(newest)
+    };
     let needs_approval = terms.approval == Approval::Manual || release.is_contradicted;
     Some(Candidate {
         release,
         is_released,
+        released_at: revocations.iter().filter_map(at).max(),
         needs_approval: needs_approval && !is_released,
         is_empty: release.holds == Holds::Nothing,
     })
@@ -194,7 +208,7 @@ fn waiting(candidates: &[Candidate<'_>]) -> BTreeMap<ReleaseId, Waiting> {
     let waiting = |candidate: &Candidate<'_>| {
         let id = candidate.release.id.clone();
         match candidate {
-            one if one.is_released => Some((id, Waiting::Released)),
+            one if one.is_released => Some((id, Waiting::Released(one.released_at))),
             one if one.needs_approval => Some((id, Waiting::ForApproval)),
             one if one.is_empty => Some((id, Waiting::ForWorkloads)),
             _ => None,
@@ -241,7 +255,6 @@ impl Decision {
             outcomes.waiting += due.now.len();
             return;
         }
-        self.open = due.now.iter().map(|one| one.id.clone()).collect();
         if !survey.is_settled {
             outcomes.waiting += due.now.len();
             let soon = moment.tick + AGAIN;
@@ -268,6 +281,13 @@ impl Decision {
 }
 
 impl Due<'_> {
+    /// What may begin as soon as it is judged by a key that has changed, too.
+    fn open(&self) -> BTreeSet<ReleaseId> {
+        let later = self.later.iter().filter(|one| one.is_open);
+        let all = self.now.iter().chain(later);
+        all.map(|one| one.id.clone()).collect()
+    }
+
     /// What counts against the limit. What is bad but not due yet counts too, or many would start a few
     /// at a time.
     fn load(&self, survey: &Survey) -> Load {

@@ -12,6 +12,7 @@ mod survey;
 use std::time::Duration;
 
 use charttrust_verify::verdict::Verdict;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, Preconditions};
@@ -20,8 +21,9 @@ use tokio::time::Instant;
 
 use self::scope::{is_protected, protected, verdict_by};
 use crate::api::Quarantine;
+use crate::api::conditions::find;
 use crate::api::quarantine::{EndedBy, QuarantineStatus};
-use crate::api::quarantine_words::QuarantineReason;
+use crate::api::quarantine_words::{QuarantineCondition, QuarantineReason};
 use crate::clock::Moment;
 use crate::controllers::context::Context;
 use crate::controllers::error::Error;
@@ -193,7 +195,8 @@ async fn begin(context: &Context, mut view: View, moment: Moment) -> Result<(), 
         }
     };
     if view.status.running > 0 {
-        queue_again(context, &view, moment.tick + WAITING);
+        let wait = until_pods_end(&view.status, moment.date);
+        queue_again(context, &view, moment.tick + wait);
     }
     let told = events::of_quarantine(&about(context, &view), &before, &view.status);
     for announcement in told {
@@ -207,6 +210,15 @@ async fn begin(context: &Context, mut view: View, moment: Moment) -> Result<(), 
     }
     queue_again(context, &view, moment.tick + AGAIN);
     Ok(())
+}
+
+/// When to look whether Pods have ended that still run. They are not watched (a cluster has too many), and
+/// most end within seconds; one that a finalizer keeps for days is looked after as anything else.
+fn until_pods_end(status: &QuarantineStatus, now: Timestamp) -> Duration {
+    let active = find(&status.conditions, QuarantineCondition::Active);
+    let since = active.map_or(now, |active| active.last_transition_time.0);
+    let age = now.duration_since(since).max(SignedDuration::ZERO);
+    (age.unsigned_abs() / 8).clamp(WAITING, AGAIN)
 }
 
 /// A revision that came later is contained too if the release is proven bad at this moment.
@@ -302,7 +314,7 @@ async fn note_end(context: &Context, view: &View) {
         let installation = incidents::installation(context).await.unwrap_or_default();
         Note::Uninstalled(id.clone(), about, installation)
     } else {
-        Note::Released(id.clone(), about)
+        Note::Released(id.clone(), about, scope::newest_revision(context, id))
     };
     incidents::note(context, note).await;
 }

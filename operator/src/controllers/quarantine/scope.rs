@@ -9,7 +9,7 @@ use crate::api::conditions::{Status, find};
 use crate::api::quarantine_words::{QuarantineCondition, QuarantineReason};
 use crate::controllers::context::Context;
 use crate::controllers::store::Release;
-use crate::inventory::ReleaseId;
+use crate::inventory::{RecordId, ReleaseId};
 use crate::quarantine::PROTECTED;
 use crate::quarantine::incident::RevocationId;
 
@@ -102,6 +102,13 @@ pub(in crate::controllers) fn revocations_of(
     let judgement = release.judgement.iter();
     let policies = judgement.flat_map(|judgement| &judgement.policies);
     policies.flat_map(revocations).collect()
+}
+
+/// The newest revision of a release that is judged.
+pub(super) fn newest_revision(context: &Context, id: &ReleaseId) -> Option<u32> {
+    let judged = context.cache.records.judged(id).into_keys();
+    let revisions = judged.map(|RecordId::Helm { revision, .. }| revision);
+    revisions.max()
 }
 
 /// The revocations that a verdict of badness rests on.

@@ -4,7 +4,7 @@ use kube::Api;
 use kube::api::ObjectMeta;
 
 use super::decide::{Decision, decide};
-use super::{incidents, survey};
+use super::{incidents, scope, survey};
 use crate::api::conditions::{ReleaseCondition, find};
 use crate::api::quarantine::QuarantineSpec;
 use crate::api::{Quarantine, create_params};
@@ -113,7 +113,7 @@ fn note(context: &Context, name: &str, matched: &[ReleaseId], decision: &Decisio
 fn stands(before: Waiting) -> bool {
     match before {
         Waiting::ForRoom | Waiting::Refused => true,
-        Waiting::ForApproval | Waiting::ForWorkloads | Waiting::Released => false,
+        Waiting::ForApproval | Waiting::ForWorkloads | Waiting::Released(_) => false,
     }
 }
 
@@ -151,6 +151,9 @@ async fn remember(context: &Context, decision: &Decision) -> Result<(), Error> {
     incidents::change(context, |incidents: &mut Incidents| {
         for (revocation, id) in released {
             incidents.note_released(revocation, id);
+            if let Some(revision) = scope::newest_revision(context, id) {
+                incidents.note_revision(revocation, id, revision);
+            }
         }
     })
     .await

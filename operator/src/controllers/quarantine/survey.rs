@@ -69,6 +69,7 @@ fn matched(context: &Context, name: &str) -> Vec<Surveyed> {
                 is_free: false,
                 is_open: release.judgings.are_open(),
                 is_contradicted: release.contradicted.contains(name),
+                newest: None,
                 holds: Holds::Something,
             });
         }
@@ -76,6 +77,7 @@ fn matched(context: &Context, name: &str) -> Vec<Surveyed> {
     for one in &mut matched {
         let has_none = context.cache.quarantines.find(&one.id).is_none();
         one.is_free = has_none && !is_protected(context, &one.id.namespace);
+        one.newest = scope::newest_revision(context, &one.id);
     }
     matched
 }

@@ -248,27 +248,28 @@ fn quarantined(known: &Known<'_>, before: &[Condition], now: Timestamp) -> Optio
             .filter(|before| before.status != Status::True)
             .cloned();
     }
-    let first = |wanted: &Waiting| {
-        let mut policies = policies.iter();
-        let policy = policies.find(|one| decisions.get(&one.policy) == Some(&Some(*wanted)))?;
-        Some((*wanted, policy.policy.as_str()))
-    };
-    let (waiting, policy) = BY_URGENCY.iter().find_map(first)?;
-    let (reason, message) = of_waiting(waiting, policy);
+    let decided = policies.iter().filter_map(|one| {
+        let waiting = decisions.get(&one.policy).copied().flatten()?;
+        Some((waiting, one.policy.as_str()))
+    });
+    let (waiting, policy) = decided.min_by_key(|(waiting, _)| urgency(*waiting))?;
+    let (reason, message) = of_waiting(waiting, policy, known.release);
     Some(condition((Status::False, reason), &message))
 }
 
 /// Where policies differ, what was due and is not contained is told before what waits.
-const BY_URGENCY: [Waiting; 5] = [
-    Waiting::Refused,
-    Waiting::ForRoom,
-    Waiting::ForApproval,
-    Waiting::Released,
-    Waiting::ForWorkloads,
-];
+fn urgency(waiting: Waiting) -> u8 {
+    match waiting {
+        Waiting::Refused => 0,
+        Waiting::ForRoom => 1,
+        Waiting::ForApproval => 2,
+        Waiting::Released(_) => 3,
+        Waiting::ForWorkloads => 4,
+    }
+}
 
 /// Why a policy does not contain a release that it may contain.
-fn of_waiting(waiting: Waiting, policy: &str) -> (ReleaseReason, String) {
+fn of_waiting(waiting: Waiting, policy: &str, release: &Release) -> (ReleaseReason, String) {
     match waiting {
         Waiting::ForApproval => (
             ReleaseReason::AwaitingApproval,
@@ -299,11 +300,22 @@ fn of_waiting(waiting: Waiting, policy: &str) -> (ReleaseReason, String) {
                  condition QuarantineStopped of the policy says why; it is tried again"
             ),
         ),
-        Waiting::Released => (
-            ReleaseReason::Released,
-            "a person has ended it; it is not started again for the same revocation".to_owned(),
-        ),
+        Waiting::Released(at) => (ReleaseReason::Released, released(at, release)),
     }
+}
+
+/// A person's word holds for what comes later too, and they have not seen that.
+fn released(at: Option<u32>, release: &Release) -> String {
+    let revisions = release.revisions.keys();
+    let newest = revisions
+        .map(|RecordId::Helm { revision, .. }| *revision)
+        .max();
+    let when = at.map_or_else(String::new, |at| format!(" at revision {at}"));
+    let later = newest.zip(at).filter(|(newest, at)| newest > at);
+    let later = later.map_or_else(String::new, |(newest, _)| {
+        format!("; revision {newest} came after that")
+    });
+    format!("a person has ended it{when}; it is not started again for the same revocation{later}")
 }
 
 /// False once a source has been silent for two of its intervals; `None` before the first look.
@@ -670,10 +682,11 @@ spec:
 
     #[test]
     fn a_release_says_whether_it_is_contained_or_waits_for_somebody() {
-        use Waiting::{ForApproval, ForRoom, ForWorkloads, Refused, Released};
+        use Waiting::{ForApproval, ForRoom, ForWorkloads, Refused};
         let awaits = Some((Status::False, ReleaseReason::AwaitingApproval));
         let active = Some((Status::True, ReleaseReason::Active));
-        let [nothing, approval, released] = [None, Some(ForApproval), Some(Released)].map(Some);
+        let [nothing, approval, released] =
+            [None, Some(ForApproval), Some(Waiting::Released(None))].map(Some);
         let [empty, room, refused] = [ForWorkloads, ForRoom, Refused].map(|one| Some(Some(one)));
         for (now, decisions, before, expected) in [
             (Now::Contained, vec![], None, Some("True/Active")),
@@ -741,6 +754,32 @@ spec:
             let said = quarantined(now, &decisions, before);
             assert_eq!(said.as_deref(), expected, "{now:?} {decisions:?}");
         }
+    }
+
+    #[test]
+    fn what_came_after_a_person_s_word_is_told() {
+        let told = |at: Option<u32>, newest: u32| {
+            let record = RecordId::Helm {
+                driver: Driver::Secret,
+                revision: newest,
+            };
+            let unread = Err((Cause::Pending, String::new()));
+            let revision = crate::controllers::store::Revision {
+                resource_version: "1".into(),
+                content: unread,
+            };
+            let release = Release {
+                revisions: [(record, revision)].into(),
+                ..Release::default()
+            };
+            super::released(at, &release)
+        };
+        let same = "it is not started again for the same revocation";
+        let of_seven = format!("a person has ended it at revision 7; {same}");
+        assert_eq!(told(None, 7), format!("a person has ended it; {same}"));
+        assert_eq!(told(Some(7), 7), of_seven);
+        let later = format!("{of_seven}; revision 9 came after that");
+        assert_eq!(told(Some(7), 9), later);
     }
 
     #[test]

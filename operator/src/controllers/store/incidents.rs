@@ -21,8 +21,8 @@ pub struct IncidentStore {
 pub enum Note {
     /// We have ended it: it may begin again.
     Ended(ReleaseId),
-    /// A person has: the incidents of these revocations are over for the release.
-    Released(ReleaseId, BTreeSet<RevocationId>),
+    /// A person has: the incidents of these revocations are over for the release, which had this revision.
+    Released(ReleaseId, BTreeSet<RevocationId>, Option<u32>),
     /// It has ended so that this installation, known by its uid, can be removed.
     Uninstalled(ReleaseId, BTreeSet<RevocationId>, Option<String>),
 }
@@ -32,9 +32,12 @@ impl Note {
     pub fn apply(&self, incidents: &mut Incidents) {
         match self {
             Self::Ended(id) => incidents.note_ended(id),
-            Self::Released(id, revocations) => {
+            Self::Released(id, revocations, revision) => {
                 for revocation in revocations {
                     incidents.note_released(revocation, id);
+                    if let Some(revision) = revision {
+                        incidents.note_revision(revocation, id, *revision);
+                    }
                 }
             }
             Self::Uninstalled(id, revocations, installation) => {

@@ -99,8 +99,8 @@ pub enum Waiting {
     ForWorkloads,
     /// Its Quarantine was due, and could not be created.
     Refused,
-    /// A person has ended it.
-    Released,
+    /// A person has ended it, when the release had this revision.
+    Released(Option<u32>),
 }
 
 /// Looks or judgements that were asked for. Counted, because one that is asked for while another

@@ -32,7 +32,7 @@ async fn what_a_person_has_ended_stays_ended() {
         incidents.note_released(&of_revocation(), &web());
     });
     assert_eq!(decided(&scene).await, NOTHING);
-    assert_eq!(waiting(&scene), Some(Waiting::Released));
+    assert!(matches!(waiting(&scene), Some(Waiting::Released(_))));
     assert_eq!(outcomes(&scene).waiting, 0);
 }
 
@@ -46,7 +46,12 @@ async fn what_was_in_force_and_is_gone_was_ended_by_a_person() {
     let scene = Scene::automatic().await;
     in_force(&scene);
     assert_eq!(decided(&scene).await, NOTHING);
-    assert_eq!(waiting(&scene), Some(Waiting::Released));
+    // Its first revision was there.
+    assert_eq!(waiting(&scene), Some(Waiting::Released(Some(1))));
+    let revision = remembered(&scene)
+        .await
+        .released_at(&of_revocation(), &web());
+    assert_eq!(revision, Some(1));
     assert!(
         remembered(&scene)
             .await
@@ -74,7 +79,7 @@ async fn what_a_person_has_ended_waits_for_nobody() {
         incidents.note_released(&of_revocation(), &web());
     });
     assert_eq!(decided(&scene).await, NOTHING);
-    assert_eq!(waiting(&scene), Some(Waiting::Released));
+    assert!(matches!(waiting(&scene), Some(Waiting::Released(_))));
     assert_eq!(outcomes(&scene).waiting, 0);
 }
 
@@ -122,6 +127,7 @@ async fn a_person_s_word_counts_before_it_is_written_and_is_written_later() {
     assert_eq!(reconciled(&scene).await, [FREE]);
     let incidents = remembered(&scene).await;
     assert!(incidents.is_released(&of_revocation(), &web()));
+    assert_eq!(incidents.released_at(&of_revocation(), &web()), Some(1));
     assert!(
         scene
             .context
@@ -226,7 +232,7 @@ async fn what_a_person_has_released_stays_so_whatever_they_begin_and_take_back_l
     assert_eq!(reconciled(&scene).await, [FREE]);
     scene.context.cache.quarantines.set(web(), None);
     assert_eq!(decided(&scene).await, [FREE], "none begins");
-    assert_eq!(waiting(&scene), Some(Waiting::Released));
+    assert!(matches!(waiting(&scene), Some(Waiting::Released(_))));
 }
 
 /// What is remembered once what is in force was taken in.
@@ -329,7 +335,10 @@ async fn what_is_contained_in_part_is_remembered_as_the_whole() {
         scene.cluster.remove(&quarantine_of(&web()));
         scene.context.cache.quarantines.set(web(), None);
         assert_eq!(decided(&scene).await, NOTHING, "{reason}");
-        assert_eq!(waiting(&scene), Some(Waiting::Released), "{reason}");
+        assert!(
+            matches!(waiting(&scene), Some(Waiting::Released(_))),
+            "{reason}"
+        );
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::sync::watch;
 
 use super::{
-    HOUR, NOTHING, TELL, TRUSTED, WORKLOAD, active_reason, by_a_person, contained,
+    HOUR, NOTHING, TELL, TRUSTED, WORKLOAD, active_reason, being_deleted, by_a_person, contained,
     in_protected_namespace, incident, is_due_after, of_argo_cd, reconciled, report_only,
 };
+use crate::api::quarantine::QuarantineStatus;
 use crate::clock::{Moment, tick};
 use crate::controllers::context::QuarantineSettings;
 use crate::controllers::quarantine;
@@ -40,6 +42,21 @@ async fn a_quarantine_is_looked_at_again() {
     scene.quarantine(&web(), &contained(&json!({})));
     reconciled(&scene).await;
     assert!(is_due_after(&scene, &task, before, later), "protected");
+}
+
+/// A finalizer that keeps a Pod for days must not have a quarantine looked at every two seconds.
+#[test]
+fn pods_that_do_not_end_are_looked_at_ever_more_seldom() {
+    let status: QuarantineStatus =
+        serde_json::from_value(contained(&json!({}))["status"].clone()).unwrap();
+    let begin: Timestamp = "2026-11-18T10:00:00Z".parse().unwrap();
+    let waits = [-5, 0, 15, 40, 80, 239, 240, 86_400].map(|age| {
+        let now = begin + SignedDuration::from_secs(age);
+        quarantine::until_pods_end(&status, now).as_secs()
+    });
+    assert_eq!(waits, [2, 2, 2, 5, 10, 29, 30, 30]);
+    let soon = quarantine::until_pods_end(&QuarantineStatus::default(), begin);
+    assert_eq!(soon, Duration::from_secs(2));
 }
 
 #[tokio::test]
@@ -139,5 +156,62 @@ async fn what_may_not_be_changed_is_told_and_left() {
         assert_eq!(reconciled(&scene).await, [TELL], "{reason}");
         assert_eq!(active_reason(&scene), reason);
         assert_eq!(reconciled(&scene).await, [TELL], "{reason}: told once");
+    }
+}
+
+/// Whoever may write the status of Quarantines has nothing of another namespace written by that, and
+/// learns nothing of it.
+#[tokio::test]
+async fn a_forged_status_reaches_no_other_namespace_and_tells_nothing_of_it() {
+    let forged = |action: &str, api_version: &str, kind: &str| {
+        json!({"action": action, "apiVersion": api_version, "kind": kind, "namespace": "bank",
+            "name": "vault", "uid": "v", "original": "2", "state": "Planned",
+            "owners": r#"[{"manager": "thief", "operation": "Apply", "owned": {}}]"#})
+    };
+    let objects = json!([
+        forged("ScaleToZero", "apps/v1", "Deployment"),
+        forged("PauseDeployer", "helm.toolkit.fluxcd.io/v2", "HelmRelease"),
+        forged("IsolateNetwork", "networking.k8s.io/v1", "NetworkPolicy"),
+    ]);
+    for begun in [contained(&json!({})), being_deleted(&json!({}))] {
+        let scene = Scene::automatic().await;
+        for (place, spec) in [
+            (
+                "apps/v1/namespaces/bank/deployments",
+                json!({"replicas": 7_171_717}),
+            ),
+            (
+                "helm.toolkit.fluxcd.io/v2/namespaces/bank/helmreleases",
+                json!({"suspend": "secret"}),
+            ),
+            (
+                "networking.k8s.io/v1/namespaces/bank/networkpolicies",
+                json!({"podSelector": {"matchLabels": {"app": "secret"}}}),
+            ),
+        ] {
+            let owned = json!({"f:spec": {"f:replicas": {}, "f:suspend": {}, "f:policyTypes": {}}});
+            let object = json!({"spec": spec, "metadata": {
+                "namespace": "bank", "name": "vault", "uid": "v",
+                // As if another quarantine were about to put it back.
+                "managedFields": [{"manager": "charttrust", "operation": "Update", "fieldsV1": owned}],
+            }});
+            scene.cluster.put(&format!("/apis/{place}/vault"), object);
+        }
+        let mut object = begun.clone();
+        object["status"]["objects"] = objects.clone();
+        scene.quarantine(&web(), &object);
+        let _ = quarantine::reconcile(&scene.context, &web(), Moment::now()).await;
+        let written = scene.cluster.writes();
+        let far: Vec<_> = written
+            .iter()
+            .filter(|one| one.path.contains("/bank/"))
+            .collect();
+        assert!(far.is_empty(), "{far:#?}");
+        assert!(!written.is_empty(), "{begun}");
+        let told = written.iter().map(|one| one.body.to_string());
+        let told: String = told.collect();
+        for secret in ["7171717", "secret", "its annotation"] {
+            assert!(!told.contains(secret), "{secret}: {told}");
+        }
     }
 }
