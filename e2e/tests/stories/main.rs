@@ -16,3 +16,4 @@ mod refresh;
 mod setup;
 mod sources;
 mod steady;
+mod tenant;

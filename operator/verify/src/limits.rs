@@ -19,6 +19,10 @@ pub struct ArchiveLimits {
     pub entries: usize,
     /// Longest name of an entry: `PATH_MAX` of Linux.
     pub path_bytes: usize,
+    /// Longest name, and longest version, of a chart: `helm package` writes both into the name of one
+    /// file, of which file systems take 255 bytes (`NAME_MAX` of Linux). They are kept as long as
+    /// anything is known of the archive, and stand in many messages.
+    pub name_bytes: usize,
     /// Largest extended header or long name: 64 KiB, where Go's `archive/tar` stops at 1 MiB.
     pub header_bytes: usize,
     /// Largest sum of the files that are parsed (Chart.yaml, Chart.lock, requirements.*,
@@ -56,6 +60,8 @@ pub struct RecordLimits {
     /// Largest inflated JSON. Real records inflate 3 to 8 times; 16 MiB keeps the growth of
     /// memory by a bomb, text copied out of it included, within 32 MiB.
     pub json_bytes: usize,
+    /// Longest name, and longest version, of the chart: those of an archive.
+    pub name_bytes: usize,
     /// Most templates and files together: those of an archive.
     pub parts: usize,
     /// Most values in the JSON, keys apart. A value of two bytes takes up to 120 in memory. Large
@@ -86,6 +92,7 @@ impl Default for ArchiveLimits {
             stream_bytes: 128 * 1024 * 1024,
             entries: 10_000,
             path_bytes: 4096,
+            name_bytes: NAME_MAX,
             header_bytes: 64 * 1024,
             document_bytes: 5 * MIB,
             chart_depth: 8,
@@ -110,6 +117,7 @@ impl Default for RecordLimits {
         Self {
             payload_bytes: MIB,
             json_bytes: 16 * MIB,
+            name_bytes: NAME_MAX,
             parts: 10_000,
             values: 250_000,
             objects: 10_000,
@@ -133,3 +141,4 @@ impl Default for ProvenanceLimits {
 }
 
 const MIB: usize = 1024 * 1024;
+const NAME_MAX: usize = 255;

@@ -813,6 +813,46 @@ fn every_limit_holds_at_n_and_n_plus_1() {
     assert!(within(base(), |limits| limits.stream_bytes = stream).is_ok());
     too_large(within(base(), |limits| limits.stream_bytes = stream - 1));
     too_large(within(base(), |limits| limits.yaml.nodes = 5));
+    assert!(within(base(), |limits| limits.name_bytes = "1.2.3".len()).is_ok());
+    too_large(within(base(), |limits| {
+        limits.name_bytes = "1.2.3".len() - 1
+    }));
+}
+
+/// What is remembered of charts is bounded by it: whoever publishes them chooses their texts.
+#[test]
+fn a_chart_weighs_what_its_texts_take() {
+    let weight = |more: &str| {
+        let yaml = format!("{CHART_YAML}{more}");
+        let tar = Tar::default().file("web/Chart.yaml", yaml.as_bytes());
+        load(&tar.gzip()).unwrap().weight()
+    };
+    let (long, many) = ("x".repeat(100_000), 1000);
+    for (more, least) in [
+        (format!("home: {long}\n"), 100_000),
+        (format!("annotations: {{a: {long}}}\n"), 100_000),
+        (
+            format!("sources: [{}]\n", "'',".repeat(many)),
+            many * size_of::<String>(),
+        ),
+        (
+            "dependencies: [{name: a, tags: ['','']}]\n".to_owned(),
+            2 * size_of::<String>(),
+        ),
+    ] {
+        let grown = weight(&more) - weight("");
+        assert!(
+            (least..2 * least + 1000).contains(&grown),
+            "{more:.20}: {grown}"
+        );
+    }
+    let templates = |count: usize| {
+        let tar = (0..count).fold(base(), |tar, n| {
+            tar.file(&format!("web/templates/{n:03}"), b"x")
+        });
+        load(&tar.gzip()).unwrap().weight()
+    };
+    assert!(templates(100) - templates(0) >= 100 * 64);
 }
 
 #[test]

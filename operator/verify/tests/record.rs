@@ -346,6 +346,7 @@ fn every_limit_holds_at_n_and_n_plus_1() {
             payload.len(),
         ),
         (|limits, limit| limits.json_bytes = limit, text().len()),
+        (|limits, limit| limits.name_bytes = limit, "1.2.3".len()),
         (|limits, limit| limits.parts = limit, 4),
         (|limits, limit| limits.values = limit, values(&record())),
         (|limits, limit| limits.objects = limit, 2),
@@ -353,6 +354,22 @@ fn every_limit_holds_at_n_and_n_plus_1() {
         assert!(within(change, limit).is_ok());
         let error = within(change, limit - 1).unwrap_err();
         assert!(matches!(error, RecordError::TooLarge { .. }), "{error}");
+    }
+}
+
+/// Name and version are kept of each revision that is judged, and stand in what is told of it.
+#[test]
+fn a_record_cannot_name_its_chart_at_length() {
+    for field in ["name", "version"] {
+        let named = |length| {
+            changed(|record| record["chart"]["metadata"][field] = json!("1".repeat(length)))
+        };
+        assert!(named(255).is_ok(), "{field}");
+        let error = named(256).unwrap_err();
+        assert!(
+            matches!(error, RecordError::TooLarge { .. }),
+            "{field}: {error}"
+        );
     }
 }
 

@@ -5,6 +5,7 @@ use charttrust_verify::release::{Record, Status};
 use charttrust_verify::verdict::Cause;
 
 use super::poll;
+use crate::api::bounds;
 use crate::clock;
 use crate::controllers::context::Context;
 use crate::controllers::store::{Content, Release, Revision};
@@ -134,6 +135,8 @@ fn contradiction(item: &Item, read: &Read<Said>) -> Option<String> {
     let (what, inside, outside) = facts
         .into_iter()
         .find(|(_, inside, outside)| inside != outside)?;
+    // Whoever writes a record may write megabytes there, and this is kept.
+    let inside = bounds::fit(&inside, bounds::NAME);
     Some(format!(
         "revision {revision}: the record says {what} {inside:?}, its object {outside:?}"
     ))

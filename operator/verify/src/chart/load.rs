@@ -90,6 +90,12 @@ impl Loaded {
         // valid only afterwards would be refused.
         chart.metadata.edit_sanitized(&sanitize);
         validate(&chart.metadata)?;
+        if chart.metadata.has_longer_names(limits.name_bytes) {
+            return Err(ArchiveError::too_large(
+                "length of a chart's name and version",
+                limits.name_bytes,
+            ));
+        }
         for (name, files) in vendored {
             chart.add_subchart(&name, files, budget, depth.saturating_add(1))?;
         }

@@ -123,6 +123,11 @@ impl Metadata {
         })
     }
 
+    /// Whether name or version is longer than this.
+    pub(crate) fn has_longer_names(&self, bytes: usize) -> bool {
+        self.name.len() > bytes || self.version.len() > bytes
+    }
+
     /// Bytes of memory, about.
     pub(super) fn weight(&self) -> usize {
         let texts = self.sources.len().saturating_add(self.keywords.len());

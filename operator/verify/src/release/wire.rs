@@ -64,7 +64,7 @@ pub(super) fn record(json: &[u8], limits: &RecordLimits) -> Result<Record, Recor
         // A status that a later Helm invents makes no record unreadable: which revisions are judged
         // says the label.
         status: info.status.0.parse().unwrap_or(super::Status::Unknown),
-        chart: chart.into_chart()?,
+        chart: chart.into_chart(limits)?,
         objects: manifest.objects,
         stopped: manifest.stopped,
         hooks: hooks.objects,
@@ -139,12 +139,19 @@ struct Chart {
 }
 
 impl Chart {
-    fn into_chart(self) -> Result<RecordedChart, RecordError> {
+    fn into_chart(self, limits: &RecordLimits) -> Result<RecordedChart, RecordError> {
         let metadata = self
             .metadata
             .ok_or(RecordError::Missing("chart metadata"))?;
+        let metadata = read_metadata(&metadata)?;
+        if metadata.has_longer_names(limits.name_bytes) {
+            return Err(RecordError::TooLarge {
+                what: "length of the chart's name and version",
+                limit: limits.name_bytes,
+            });
+        }
         Ok(RecordedChart {
-            metadata: read_metadata(&metadata)?,
+            metadata,
             templates: self.templates,
             files: self.files,
             schema: self.schema,
