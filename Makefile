@@ -1,5 +1,5 @@
 # `make help` lists the commands; what takes more than a few lines lies in e2e/.
-.PHONY: help demo test fmt lint crds manifests deny e2e registry chaos bench false-alarms clean
+.PHONY: help demo test fmt lint crds manifests deny e2e registry chaos bench weight false-alarms clean
 .DEFAULT_GOAL := help
 
 help: ## lists these commands
@@ -42,6 +42,9 @@ bench: ## counts what many releases and hostile neighbours cost, on the real ser
 	cargo build --locked --release --package charttrust --bin charttrust
 	cargo build --locked --package charttrust-e2e --bins
 	@cargo run --locked --quiet --package charttrust-e2e --bin bench -- $(ARGS)
+
+weight: ## measures what hostile sources make the operator hold in memory
+	cargo test --locked --package charttrust --test weight -- --nocapture
 
 false-alarms: ## installs the charts below CHARTS=DIR signed, and lists every false alarm
 	@e2e/prerequisites.sh cargo go cc gpg

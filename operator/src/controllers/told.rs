@@ -298,7 +298,9 @@ async fn seen(scene: &Scene, release: &ReleaseId) {
 async fn decided(scene: &Scene, releases: &[ReleaseId]) {
     let tasks = &scene.context.queues.tasks;
     let shown = |release: &ReleaseId| Task::Release(release.clone());
-    releases.iter().for_each(|one| tasks.forget(&shown(one)));
+    for release in releases {
+        tasks.forget(&shown(release));
+    }
     let _ = start::reconcile(&scene.context, POLICY, Moment::now()).await;
     for release in releases {
         if tasks.due_at(&shown(release)).is_some() {
@@ -367,7 +369,7 @@ async fn a_release_says_that_its_quarantine_was_refused() {
             assert_eq!(said.as_deref(), Some("False/StartFailed"), "{part}");
         }
         // A key changes: until everything is judged again it is not known what becomes of it.
-        let change = scene.context.store.change();
+        let change = scene.context.change(clock::tick());
         decided(&scene, &[web()]).await;
         drop(change);
         decided(&scene, &[web()]).await;

@@ -39,7 +39,10 @@ fn readable() -> Revision {
 async fn read(scene: &Scene, release: &ReleaseId, revision: Option<Revision>) {
     scene.record(release, Driver::Secret);
     scene.context.store.update(release, |known| {
-        known.revisions = revision.map(|revision| (RECORD, revision)).into_iter().collect();
+        known.revisions = revision
+            .map(|revision| (RECORD, revision))
+            .into_iter()
+            .collect();
     });
     seen(scene, release).await;
 }
@@ -63,7 +66,9 @@ fn verdict(scene: &Scene, release: &ReleaseId) -> String {
     let all = object["status"]["conditions"].as_array().cloned();
     let mut all = all.into_iter().flatten();
     let said = all.find(|one| one["type"] == "Trusted");
-    said.map_or_else(String::new, |said| said["reason"].as_str().unwrap().to_owned())
+    said.map_or_else(String::new, |said| {
+        said["reason"].as_str().unwrap().to_owned()
+    })
 }
 
 fn told(scene: &Scene) -> Vec<String> {
@@ -98,7 +103,11 @@ async fn records_that_are_none_cost_so_many_objects_in_a_namespace_and_it_is_tol
     assert_eq!(counted, MOST_SHOWN + 5);
     let elsewhere = id("bank", "junk");
     read(&scene, &elsewhere, Some(unreadable())).await;
-    assert_eq!(verdict(&scene, &elsewhere), "ReleaseUnreadable", "nobody else pays");
+    assert_eq!(
+        verdict(&scene, &elsewhere),
+        "ReleaseUnreadable",
+        "nobody else pays"
+    );
 }
 
 /// Never trusted without proof: who fills a namespace with junk hides nothing that can be read, and freezes

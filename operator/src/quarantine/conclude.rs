@@ -259,12 +259,8 @@ fn active(view: &View, status: &QuarantineStatus) -> Saying {
     if let Some(lasting) = lasting(view, objects) {
         return lasting;
     }
-    let count = |state| {
-        objects
-            .iter()
-            .filter(|object| object.state == state)
-            .count()
-    };
+    let of = |state| move |object: &&ContainedObject| object.state == state;
+    let count = |state| objects.iter().filter(of(state)).count();
     if count(ObjectState::Planned) > 0 {
         return containing(objects);
     }

@@ -25,9 +25,8 @@ async fn word_but(at: &'static str, other: fn() -> Answer) -> &'static str {
         Some(path) if path == at => other(),
         Some(INDEX) => ok(&listed()),
         Some(CHART_FILE) => ok(SIGNED_CHART),
-        Some(PROV_FILE) => ok(STATEMENT),
+        Some(PROV_FILE | "/other.tgz.prov") => ok(STATEMENT),
         Some("/other.tgz") => ok(OTHER_CHART),
-        Some("/other.tgz.prov") => ok(STATEMENT),
         _ => Answer::Close(http("404 Not Found\r\ncontent-length: 0", b"")),
     };
     word(&Raw::serve(answer).await.url).await

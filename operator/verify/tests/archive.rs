@@ -815,7 +815,7 @@ fn every_limit_holds_at_n_and_n_plus_1() {
     too_large(within(base(), |limits| limits.yaml.nodes = 5));
     assert!(within(base(), |limits| limits.name_bytes = "1.2.3".len()).is_ok());
     too_large(within(base(), |limits| {
-        limits.name_bytes = "1.2.3".len() - 1
+        limits.name_bytes = "1.2.3".len() - 1;
     }));
 }
 

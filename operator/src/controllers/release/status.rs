@@ -682,74 +682,41 @@ spec:
 
     #[test]
     fn a_release_says_whether_it_is_contained_or_waits_for_somebody() {
+        use Now::{Contained, Free, Nothing};
         use Waiting::{ForApproval, ForRoom, ForWorkloads, Refused};
+        let [waits, held] = ["False/AwaitingApproval", "False/Released"].map(Some);
         let awaits = Some((Status::False, ReleaseReason::AwaitingApproval));
         let active = Some((Status::True, ReleaseReason::Active));
         let [nothing, approval, released] =
             [None, Some(ForApproval), Some(Waiting::Released(None))].map(Some);
         let [empty, room, refused] = [ForWorkloads, ForRoom, Refused].map(|one| Some(Some(one)));
         for (now, decisions, before, expected) in [
-            (Now::Contained, vec![], None, Some("True/Active")),
-            (Now::Contained, vec![released], awaits, Some("True/Active")),
-            (Now::Free, vec![nothing], awaits, None),
+            (Contained, vec![], None, Some("True/Active")),
+            (Contained, vec![released], awaits, Some("True/Active")),
+            (Free, vec![nothing], awaits, None),
+            (Free, vec![nothing, approval], None, waits),
+            (Free, vec![released, approval], None, waits),
+            (Free, vec![nothing, released], awaits, held),
             (
-                Now::Free,
-                vec![nothing, approval],
-                None,
-                Some("False/AwaitingApproval"),
-            ),
-            (
-                Now::Free,
-                vec![released, approval],
-                None,
-                Some("False/AwaitingApproval"),
-            ),
-            (
-                Now::Free,
-                vec![nothing, released],
-                awaits,
-                Some("False/Released"),
-            ),
-            (
-                Now::Free,
+                Free,
                 vec![nothing, empty],
                 awaits,
                 Some("False/NothingToContain"),
             ),
-            (
-                Now::Free,
-                vec![empty, released],
-                None,
-                Some("False/Released"),
-            ),
+            (Free, vec![empty, released], None, held),
             // What was due and is not contained is told before what waits.
+            (Free, vec![approval, room], None, Some("False/LimitReached")),
             (
-                Now::Free,
-                vec![approval, room],
-                None,
-                Some("False/LimitReached"),
-            ),
-            (
-                Now::Free,
+                Free,
                 vec![room, refused, released],
                 None,
                 Some("False/StartFailed"),
             ),
-            (
-                Now::Nothing,
-                vec![refused],
-                active,
-                Some("False/NotContained"),
-            ),
+            (Nothing, vec![refused], active, Some("False/NotContained")),
             // As long as a policy has not decided, it stays as it was, but for what is over.
-            (
-                Now::Free,
-                vec![released, None],
-                awaits,
-                Some("False/AwaitingApproval"),
-            ),
-            (Now::Free, vec![released, None], active, None),
-            (Now::Free, vec![approval, None], None, None),
+            (Free, vec![released, None], awaits, waits),
+            (Free, vec![released, None], active, None),
+            (Free, vec![approval, None], None, None),
         ] {
             let said = quarantined(now, &decisions, before);
             assert_eq!(said.as_deref(), expected, "{now:?} {decisions:?}");

@@ -33,8 +33,8 @@ impl<'a> Root<'a> {
 
     /// The index, if it was read to its end and is one.
     pub(super) fn finish(mut self, parsed: Result<(), Flaw>) -> Result<Index, Flaw> {
-        let too_long = self.stretch.is_too_long();
-        let entry = too_long.then(|| Amount::EntryBytes(self.limits.index_entry_bytes));
+        let most = Amount::EntryBytes(self.limits.index_entry_bytes);
+        let entry = self.stretch.is_too_long().then_some(most);
         match (self.breach.or(entry), parsed) {
             (Some(breach), _) => return Err(Flaw::TooLarge(breach)),
             (None, parsed) => parsed?,

@@ -138,7 +138,7 @@ impl Metadata {
             // A node of a map has room for eleven pairs, and is half empty at worst.
             self.annotations
                 .len()
-                .saturating_mul(4 * size_of::<String>()),
+                .saturating_mul(size_of::<[String; 4]>()),
             self.maintainers
                 .len()
                 .saturating_mul(size_of::<Maintainer>()),
