@@ -38,17 +38,7 @@ pub enum Gathered {
     /// It has an archive, which is still to be compared with what was installed.
     Found(Found),
     /// No archive that could be compared.
-    Other(Nothing),
-}
-
-/// What is known where no archive could be compared.
-#[derive(Debug)]
-pub struct Nothing {
-    /// What it is worth.
-    pub answer: Answer,
-    /// Which of the mirrors has had a say, by its position.
-    pub mirror: Option<usize>,
-    retry_after: Option<Duration>,
+    Other(Answer, Option<Duration>),
 }
 
 /// An archive, and the signed statement about it.
@@ -56,8 +46,6 @@ pub struct Nothing {
 pub struct Found {
     chart: Arc<Chart>,
     facts: ArchiveFacts,
-    /// Which of the mirrors has had a say, by its position.
-    mirror: Option<usize>,
     /// Why the source itself did not answer, if a mirror did.
     silence: Option<Answer>,
     retry_after: Option<Duration>,
@@ -73,11 +61,7 @@ pub async fn gather(
     let fetched = fetcher.fetch_since(source, claimed.chart, claimed.version, asked);
     match fetched.await {
         Ok(fetched) => Gathered::of(&fetched, claimed),
-        Err(error) => Gathered::Other(Nothing {
-            answer: no_archive(&error),
-            mirror: None,
-            retry_after: error.retry_after(),
-        }),
+        Err(error) => Gathered::Other(no_archive(&error), error.retry_after()),
     }
 }
 
@@ -96,11 +80,7 @@ impl Gathered {
             Ok(chart) => Arc::clone(chart),
             // That a mirror's archive cannot be read says nothing of the source's.
             Err(error) => {
-                return Self::Other(Nothing {
-                    answer: silence.unwrap_or_else(|| unreadable(error)),
-                    mirror: fetched.mirror,
-                    retry_after,
-                });
+                return Self::Other(silence.unwrap_or_else(|| unreadable(error)), retry_after);
             }
         };
         let provenance = provenance(&fetched.provenance, claimed);
@@ -114,26 +94,16 @@ impl Gathered {
         Self::Found(Found {
             chart,
             facts,
-            mirror: fetched.mirror,
             silence,
             retry_after,
         })
-    }
-
-    /// Which of the mirrors has had a say, by its position. If that gives no trust, it is silence, and those
-    /// after it may have more.
-    pub fn mirror(&self) -> Option<usize> {
-        match self {
-            Self::Found(found) => found.mirror,
-            Self::Other(nothing) => nothing.mirror,
-        }
     }
 
     /// How long the source asks to be left alone.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Found(found) => found.retry_after,
-            Self::Other(nothing) => nothing.retry_after,
+            Self::Other(_, retry_after) => *retry_after,
         }
     }
 }

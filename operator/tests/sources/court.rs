@@ -90,7 +90,7 @@ impl Looks {
         let gathered = gather(&self.fetcher, &self.source, claimed, Asked::now()).await;
         let answer = match gathered {
             Gathered::Found(found) => found.bound(bar.bound.clone()),
-            Gathered::Other(nothing) => nothing.answer,
+            Gathered::Other(answer, _) => answer,
         };
         let judgement = judge(&self.source.url, answer.clone(), bar.level);
         (answer, judgement)

@@ -30,22 +30,8 @@ pub(super) struct Asking<'a> {
     pub(super) id: &'a ReleaseId,
 }
 
-/// How a source is asked.
-#[derive(Clone, Copy)]
-struct Look<'a> {
-    source: &'a policy::Source,
-    asked: Asked,
-    deadline: Instant,
-}
-
-/// What a source said.
-struct Answered {
-    answer: Answer,
-    /// Which of its mirrors has had a say, by its position.
-    mirror: Option<usize>,
-    /// How long it asks to be left alone.
-    retry_after: Option<Duration>,
-}
+/// What a source said, and how long it asks to be left alone.
+struct Answered(Answer, Option<Duration>);
 
 impl Asking<'_> {
     /// Asks one source, for every judged content; how quickly that went.
@@ -65,15 +51,12 @@ impl Asking<'_> {
             Ok(resolved) => {
                 let deadline = begun + DEADLINE;
                 for (item, content) in self.contents(&source.url) {
-                    let about = (&item, &content);
-                    let look = Look {
-                        source,
-                        asked,
-                        deadline,
-                    };
-                    let heard = self.look(look, about, resolved.clone()).await;
-                    outcome.retry_after = outcome.retry_after.max(heard.1);
-                    outcome.is_silence |= heard.0 == Heard::Nothing;
+                    let asking = self.ask((&item, &content), &resolved, asked);
+                    let answered = tokio::time::timeout_at(deadline, asking).await;
+                    let answered = answered.unwrap_or_else(|_| Answered::too_late(source));
+                    outcome.retry_after = outcome.retry_after.max(answered.1);
+                    let heard = self.apply(&item, &content, source, answered.0);
+                    outcome.is_silence |= heard == Heard::Nothing;
                 }
             }
             Err(message) => {
@@ -89,29 +72,6 @@ impl Asking<'_> {
         });
         let is_quick = begun + SLOW > clock::tick() && !outcome.is_silence;
         if is_quick { Pace::Quick } else { Pace::Slow }
-    }
-
-    /// Asks a source and its mirrors about one content, until somebody says something that counts. Of a mirror
-    /// that is trust; all else is silence, and no mirror silences those after it.
-    async fn look(
-        self,
-        look: Look<'_>,
-        (item, content): (&Item, &Content),
-        mut resolved: Source,
-    ) -> (Heard, Option<Duration>) {
-        let mut retry_after = None;
-        loop {
-            let asking = self.ask((item, content), &resolved, look.asked);
-            let answered = tokio::time::timeout_at(look.deadline, asking).await;
-            let answered = answered.unwrap_or_else(|_| Answered::too_late(look.source));
-            retry_after = answered.retry_after.max(retry_after);
-            let heard = self.apply(item, content, look.source, answered.answer);
-            let said = answered.mirror.filter(|_| heard == Heard::Nothing);
-            let Some(said) = said.filter(|said| said + 1 < resolved.mirrors.len()) else {
-                return (heard, retry_after);
-            };
-            resolved.mirrors.drain(..=said);
-        }
     }
 
     fn note(
@@ -159,16 +119,10 @@ impl Asking<'_> {
             version: &content.version,
         };
         let gathered = gather(&self.context.fetcher, source, claimed, asked).await;
-        let (mirror, retry_after) = (gathered.mirror(), gathered.retry_after());
+        let retry_after = gathered.retry_after();
         let found = match gathered {
             Gathered::Found(found) => found,
-            Gathered::Other(nothing) => {
-                return Answered {
-                    answer: nothing.answer,
-                    mirror,
-                    retry_after,
-                };
-            }
+            Gathered::Other(answer, _) => return Answered(answer, retry_after),
         };
         let is_older =
             |release: Option<&Release>| release.is_some_and(|r| r.older.contains(&source.url));
@@ -179,11 +133,7 @@ impl Asking<'_> {
         }
         let changed = || unavailable(Cause::Pending, "the record changed meanwhile".into());
         let answer = binding.map_or_else(changed, |binding| found.bound(binding));
-        Answered {
-            answer,
-            mirror,
-            retry_after,
-        }
+        Answered(answer, retry_after)
     }
 
     /// Compares the record of an item with an archive, as long as it still has the content that evidence is
@@ -278,11 +228,7 @@ const SLOW: Duration = Duration::from_secs(10);
 impl Answered {
     fn too_late(source: &policy::Source) -> Self {
         let message = format!("{}: no answer within {} s", source.url, DEADLINE.as_secs());
-        Self {
-            answer: unavailable(Cause::SourceUnavailable, message),
-            mirror: None,
-            retry_after: None,
-        }
+        Self(unavailable(Cause::SourceUnavailable, message), None)
     }
 }
 
