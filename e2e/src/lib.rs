@@ -19,6 +19,7 @@ pub mod k3s;
 pub mod kstatus;
 pub mod manifests;
 pub mod operator;
+pub mod page;
 pub mod plane;
 pub mod process;
 pub mod program;

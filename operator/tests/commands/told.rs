@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::world::{Ends, LEASE, Said, World};
+use crate::world::{Ends, KEY, LEASE, Said, World};
 
 const PREVIEW: &str = "quarantine --key platform --reason test --dry-run";
 
@@ -140,4 +140,61 @@ async fn the_operator_tells_how_it_runs() {
         "{said:?}"
     );
     assert!(!said.text.contains("not checked"), "{said:?}");
+}
+
+/// Says of a release what the operator has found.
+fn found(world: &World, namespace: &str, name: &str, (status, reason): (&str, &str)) {
+    let path = format!("/apis/charttrust.io/v1alpha1/namespaces/{namespace}/releasetrusts/{name}");
+    let mut trust = world.cluster.find(&path).unwrap();
+    trust["status"]["conditions"][0]["status"] = json!(status);
+    trust["status"]["conditions"][0]["reason"] = json!(reason);
+    trust["status"]["policies"][0]["reason"] = json!(reason);
+    trust["status"]["signers"] = json!([]);
+    world.cluster.put(&path, trust);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_is_pinned_unless_something_speaks_against_it() {
+    let world = World::new().await;
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let signed = run(&world, "pin").await;
+    assert_eq!(signed.code, Some(0), "{signed:?}");
+    assert_eq!(signed.text, "digests: []\n");
+    for name in ["bank/ledger", "shop/web"] {
+        let left = format!("{name}: needs no pin: it is signed (SignatureVerified)");
+        assert!(signed.errors.contains(&left), "{signed:?}");
+    }
+    let named = run(&world, "pin shop/web").await;
+    assert_eq!(named.code, Some(0), "{named:?}");
+    for part in [&digest, "# shop/web, from https://charts.example.com"] {
+        assert!(named.text.contains(part), "{named:?}");
+    }
+
+    found(&world, "shop", "web", ("False", "Unsigned"));
+    found(&world, "bank", "ledger", ("False", "ContentMismatch"));
+    let policy = run(&world, "pin --policy policy").await;
+    assert_eq!(policy.code, Some(1), "{policy:?}");
+    let pins = format!("- chart: web\n      digest: {digest}\n      version: \"1.0.0\"\n");
+    assert!(policy.text.contains(&pins), "{policy:?}");
+    assert!(!policy.text.contains("ledger"), "{policy:?}");
+    for part in [
+        "bank/ledger: not pinned: ContentMismatch, signs of tampering",
+        "1 of 2 releases are pinned",
+    ] {
+        assert!(policy.errors.contains(part), "{policy:?}");
+    }
+    assert!(world.cluster.writes().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_revoked_key_has_signed_is_not_pinned() {
+    let world = World::new().await;
+    let mut key = world.cluster.find(KEY).unwrap();
+    key["spec"]["revocation"] = json!({"reason": "Compromised"});
+    world.cluster.put(KEY, key);
+    let named = run(&world, "pin shop/web").await;
+    assert_eq!(named.code, Some(1), "{named:?}");
+    assert_eq!(named.text, "digests: []\n");
+    let why = "shop/web: not pinned: it is signed by TrustedKey platform, which is revoked";
+    assert!(named.errors.contains(why), "{named:?}");
 }

@@ -1,0 +1,72 @@
+//! The first day, typed as the page has it: a cluster full of unsigned charts, and a policy that notices another
+//! archive.
+
+use charttrust_e2e::charts::Source;
+use charttrust_e2e::cluster::Cluster;
+use charttrust_e2e::helm::Version;
+use charttrust_e2e::operator::binary;
+use charttrust_e2e::page::{Desk, steps};
+use charttrust_e2e::stage::{Power, Setting, Stage, Story, path};
+
+const PAGE: &str = "docs/getting-started.md";
+const CHAPTER: &str = "\n## Nothing is signed yet\n";
+/// The repository of the page.
+const CHARTS: &str = "https://charts.example.com";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_to_do_when_nothing_is_signed() {
+    let binary = binary();
+    let cluster = Cluster::shared(env!("CARGO_BIN_EXE_testbed"));
+    // As it is installed: commands learn from its Lease that it leads.
+    let setting = Setting {
+        more: Vec::new(),
+        ..Setting::new(binary.clone(), Power::Reports)
+    };
+    let stage = Stage::set(cluster, setting).await;
+    let story = shop(&stage).await;
+    let desk = Desk::new(stage.cluster.kubeconfig(), &binary);
+    let desk = desk.with_name(CHARTS, &story.repository.url());
+
+    let page = std::fs::read_to_string(path(PAGE)).unwrap();
+    let chapter = page.split(CHAPTER).nth(1).unwrap();
+    let chapter = chapter.split("\n## ").next().unwrap();
+    let policy = chapter.split("```yaml\n").nth(1).unwrap();
+    let policy = desk.here(policy.split("```").next().unwrap());
+    std::fs::write(desk.folder().join("everything.yaml"), policy).unwrap();
+
+    let steps = steps(chapter);
+    let is_upgrade = |command: &str| command.starts_with("helm upgrade ");
+    let changed = steps.iter().position(|step| is_upgrade(&step.command));
+    let (before, after) = steps.split_at(changed.expect("the upgrade of the page"));
+    assert!(before.len() >= 5 && after.len() >= 3, "{steps:?}");
+    desk.types_all(PAGE, before).await;
+    let other = source("payments", "2.4.1").with_file("templates/more.yaml", "# more\n");
+    story.publish(&other, None).await;
+    desk.types_all(PAGE, after).await;
+}
+
+/// The shop of the page: two releases are what is published, one was changed, one was never published.
+async fn shop(stage: &Stage) -> Story {
+    let story = Story::named(stage.cluster, "shop", Version::V4).await;
+    for (name, version) in [("payments", "2.4.1"), ("web", "1.0.0")] {
+        let chart = story.publish(&source(name, version), None).await;
+        story.install(name, &chart).await;
+    }
+    let published = source("search", "2.0.0");
+    let changed = published
+        .clone()
+        .with_file("templates/more.yaml", "# more\n");
+    let changed = story.package(&changed, None).await;
+    story.install("search", &changed).await;
+    story.publish(&published, None).await;
+    let folder = story.package(&source("forum", "0.7.0"), None).await;
+    story.install("forum", &folder).await;
+    for name in ["payments", "web", "search", "forum"] {
+        story.expect(name, "NoPolicy").await;
+    }
+    story
+}
+
+fn source(name: &str, version: &str) -> Source {
+    Source::new(name, version)
+}
