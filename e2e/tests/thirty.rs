@@ -163,6 +163,8 @@ impl<'a> Company<'a> {
     }
 
     async fn exactly_the_dependent_are_contained(&self) {
+        // That the limit is no longer reached is written after the verdict.
+        self.stage.at_rest(&self.story.namespace).await;
         let mark = self.stage.cluster.mark();
         self.change_key(json!({"reason": "Compromised"})).await;
         self.active(DEPENDENT).await;
