@@ -7,7 +7,10 @@ use base64::prelude::BASE64_STANDARD;
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
-use serde_json::Value;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::ObjectMeta;
+use serde_json::{Value, json};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -17,6 +20,32 @@ pub fn decode(payload: &[u8]) -> Result<Value, Error> {
     let mut json = Vec::new();
     MultiGzDecoder::new(compressed.as_slice()).read_to_end(&mut json)?;
     Ok(serde_json::from_slice(&json)?)
+}
+
+/// A record as that of the first revision of another release, with something changed.
+pub fn copy(
+    template: &Secret,
+    name: &str,
+    change: impl FnOnce(&mut Value),
+) -> Result<Secret, Error> {
+    let data = template.data.as_ref().ok_or("it has no data")?;
+    let mut record = decode(&data.get("release").ok_or("it has no release")?.0)?;
+    record["name"] = json!(name);
+    change(&mut record);
+    let payload: ByteString = serde_json::from_value(json!(encode(&record)?))?;
+    let mut labels = template.metadata.labels.clone().unwrap_or_default();
+    labels.insert("name".to_owned(), name.to_owned());
+    Ok(Secret {
+        metadata: ObjectMeta {
+            name: Some(format!("sh.helm.release.v1.{name}.v1")),
+            labels: Some(labels),
+            resource_version: None,
+            uid: None,
+            ..template.metadata.clone()
+        },
+        data: Some([("release".to_owned(), payload)].into()),
+        ..template.clone()
+    })
 }
 
 /// What a patch of `data.release` takes: both layers of base64.

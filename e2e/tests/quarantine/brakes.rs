@@ -56,17 +56,8 @@ fn limited(limit: Value) -> Value {
 /// Copies the record of `web` as another release.
 async fn copy(scene: &Scene, name: &str) {
     let secrets = scene.api::<Secret>();
-    let mut secret = secrets.get("sh.helm.release.v1.web.v1").await.unwrap();
-    let mut record = record_of(scene, "web").await;
-    record["name"] = json!(name);
-    let payload = charttrust_e2e::record::encode(&record).unwrap();
-    let payload: ByteString = serde_json::from_value(json!(payload)).unwrap();
-    secret.data = Some([("release".to_owned(), payload)].into());
-    let labels = secret.metadata.labels.as_mut().unwrap();
-    labels.insert("name".to_owned(), name.to_owned());
-    secret.metadata.name = Some(format!("sh.helm.release.v1.{name}.v1"));
-    secret.metadata.resource_version = None;
-    secret.metadata.uid = None;
+    let template = secrets.get("sh.helm.release.v1.web.v1").await.unwrap();
+    let secret = charttrust_e2e::record::copy(&template, name, |_| ()).unwrap();
     secrets
         .create(&PostParams::default(), &secret)
         .await

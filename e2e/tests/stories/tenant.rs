@@ -3,7 +3,6 @@
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::helm::Version;
 use charttrust_e2e::stage::Story;
-use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::PostParams;
@@ -56,19 +55,8 @@ async fn records_that_name_things_at_length_cost_the_operator_little() {
 
 /// Copies a record as another release, with something changed.
 async fn copy(story: &Story, template: &Secret, name: &str, (field, value): (&str, &str)) {
-    let mut secret = template.clone();
-    let payload = &secret.data.as_ref().unwrap()["release"].0;
-    let mut record: Value = charttrust_e2e::record::decode(payload).unwrap();
-    record["name"] = json!(name);
-    *record.pointer_mut(field).unwrap() = json!(value);
-    let payload = charttrust_e2e::record::encode(&record).unwrap();
-    let payload: ByteString = serde_json::from_value(json!(payload)).unwrap();
-    secret.data = Some([("release".to_owned(), payload)].into());
-    let labels = secret.metadata.labels.as_mut().unwrap();
-    labels.insert("name".to_owned(), name.to_owned());
-    secret.metadata.name = Some(format!("sh.helm.release.v1.{name}.v1"));
-    secret.metadata.resource_version = None;
-    secret.metadata.uid = None;
+    let change = |record: &mut Value| *record.pointer_mut(field).unwrap() = json!(value);
+    let secret = charttrust_e2e::record::copy(template, name, change).unwrap();
     let secrets = Api::<Secret>::namespaced(story.client.clone(), &story.namespace);
     let created = secrets.create(&PostParams::default(), &secret).await;
     story.done("write a record", created);
