@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 pub use crate::case::Case;
 use crate::case::Subject;
-use crate::evidence::{ArchiveFacts, Bound, Claims, ProvenanceFacts, Signed};
+use crate::evidence::{ArchiveFacts, Bound, Claims, Place, ProvenanceFacts, Signed};
 use crate::finding::{Finding, Note};
 use crate::key::{HardRevocation, Key};
 use crate::key_validity::Approval;
@@ -128,7 +128,24 @@ fn unreadable(problem: &str) -> RuleResult {
     result
 }
 
+/// What is bad without its pins is as bad with them: a pin is a basis of trust where none is signed, and
+/// hides nothing.
 fn judge_rule(case: &Case<'_>, rule: &Rule, keys: &[Key], now: Timestamp) -> RuleResult {
+    let judge = |pins| judge_archives(case, rule, (keys, now), pins);
+    let unpinned = judge(Pins::Ignored);
+    match unpinned.verdict().class() {
+        Class::Badness | Class::Tampering => unpinned,
+        _ if rule.pins.is_empty() => unpinned,
+        _ => judge(Pins::Counted),
+    }
+}
+
+fn judge_archives(
+    case: &Case<'_>,
+    rule: &Rule,
+    (keys, now): (&[Key], Timestamp),
+    pins: Pins,
+) -> RuleResult {
     let mut result = RuleResult::default();
     check_version(case, rule, &mut result);
     let candidates = match rule.verify.level {
@@ -151,11 +168,18 @@ fn judge_rule(case: &Case<'_>, rule: &Rule, keys: &[Key], now: Timestamp) -> Rul
             facts,
             now,
         };
-        let judged = judge_archive(&subject).unless_silent(&candidate.silence);
+        let judged = judge_archive(&subject, pins).unless_silent(&candidate.silence);
         (&facts.binding, judged)
     });
     decide(judged.collect(), &mut result);
     result
+}
+
+/// Whether a pin of an archive stands in for what is missing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pins {
+    Counted,
+    Ignored,
 }
 
 /// Whether the archive is known to be what the release is made of, so that what is bad about it
@@ -228,7 +252,7 @@ fn check_version(case: &Case<'_>, rule: &Rule, result: &mut RuleResult) {
     }
 }
 
-fn judge_archive(subject: &Subject<'_>) -> RuleResult {
+fn judge_archive(subject: &Subject<'_>, pins: Pins) -> RuleResult {
     let Subject {
         case,
         rule,
@@ -240,11 +264,13 @@ fn judge_archive(subject: &Subject<'_>) -> RuleResult {
         origin: Some(source.to_owned()),
         ..RuleResult::default()
     };
-    let approval = check_provenance(subject, &mut result);
+    let mut approval = check_provenance(subject, &mut result);
     // After the provenance, because a pin forgives a missing signature and no revoked one.
-    let pinned = rule.pins(case.chart, case.version, &facts.digest);
-    if pinned {
-        replace_missing_signature(&mut result);
+    let pinned = pins == Pins::Counted && rule.pins(case.chart, case.version, &facts.digest);
+    if pinned && !(result.failing.is_empty() && result.doubts.is_empty()) {
+        // Whatever stands in for it, a statement that fails approves of nothing.
+        approval = None;
+        replace_missing_signature(subject, &mut result);
     }
     // Whatever fails from here on is no matter of time, and ends the leniency for what has lapsed.
     let of_signatures = result.failing.len();
@@ -381,12 +407,25 @@ fn check_signed(
     tally.approval
 }
 
-/// A pinned digest stands in for a signature that is missing, never for a revoked one.
-fn replace_missing_signature(result: &mut RuleResult) {
+/// A pinned digest stands in for a signature that is missing, never for one that is broken or revoked,
+/// whoever made it.
+fn replace_missing_signature(subject: &Subject<'_>, result: &mut RuleResult) {
+    // That a signature could not be fetched does not matter to whoever trusts these very bytes.
+    result.doubts.clear();
+    let signed = subject.facts.signed();
+    match signed {
+        // Of what a mirror says only trust is taken, and beside a pin none is missing.
+        Some(signed) if signed.place == Place::Mirror => return result.failing.clear(),
+        Some(signed) if signers::is_marred(subject, signed) => {
+            let message = "the pin of this archive does not count: a known key has signed it, and \
+                           that signature is broken or the key is revoked";
+            return result.note(Note::OtherSignature, message);
+        }
+        Some(_) | None => {}
+    }
     let replaceable = [
         Reason::KeyExpired,
         Reason::KeyOutOfScope,
-        Reason::SignatureInvalid,
         Reason::SignerNotTrusted,
         Reason::WeakSignature,
         Reason::ProvenanceMalformed,
@@ -395,8 +434,6 @@ fn replace_missing_signature(result: &mut RuleResult) {
     result
         .failing
         .retain(|reason| !replaceable.contains(reason));
-    // That a signature could not be fetched does not matter to whoever trusts these very bytes.
-    result.doubts.clear();
 }
 
 /// Strict: the signed name and version, the archive's and the release's are the same.

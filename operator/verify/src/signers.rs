@@ -281,6 +281,28 @@ struct Claimant<'a> {
     validity: KeyValidity,
 }
 
+/// Whether a known key, listed or not, is named by a signature that is broken, or has made one and is revoked.
+pub(crate) fn is_marred(subject: &Subject<'_>, signed: &Signed) -> bool {
+    let is_bad = |reason: Reason| {
+        matches!(reason.class(), Class::Badness | Class::Tampering) || reason == Reason::KeyRetired
+    };
+    signed
+        .signatures
+        .iter()
+        .any(|signature| match &signature.outcome {
+            Outcome::Fault(_, code) => is_bad(fault(*code)),
+            Outcome::Nobodys(_) | Outcome::UnknownIssuer => false,
+            Outcome::Verified(verified) => {
+                let seen = |key: &Key| {
+                    let seen = seen_by(key, verified)?;
+                    key_validity(subject, key, &seen, Clock::Running).err()
+                };
+                let mut refusals = subject.keys.iter().filter_map(seen);
+                refusals.any(|refusal| is_bad(refusal.reason))
+            }
+        })
+}
+
 /// Each listed signer whose signature it is.
 fn claimants<'a>(
     subject: &Subject<'a>,

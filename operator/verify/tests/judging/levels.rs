@@ -1,13 +1,14 @@
 //! What each level checks beyond the signature, and what a pin stands in for.
 
-use charttrust_verify::evidence::{Bound, Claimed, ProvenanceFacts};
+use charttrust_verify::evidence::{Bound, Claimed, Place, ProvenanceFacts};
+use charttrust_verify::finding::Finding;
 use charttrust_verify::key::RevocationReason;
 use charttrust_verify::policy::{Dependencies, Level, Pattern, Pin};
 use charttrust_verify::verdict::{Basis, Cause, Reason, Verdict};
 
 use crate::forge::{self, Sig, day, time};
 use crate::world::{
-    SIGNED, World, other_digest, person, provenance, read, signature, signature_by, text,
+    SIGNED, World, key, other_digest, person, provenance, read, signature, signature_by, text,
     text_about,
 };
 
@@ -217,9 +218,7 @@ fn a_pin_stands_in_for_a_missing_signature() {
         message: "no answer".into(),
     };
     let weak = signature_by(person(1).signer(), &text(), |sig| sig.hash(2));
-    let broken = signature_by(person(1).signer(), &text(), Sig::broken);
     for facts in [
-        provenance(&text(), &[broken]),
         ProvenanceFacts::Missing,
         unavailable,
         read(b"junk"),
@@ -240,20 +239,72 @@ fn a_pin_stands_in_for_a_missing_signature() {
     );
 }
 
+/// Nobody can tell who has changed the text after it was signed, as long as nobody knows the key.
 #[test]
-fn a_signature_that_does_not_hold_proves_no_more_once_its_key_is_known() {
+fn a_pin_stands_in_for_no_signature_that_is_known_to_be_broken() {
     let broken = signature_by(person(1).signer(), &text(), Sig::broken);
     let mut world = World::good();
     world.pin();
     world.facts().provenance = provenance(&text(), &[broken]);
-    assert_eq!(world.verdict(), PINNED);
+    assert_eq!(world.verdict(), no(Reason::SignatureInvalid));
+    world.signers(&["bob"], 1);
+    assert_eq!(world.verdict(), no(Reason::SignerNotTrusted), "not listed");
     let told = world.judge().findings;
-    assert!(
-        told.iter()
-            .any(|finding| finding.fact.to_string() == "SignatureInvalid")
-    );
+    let says = |finding: &Finding| finding.message.starts_with("the pin of this archive");
+    assert!(told.iter().any(says), "{told:?}");
     world.keys.clear();
     assert_eq!(world.verdict(), PINNED, "by a stranger");
+}
+
+#[test]
+fn a_pin_stands_in_for_no_revoked_signature_of_a_key_that_is_not_listed() {
+    for (revocation, verdict) in [
+        (None, PINNED),
+        (
+            Some(RevocationReason::Compromised),
+            no(Reason::SignerNotTrusted),
+        ),
+        (
+            Some(RevocationReason::Unspecified),
+            no(Reason::SignerNotTrusted),
+        ),
+        (
+            Some(RevocationReason::Retired),
+            no(Reason::SignerNotTrusted),
+        ),
+        (
+            Some(RevocationReason::Superseded),
+            no(Reason::SignerNotTrusted),
+        ),
+    ] {
+        let change = |world: &mut World| {
+            world.signers(&["bob"], 1);
+            if let Some(revocation) = revocation {
+                world.revoke("alice", revocation);
+            }
+        };
+        pinned(change, verdict);
+    }
+}
+
+/// What a mirror says can only add trust, and beside a pin none is missing.
+#[test]
+fn what_a_mirror_signs_takes_nothing_from_a_pin() {
+    let broken = signature_by(person(1).signer(), &text(), Sig::broken);
+    let about_other = signed_text(&text_about(other_digest()));
+    for statement in [
+        provenance(&text(), &[broken]),
+        provenance(&text(), &[signature(&person(2))]),
+        about_other,
+    ] {
+        let change = |world: &mut World| {
+            world.keys.push(key(&person(2)));
+            world.revoke("bob", RevocationReason::Compromised);
+            world.signers(&["alice", "bob"], 1);
+            world.facts().provenance = statement.clone().served_by(Place::Mirror);
+        };
+        pinned(change, PINNED);
+    }
 }
 
 #[test]

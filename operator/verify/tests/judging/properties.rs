@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use charttrust_verify::evidence::{Answer, Bound, ProvenanceFacts};
 use charttrust_verify::key::{Grandfather, Key, RevocationReason};
-use charttrust_verify::policy::{ExpiredKeys, Level, Policy};
+use charttrust_verify::policy::{ExpiredKeys, Level, Pin, Policy};
 use charttrust_verify::verdict::{Cause, Class, Reason, Verdict};
 use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
@@ -225,6 +225,10 @@ proptest! {
     #[test]
     fn one_more_key_takes_trust_only_by_revocations(world in worlds(), key in select(KEYS.clone())) {
         let mut fewer = world;
+        // Beside a pin, a key shows that a signature is broken which was a stranger's before.
+        for policy in &mut fewer.policies {
+            world::rule(policy).pins.clear();
+        }
         fewer.keys.retain(|known| known.name != key.name);
         let mut more = fewer.clone();
         more.keys.insert(0, key);
@@ -242,14 +246,12 @@ proptest! {
     fn one_key_less_gives_no_trust(world in worlds(), which in any::<Index>()) {
         prop_assume!(!world.keys.is_empty());
         let mut world = world;
-        let mut fewer = world.clone();
-        let gone = fewer.keys.remove(which.index(world.keys.len()));
-        if !gone.revocations.is_empty() {
-            // With its object goes the revocation, and a pin stands in for a stranger's signature.
-            for policy in world.policies.iter_mut().chain(&mut fewer.policies) {
-                world::rule(policy).pins.clear();
-            }
+        // With its object goes what is known against a signature, and a pin stands in for a stranger's.
+        for policy in &mut world.policies {
+            world::rule(policy).pins.clear();
         }
+        let mut fewer = world.clone();
+        fewer.keys.remove(which.index(world.keys.len()));
         prop_assert!(world.verdict().is_trusted() || !fewer.verdict().is_trusted());
     }
 
@@ -261,6 +263,27 @@ proptest! {
         *key = lived(key.clone(), life, 1);
         share(&mut revoked.keys);
         prop_assert!(world.verdict().is_trusted() || !revoked.verdict().is_trusted());
+    }
+
+    /// Whatever the archive is worth without it.
+    #[test]
+    fn a_pin_turns_no_bad_word_into_trust(world in worlds(), now in 9..130_u32) {
+        let mut without = world.on(now);
+        for policy in &mut without.policies {
+            world::rule(policy).pins.clear();
+        }
+        let mut with = without.clone();
+        let digest = World::good().facts().digest;
+        for policy in &mut with.policies {
+            world::rule(policy).pins.push(Pin { chart: "web".into(), version: "1.2.3".into(), digest });
+        }
+        let (before, after) = (without.judge(), with.judge());
+        for (before, after) in before.policies.iter().zip(&after.policies) {
+            let (before, after) = (before.verdict, after.verdict);
+            let is_bad = matches!(before.class(), Class::Badness | Class::Tampering);
+            prop_assert!(!is_bad || after == before, "{before}, with a pin {after}");
+            prop_assert!(!before.is_trusted() || after.is_trusted(), "{before}, with a pin {after}");
+        }
     }
 
     #[test]
