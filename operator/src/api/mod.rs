@@ -26,7 +26,7 @@ pub mod release_trust;
 mod schema;
 pub mod trusted_key;
 
-use jiff::{Timestamp, Unit};
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::PostParams;
 
@@ -58,11 +58,14 @@ pub fn create_params() -> PostParams {
 
 /// An instant as Kubernetes stores it: whole seconds, so that it reads back equal.
 pub fn time(instant: Timestamp) -> Time {
+    Time(rounded_down(instant, Unit::Second))
+}
+
+/// The whole unit that an instant is in: never later than it.
+pub fn rounded_down(instant: Timestamp, unit: Unit) -> Timestamp {
+    let down = TimestampRound::new().smallest(unit).mode(RoundMode::Floor);
     // Invariant: only rounding up past the last representable second can fail; the span stays.
-    let second = jiff::TimestampRound::new()
-        .smallest(Unit::Second)
-        .mode(jiff::RoundMode::Floor);
-    Time(instant.round(second).unwrap_or(instant))
+    instant.round(down).unwrap_or(instant)
 }
 
 #[cfg(test)]

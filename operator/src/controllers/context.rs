@@ -14,6 +14,7 @@ use crate::evidence::{self, Fetcher};
 use crate::inventory::ReleaseId;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
+use crate::parse::LoadedPolicy;
 use crate::quarantine::Neighbourhoods;
 use crate::sources::Settings as SourceSettings;
 
@@ -117,9 +118,14 @@ impl Context {
         ))
     }
 
-    /// Begins a change of a key or policy.
-    pub(super) fn change(&self, now: Instant) -> Change<'_> {
-        self.store.change(self.cache.records.releases(), now)
+    /// Begins a change of a key, or of a policy to what is `coming`. The releases are gathered only where some
+    /// policy may contain one.
+    pub(super) fn change(&self, coming: Option<&LoadedPolicy>, now: Instant) -> Change<'_> {
+        let trust = self.store.trust();
+        let mut policies = trust.policies.values().chain(coming);
+        let may_begin = self.may_contain() && policies.any(|one| one.quarantine.is_some());
+        let known = may_begin.then(|| self.cache.records.releases());
+        self.store.change(known.unwrap_or_default(), now)
     }
 
     /// Has a release judged again; until it was, no quarantine begins under its policies.

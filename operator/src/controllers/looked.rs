@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
-use jiff::{Timestamp, TimestampRound, Unit};
+use jiff::Unit;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use tokio::sync::watch;
 
 use super::context::Context;
 use super::numbers::{AskedSince, Polls};
+use crate::api::rounded_down;
 use crate::clock::Moment;
 use crate::leader::{LEASE, LOOKED, Look, Looked, Told, looked, looked_text};
 use crate::watch::within_deadline;
@@ -65,7 +66,7 @@ impl Context {
             }
             let told = before.get(name).and_then(|look| look.since);
             let since = match asked {
-                AskedSince::Date(since) => Some(minute(since)),
+                AskedSince::Date(since) => Some(rounded_down(since, Unit::Minute)),
                 AskedSince::NotYet | AskedSince::Nothing => told,
             };
             // What asks no source tells nothing.
@@ -77,17 +78,9 @@ impl Context {
     }
 }
 
-/// The minute that an instant is in: never later than it.
-fn minute(at: Timestamp) -> Timestamp {
-    let down = TimestampRound::new()
-        .smallest(Unit::Minute)
-        .mode(jiff::RoundMode::Floor);
-    // Invariant: rounding down stays representable.
-    at.round(down).unwrap_or(at)
-}
-
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
     use serde_json::json;
 
     use super::*;

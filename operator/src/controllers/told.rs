@@ -369,7 +369,7 @@ async fn a_release_says_that_its_quarantine_was_refused() {
             assert_eq!(said.as_deref(), Some("False/StartFailed"), "{part}");
         }
         // A key changes: until everything is judged again it is not known what becomes of it.
-        let change = scene.context.change(clock::tick());
+        let change = scene.context.change(None, clock::tick());
         decided(&scene, &[web()]).await;
         drop(change);
         decided(&scene, &[web()]).await;

@@ -6,6 +6,8 @@ mod material;
 pub(in crate::controllers) mod refresh;
 mod status;
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
@@ -94,7 +96,7 @@ fn keep(context: &Context, name: &str, loaded: Option<LoadedKey>, moment: Moment
         .and_then(|loaded| loaded.fingerprint.clone());
     report(name, loaded.as_ref());
     refresh::plan(context, name, loaded.as_ref(), moment.tick);
-    let _change = context.change(moment.tick);
+    let _change = context.change(None, moment.tick);
     let before = context.store.set_key(name, loaded);
     issuers.extend(self::issuers(before.as_ref()));
     let issuers = issuers.iter().map(String::as_str);
@@ -107,13 +109,15 @@ fn keep(context: &Context, name: &str, loaded: Option<LoadedKey>, moment: Moment
     for policy in context.store.trust().policies.keys() {
         context.queues.tasks.add(Task::Decide(policy.clone()));
     }
-    context.queues.tasks.add(Task::KeyStatus(name.to_owned()));
     // What one object says of a key is said of all objects of that key.
     let pinned_before = before.and_then(|before| before.fingerprint);
-    for key in pinned.iter().chain(&pinned_before) {
-        for name in learned::names(context, key) {
-            context.queues.tasks.add(Task::KeyStatus(name));
-        }
+    let pinned = pinned.iter().chain(&pinned_before);
+    let mut names: BTreeSet<_> = pinned
+        .flat_map(|key| learned::names(context, key))
+        .collect();
+    names.insert(name.to_owned());
+    for name in names {
+        context.queues.tasks.add(Task::KeyStatus(name));
     }
     context.queues.tasks.add(Task::Incidents);
 }

@@ -83,7 +83,7 @@ fn take_in(context: &Context, name: &str, moment: Moment) {
         .and_then(|object| object.as_ref().ok())
         .and_then(asks);
     let after = loaded.clone();
-    let _change = context.change(moment.tick);
+    let _change = context.change(after.as_ref(), moment.tick);
     let before = context
         .store
         .set_policy(name, loaded.map(|loaded| (reading, loaded)));

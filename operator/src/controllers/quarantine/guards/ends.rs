@@ -156,7 +156,7 @@ async fn nothing_ends_or_begins_by_what_cannot_be_found_out() {
             store.update(&web(), |release| release.judgings.ask());
         }),
         ("a key is being taken in", |scene| {
-            std::mem::forget(scene.context.change(crate::clock::tick()));
+            std::mem::forget(scene.context.change(None, crate::clock::tick()));
         }),
     ];
     for (why, change) in cases {

@@ -295,7 +295,7 @@ async fn only_what_is_in_force_and_is_to_stay_is_remembered_as_active() {
 
     let scene = Scene::automatic().await;
     scene.quarantine(&web(), &contained(&json!({})));
-    let _change = scene.context.change(crate::clock::tick());
+    let _change = scene.context.change(None, crate::clock::tick());
     assert_eq!(
         taken_in(&scene).await,
         Incidents::default(),

@@ -231,7 +231,7 @@ async fn only_proof_of_badness_is_a_reason_whatever_a_policy_names() {
 #[tokio::test]
 async fn nothing_starts_while_a_key_or_policy_is_being_taken_in() {
     let scene = Scene::automatic().await;
-    let change = scene.context.change(tick());
+    let change = scene.context.change(None, tick());
     assert_eq!(decided(&scene).await, NOTHING);
     assert_eq!(outcomes(&scene).waiting, 1);
     drop(change);
@@ -287,7 +287,7 @@ async fn whoever_adds_a_record_each_moment_holds_nobody_up() {
     let present = BTreeSet::from([web()]);
     scene.context.store.present.get_or_init(|| present);
     scene.install(&forum(), Driver::Secret);
-    drop(scene.context.change(tick()));
+    drop(scene.context.change(None, tick()));
     assert_eq!(decided(&scene).await, NOTHING, "it was there");
     assert_eq!(
         decided_after(&scene, LONG).await,
@@ -301,7 +301,7 @@ async fn nothing_begins_by_what_was_said_before_a_change_however_long_ago() {
     let scene = Scene::automatic().await;
     let store = &scene.context.store;
     store.present.get_or_init(BTreeSet::new);
-    drop(scene.context.change(tick()));
+    drop(scene.context.change(None, tick()));
     store.update(&web(), |release| release.judgings.ask());
     assert_eq!(decided_after(&scene, LONG).await, NOTHING);
     assert_eq!(outcomes(&scene).waiting, 1);
