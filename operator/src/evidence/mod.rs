@@ -119,6 +119,13 @@ impl Found {
         Arc::clone(&self.chart)
     }
 
+    /// The same, with the statement read for the chart in this version.
+    #[must_use]
+    pub fn of_version(mut self, claimed: Claimed<'_>) -> Self {
+        self.facts.provenance = self.facts.provenance.about(claimed);
+        self
+    }
+
     /// The answer, once a release was compared with the archive. That a release is not made of what a
     /// mirror has proves nothing: then the source is silent.
     pub fn bound(self, binding: Bound) -> Answer {

@@ -40,7 +40,7 @@ pub use credentials::Credentials;
 pub use error::{Amount, Cause, FetchError, Part};
 pub use guard::{AllowedHost, AuthHost, InvalidHost, Refused};
 pub use limits::Limits;
-pub use origin::{Helper, NoLogin, docker_login};
+pub use origin::{Helper, NoLogin, docker_login, is_spelling};
 pub use provenance::{Body as ProvenanceBody, EMPTY, ProvenanceAnswer};
 
 use clients::Clients;

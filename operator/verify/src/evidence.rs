@@ -415,6 +415,18 @@ impl ProvenanceFacts {
 }
 
 impl ProvenanceFacts {
+    /// The same statement, read for this chart and version.
+    #[must_use]
+    pub fn about(mut self, claimed: Claimed<'_>) -> Self {
+        if let Self::Signed(signed) = &mut self {
+            let message = signed.message.as_ref();
+            let statement = message.and_then(|message| provenance::parse(message.text()).ok());
+            let digest = statement.and_then(|it| it.digest_of(claimed.chart, claimed.version));
+            signed.claims.claimed_archive = digest;
+        }
+        self
+    }
+
     /// The same, served by this place.
     #[must_use]
     pub fn served_by(mut self, place: Place) -> Self {

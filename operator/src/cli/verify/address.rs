@@ -10,7 +10,7 @@ use super::inputs::UsageError;
 use super::logins;
 use crate::cli::runtime;
 use crate::evidence::{Gathered, fetcher, gather};
-use crate::sources::{Asked, Limits, Settings, Source};
+use crate::sources::{Asked, Limits, Settings, Source, is_spelling};
 
 /// A chart as `helm pull` names it: `oci://HOST/PATH/CHART:VERSION`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +23,8 @@ pub(super) struct Address {
 
 /// What a registry has at an address.
 pub(super) enum Fetched {
-    /// An archive, and what is signed about it.
-    Archive(Box<Chart>, Box<ArchiveFacts>),
+    /// An archive, what is signed about it, and the version that it is asked for as.
+    Archive(Box<Chart>, Box<ArchiveFacts>, String),
     /// None that could be judged.
     Nothing(Verdict, String),
 }
@@ -84,8 +84,17 @@ pub(super) fn fetch(arguments: &Verify, address: &Address) -> Result<Fetched, Us
     Ok(match gathered {
         Gathered::Found(found) => {
             let chart = Box::new(found.chart().clone());
-            match found.bound(Bound::NotCompared) {
-                Answer::Archive(facts) => Fetched::Archive(chart, facts),
+            let own = &chart.metadata.version;
+            // Some publishers put a `v` before the version: the operator asks for either tag of the version
+            // that the chart says, and whoever names the tag means that version.
+            let is_its = is_spelling(&address.version, own);
+            let version = if is_its { own } else { &address.version }.clone();
+            let claimed = Claimed {
+                version: &version,
+                ..claimed
+            };
+            match found.of_version(claimed).bound(Bound::NotCompared) {
+                Answer::Archive(facts) => Fetched::Archive(chart, facts, version),
                 answer => nothing(address, answer),
             }
         }

@@ -187,10 +187,13 @@ fn verify_fetched(arguments: &Verify, address: &Address) -> Result<(Verdict, Rep
         ..arguments.clone()
     };
     let trust = Trust::of(arguments)?;
-    let wanted = Wanted::at(arguments, address);
-    let rule = rule(arguments, trust.policy.clone(), &wanted.chart)?;
+    let chart = arguments.chart_name.as_ref().unwrap_or(&address.chart);
+    let rule = rule(arguments, trust.policy.clone(), chart)?;
     Ok(match address::fetch(arguments, address)? {
-        Fetched::Archive(chart, facts) => trust.judge(arguments, wanted, rule, (&chart, &facts)),
+        Fetched::Archive(chart, facts, version) => {
+            let wanted = Wanted::at(arguments, address, &version);
+            trust.judge(arguments, wanted, rule, (&chart, &facts))
+        }
         Fetched::Nothing(verdict, message) => {
             (verdict, report::unread(arguments, verdict, message))
         }
@@ -250,12 +253,12 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn at(arguments: &Verify, address: &Address) -> Self {
+    fn at(arguments: &Verify, address: &Address, version: &str) -> Self {
         let said =
             |said: &Option<String>, own: &str| said.clone().unwrap_or_else(|| own.to_owned());
         Self {
             chart: said(&arguments.chart_name, &address.chart),
-            version: said(&arguments.chart_version, &address.version),
+            version: said(&arguments.chart_version, version),
             misnamed: None,
         }
     }

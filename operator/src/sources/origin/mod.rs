@@ -9,7 +9,7 @@ use charttrust_verify::scheme::Scheme;
 use reqwest::Url;
 
 pub(in crate::sources) use oci::Registries;
-pub use oci::{Helper, NoLogin, docker_login};
+pub use oci::{Helper, NoLogin, docker_login, is_spelling};
 
 use crate::sources::Source;
 use crate::sources::catalogue::Catalogues;

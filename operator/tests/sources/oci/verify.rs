@@ -198,3 +198,36 @@ async fn a_login_goes_to_no_token_service_but_the_registrys_own_and_the_named_on
     let requests = service.received_requests().await.unwrap();
     assert!(requests.iter().all(has_secret) && requests.len() == 1);
 }
+
+/// As the operator, which asks for both tags of the version that the chart says.
+#[tokio::test]
+async fn a_tag_may_have_a_v_before_the_version_of_its_chart() {
+    let registry = Registry::named(REPOSITORY, |_, _| None).await;
+    let layers = [(ARCHIVE, SIGNED_CHART), (PROVENANCE, STATEMENT)];
+    for tag in ["v1.2.3", "v1.2.4", "latest"] {
+        registry.push(tag, &layers);
+    }
+    let chart = |tag: &str| format!("{}/hashtest:{tag}", registry.url());
+    let verify = async |tag: &str, more: &[&str]| {
+        let at = ["--at", "2026-01-01T00:00:00Z"];
+        User::new()
+            .verify(&chart(tag), &[&at, more].concat(), &[])
+            .await
+    };
+    verify("v1.2.3", &[])
+        .await
+        .is(0, &["trusted/ArchiveVerified"]);
+    let said = ["--chart", "hashtest", "--version", "1.2.3"];
+    verify("v1.2.3", &said)
+        .await
+        .is(0, &["trusted/ArchiveVerified"]);
+    for (tag, more) in [
+        ("v1.2.4", &[][..]),
+        ("latest", &[]),
+        ("v1.2.3", &["--chart", "hashtest", "--version", "1.2.4"]),
+    ] {
+        verify(tag, more)
+            .await
+            .is(1, &["untrusted/MetadataMismatch"]);
+    }
+}

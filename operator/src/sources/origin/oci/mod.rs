@@ -25,4 +25,5 @@ pub(super) use client::{Client, Question};
 pub use docker_config::{Helper, NoLogin, docker_login};
 pub(super) use locate::locate;
 pub(in crate::sources) use memory::Registries;
+pub use name::is_spelling;
 pub(super) use repository::Repository;

@@ -69,6 +69,12 @@ pub(super) fn tags(version: &str) -> Vec<String> {
     tags.filter(|tag| is_tag(tag)).collect()
 }
 
+/// Whether a registry may have a version under the tag of another spelling of it.
+pub fn is_spelling(spelling: &str, version: &str) -> bool {
+    let tag = spelling.replace('+', "_");
+    tags(version).contains(&tag)
+}
+
 fn is_segment(segment: &str) -> bool {
     let is_letter = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
     !matches!(segment, "" | "." | "..") && segment.chars().all(is_letter)
@@ -204,5 +210,22 @@ mod tests {
         }
         assert_eq!(tags(&"1".repeat(128)).len(), 1);
         assert_eq!(tags(&"1".repeat(129)).len(), 0);
+    }
+
+    #[test]
+    fn one_version_has_few_spellings() {
+        for (spelling, version, expected) in [
+            ("1.2.3", "1.2.3", true),
+            ("v1.2.3", "1.2.3", true),
+            ("1.2.3", "v1.2.3", true),
+            ("v1.2.3+a.1", "1.2.3+a.1", true),
+            ("vv1.2.3", "1.2.3", false),
+            ("V1.2.3", "1.2.3", false),
+            ("1.2", "1.2.0", false),
+            ("latest", "1.2.3", false),
+            ("", "", false),
+        ] {
+            assert_eq!(is_spelling(spelling, version), expected, "{spelling}");
+        }
     }
 }
