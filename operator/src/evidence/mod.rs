@@ -148,7 +148,7 @@ pub fn unreadable(error: &ArchiveError) -> Answer {
             message: error.to_string(),
         },
         ArchiveError::TooLarge { .. } => unavailable(Cause::LimitExceeded, error.to_string()),
-        _ => unavailable(Cause::SourceUnavailable, error.to_string()),
+        _ => unavailable(Cause::SourceUnavailable, error.without_names()),
     }
 }
 

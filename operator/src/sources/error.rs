@@ -188,6 +188,55 @@ impl FetchError {
         }
     }
 
+    /// Which failure it is, whatever it is about.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Ambiguous { .. } => "Ambiguous",
+            Self::ChartNotFound { .. } => "ChartNotFound",
+            Self::Credentials(_) => "Credentials",
+            Self::Denied { .. } => "Denied",
+            Self::Duplicate { .. } => "Duplicate",
+            Self::InvalidUrl(_) => "InvalidUrl",
+            Self::Network { .. } => "Network",
+            Self::NoReference { .. } => "NoReference",
+            Self::NotTls(_) => "NotTls",
+            Self::Oci(_) => "Oci",
+            Self::Realm { .. } => "Realm",
+            Self::Refused { .. } => "Refused",
+            Self::Resting { .. } => "Resting",
+            Self::Status { .. } => "Status",
+            Self::Timeout(_) => "Timeout",
+            Self::TooLarge { .. } => "TooLarge",
+            Self::TooManyRedirects { .. } => "TooManyRedirects",
+            Self::Unusable { .. } => "Unusable",
+        }
+    }
+
+    /// The address in it that a source may have chosen.
+    pub(super) fn named_address(&mut self) -> Option<&mut String> {
+        match self {
+            Self::Ambiguous { url, .. }
+            | Self::Denied { url, .. }
+            | Self::Network { url, .. }
+            | Self::NotTls(url)
+            | Self::Oci(url)
+            | Self::Realm { realm: url, .. }
+            | Self::Refused { url, .. }
+            | Self::Resting { url, .. }
+            | Self::Status { url, .. }
+            | Self::Timeout(url)
+            | Self::TooLarge { url, .. }
+            | Self::TooManyRedirects { url, .. }
+            | Self::Unusable { url, .. } => Some(url),
+            // The configured address, and what we have asked for.
+            Self::ChartNotFound { .. }
+            | Self::Credentials(_)
+            | Self::Duplicate { .. }
+            | Self::InvalidUrl(_)
+            | Self::NoReference { .. } => None,
+        }
+    }
+
     /// How long the source asked to be left alone; at most `Limits::retry_after`.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -224,7 +273,7 @@ impl Cause {
 }
 
 /// One of the things that are asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
     /// The chart archive.
     Archive,

@@ -8,11 +8,13 @@ use tokio::time::Instant;
 
 use super::archive::{Stored, archive};
 use super::catalogue::Catalogues;
-use super::error::FetchError;
+use super::credentials::Fingerprint;
+use super::error::{FetchError, Part};
 use super::http::Web;
 use super::located::{Located, Wanted};
+use super::named::Named;
 use super::origin::{Asking, Origin, Registries};
-use super::provenance::{Provenance, provenance};
+use super::provenance::{Provenance, ProvenanceAnswer, provenance};
 use super::singleflight::{Cache, NotBefore};
 use super::{Answered, Asked, Reader};
 
@@ -20,6 +22,7 @@ use super::{Answered, Asked, Reader};
 pub(super) struct Shared<T> {
     pub(super) catalogues: Catalogues,
     pub(super) fetched: Cache<Kept<T>>,
+    pub(super) named: Named,
     pub(super) reader: Reader<T>,
     pub(super) registries: Registries,
     pub(super) web: Web,
@@ -81,17 +84,42 @@ impl<T: Send + Sync + 'static> Shared<T> {
             longest_rest,
         };
         let asking = self.asking(origin);
-        let located = asking.locate(wanted, not_before).await?;
-        match self.download(asking, &located, kept.clone()).await {
+        let key = origin.key(wanted);
+        let locate = async |not_before| {
+            let located = asking.locate(wanted, not_before).await;
+            located.map_err(|error| {
+                let is_ours = |address: &str| origin.is_ours(address);
+                self.named.told(key, Part::Index, error, is_ours)
+            })
+        };
+        let located = locate(not_before).await?;
+        let download = async |located: &Located, kept| {
+            let downloaded = self.download(asking, located, kept).await;
+            downloaded.map(|kept| self.told(key, kept))
+        };
+        let downloaded = match download(&located, kept.clone()).await {
             // The index may have moved on: a version that is gone was perhaps withdrawn.
             Err(FetchError::Status {
                 code: 404 | 410, ..
             }) if located.at < now => {
-                let located = asking.locate(wanted, NotBefore::both(now)).await?;
-                self.download(asking, &located, kept).await
+                let located = locate(NotBefore::both(now)).await?;
+                download(&located, kept).await
             }
             downloaded => downloaded,
+        };
+        downloaded.map_err(|error| self.named.told(key, Part::Archive, error, |_| false))
+    }
+
+    /// What was fetched. Whatever an equal failure of the provenance file is about, it is told as before.
+    fn told(&self, key: Fingerprint, mut kept: Kept<T>) -> Kept<T> {
+        match kept.provenance.answer {
+            ProvenanceAnswer::Unavailable(error) => {
+                let told = self.named.told(key, Part::Provenance, error, |_| false);
+                kept.provenance.answer = ProvenanceAnswer::Unavailable(told);
+            }
+            _ => self.named.forget(&key),
         }
+        kept
     }
 
     async fn download(
@@ -136,6 +164,7 @@ impl<T> Shared<T> {
         Arc::new(Self {
             catalogues,
             fetched,
+            named: Named::default(),
             reader,
             registries,
             web,

@@ -18,6 +18,7 @@ mod index;
 mod key;
 mod limits;
 mod located;
+mod named;
 mod network;
 mod origin;
 mod provenance;

@@ -15,3 +15,4 @@ mod redirects;
 mod registry;
 mod server;
 mod tls;
+mod varying;

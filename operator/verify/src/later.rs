@@ -269,10 +269,11 @@ fn compare(source: &str, known: &Answer, answer: Answer) -> Offer {
             let message = format!("{source} lists this version no more");
             Finding::new(Fact::Failure(Reason::ChartNotFound), message)
         }
-        (_, Answer::Archive(new)) => republished(format!("{source} now serves {}", new.digest)),
-        (_, Answer::Ambiguous { message }) => {
-            republished(format!("{source} now serves another archive: {message}"))
-        }
+        // Which one is the source's choice each time, and no other finding.
+        (_, Answer::Archive(_)) => republished(format!("{source} now serves another archive")),
+        (_, Answer::Ambiguous { .. }) => republished(format!(
+            "{source} now serves another archive, which can be read in more than one way"
+        )),
     };
     match known {
         // Provenance may give trust to the archive that is known, other archives may not.
@@ -393,8 +394,9 @@ impl ArchiveFacts {
                 let message = format!("{source} has no provenance for it any more");
                 told(Fact::Failure(Reason::Unsigned), message)
             }
-            (Signed(_), Malformed { message }) => {
-                told(Fact::Failure(Reason::ProvenanceMalformed), message.clone())
+            (Signed(_), Malformed { .. }) => {
+                let message = format!("{source} now serves no readable provenance for it");
+                told(Fact::Failure(Reason::ProvenanceMalformed), message)
             }
             (Missing | Malformed { .. }, _) => Offer::nothing(Vec::new()),
         }

@@ -73,6 +73,10 @@ async fn copy(
 }
 
 fn chain(error: &CertificateError) -> String {
+    // Which other keys a server has is its choice, and no other failure.
+    if let CertificateError::PinnedNotFound { .. } | CertificateError::OtherKey { .. } = error {
+        return "it holds no key of this fingerprint".to_owned();
+    }
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),

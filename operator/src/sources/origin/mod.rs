@@ -21,6 +21,7 @@ use crate::sources::located::{Located, Wanted};
 use crate::sources::singleflight::NotBefore;
 use crate::sources::site::Site;
 use crate::sources::text::{escaped, redacted};
+use crate::sources::urls::index;
 use oci::{Client, Question, Repository};
 
 /// One address of a source: its configured URL, or a mirror.
@@ -94,6 +95,16 @@ impl Origin {
         };
         let (chart, version) = (wanted.chart.as_bytes(), wanted.version.as_bytes());
         fingerprint(&[&own, chart, version])
+    }
+}
+
+impl Origin {
+    /// Whether an address follows from what was configured and asked for, so that the origin has no choice.
+    pub(in crate::sources) fn is_ours(&self, address: &str) -> bool {
+        match self {
+            Self::Http(site) => address == redacted(&index(&site.base)),
+            Self::Oci(repository) => repository.is_ours(address),
+        }
     }
 }
 

@@ -97,6 +97,21 @@ pub enum Damage {
 }
 
 impl ArchiveError {
+    /// The same without names that whoever made the archive has chosen: told of two archives with one flaw, it
+    /// is the same.
+    pub fn without_names(&self) -> String {
+        let damaged = |what: &str| format!("chart archive is damaged: {what}");
+        match self {
+            Self::Malformed(Damage::Document { what, .. }) => {
+                damaged(&format!("a file of it cannot be read: {what}"))
+            }
+            Self::Malformed(Damage::Subchart { .. }) => damaged("a subchart cannot be loaded"),
+            Self::Ambiguous(_) | Self::Malformed(_) | Self::NotGzip | Self::TooLarge { .. } => {
+                self.to_string()
+            }
+        }
+    }
+
     pub(super) fn too_large(what: &'static str, limit: usize) -> Self {
         Self::TooLarge {
             what,

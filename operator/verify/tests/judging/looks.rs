@@ -1,5 +1,8 @@
 //! Later looks: no trust is taken, no failure becomes another, trust may be given.
 
+use std::collections::BTreeSet;
+
+use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::{Answer, ArchiveFacts, Bound, ProvenanceFacts, Signed};
 use charttrust_verify::finding::Finding;
 use charttrust_verify::key::{Grandfather, RevocationReason};
@@ -516,4 +519,45 @@ fn text_is_wanted_for_a_key_that_is_named_by_its_id_only() {
     assert!(world.evidence.wants_text(SOURCE, &world.keys));
     let others = [crate::world::key(&person(2))];
     assert!(!world.evidence.wants_text(SOURCE, &others));
+}
+
+/// Whoever serves other bytes at each look has nothing written by it: what is told names none of what the
+/// source has chosen.
+#[test]
+fn what_is_told_of_equal_looks_is_the_same_whatever_the_source_chooses() {
+    let other_archive = |number: u8| {
+        let mut answer = archive(good());
+        if let Answer::Archive(facts) = &mut answer {
+            facts.digest = Sha256Digest::of(&[number]);
+            facts.binding = Bound::Different(vec![format!("templates/{number}.yaml")]);
+        }
+        answer
+    };
+    let in_several_ways = |number: u8| Answer::Ambiguous {
+        message: format!("it contains `{number}` twice"),
+    };
+    let unreadable = |number: u8| {
+        let lines = "a\n".repeat(usize::from(number));
+        let text = format!("-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n{lines}\u{1}\n");
+        archive(read(text.as_bytes()))
+    };
+    let by_others = |number: u8| archive(provenance(&text(), &[signature(&person(number + 1))]));
+    let kinds: [&dyn Fn(u8) -> Answer; 4] =
+        [&other_archive, &in_several_ways, &unreadable, &by_others];
+    for answer in kinds {
+        let mut world = World::good();
+        world.try_keys();
+        let mut told = BTreeSet::new();
+        for number in 1..4 {
+            let by = world.clone();
+            told.insert(
+                world
+                    .evidence
+                    .apply(SOURCE, answer(number), &by.judged_by()),
+            );
+            assert_eq!(world.verdict(), TRUSTED);
+        }
+        assert_eq!(told.len(), 1, "{told:#?}");
+        assert_ne!(told.first(), Some(&Vec::new()), "it is told");
+    }
 }

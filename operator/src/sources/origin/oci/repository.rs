@@ -8,6 +8,7 @@ use super::name::Address;
 use super::scope::Scope;
 use crate::sources::credentials::{Credentials, Fingerprint, fingerprint};
 use crate::sources::site::Site;
+use crate::sources::text::redacted;
 
 /// The repository of one chart.
 pub(in crate::sources) struct Repository {
@@ -62,6 +63,12 @@ impl Repository {
         let mut url = self.at("tags/list");
         url.set_query(Some("n=1000"));
         url
+    }
+
+    /// Whether an address of it names no digest, which the registry has chosen.
+    pub(in crate::sources) fn is_ours(&self, address: &str) -> bool {
+        let below = address.strip_prefix(&redacted(&self.at("")));
+        below.is_some_and(|below| !below.contains("sha256:"))
     }
 
     fn at(&self, path: &str) -> Url {
