@@ -175,10 +175,12 @@ impl Story {
         chart
     }
 
-    /// Packages a chart without publishing it.
+    /// Packages a chart without publishing it. One that was packaged before under the same name and version
+    /// stays what it is.
     pub async fn package(&self, source: &Source, key: Option<&StoryKey>) -> Chart {
         let signer = key.map(|key| &key.signer);
-        let chart = source.package(&self.helm, self.charts.path(), signer).await;
+        let folder = self.done("make a folder", tempfile::tempdir_in(self.charts.path()));
+        let chart = source.package(&self.helm, &folder.keep(), signer).await;
         self.done("package a chart", chart)
     }
 

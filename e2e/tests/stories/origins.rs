@@ -227,6 +227,42 @@ async fn a_mirror_adds_proof_and_what_it_lacks_proves_nothing() {
         .await;
 }
 
+/// What gives no trust is silence, whoever says it: the next is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_mirror_silences_those_after_it() {
+    let mut story = story("first-mirror", Version::V4).await;
+    let key = story.trusted_key("platform").await;
+    let (hostile, sound) = (Repository::start().unwrap(), Repository::start().unwrap());
+    let mirrors = [hostile.url(), sound.url()];
+    let source = json!({"url": story.repository.url(), "mirrors": mirrors});
+    let rule = story.rule("*", &[&key], json!({"sources": [source]}));
+    story.rules("policy", &[rule]).await;
+    let mut charts = Vec::new();
+    for name in ["otherwise", "nonsense", "damaged"] {
+        let chart = story.publish(&Source::new(name, "1.0.0"), Some(&key)).await;
+        hostile.publish(&story.helm, &chart).await.unwrap();
+        sound.publish(&story.helm, &chart).await.unwrap();
+        charts.push(chart);
+    }
+    let other = Source::new("otherwise", "1.0.0").with_file("README.md", "Of somebody else.");
+    let other = story.package(&other, Some(&story.make_key("thief"))).await;
+    for end in ["", ".prov"] {
+        let bytes = std::fs::read(format!("{}{end}", other.archive.display())).unwrap();
+        hostile
+            .put(&format!("otherwise-1.0.0.tgz{end}"), bytes)
+            .unwrap();
+    }
+    hostile.put("nonsense-1.0.0.tgz.prov", "nonsense").unwrap();
+    hostile
+        .put("damaged-1.0.0.tgz", b"\x1f\x8b\x08damaged")
+        .unwrap();
+    story.repository.stop();
+    for chart in &charts {
+        story.install(&chart.name, chart).await;
+        story.expect(&chart.name, "SignatureVerified").await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unusable_index_marks_its_own_source_only() {
     let story = story("one-index", Version::V4).await;

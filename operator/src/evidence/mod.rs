@@ -38,7 +38,17 @@ pub enum Gathered {
     /// It has an archive, which is still to be compared with what was installed.
     Found(Found),
     /// No archive that could be compared.
-    Other(Answer, Option<Duration>),
+    Other(Nothing),
+}
+
+/// What is known where no archive could be compared.
+#[derive(Debug)]
+pub struct Nothing {
+    /// What it is worth.
+    pub answer: Answer,
+    /// Which of the mirrors has had a say, by its position.
+    mirror: Option<usize>,
+    retry_after: Option<Duration>,
 }
 
 /// An archive, and the signed statement about it.
@@ -46,6 +56,8 @@ pub enum Gathered {
 pub struct Found {
     chart: Arc<Chart>,
     facts: ArchiveFacts,
+    /// Which of the mirrors has had a say, by its position.
+    mirror: Option<usize>,
     /// Why the source itself did not answer, if a mirror did.
     silence: Option<Answer>,
     retry_after: Option<Duration>,
@@ -61,7 +73,11 @@ pub async fn gather(
     let fetched = fetcher.fetch_since(source, claimed.chart, claimed.version, asked);
     match fetched.await {
         Ok(fetched) => Gathered::of(&fetched, claimed),
-        Err(error) => Gathered::Other(no_archive(&error), error.retry_after()),
+        Err(error) => Gathered::Other(Nothing {
+            answer: no_archive(&error),
+            mirror: None,
+            retry_after: error.retry_after(),
+        }),
     }
 }
 
@@ -80,11 +96,14 @@ impl Gathered {
             Ok(chart) => Arc::clone(chart),
             // That a mirror's archive cannot be read says nothing of the source's.
             Err(error) => {
-                return Self::Other(silence.unwrap_or_else(|| unreadable(error)), retry_after);
+                return Self::Other(Nothing {
+                    answer: silence.unwrap_or_else(|| unreadable(error)),
+                    mirror: fetched.mirror,
+                    retry_after,
+                });
             }
         };
-        let provenance = provenance(&fetched.provenance, claimed);
-        let provenance = provenance.served_by(fetched.provenance_place);
+        let provenance = proven(fetched, claimed);
         let mut facts = ArchiveFacts::of(&chart, provenance, Bound::NotCompared);
         facts.place = fetched.place;
         let mut claimed_digest = fetched.claimed_digest.iter();
@@ -94,8 +113,23 @@ impl Gathered {
         Self::Found(Found {
             chart,
             facts,
+            mirror: fetched.mirror,
             silence,
             retry_after,
+        })
+    }
+
+    /// The source without the mirrors that have had a say, if there are others. What gives no trust is silence,
+    /// whoever says it, and the next may have more.
+    pub fn others(&self, source: &Source) -> Option<Source> {
+        let said = match self {
+            Self::Found(found) => found.mirror,
+            Self::Other(nothing) => nothing.mirror,
+        };
+        let left = source.mirrors.get(said?.saturating_add(1)..)?;
+        (!left.is_empty()).then(|| Source {
+            mirrors: left.to_vec(),
+            ..source.clone()
         })
     }
 
@@ -103,7 +137,7 @@ impl Gathered {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Found(found) => found.retry_after,
-            Self::Other(_, retry_after) => *retry_after,
+            Self::Other(nothing) => nothing.retry_after,
         }
     }
 }
@@ -164,6 +198,20 @@ fn no_archive(error: &FetchError) -> Answer {
         sources::Cause::ChartNotFound => Answer::NotFound,
         sources::Cause::LimitExceeded => unavailable(Cause::LimitExceeded, message),
         sources::Cause::SourceUnavailable => unavailable(Cause::SourceUnavailable, message),
+    }
+}
+
+/// The statement about an archive. What a mirror has in its place, and is none, is silence of the source.
+fn proven(fetched: &Fetched<ReadChart>, claimed: Claimed<'_>) -> ProvenanceFacts {
+    let (read, silence) = (
+        provenance(&fetched.provenance, claimed),
+        fetched.silence.as_ref(),
+    );
+    match (fetched.provenance_place, silence) {
+        (Place::Mirror, Some(silence)) if !matches!(read, ProvenanceFacts::Signed(_)) => {
+            provenance(&ProvenanceAnswer::Unavailable(silence.clone()), claimed)
+        }
+        (place, _) => read.served_by(place),
     }
 }
 

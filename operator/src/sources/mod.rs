@@ -124,6 +124,8 @@ pub struct Fetched<T> {
     pub archive: Arc<Archive<T>>,
     /// SHA-256 that the source claims for the archive. It is signed by nobody.
     pub claimed_digest: Option<Sha256Digest>,
+    /// Which of the mirrors has had a say, by its position.
+    pub mirror: Option<usize>,
     /// Which of the addresses has the archive.
     pub place: Place,
     /// The provenance file.
@@ -199,13 +201,13 @@ impl<T: Send + Sync + 'static> Fetcher<T> {
         let wanted = Wanted { chart, version };
         let origin = Origin::main(source, wanted)?;
         let mut choice = Choice::of_main(self.fetch_at(Place::Main, &origin, wanted, asked).await);
-        for mirror in &source.mirrors {
+        for (position, mirror) in source.mirrors.iter().enumerate() {
             if choice.is_settled() {
                 break;
             }
             if let Ok(origin) = Origin::mirror(source, mirror, wanted) {
                 let mirrored = self.fetch_at(Place::Mirror, &origin, wanted, asked).await;
-                choice = choice.or_of_mirror(mirrored);
+                choice = choice.or_of_mirror(mirrored.map(|found| found.of_mirror(position)));
             }
         }
         choice.into_answer()
@@ -286,6 +288,7 @@ impl<T> Fetched<T> {
         Self {
             answered: kept.answered,
             claimed_digest: kept.claimed_digest,
+            mirror: None,
             place,
             provenance: kept.provenance.answer,
             provenance_place: place,
@@ -293,6 +296,11 @@ impl<T> Fetched<T> {
             url: text::redacted(&kept.stored.url),
             archive: kept.stored.archive,
         }
+    }
+
+    fn of_mirror(mut self, position: usize) -> Self {
+        self.mirror = Some(position);
+        self
     }
 
     /// What a mirror has, while the source itself is silent.
@@ -303,6 +311,7 @@ impl<T> Fetched<T> {
 
     /// The archive of the source itself with the provenance file of a mirror.
     fn proven_by(mut self, mirrored: Self, silence: FetchError) -> Self {
+        self.mirror = mirrored.mirror;
         self.provenance = mirrored.provenance;
         self.provenance_place = Place::Mirror;
         self.silence = Some(silence);

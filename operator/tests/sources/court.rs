@@ -87,13 +87,20 @@ impl Looks {
             chart: NAME,
             version: VERSION,
         };
-        let gathered = gather(&self.fetcher, &self.source, claimed, Asked::now()).await;
-        let answer = match gathered {
-            Gathered::Found(found) => found.bound(bar.bound.clone()),
-            Gathered::Other(answer, _) => answer,
-        };
-        let judgement = judge(&self.source.url, answer.clone(), bar.level);
-        (answer, judgement)
+        let (mut source, asked) = (self.source.clone(), Asked::now());
+        loop {
+            let gathered = gather(&self.fetcher, &source, claimed, asked).await;
+            let others = gathered.others(&source);
+            let answer = match gathered {
+                Gathered::Found(found) => found.bound(bar.bound.clone()),
+                Gathered::Other(nothing) => nothing.answer,
+            };
+            let judgement = judge(&self.source.url, answer.clone(), bar.level);
+            match others.filter(|_| !judgement.verdict.is_trusted()) {
+                Some(others) => source = others,
+                None => return (answer, judgement),
+            }
+        }
     }
 }
 

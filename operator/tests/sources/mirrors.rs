@@ -257,3 +257,68 @@ async fn what_the_index_of_a_mirror_says_is_no_word_of_the_source() {
         "of the source itself"
     );
 }
+
+async fn repository_with(archive: &[u8], statement: Option<&[u8]>) -> MockServer {
+    let server = MockServer::start().await;
+    let index = format!(
+        "apiVersion: v1\nentries:\n  {}:\n  - version: {}\n    urls: [x.tgz]\n",
+        court::NAME,
+        court::VERSION
+    );
+    let bytes = |bytes: &[u8]| ResponseTemplate::new(200).set_body_bytes(bytes);
+    serve(&server, INDEX, bytes(index.as_bytes())).await;
+    serve(&server, "/x.tgz", bytes(archive)).await;
+    if let Some(statement) = statement {
+        serve(&server, "/x.tgz.prov", bytes(statement)).await;
+    }
+    server
+}
+
+/// The statement with another chart's name, which nobody has signed so.
+fn of_another_chart() -> Vec<u8> {
+    let text = String::from_utf8(STATEMENT.to_vec()).unwrap();
+    text.replace(court::NAME, "frobnitz").into_bytes()
+}
+
+/// What gives no trust is silence, whoever says it: each order of three mirrors, of which one has the proof.
+#[tokio::test]
+async fn no_mirror_silences_those_after_it() {
+    let silent = empty().await;
+    let broken = of_another_chart();
+    let worthless: [Option<&[u8]>; 5] = [
+        None,
+        Some(b"nonsense"),
+        Some(b"<html>no such file"),
+        Some(b""),
+        Some(&broken),
+    ];
+    let mut others = Vec::new();
+    for statement in worthless {
+        others.push(repository_with(SIGNED_CHART, statement).await);
+    }
+    others.push(repository_with(OTHER_CHART, Some(STATEMENT)).await);
+    let proof = repository_with(SIGNED_CHART, Some(STATEMENT)).await;
+    let without_answer = repository_with(SIGNED_CHART, None).await;
+    serve(&without_answer, "/x.tgz.prov", ResponseTemplate::new(503)).await;
+    for main in [&silent, &without_answer] {
+        for one in &others {
+            for other in &others {
+                for order in [
+                    [one, other, &proof],
+                    [one, &proof, other],
+                    [&proof, one, other],
+                ] {
+                    let mut looks = Looks::at(&main.uri());
+                    for mirror in order {
+                        looks = looks.mirrored(&mirror.uri());
+                    }
+                    assert_eq!(looks.word().await, "SignatureVerified");
+                }
+                let looks = Looks::at(&main.uri())
+                    .mirrored(&one.uri())
+                    .mirrored(&other.uri());
+                assert_eq!(looks.word().await, "SourceUnavailable");
+            }
+        }
+    }
+}

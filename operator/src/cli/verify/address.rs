@@ -98,7 +98,7 @@ pub(super) fn fetch(arguments: &Verify, address: &Address) -> Result<Fetched, Us
                 answer => nothing(address, answer),
             }
         }
-        Gathered::Other(answer, _) => match nothing(address, answer) {
+        Gathered::Other(other) => match nothing(address, other.answer) {
             Fetched::Nothing(verdict @ Verdict::Unknown(Cause::SourceUnavailable), message)
                 if !is_logged_in =>
             {

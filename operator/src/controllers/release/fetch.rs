@@ -30,8 +30,22 @@ pub(super) struct Asking<'a> {
     pub(super) id: &'a ReleaseId,
 }
 
-/// What a source said, and how long it asks to be left alone.
-struct Answered(Answer, Option<Duration>);
+/// How a source is asked.
+#[derive(Clone, Copy)]
+struct Look<'a> {
+    source: &'a policy::Source,
+    asked: Asked,
+    deadline: Instant,
+}
+
+/// What a source said.
+struct Answered {
+    answer: Answer,
+    /// The source without the mirrors that have had a say, if there are others.
+    others: Option<Source>,
+    /// How long it asks to be left alone.
+    retry_after: Option<Duration>,
+}
 
 impl Asking<'_> {
     /// Asks one source, for every judged content; how quickly that went.
@@ -51,12 +65,15 @@ impl Asking<'_> {
             Ok(resolved) => {
                 let deadline = begun + DEADLINE;
                 for (item, content) in self.contents(&source.url) {
-                    let asking = self.ask((&item, &content), &resolved, asked);
-                    let answered = tokio::time::timeout_at(deadline, asking).await;
-                    let answered = answered.unwrap_or_else(|_| Answered::too_late(source));
-                    outcome.retry_after = outcome.retry_after.max(answered.1);
-                    let heard = self.apply(&item, &content, source, answered.0);
-                    outcome.is_silence |= heard == Heard::Nothing;
+                    let about = (&item, &content);
+                    let look = Look {
+                        source,
+                        asked,
+                        deadline,
+                    };
+                    let heard = self.look(look, about, resolved.clone()).await;
+                    outcome.retry_after = outcome.retry_after.max(heard.1);
+                    outcome.is_silence |= heard.0 == Heard::Nothing;
                 }
             }
             Err(message) => {
@@ -72,6 +89,29 @@ impl Asking<'_> {
         });
         let is_quick = begun + SLOW > clock::tick() && !outcome.is_silence;
         if is_quick { Pace::Quick } else { Pace::Slow }
+    }
+
+    /// Asks a source and its mirrors about one content, until somebody says something that counts. Of a mirror
+    /// that is trust; all else is silence, and no mirror silences those after it.
+    async fn look(
+        self,
+        look: Look<'_>,
+        (item, content): (&Item, &Content),
+        mut resolved: Source,
+    ) -> (Heard, Option<Duration>) {
+        let mut retry_after = None;
+        loop {
+            let asking = self.ask((item, content), &resolved, look.asked);
+            let answered = tokio::time::timeout_at(look.deadline, asking).await;
+            let answered = answered.unwrap_or_else(|_| Answered::too_late(look.source));
+            retry_after = answered.retry_after.max(retry_after);
+            let heard = self.apply(item, content, look.source, answered.answer);
+            let others = answered.others.filter(|_| heard == Heard::Nothing);
+            let Some(others) = others else {
+                return (heard, retry_after);
+            };
+            resolved = others;
+        }
     }
 
     fn note(
@@ -119,10 +159,16 @@ impl Asking<'_> {
             version: &content.version,
         };
         let gathered = gather(&self.context.fetcher, source, claimed, asked).await;
-        let retry_after = gathered.retry_after();
+        let (others, retry_after) = (gathered.others(source), gathered.retry_after());
         let found = match gathered {
             Gathered::Found(found) => found,
-            Gathered::Other(answer, _) => return Answered(answer, retry_after),
+            Gathered::Other(nothing) => {
+                return Answered {
+                    answer: nothing.answer,
+                    others,
+                    retry_after,
+                };
+            }
         };
         let is_older =
             |release: Option<&Release>| release.is_some_and(|r| r.older.contains(&source.url));
@@ -133,7 +179,11 @@ impl Asking<'_> {
         }
         let changed = || unavailable(Cause::Pending, "the record changed meanwhile".into());
         let answer = binding.map_or_else(changed, |binding| found.bound(binding));
-        Answered(answer, retry_after)
+        Answered {
+            answer,
+            others,
+            retry_after,
+        }
     }
 
     /// Compares the record of an item with an archive, as long as it still has the content that evidence is
@@ -228,7 +278,11 @@ const SLOW: Duration = Duration::from_secs(10);
 impl Answered {
     fn too_late(source: &policy::Source) -> Self {
         let message = format!("{}: no answer within {} s", source.url, DEADLINE.as_secs());
-        Self(unavailable(Cause::SourceUnavailable, message), None)
+        Self {
+            answer: unavailable(Cause::SourceUnavailable, message),
+            others: None,
+            retry_after: None,
+        }
     }
 }
 

@@ -10,8 +10,8 @@ use proptest::prelude::*;
 
 use crate::forge::Sig;
 use crate::world::{
-    MIRROR, SOURCE, World, archive, other_digest, person, provenance, signature, signature_by,
-    source, text,
+    MIRROR, SOURCE, World, archive, other_digest, person, provenance, read, signature,
+    signature_by, source, text,
 };
 
 const TRUSTED: Verdict = Verdict::Trusted(Basis::SignatureVerified);
@@ -23,7 +23,10 @@ const COMPROMISED: Verdict = Verdict::Untrusted(Reason::KeyCompromised);
 enum Has {
     ByAlice,
     ByBob,
+    ByNobody,
     Broken,
+    Malformed,
+    OfAnotherChart,
     Unsigned,
     WithoutAnswerForProvenance,
     Other,
@@ -31,10 +34,13 @@ enum Has {
     Nothing,
 }
 
-const EVERYTHING: [Has; 8] = [
+const EVERYTHING: [Has; 11] = [
     Has::ByAlice,
     Has::ByBob,
+    Has::ByNobody,
     Has::Broken,
+    Has::Malformed,
+    Has::OfAnotherChart,
     Has::Unsigned,
     Has::WithoutAnswerForProvenance,
     Has::Other,
@@ -62,6 +68,13 @@ impl Has {
             Self::Broken => {
                 let broken = signature_by(person(1).signer(), &text(), Sig::broken);
                 served(provenance(&text(), &[broken]))
+            }
+            Self::ByNobody => served(provenance(&text(), &[signature(&person(3))])),
+            Self::Malformed => served(read(b"nonsense")),
+            Self::OfAnotherChart => {
+                let text = text().replace("web", "other");
+                let signature = signature_by(person(1).signer(), &text, |sig| sig);
+                served(provenance(&text, &[signature]))
             }
             Self::Unsigned => served(ProvenanceFacts::Missing),
             Self::WithoutAnswerForProvenance => served(ProvenanceFacts::Unavailable {
@@ -275,5 +288,27 @@ proptest! {
             had_trust |= verdict.is_trusted();
             had_word |= !matches!(verdict, Verdict::Unknown(_));
         }
+    }
+
+    /// Whatever its mirrors say before or after one that has proof, while the source says nothing of the
+    /// provenance.
+    #[test]
+    fn no_order_of_answers_hides_proof(
+        said in proptest::collection::vec(proptest::sample::select(EVERYTHING.to_vec()), 0..6),
+        at in any::<proptest::sample::Index>(),
+        has_archive: bool,
+        is_strict: bool,
+    ) {
+        let level = if is_strict { Level::Strict } else { Level::Signature };
+        let mut world = nothing_known(level, &[SOURCE]);
+        if has_archive {
+            world.hear(SOURCE, Has::WithoutAnswerForProvenance.at(Place::Main));
+        }
+        let mut said = said;
+        said.insert(at.index(said.len() + 1), Has::ByAlice);
+        for has in &said {
+            world.hear(SOURCE, has.at(Place::Mirror));
+        }
+        prop_assert!(world.verdict().is_trusted(), "{said:?}: {}", world.verdict());
     }
 }
