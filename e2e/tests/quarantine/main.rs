@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+use charttrust::api::quarantine::{ObjectState, QuarantineStatus};
 use charttrust::api::quarantine_words::QuarantineAction;
 use charttrust_e2e::cluster::Cluster;
 use charttrust_e2e::operator::binary;
@@ -34,11 +35,21 @@ async fn shared() -> &'static RwLock<Stage> {
 }
 
 pub(crate) async fn stage() -> RwLockReadGuard<'static, Stage> {
-    shared().await.read().await
+    let stage = shared().await.read().await;
+    if stage.operator(|operator| operator.ended().is_none()) {
+        return stage;
+    }
+    drop(stage);
+    stage_alone().await.downgrade()
 }
 
+/// A story that had stopped the operator and failed is no fault of the next.
 pub(crate) async fn stage_alone() -> RwLockWriteGuard<'static, Stage> {
-    shared().await.write().await
+    let stage = shared().await.write().await;
+    if stage.operator(|operator| operator.ended().is_some()) {
+        stage.restart().await;
+    }
+    stage
 }
 
 /// Every action: of a new one that the fence or a right refuses, each story that takes all of them says so.
@@ -48,6 +59,15 @@ pub(crate) static ALL: LazyLock<Vec<&str>> = LazyLock::new(|| {
         .map(|action| action.word())
         .collect()
 });
+
+/// Names of what was recorded and is not contained, whatever the actions: `contained` counts the others.
+pub(crate) fn not_contained(status: &QuarantineStatus) -> Vec<&str> {
+    let objects = status.objects.iter();
+    let (contained, other): (Vec<_>, Vec<_>) =
+        objects.partition(|one| one.state == ObjectState::Contained);
+    assert_eq!(status.contained as usize, contained.len(), "{status:#?}");
+    other.into_iter().map(|one| one.name.as_str()).collect()
+}
 
 /// Runs a command of the real binary as the administrator; its exit code and what it printed.
 pub(crate) async fn charttrust(stage: &Stage, arguments: &[&str]) -> (Option<i32>, String) {
