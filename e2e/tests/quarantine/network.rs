@@ -31,7 +31,7 @@ async fn other_policies_that_allow_are_named() {
     let message = scene
         .expect_condition(&api, "web", "Isolated=False/OtherPoliciesAllow")
         .await;
-    assert!(message.contains("lets-all-in"), "{message}");
+    assert!(message.contains("lets-all-in (Ingress)"), "{message}");
     scene.delete_quarantine("web").await;
     let left = policies.list(&ListParams::default()).await.unwrap();
     assert_eq!(left.items.len(), 1);

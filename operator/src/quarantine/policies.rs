@@ -49,7 +49,7 @@ pub(super) fn denial(
             "labels": {"app.kubernetes.io/managed-by": "charttrust"},
             "annotations": {ANNOTATION: annotation.text(), RELEASE: release.to_string()},
         },
-        "spec": {"podSelector": selector, "policyTypes": ["Egress", "Ingress"]},
+        "spec": {"podSelector": selector, "policyTypes": WAYS},
     })
 }
 
@@ -64,27 +64,59 @@ pub(super) fn is_of(policy: &Value, release: &ReleaseId) -> bool {
     said == Some(&release.to_string())
 }
 
-/// Names of other policies that select one of these Pods and allow something.
-pub(super) fn allowing(policies: &[Value], pods: &[Labels], quarantine: &str) -> Vec<String> {
+/// The ways of traffic, as `policyTypes` names them. A policy of ours denies both.
+pub(super) const WAYS: [&str; 2] = ["Egress", "Ingress"];
+
+/// The ways for which a policy has a rule: any lets something through.
+fn allowed(policy: &Value) -> Vec<&'static str> {
+    let has_rule = |way: &&str| {
+        let field = way.to_ascii_lowercase();
+        let rules = fields::value(policy, &["spec", &field]).and_then(Value::as_array);
+        rules.is_some_and(|rules| !rules.is_empty())
+    };
+    WAYS.into_iter().filter(has_rule).collect()
+}
+
+/// The ways of which a policy lets nothing through. Of one that it does not name it says nothing
+/// (<https://kubernetes.io/docs/concepts/services-networking/network-policies/#networkpolicy-resource>).
+pub(super) fn denied(policy: &Value) -> Vec<&'static str> {
+    let types = fields::value(policy, &["spec", "policyTypes"]).and_then(Value::as_array);
+    let names = |way: &str| types.is_some_and(|types| types.iter().any(|one| one == way));
+    let allowed = allowed(policy);
+    let all = WAYS.into_iter().filter(|way| names(way));
+    all.filter(|way| !allowed.contains(way)).collect()
+}
+
+/// A policy of others that allows traffic.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Allowing {
+    name: String,
+    ways: Vec<&'static str>,
+}
+
+/// The same for people.
+pub(super) fn told(allowing: &[Allowing]) -> String {
+    let one = |one: &Allowing| format!("{} ({})", one.name, one.ways.join(" and "));
+    allowing.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// Other policies that select one of these Pods and allow something.
+pub(super) fn allowing(policies: &[Value], pods: &[Labels], quarantine: &str) -> Vec<Allowing> {
     let selects = |policy: &Value| {
         let selector = fields::value(policy, &["spec", "podSelector"]);
         pods.iter().any(|labels| selects(selector, labels))
     };
-    let allows = |policy: &Value| {
-        ["ingress", "egress"].iter().any(|way| {
-            let rules = fields::value(policy, &["spec", way]).and_then(Value::as_array);
-            rules.is_some_and(|rules| !rules.is_empty())
-        })
-    };
     let others = policies
         .iter()
-        .filter(|policy| !is_ours(policy, quarantine) && allows(policy) && selects(policy));
-    let mut names: Vec<_> = others
-        .filter_map(|policy| fields::text(policy, &["metadata", "name"]))
-        .map(str::to_owned)
-        .collect();
-    names.sort();
-    names
+        .filter(|policy| !is_ours(policy, quarantine) && selects(policy));
+    let allowing = others.filter_map(|policy| {
+        let name = fields::text(policy, &["metadata", "name"])?.to_owned();
+        let ways = allowed(policy);
+        Some(Allowing { name, ways })
+    });
+    let mut allowing: Vec<_> = allowing.filter(|one| !one.ways.is_empty()).collect();
+    allowing.sort();
+    allowing
 }
 
 /// The same Pods by fewer selectors: those that name the same labels and differ in the value of one.
@@ -226,16 +258,28 @@ mod tests {
 
     #[test]
     fn a_policy_of_others_allows_if_it_selects_and_has_a_rule() {
-        let allows = |spec: Value| !allowing(&[policy(spec)], &[web()], "uid").is_empty();
-        assert!(allows(json!({"podSelector": {}, "ingress": [{}]})));
-        assert!(allows(
-            json!({"podSelector": {"matchLabels": {"app": "web"}}, "egress": [{}]})
-        ));
-        assert!(!allows(
-            json!({"podSelector": {"matchLabels": {"app": "db"}}, "egress": [{}]})
-        ));
-        assert!(!allows(json!({"podSelector": {}, "ingress": []})));
-        assert!(!allows(json!({"podSelector": {}})));
+        let allows = |spec: Value| told(&allowing(&[policy(spec)], &[web()], "uid"));
+        let web = json!({"matchLabels": {"app": "web"}});
+        let other = json!({"matchLabels": {"app": "db"}});
+        for (spec, expected) in [
+            (
+                json!({"podSelector": {}, "ingress": [{}]}),
+                "other (Ingress)",
+            ),
+            (
+                json!({"podSelector": web, "egress": [{}]}),
+                "other (Egress)",
+            ),
+            (
+                json!({"podSelector": web, "egress": [{}], "ingress": [{}]}),
+                "other (Egress and Ingress)",
+            ),
+            (json!({"podSelector": other, "egress": [{}]}), ""),
+            (json!({"podSelector": {}, "ingress": []}), ""),
+            (json!({"podSelector": {}}), ""),
+        ] {
+            assert_eq!(allows(spec.clone()), expected, "{spec}");
+        }
     }
 
     #[test]
@@ -255,7 +299,7 @@ mod tests {
         assert!(!is_of(&ours, &release("web-2")));
         assert!(is_ours(&ours, "uid"));
         assert!(!is_ours(&ours, "another"));
-        assert_eq!(allowing(&[ours], &[web()], "uid"), Vec::<String>::new());
+        assert_eq!(allowing(&[ours], &[web()], "uid"), []);
     }
 
     #[test]

@@ -269,31 +269,42 @@ fn an_object_stands_by_what_both_records_say() {
     assert_eq!(drift(anybody, nobody), Drift::Gone);
 }
 
+/// Whatever its selector asks for: that of many workloads asks for no single value of a label.
 #[test]
 fn a_policy_stands_only_as_it_was_made() {
-    let selector = json!({"matchLabels": {"app": "web"}});
-    let record = json!({"action": "IsolateNetwork", "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy", "name": "charttrust-quarantine-web",
-        "selector": selector.to_string(), "state": "Contained"});
-    let policy = |annotation: &Annotation| {
-        let name = "charttrust-quarantine-web";
-        super::policies::denial(&release(), "shop", name, &selector, annotation)
-    };
-    let is = |live: Value| drift(record.clone(), live);
-    assert_eq!(is(policy(&made())), Drift::Contained(Box::new(made())));
-    let mut other_pods = policy(&made());
-    other_pods["spec"]["podSelector"] = json!({"matchLabels": {"app": "db"}});
-    assert!(matches!(is(other_pods), Drift::Kept(_, Some(_))));
-    let mut open = policy(&made());
-    open["spec"]["ingress"] = json!([{}]);
-    assert!(matches!(is(open.clone()), Drift::Kept(_, Some(_))));
-    let pods = [[("app".to_owned(), "web".to_owned())].into()];
-    let others = super::policies::allowing(&[open], &pods, UID);
-    assert_eq!(
-        others,
-        Vec::<String>::new(),
-        "it is ours, and told of elsewhere"
-    );
+    let several = json!([{"key": "app", "operator": "In", "values": ["api", "web"]}]);
+    for selector in [
+        json!({}),
+        json!({"matchLabels": {"app": "web"}}),
+        json!({"matchExpressions": several}),
+        json!({"matchExpressions": several, "matchLabels": {"of": "web"}}),
+    ] {
+        let record = json!({"action": "IsolateNetwork", "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy", "name": "charttrust-quarantine-web",
+            "selector": selector.to_string(), "state": "Contained"});
+        let is = |spec: Value| {
+            let name = "charttrust-quarantine-web";
+            let mut live = super::policies::denial(&release(), "shop", name, &selector, &made());
+            json_patch::merge(&mut live, &json!({"spec": spec}));
+            drift(record.clone(), live)
+        };
+        for spec in [json!({}), json!({"egress": [], "ingress": []})] {
+            assert_eq!(is(spec), Drift::Contained(Box::new(made())), "{selector}");
+        }
+        for changed in [
+            json!({"podSelector": {"matchLabels": {"app": "db"}}}),
+            json!({"egress": [{}]}),
+            json!({"ingress": [{}]}),
+            json!({"policyTypes": ["Egress"]}),
+            json!({"policyTypes": ["Ingress"]}),
+            json!({"policyTypes": []}),
+            json!({"policyTypes": null}),
+        ] {
+            let drift = is(changed.clone());
+            let is_kept = matches!(drift, Drift::Kept(_, Some(_)));
+            assert!(is_kept, "{selector} {changed}: {drift:?}");
+        }
+    }
 }
 
 #[test]

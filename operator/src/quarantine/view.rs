@@ -14,6 +14,7 @@ use super::observed::{Held, Observed, Plans, Starter};
 use super::original::Original;
 use super::placement::Placement;
 use super::planned::Plan;
+use super::policies::Allowing;
 use super::write::Precondition;
 use crate::api::Quarantine;
 use crate::api::conditions::Status;
@@ -105,7 +106,7 @@ pub struct View {
     /// How often each was written by others before we did.
     pub conflicts: BTreeMap<usize, usize>,
     /// Other NetworkPolicies that allow traffic which ours deny.
-    pub allowing: Vec<String>,
+    pub allowing: Vec<Allowing>,
     /// Pods of others that our NetworkPolicies select, by the place of the policy.
     pub foreign_pods: BTreeMap<usize, String>,
     /// Namespaces in which nothing is ever changed.

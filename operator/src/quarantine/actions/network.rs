@@ -23,7 +23,10 @@ pub(super) const NEEDS: &[Need] = &[Need::Neighbours];
 /// Records a policy for the Pods of each workload, or tells why they keep their network.
 pub(super) fn plan(plan: &mut Plan, case: &Case) {
     let found = selectors(plan, case);
-    for (index, selector) in found.iter().enumerate() {
+    // Policies of all actions share the numbers in their names.
+    let is_policy = |one: &&ContainedObject| one.selector.is_some();
+    let first = plan.objects.iter().filter(is_policy).count();
+    for (index, selector) in (first..).zip(&found) {
         plan.objects.push(ContainedObject {
             action: QuarantineAction::IsolateNetwork,
             api_version: policies::API_VERSION.to_owned(),
@@ -133,12 +136,10 @@ fn foreign() -> Drift {
     Drift::Kept(message.to_owned(), None)
 }
 
-/// Whether it selects what was recorded, and lets nothing through.
+/// Whether it selects what was recorded, and denies both ways.
 fn is_as_made(record: &ContainedObject, live: &Value) -> bool {
     let selector = fields::value(live, &["spec", "podSelector"]).map(Value::to_string);
-    let pods = policies::labels(live, &["spec", "podSelector", "matchLabels"]);
-    let allowing = policies::allowing(std::slice::from_ref(live), &[pods], "");
-    selector == record.selector && allowing.is_empty()
+    selector == record.selector && policies::denied(live) == policies::WAYS
 }
 
 /// Only the server writes down whose a field is.
@@ -261,7 +262,7 @@ fn isolated(view: &View, objects: &[ContainedObject]) -> Option<Saying> {
     if !view.allowing.is_empty() {
         let message = format!(
             "NetworkPolicies add up, and these allow traffic to the same Pods: {}",
-            view.allowing.join(", ")
+            policies::told(&view.allowing)
         );
         return not(QuarantineReason::OtherPoliciesAllow, message);
     }
