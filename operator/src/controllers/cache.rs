@@ -12,6 +12,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 
 use crate::api::{self, ChartTrustPolicy, Quarantine, ReleaseTrust, TrustedKey};
+use crate::controllers::store::shown::Shown;
 use crate::inventory::{ReleaseId, Stored};
 use crate::parse::{UnreadableKey, unreadable_key};
 use crate::watch::{Cache, Lean, LeanMeta};
@@ -81,7 +82,7 @@ pub(super) struct Caches {
     pub(super) records: Stored,
     pub(super) keys: Cache<String, ReadKey>,
     pub(super) policies: Cache<String, Ours<ChartTrustPolicy>>,
-    pub(super) trusts: Cache<ReleaseId, Ours<ReleaseTrust>>,
+    pub(super) trusts: Cache<ReleaseId, Shown>,
     pub(super) quarantines: Cache<ReleaseId, Ours<Quarantine>>,
     pub(super) namespaces: Cache<String, BTreeMap<String, String>>,
     /// Resource versions of Secrets and ConfigMaps in the operator's own namespace.
@@ -121,6 +122,11 @@ impl Caches {
             id,
             labels: self.namespace_labels(&id.namespace),
         }
+    }
+
+    /// The `ReleaseTrust` of a release, if there is one.
+    pub(super) fn trust(&self, id: &ReleaseId) -> Option<Ours<ReleaseTrust>> {
+        self.trusts.find(id).map(|shown| shown.open())
     }
 
     /// The labels of a namespace, if it is known.
@@ -188,6 +194,13 @@ where
         name: meta.name.clone()?,
     };
     Some((id, readable(object)))
+}
+
+pub(super) fn keep_trust(
+    object: &DeserializeGuard<Lean<ReleaseTrust>>,
+) -> Option<(ReleaseId, Shown)> {
+    let (id, object) = keep_release(object)?;
+    Some((id, Shown::of(object)))
 }
 
 pub(super) fn readable<K: Clone>(object: &DeserializeGuard<Lean<K>>) -> Ours<K> {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::api::{REQUESTED_AT, TrustedKey};
 use crate::clock::Moment;
 use crate::controllers::store::Revision;
+use crate::controllers::store::shown::Shown;
 use crate::controllers::testing::{POLICY, Scene, quarantine_of, web};
 use crate::controllers::{key, policy, quarantine, release};
 use crate::inventory::RecordId;
@@ -46,7 +47,8 @@ fn done(scene: &Scene, deed: Deed, path: &str) {
 /// The watch shows the `ReleaseTrust` as it is on the server, and the release is looked at.
 async fn seen(scene: &Scene) {
     let object = scene.cluster.find(TRUST);
-    let object = object.map(|object| serde_json::from_value(object).map_err(|e| e.to_string()));
+    let object =
+        object.map(|object| Shown::of(serde_json::from_value(object).map_err(|e| e.to_string())));
     scene.context.cache.trusts.set(web(), object);
     scene.context.trust_changed(&web());
     let moment = Moment::now();
@@ -248,7 +250,8 @@ async fn a_policy_that_went_while_the_operator_was_stopped_is_told() {
     scene.cluster.put(TRUST, object);
     let scene = scene.restarted().await;
     let object = scene.cluster.find(TRUST);
-    let object = object.map(|object| serde_json::from_value(object).map_err(|e| e.to_string()));
+    let object =
+        object.map(|object| Shown::of(serde_json::from_value(object).map_err(|e| e.to_string())));
     scene.context.cache.trusts.set(web(), object);
     policy::report_gone(&scene.context).await;
     assert_eq!(events(&scene, "PolicyDeleted"), 1);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use charttrust_verify::check::Judgement;
 use charttrust_verify::policy::{Demands, Level, Policy, Source};
+use charttrust_verify::small_map::SmallMap;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Url;
 use tokio::time::Instant;
@@ -83,7 +84,7 @@ impl Polls {
     }
 
     /// Takes in the polls for one release.
-    pub(super) fn add(&mut self, judgement: &Judgement, polls: &BTreeMap<String, PollState>) {
+    pub(super) fn add(&mut self, judgement: &Judgement, polls: &SmallMap<String, PollState>) {
         for verdict in &judgement.policies {
             let rule = verdict.rule.clone().unwrap_or_default();
             let Some(urls) = self.sources.get(&(verdict.policy.clone(), rule)) else {
@@ -95,7 +96,7 @@ impl Polls {
                 // `None` is less than every instant.
                 *oldest = asked.min(*oldest);
             }
-            for (url, poll) in urls.iter().filter_map(|url| polls.get_key_value(url)) {
+            for (url, poll) in urls.iter().filter_map(|url| Some((url, polls.get(url)?))) {
                 let oldest = self.oldest.entry(verdict.policy.clone());
                 let oldest = oldest.or_insert(poll.answering_since);
                 *oldest = poll.answering_since.min(*oldest);
@@ -240,7 +241,7 @@ spec:
     const B: &str = "https://charts.example.com/b/secret";
     const OLD: &str = "https://old.example.com";
 
-    fn polls(of: &[(&str, PollState)]) -> BTreeMap<String, PollState> {
+    fn polls(of: &[(&str, PollState)]) -> SmallMap<String, PollState> {
         of.iter()
             .map(|(url, poll)| ((*url).to_owned(), *poll))
             .collect()

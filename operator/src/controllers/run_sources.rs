@@ -1,6 +1,5 @@
 //! What one source costs the others, with the real workers and servers that misbehave.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,7 +60,7 @@ fn read(context: &Context, release: &ReleaseId, chart: &str) {
         revision: 1,
     };
     context.store.update(release, |known| {
-        known.revisions = BTreeMap::from([(record, revision)]);
+        known.revisions = [(record, revision)].into_iter().collect();
     });
 }
 

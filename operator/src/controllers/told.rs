@@ -8,6 +8,7 @@ use crate::api::TrustedKey;
 use crate::clock::{self, Moment};
 use crate::controllers::context::QuarantineSettings;
 use crate::controllers::quarantine::start;
+use crate::controllers::store::shown::Shown;
 use crate::controllers::store::{LoadedKey, Reading};
 use crate::controllers::task::Task;
 use crate::controllers::testing::{POLICY, Scene, id, quarantine_of, signed_revision, web};
@@ -95,7 +96,8 @@ async fn empty() -> Scene {
 async fn judged(scene: &Scene, release: &ReleaseId, start: tokio::time::Instant, later: Duration) {
     let path = path(release);
     let object = scene.cluster.find(&path);
-    let object = object.map(|object| serde_json::from_value(object).map_err(|e| e.to_string()));
+    let object =
+        object.map(|object| Shown::of(serde_json::from_value(object).map_err(|e| e.to_string())));
     scene.context.cache.trusts.set(release.clone(), object);
     scene.context.trust_changed(release);
     let moment = Moment {

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
 
 use super::cache::{
-    OwnObject, keep_key, keep_labels, keep_named, keep_own, keep_release, material_of,
+    OwnObject, keep_key, keep_labels, keep_named, keep_own, keep_release, keep_trust, material_of,
 };
 use super::context::Context;
 use super::key::learned;
@@ -77,7 +77,7 @@ async fn follow_kinds(context: &Context) {
             Api::all(client.clone()),
             config(),
             &cache.trusts,
-            keep_release,
+            keep_trust,
             working(context, trust_changed)
         ),
         follow(
@@ -169,8 +169,9 @@ impl Context {
     pub(super) fn trust_changed(&self, id: &ReleaseId) {
         // Somebody has deleted it, or the CRD was made again: whatever we remember as written is
         // not there any more.
-        if self.cache.trusts.find(id).is_none() {
-            self.store.note_deleted(id);
+        match self.cache.trusts.find(id) {
+            None => self.store.note_deleted(id),
+            Some(shown) => self.store.note_shown(id, &shown),
         }
         self.queues.tasks.add(Task::Release(id.clone()));
     }

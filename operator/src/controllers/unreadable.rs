@@ -7,6 +7,7 @@ use charttrust_verify::verdict::{Cause, Verdict};
 use super::release;
 use super::store::Revision;
 use super::store::junk::MOST_SHOWN;
+use super::store::shown::Shown;
 use super::task::Task;
 use super::testing::{Scene, id, signed_revision, web};
 use crate::clock::Moment;
@@ -50,7 +51,8 @@ async fn read(scene: &Scene, release: &ReleaseId, revision: Option<Revision>) {
 /// The watch shows the `ReleaseTrust` as it is, and the release is looked at.
 async fn seen(scene: &Scene, release: &ReleaseId) {
     let object = scene.cluster.find(&path(release));
-    let object = object.map(|object| serde_json::from_value(object).map_err(|e| e.to_string()));
+    let object =
+        object.map(|object| Shown::of(serde_json::from_value(object).map_err(|e| e.to_string())));
     scene.context.cache.trusts.set(release.clone(), object);
     let looked = release::reconcile(&scene.context, release, Moment::now());
     looked.await.unwrap();

@@ -3,7 +3,6 @@
 //! Evidence is about one record (its content digest), one chart name and version. A changed record
 //! starts with empty evidence.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
@@ -16,13 +15,14 @@ use crate::key::Key;
 use crate::openpgp::{self, ClaimedSignature, Fingerprint, SignedMessage, VerifiedSignature};
 use crate::provenance;
 use crate::release::Record;
+use crate::small_map::SmallMap;
 use crate::verdict::Cause;
 
 /// What every source that was asked has answered, by its configured URL.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
     /// Answers by source. A source that was never asked, or never answered, may be absent.
-    pub answers: BTreeMap<String, Answer>,
+    pub answers: SmallMap<String, Answer>,
 }
 
 /// What one source says about one chart version, compared with one record.
@@ -300,6 +300,46 @@ impl Evidence {
         issuers.any(|issuer| claims.iter().any(|claim| claim.names(issuer)))
     }
 
+    /// Gives room back that lists have taken to grow.
+    pub fn shrink(&mut self) {
+        self.signed_mut()
+            .for_each(|signed| signed.signatures.shrink_to_fit());
+    }
+
+    /// Puts the texts at the statements with signatures that may still be explained by one.
+    pub fn lend_texts(
+        &mut self,
+        mut text_of: impl FnMut(&Sha256Digest) -> Option<Arc<SignedMessage>>,
+    ) {
+        for signed in self.signed_mut().filter(|signed| signed.is_open()) {
+            if signed.message.is_none() {
+                signed.message = text_of(&signed.digest);
+            }
+        }
+    }
+
+    /// Takes out the texts, and gives those whose signatures another key may still explain, with the
+    /// digests of their files.
+    pub fn take_texts(&mut self) -> Vec<(Sha256Digest, Arc<SignedMessage>)> {
+        let texts = self.signed_mut().filter_map(|signed| {
+            let message = signed.message.take()?;
+            signed.is_open().then_some((signed.digest, message))
+        });
+        texts.collect()
+    }
+
+    fn signed_mut(&mut self) -> impl Iterator<Item = &mut Signed> {
+        self.answers.values_mut().filter_map(|answer| match answer {
+            Answer::Archive(facts) => match &mut facts.provenance {
+                ProvenanceFacts::Signed(signed) => Some(signed.as_mut()),
+                ProvenanceFacts::Malformed { .. }
+                | ProvenanceFacts::Missing
+                | ProvenanceFacts::Unavailable { .. } => None,
+            },
+            Answer::Ambiguous { .. } | Answer::NotFound | Answer::Unavailable { .. } => None,
+        })
+    }
+
     /// Every archive that a source answered with.
     pub fn archives(&self) -> impl Iterator<Item = (&str, &ArchiveFacts)> {
         self.answers
@@ -477,6 +517,12 @@ impl Signed {
                 Outcome::Verified(verified) => Some(verified.primary()),
                 Outcome::Fault(..) | Outcome::Nobodys(_) | Outcome::UnknownIssuer => None,
             })
+    }
+
+    /// Whether another key may still explain one of its signatures.
+    fn is_open(&self) -> bool {
+        let mut outcomes = self.signatures.iter().map(|signature| &signature.outcome);
+        outcomes.any(|outcome| !matches!(outcome, Outcome::Verified(_)))
     }
 
     fn try_keys(&mut self, keys: &[Key]) -> bool {

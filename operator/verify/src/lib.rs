@@ -41,6 +41,7 @@ mod rule_result;
 pub mod scheme;
 pub mod seal;
 mod signers;
+pub mod small_map;
 mod values;
 pub mod verdict;
 pub mod version;

@@ -101,7 +101,7 @@ fn keep(context: &Context, name: &str, loaded: Option<LoadedKey>, moment: Moment
     issuers.extend(self::issuers(before.as_ref()));
     let issuers = issuers.iter().map(String::as_str);
     for id in context.store.releases_of_issuers(issuers) {
-        context.store.learn(&id, moment.date);
+        context.store.learn(&id, moment);
         context.judge_again(&id);
         // A signature that was never verified before may have to be fetched.
         context.queues.records.add(id);

@@ -55,8 +55,8 @@ fn judged_by(context: &Context, name: &str) -> usize {
 pub(in crate::controllers) async fn report_gone(context: &Context) {
     let mut gone: BTreeMap<String, usize> = BTreeMap::new();
     for (_, trust) in context.cache.trusts.all() {
-        let status = trust.as_ref().as_ref().ok();
-        let status = status.and_then(|trust| trust.status.as_ref());
+        let trust = trust.open();
+        let status = trust.as_ref().ok().and_then(|trust| trust.status.as_ref());
         for said in status.iter().flat_map(|status| &status.policies) {
             *gone.entry(said.policy.clone()).or_default() += 1;
         }

@@ -236,9 +236,8 @@ async fn again(context: &Context, view: &View) -> Result<Again, Error> {
 }
 
 fn about(context: &Context, view: &View) -> events::About {
-    let trust = context.cache.trusts.find(&view.release);
-    let trust = trust.as_deref().and_then(|trust| trust.as_ref().ok());
-    let uid = trust.and_then(|trust| trust.metadata.uid.clone());
+    let trust = context.cache.trust(&view.release).and_then(Result::ok);
+    let uid = trust.and_then(|trust| trust.metadata.uid);
     events::About::of(&view.release, &view.uid, uid)
 }
 

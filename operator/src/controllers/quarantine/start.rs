@@ -136,9 +136,8 @@ fn note_refused(context: &Context, name: &str, outcomes: &Outcomes) {
 }
 
 fn says_quarantined(context: &Context, id: &ReleaseId) -> bool {
-    let object = context.cache.trusts.find(id);
-    let object = object.as_deref().and_then(|object| object.as_ref().ok());
-    let status = object.and_then(|object| object.status.as_ref());
+    let object = context.cache.trust(id).and_then(Result::ok);
+    let status = object.and_then(|object| object.status);
     status.is_some_and(|s| find(&s.conditions, ReleaseCondition::Quarantined).is_some())
 }
 

@@ -206,7 +206,6 @@ impl Asking<'_> {
         source: &policy::Source,
         answer: Answer,
     ) -> Heard {
-        let heard = Heard::of(&answer);
         let Self { context, id, trust } = self;
         let labels = context.cache.namespace_labels(&id.namespace);
         let by = JudgedBy {
@@ -222,43 +221,57 @@ impl Asking<'_> {
             now: clock::now(),
         };
         context.store.update(id, |release| {
-            let is_answered_otherwise = release.is_answered_otherwise(source);
-            let Some(Revision {
-                content: Ok(known), ..
-            }) = release.revisions.get_mut(&item.record)
-            else {
-                return heard;
-            };
-            if known.digest != content.digest {
-                return heard;
-            }
-            // Who asks without credentials may be shown less: no word against who asks with them.
-            let is_archive = |known: &Answer| matches!(known, Answer::Archive(_));
-            let known_archive = known
-                .evidence
-                .answers
-                .get(&source.url)
-                .is_some_and(is_archive);
-            if matches!(answer, Answer::NotFound) && known_archive && is_answered_otherwise {
-                return heard;
-            }
-            if !matches!(answer, Answer::Unavailable { .. }) {
-                release.older.remove(&source.url);
-            }
-            let notices = known.evidence.apply(&source.url, answer, &by);
-            // Read under the lock, so that a key is not missed that came while the source was asked.
-            let keys = context.store.trust().keys;
-            known.evidence.try_keys(&keys, clock::now());
-            let heard = match heard {
-                Heard::Mirror if known.evidence.is_answered(&source.url, &by) => Heard::Source,
-                Heard::Mirror => Heard::Nothing,
-                heard => heard,
-            };
-            if heard != Heard::Nothing || !is_answered_otherwise {
-                release.notices.insert(source.url.clone(), notices);
-            }
+            context.store.texts.lend(release);
+            let heard = self.take_in(release, (item, content), (source, answer), &by);
+            context.store.texts.take(release);
             heard
         })
+    }
+
+    fn take_in(
+        self,
+        release: &mut Release,
+        (item, content): (&Item, &Content),
+        (source, answer): (&policy::Source, Answer),
+        by: &JudgedBy<'_>,
+    ) -> Heard {
+        let (heard, context) = (Heard::of(&answer), self.context);
+        let is_answered_otherwise = release.is_answered_otherwise(source);
+        let Some(Revision {
+            content: Ok(known), ..
+        }) = release.revisions.get_mut(&item.record)
+        else {
+            return heard;
+        };
+        if known.digest != content.digest {
+            return heard;
+        }
+        // Who asks without credentials may be shown less: no word against who asks with them.
+        let is_archive = |known: &Answer| matches!(known, Answer::Archive(_));
+        let known_archive = known
+            .evidence
+            .answers
+            .get(&source.url)
+            .is_some_and(is_archive);
+        if matches!(answer, Answer::NotFound) && known_archive && is_answered_otherwise {
+            return heard;
+        }
+        if !matches!(answer, Answer::Unavailable { .. }) {
+            release.older.remove(&source.url);
+        }
+        let notices = known.evidence.apply(&source.url, answer, by);
+        // Read under the lock, so that a key is not missed that came while the source was asked.
+        let keys = context.store.trust().keys;
+        known.evidence.try_keys(&keys, clock::now());
+        let heard = match heard {
+            Heard::Mirror if known.evidence.is_answered(&source.url, by) => Heard::Source,
+            Heard::Mirror => Heard::Nothing,
+            heard => heard,
+        };
+        if heard != Heard::Nothing || !is_answered_otherwise {
+            release.notices.insert(source.url.clone(), notices);
+        }
+        heard
     }
 }
 

@@ -10,7 +10,9 @@ pub(in crate::controllers) mod read;
 pub mod seal;
 mod status;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use charttrust_verify::evidence::Outcome;
@@ -33,6 +35,7 @@ use crate::controllers::cache::Ours;
 use crate::controllers::context::Context;
 use crate::controllers::error::Error;
 use crate::controllers::queue::LONGEST_WAIT;
+use crate::controllers::store::shown::Shown;
 use crate::controllers::store::written::Written;
 use crate::controllers::store::{Release, Requests, Told, Trust};
 use crate::controllers::task::Task;
@@ -45,8 +48,8 @@ pub(in crate::controllers) async fn reconcile(
     id: &ReleaseId,
     moment: Moment,
 ) -> Result<(), Error> {
-    let found = context.cache.trusts.find(id);
-    let existing = found.as_deref().and_then(|object| object.as_ref().ok());
+    let found = context.cache.trust(id);
+    let existing = found.as_ref().and_then(|object| object.as_ref().ok());
     if context.cache.records.has_none(id) {
         // An object that somebody made unreadable has no uid that we know, and goes as well.
         let this = found.as_ref().map(|_| Preconditions {
@@ -65,7 +68,8 @@ pub(in crate::controllers) async fn reconcile(
     };
     let (release, judged) = settled(context, &stored, release, &trust, moment);
     schedule(context, id, &release, moment);
-    let old = before(&release, found.as_deref());
+    let old = before(&release, found.as_ref());
+    let old = old.as_deref();
     let has_verdict = old.is_some_and(|old| Told::by(old).verdict.is_some());
     let stands = has_verdict && !is_of_others(&release, existing);
     let seen = Seen {
@@ -91,7 +95,7 @@ pub(in crate::controllers) async fn reconcile(
     };
     let status = status::conclude(old, &known, moment);
     note_judgement(context, id, &judged, release.judgings);
-    if is_left_out(context, &seen, found.as_deref(), &judged).await || old == Some(&status) {
+    if is_left_out(context, &seen, found.as_ref(), &judged).await || old == Some(&status) {
         return Ok(());
     }
     let told = told(&seen);
@@ -214,7 +218,7 @@ fn is_of_others(release: &Release, existing: Option<&ReleaseTrust>) -> bool {
         return false;
     };
     let watched = object.resource_version();
-    written.is_older_than(watched.as_deref()) && object.status.as_ref() != Some(&written.status)
+    written.is_older_than(watched.as_deref()) && object.status != status_of(written)
 }
 
 /// The judgement, and the release with a note of the archives on which trust rests: from now on they
@@ -338,22 +342,28 @@ const SETTLING: Duration = Duration::from_secs(2);
 fn before<'a>(
     release: &'a Release,
     existing: Option<&'a Ours<ReleaseTrust>>,
-) -> Option<&'a ReleaseTrustStatus> {
+) -> Option<Cow<'a, ReleaseTrustStatus>> {
     let object = match existing {
         Some(Ok(object)) => Some(object),
         Some(Err(_)) => return None,
         None => None,
     };
     let watched = object.and_then(|object| object.status.as_ref());
+    let watched = watched.map(Cow::Borrowed);
     match (&release.written, object) {
         (Some(written), Some(object))
             if written.is_older_than(object.resource_version().as_deref()) =>
         {
             watched
         }
-        (Some(written), _) => Some(&written.status),
+        (Some(written), _) => status_of(written).map(Cow::Owned),
         (None, _) => watched,
     }
+}
+
+/// The status that was written.
+fn status_of(written: &Written<Arc<Shown>>) -> Option<ReleaseTrustStatus> {
+    written.status.open().ok()?.status
 }
 
 /// A changed annotation asks for a look at once.
@@ -461,13 +471,17 @@ async fn write(
     }
     let written = written?;
     let resource_version = written.resource_version().unwrap_or_default();
-    let status = written.status.unwrap_or_default();
+    let status = Arc::new(Shown::of(Ok(written)));
     context.store.update(id, |release| {
         release.written = Some(Written {
             resource_version,
             status,
         });
     });
+    // The watch may have been quicker.
+    if let Some(shown) = context.cache.trusts.find(id) {
+        context.store.note_shown(id, &shown);
+    }
     Ok(())
 }
 
@@ -664,7 +678,10 @@ mod tests {
     fn what_we_wrote_does_not_stand_for_what_nobody_can_read() {
         let written = Written {
             resource_version: "7".into(),
-            status: ReleaseTrustStatus::default(),
+            status: Arc::new(Shown::of(Ok(ReleaseTrust {
+                status: Some(ReleaseTrustStatus::default()),
+                ..ReleaseTrust::default()
+            }))),
         };
         let release = Release {
             written: Some(written),

@@ -78,7 +78,7 @@ fn fresh_key() -> Result<Secret, Error> {
 /// Takes in the evidence of every `ReleaseTrust` that carries our seal; reports the others.
 pub(in crate::controllers) async fn restore(context: &Context, seal: &Seal) {
     for (id, object) in context.cache.trusts.all() {
-        let Ok(object) = object.as_ref() else {
+        let Ok(object) = &object.open() else {
             continue;
         };
         if says_unread(object) {

@@ -736,7 +736,7 @@ spec:
                 content: unread,
             };
             let release = Release {
-                revisions: [(record, revision)].into(),
+                revisions: [(record, revision)].into_iter().collect(),
                 ..Release::default()
             };
             super::released(at, &release)
@@ -768,7 +768,7 @@ spec:
         ] {
             let polls = [("https://a.example.com".to_owned(), poll(failures))];
             let release = Release {
-                polls: polls.into(),
+                polls: polls.into_iter().collect(),
                 ..Release::default()
             };
             let ((status, _), _) = freshness(&release, start + at).unwrap();

@@ -12,6 +12,8 @@ pub mod refreshes;
 mod release;
 pub mod requests;
 pub mod seal;
+pub mod shown;
+pub mod texts;
 pub mod ways;
 pub mod written;
 
@@ -23,15 +25,18 @@ use charttrust_verify::check::Judgement;
 use charttrust_verify::key::{DeclaredRevocation, Key};
 use charttrust_verify::openpgp::{ClaimedRevocations, Fingerprint};
 use charttrust_verify::policy::Policy;
+use charttrust_verify::small_map::SmallMap;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 pub use self::release::{Content, PollState, Release, Requests, Revision, Told, Waiting};
 use self::requests::PolicyRequests;
+use self::shown::Shown;
 use self::written::LastWritten;
 use crate::api::chart_trust_policy::ChartTrustPolicyStatus;
 use crate::api::reasons::KeyReason;
 use crate::api::trusted_key::TrustedKeyStatus;
+use crate::clock::Moment;
 use crate::inventory::ReleaseId;
 use crate::parse::{self, LoadedPolicy};
 
@@ -54,6 +59,8 @@ pub struct Store {
     pub refreshes: refreshes::Refreshes,
     /// The sources that were asked, with their credentials.
     pub credentials: credentials::ResolvedSources,
+    /// The signed texts that a key may still explain.
+    pub texts: texts::Texts,
     /// The ways of asking them.
     pub ways: ways::Ways,
     /// What is remembered of incidents.
@@ -179,7 +186,8 @@ impl Reading {
 
 #[derive(Debug, Default)]
 struct Releases {
-    by_id: BTreeMap<ReleaseId, Release>,
+    // Boxed: nodes of the map are half empty.
+    by_id: BTreeMap<ReleaseId, Box<Release>>,
     /// Claimed and known issuers, by fingerprint and key ID, of each release's signatures.
     by_issuer: BTreeMap<String, BTreeSet<ReleaseId>>,
 }
@@ -287,12 +295,15 @@ impl Store {
 
     /// A copy of what is known of a release.
     pub fn release(&self, id: &ReleaseId) -> Option<Release> {
-        self.releases().by_id.get(id).cloned()
+        self.releases()
+            .by_id
+            .get(id)
+            .map(|release| (**release).clone())
     }
 
     /// What `look` makes of a release, without a copy of it.
     pub fn inspect<T>(&self, id: &ReleaseId, read: impl FnOnce(Option<&Release>) -> T) -> T {
-        read(self.releases().by_id.get(id))
+        read(self.releases().by_id.get(id).map(Box::as_ref))
     }
 
     /// Every release that is known.
@@ -307,23 +318,29 @@ impl Store {
         let before = release.issuers();
         let result = change(release);
         release.restore();
+        release.shrink();
         let after = release.issuers();
         releases.reindex(id, &before, &after);
         result
     }
 
-    /// Tries the keys of this moment on signatures of a release that no key could explain before.
-    pub fn learn(&self, id: &ReleaseId, now: Timestamp) {
+    /// Tries the keys of this moment on signatures of a release that no key could explain before. Where the
+    /// text was forgotten since its source was asked, it is asked again.
+    pub fn learn(&self, id: &ReleaseId, moment: Moment) {
         if self.release(id).is_none() {
             return;
         }
         self.update(id, |release| {
+            self.texts.lend(release);
             // Read under the lock, so that no key is missed that comes with the evidence.
             let keys = self.trust().keys;
-            let revisions = release.revisions.values_mut();
-            for content in revisions.filter_map(|revision| revision.content.as_mut().ok()) {
-                content.evidence.try_keys(&keys, now);
+            for content in release.contents_mut() {
+                content.evidence.try_keys(&keys, moment.date);
             }
+            if release.misses_text(&keys) {
+                release.request(moment.tick);
+            }
+            self.texts.take(release);
         });
     }
 
@@ -338,6 +355,17 @@ impl Store {
     pub fn note_deleted(&self, id: &ReleaseId) {
         if let Some(release) = self.releases().by_id.get_mut(id) {
             release.was_deleted |= release.written.take().is_some();
+        }
+    }
+
+    /// Notes how the watch shows a `ReleaseTrust`: what we wrote is kept once where it shows the same.
+    pub fn note_shown(&self, id: &ReleaseId, shown: &Arc<Shown>) {
+        let mut releases = self.releases();
+        let release = releases.by_id.get_mut(id);
+        if let Some(written) = release.and_then(|release| release.written.as_mut())
+            && written.status == *shown
+        {
+            written.status = Arc::clone(shown);
         }
     }
 
@@ -394,7 +422,7 @@ impl Store {
     }
 
     /// Calls `visit` with the judgement of, and the looks for, every release that was judged.
-    pub fn polls(&self, mut visit: impl FnMut(&Judgement, &BTreeMap<String, PollState>)) {
+    pub fn polls(&self, mut visit: impl FnMut(&Judgement, &SmallMap<String, PollState>)) {
         for release in self.releases().by_id.values() {
             if let Some(judgement) = &release.judgement {
                 visit(judgement, &release.polls);

@@ -1,7 +1,8 @@
 //! What is known of one release: its judged revisions, the evidence about them, and what was
 //! concluded from it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use charttrust_verify::check::Judgement;
@@ -10,11 +11,14 @@ use charttrust_verify::evidence::{
     Answer, Evidence, FirstVerification, Outcome, ProvenanceFacts, SignatureFacts,
 };
 use charttrust_verify::finding::{Fact, Finding};
+use charttrust_verify::key::Key;
 use charttrust_verify::openpgp::Fingerprint;
 use charttrust_verify::policy::Source;
+use charttrust_verify::small_map::SmallMap;
 use charttrust_verify::verdict::Cause;
 use tokio::time::Instant;
 
+use super::shown::Shown;
 use super::written::Written;
 use crate::api::conditions::{ReleaseCondition, find};
 use crate::api::release_trust::ReleaseTrustStatus;
@@ -24,27 +28,27 @@ use crate::inventory::RecordId;
 #[derive(Clone, Debug, Default)]
 pub struct Release {
     /// The judged revisions.
-    pub revisions: BTreeMap<RecordId, Revision>,
+    pub revisions: SmallMap<RecordId, Revision>,
     /// What an earlier run of the operator had verified of revisions that have to be looked at again.
     pub witnesses: BTreeSet<FirstVerification>,
     /// What was last concluded.
     pub judgement: Option<Judgement>,
     /// Whose good signatures it had then. Their keys count it.
     pub signers: BTreeSet<Fingerprint>,
-    /// What was last written, and the resource version that it got.
-    pub written: Option<Written<ReleaseTrustStatus>>,
+    /// What was last written, as the server has answered, and the resource version that it got.
+    pub written: Option<Written<Arc<Shown>>>,
     /// What events have told last, or what needed none.
     pub told: Option<Told>,
     /// Whether somebody has deleted its `ReleaseTrust` since it was written.
     pub was_deleted: bool,
     /// The looks at each url, by the way of asking that answers best.
-    pub polls: BTreeMap<String, PollState>,
+    pub polls: SmallMap<String, PollState>,
     /// Sources whose answer was taken in by an earlier engine: compared again at their next look.
     pub older: BTreeSet<String>,
     /// The looks by each way of asking: two policies may name one url with other credentials.
-    pub asked: BTreeMap<Source, PollState>,
+    pub asked: SmallMap<Source, PollState>,
     /// What the last look at each source found that changes nothing, as the release is bound.
-    pub notices: BTreeMap<String, Vec<Finding>>,
+    pub notices: SmallMap<String, Vec<Finding>>,
     /// Since when nothing can be said because something was not looked at yet.
     pub pending_since: Option<Instant>,
     /// Since when another verdict is due that what is applied in the same second may overtake.
@@ -63,9 +67,9 @@ pub struct Release {
     /// the release too.
     pub contradicted: BTreeSet<String>,
     /// Since when a policy's verdict has been proof of badness.
-    pub bad_since: BTreeMap<String, Instant>,
+    pub bad_since: SmallMap<String, Instant>,
     /// What each policy has decided about a quarantine of the release.
-    pub decisions: BTreeMap<String, Option<Waiting>>,
+    pub decisions: SmallMap<String, Option<Waiting>>,
 }
 
 /// The words of a release's conditions that events tell.
@@ -191,6 +195,34 @@ impl Release {
             .filter_map(|revision| revision.content.as_ref().ok())
     }
 
+    /// The same, to be changed.
+    pub fn contents_mut(&mut self) -> impl Iterator<Item = &mut Content> {
+        let revisions = self.revisions.values_mut();
+        revisions.filter_map(|revision| revision.content.as_mut().ok())
+    }
+
+    /// Whether a key may explain a signature whose text is at hand no more, though its source was asked. (One
+    /// that was not is asked anyway, see `poll`.)
+    pub(super) fn misses_text(&self, keys: &[Key]) -> bool {
+        let mut urls = self.polls.keys();
+        urls.any(|url| {
+            self.contents()
+                .any(|content| content.evidence.wants_text(url, keys))
+        })
+    }
+
+    /// Gives room back that lists have taken to grow.
+    pub(super) fn shrink(&mut self) {
+        for content in self.contents_mut() {
+            content.evidence.shrink();
+        }
+        if let Some(judgement) = &mut self.judgement {
+            judgement.policies.shrink_to_fit();
+            judgement.findings.shrink_to_fit();
+        }
+        self.notices.values_mut().for_each(Vec::shrink_to_fit);
+    }
+
     /// Notes on which archives trust rests, by the judgements of its revisions. Returns whether any is new.
     pub fn settle(&mut self, judgements: &[(RecordId, Judgement)]) -> bool {
         let mut is_new = false;
@@ -239,8 +271,7 @@ impl Release {
             return;
         }
         let witnesses: Vec<_> = self.witnesses.iter().copied().collect();
-        let revisions = self.revisions.values_mut();
-        for content in revisions.filter_map(|revision| revision.content.as_mut().ok()) {
+        for content in self.contents_mut() {
             content.evidence.restore_first_verified(&witnesses);
         }
     }
@@ -359,8 +390,9 @@ mod tests {
         release.note_poll(&with, look(0));
         assert!(release.is_answered_otherwise(&without) && !release.is_answered_otherwise(&with));
         release.note_poll(&without, look(2));
-        assert_eq!(release.asked[&without].failures, 2);
-        assert_eq!(release.polls["https://charts.example.com"].failures, 0);
+        assert_eq!(release.asked.get(&without).unwrap().failures, 2);
+        let best = release.polls.get("https://charts.example.com").unwrap();
+        assert_eq!(best.failures, 0);
     }
 
     #[test]

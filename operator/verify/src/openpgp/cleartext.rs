@@ -40,6 +40,7 @@ pub fn parse_cleartext(bytes: &[u8]) -> Result<SignedMessage, CleartextError> {
         text,
         hashed,
         signatures: signatures(&block)?,
+        size: bytes.len(),
     })
 }
 
@@ -49,6 +50,8 @@ pub struct SignedMessage {
     text: String,
     hashed: String,
     signatures: Vec<ClaimedSignature>,
+    /// Bytes of the file.
+    size: usize,
 }
 
 impl SignedMessage {
@@ -61,6 +64,11 @@ impl SignedMessage {
     /// The signatures, one to eight, in the order of the file.
     pub fn signatures(&self) -> &[ClaimedSignature] {
         &self.signatures
+    }
+
+    /// About how many bytes of memory it takes: the text twice, and packets with what was read of them.
+    pub fn weight(&self) -> usize {
+        self.size.saturating_mul(4)
     }
 
     /// What is hashed: the same lines, joined by CRLF (section 7.2).

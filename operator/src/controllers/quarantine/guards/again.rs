@@ -10,6 +10,7 @@ use super::{
 use crate::clock::{Moment, tick};
 use crate::controllers::policy;
 use crate::controllers::quarantine::start;
+use crate::controllers::store::shown::Shown;
 use crate::controllers::store::{Outcomes, Waiting};
 use crate::controllers::task::Task;
 use crate::controllers::testing::{POLICY, Scene, id, quarantine_of, said, stolen, web};
@@ -151,7 +152,11 @@ async fn a_release_is_shown_anew_when_what_was_decided_is_news() {
         "observedGeneration": 1, "lastTransitionTime": "2026-11-18T10:00:00Z",
     }]}});
     let shown = serde_json::from_value(shown).unwrap();
-    scene.context.cache.trusts.set(web(), Some(Ok(shown)));
+    scene
+        .context
+        .cache
+        .trusts
+        .set(web(), Some(Shown::of(Ok(shown))));
     scene.judge(&web(), vec![said(TRUSTED)]);
     decided(&scene).await;
     assert!(is_shown(&scene));

@@ -70,7 +70,7 @@ fn outcomes(scene: &Scene) -> Outcomes {
 
 fn waiting(scene: &Scene) -> Option<Waiting> {
     let release = scene.context.store.release(&web()).unwrap();
-    release.decisions[POLICY]
+    *release.decisions.get(POLICY).unwrap()
 }
 
 fn forum() -> ReleaseId {

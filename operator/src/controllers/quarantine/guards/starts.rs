@@ -61,7 +61,10 @@ async fn copies_of_a_record_hold_nothing_and_count_nothing() {
     };
     assert_eq!(outcomes(&scene), expected);
     let copy = scene.context.store.release(&id("shop", "copy0")).unwrap();
-    assert_eq!(copy.decisions[POLICY], Some(Waiting::ForWorkloads));
+    assert_eq!(
+        copy.decisions.get(POLICY),
+        Some(&Some(Waiting::ForWorkloads))
+    );
 }
 
 #[tokio::test]
