@@ -350,7 +350,7 @@ enum Place {
 }
 
 /// The binary blocks of the material.
-fn decoded(bytes: &[u8]) -> Result<Vec<Vec<u8>>, CertificateError> {
+pub(super) fn decoded(bytes: &[u8]) -> Result<Vec<Vec<u8>>, CertificateError> {
     // GnuPG keeps its keys in this format since 2.1; people pass the file where an export is meant.
     if bytes.get(8..12) == Some(b"KBXf".as_slice()) {
         return Err(CertificateError::Keybox);
@@ -377,7 +377,7 @@ fn armor_error(error: ArmorError) -> CertificateError {
     }
 }
 
-fn counted(error: FramingError) -> CertificateError {
+pub(super) fn counted(error: FramingError) -> CertificateError {
     match error {
         FramingError::TooMany { .. } => CertificateError::TooManyPackets {
             limit: limits::PACKETS,
