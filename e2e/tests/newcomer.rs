@@ -6,7 +6,11 @@ use charttrust_e2e::cluster::Cluster;
 use charttrust_e2e::helm::Version;
 use charttrust_e2e::operator::binary;
 use charttrust_e2e::page::{Desk, steps};
-use charttrust_e2e::stage::{Power, Setting, Stage, Story, path};
+use charttrust_e2e::stage::{OPERATOR, Power, Setting, Stage, Story, path};
+use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
 
 const PAGE: &str = "docs/getting-started.md";
 const CHAPTER: &str = "\n## Nothing is signed yet\n";
@@ -23,6 +27,7 @@ async fn what_to_do_when_nothing_is_signed() {
         ..Setting::new(binary.clone(), Power::Reports)
     };
     let stage = Stage::set(cluster, setting).await;
+    is_sound(&stage).await;
     let story = shop(&stage).await;
     let desk = Desk::new(stage.cluster.kubeconfig(), &binary);
     let desk = desk.with_name(CHARTS, &story.repository.url());
@@ -43,6 +48,61 @@ async fn what_to_do_when_nothing_is_signed() {
     let other = source("payments", "2.4.1").with_file("templates/more.yaml", "# more\n");
     story.publish(&other, None).await;
     desk.types_all(PAGE, after).await;
+}
+
+/// The doctor finds no fault, and finds one that is made.
+async fn is_sound(stage: &Stage) {
+    let (code, told) = doctor(stage, &[]).await;
+    assert_eq!(code, 0, "{told}");
+    for part in [
+        "ok        server        Kubernetes v1.",
+        "ok        clock         this machine's clock and the API server's agree",
+        "ok        clock         the leader's clock and the API server's agree",
+        "ok        kinds         4 definitions, as this program has them",
+        "warning   operator      Deployment charttrust is scaled to zero",
+        "leads, and renews its Lease",
+        "ok        its rights    the operator has all ",
+        "ok        fence         not needed: the operator contains nothing",
+        "ok        your rights   you may read verdicts, write policies, revoke keys, contain and",
+        "warning   policies      there is none, so every verdict is NoPolicy",
+    ] {
+        assert!(told.contains(part), "{part:?} is missing in:\n{told}");
+    }
+    let (code, elsewhere) = doctor(stage, &["--operator-namespace", "default"]).await;
+    assert_eq!(code, 3, "{elsewhere}");
+    let way_on = "an operator leads in namespace charttrust-system";
+    assert!(elsewhere.contains(way_on), "{elsewhere}");
+
+    let roles = Api::<ClusterRole>::all(stage.cluster.client().await.unwrap());
+    let before = roles.get(OPERATOR).await.unwrap();
+    let fewer = before.rules.iter().flatten().filter(|rule| {
+        let groups = rule.api_groups.iter().flatten();
+        !groups.cloned().any(|group| group == "events.k8s.io")
+    });
+    let change = |rules: Vec<&PolicyRule>| Patch::Merge(json!({"rules": rules}));
+    let params = PatchParams::default();
+    let fewer = change(fewer.collect());
+    roles.patch(OPERATOR, &params, &fewer).await.unwrap();
+    let (code, told) = doctor(stage, &["-o", "json"]).await;
+    let whole = change(before.rules.iter().flatten().collect());
+    roles.patch(OPERATOR, &params, &whole).await.unwrap();
+    assert_eq!(code, 1, "{told}");
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let mut checks = told["checks"].as_array().unwrap().iter();
+    let rights = checks.find(|one| one["check"] == "its rights").unwrap();
+    assert_eq!(rights["state"], "failed", "{told}");
+    assert_eq!(rights["message"], "the operator may not create events");
+}
+
+async fn doctor(stage: &Stage, more: &[&str]) -> (i32, String) {
+    let mut command = tokio::process::Command::new(binary());
+    command
+        .arg("doctor")
+        .args(more)
+        .env("KUBECONFIG", stage.cluster.kubeconfig());
+    let output = command.output().await.unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    (output.status.code().unwrap(), said)
 }
 
 /// The shop of the page: two releases are what is published, one was changed, one was never published.

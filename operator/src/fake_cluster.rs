@@ -25,6 +25,8 @@ struct State {
     writes: Vec<Write>,
     /// What it answers to requests of a kind, by verb and part of the path.
     refusals: Vec<(&'static str, &'static str, Refusal)>,
+    /// What nobody may do, as verb and resource.
+    denied: Vec<&'static str>,
     /// What others write just before the next write at a path; nothing deletes it.
     meddling: Vec<(String, Option<Value>)>,
 }
@@ -74,6 +76,15 @@ impl FakeCluster {
         self.state().refusals.push((verb, part, refusal));
     }
 
+    #[allow(
+        dead_code,
+        reason = "only the tests of whole commands ask about rights"
+    )]
+    /// From now on, whoever asks about this right (as `list secrets`) is told that nobody has it.
+    pub(crate) fn deny(&self, right: &'static str) {
+        self.state().denied.push(right);
+    }
+
     /// From now on, nothing is refused.
     pub(crate) fn allow(&self) {
         self.state().refusals.clear();
@@ -115,7 +126,9 @@ impl Respond for FakeCluster {
         let path = path.strip_suffix("/status").unwrap_or(path).to_owned();
         let body = serde_json::from_slice(&request.body).unwrap_or_default();
         let verb = request.method.as_str();
-        if verb != "GET" {
+        // Reviews of rights are answered and kept nowhere.
+        let is_review = path.ends_with("accessreviews");
+        if verb != "GET" && !is_review {
             state.writes.push(Write {
                 verb: verb.to_owned(),
                 path: request.url.path().to_owned(),
@@ -132,6 +145,7 @@ impl Respond for FakeCluster {
             "GET" if path == "/apis" => Ok(json!({"kind": "APIGroupList", "groups": []})),
             "GET" if is_collection(&path) => Ok(state.list(&path, request.url.query())),
             "GET" => state.objects.found(&path),
+            "POST" if is_review => Ok(state.review(body)),
             "POST" => state.objects.create(place(&path, &body), body),
             "PUT" if request.url.path() == path => state.objects.replace(&path, body),
             "PUT" => state.objects.replace_status(&path, body),
@@ -198,6 +212,15 @@ impl State {
         let mut refusals = self.refusals.iter();
         let found = refusals.find(|(of, part, _)| *of == verb && path.contains(part));
         found.map(|(.., refusal)| *refusal)
+    }
+
+    fn review(&self, mut review: Value) -> Value {
+        let asked = &review["spec"]["resourceAttributes"];
+        let word = |name: &str| asked[name].as_str().unwrap_or_default().to_owned();
+        let right = format!("{} {}", word("verb"), word("resource"));
+        let allowed = !self.denied.iter().any(|denied| *denied == right);
+        review["status"] = json!({"allowed": allowed});
+        review
     }
 
     fn list(&self, path: &str, query: Option<&str>) -> Value {

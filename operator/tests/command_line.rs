@@ -25,6 +25,7 @@ fn completion_knows_every_command_in_every_shell() {
         for command in [
             "completion",
             "crds",
+            "doctor",
             "explain",
             "pin",
             "policy",

@@ -129,14 +129,15 @@ fn held(lease: &Lease, now: Timestamp) -> Leading {
     }
 }
 
-fn holder(lease: &Lease) -> Option<&str> {
+/// Who holds a lease.
+pub(super) fn holder(lease: &Lease) -> Option<&str> {
     let spec = lease.spec.as_ref();
     let holder = spec.and_then(|spec| spec.holder_identity.as_deref());
     holder.filter(|holder| !holder.is_empty())
 }
 
 /// What is still unread a moment later: nothing is read in the same instant in which it is declared.
-async fn unread_for_long(client: &Client) -> Result<Vec<String>, Failure> {
+pub(super) async fn unread_for_long(client: &Client) -> Result<Vec<String>, Failure> {
     let first = unread(client).await?;
     if first.is_empty() {
         return Ok(first);
@@ -192,7 +193,7 @@ const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 /// How long the operator may take to read a key or a policy.
 const MOMENT: Duration = Duration::from_secs(2);
 /// Longer than a leader waits between two renewals.
-const RENEWAL: Duration = Duration::from_secs(6);
+pub(super) const RENEWAL: Duration = Duration::from_secs(6);
 
 #[cfg(test)]
 mod tests {

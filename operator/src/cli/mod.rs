@@ -4,6 +4,7 @@ pub mod before_uninstall;
 mod cluster;
 pub mod completion;
 pub mod crds;
+pub mod doctor;
 pub mod explain;
 mod forecast;
 pub mod leading;
@@ -51,6 +52,8 @@ enum Command {
     Completion(completion::Completion),
     /// Prints the definitions of the kinds.
     Crds,
+    /// Checks the installation, and says what to do where something is wrong.
+    Doctor(doctor::Doctor),
     /// Tells what a word of a verdict, condition, event or field means, and what to do about it.
     Explain(explain::Explain),
     /// Tells which releases are contained before the operator is removed; the chart runs it.
@@ -86,6 +89,8 @@ const USAGE: u8 = 2;
 const UNKNOWN: u8 = 3;
 /// We failed.
 const INTERNAL: u8 = 4;
+/// What programs rely on in JSON of our own; another number tells that it has changed.
+const SCHEMA_VERSION: u32 = 1;
 
 /// Every command with its arguments, as the program takes them.
 pub fn definition() -> clap::Command {
@@ -100,6 +105,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => operate(arguments),
         Command::Completion(arguments) => completion::main(&arguments, definition()),
         Command::Crds => print_definitions(),
+        Command::Doctor(arguments) => ask(doctor::run(&arguments)),
         Command::Explain(arguments) => explain::main(&arguments),
         Command::BeforeUninstall(arguments) => {
             finish(before_uninstall::main(arguments), |code| code)

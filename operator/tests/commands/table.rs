@@ -170,6 +170,7 @@ pub(crate) fn cell(command: &str, situation: Situation) -> Option<Cell> {
         "before-uninstall" => before_uninstall(situation),
         "completion" => local("completion bash", situation),
         "crds" => local("crds", situation),
+        "doctor" => doctor(situation),
         "explain" => local("explain Unsigned", situation),
         "pin" => pin(situation),
         "policy test" => policy_test(situation),
@@ -257,6 +258,51 @@ fn pin(situation: Situation) -> Cell {
         Situation::LeaseMissing => ends("pin", TRUSTED, NO_LEASE),
     }
     .into()
+}
+
+/// Each of these runs on an installation without a fault.
+fn doctor(situation: Situation) -> Cell {
+    let run = |code, errors: &'static [&'static str]| {
+        ends("doctor", code, errors).prepared(World::installed)
+    };
+    match situation {
+        Situation::OutputClosed | Situation::BothClosed => {
+            run(TRUSTED, &[]).then(|world| writes(world) == 0)
+        }
+        Situation::DiskFull => run(FAILED, LOST).into(),
+        // Questions about rights are posted.
+        Situation::NothingWritable => run(UNKNOWN, &[]).then(|world| writes(world) == 0),
+        // What may not be read is told line by line, and is never green.
+        Situation::NothingAllowed => run(UNKNOWN, &[]).into(),
+        Situation::KindsUnknown => ends("doctor", UNKNOWN, &[])
+            .prepared(World::installed)
+            .into(),
+        Situation::ReleaseMissing => Cell::DoesNotApply("it names no release"),
+        Situation::NamespaceMissing => ends("doctor --operator-namespace typo", UNKNOWN, &[])
+            .prepared(World::installed)
+            .into(),
+        Situation::KeyMissing | Situation::PolicyMissing => {
+            Cell::DoesNotApply("it names no key and no policy")
+        }
+        Situation::PartlyRefused => run(UNKNOWN, &[])
+            .prepared(|world| {
+                world.installed();
+                world.cluster.refuse("GET", "/trustedkeys", FORBIDDEN);
+            })
+            .into(),
+        Situation::LeaseOld => run(NOT_ALL, &[])
+            .prepared(|world| {
+                world.installed();
+                world.lease("charttrust-0", "2026-01-02T03:04:05.000000Z");
+            })
+            .into(),
+        Situation::LeaseMissing => run(NOT_ALL, &[])
+            .prepared(|world| {
+                world.installed();
+                world.cluster.remove(LEASE);
+            })
+            .into(),
+    }
 }
 
 fn why(situation: Situation) -> Cell {

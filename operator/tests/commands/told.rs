@@ -198,3 +198,58 @@ async fn what_a_revoked_key_has_signed_is_not_pinned() {
     let why = "shop/web: not pinned: it is signed by TrustedKey platform, which is revoked";
     assert!(named.errors.contains(why), "{named:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sound_installation_has_no_fault_and_each_fault_is_named_with_the_next_step() {
+    let world = World::new().await;
+    world.installed();
+    let sound = run(&world, "doctor").await;
+    assert_eq!(sound.code, Some(0), "{sound:?}");
+    for part in [
+        "ok      server        Kubernetes v1.36.3",
+        "ok      kinds         4 definitions, as this program has them",
+        "ok      operator      Deployment charttrust: 2 of 2 replicas are ready",
+        "ok      leader        charttrust-0 leads, and renews its Lease",
+        "ok      its rights    the operator has all ",
+        "ok      releases      2 are judged",
+    ] {
+        assert!(sound.text.contains(part), "{part}: {}", sound.text);
+    }
+    assert!(!sound.text.contains("unknown"), "{}", sound.text);
+    assert!(world.cluster.writes().is_empty());
+
+    world.cluster.deny("create events");
+    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/trustedkeys.charttrust.io";
+    let mut definition = world.cluster.find(path).unwrap();
+    let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
+    let fields = definition.pointer_mut(spec).unwrap();
+    fields.as_object_mut().unwrap().remove("successor");
+    world.cluster.put(path, definition);
+    let line = "doctor -o json";
+    let faulty = run(&world, line).await;
+    assert_eq!(faulty.code, Some(1), "{faulty:?}");
+    let told: Value = serde_json::from_str(&faulty.text).unwrap();
+    assert_eq!(
+        (&told["schemaVersion"], &told["state"]),
+        (&json!(1), &json!("failed"))
+    );
+    let failed = told["checks"].as_array().unwrap().iter();
+    let failed: Vec<_> = failed.filter(|one| one["state"] == "failed").collect();
+    assert_eq!(failed.len(), 2, "{told}");
+    let message = failed[0]["message"].as_str().unwrap();
+    assert!(
+        message.contains("what stands in spec.successor is dropped"),
+        "{told}"
+    );
+    assert!(
+        failed[0]["next"]
+            .as_str()
+            .unwrap()
+            .contains("crds | kubectl apply"),
+        "{told}"
+    );
+    assert_eq!(
+        failed[1]["message"], "the operator may not create events",
+        "{told}"
+    );
+}

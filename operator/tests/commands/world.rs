@@ -170,6 +170,32 @@ impl World {
         self.cluster.put(LEASE, object);
     }
 
+    /// An installation as the chart makes it, whose leader has renewed its Lease this moment.
+    pub(crate) fn installed(&self) {
+        let version = json!({"major": "1", "minor": "36", "gitVersion": "v1.36.3", "gitCommit": "",
+            "gitTreeState": "", "buildDate": "", "goVersion": "", "compiler": "", "platform": ""});
+        self.cluster.hold("/version", version);
+        for (name, document) in charttrust::cli::crds::files() {
+            let definition: Value = serde_saphyr::from_str(&document).unwrap();
+            let name = name.trim_end_matches(".yaml");
+            let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+            self.cluster
+                .put(&format!("{path}/{name}.charttrust.io"), definition);
+        }
+        let namespace = "charttrust-system";
+        let deployment = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"namespace": namespace, "name": "charttrust"},
+            "spec": {"replicas": 2, "selector": {}, "template": {"spec": {
+                "serviceAccountName": "charttrust",
+                "containers": [{"name": "operator", "args": ["run", "--namespace=charttrust-system"]}]}}},
+            "status": {"readyReplicas": 2},
+        });
+        let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/charttrust");
+        self.cluster.put(&path, deployment);
+        self.lease("charttrust-0", &format!("{:.6}", charttrust::clock::now()));
+    }
+
     /// How many replicas a workload is to have.
     pub(crate) fn replicas(&self, namespace: &str, name: &str) -> Value {
         let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}");
