@@ -523,3 +523,59 @@ async fn what_rests_on_a_key_is_listed() {
     let nobody = charttrust(&["status", "--key", "nobody"]).await;
     nobody.with(USAGE, &["there is no TrustedKey nobody"]);
 }
+
+/// A file of a story, and what is in it.
+fn file(name: &str, text: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    let path = path.to_string_lossy().into_owned();
+    (folder, path)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_comes_out_as_it_was_previewed() {
+    let (story, key) = shop("cmd-preview").await;
+    let name = format!("{}-policy", story.namespace);
+    let policy = |keys: &[&str]| {
+        let rule = story.rule("*", &[], json!({"verify": {"signers": {"keys": keys}}}));
+        let spec =
+            json!({"match": {"releases": [format!("{}/*", story.namespace)]}, "rules": [rule]});
+        let object = json!({"apiVersion": "charttrust.io/v1alpha1", "kind": "ChartTrustPolicy",
+            "metadata": {"name": name}, "spec": spec});
+        file("policy.yaml", &object.to_string())
+    };
+    let (_same, same) = policy(&[&key.name]);
+    let unchanged = charttrust(&["policy", "preview", "-f", &same]).await;
+    unchanged.with(
+        TRUSTED,
+        &["changes: 0 verdicts", "No workload will be stopped."],
+    );
+    let (_nobody, nobody) = policy(&[]);
+    let preview = ["policy", "preview", "-f", &nobody];
+    let seen = charttrust(&preview)
+        .await
+        .with(UNTRUSTED, &["2 verdicts in 1 namespace"]);
+    for name in ["web", "api"] {
+        let line = seen.line(name);
+        assert!(
+            line.contains("SignatureVerified   Untrusted/SignerNotTrusted"),
+            "{line}"
+        );
+    }
+    assert!(!seen.text.contains("forum"), "{}", seen.text);
+    let json = charttrust(&[&preview[..], &["-o", "json"]].concat())
+        .await
+        .with(UNTRUSTED, &[]);
+    let json: serde_json::Value = serde_json::from_str(&json.text).unwrap();
+    assert_eq!(
+        json["releases"][0]["after"], "Untrusted/SignerNotTrusted",
+        "{json}"
+    );
+    story.expect("web", "SignatureVerified").await;
+    let kubeconfig = stage().await.cluster.kubeconfig();
+    let apply = ["apply", "--server-side", "--force-conflicts", "-f", &nobody];
+    kubectl(kubeconfig, &apply).await.unwrap();
+    story.expect("web", "SignerNotTrusted").await;
+    story.expect("api", "SignerNotTrusted").await;
+}

@@ -1,5 +1,5 @@
-//! What a change of a key would do to the verdicts, by the operator's own engine, from what the
-//! objects on the API server say. Reads only.
+//! What a change of a key or a policy would do to the verdicts, by the operator's own engine, from what
+//! the objects on the API server say. Reads only.
 //!
 //! # Caveats
 //! The seal of the evidence is not checked: its key is the operator's. Where the engine does not come
@@ -9,14 +9,16 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use charttrust_verify::check::{self, Case, Judgement};
+use charttrust_verify::digest::Sha256Digest;
+use charttrust_verify::evidence::Evidence;
 use charttrust_verify::openpgp::Fingerprint;
-use charttrust_verify::policy::{Demands, ReleaseRef, Rule};
+use charttrust_verify::policy::{Demands, Policy, ReleaseRef, Rule};
 use charttrust_verify::verdict::Verdict;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::{Api, Client, ResourceExt as _};
 
-use super::cluster::{Failure, all};
+use super::cluster::{Failure, all, chain};
 use super::status;
 use crate::api::reasons::KeyReason;
 use crate::api::trusted_key::{DataRef, TrustedKeySpec};
@@ -38,7 +40,7 @@ pub(super) struct Picture {
     now: Timestamp,
 }
 
-/// What becomes of one release that a key signed.
+/// What becomes of one release.
 #[derive(Clone, Debug)]
 pub(super) struct Forecast {
     pub(super) namespace: String,
@@ -49,8 +51,18 @@ pub(super) struct Forecast {
     pub(super) first_verified: Option<Timestamp>,
     /// The word of the verdict as the operator has written it.
     pub(super) before: String,
+    /// What the engine says of it as things are; nothing where it does not agree with `before`.
+    pub(super) now: Option<Judgement>,
     /// What the engine says of it after the change; nothing where it does not agree with `before`.
     pub(super) after: Option<Judgement>,
+}
+
+/// What is thought to be otherwise.
+#[derive(Clone, Copy, Debug)]
+enum Change<'a> {
+    Key(&'a TrustedKey),
+    Nothing,
+    Policy(&'a ChartTrustPolicy),
 }
 
 impl Forecast {
@@ -134,7 +146,8 @@ impl Picture {
         let Ok(fingerprint) = changed.spec.fingerprint.parse::<Fingerprint>() else {
             return Vec::new();
         };
-        let (now, then) = (self.store(None).trust(), self.store(Some(changed)).trust());
+        let now = self.store(Change::Nothing).trust();
+        let then = self.store(Change::Key(changed)).trust();
         let signed = self.trusts.iter().filter_map(|trust| {
             let content = stated(trust.status.as_ref()?)?;
             let is_signed = content.evidence.good_signers().any(|f| *f == fingerprint);
@@ -145,6 +158,38 @@ impl Picture {
             .collect()
     }
 
+    /// What becomes of every release that a policy is about, if it were as given, or was about before; and
+    /// how many others there are. It may be one that is not there yet.
+    pub(super) fn under(&self, policy: &ChartTrustPolicy) -> (Vec<Forecast>, usize) {
+        let now = self.store(Change::Nothing).trust();
+        let then = self.store(Change::Policy(policy)).trust();
+        let name = policy.name_any();
+        let before = self.policies.iter().filter(|one| one.name_any() == name);
+        let both = before.chain([policy]).map(|one| parse::policy(one).policy);
+        let both: Vec<_> = both.collect();
+        let is_about = |trust: &&ReleaseTrust| both.iter().any(|one| self.is_about(one, trust));
+        let (about, others): (Vec<_>, Vec<_>) = self.trusts.iter().partition(is_about);
+        let about = about.into_iter().map(|trust| match content(trust) {
+            Some(content) => self.foretell(trust, &content, &now, &then),
+            None => unread(trust),
+        });
+        (about.collect(), others.len())
+    }
+
+    fn is_about(&self, policy: &Policy, trust: &ReleaseTrust) -> bool {
+        let (namespace, name) = (trust.namespace().unwrap_or_default(), trust.name_any());
+        let release = ReleaseRef {
+            namespace: &namespace,
+            namespace_labels: self.namespaces.get(&namespace),
+            name: &name,
+        };
+        match content(trust) {
+            Some(content) => policy.rule_for(&release, &content.chart).is_some(),
+            // Nobody knows of which chart it is.
+            None => policy.selection.selects(&release),
+        }
+    }
+
     fn foretell(
         &self,
         trust: &ReleaseTrust,
@@ -152,18 +197,15 @@ impl Picture {
         now: &Trust,
         then: &Trust,
     ) -> Forecast {
-        let before = status::verdict(trust);
-        let before = before.map(|verdict| verdict.reason.clone());
-        let before = before.unwrap_or_default();
-        let agrees = self.judge(trust, content, now).verdict.word() == before;
+        let known = unread(trust);
+        let judged = self.judge(trust, content, now);
+        let agrees = judged.verdict.word() == known.before;
         let archives = content.evidence.archives();
         Forecast {
-            namespace: trust.namespace().unwrap_or_default(),
-            name: trust.name_any(),
-            chart: status::chart(trust),
             first_verified: archives.filter_map(|(_, facts)| facts.first_verified).min(),
-            before,
+            now: agrees.then_some(judged),
             after: agrees.then(|| self.judge(trust, content, then)),
+            ..known
         }
     }
 
@@ -183,19 +225,24 @@ impl Picture {
         check::judge(&case, &by.judged_by, &by.keys, self.now)
     }
 
-    /// What the operator knows, with one key changed.
-    fn store(&self, changed: Option<&TrustedKey>) -> Store {
+    /// What the operator knows, with one thing changed.
+    fn store(&self, change: Change<'_>) -> Store {
         let store = Store::default();
         for key in &self.keys {
             let name = key.name_any();
-            let key = changed
-                .filter(|changed| changed.name_any() == name)
-                .unwrap_or(key);
+            let key = match change {
+                Change::Key(changed) if changed.name_any() == name => changed,
+                Change::Key(_) | Change::Nothing | Change::Policy(_) => key,
+            };
             store.set_key(&name, Some(self.load(key)));
         }
-        for policy in &self.policies {
+        let set = |policy: &ChartTrustPolicy| {
             let loaded = (self.reading(), parse::policy(policy));
             store.set_policy(&policy.name_any(), Some(loaded));
+        };
+        self.policies.iter().for_each(set);
+        if let Change::Policy(changed) = change {
+            set(changed);
         }
         store
     }
@@ -238,6 +285,36 @@ impl Picture {
             at: self.now,
         }
     }
+}
+
+/// What is known of a release of which the engine can say nothing.
+fn unread(trust: &ReleaseTrust) -> Forecast {
+    let before = status::verdict(trust);
+    let before = before.map(|verdict| verdict.reason.clone());
+    Forecast {
+        namespace: trust.namespace().unwrap_or_default(),
+        name: trust.name_any(),
+        chart: status::chart(trust),
+        first_verified: None,
+        before: before.unwrap_or_default(),
+        now: None,
+        after: None,
+    }
+}
+
+/// What the operator has written of a release. Where no source was asked yet, that is its chart alone.
+fn content(trust: &ReleaseTrust) -> Option<Content> {
+    let status = trust.status.as_ref()?;
+    if status.evidence.is_some() {
+        return stated(status);
+    }
+    let release = status.release.as_ref()?;
+    Some(Content {
+        chart: release.chart.clone(),
+        version: release.version.clone(),
+        digest: Sha256Digest::from_bytes([0; 32]),
+        evidence: Evidence::default(),
+    })
 }
 
 async fn namespaces(client: &Client) -> BTreeMap<String, BTreeMap<String, String>> {
@@ -285,5 +362,5 @@ where
     K: Clone + serde::de::DeserializeOwned + Debug,
 {
     let api = Api::<K>::namespaced(client.clone(), namespace);
-    api.get_opt(name).await.map_err(|error| error.to_string())
+    api.get_opt(name).await.map_err(|error| chain(&error))
 }

@@ -248,7 +248,11 @@ fn first_verified(since: Option<Timestamp>, first: Option<Timestamp>) -> String 
 }
 
 /// What policies contain by themselves.
-fn quarantines(policies: &[ChartTrustPolicy], forecast: &[Forecast], site: &Site) -> String {
+pub(super) fn quarantines(
+    policies: &[ChartTrustPolicy],
+    forecast: &[Forecast],
+    site: &Site,
+) -> String {
     let lines: Vec<_> = policies
         .iter()
         .filter_map(|policy| contained(policy, forecast, site))
@@ -311,7 +315,7 @@ fn contained(policy: &ChartTrustPolicy, forecast: &[Forecast], site: &Site) -> O
     (!text.is_empty()).then_some(text)
 }
 
-fn count(number: usize, one: &str, many: &str) -> String {
+pub(super) fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
@@ -573,6 +577,7 @@ mod tests {
             chart: format!("{name}-1.0.0"),
             first_verified,
             before: "SignatureVerified".to_owned(),
+            now: None,
             after: None,
         }
     }

@@ -173,6 +173,7 @@ pub(crate) fn cell(command: &str, situation: Situation) -> Option<Cell> {
         "doctor" => doctor(situation),
         "explain" => local("explain Unsigned", situation),
         "pin" => pin(situation),
+        "policy preview" => policy_preview(situation),
         "policy test" => policy_test(situation),
         "quarantine" => contain(situation),
         "restore" => restore(situation),
@@ -302,6 +303,36 @@ fn doctor(situation: Situation) -> Cell {
                 world.cluster.remove(LEASE);
             })
             .into(),
+    }
+}
+
+fn policy_preview(situation: Situation) -> Cell {
+    const PREVIEW: &str = "policy preview -f policy.yaml";
+    let run = |code, errors| ends(PREVIEW, code, errors).prepared(World::lay_policy);
+    match situation {
+        Situation::OutputClosed | Situation::BothClosed | Situation::NothingWritable => {
+            run(TRUSTED, &[]).then(|world| writes(world) == 0)
+        }
+        Situation::DiskFull => run(FAILED, LOST).into(),
+        Situation::NothingAllowed => run(UNKNOWN, RIGHTS).into(),
+        Situation::KindsUnknown => run(UNKNOWN, KINDS).into(),
+        Situation::ReleaseMissing => Cell::DoesNotApply("it names no release"),
+        Situation::NamespaceMissing => Cell::DoesNotApply("policies have no namespace"),
+        Situation::KeyMissing => Cell::DoesNotApply("it names no key"),
+        Situation::PolicyMissing => ends(
+            "policy preview -f typo.yaml",
+            USAGE,
+            &["typo.yaml", "No such file"],
+        )
+        .into(),
+        Situation::PartlyRefused => run(UNKNOWN, RIGHTS)
+            .prepared(|world| {
+                world.lay_policy();
+                world.cluster.refuse("GET", "/releasetrusts", FORBIDDEN);
+            })
+            .into(),
+        Situation::LeaseOld => run(UNKNOWN, LEADERLESS).into(),
+        Situation::LeaseMissing => run(TRUSTED, NO_LEASE).into(),
     }
 }
 

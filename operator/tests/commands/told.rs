@@ -253,3 +253,32 @@ async fn a_sound_installation_has_no_fault_and_each_fault_is_named_with_the_next
         "{told}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_policy_would_change_is_told_and_not_done() {
+    let world = World::new().await;
+    let path = "/apis/charttrust.io/v1alpha1/charttrustpolicies/policy";
+    let mut policy = world.cluster.find(path).unwrap();
+    policy["spec"]["rules"][0]["verify"] = json!({});
+    policy.as_object_mut().unwrap().remove("status");
+    policy["metadata"] = json!({"name": "policy"});
+    std::fs::write(world.folder.path().join("nobody.yaml"), policy.to_string()).unwrap();
+    let seen = run(&world, "policy preview -f nobody.yaml").await;
+    assert_eq!(seen.code, Some(1), "{seen:?}");
+    let changes = "Policy policy changes: 2 verdicts in 2 namespaces would change, 0 stay";
+    for part in [
+        changes,
+        "SignatureVerified   Untrusted/SignerNotTrusted   all",
+    ] {
+        assert!(seen.text.contains(part), "{part}: {}", seen.text);
+    }
+    policy["spec"]["rules"][0]["sources"] = json!([{"url": "https://other.example.com"}]);
+    std::fs::write(world.folder.path().join("other.yaml"), policy.to_string()).unwrap();
+    let pending = run(&world, "policy preview -f other.yaml").await;
+    assert_eq!(pending.code, Some(3), "{pending:?}");
+    assert!(
+        pending.text.contains("Pending: a source of the rule"),
+        "{pending:?}"
+    );
+    assert!(world.cluster.writes().is_empty());
+}

@@ -267,8 +267,13 @@ pub(super) fn policy(arguments: &Verify, keys: &[Key]) -> Result<Policy, UsageEr
     policy_of(path)
 }
 
-/// The one ChartTrustPolicy of a file.
+/// The one ChartTrustPolicy of a file, to judge by.
 pub(in crate::cli) fn policy_of(path: &Path) -> Result<Policy, UsageError> {
+    Ok(parse::policy(&declared_policy(path)?).policy)
+}
+
+/// The one ChartTrustPolicy of a file, which can be used.
+pub(in crate::cli) fn declared_policy(path: &Path) -> Result<ChartTrustPolicy, UsageError> {
     let bytes = read_whole(path, Kind::Policy)?;
     let unusable = |problem: String| UsageError::Unusable {
         path: path.display().to_string(),
@@ -290,10 +295,10 @@ pub(in crate::cli) fn policy_of(path: &Path) -> Result<Policy, UsageError> {
     let object: ChartTrustPolicy =
         serde_json::from_value(document).map_err(|error| unusable(error.to_string()))?;
     let parsed = parse::policy(&object);
-    if let Some(problem) = parsed.problems.first() {
-        return Err(unusable(problem.to_string()));
+    match parsed.problems.first() {
+        Some(problem) => Err(unusable(problem.to_string())),
+        None => Ok(object),
     }
-    Ok(parsed.policy)
 }
 
 fn any_key(level: CheckLevel, keys: &[Key]) -> Policy {

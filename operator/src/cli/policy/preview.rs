@@ -1,0 +1,420 @@
+//! `charttrust policy preview`: what a policy would change. Reads the named file and the cluster.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use charttrust_verify::check::Judgement;
+use charttrust_verify::verdict::{Cause, Verdict};
+use clap::Args;
+use kube::ResourceExt as _;
+use serde::Serialize;
+
+use crate::api::ChartTrustPolicy;
+use crate::api::chart_trust_policy::Approval;
+use crate::cli::cluster::{Connection, Failure, chain};
+use crate::cli::forecast::{Forecast, Picture};
+use crate::cli::leading::{Operator, checked};
+use crate::cli::revoke::{count, quarantines};
+use crate::cli::screen::{Format, Table, plain, say};
+use crate::cli::site::Site;
+use crate::cli::verify::inputs::{self, UsageError};
+use crate::cli::{SCHEMA_VERSION, TRUSTED, UNKNOWN, UNTRUSTED};
+use crate::clock;
+
+/// Tells what a policy would change: the verdicts of the releases that run, and quarantines that would begin.
+///
+/// The operator's own engine judges by what it has found so far; a source that was not asked yet is Pending.
+/// Nothing is written, and no source is asked.
+///
+/// Exit code 0: nothing becomes untrusted; 1: a release does, or a quarantine would begin; 2: the arguments
+/// cannot be used; 3: it cannot be told of a release, or nobody keeps the verdicts up to date.
+#[derive(Args, Clone, Debug)]
+pub struct Preview {
+    /// The ChartTrustPolicy. One of the same name in the cluster is thought to be replaced by it.
+    #[arg(short, long, value_name = "FILE")]
+    pub file: PathBuf,
+    /// Prints for programs.
+    #[arg(short, long, value_enum)]
+    pub output: Option<Format>,
+    /// Where the cluster is.
+    #[command(flatten)]
+    pub connection: Connection,
+    /// Where the operator is.
+    #[command(flatten)]
+    pub operator: Operator,
+}
+
+/// Runs the command and gives its exit code.
+///
+/// # Errors
+/// If the file cannot be used, or the cluster cannot be asked.
+pub(in crate::cli) async fn run(arguments: &Preview) -> Result<u8, Failure> {
+    let policy = inputs::declared_policy(&arguments.file).map_err(|error| unusable(&error))?;
+    let client = arguments.connection.client().await?;
+    let operator = &arguments.operator;
+    let picture = Picture::take(&client, &operator.operator_namespace, clock::now()).await?;
+    let site = Site::of(&client, operator).await;
+    let preview = Previewed::of(&policy, &picture, &site);
+    say(&match arguments.output {
+        Some(format) => format.write(&preview)?,
+        None => preview.text(arguments),
+    })?;
+    Ok(checked(&client, operator, preview.code()).await)
+}
+
+fn unusable(error: &UsageError) -> Failure {
+    Failure::Asked(chain(error))
+}
+
+/// What would change.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Previewed {
+    schema_version: u32,
+    policy: String,
+    /// Whether the cluster has a policy of this name.
+    replaces: bool,
+    /// Those whose verdict changes, or of which it cannot be told.
+    releases: Vec<Changing>,
+    /// Those whose verdict stays.
+    unchanged: usize,
+    /// Releases that the policy is not about.
+    others: usize,
+    /// What would be contained, and what is not known of that.
+    quarantines: String,
+    /// How many quarantines would begin, if they fit their limit.
+    beginning: usize,
+}
+
+/// One release whose verdict changes.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Changing {
+    namespace: String,
+    release: String,
+    chart: String,
+    /// The word of the verdict as the operator has written it.
+    before: String,
+    /// The verdict by this policy and the others; absent where the operator judges by more than can be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<String>,
+    /// The rule of this policy that decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<String>,
+    /// What this policy finds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    because: Option<String>,
+    #[serde(skip)]
+    verdict: Option<Verdict>,
+}
+
+impl Previewed {
+    fn of(policy: &ChartTrustPolicy, picture: &Picture, site: &Site) -> Self {
+        let name = policy.name_any();
+        let mut known = picture.policies().iter();
+        let old = known.find(|known| known.name_any() == name);
+        let (forecast, others) = picture.under(policy);
+        Self {
+            others,
+            ..Self::told(policy, old, &forecast, site)
+        }
+    }
+
+    fn told(
+        policy: &ChartTrustPolicy,
+        old: Option<&ChartTrustPolicy>,
+        forecast: &[Forecast],
+        site: &Site,
+    ) -> Self {
+        let name = policy.name_any();
+        let changes =
+            |one: &&Forecast| one.verdict().is_none_or(|after| after.word() != one.before);
+        let releases = forecast.iter().filter(changes);
+        let releases: Vec<_> = releases.map(|one| Changing::of(one, &name)).collect();
+        let begin = |one: &&Forecast| {
+            is_due(policy, one.after.as_ref())
+                && !old.is_some_and(|old| is_due(old, one.now.as_ref()))
+        };
+        let begin: Vec<_> = forecast.iter().filter(begin).cloned().collect();
+        let spared = |one: &&Forecast| !site.is_disabled() && !site.protects(&one.namespace);
+        Self {
+            schema_version: SCHEMA_VERSION,
+            policy: name,
+            replaces: old.is_some(),
+            unchanged: forecast.len() - releases.len(),
+            others: 0,
+            releases,
+            quarantines: quarantines(std::slice::from_ref(policy), &begin, site),
+            beginning: begin.iter().filter(spared).count(),
+        }
+    }
+
+    fn code(&self) -> u8 {
+        let is_untrusted = |one: &Changing| matches!(one.verdict, Some(Verdict::Untrusted(_)));
+        let is_open =
+            |one: &Changing| matches!(one.verdict, None | Some(Verdict::Unknown(Cause::Pending)));
+        if self.beginning > 0 || self.releases.iter().any(is_untrusted) {
+            UNTRUSTED
+        } else if self.releases.iter().any(is_open) {
+            UNKNOWN
+        } else {
+            TRUSTED
+        }
+    }
+
+    fn text(&self, arguments: &Preview) -> String {
+        let is_new = if self.replaces { "changes" } else { "is new" };
+        let namespaces: BTreeSet<_> = self.releases.iter().map(|one| &one.namespace).collect();
+        let stay = match self.unchanged {
+            1 => "1 stays as it is".to_owned(),
+            number => format!("{number} stay as they are"),
+        };
+        let mut text = format!(
+            "Policy {} {is_new}: {} in {} would change, {stay}; it is not about {}\n",
+            plain(&self.policy),
+            count(self.releases.len(), "verdict", "verdicts"),
+            count(namespaces.len(), "namespace", "namespaces"),
+            count(self.others, "other release", "other releases"),
+        );
+        if !self.releases.is_empty() {
+            text += &table(&self.releases).to_string();
+        }
+        if self.releases.iter().any(|one| one.verdict.is_none()) {
+            text.push_str(
+                "? the operator judges by more than can be read here: material of keys, or newer evidence\n",
+            );
+        }
+        let is_pending = |one: &Changing| one.verdict == Some(Verdict::Unknown(Cause::Pending));
+        if self.releases.iter().any(is_pending) {
+            text.push_str(
+                "Pending: a source of the rule was not asked about it yet; what it answers will decide\n",
+            );
+        }
+        text += &self.quarantines;
+        let file = plain(&arguments.file.display().to_string());
+        text + &format!("Apply with:  kubectl apply -f {file}\n")
+    }
+}
+
+/// Whether a policy contains a release by itself, for what it finds.
+fn is_due(policy: &ChartTrustPolicy, judgement: Option<&Judgement>) -> bool {
+    let name = policy.name_any();
+    let Some(quarantine) = &policy.spec.quarantine else {
+        return false;
+    };
+    let said = judgement.iter().flat_map(|judgement| &judgement.policies);
+    let mut own = said.filter(|said| said.policy == name);
+    quarantine.approval == Approval::Automatic
+        && !policy.spec.suspend
+        && own.any(|said| match said.verdict {
+            Verdict::Untrusted(reason) => quarantine.on_reasons.contains(&reason),
+            Verdict::Trusted(_) | Verdict::Unknown(_) => false,
+        })
+}
+
+impl Changing {
+    fn of(one: &Forecast, policy: &str) -> Self {
+        let after = one.after.as_ref();
+        let said = after.into_iter().flat_map(|after| &after.policies);
+        let own = said.into_iter().find(|said| said.policy == policy);
+        let because = after.and_then(|after| because(after, policy));
+        Self {
+            namespace: one.namespace.clone(),
+            release: one.name.clone(),
+            chart: one.chart.clone(),
+            before: one.before.clone(),
+            after: after.map(|after| after.verdict.to_string()),
+            rule: own.and_then(|own| own.rule.clone()),
+            because,
+            verdict: one.verdict(),
+        }
+    }
+}
+
+/// The finding that stands for the verdict.
+fn because(after: &Judgement, policy: &str) -> Option<String> {
+    let word = after.verdict.word();
+    let mut findings = after.findings.iter();
+    let is_it = |finding: &&charttrust_verify::finding::Finding| {
+        finding.fact.to_string() == word && finding.policy.as_deref().is_none_or(|of| of == policy)
+    };
+    findings.find(is_it).map(|finding| finding.message.clone())
+}
+
+fn table(releases: &[Changing]) -> Table {
+    let mut table = Table::new(&[
+        "NAMESPACE",
+        "RELEASE",
+        "CHART",
+        "NOW",
+        "AFTER",
+        "RULE",
+        "DETAIL",
+    ]);
+    for one in releases {
+        table.add([
+            &one.namespace,
+            &one.release,
+            &one.chart,
+            &one.before,
+            one.after.as_deref().unwrap_or("?"),
+            one.rule.as_deref().unwrap_or("-"),
+            one.because.as_deref().unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use charttrust_verify::check::PolicyVerdict;
+    use charttrust_verify::finding::{Fact, Finding};
+    use charttrust_verify::verdict::{Basis, Reason};
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::site::tests::site;
+
+    fn policy(quarantine: &serde_json::Value) -> ChartTrustPolicy {
+        let mut object = json!({
+            "apiVersion": "charttrust.io/v1alpha1", "kind": "ChartTrustPolicy",
+            "metadata": {"name": "platform"},
+            "spec": {"rules": [{"name": "all", "charts": ["*"]}]},
+        });
+        if !quarantine.is_null() {
+            object["spec"]["quarantine"] = quarantine.clone();
+        }
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn automatic() -> serde_json::Value {
+        json!({"onReasons": ["KeyCompromised"], "approval": "Automatic", "actions": ["ScaleToZero"]})
+    }
+
+    fn judged(verdict: Verdict) -> Judgement {
+        let finding = match verdict {
+            Verdict::Untrusted(reason) => vec![Finding::new(Fact::Failure(reason), "found")],
+            Verdict::Trusted(_) | Verdict::Unknown(_) => Vec::new(),
+        };
+        Judgement {
+            verdict,
+            policies: vec![PolicyVerdict {
+                policy: "platform".to_owned(),
+                rule: Some("all".to_owned()),
+                verdict,
+                exempt_by: None,
+                origin: None,
+                revocations: BTreeSet::new(),
+            }],
+            findings: finding,
+        }
+    }
+
+    fn forecast(name: &str, now: Verdict, after: Option<Verdict>) -> Forecast {
+        Forecast {
+            namespace: "shop".to_owned(),
+            name: name.to_owned(),
+            chart: format!("{name}-1.0.0"),
+            first_verified: None,
+            before: now.word().to_owned(),
+            now: after.map(|_| judged(now)),
+            after: after.map(judged),
+        }
+    }
+
+    fn preview(policy: &ChartTrustPolicy, forecast: &[Forecast]) -> Previewed {
+        Previewed::told(policy, None, forecast, &site(Some(true), &[]))
+    }
+
+    const GOOD: Verdict = Verdict::Trusted(Basis::SignatureVerified);
+    const NONE: Verdict = Verdict::Unknown(Cause::NoPolicy);
+    const PENDING: Verdict = Verdict::Unknown(Cause::Pending);
+    const UNSIGNED: Verdict = Verdict::Untrusted(Reason::Unsigned);
+    const STOLEN: Verdict = Verdict::Untrusted(Reason::KeyCompromised);
+
+    #[test]
+    fn what_changes_is_told_and_the_worst_gives_the_exit_code() {
+        for (now, after, changes, code) in [
+            (GOOD, Some(GOOD), 0, TRUSTED),
+            (NONE, Some(GOOD), 1, TRUSTED),
+            (UNSIGNED, Some(GOOD), 1, TRUSTED),
+            // What is untrusted already does not become so.
+            (UNSIGNED, Some(UNSIGNED), 0, TRUSTED),
+            (NONE, Some(UNSIGNED), 1, UNTRUSTED),
+            (GOOD, Some(STOLEN), 1, UNTRUSTED),
+            (NONE, Some(PENDING), 1, UNKNOWN),
+            (GOOD, None, 1, UNKNOWN),
+        ] {
+            let seen = preview(&policy(&json!(null)), &[forecast("web", now, after)]);
+            assert_eq!(seen.releases.len(), changes, "{now} {after:?}");
+            assert_eq!(seen.unchanged, 1 - changes);
+            assert_eq!(seen.code(), code, "{now} {after:?}");
+        }
+    }
+
+    #[test]
+    fn quarantines_that_would_begin_are_told_and_those_that_are_due_already_are_not() {
+        let contains = policy(&automatic());
+        let new = [forecast("web", GOOD, Some(STOLEN))];
+        let due = [forecast("web", STOLEN, Some(STOLEN))];
+        let begins = "Policy platform quarantines 1 release by itself";
+        let first = preview(&contains, &new);
+        assert!(first.quarantines.contains(begins), "{first:?}");
+        // The policy is new, so that nothing was due by it.
+        let stolen = preview(&contains, &due);
+        assert_eq!((stolen.beginning, stolen.code()), (1, UNTRUSTED));
+        let again = Previewed::told(&contains, Some(&contains), &due, &site(Some(true), &[]));
+        assert_eq!((again.beginning, again.code()), (0, TRUSTED));
+        assert!(!again.quarantines.contains(begins), "{again:?}");
+        let off = Previewed::told(&contains, None, &due, &site(Some(false), &[]));
+        assert_eq!((off.beginning, off.code()), (0, TRUSTED));
+        assert!(off.quarantines.contains("without --quarantine"), "{off:?}");
+        let manual = preview(
+            &policy(&json!({"onReasons": ["KeyCompromised"], "actions": ["ScaleToZero"]})),
+            &due,
+        );
+        assert_eq!(manual.beginning, 0);
+    }
+
+    #[test]
+    fn people_and_programs_read_the_same() {
+        let all = [
+            forecast("web", NONE, Some(UNSIGNED)),
+            forecast("api", GOOD, None),
+            forecast("db", NONE, Some(PENDING)),
+            forecast("same", GOOD, Some(GOOD)),
+        ];
+        let seen = preview(&policy(&json!(null)), &all);
+        let arguments = Preview {
+            file: "policy.yaml".into(),
+            output: None,
+            connection: Connection {
+                kubeconfig: None,
+                context: None,
+            },
+            operator: Operator {
+                operator_namespace: "charttrust-system".to_owned(),
+            },
+        };
+        let text = seen.text(&arguments);
+        for part in [
+            "Policy platform is new: 3 verdicts in 1 namespace would change, 1 stays as it is; it is not about 0 other releases",
+            "Untrusted/Unsigned   all    found",
+            "api       api-1.0.0   SignatureVerified   ?",
+            "? the operator judges by more",
+            "Pending: a source of the rule",
+            "No workload will be stopped.",
+            "Apply with:  kubectl apply -f policy.yaml",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        let json = serde_json::to_value(&seen).unwrap();
+        assert_eq!(json["schemaVersion"], 1);
+        assert_eq!(json["releases"][0]["after"], "Untrusted/Unsigned");
+        assert_eq!(json["releases"][0]["because"], "found");
+        assert!(json["releases"][1]["after"].is_null());
+        assert_eq!(json["unchanged"], 1);
+    }
+}
