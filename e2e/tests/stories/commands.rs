@@ -579,3 +579,35 @@ async fn a_policy_comes_out_as_it_was_previewed() {
     story.expect("web", "SignerNotTrusted").await;
     story.expect("api", "SignerNotTrusted").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_is_drafted_from_what_runs() {
+    let story = story("cmd-init", Version::V4).await;
+    let key = story.trusted_key("platform").await;
+    for (name, signed) in [("web", true), ("forum", false)] {
+        let source = Source::new(name, "1.0.0");
+        let chart = story.publish(&source, signed.then_some(&key)).await;
+        story.install(name, &chart).await;
+        story.expect(name, "NoPolicy").await;
+    }
+    let namespace = story.namespace.as_str();
+    let url = story.repository.url();
+    let base = ["policy", "init", "-n", namespace, "--name", namespace];
+    let kubeconfig = stage().await.cluster.kubeconfig();
+    let apply = async |text: &str| {
+        let (_folder, file) = file("policy.yaml", text);
+        let apply = ["apply", "--server-side", "--force-conflicts", "-f", &file];
+        kubectl(kubeconfig, &apply).await.unwrap();
+    };
+    let first = charttrust(&[&base[..], &["--source", &url]].concat()).await;
+    let first = first.with(TRUSTED, &["name: unproven", &url]);
+    apply(&first.text).await;
+    story.expect("forum", "Unsigned").await;
+    story.expect("web", "SignerNotTrusted").await;
+    let second = charttrust(&base)
+        .await
+        .with(TRUSTED, &["name: signed", "name: pinned", &key.name]);
+    apply(&second.text).await;
+    story.expect("forum", "DigestPinned").await;
+    story.expect("web", "SignatureVerified").await;
+}

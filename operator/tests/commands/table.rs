@@ -173,6 +173,7 @@ pub(crate) fn cell(command: &str, situation: Situation) -> Option<Cell> {
         "doctor" => doctor(situation),
         "explain" => local("explain Unsigned", situation),
         "pin" => pin(situation),
+        "policy init" => policy_init(situation),
         "policy preview" => policy_preview(situation),
         "policy test" => policy_test(situation),
         "quarantine" => contain(situation),
@@ -303,6 +304,41 @@ fn doctor(situation: Situation) -> Cell {
                 world.cluster.remove(LEASE);
             })
             .into(),
+    }
+}
+
+fn policy_init(situation: Situation) -> Cell {
+    const INIT: &str = "policy init";
+    match situation {
+        Situation::OutputClosed | Situation::BothClosed | Situation::NothingWritable => {
+            ends(INIT, TRUSTED, &[]).then(|world| writes(world) == 0)
+        }
+        Situation::DiskFull => ends(INIT, FAILED, LOST).into(),
+        Situation::NothingAllowed => ends(INIT, UNKNOWN, RIGHTS).into(),
+        Situation::KindsUnknown => ends(INIT, UNKNOWN, KINDS).into(),
+        Situation::ReleaseMissing => ends(INIT, UNKNOWN, &["no release is known: helm list -A"])
+            .prepared(|world| {
+                for (namespace, name) in [("shop", "web"), ("bank", "ledger")] {
+                    let kind = "/apis/charttrust.io/v1alpha1/namespaces";
+                    let path = format!("{kind}/{namespace}/releasetrusts/{name}");
+                    world.cluster.remove(&path);
+                }
+            })
+            .into(),
+        Situation::NamespaceMissing => ends(
+            "policy init -n typo",
+            USAGE,
+            &["there is no namespace typo"],
+        )
+        .into(),
+        Situation::KeyMissing => Cell::DoesNotApply("it names no key"),
+        Situation::PolicyMissing => Cell::DoesNotApply("it makes one"),
+        // Nobody is listed, and nothing pinned, by somebody who cannot see which keys are revoked.
+        Situation::PartlyRefused => ends(INIT, UNKNOWN, RIGHTS)
+            .prepared(|world| world.cluster.refuse("GET", "/trustedkeys", FORBIDDEN))
+            .into(),
+        Situation::LeaseOld => ends(INIT, UNKNOWN, LEADERLESS).into(),
+        Situation::LeaseMissing => ends(INIT, TRUSTED, NO_LEASE).into(),
     }
 }
 

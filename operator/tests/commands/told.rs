@@ -282,3 +282,42 @@ async fn what_a_policy_would_change_is_told_and_not_done() {
     );
     assert!(world.cluster.writes().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draft_lists_who_has_signed_and_pins_what_nobody_has() {
+    let world = World::new().await;
+    found(&world, "shop", "web", ("False", "Unsigned"));
+    let draft = run(&world, "policy init --name first").await;
+    assert_eq!(draft.code, Some(0), "{draft:?}");
+    let policy: Value = serde_saphyr::from_str(&draft.text).unwrap();
+    let rules = &policy["spec"]["rules"];
+    assert_eq!(policy["metadata"]["name"], "first");
+    assert_eq!(
+        (&rules[0]["name"], &rules[0]["charts"]),
+        (&json!("signed"), &json!(["ledger"]))
+    );
+    assert_eq!(
+        rules[0]["verify"]["signers"]["keys"],
+        json!(["platform"]),
+        "{policy}"
+    );
+    assert_eq!(
+        (&rules[1]["name"], &rules[1]["charts"]),
+        (&json!("pinned"), &json!(["web"]))
+    );
+    assert_eq!(rules[1]["digests"][0]["version"], "1.0.0", "{policy}");
+    std::fs::write(world.folder.path().join("first.yaml"), &draft.text).unwrap();
+    let seen = run(&world, "policy preview -f first.yaml").await;
+    assert!(seen.text.contains("Policy first is new"), "{seen:?}");
+
+    found(&world, "shop", "web", ("False", "ContentMismatch"));
+    let worse = run(&world, "policy init").await;
+    assert_eq!(worse.code, Some(1), "{worse:?}");
+    assert!(!worse.text.contains("digests"), "{worse:?}");
+    assert!(
+        worse
+            .errors
+            .contains("shop/web: not pinned: ContentMismatch"),
+        "{worse:?}"
+    );
+}

@@ -18,38 +18,38 @@ use crate::cli::status::verdict;
 
 /// What else is declared: nothing is pinned against it.
 #[derive(Debug, Default)]
-pub(super) struct Declared {
-    pub(super) policies: Vec<ChartTrustPolicy>,
-    pub(super) keys: Vec<TrustedKey>,
+pub(in crate::cli) struct Declared {
+    pub(in crate::cli) policies: Vec<ChartTrustPolicy>,
+    pub(in crate::cli) keys: Vec<TrustedKey>,
 }
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wish<'a> {
+pub(in crate::cli) struct Wish<'a> {
     /// Only what this policy decides about.
-    pub(super) policy: Option<&'a str>,
+    pub(in crate::cli) policy: Option<&'a str>,
     /// Whether somebody has named the releases: then what needs no pin gets one too.
-    pub(super) is_named: bool,
+    pub(in crate::cli) is_named: bool,
 }
 
 /// A release with the archive that it is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Matched {
+pub(in crate::cli) struct Matched {
     /// Namespace and name.
-    pub(super) release: String,
+    pub(in crate::cli) release: String,
     /// The source that has the archive.
-    pub(super) source: String,
+    pub(in crate::cli) source: String,
     /// The archive.
-    pub(super) pin: PinnedDigest,
+    pub(in crate::cli) pin: PinnedDigest,
     /// The rules that decide, by policy.
-    pub(super) rules: BTreeMap<String, String>,
+    pub(in crate::cli) rules: BTreeMap<String, String>,
     /// What was not checked, or was found besides.
-    pub(super) notes: Vec<String>,
+    pub(in crate::cli) notes: Vec<String>,
 }
 
 /// A release that is not pinned, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Left {
+pub(in crate::cli) enum Left {
     /// It needs none.
     Aside { release: String, why: String },
     /// Because of what was found.
@@ -87,7 +87,7 @@ impl Why {
 }
 
 /// Which of the releases are made of a known archive, and why the others are left.
-pub(super) fn sorted(
+pub(in crate::cli) fn sorted(
     trusts: &[ReleaseTrust],
     declared: &Declared,
     wish: Wish<'_>,
@@ -237,7 +237,8 @@ fn is_not_by_a_revoked_key(status: &ReleaseTrustStatus, keys: &[TrustedKey]) -> 
     }
 }
 
-fn is_revoked(key: &TrustedKey) -> bool {
+/// Whether a key is revoked for good, by its object or as the operator has found it.
+pub(in crate::cli) fn is_revoked(key: &TrustedKey) -> bool {
     let hard = [RevocationReason::Compromised, RevocationReason::Unspecified];
     let declared = key.spec.revocation.as_ref();
     let state = key.status.as_ref().and_then(|status| status.state);

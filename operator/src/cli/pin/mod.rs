@@ -1,7 +1,7 @@
 //! `charttrust pin`: names the archives that run by their digests, so that a policy notices another one.
 //! Reads only.
 
-mod matched;
+pub(super) mod matched;
 mod written;
 
 use clap::Args;

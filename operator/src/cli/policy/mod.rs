@@ -1,11 +1,14 @@
 //! `charttrust policy`: what policies say, before they are applied. Writes nothing.
 
 mod decision;
+mod draft;
+mod init;
 mod preview;
 mod tested;
 
 use clap::{Args, Subcommand};
 
+pub use self::init::Init;
 pub use self::preview::Preview;
 pub use self::tested::Test;
 use super::ask;
@@ -21,6 +24,8 @@ pub struct Policy {
 /// What can be told of a policy.
 #[derive(Clone, Debug, Subcommand)]
 pub enum PolicyCommand {
+    /// Drafts a policy from what runs.
+    Init(Init),
     /// Tells what a policy would change: verdicts of releases that run, and quarantines.
     Preview(Preview),
     /// Tells which rule of a policy decides for chart archives, and what it asks of them.
@@ -30,6 +35,7 @@ pub enum PolicyCommand {
 /// Runs the command and gives its exit code.
 pub(super) fn main(arguments: &Policy) -> u8 {
     match &arguments.command {
+        PolicyCommand::Init(arguments) => ask(init::run(arguments)),
         PolicyCommand::Preview(arguments) => ask(preview::run(arguments)),
         PolicyCommand::Test(arguments) => tested::main(arguments),
     }

@@ -1,0 +1,563 @@
+//! A policy drafted from what runs: which charts, from which sources, signed by whom, or pinned. Touches
+//! nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::ResourceExt;
+
+use crate::api::chart_trust_policy::{
+    ChartTrustPolicySpec, Level, Match, Mode, PinnedDigest, Rule, Signers, Source, Verify,
+};
+use crate::api::release_trust::{Binding, SourceAnswer, SourceEvidence};
+use crate::api::{ChartTrustPolicy, ReleaseTrust, bounds};
+use crate::cli::cluster::Failure;
+use crate::cli::pin::matched::{self, Declared, Left, Matched, Wish};
+use crate::parse;
+
+/// What the draft is to be like.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    /// Name of the policy.
+    pub(super) name: String,
+    /// Where charts of unknown origin are to be looked for.
+    pub(super) sources: Vec<String>,
+    /// Releases of this namespace only.
+    pub(super) namespace: Option<String>,
+    /// Namespaces that it leaves alone.
+    pub(super) excluded: Vec<String>,
+}
+
+/// A draft, and what is not in it.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) policy: ChartTrustPolicy,
+    /// Releases that have no proof yet, or something against them.
+    pub(super) left: Vec<Left>,
+    /// Charts that no rule can name.
+    pub(super) unnamed: Vec<String>,
+}
+
+/// What is known of one chart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Known {
+    sources: BTreeSet<String>,
+    keys: BTreeSet<String>,
+    pins: Vec<PinnedDigest>,
+}
+
+impl Draft {
+    /// The draft for some releases.
+    ///
+    /// # Errors
+    /// If it would not fit into one policy.
+    pub(super) fn of(
+        trusts: &[ReleaseTrust],
+        declared: &Declared,
+        asked: &Asked,
+    ) -> Result<Self, Failure> {
+        let trusts: Vec<_> = trusts
+            .iter()
+            .filter(|one| asked.is_about(one))
+            .cloned()
+            .collect();
+        let wish = Wish {
+            policy: None,
+            is_named: false,
+        };
+        let (matched, left) = matched::sorted(&trusts, declared, wish);
+        let (charts, unnamed) = known(&trusts, declared, &matched);
+        let rules = rules(charts, &declared.policies, &asked.sources)?;
+        let policy = policy(rules, asked)?;
+        let is_open = |one: &Left| !matches!(one, Left::Aside { .. });
+        Ok(Self {
+            policy,
+            left: left.into_iter().filter(is_open).collect(),
+            unnamed,
+        })
+    }
+}
+
+impl Asked {
+    fn is_about(&self, trust: &ReleaseTrust) -> bool {
+        let namespace = trust.namespace().unwrap_or_default();
+        let is_in = self
+            .namespace
+            .as_ref()
+            .is_none_or(|wanted| *wanted == namespace);
+        is_in && !self.excluded.contains(&namespace)
+    }
+}
+
+/// What is known of each chart by its name, and names that are none: a record can claim any.
+fn known(
+    trusts: &[ReleaseTrust],
+    declared: &Declared,
+    matched: &[Matched],
+) -> (BTreeMap<String, Known>, Vec<String>) {
+    let (mut charts, mut unnamed) = (BTreeMap::<String, Known>::new(), BTreeSet::new());
+    for trust in trusts {
+        let Some(status) = trust.status.as_ref() else {
+            continue;
+        };
+        let Some(release) = &status.release else {
+            continue;
+        };
+        if !is_plain(&release.chart) {
+            unnamed.insert(release.chart.clone());
+            continue;
+        }
+        let chart = charts.entry(release.chart.clone()).or_default();
+        chart.keys.extend(signers(trust, declared));
+        let sources = status
+            .evidence
+            .iter()
+            .flat_map(|evidence| &evidence.sources);
+        chart.sources.extend(origins(&sources.collect::<Vec<_>>()));
+    }
+    for one in matched {
+        if let Some(chart) = charts.get_mut(&one.pin.chart)
+            && !chart.pins.contains(&one.pin)
+        {
+            chart.pins.push(one.pin.clone());
+        }
+    }
+    (charts, unnamed.into_iter().collect())
+}
+
+/// Whether a name means itself as a glob.
+fn is_plain(name: &str) -> bool {
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    !name.is_empty() && name.len() <= bounds::NAME && name.chars().all(is_letter)
+}
+
+/// The TrustedKeys with a good signature that nothing is known against.
+fn signers(trust: &ReleaseTrust, declared: &Declared) -> Vec<String> {
+    let signers = trust.status.iter().flat_map(|status| &status.signers);
+    let good: Vec<_> = signers
+        .filter(|one| one.verified && one.fault.is_none())
+        .collect();
+    let is_signed_by = |fingerprint: &str| {
+        let mut all = good.iter();
+        all.any(|one| one.fingerprint.eq_ignore_ascii_case(fingerprint))
+    };
+    let revoked = declared.keys.iter().filter(|key| matched::is_revoked(key));
+    let revoked: BTreeSet<_> = revoked
+        .map(|key| key.spec.fingerprint.to_uppercase())
+        .collect();
+    let keys = declared.keys.iter().filter(|key| {
+        let fingerprint = key.spec.fingerprint.to_uppercase();
+        is_signed_by(&fingerprint) && !revoked.contains(&fingerprint)
+    });
+    keys.map(ResourceExt::name_any).collect()
+}
+
+/// Where the archive is that runs; or else, every place that was asked.
+fn origins(sources: &[&SourceEvidence]) -> Vec<String> {
+    let of = |wanted: &dyn Fn(&SourceEvidence) -> bool| {
+        let found = sources.iter().filter(|one| wanted(one));
+        found.map(|one| one.url.clone()).collect::<Vec<_>>()
+    };
+    let same = of(&|one| one.binding == Some(Binding::Same));
+    let archive =
+        of(&|one| one.answer == SourceAnswer::Archive && one.binding != Some(Binding::Different));
+    let all = of(&|_| true);
+    let mut found = [same, archive, all]
+        .into_iter()
+        .filter(|urls| !urls.is_empty());
+    found.next().unwrap_or_default()
+}
+
+/// What rules are called, in their order.
+const KINDS: [&str; 4] = ["signed", "pinned", "unproven", "unknown-origin"];
+
+/// What a rule of the draft is called, by what it rests on.
+fn kind(known: &Known, sources: &[Source]) -> &'static str {
+    match (
+        known.keys.is_empty(),
+        known.pins.is_empty(),
+        sources.is_empty(),
+    ) {
+        (false, _, _) => "signed",
+        (true, false, _) => "pinned",
+        (true, true, false) => "unproven",
+        (true, true, true) => "unknown-origin",
+    }
+}
+
+/// A chart with its pins.
+type Charted = (String, Vec<PinnedDigest>);
+
+/// The charts of one rule by what they share.
+type Group = (&'static str, Vec<Source>, Vec<String>);
+
+fn rules(
+    charts: BTreeMap<String, Known>,
+    policies: &[ChartTrustPolicy],
+    asked: &[String],
+) -> Result<Vec<Rule>, Failure> {
+    let mut groups = Vec::<(Group, Vec<Charted>)>::new();
+    for (chart, known) in charts {
+        // What is proven has its source; the rest is looked for where people say.
+        let is_proven = !(known.keys.is_empty() && known.pins.is_empty());
+        let more = asked
+            .iter()
+            .filter(|_| !is_proven || known.sources.is_empty());
+        let urls = known.sources.iter().chain(more);
+        let sources = sources(urls, policies);
+        let keys = known.keys.iter().cloned().collect();
+        let group = (kind(&known, &sources), sources, keys);
+        match groups.iter_mut().find(|(own, _)| *own == group) {
+            Some((_, charts)) => charts.push((chart, known.pins)),
+            None => groups.push((group, vec![(chart, known.pins)])),
+        }
+    }
+    // What is best known stands first.
+    groups.sort_by_key(|((kind, ..), _)| KINDS.iter().position(|one| one == kind));
+    let mut rules = Vec::new();
+    for (group, charts) in groups {
+        for part in parts(charts)? {
+            let name = name(group.0, &rules);
+            rules.push(rule(name, &group, part));
+        }
+    }
+    Ok(rules)
+}
+
+/// A name that no rule has yet.
+fn name(kind: &str, rules: &[Rule]) -> String {
+    let is_taken = |name: &str| rules.iter().any(|rule| rule.name == name);
+    let numbered = (2..).map(|number| format!("{kind}-{number}"));
+    let mut names = std::iter::once(kind.to_owned()).chain(numbered);
+    // Invariant: there are more names than rules.
+    names.find(|name| !is_taken(name)).unwrap_or_default()
+}
+
+/// No more charts and pins together than one rule takes.
+fn parts(charts: Vec<Charted>) -> Result<Vec<Vec<Charted>>, Failure> {
+    let mut parts = Vec::<Vec<Charted>>::new();
+    for (chart, pins) in charts {
+        if pins.len() > bounds::LONG_LIST {
+            return Err(Failure::Asked(format!(
+                "chart {chart} runs in {} versions, and a rule takes {} pins: draft its namespaces one by \
+                 one with -n",
+                pins.len(),
+                bounds::LONG_LIST
+            )));
+        }
+        let fits = |part: &Vec<Charted>| {
+            let held: usize = part.iter().map(|(_, pins)| pins.len()).sum();
+            part.len() < bounds::LIST && held + pins.len() <= bounds::LONG_LIST
+        };
+        match parts.last_mut().filter(|part| fits(part)) {
+            Some(part) => part.push((chart, pins)),
+            None => parts.push(vec![(chart, pins)]),
+        }
+    }
+    Ok(parts)
+}
+
+fn rule(name: String, (kind, sources, keys): &Group, charts: Vec<Charted>) -> Rule {
+    let (charts, pins): (Vec<_>, Vec<_>) = charts.into_iter().unzip();
+    let level = match *kind {
+        "unknown-origin" => Level::None,
+        _ => Level::Strict,
+    };
+    Rule {
+        name,
+        charts,
+        versions: None,
+        sources: sources.clone(),
+        verify: Verify {
+            level,
+            signers: Signers {
+                keys: keys.clone(),
+                ..Signers::default()
+            },
+            ..Verify::default()
+        },
+        digests: pins.concat(),
+    }
+}
+
+/// The sources as policies have them, with their logins; what none has is asked without.
+fn sources<'a>(
+    urls: impl Iterator<Item = &'a String>,
+    policies: &[ChartTrustPolicy],
+) -> Vec<Source> {
+    let declared: Vec<_> = policies
+        .iter()
+        .flat_map(|policy| &policy.spec.rules)
+        .flat_map(|rule| &rule.sources)
+        .collect();
+    let mut sources = Vec::<Source>::new();
+    for url in urls {
+        // The repository of one chart is `REPOSITORY#CHART`.
+        let repository = url.split_once('#').map(|(repository, _)| repository);
+        let mut known = declared.iter().filter(|one| match repository {
+            Some(repository) => one.repository.as_deref() == Some(repository),
+            None => one.repository.is_none() && one.url == *url,
+        });
+        let source = known.next().map(|one| (*one).clone());
+        let source = source.or_else(|| repository.is_none().then(|| bare(url)));
+        if let Some(source) = source.filter(|source| !sources.contains(source)) {
+            sources.push(source);
+        }
+    }
+    sources
+}
+
+fn bare(url: &str) -> Source {
+    Source {
+        url: url.to_owned(),
+        repository: None,
+        mirrors: Vec::new(),
+        credentials_secret_ref: None,
+        ca_ref: None,
+    }
+}
+
+fn policy(rules: Vec<Rule>, asked: &Asked) -> Result<ChartTrustPolicy, Failure> {
+    if rules.len() > bounds::LIST {
+        return Err(Failure::Asked(format!(
+            "the draft would have {} rules, and a policy takes {}: draft namespaces one by one with -n",
+            rules.len(),
+            bounds::LIST
+        )));
+    }
+    let releases = match &asked.namespace {
+        Some(namespace) => vec![format!("{namespace}/*")],
+        None => vec!["*".to_owned()],
+    };
+    let spec = ChartTrustPolicySpec {
+        suspend: false,
+        mode: Mode::Audit,
+        interval: "1h".to_owned(),
+        selection: Match {
+            namespace_selector: None,
+            exclude_namespaces: asked.excluded.clone(),
+            releases,
+        },
+        rules,
+        exceptions: Vec::new(),
+        quarantine: None,
+    };
+    let policy = ChartTrustPolicy::new(&asked.name, spec);
+    match parse::policy(&policy).problems.first() {
+        Some(problem) => Err(Failure::Asked(problem.to_string())),
+        None => Ok(policy),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api::TrustedKey;
+
+    const OURS: &str = "https://charts.example.com";
+
+    fn digest(digit: char) -> String {
+        format!("sha256:{}", digit.to_string().repeat(64))
+    }
+
+    /// A release of a chart, and what is known of it.
+    fn trust(name: &str, reason: &str, more: &Value) -> ReleaseTrust {
+        let status = if reason == "SignatureVerified" {
+            "True"
+        } else {
+            "False"
+        };
+        let mut object = json!({
+            "apiVersion": "charttrust.io/v1alpha1", "kind": "ReleaseTrust",
+            "metadata": {"namespace": "shop", "name": name}, "spec": {},
+            "status": {
+                "release": {"revision": 1, "chart": name, "version": "1.0.0", "owner": "Helm",
+                    "resourceVersion": "1"},
+                "conditions": [{"type": "Trusted", "status": status, "reason": reason, "message": "said",
+                    "observedGeneration": 1, "lastTransitionTime": "2026-11-18T10:00:00Z"}],
+                "evidence": {"content": "AAAA", "sources": [{"url": OURS, "archive": digest('a'),
+                    "binding": "Same", "provenanceProblem": "Missing"}]},
+            },
+        });
+        json_patch::merge(&mut object["status"], more);
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn signed(name: &str) -> ReleaseTrust {
+        let signer = json!({"fingerprint": "B".repeat(40), "algorithm": "Ed25519/SHA512",
+            "verified": true});
+        trust(name, "SignatureVerified", &json!({"signers": [signer]}))
+    }
+
+    fn new(name: &str) -> ReleaseTrust {
+        let mut new = trust(name, "NoPolicy", &json!({"evidence": null}));
+        let condition = &mut new.status.as_mut().unwrap().conditions[0];
+        condition.status = crate::api::conditions::Status::Unknown;
+        new
+    }
+
+    fn key(more: &Value) -> TrustedKey {
+        let mut object = json!({
+            "apiVersion": "charttrust.io/v1alpha1", "kind": "TrustedKey",
+            "metadata": {"name": "platform"},
+            "spec": {"fingerprint": "b".repeat(40), "publicKey": {"inline": "x"}},
+        });
+        json_patch::merge(&mut object["spec"], more);
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn declared() -> Declared {
+        Declared {
+            policies: Vec::new(),
+            keys: vec![key(&json!({}))],
+        }
+    }
+
+    fn asked(sources: &[&str]) -> Asked {
+        Asked {
+            name: "drafted".to_owned(),
+            sources: sources.iter().map(ToString::to_string).collect(),
+            namespace: None,
+            excluded: vec!["kube-system".to_owned()],
+        }
+    }
+
+    fn rules_of(trusts: &[ReleaseTrust], asked: &Asked) -> Vec<Rule> {
+        Draft::of(trusts, &declared(), asked)
+            .unwrap()
+            .policy
+            .spec
+            .rules
+    }
+
+    fn names(rules: &[Rule]) -> Vec<(&str, Vec<&str>)> {
+        rules
+            .iter()
+            .map(|rule| {
+                let charts = rule.charts.iter().map(String::as_str).collect();
+                (rule.name.as_str(), charts)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn on_the_first_day_each_chart_waits_for_a_source() {
+        let trusts = [new("web"), new("api")];
+        let none = rules_of(&trusts, &asked(&[]));
+        assert_eq!(names(&none), [("unknown-origin", vec!["api", "web"])]);
+        assert_eq!(none[0].verify.level, Level::None);
+        let told = rules_of(&trusts, &asked(&[OURS]));
+        assert_eq!(names(&told), [("unproven", vec!["api", "web"])]);
+        assert_eq!(told[0].sources[0].url, OURS);
+        assert_eq!(told[0].verify.level, Level::Strict);
+        assert!(told[0].verify.signers.keys.is_empty());
+    }
+
+    #[test]
+    fn what_is_known_becomes_signers_and_pins() {
+        let trusts = [
+            signed("web"),
+            trust("api", "Unsigned", &json!({})),
+            new("db"),
+        ];
+        let rules = rules_of(&trusts, &asked(&[]));
+        assert_eq!(
+            names(&rules),
+            [
+                ("signed", vec!["web"]),
+                ("pinned", vec!["api"]),
+                ("unknown-origin", vec!["db"])
+            ]
+        );
+        assert_eq!(rules[0].verify.signers.keys, ["platform"]);
+        assert!(rules[0].digests.is_empty(), "a signature needs no pin");
+        assert_eq!(rules[1].digests[0].digest, digest('a'));
+        assert_eq!(rules[1].sources[0].url, OURS);
+        let told = rules_of(&trusts, &asked(&["https://more.example.com"]));
+        let numbers: Vec<_> = told.iter().map(|rule| rule.sources.len()).collect();
+        assert_eq!(numbers, [1, 1, 1], "what is proven has its source");
+    }
+
+    #[test]
+    fn nothing_bad_is_drafted() {
+        let bad = trust("web", "ContentMismatch", &json!({}));
+        let draft = Draft::of(&[bad], &declared(), &asked(&[])).unwrap();
+        assert!(draft.policy.spec.rules[0].digests.is_empty());
+        assert!(
+            matches!(draft.left[..], [Left::Known { .. }]),
+            "{:?}",
+            draft.left
+        );
+        // Nobody is listed whose key is revoked.
+        let revoked = Declared {
+            policies: Vec::new(),
+            keys: vec![key(&json!({"revocation": {"reason": "Compromised"}}))],
+        };
+        let draft = Draft::of(&[signed("web")], &revoked, &asked(&[])).unwrap();
+        assert!(draft.policy.spec.rules[0].verify.signers.keys.is_empty());
+    }
+
+    /// A record can claim to be of a chart `*`, which as a glob would mean every chart.
+    #[test]
+    fn a_name_that_is_a_glob_is_in_no_rule() {
+        let mut foreign = new("web");
+        let status = foreign.status.as_mut().unwrap();
+        status.release.as_mut().unwrap().chart = "*".to_owned();
+        let draft = Draft::of(&[foreign, new("api")], &declared(), &asked(&[])).unwrap();
+        assert_eq!(
+            names(&draft.policy.spec.rules),
+            [("unknown-origin", vec!["api"])]
+        );
+        assert_eq!(draft.unnamed, ["*"]);
+        for name in ["", "a b", "a?", "[ab]", "a/b", "a\u{202e}"] {
+            assert!(!is_plain(name), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_source_keeps_its_login() {
+        let policy = json!({
+            "apiVersion": "charttrust.io/v1alpha1", "kind": "ChartTrustPolicy",
+            "metadata": {"name": "old"},
+            "spec": {"rules": [{"name": "all", "charts": ["*"],
+                "sources": [{"url": OURS, "credentialsSecretRef": {"name": "login"}}]}]},
+        });
+        let declared = Declared {
+            policies: vec![serde_json::from_value(policy).unwrap()],
+            keys: Vec::new(),
+        };
+        let trusts = [trust("api", "Unsigned", &json!({}))];
+        let draft = Draft::of(&trusts, &declared, &asked(&[])).unwrap();
+        let source = &draft.policy.spec.rules[0].sources[0];
+        assert_eq!(
+            source.credentials_secret_ref.as_ref().unwrap().name,
+            "login"
+        );
+    }
+
+    #[test]
+    fn what_does_not_fit_one_rule_goes_into_several() {
+        let many: Vec<_> = (0..=bounds::LIST).map(|n| new(&format!("c{n}"))).collect();
+        let rules = rules_of(&many, &asked(&[OURS]));
+        let numbers: Vec<_> = rules.iter().map(|rule| rule.charts.len()).collect();
+        assert_eq!(numbers, [bounds::LIST, 1]);
+        assert_eq!(rules[1].name, "unproven-2");
+    }
+
+    #[test]
+    fn namespaces_that_are_left_alone_are_not_drafted() {
+        let mut system = new("dns");
+        system.metadata.namespace = Some("kube-system".to_owned());
+        let rules = rules_of(&[system, new("web")], &asked(&[]));
+        assert_eq!(names(&rules), [("unknown-origin", vec!["web"])]);
+        let own = Asked {
+            namespace: Some("bank".to_owned()),
+            ..asked(&[])
+        };
+        assert!(
+            Draft::of(&[new("web")], &declared(), &own).is_err(),
+            "no rule at all"
+        );
+    }
+}

@@ -1,0 +1,119 @@
+//! `charttrust policy init`: drafts a policy from what runs. Reads only.
+
+use clap::Args;
+use kube::{Api, Client};
+
+use super::draft::{Asked, Draft};
+use crate::api::{ChartTrustPolicy, TrustedKey};
+use crate::cli::cluster::{Connection, Failure, all, is_name};
+use crate::cli::leading::{Operator, checked};
+use crate::cli::manifest::manifest;
+use crate::cli::pin::matched::{Declared, Left};
+use crate::cli::screen::{plain, say, tell};
+use crate::cli::{TRUSTED, UNTRUSTED, program, status};
+
+/// Drafts a policy from what runs, with the signers and the archives that the operator has found.
+///
+/// Apply it, and draft again when the operator has asked the sources: it knows more then. Where a chart comes
+/// from, Helm does not record; name your repositories with --source.
+///
+/// Exit code 0: a draft is printed; 1: it is, and something was found against a release, which is not in it;
+/// 2: the arguments cannot be used; 3: no release is known, or nobody keeps the verdicts up to date.
+#[derive(Args, Clone, Debug)]
+pub struct Init {
+    /// A repository that charts come from, as policies name it. Repeatable.
+    #[arg(long, value_name = "URL")]
+    pub source: Vec<String>,
+    /// Name of the policy.
+    #[arg(long, value_name = "NAME", default_value = "drafted", value_parser = name)]
+    pub name: String,
+    /// Releases of this namespace only.
+    #[arg(short, long)]
+    pub namespace: Option<String>,
+    /// Where the cluster is.
+    #[command(flatten)]
+    pub connection: Connection,
+    /// Where the operator is.
+    #[command(flatten)]
+    pub operator: Operator,
+}
+
+fn name(text: &str) -> Result<String, String> {
+    if is_name(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("write lower-case letters, digits, - and .".to_owned())
+    }
+}
+
+/// What the draft is, for whoever reads the file.
+const HEAD: &str = "\
+# Drafted from what runs: look at it before you apply it.
+# signed: a good signature by these keys was found. pinned: nobody has signed it; each pin is your word for
+# that archive. unproven: its sources are asked, and nobody is believed yet. unknown-origin: nothing is asked;
+# name its repository. A chart that is not listed is NoPolicy.
+";
+
+/// Runs the command and gives its exit code.
+///
+/// # Errors
+/// If the cluster cannot be asked, or nothing can be drafted.
+pub(in crate::cli) async fn run(arguments: &Init) -> Result<u8, Failure> {
+    let client: Client = arguments.connection.client().await?;
+    let trusts = status::listed(&client, arguments.namespace.as_deref()).await?;
+    let policies = Api::<ChartTrustPolicy>::all(client.clone());
+    let declared = Declared {
+        policies: all(&policies, "ChartTrustPolicies").await?,
+        keys: all(&Api::<TrustedKey>::all(client.clone()), "TrustedKeys").await?,
+    };
+    let excluded = ["kube-system", &arguments.operator.operator_namespace];
+    let asked = Asked {
+        name: arguments.name.clone(),
+        sources: arguments.source.clone(),
+        namespace: arguments.namespace.clone(),
+        excluded: excluded.map(str::to_owned).into(),
+    };
+    if trusts.is_empty() {
+        return Err(Failure::Unanswered(format!(
+            "no release is known: helm list -A tells whether there is one, and {} doctor whether the operator \
+             runs",
+            program()
+        )));
+    }
+    let draft = Draft::of(&trusts, &declared, &asked)?;
+    let policy = &draft.policy;
+    say(&format!(
+        "{HEAD}{}",
+        manifest("ChartTrustPolicy", policy, &policy.spec)
+    ))?;
+    tell(&told(&draft));
+    Ok(checked(&client, &arguments.operator, code(&draft)).await)
+}
+
+/// What people are told besides the draft.
+fn told(draft: &Draft) -> String {
+    let unnamed = draft.unnamed.iter();
+    let unnamed =
+        unnamed.map(|name| format!("chart {name:?} is in no rule: this is no name of a chart"));
+    let left = draft.left.iter().map(ToString::to_string);
+    let asks_nothing = draft
+        .policy
+        .spec
+        .rules
+        .iter()
+        .any(|rule| rule.sources.is_empty());
+    let hint = asks_nothing.then(|| {
+        "of charts without a source nothing is asked: name repositories with --source (helm repo list)".to_owned()
+    });
+    let lines = left.chain(unnamed).chain(hint);
+    lines.map(|line| plain(&line) + "\n").collect()
+}
+
+fn code(draft: &Draft) -> u8 {
+    let is_known = |one: &Left| matches!(one, Left::Known { .. });
+    if draft.left.iter().any(is_known) {
+        UNTRUSTED
+    } else {
+        TRUSTED
+    }
+}
