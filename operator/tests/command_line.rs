@@ -27,6 +27,7 @@ fn completion_knows_every_command_in_every_shell() {
             "crds",
             "doctor",
             "explain",
+            "key",
             "pin",
             "policy",
             "quarantine",

@@ -324,7 +324,8 @@ async fn namespaces(client: &Client) -> BTreeMap<String, BTreeMap<String, String
     found.into_iter().map(labels).collect()
 }
 
-async fn material(
+/// The material of a key, from where its object says that it is.
+pub(super) async fn material(
     client: &Client,
     namespace: &str,
     spec: &TrustedKeySpec,

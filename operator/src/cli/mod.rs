@@ -7,6 +7,7 @@ pub mod crds;
 pub mod doctor;
 pub mod explain;
 mod forecast;
+pub mod key;
 pub mod leading;
 mod looked;
 mod manifest;
@@ -61,6 +62,8 @@ enum Command {
     BeforeUninstall(before_uninstall::BeforeUninstall),
     /// Contains releases by hand, after showing what that changes.
     Quarantine(quarantine::Contain),
+    /// Tells and hands on keys.
+    Key(key::Key),
     /// Prints pins of the archives that releases are made of, so that a policy notices another one.
     Pin(pin::Pin),
     /// Tells what a policy says, before it is applied.
@@ -111,6 +114,7 @@ pub fn main() -> ExitCode {
             finish(before_uninstall::main(arguments), |code| code)
         }
         Command::Quarantine(arguments) => ask(quarantine::run(&arguments)),
+        Command::Key(arguments) => key::main(&arguments),
         Command::Pin(arguments) => ask(pin::run(&arguments)),
         Command::Policy(arguments) => policy::main(&arguments),
         Command::Restore(arguments) => ask(restore::run(&arguments)),

@@ -72,9 +72,17 @@ pub(super) fn plain(text: &str) -> String {
 /// # Errors
 /// If the text is lost otherwise, such as on a full disk.
 pub(super) fn say(text: &str) -> std::io::Result<()> {
+    put(text.as_bytes())
+}
+
+/// The same of what is no text.
+///
+/// # Errors
+/// As [`say`].
+pub(super) fn put(bytes: &[u8]) -> std::io::Result<()> {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
-    let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let printed = out.write_all(bytes).and_then(|()| out.flush());
     printed.or_else(|error| match error.kind() {
         std::io::ErrorKind::BrokenPipe => Ok(()),
         _ => Err(error),

@@ -172,6 +172,10 @@ pub(crate) fn cell(command: &str, situation: Situation) -> Option<Cell> {
         "crds" => local("crds", situation),
         "doctor" => doctor(situation),
         "explain" => local("explain Unsigned", situation),
+        "key export" => key_export(situation),
+        "key import" => key_import(situation),
+        "key show" => key_show(situation),
+        "key status" => key_status(situation),
         "pin" => pin(situation),
         "policy init" => policy_init(situation),
         "policy preview" => policy_preview(situation),
@@ -304,6 +308,125 @@ fn doctor(situation: Situation) -> Cell {
                 world.cluster.remove(LEASE);
             })
             .into(),
+    }
+}
+
+fn key_import(situation: Situation) -> Cell {
+    const IMPORT: &str =
+        "key import key.gpg --fingerprint 5E615389B53CA37F0EE60BD3843BBF981FC18762";
+    match situation {
+        Situation::DiskFull => ends(IMPORT, FAILED, &["No space left"])
+            .prepared(World::lay_chart)
+            .into(),
+        Situation::KeyMissing => ends(
+            "key import typo.asc --fingerprint 5E615389B53CA37F0EE60BD3843BBF981FC18762",
+            USAGE,
+            &["typo.asc", "No such file"],
+        )
+        .into(),
+        Situation::PartlyRefused => ends(
+            "key import key.gpg --fingerprint 0000000000000000000000000000000000000000",
+            USAGE,
+            &["none of the keys has the primary fingerprint"],
+        )
+        .prepared(World::lay_chart)
+        .into(),
+        _ => file_command(IMPORT, situation),
+    }
+}
+
+fn key_show(situation: Situation) -> Cell {
+    const SHOW: &str = "key show key.gpg";
+    match situation {
+        Situation::KeyMissing => {
+            ends("key show typo.asc", USAGE, &["typo.asc", "No such file"]).into()
+        }
+        Situation::PartlyRefused => Cell::DoesNotApply("it reads one file"),
+        _ => file_command(SHOW, situation),
+    }
+}
+
+/// A command that reads the files of the folder and asks nobody.
+fn file_command(arguments: &'static str, situation: Situation) -> Cell {
+    let run = |code, errors| ends(arguments, code, errors).prepared(World::lay_chart);
+    match situation {
+        Situation::DiskFull => run(FAILED, &["No space left"]).into(),
+        Situation::ReleaseMissing
+        | Situation::NamespaceMissing
+        | Situation::KeyMissing
+        | Situation::PolicyMissing
+        | Situation::PartlyRefused => Cell::DoesNotApply("it asks no cluster"),
+        Situation::OutputClosed
+        | Situation::BothClosed
+        | Situation::NothingAllowed
+        | Situation::NothingWritable
+        | Situation::KindsUnknown
+        | Situation::LeaseOld
+        | Situation::LeaseMissing => run(TRUSTED, &[]).then(|world| world.cluster.requests() == 0),
+    }
+}
+
+fn key_status(situation: Situation) -> Cell {
+    const STATUS: &str = "key status platform";
+    match situation {
+        Situation::OutputClosed | Situation::BothClosed | Situation::NothingWritable => {
+            ends(STATUS, TRUSTED, &[]).into()
+        }
+        Situation::DiskFull => ends(STATUS, FAILED, LOST).into(),
+        Situation::NothingAllowed => ends(STATUS, UNKNOWN, RIGHTS).into(),
+        Situation::KindsUnknown => ends(STATUS, UNKNOWN, KINDS).into(),
+        Situation::ReleaseMissing => Cell::DoesNotApply("it names no release"),
+        Situation::NamespaceMissing => Cell::DoesNotApply("keys have no namespace"),
+        Situation::KeyMissing => ends(
+            "key status typo",
+            USAGE,
+            &["there is no TrustedKey typo: kubectl get tkey lists them"],
+        )
+        .into(),
+        Situation::PolicyMissing => Cell::DoesNotApply("it names no policy"),
+        Situation::PartlyRefused => ends(STATUS, UNKNOWN, RIGHTS)
+            .prepared(|world| world.cluster.refuse("GET", "/releasetrusts", FORBIDDEN))
+            .into(),
+        Situation::LeaseOld => ends(STATUS, UNKNOWN, LEADERLESS).into(),
+        Situation::LeaseMissing => ends(STATUS, TRUSTED, NO_LEASE).into(),
+    }
+}
+
+fn key_export(situation: Situation) -> Cell {
+    const EXPORT: &str = "key export --helm";
+    match situation {
+        Situation::OutputClosed
+        | Situation::BothClosed
+        | Situation::NothingWritable
+        | Situation::LeaseOld
+        | Situation::LeaseMissing => ends("key export --helm -f key.yaml", TRUSTED, &[])
+            .prepared(World::lay_chart)
+            .then(|world| world.cluster.requests() == 0),
+        Situation::DiskFull => ends("key export --helm -f key.yaml", FAILED, LOST)
+            .prepared(World::lay_chart)
+            .into(),
+        Situation::NothingAllowed => ends(EXPORT, UNKNOWN, RIGHTS).into(),
+        Situation::KindsUnknown => ends(EXPORT, UNKNOWN, KINDS).into(),
+        Situation::ReleaseMissing => Cell::DoesNotApply("it names no release"),
+        Situation::NamespaceMissing => Cell::DoesNotApply("keys have no namespace"),
+        Situation::KeyMissing => ends(
+            "key export --helm typo",
+            USAGE,
+            &["there is no TrustedKey typo"],
+        )
+        .into(),
+        Situation::PolicyMissing => Cell::DoesNotApply("it names no policy"),
+        // What cannot be had is named, and the others are printed.
+        Situation::PartlyRefused => ends(
+            EXPORT,
+            NOT_ALL,
+            &["TrustedKey hidden is left out: ", "Forbidden"],
+        )
+        .prepared(|world| {
+            world.hide_key();
+            world.cluster.refuse("GET", "/configmaps", FORBIDDEN);
+        })
+        .into(),
     }
 }
 

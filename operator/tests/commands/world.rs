@@ -218,6 +218,16 @@ impl World {
         }
     }
 
+    /// Declares a second key, whose material lies in a ConfigMap.
+    pub(crate) fn hide_key(&self) {
+        let mut key = key();
+        key["metadata"]["name"] = json!("hidden");
+        key["spec"]["fingerprint"] = json!("0".repeat(40));
+        key["spec"]["publicKey"] = json!({"configMapRef": {"name": "keys", "key": "hidden.asc"}});
+        self.cluster
+            .put("/apis/charttrust.io/v1alpha1/trustedkeys/hidden", key);
+    }
+
     /// Puts the policy of the cluster into the folder.
     pub(crate) fn lay_policy(&self) {
         let path = "/apis/charttrust.io/v1alpha1/charttrustpolicies/policy";
@@ -278,7 +288,7 @@ impl World {
 
 impl Said {
     fn of(output: &Output) -> Self {
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self {
             code: output.status.code(),
             text: text(&output.stdout),

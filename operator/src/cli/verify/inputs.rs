@@ -223,15 +223,38 @@ fn extension(path: &Path) -> Option<&str> {
     path.extension().and_then(|extension| extension.to_str())
 }
 
+/// The TrustedKeys of YAML files, or of those in folders, as they were written.
+pub(in crate::cli) fn declared_keys(paths: &[PathBuf]) -> Result<Vec<TrustedKey>, UsageError> {
+    let mut objects = Vec::new();
+    for path in paths {
+        for file in files(path)?.iter().filter(|file| is_yaml(file)) {
+            let bytes = read_whole(file, Kind::Key)?;
+            let found = objects_of(&bytes).map_err(|problem| UsageError::Unusable {
+                path: file.display().to_string(),
+                problem,
+            })?;
+            objects.extend(found);
+        }
+    }
+    Ok(objects)
+}
+
 /// The TrustedKeys among the documents of a file; other kinds are not ours to judge.
-fn trusted_keys(bytes: &[u8]) -> Result<Vec<Key>, String> {
-    let mut keys = Vec::new();
+fn objects_of(bytes: &[u8]) -> Result<Vec<TrustedKey>, String> {
+    let mut objects = Vec::new();
     for document in documents(bytes)? {
         if document.get("kind").and_then(|kind| kind.as_str()) != Some("TrustedKey") {
             continue;
         }
         known("TrustedKey", &document)?;
-        let object: TrustedKey = serde_json::from_value(document).map_err(|e| e.to_string())?;
+        objects.push(serde_json::from_value(document).map_err(|e| e.to_string())?);
+    }
+    Ok(objects)
+}
+
+fn trusted_keys(bytes: &[u8]) -> Result<Vec<Key>, String> {
+    let mut keys = Vec::new();
+    for object in objects_of(bytes)? {
         let Some(material) = object.spec.public_key.inline.clone() else {
             let name = object.metadata.name.unwrap_or_default();
             return Err(format!(

@@ -1,0 +1,45 @@
+//! `charttrust key`: keys as people hand them on. Writes nothing.
+
+mod export;
+mod import;
+mod rest;
+mod show;
+
+use clap::{Args, Subcommand};
+
+pub use self::export::Export;
+pub use self::import::Import;
+pub use self::rest::Status;
+pub use self::show::Show;
+use super::ask;
+
+/// Keys: what a file holds, a TrustedKey of it, who must sign anew, a keyring for `helm verify`.
+#[derive(Args, Clone, Debug)]
+pub struct Key {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: KeyCommand,
+}
+
+/// What can be done with keys.
+#[derive(Clone, Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Prints a keyring for `helm verify`, of the TrustedKeys of the cluster or of files.
+    Export(Export),
+    /// Prints a TrustedKey of a key, for kubectl apply.
+    Import(Import),
+    /// Tells what a key file holds, and whether it could sign charts.
+    Show(Show),
+    /// Tells which releases rest on a key, and must be signed anew before it ends.
+    Status(Status),
+}
+
+/// Runs the command and gives its exit code.
+pub(super) fn main(arguments: &Key) -> u8 {
+    match &arguments.command {
+        KeyCommand::Export(arguments) => ask(export::run(arguments)),
+        KeyCommand::Import(arguments) => ask(import::run(arguments)),
+        KeyCommand::Show(arguments) => ask(show::run(arguments)),
+        KeyCommand::Status(arguments) => ask(rest::run(arguments)),
+    }
+}
