@@ -611,3 +611,105 @@ async fn a_policy_is_drafted_from_what_runs() {
     story.expect("forum", "DigestPinned").await;
     story.expect("web", "SignatureVerified").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_missing_is_named_imported_and_handed_on() {
+    let story = story("cmd-import", Version::V4).await;
+    let key = story.make_key("platform");
+    story.policy("policy", &[&key], json!({})).await;
+    let chart = story
+        .publish(&Source::new("web", "1.0.0"), Some(&key))
+        .await;
+    story.install("web", &chart).await;
+    story.expect("web", "SignerNotTrusted").await;
+    let namespace = story.namespace.as_str();
+    let fingerprint = key.key.fingerprint.as_str();
+    let web = format!("{namespace}/web");
+    let listed = charttrust(&["status", "-n", namespace]).await;
+    listed.with(
+        UNTRUSTED,
+        &[
+            "MISSING KEY",
+            fingerprint,
+            &web,
+            "key import FILE --fingerprint",
+        ],
+    );
+
+    let (_folder, public) = file("key.asc", &story.public(&key));
+    charttrust(&["key", "show", &public])
+        .await
+        .with(TRUSTED, &[fingerprint, "could vouch"]);
+    let other = "0".repeat(40);
+    charttrust(&["key", "import", &public, "--fingerprint", &other])
+        .await
+        .with(
+            USAGE,
+            &["none of the keys has the primary fingerprint", fingerprint],
+        );
+    let import = [
+        "key",
+        "import",
+        &public,
+        "--fingerprint",
+        fingerprint,
+        "--name",
+        &key.name,
+    ];
+    let imported = charttrust(&import)
+        .await
+        .with(TRUSTED, &["kind: TrustedKey"]);
+    let (_folder, object) = file("key.yaml", &imported.text);
+    let kubeconfig = stage().await.cluster.kubeconfig();
+    kubectl(kubeconfig, &["apply", "--server-side", "-f", &object])
+        .await
+        .unwrap();
+    story.expect("web", "SignatureVerified").await;
+    let listed = charttrust(&["status", "-n", namespace])
+        .await
+        .with(TRUSTED, &["web"]);
+    assert!(!listed.text.contains("MISSING KEY"), "{}", listed.text);
+
+    let status = charttrust(&["key", "status", &key.name]).await;
+    status.with(
+        TRUSTED,
+        &[
+            "State:    Active, ends never",
+            "1 by this key only, 0 by others too",
+        ],
+    );
+    let (_ring, ring) = export(kubeconfig, &key.name);
+    let archive = chart.archive.to_string_lossy().into_owned();
+    let verified = story
+        .helm
+        .run(&["verify", &archive, "--keyring", &ring])
+        .await;
+    story.done("verify with the exported keyring", verified);
+    let revoke = json!({"spec": {"revocation": {"reason": "Compromised"}}});
+    story.patch::<TrustedKey>(&key.name, revoke).await;
+    story.expect("web", "KeyCompromised").await;
+    charttrust(&["key", "export", "--helm", &key.name])
+        .await
+        .with(UNTRUSTED, &["is left out: ", "revokes it as Compromised"]);
+    charttrust(&["key", "status", &key.name])
+        .await
+        .with(UNTRUSTED, &["State:    Compromised"]);
+}
+
+/// The keyring of a key, in a file.
+fn export(kubeconfig: &Path, name: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ring.gpg");
+    let mut command = Command::new(binary());
+    command.args(["key", "export", "--helm", name]);
+    command.env("KUBECONFIG", kubeconfig);
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    std::fs::write(&path, output.stdout).unwrap();
+    let path = path.to_string_lossy().into_owned();
+    (folder, path)
+}

@@ -11,6 +11,7 @@ pub mod key;
 pub mod leading;
 mod looked;
 mod manifest;
+mod missing;
 pub mod pages;
 pub mod pin;
 pub mod policy;

@@ -10,11 +10,12 @@ use serde_json::json;
 use super::cluster::{self, Connection, Failure, all, named};
 use super::leading::{Operator, checked};
 use super::looked::Looks;
+use super::missing;
 use super::screen::{Format, Table, plain, say};
 use super::{TRUSTED, UNKNOWN, UNTRUSTED};
-use crate::api::ReleaseTrust;
 use crate::api::conditions::{Condition, ReleaseCondition, Status as Said, find};
 use crate::api::release_trust::{Finding, ReleaseTrustStatus};
+use crate::api::{ReleaseTrust, TrustedKey};
 use crate::clock;
 
 /// Tells the verdicts of the operator.
@@ -86,7 +87,9 @@ async fn several(client: &Client, arguments: &Status) -> Result<u8, Failure> {
         format.write(&list(trusts))?
     } else {
         let looks = Looks::told(client, &arguments.operator).await;
-        table(&trusts, &looks, clock::now()).to_string()
+        let keys = all(&Api::<TrustedKey>::all(client.clone()), "TrustedKeys").await;
+        let listed = table(&trusts, &looks, clock::now()).to_string();
+        listed + &missing::told(&trusts, &keys.unwrap_or_default())
     })?;
     Ok(code)
 }
@@ -285,7 +288,7 @@ fn contained(status: &ReleaseTrustStatus) -> Option<String> {
     ))
 }
 
-/// The signatures that hold, and since when that is known.
+/// The signatures that hold, and since when that is known; and keys that are missing.
 fn signatures(status: &ReleaseTrustStatus) -> Vec<String> {
     let sources = status
         .evidence
@@ -295,8 +298,11 @@ fn signatures(status: &ReleaseTrustStatus) -> Vec<String> {
     let first = first.map(|first| first.0).min();
     let first = first.map_or_else(String::new, |first| format!(", first verified {first}"));
     let good = status.signers.iter().filter(|signer| signer.verified);
-    good.map(|signer| format!("Signed:   by {}{first}", signer.fingerprint))
-        .collect()
+    let good = good.map(|signer| format!("Signed:   by {}{first}", signer.fingerprint));
+    let unknown = missing::of_release(status);
+    let unknown =
+        unknown.map(|key| format!("Missing:  key {key}, which is said to have signed it"));
+    good.chain(unknown).collect()
 }
 
 /// Lines of foreign text.

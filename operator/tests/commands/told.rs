@@ -254,6 +254,43 @@ async fn a_sound_installation_has_no_fault_and_each_fault_is_named_with_the_next
     );
 }
 
+/// Says of a release that this key is said to have signed it.
+fn claimed(world: &World, fingerprint: &str) {
+    found(world, "shop", "web", ("False", "SignerNotTrusted"));
+    let path = "/apis/charttrust.io/v1alpha1/namespaces/shop/releasetrusts/web";
+    let mut trust = world.cluster.find(path).unwrap();
+    trust["status"]["signers"] = json!([{"fingerprint": fingerprint, "algorithm": "RSA/SHA512",
+        "verified": false}]);
+    world.cluster.put(path, trust);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_missing_are_named_with_who_wants_them() {
+    let world = World::new().await;
+    let before = run(&world, "status").await;
+    assert!(!before.text.contains("MISSING KEY"), "{before:?}");
+    claimed(&world, "42B32995B2558E96");
+    let listed = run(&world, "status").await;
+    assert_eq!(listed.code, Some(1), "{listed:?}");
+    for part in [
+        "MISSING KEY",
+        "42B32995B2558E96   shop/web",
+        "key import FILE --fingerprint",
+    ] {
+        assert!(listed.text.contains(part), "{listed:?}");
+    }
+    let one = run(&world, "status shop/web").await;
+    assert!(
+        one.text.contains("Missing:  key 42B32995B2558E96"),
+        "{one:?}"
+    );
+    // One that is declared and cannot be used says so itself.
+    let key = world.cluster.find(KEY).unwrap();
+    claimed(&world, key["spec"]["fingerprint"].as_str().unwrap());
+    let declared = run(&world, "status").await;
+    assert!(!declared.text.contains("MISSING KEY"), "{declared:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_policy_would_change_is_told_and_not_done() {
     let world = World::new().await;
