@@ -64,6 +64,34 @@ fn a_policy_is_tested_as_the_page_shows_it() {
     assert!(replay("What a policy asks", folder.path()) >= 1);
 }
 
+/// Programs know by its number what they read.
+#[test]
+fn what_programs_read_has_a_schema_version() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("verify/tests");
+    let path = |below: &str| data.join(below).to_string_lossy().into_owned();
+    let (archive, key) = (
+        path("data/hashtest-1.2.3.tgz"),
+        path("openpgp/vectors/helm-test-key.pub"),
+    );
+    for line in [
+        vec!["explain", "-o", "json"],
+        vec!["explain", "Unsigned", "-o", "json"],
+        vec!["key", "show", &key, "-o", "json"],
+        vec!["verify", &archive, "--key", &key, "-o", "json"],
+    ] {
+        let (_, said) = charttrust(&line);
+        let json: serde_json::Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(json["schemaVersion"], 1, "{line:?}");
+    }
+    let (code, said) = charttrust(&["explain", "Unsigned", "-o", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(
+        (code, &json["words"][0]["word"]),
+        (0, &serde_json::json!("Unsigned"))
+    );
+    assert!(json["words"][0]["next"].is_string(), "{json}");
+}
+
 /// A chapter of the page about the command line.
 fn chapter(heading: &str) -> String {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cli.md");

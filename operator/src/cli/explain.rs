@@ -1,10 +1,11 @@
 //! `charttrust explain`: what a word of our kinds means, and what to do. Touches nothing.
 
 use clap::Args;
+use serde::Serialize;
 
-use super::screen::{Table, plain, tell};
+use super::screen::{Format, Table, plain, tell};
 use super::words::{self, Entry};
-use super::{USAGE, print};
+use super::{INTERNAL, SCHEMA_VERSION, USAGE, complain, print};
 
 /// Tells what a word of a verdict, condition, event or field means, and what to do about it.
 ///
@@ -14,20 +15,43 @@ pub struct Explain {
     /// The word, as conditions, events, metrics and commands write it, such as Unsigned.
     #[arg(value_name = "WORD")]
     pub word: Option<String>,
+    /// Prints for programs.
+    #[arg(short, long, value_enum)]
+    pub output: Option<Format>,
+}
+
+/// What programs read.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Explained<'a> {
+    schema_version: u32,
+    words: Vec<&'a Entry>,
 }
 
 /// Prints what is known of the word, and gives the exit code.
 pub(super) fn main(arguments: &Explain) -> u8 {
     let all = words::all();
-    let Some(asked) = &arguments.word else {
-        return print(&table(&all).to_string());
+    let meanings = match &arguments.word {
+        None => Ok(all.iter().collect()),
+        Some(asked) => found(&all, asked),
     };
-    match found(&all, asked) {
-        Ok(meanings) => print(&told(&meanings)),
+    let meanings = match meanings {
+        Ok(meanings) => meanings,
         Err(message) => {
             tell(&format!("error: {message}\n"));
-            USAGE
+            return USAGE;
         }
+    };
+    match (arguments.output, &arguments.word) {
+        (Some(format), _) => match format.write(&Explained {
+            schema_version: SCHEMA_VERSION,
+            words: meanings,
+        }) {
+            Ok(text) => print(&text),
+            Err(error) => complain(&error, INTERNAL),
+        },
+        (None, None) => print(&table(&all).to_string()),
+        (None, Some(_)) => print(&told(&meanings)),
     }
 }
 

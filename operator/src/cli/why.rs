@@ -12,6 +12,7 @@ use kube::{Api, ResourceExt as _};
 use serde::Serialize;
 use serde_json::json;
 
+use super::SCHEMA_VERSION;
 use super::cluster::{Connection, Failure, all, named};
 use super::leading::{Operator, checked};
 use super::looked::Looks;
@@ -171,6 +172,7 @@ fn marked(facts: &[String], reasons: &[String], status: &ReleaseTrustStatus) -> 
 fn explanation(trust: &ReleaseTrust, keys: &[TrustedKey]) -> serde_json::Value {
     let findings = trust.status.as_ref().map(|status| &status.findings);
     json!({
+        "schemaVersion": SCHEMA_VERSION,
         "namespace": trust.namespace(),
         "release": trust.name_any(),
         "trusted": status::verdict(trust),

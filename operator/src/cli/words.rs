@@ -5,6 +5,7 @@ use charttrust_verify::finding::Note;
 use charttrust_verify::openpgp::Code;
 use charttrust_verify::verdict::{Basis, Cause, Class, Reason};
 use schemars::{JsonSchema, schema_for};
+use serde::Serialize;
 
 use crate::api::chart_trust_policy::{Approval, CaKind, Dependencies, ExpiredKeys, Level, Mode};
 use crate::api::conditions::{
@@ -19,7 +20,7 @@ use crate::api::release_trust::{
 use crate::api::trusted_key::{Grandfather, KeyState, RevocationReason};
 
 /// What one word means in one place.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Entry {
     /// The word itself.
     pub(super) word: String,
@@ -28,6 +29,7 @@ pub(super) struct Entry {
     /// What it means, or what usually stands behind it.
     pub(super) meaning: String,
     /// What to do about it, if anything can be.
+    #[serde(rename = "next", skip_serializing_if = "Option::is_none")]
     pub(super) step: Option<String>,
 }
 

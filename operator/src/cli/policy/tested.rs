@@ -8,12 +8,13 @@ use charttrust_verify::limits::ArchiveLimits;
 use charttrust_verify::policy::Policy;
 use charttrust_verify::verdict::Verdict;
 use clap::Args;
+use serde::Serialize;
 
 use super::decision::Decision;
 use crate::cli::screen::Format;
 use crate::cli::status::shown;
 use crate::cli::verify::inputs::{self, Kind, UsageError};
-use crate::cli::{INTERNAL, TRUSTED, UNKNOWN, UNTRUSTED, USAGE, complain, print};
+use crate::cli::{INTERNAL, SCHEMA_VERSION, TRUSTED, UNKNOWN, UNTRUSTED, USAGE, complain, print};
 
 /// Tells which rule of a policy decides for chart archives, and what it asks of them.
 ///
@@ -30,7 +31,7 @@ pub struct Test {
     /// The chart archives, as `helm package` makes them.
     #[arg(value_name = "CHART.tgz", required = true)]
     pub charts: Vec<PathBuf>,
-    /// Prints for programs: a list of all.
+    /// Prints for programs.
     #[arg(short, long, value_enum)]
     pub output: Option<Format>,
 }
@@ -42,7 +43,10 @@ pub(super) fn main(arguments: &Test) -> u8 {
         Err(error) => return complain(&error, USAGE),
     };
     let text = match arguments.output {
-        Some(format) => format.write(&decisions),
+        Some(format) => format.write(&Tested {
+            schema_version: SCHEMA_VERSION,
+            archives: &decisions,
+        }),
         None => Ok(decisions.iter().map(told).collect()),
     };
     let printed = match text {
@@ -55,6 +59,14 @@ pub(super) fn main(arguments: &Test) -> u8 {
         (TRUSTED, None) => worst(&decisions),
         (printed, _) => printed,
     }
+}
+
+/// What programs read.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Tested<'a> {
+    schema_version: u32,
+    archives: &'a [Decision],
 }
 
 /// What is said of each archive, and which cannot be read.

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Output, Verify};
+use crate::cli::SCHEMA_VERSION;
 use crate::cli::screen::{Format, plain, say};
 use crate::evidence as gathering;
 
@@ -18,6 +19,7 @@ use crate::evidence as gathering;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
+    schema_version: u32,
     verdict: &'static str,
     reason: &'static str,
     chart: String,
@@ -63,6 +65,7 @@ pub(super) fn of(
         findings.push(reported(&finding));
     }
     Report {
+        schema_version: SCHEMA_VERSION,
         verdict: verdict_word(judgement.verdict),
         reason: judgement.verdict.word(),
         chart: chart.metadata.name.clone(),
@@ -140,6 +143,7 @@ pub(super) fn unread(arguments: &Verify, verdict: Verdict, message: String) -> R
         message,
     };
     Report {
+        schema_version: SCHEMA_VERSION,
         verdict: verdict_word(verdict),
         reason: verdict.word(),
         chart: arguments.chart.display().to_string(),
