@@ -80,6 +80,12 @@ pub async fn release(
     declare(cluster, story, &story.namespace, name, spec).await
 }
 
+/// A `HelmRepository` of this name has this address from now on; that of [`deploy`] is `charts`.
+pub async fn repository(cluster: &Cluster, story: &Story, name: &str, url: &str) -> Result {
+    let repository = helm_repository(&story.namespace, name, url);
+    apply(cluster.kubeconfig(), &[repository]).await
+}
+
 /// The same for `web` in version 1.0.0, by objects that lie in another namespace than the release.
 pub async fn deploy_from(cluster: &Cluster, story: &Story, place: &str, more: Value) -> Result {
     let there = &story.namespace;
@@ -109,12 +115,16 @@ async fn declare(cluster: &Cluster, story: &Story, place: &str, name: &str, spec
         "metadata": {"name": name, "namespace": place},
         "spec": spec,
     });
-    let repository = json!({
-        "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "HelmRepository",
-        "metadata": {"name": "charts", "namespace": place},
-        "spec": {"interval": "1s", "url": story.repository.url()},
-    });
+    let repository = helm_repository(place, "charts", &story.repository.url());
     apply(cluster.kubeconfig(), &[repository, release]).await
+}
+
+fn helm_repository(place: &str, name: &str, url: &str) -> Value {
+    json!({
+        "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "HelmRepository",
+        "metadata": {"name": name, "namespace": place},
+        "spec": {"interval": "1s", "url": url},
+    })
 }
 
 fn controller(tool: Tool, identity: &Identity, dir: &Path) -> Result<Process> {

@@ -143,6 +143,11 @@ impl Respond for FakeCluster {
             _ if refusal.is_some() => Err(refusal.unwrap_or(NOT_FOUND)),
             // Groups may be known or not: kinds are asked for one by one.
             "GET" if path == "/apis" => Ok(json!({"kind": "APIGroupList", "groups": []})),
+            // Everything has to be listed again: nothing is followed here.
+            "GET" if is_watch(request) => Ok(json!({"type": "ERROR", "object": {
+                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                "reason": "Expired", "message": "Expired", "code": 410,
+            }})),
             "GET" if is_collection(&path) => Ok(state.list(&path, request.url.query())),
             "GET" => state.objects.found(&path),
             "POST" if is_review => Ok(state.review(body)),
@@ -179,6 +184,11 @@ pub(crate) type Answer = Result<Value, Refusal>;
 pub(crate) const UNKNOWN_KIND: Refusal = (404, "404 page not found");
 const NOT_FOUND: Refusal = (404, "NotFound");
 const CONFLICT: Refusal = (409, "Conflict");
+
+fn is_watch(request: &Request) -> bool {
+    let query = request.url.query().unwrap_or_default();
+    query.contains("watch=true")
+}
 
 /// Whether a path names all objects of a kind, not one.
 fn is_collection(path: &str) -> bool {
@@ -233,7 +243,8 @@ impl State {
             is_listed && wanted.is_none_or(|wanted| name == wanted)
         });
         let items: Vec<_> = items.map(|(_, object)| object).collect();
-        json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items})
+        let metadata = json!({"resourceVersion": self.objects.version.to_string()});
+        json!({"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items})
     }
 
     fn patch(&mut self, path: &str, change: Value) -> Answer {

@@ -7,6 +7,8 @@
 //! few words, of a namespace its labels; a tenant can make the rest as large as the API server allows.
 
 mod lean;
+mod optional;
+mod picked;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -28,6 +30,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 pub use lean::{Lean, LeanMeta};
+pub use optional::{Change, Kind, ObjectName, Optional, State};
+pub use picked::{FIRST, Kept, Only, PRESENT, Path, Picked};
 
 /// What is known of the objects of one kind, by a key of our choosing.
 #[derive(Debug)]

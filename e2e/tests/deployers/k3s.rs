@@ -1,5 +1,7 @@
 //! Releases that the real helm-controller of k3s looks after.
 
+use charttrust::api::ReleaseTrust;
+use charttrust::api::release_trust::Owner;
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::k3s::{self, K3s, NAMESPACE};
 use serde_json::{Value, json};
@@ -140,4 +142,30 @@ async fn the_way_forward_is_a_resumed_helm_chart_of_a_chart_signed_anew() {
     let change = json!({"spec": {"valuesContent": "replicas: 5\n"}});
     declaration.change(change).await;
     job.written_again(user, by_k3s).await;
+}
+
+/// The very archive, but from a repository that is no source of the policy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chart_that_k3s_takes_from_elsewhere_is_not_trusted() {
+    with_k3s().await;
+    let scene = Deployed::begin("k3s-elsewhere").await;
+    let chart = scene
+        .publish(&Source::new("web", "1.0.0"), Some(&scene.key))
+        .await;
+    let (declaration, _) = declared(&scene, &scene.namespace, "web").await;
+    scene.install("web", &chart).await;
+    let owner = |trust: ReleaseTrust| trust.status.unwrap().release.unwrap().owner;
+    let trust = scene.expect("web", "SignatureVerified").await;
+    assert_eq!(owner(trust), Owner::K3s);
+
+    let source = scene.repository.url();
+    let elsewhere = source.replace("127.0.0.1", "localhost");
+    for (repo, word) in [
+        (&elsewhere, "SourceUnknown"),
+        (&source, "SignatureVerified"),
+    ] {
+        declaration.change(json!({"spec": {"repo": repo}})).await;
+        let trust = scene.expect("web", word).await;
+        assert_eq!(owner(trust), Owner::K3s);
+    }
 }

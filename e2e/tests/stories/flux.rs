@@ -1,5 +1,7 @@
 //! Releases that real Flux installs.
 
+use charttrust::api::ReleaseTrust;
+use charttrust::api::release_trust::Owner;
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::flux::{self, Flux};
 use charttrust_e2e::helm::Version;
@@ -33,11 +35,70 @@ async fn a_release_of_flux_is_judged_and_judged_again_after_its_upgrade() {
         .await;
     story.policy("policy", &[&key], json!({})).await;
     deploy(&story, "1.0.0").await;
-    story.expect("web", "SignatureVerified").await;
+    let trust = story.expect("web", "SignatureVerified").await;
+    assert_eq!(owner(&trust), Some(Owner::Flux));
 
     story.publish(&Source::new("web", "1.1.0"), None).await;
     deploy(&story, "1.1.0").await;
     let trust = story.expect("web", "Unsigned").await;
     let release = trust.status.unwrap().release.unwrap();
     assert_eq!((release.version.as_str(), release.revision), ("1.1.0", 2));
+}
+
+fn owner(trust: &ReleaseTrust) -> Option<Owner> {
+    Some(trust.status.as_ref()?.release.as_ref()?.owner)
+}
+
+fn said(trust: &ReleaseTrust) -> String {
+    format!("{:?}", trust.status.as_ref().unwrap().conditions)
+}
+
+/// A story whose chart is signed, and the address of the same files that is no source of its policy.
+async fn signed(prefix: &str) -> (Story, String) {
+    with_flux().await;
+    let story = story(prefix, Version::V4).await;
+    let key = story.trusted_key("platform").await;
+    story
+        .publish(&Source::new("web", "1.0.0"), Some(&key))
+        .await;
+    story.policy("policy", &[&key], json!({})).await;
+    let elsewhere = story.repository.url().replace("127.0.0.1", "localhost");
+    assert_ne!(elsewhere, story.repository.url());
+    (story, elsewhere)
+}
+
+/// The very archive, but the repository is none of the policy: whoever runs it could serve another any time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chart_from_elsewhere_is_not_trusted_until_it_comes_from_a_source() {
+    let (story, elsewhere) = signed("flux-elsewhere").await;
+    let cluster = stage().await.cluster;
+    let made = flux::repository(cluster, &story, "elsewhere", &elsewhere).await;
+    story.done("declare the repository", made);
+    let from = json!({"chart": {"spec": {"sourceRef": {"name": "elsewhere"}}}});
+    let made = flux::deploy(cluster, &story, "1.0.0", from).await;
+    story.done("declare the release", made);
+    let trust = story.expect("web", "SourceUnknown").await;
+    assert_eq!(owner(&trust), Some(Owner::Flux));
+    assert!(said(&trust).contains(&elsewhere), "{}", said(&trust));
+    assert!(said(&trust).contains(&format!("HelmRelease {}/web", story.namespace)));
+
+    deploy(&story, "1.0.0").await;
+    story.expect("web", "SignatureVerified").await;
+}
+
+/// A repository that moves takes its releases along, and back.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_address_of_the_repository_changes_the_verdict_and_back() {
+    let (story, elsewhere) = signed("flux-moves").await;
+    let cluster = stage().await.cluster;
+    deploy(&story, "1.0.0").await;
+    story.expect("web", "SignatureVerified").await;
+    for (url, word) in [
+        (&elsewhere, "SourceUnknown"),
+        (&story.repository.url(), "SignatureVerified"),
+    ] {
+        let moved = flux::repository(cluster, &story, "charts", url).await;
+        story.done("move the repository", moved);
+        story.expect("web", word).await;
+    }
 }

@@ -154,8 +154,7 @@ pub struct Release {
     #[schemars(length(max = bounds::VERSION))]
     pub version: String,
 
-    /// Who deploys it: Helm, Flux, ArgoCD or K3s. Always Helm until their objects are read: Flux and
-    /// k3s install by Helm too.
+    /// Who deploys it: Helm, Flux, ArgoCD or K3s, by the object of theirs that names this record.
     pub owner: Owner,
 
     /// The record's resourceVersion that was judged.

@@ -220,6 +220,7 @@ impl Picture {
             release,
             chart: &content.chart,
             version: &content.version,
+            deployers: &[],
             evidence: &content.evidence,
         };
         check::judge(&case, &by.judged_by, &by.keys, self.now)

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use charttrust_verify::policy::ReleaseRef;
 use k8s_openapi::api::core::v1::Namespace;
@@ -13,7 +14,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::api::{self, ChartTrustPolicy, Quarantine, ReleaseTrust, TrustedKey};
 use crate::controllers::store::shown::Shown;
-use crate::inventory::{ReleaseId, Stored};
+use crate::inventory::{Deployers, ReleaseId, Stored};
 use crate::parse::{UnreadableKey, unreadable_key};
 use crate::watch::{Cache, Lean, LeanMeta};
 
@@ -80,6 +81,7 @@ pub(super) fn keep_key(Lean(object): &Lean<SentKey>) -> Option<(String, ReadKey)
 #[derive(Debug, Default)]
 pub(super) struct Caches {
     pub(super) records: Stored,
+    pub(super) deployers: Deployers,
     pub(super) keys: Cache<String, ReadKey>,
     pub(super) policies: Cache<String, Ours<ChartTrustPolicy>>,
     pub(super) trusts: Cache<ReleaseId, Shown>,
@@ -89,6 +91,9 @@ pub(super) struct Caches {
     pub(super) own: Cache<OwnObject, String>,
     pub(super) own_config_maps: Cache<OwnObject, String>,
 }
+
+/// How long a start waits for an answer about deployers.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
 
 /// A release, with the labels of its namespace.
 #[derive(Clone, Debug)]
@@ -148,6 +153,9 @@ impl Caches {
         self.quarantines.completed().await;
         self.records.secrets.completed().await;
         self.records.config_maps.completed().await;
+        // What cannot be listed holds up nothing: releases that it may concern wait on their own.
+        let answered = self.deployers.answered();
+        let _ = tokio::time::timeout(ANSWER_DEADLINE, answered).await;
     }
 
     /// The resource version of an object in the operator's namespace, if it exists.

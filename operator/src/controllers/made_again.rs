@@ -9,8 +9,8 @@ use crate::controllers::store::Revision;
 use crate::controllers::store::shown::Shown;
 use crate::controllers::testing::{POLICY, Scene, quarantine_of, web};
 use crate::controllers::{key, policy, quarantine, release};
-use crate::inventory::RecordId;
 use crate::inventory::helm::Driver;
+use crate::inventory::{Mark, RecordId};
 
 const TRUST: &str = "/apis/charttrust.io/v1alpha1/namespaces/shop/releasetrusts/web";
 const DECLARED: &str = "/apis/charttrust.io/v1alpha1/charttrustpolicies/strict";
@@ -337,6 +337,7 @@ async fn events_name_the_uid_of_the_object_and_the_pod_that_reports() {
         let revision = Revision {
             resource_version: "1".to_owned(),
             content,
+            mark: Mark::None,
         };
         let record = RecordId::Helm {
             driver: Driver::Secret,

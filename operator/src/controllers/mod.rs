@@ -6,6 +6,8 @@
 mod backoff;
 mod cache;
 mod context;
+#[cfg(test)]
+mod deployed;
 mod error;
 mod events;
 pub mod key;

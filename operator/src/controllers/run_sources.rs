@@ -14,7 +14,7 @@ use super::lanes::SHARE;
 use super::store::{Content, Revision};
 use super::testing::{Scene, id};
 use crate::inventory::helm::Driver;
-use crate::inventory::{RecordId, ReleaseId};
+use crate::inventory::{Mark, RecordId, ReleaseId};
 use crate::leader::Leadership;
 
 /// A rule for the charts of each server, and workers that look.
@@ -54,6 +54,7 @@ fn read(context: &Context, release: &ReleaseId, chart: &str) {
     let revision = Revision {
         resource_version: "1".to_owned(),
         content: Ok(content),
+        mark: Mark::None,
     };
     let record = RecordId::Helm {
         driver: Driver::Secret,

@@ -21,8 +21,8 @@ use crate::api::Quarantine;
 use crate::controllers::context::{Context, QuarantineSettings, Settings};
 use crate::controllers::store::{Content, Reading, Revision};
 use crate::fake_cluster::FakeCluster;
-use crate::inventory::ReleaseId;
 use crate::inventory::helm::{Driver, RecordKey, RecordMeta};
+use crate::inventory::{Mark, ReleaseId};
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::parse;
@@ -84,8 +84,10 @@ impl Scene {
             },
             quarantine,
         };
+        let context = Context::new(client, leadership, settings, Arc::new(Metrics::default()));
+        context.cache.deployers.suppose_absent();
         Self {
-            context: Context::new(client, leadership, settings, Arc::new(Metrics::default())),
+            context,
             cluster,
             _server: server,
         }
@@ -330,6 +332,7 @@ pub(super) fn signed_revision(key: &Fingerprint, ends: &[Option<&str>]) -> Revis
     let answer = Answer::Archive(Box::new(facts));
     evidence.answers.insert(source, answer);
     Revision {
+        mark: Mark::None,
         resource_version: "1".into(),
         content: Ok(Content {
             chart: "web".into(),

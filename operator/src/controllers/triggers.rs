@@ -15,8 +15,8 @@ use super::key::learned;
 use super::release::{credentials, poll};
 use super::task::Task;
 use crate::clock::tick;
-use crate::inventory::ReleaseId;
 use crate::inventory::helm::{self, RecordKey};
+use crate::inventory::{Concerned, ReleaseId};
 use crate::watch::{LeanMeta, config, follow};
 
 /// How long a new release may wait for its first look before it shows as `Pending`.
@@ -32,6 +32,7 @@ pub(super) async fn follow_all(context: Arc<Context>) {
         follow_kinds(context),
         follow_namespaces(context),
         follow_own(context),
+        follow_deployers(context),
     );
 }
 
@@ -112,6 +113,15 @@ async fn follow_own(context: &Context) {
     );
 }
 
+/// What deploys releases, and says where their charts come from.
+pub(super) async fn follow_deployers(context: &Context) {
+    let changed = |concerned: &Concerned| context.deployer_changed(concerned);
+    let deployers = &context.cache.deployers;
+    deployers
+        .follow(&context.client, working(context, changed))
+        .await;
+}
+
 /// Changes are work only once this replica leads. One that stands by keeps no queue: it would grow with
 /// every release that comes and goes, and all of it would be done at the take-over.
 fn working<K>(context: &Context, changed: impl Fn(&K)) -> impl Fn(&K) {
@@ -184,6 +194,28 @@ impl Context {
         // all that would contain something there.
         for (name, _) in self.cache.policies.all() {
             self.queues.tasks.add(Task::Decide(name));
+        }
+    }
+
+    /// Where a chart comes from decides which source counts.
+    pub(super) fn deployer_changed(&self, concerned: &Concerned) {
+        let tasks = &self.queues.tasks;
+        let judge = |id: ReleaseId| tasks.add(Task::Release(id));
+        match concerned {
+            Concerned::Marked(name) => self.store.each_release(|id, release| {
+                if release.is_marked(name) {
+                    judge(id.clone());
+                }
+            }),
+            // Anybody's object may name what nobody has installed.
+            Concerned::Release(id) if self.cache.records.has_none(id) => {}
+            Concerned::Release(id) => judge(id.clone()),
+            Concerned::All => {
+                self.cache.records.releases().into_iter().for_each(judge);
+                for (name, _) in self.cache.policies.all() {
+                    tasks.add(Task::PolicyStatus(name));
+                }
+            }
         }
     }
 

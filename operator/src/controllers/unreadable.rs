@@ -12,7 +12,7 @@ use super::task::Task;
 use super::testing::{Scene, id, signed_revision, web};
 use crate::clock::Moment;
 use crate::inventory::helm::Driver;
-use crate::inventory::{RecordId, ReleaseId};
+use crate::inventory::{Mark, RecordId, ReleaseId};
 use crate::leader::Leadership;
 
 const RECORD: RecordId = RecordId::Helm {
@@ -28,6 +28,7 @@ fn unreadable() -> Revision {
     Revision {
         resource_version: "1".to_owned(),
         content: Err((Cause::ReleaseUnreadable, "it is garbage".to_owned())),
+        mark: Mark::None,
     }
 }
 

@@ -30,20 +30,15 @@ pub enum RecordId {
     },
 }
 
-/// Whose records they are.
+/// Who deploys a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// Helm, whoever runs it.
+    /// A `HelmRelease` of Flux.
+    Flux,
+    /// A person or a pipeline that runs Helm.
     Helm,
-}
-
-impl RecordId {
-    /// Who keeps the record.
-    pub fn owner(self) -> Owner {
-        match self {
-            Self::Helm { .. } => Owner::Helm,
-        }
-    }
+    /// A `HelmChart` of k3s.
+    K3s,
 }
 
 impl fmt::Display for RecordId {

@@ -1,10 +1,15 @@
-//! Which releases exist, and what their records say. Reads only.
+//! Which releases exist, and what their records say, and what deploys them. Reads only.
 
+mod deployers;
+mod fields;
+pub mod flux;
 pub mod helm;
 mod item;
+pub mod k3s;
 
 use std::fmt;
 
+pub use deployers::{Concerned, Deployed, Deployers, Mark, Missing};
 pub use item::{Item, Owner, RecordId, Stored};
 
 /// A release by the namespace of its stored record and its name.

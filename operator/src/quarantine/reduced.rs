@@ -1,20 +1,16 @@
 //! Objects of which only what is needed is decoded: of the many of a namespace, whoever wrote them
 //! decides how large the rest is.
 
-use std::fmt;
-
 use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::core::{ObjectList, Request};
 use kube::{Api, Client};
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::DeserializeSeed as _;
 use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::reading::{GatherError, unless_unknown};
 use super::resources::say_kind;
-use crate::watch::{PAGE, each};
-
-type Path = &'static [&'static str];
+use crate::watch::{Only, PAGE, Path, each};
 
 /// What is needed of the many objects of a namespace: names, owners, labels, how they run.
 const NEEDED: &[Path] = &[
@@ -77,89 +73,7 @@ struct Reduced(Value);
 
 impl<'de> Deserialize<'de> for Reduced {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let paths = NEEDED.to_vec();
-        Only { paths }.deserialize(deserializer).map(Self)
-    }
-}
-
-/// Decodes what these paths name, and skips the rest.
-struct Only {
-    paths: Vec<Path>,
-}
-
-impl<'de> DeserializeSeed<'de> for Only {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Only {
-    type Value = Value;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut object = Map::new();
-        while let Some(name) = map.next_key::<String>()? {
-            let value = match self.below(&name) {
-                Some(below) if below.paths.iter().any(|path| path.is_empty()) => {
-                    map.next_value::<Value>()?
-                }
-                Some(below) => map.next_value_seed(below)?,
-                None => {
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-            };
-            if !value.is_null() {
-                object.insert(name, value);
-            }
-        }
-        Ok(Value::Object(object))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-}
-
-impl Only {
-    /// What of the paths lies below a name.
-    fn below(&self, name: &str) -> Option<Self> {
-        let steps = self.paths.iter().filter_map(|path| path.split_first());
-        let paths: Vec<Path> = steps
-            .filter_map(|(first, rest)| (*first == name).then_some(rest))
-            .collect();
-        (!paths.is_empty()).then_some(Self { paths })
+        Only::of(NEEDED).deserialize(deserializer).map(Self)
     }
 }
 

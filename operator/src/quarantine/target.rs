@@ -8,6 +8,9 @@ use super::{application, fields};
 use crate::api::quarantine::ContainedObject;
 use crate::api::quarantine_words::QuarantineAction;
 use crate::inventory::ReleaseId;
+use crate::inventory::flux::HelmRelease;
+use crate::inventory::k3s::HelmChart;
+use crate::watch::Kept as _;
 
 /// A kind of object that can be contained, and by what.
 #[derive(Clone, Copy, Debug)]
@@ -312,40 +315,15 @@ pub(super) fn is_of_release(object: &Value, release: &ReleaseId) -> bool {
 pub(super) fn deploys(object: &Value, target: &Target, release: &ReleaseId) -> bool {
     match target.kind {
         "Application" => application::is_of(object, release),
-        "HelmChart" => is_helm_chart_of(object, release),
-        "HelmRelease" => is_helm_release_of(object, release),
+        "HelmChart" => HelmChart::of(object).is_some_and(|chart| chart.deploys(release)),
+        "HelmRelease" => HelmRelease::of(object).is_some_and(|flux| flux.deploys(release)),
         _ => false,
     }
 }
 
-fn is_helm_chart_of(object: &Value, release: &ReleaseId) -> bool {
-    let own = fields::text(object, &["metadata", "namespace"]);
-    let namespace = fields::text(object, &["spec", "targetNamespace"])
-        .filter(|namespace| !namespace.is_empty())
-        .or(own);
-    fields::text(object, &["metadata", "name"]) == Some(&release.name)
-        && namespace == Some(&release.namespace)
-}
-
-fn is_helm_release_of(object: &Value, release: &ReleaseId) -> bool {
-    // By what Flux has deployed and not by what its spec asks for: the release name may come from a
-    // target namespace, a prefix or a shortened hash.
-    let newest = ["status", "history"];
-    let newest = fields::value(object, &newest).and_then(|history| history.get(0));
-    let says = |path: &[&str]| fields::text(object, path).filter(|text| !text.is_empty());
-    let storage = says(&["status", "storageNamespace"])
-        .or_else(|| says(&["spec", "storageNamespace"]))
-        .or_else(|| says(&["metadata", "namespace"]));
-    storage == Some(&release.namespace)
-        && newest.is_some_and(|newest| fields::text(newest, &["name"]) == Some(&release.name))
-        // One with a kubeConfig deploys into another cluster, whatever its record here is called.
-        && fields::value(object, &["spec", "kubeConfig"]).is_none()
-}
-
 /// The revision that a Flux `HelmRelease` says it has deployed last.
 pub(super) fn deployed_revision(object: &Value) -> Option<u64> {
-    let history = fields::value(object, &["status", "history"])?;
-    fields::value(history.get(0)?, &["version"])?.as_u64()
+    HelmRelease::of(object)?.revision()
 }
 
 #[cfg(test)]
@@ -393,52 +371,6 @@ mod tests {
             ));
         }
         assert!(!is_of_release(&json!({}), &web()));
-    }
-
-    #[test]
-    fn a_helm_release_deploys_what_its_history_names_first() {
-        let target = Target::of("helm.toolkit.fluxcd.io", "HelmRelease").unwrap();
-        let flux = json!({
-            "metadata": {"namespace": "flux", "name": "any"},
-            "spec": {"kubeConfig": null},
-            "status": {"storageNamespace": "shop", "history": [{"name": "web", "version": 3}]},
-        });
-        assert!(deploys(&flux, target, &web()));
-        assert_eq!(deployed_revision(&flux), Some(3));
-        for (pointer, other) in [
-            ("/status/storageNamespace", json!("bank")),
-            ("/status/storageNamespace", Value::Null),
-            ("/status/history/0/name", json!("other")),
-            ("/status/history", json!([])),
-            ("/spec/kubeConfig", json!({"secretRef": {"name": "far"}})),
-        ] {
-            assert!(
-                !deploys(&changed(&flux, pointer, other), target, &web()),
-                "{pointer}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_helm_chart_deploys_into_its_target_namespace() {
-        let target = Target::of("helm.cattle.io", "HelmChart").unwrap();
-        let chart = json!({
-            "metadata": {"namespace": "kube-system", "name": "web"},
-            "spec": {"targetNamespace": "shop"},
-        });
-        assert!(deploys(&chart, target, &web()));
-        assert!(!deploys(
-            &changed(&chart, "/metadata/name", json!("x")),
-            target,
-            &web()
-        ));
-        assert!(!deploys(
-            &changed(&chart, "/spec/targetNamespace", Value::Null),
-            target,
-            &web()
-        ));
-        let here = json!({"metadata": {"namespace": "shop", "name": "web"}, "spec": {}});
-        assert!(deploys(&here, target, &web()));
     }
 
     #[test]

@@ -128,6 +128,7 @@ fn judge(url: &str, answer: Answer, level: &str) -> Judgement {
         release,
         chart: NAME,
         version: VERSION,
+        deployers: &[],
         evidence: &evidence,
     };
     check::judge(&case, &[policy.policy], &keys, now)

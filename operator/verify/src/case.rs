@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::deployer::Deployer;
 use crate::evidence::{ArchiveFacts, Evidence};
 use crate::key::Key;
 use crate::policy::{ReleaseRef, Rule};
@@ -15,6 +16,8 @@ pub struct Case<'a> {
     pub chart: &'a str,
     /// Chart version in the record.
     pub version: &'a str,
+    /// What deploys it; whoever names where the chart comes from decides which source counts.
+    pub deployers: &'a [Deployer],
     /// What is known of the chart.
     pub evidence: &'a Evidence,
 }

@@ -10,12 +10,13 @@ use jiff::Timestamp;
 
 pub use crate::case::Case;
 use crate::case::Subject;
+use crate::deployer::Deployer;
 use crate::evidence::{ArchiveFacts, Bound, Claims, Place, ProvenanceFacts, Signed};
 use crate::finding::{Finding, Note};
 use crate::key::{HardRevocation, Key};
 use crate::key_validity::Approval;
-use crate::origin::{Candidate, bound_archives, difference, first_archive};
-use crate::policy::{Dependencies, Exception, Level, Policy, Rule};
+use crate::origin::{Asked, Candidate, bound_archives, difference, first_archive};
+use crate::policy::{Dependencies, Exception, Level, Policy, Rule, Source};
 use crate::rule_result::RuleResult;
 use crate::scheme::Scheme;
 use crate::signers::{self, Statement};
@@ -128,21 +129,48 @@ fn unreadable(problem: &str) -> RuleResult {
     result
 }
 
+fn judge_rule(case: &Case<'_>, rule: &Rule, keys: &[Key], now: Timestamp) -> RuleResult {
+    let all: Vec<_> = rule.sources.iter().collect();
+    let by = |sources: &[&Source]| judge_pinned(case, (rule, sources), keys, now);
+    let result = by(&all);
+    // Where nothing is asked, nobody has to say where the chart is from. Proof of badness is about what
+    // runs: nothing that a deployer says hides it.
+    if rule.verify.level == Level::None || result.verdict().class() == Class::Badness {
+        return result;
+    }
+    let by_deployer = |deployer: &Deployer| match deployer.counted(rule, case.chart) {
+        Ok(counted) => by(&counted),
+        Err(message) => {
+            let mut result = RuleResult::default();
+            check_version(case, rule, &mut result);
+            result.doubt(Cause::SourceUnknown, message);
+            result
+        }
+    };
+    let said = case.deployers.iter().map(by_deployer);
+    said.reduce(RuleResult::and).unwrap_or(result)
+}
+
 /// What is bad without its pins is as bad with them: a pin is a basis of trust where none is signed, and
 /// hides nothing.
-fn judge_rule(case: &Case<'_>, rule: &Rule, keys: &[Key], now: Timestamp) -> RuleResult {
-    let judge = |pins| judge_archives(case, rule, (keys, now), pins);
+fn judge_pinned(
+    case: &Case<'_>,
+    asked: Asked<'_, '_>,
+    keys: &[Key],
+    now: Timestamp,
+) -> RuleResult {
+    let judge = |pins| judge_sources(case, asked, (keys, now), pins);
     let unpinned = judge(Pins::Ignored);
     match unpinned.verdict().class() {
         Class::Badness | Class::Tampering => unpinned,
-        _ if rule.pins.is_empty() => unpinned,
+        _ if asked.0.pins.is_empty() => unpinned,
         _ => judge(Pins::Counted),
     }
 }
 
-fn judge_archives(
+fn judge_sources(
     case: &Case<'_>,
-    rule: &Rule,
+    (rule, sources): Asked<'_, '_>,
     (keys, now): (&[Key], Timestamp),
     pins: Pins,
 ) -> RuleResult {
@@ -155,8 +183,8 @@ fn judge_archives(
             result.doubt(Cause::Unmanaged, message);
             Vec::new()
         }
-        Level::Signature => first_archive(case, rule, &mut result),
-        Level::Strict => bound_archives(case, rule, &mut result),
+        Level::Signature => first_archive(case, (rule, sources), &mut result),
+        Level::Strict => bound_archives(case, (rule, sources), &mut result),
     };
     let judged = candidates.into_iter().map(|candidate| {
         let Candidate { source, facts, .. } = candidate;

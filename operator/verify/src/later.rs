@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use crate::case::Case;
 use crate::check::{self, Judgement};
+use crate::deployer::Deployer;
 use crate::evidence::{Answer, ArchiveFacts, Evidence, Place, ProvenanceFacts, Signed};
 use crate::finding::{Fact, Finding, Note};
 use crate::key::Key;
@@ -24,6 +25,8 @@ pub struct JudgedBy<'a> {
     pub chart: &'a str,
     /// Chart version in the record.
     pub version: &'a str,
+    /// What deploys the release.
+    pub deployers: &'a [Deployer],
     /// Every policy.
     pub policies: &'a [Policy],
     /// The usable keys.
@@ -40,6 +43,7 @@ impl JudgedBy<'_> {
             release: self.release,
             chart: self.chart,
             version: self.version,
+            deployers: self.deployers,
             evidence: &evidence,
         };
         check::judge(&case, self.policies, self.keys, self.now)

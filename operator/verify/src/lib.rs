@@ -24,6 +24,7 @@ pub mod binding;
 mod case;
 pub mod chart;
 pub mod check;
+pub mod deployer;
 pub mod digest;
 pub mod evidence;
 pub mod finding;

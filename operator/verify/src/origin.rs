@@ -3,7 +3,7 @@
 use crate::case::Case;
 use crate::evidence::{Answer, ArchiveFacts, Bound};
 use crate::finding::Note;
-use crate::policy::Rule;
+use crate::policy::{Rule, Source};
 use crate::rule_result::{RuleResult, Silence};
 use crate::verdict::{Cause, Reason};
 
@@ -37,10 +37,10 @@ impl<'a> Candidate<'a> {
 /// origin. `ContentMismatch` only if all answered and none matches.
 pub(crate) fn bound_archives<'a>(
     case: &Case<'a>,
-    rule: &'a Rule,
+    (rule, sources): Asked<'_, 'a>,
     result: &mut RuleResult,
 ) -> Vec<Candidate<'a>> {
-    let answers: Vec<_> = answers(case, rule).collect();
+    let answers: Vec<_> = answers(case, sources).collect();
     let silence: Vec<_> = answers.iter().filter_map(silence_of).collect();
     let same = of_binding(&answers, &silence, Bound::is_bound);
     if !same.is_empty() {
@@ -59,11 +59,14 @@ pub(crate) fn bound_archives<'a>(
     old_writer
 }
 
+/// A rule, and those of its sources that count.
+pub(crate) type Asked<'r, 'a> = (&'r Rule, &'r [&'a Source]);
+
 type SourceAnswer<'a> = (&'a str, Option<&'a Answer>);
 
-fn answers<'a>(case: &Case<'a>, rule: &'a Rule) -> impl Iterator<Item = SourceAnswer<'a>> {
+fn answers<'a>(case: &Case<'a>, sources: &[&'a Source]) -> impl Iterator<Item = SourceAnswer<'a>> {
     let evidence = case.evidence;
-    rule.sources
+    sources
         .iter()
         .map(|source| (source.url.as_str(), evidence.answers.get(&source.url)))
 }
@@ -174,10 +177,10 @@ fn not_found(case: &Case<'_>, answers: &[SourceAnswer<'_>], result: &mut RuleRes
 /// end the search, but from those after it only trust is taken.
 pub(crate) fn first_archive<'a>(
     case: &Case<'a>,
-    rule: &'a Rule,
+    (rule, sources): Asked<'_, 'a>,
     result: &mut RuleResult,
 ) -> Vec<Candidate<'a>> {
-    let answers: Vec<_> = answers(case, rule).collect();
+    let answers: Vec<_> = answers(case, sources).collect();
     let (mut found, mut silence) = (Vec::new(), Vec::new());
     for answer in &answers {
         match answer {

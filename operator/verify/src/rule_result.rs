@@ -87,6 +87,16 @@ impl RuleResult {
         self.origin = archive.origin;
     }
 
+    /// Both have to be satisfied.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.failing.extend(other.failing);
+        self.doubts.extend(other.doubts);
+        self.basis = self.basis.filter(|_| other.basis.is_some());
+        self.revocations.extend(other.revocations);
+        self.findings.extend(other.findings);
+        self
+    }
+
     /// What is left where only trust counts: what fails is silence, and no more than a note.
     pub(crate) fn unless_silent(self, silence: &[Silence]) -> Self {
         if silence.is_empty() || self.failing.is_empty() {

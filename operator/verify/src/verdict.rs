@@ -129,8 +129,10 @@ words! {
         ReleaseUnreadable: "Helm's record of the release cannot be decoded."
             => "`helm history`; upgrade the release once.",
         /// No source is known for this chart.
-        SourceUnknown: "The rule that decides has no `sources`."
-            => "Add the repository to the rule.",
+        SourceUnknown:
+            "The rule that decides has no `sources`, or none from which the deployer of the release \
+             takes the chart."
+            => "Add the repository to the rule, if it is to be trusted.",
         /// The release cannot be compared with the archive.
         NotBindable:
             "An old Helm wrote the record in a way that cannot be compared; or a chart of \

@@ -383,6 +383,7 @@ fn judge(
         release,
         chart: &wanted.chart,
         version: &wanted.version,
+        deployers: &[],
         evidence,
     };
     check::judge(&case, &[policy], keys, now)

@@ -102,6 +102,8 @@ pub(in crate::controllers) struct Known<'a> {
     pub(in crate::controllers) trust: &'a Trust,
     pub(in crate::controllers) counted: &'a Counted,
     pub(in crate::controllers) progress: Progress,
+    /// Kinds of deployers that cannot be read.
+    pub(in crate::controllers) unread: Vec<String>,
     /// The annotation that asked for looks, once all of them have ended.
     pub(in crate::controllers) handled: Option<String>,
 }
@@ -150,7 +152,7 @@ fn conditions(known: &Known<'_>, now: Timestamp) -> Vec<Condition> {
         ..
     } = *known;
     let keys = keys_resolved(&loaded.policy, trust, now);
-    let ready = match readiness(loaded, &keys) {
+    let ready = match readiness(loaded, &keys, &known.unread) {
         ((Status::True, _), _) if progress == Progress::UnderWay => progressing(Status::Unknown),
         ready => ready,
     };
@@ -196,9 +198,12 @@ fn progressing(status: Status) -> State {
 }
 
 /// The message is the column STATUS: it says what is wrong with keys too, though the others count.
-fn readiness(loaded: &LoadedPolicy, keys: &State) -> State {
+fn readiness(loaded: &LoadedPolicy, keys: &State, unread: &[String]) -> State {
     if loaded.problems.is_empty() {
-        return ((Status::True, PolicyReason::Reconciled), keys.1.clone());
+        let unread = unread.iter().map(|kind| format!("without {kind}"));
+        let said = Some(keys.1.clone()).filter(|said| !said.is_empty());
+        let said: Vec<_> = said.into_iter().chain(unread).collect();
+        return ((Status::True, PolicyReason::Reconciled), said.join("; "));
     }
     let problems: Vec<_> = loaded.problems.iter().map(ToString::to_string).collect();
     let is_unusable = |rule: &Rule| rule.problem.is_some();
@@ -464,6 +469,7 @@ mod tests {
             trust,
             counted,
             progress: Progress::Ended,
+            unread: Vec::new(),
             handled: None,
         };
         conclude(None, &known, Timestamp::UNIX_EPOCH)
@@ -598,6 +604,7 @@ mod tests {
                 trust: &trust,
                 counted: &counted,
                 progress: Progress::Ended,
+                unread: Vec::new(),
                 handled: None,
             };
             let status = conclude(None, &known, now);

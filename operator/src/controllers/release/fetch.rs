@@ -208,6 +208,11 @@ impl Asking<'_> {
     ) -> Heard {
         let Self { context, id, trust } = self;
         let labels = context.cache.namespace_labels(&id.namespace);
+        let mark = context.store.inspect(id, |release| {
+            let revision = release?.revisions.get(&item.record)?;
+            Some(revision.mark.clone())
+        });
+        let deployed = context.cache.deployers.of(id, &mark.unwrap_or_default());
         let by = JudgedBy {
             release: ReleaseRef {
                 namespace: &id.namespace,
@@ -216,6 +221,7 @@ impl Asking<'_> {
             },
             chart: &content.chart,
             version: &content.version,
+            deployers: &deployed.deployers,
             policies: &trust.judged_by,
             keys: &trust.keys,
             now: clock::now(),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use charttrust_verify::check::{self, Case, Judgement, PolicyVerdict};
+use charttrust_verify::deployer::Deployer;
 use charttrust_verify::finding::{Fact, Finding, Note};
 use charttrust_verify::policy::ReleaseRef;
 use charttrust_verify::verdict::{Cause, Class, Verdict};
@@ -11,8 +12,8 @@ use jiff::Timestamp;
 use super::status::Judged;
 use crate::controllers::cache::Placed;
 use crate::controllers::store::{Content, Release, Revision, Trust};
-use crate::inventory::RecordId;
 use crate::inventory::helm::{self, Driver, RecordMeta};
+use crate::inventory::{Deployed, Owner, RecordId};
 
 /// What the watches say of a release.
 #[derive(Debug)]
@@ -22,6 +23,47 @@ pub(super) struct Stored<'a> {
     pub(super) judged: BTreeMap<RecordId, RecordMeta>,
     /// Revisions that would be judged, were there fewer.
     pub(super) omitted: Vec<RecordId>,
+    /// What deploys each revision that is known.
+    pub(super) deployed: BTreeMap<RecordId, Deployed>,
+}
+
+impl Stored<'_> {
+    fn deployers(&self, record: RecordId) -> &[Deployer] {
+        let deployed = self.deployed.get(&record);
+        deployed.map_or(&[], |deployed| deployed.deployers.as_slice())
+    }
+
+    fn owner(&self, record: RecordId) -> Owner {
+        let deployed = self.deployed.get(&record);
+        deployed.map_or(Owner::Helm, |deployed| deployed.owner)
+    }
+
+    /// Whether it is known what deploys a revision.
+    fn is_known(&self, record: RecordId) -> bool {
+        let deployed = self.deployed.get(&record);
+        deployed.is_none_or(|deployed| deployed.missing.is_none())
+    }
+
+    /// Revisions of which it is not known yet what deploys them: no reason to trust, and none to hide what
+    /// is bad.
+    fn undeployed(&self) -> impl Iterator<Item = (RecordId, Judgement)> {
+        let missing = self
+            .deployed
+            .keys()
+            .filter(|record| !self.is_known(**record));
+        missing.map(|record| {
+            let message = "what deploys the release was not read yet";
+            (*record, doubt(Cause::Pending, message))
+        })
+    }
+
+    /// The judgements on which something may rest.
+    fn known(&self, judgements: Vec<(RecordId, Judgement)>) -> Vec<(RecordId, Judgement)> {
+        let judgements = judgements.into_iter();
+        judgements
+            .filter(|(record, _)| self.is_known(*record))
+            .collect()
+    }
 }
 
 /// Judges every revision that may be live, all at one instant; the worst verdict wins.
@@ -34,12 +76,17 @@ pub(super) fn evaluate(
     let reference = stored.placed.reference();
     let newest_first = release.revisions.iter().rev();
     let mut judgements: Vec<_> = newest_first
-        .map(|(key, revision)| (*key, judge(reference, revision, trust, now)))
+        .map(|(key, revision)| {
+            let deployers = stored.deployers(*key);
+            let judgement = judge((reference, deployers), revision, trust, now);
+            (*key, judgement)
+        })
         .collect();
     let of_each = judgements.clone();
     let judged = stored.judged.iter();
     let unread = judged.filter(|(key, meta)| is_unread(release.revisions.get(key), meta));
     judgements.extend(unread.map(|(key, _)| (*key, pending())));
+    judgements.extend(stored.undeployed());
     // Reported with a revision that was read, so that its evidence stays in the status.
     let newest = release.revisions.keys().next_back().copied();
     let omitted = stored.omitted.iter();
@@ -52,6 +99,7 @@ pub(super) fn evaluate(
     else {
         return Judged {
             revision: None,
+            owner: Owner::Helm,
             judgement: pending(),
             of_each: Vec::new(),
             contradicted: BTreeSet::new(),
@@ -73,9 +121,10 @@ pub(super) fn evaluate(
         .extend(release.notices.values().flatten().cloned());
     Judged {
         revision: Some(key),
+        owner: stored.owner(key),
         judgement,
         contradicted: contradicted(&stored.judged, release, &of_each),
-        of_each,
+        of_each: stored.known(of_each),
     }
 }
 
@@ -150,7 +199,7 @@ pub(super) fn other_revision(record: RecordId, judgement: &Judgement) -> Finding
 }
 
 pub(super) fn judge(
-    release: ReleaseRef<'_>,
+    (release, deployers): (ReleaseRef<'_>, &[Deployer]),
     revision: &Revision,
     trust: &Trust,
     now: Timestamp,
@@ -169,6 +218,7 @@ pub(super) fn judge(
         release,
         chart,
         version,
+        deployers,
         evidence,
     };
     check::judge(&case, &trust.judged_by, &trust.keys, now)
@@ -217,6 +267,7 @@ mod tests {
     use charttrust_verify::verdict::{Basis, Reason};
 
     use super::*;
+    use crate::inventory::Mark;
 
     #[test]
     fn each_policy_says_the_worst_of_all_revisions() {
@@ -336,6 +387,7 @@ mod tests {
         Revision {
             resource_version: resource_version.into(),
             content: Err((Cause::ReleaseUnreadable, String::new())),
+            mark: Mark::None,
         }
     }
 

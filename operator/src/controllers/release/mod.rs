@@ -11,7 +11,7 @@ pub mod seal;
 mod status;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ use crate::controllers::store::shown::Shown;
 use crate::controllers::store::written::Written;
 use crate::controllers::store::{Release, Requests, Told, Trust};
 use crate::controllers::task::Task;
-use crate::inventory::ReleaseId;
+use crate::inventory::{Deployed, Missing, RecordId, ReleaseId};
 use crate::watch::within_deadline;
 
 /// Brings the `ReleaseTrust` of a release in line with what is known.
@@ -65,6 +65,7 @@ pub(in crate::controllers) async fn reconcile(
         placed: context.cache.placed(id),
         judged: context.cache.records.judged(id),
         omitted: context.cache.records.omitted(id).collect(),
+        deployed: deployed(context, id, &release),
     };
     let (release, judged) = settled(context, &stored, release, &trust, moment);
     schedule(context, id, &release, moment);
@@ -106,6 +107,24 @@ pub(in crate::controllers) async fn reconcile(
         trust: &trust,
     };
     tell_and_write(context, &seen, &known, status).await
+}
+
+/// What deploys each revision. A record that was not read since the start may have to be read for that.
+fn deployed(context: &Context, id: &ReleaseId, release: &Release) -> BTreeMap<RecordId, Deployed> {
+    let revisions = release.revisions.iter();
+    let deployed: BTreeMap<_, _> = revisions
+        .map(|(record, revision)| (*record, context.cache.deployers.of(id, &revision.mark)))
+        .collect();
+    for (record, _) in deployed
+        .iter()
+        .filter(|(_, one)| one.missing == Some(Missing::Record))
+    {
+        context
+            .store
+            .update(id, |release| release.forget_reading(*record));
+        context.queues.records.add(id.clone());
+    }
+    deployed
 }
 
 /// A release and its object, as a reconcile has found them.

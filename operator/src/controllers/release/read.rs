@@ -1,7 +1,7 @@
 //! Reads the judged records of a release that are new or have changed.
 
 use charttrust_verify::digest::Sha256Digest;
-use charttrust_verify::release::{Record, Status};
+use charttrust_verify::release::{HelmReleaseName, Record, Status};
 use charttrust_verify::verdict::Cause;
 
 use super::poll;
@@ -11,7 +11,7 @@ use crate::controllers::context::Context;
 use crate::controllers::store::{Content, Release, Revision};
 use crate::controllers::task::Task;
 use crate::inventory::helm::{Read, ReadError, RecordMeta, Writer};
-use crate::inventory::{Item, RecordId, ReleaseId};
+use crate::inventory::{Item, Mark, RecordId, ReleaseId};
 
 /// Reads what is new or has changed, drops what is judged no more, and plans the looks at sources.
 ///
@@ -52,16 +52,28 @@ async fn read(context: &Context, item: &Item, watched: &RecordMeta) {
             return records.add_at(item.id.clone(), clock::tick() + RETRY_READ);
         }
     };
+    let mark = match &content {
+        Ok(read) => Mark::from(read.taken.helm_release.clone()),
+        Err(_) => Mark::None,
+    };
+    // Before it is judged: what is not known yet must not pass for absent.
+    context
+        .cache
+        .deployers
+        .look_again(&context.client, &mark)
+        .await;
     // From the evidence of this moment: a key may have explained it since the reading began.
     context.store.update(&item.id, |release| {
         let revision = match content {
             Ok(read) => Revision {
                 content: self::content(item, &read, release),
                 resource_version: read.meta.resource_version,
+                mark,
             },
             Err(why) => Revision {
                 content: Err((Cause::ReleaseUnreadable, format!("{}: {why}", item.record))),
                 resource_version: watched.resource_version.clone(),
+                mark,
             },
         };
         release.revisions.insert(item.record, revision);
@@ -80,12 +92,14 @@ struct Said {
     chart: String,
     version: String,
     digest: Sha256Digest,
+    helm_release: Option<HelmReleaseName>,
 }
 
 impl Said {
     fn by(record: Record) -> Self {
         Self {
             digest: record.content_digest(),
+            helm_release: record.helm_release,
             name: record.name,
             revision: record.revision,
             status: record.status,

@@ -21,7 +21,7 @@ use crate::controllers::own;
 use crate::controllers::store::seal::{SECRET, Seal};
 use crate::controllers::store::{Content, Revision};
 use crate::inventory::helm::Driver;
-use crate::inventory::{RecordId, ReleaseId};
+use crate::inventory::{Mark, RecordId, ReleaseId};
 use crate::watch::within_deadline;
 
 const DATA_KEY: &str = "key";
@@ -150,6 +150,7 @@ fn record(
         let restored = Revision {
             resource_version,
             content: Ok(content),
+            mark: Mark::Unread,
         };
         known.revisions.insert(record, restored);
     });

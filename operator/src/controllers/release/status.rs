@@ -28,6 +28,8 @@ use crate::inventory::{Owner, RecordId, ReleaseId};
 pub(in crate::controllers) struct Judged {
     /// Which revision has the worst verdict; `None` if none was read yet.
     pub(in crate::controllers) revision: Option<RecordId>,
+    /// Who deploys that revision.
+    pub(in crate::controllers) owner: Owner,
     /// Its judgement.
     pub(in crate::controllers) judgement: Judgement,
     /// The judgement of each revision that was read.
@@ -144,8 +146,10 @@ fn described(release: &Release, judged: &Judged) -> Option<v1::Release> {
         version: content
             .map(|c| bounds::fit(&c.version, bounds::VERSION))
             .unwrap_or_default(),
-        owner: match record.owner() {
+        owner: match judged.owner {
+            Owner::Flux => v1::Owner::Flux,
             Owner::Helm => v1::Owner::Helm,
+            Owner::K3s => v1::Owner::K3s,
         },
         resource_version: revision.resource_version.clone(),
     })
@@ -523,6 +527,7 @@ mod tests {
             contradicted: BTreeSet::new(),
             revision: None,
             judgement,
+            owner: Owner::Helm,
             of_each: Vec::new(),
         };
         let (trust, seal) = (Trust::default(), Seal::new(&[7; Seal::LENGTH]));
@@ -646,6 +651,7 @@ spec:
             contradicted: BTreeSet::new(),
             revision: None,
             judgement: judgement(0, decisions.len()),
+            owner: Owner::Helm,
             of_each: Vec::new(),
         };
         let decided = decisions.iter().enumerate();
@@ -734,6 +740,7 @@ spec:
             let revision = crate::controllers::store::Revision {
                 resource_version: "1".into(),
                 content: unread,
+                mark: crate::inventory::Mark::None,
             };
             let release = Release {
                 revisions: [(record, revision)].into_iter().collect(),

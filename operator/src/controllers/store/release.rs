@@ -22,7 +22,8 @@ use super::shown::Shown;
 use super::written::Written;
 use crate::api::conditions::{ReleaseCondition, find};
 use crate::api::release_trust::ReleaseTrustStatus;
-use crate::inventory::RecordId;
+use crate::inventory::{Mark, RecordId};
+use crate::watch::ObjectName;
 
 /// One release.
 #[derive(Clone, Debug, Default)]
@@ -155,6 +156,8 @@ pub struct Revision {
     pub resource_version: String,
     /// What the record says, or why it says nothing.
     pub content: Result<Content, (Cause, String)>,
+    /// Of which `HelmRelease` it says that it is.
+    pub mark: Mark,
 }
 
 /// What is kept of a record.
@@ -233,6 +236,19 @@ impl Release {
             }
         }
         is_new
+    }
+
+    /// Whether a record of it says that it is of this `HelmRelease`.
+    pub fn is_marked(&self, name: &ObjectName) -> bool {
+        let mut revisions = self.revisions.values();
+        revisions.any(|revision| matches!(&revision.mark, Mark::Of(of) if of == name))
+    }
+
+    /// Has a record read again, though it has not changed since it was read.
+    pub fn forget_reading(&mut self, record: RecordId) {
+        if let Some(revision) = self.revisions.get_mut(&record) {
+            revision.resource_version.clear();
+        }
     }
 
     /// Notes a look one way. Whether it was silent does not hide that another way has an answer.

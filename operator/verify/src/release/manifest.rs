@@ -5,6 +5,8 @@ use crate::limits::{RecordLimits, YamlLimits};
 use crate::yaml::{self, Reading, Value, YamlError};
 
 use super::error::RecordError;
+use super::field::{get, text};
+use super::mark::{self, HelmReleaseName};
 
 /// An object of a manifest: where to look for it in the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub(super) struct Manifest {
     pub(super) objects: Vec<ManifestObject>,
     pub(super) stopped: Vec<ManifestObject>,
     pub(super) unread: usize,
+    /// The first mark of Flux: it gives all objects the same.
+    pub(super) mark: Option<HelmReleaseName>,
 }
 
 /// Lists the objects of a manifest; what is none is counted.
@@ -36,6 +40,9 @@ pub(super) struct Manifest {
 pub(super) fn objects(text: &str, limits: &RecordLimits) -> Result<Manifest, RecordError> {
     let mut manifest = Manifest::default();
     for document in documents(text) {
+        if manifest.mark.is_none() {
+            manifest.mark = mark::of(document, &limits.yaml);
+        }
         match quick(document) {
             Quick::Blank => {}
             Quick::Object(object) => {
@@ -154,23 +161,6 @@ fn object(value: &Value, list: Option<&Value>) -> Option<ManifestObject> {
         name: name.or_else(|| text(metadata, "generateName"))?.to_owned(),
         generated: name.is_none(),
     })
-}
-
-fn get<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
-    let Value::Map(pairs) = value else {
-        return None;
-    };
-    pairs
-        .iter()
-        .find(|(key, _)| key == name)
-        .map(|(_, value)| value)
-}
-
-fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
-    match get(value, name)? {
-        Value::Text(text) => Some(text),
-        _ => None,
-    }
 }
 
 /// Splits at `(?m)^---[ \t]*`, as Helm does: text right behind the dashes belongs to the document.
@@ -486,6 +476,45 @@ mod tests {
         }
         let inside = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: x\ndata:\n  items: y\n";
         assert_eq!(names(inside), ["v1 ConfigMap x"]);
+    }
+
+    #[test]
+    fn the_mark_of_flux_is_found_among_the_labels_of_an_object_alone() {
+        let marked = |text: &str| {
+            let found = objects(text, &RecordLimits::default()).unwrap();
+            found.mark.map(|mark| (mark.namespace, mark.name))
+        };
+        const HEAD: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n";
+        let labels = |at: &str, name: &str| {
+            format!(
+                "{HEAD}{at}labels:\n{at}  helm.toolkit.fluxcd.io/name: {name}\n\
+                 {at}  helm.toolkit.fluxcd.io/namespace: flux\n"
+            )
+        };
+        let found = Some(("flux".to_owned(), "web".to_owned()));
+        let plain = format!("{HEAD}data:\n  x: y\n");
+        assert_eq!(marked(&labels("  ", "web")), found);
+        assert_eq!(
+            marked(&format!("{plain}---\n{}", labels("  ", "web"))),
+            found
+        );
+        assert_eq!(
+            marked(&labels("  ", "\"123\"")),
+            Some(("flux".to_owned(), "123".to_owned()))
+        );
+        for other in [
+            plain,
+            labels("", "web"),
+            labels("  ", "\"\""),
+            labels("  ", &"a".repeat(64)),
+            labels("  ", "[web]"),
+            format!(
+                "{HEAD}data:\n  x: |\n    helm.toolkit.fluxcd.io/name: web\n    helm.toolkit.fluxcd.io/namespace: flux\n"
+            ),
+            format!("{HEAD}  labels:\n    helm.toolkit.fluxcd.io/name: web\n"),
+        ] {
+            assert_eq!(marked(&other), None, "{other}");
+        }
     }
 
     #[test]

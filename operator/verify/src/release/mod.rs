@@ -6,12 +6,15 @@
 
 mod digest;
 mod error;
+mod field;
 mod manifest;
+mod mark;
 mod payload;
 mod wire;
 
 pub use error::RecordError;
 pub use manifest::ManifestObject;
+pub use mark::HelmReleaseName;
 
 use std::fmt;
 use std::str::FromStr;
@@ -44,6 +47,8 @@ pub struct Record {
     pub hooks: Vec<ManifestObject>,
     /// Documents of the manifest and of hooks that could not be read as objects.
     pub unread_objects: usize,
+    /// The `HelmRelease` that has made it, if one has.
+    pub helm_release: Option<HelmReleaseName>,
     /// How Helm 4 applied the manifest, `ssa` or `csa`; no other Helm writes it.
     pub apply_method: Option<String>,
     /// When the release was first installed.

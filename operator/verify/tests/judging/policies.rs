@@ -166,6 +166,7 @@ fn selects(selection: Selection, labels: Option<&BTreeMap<String, String>>) -> b
         release,
         chart,
         version,
+        deployers: &[],
         evidence,
     };
     let verdict = check::judge(&case, &world.policies, &world.keys, world.now).verdict;

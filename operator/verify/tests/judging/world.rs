@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use charttrust_verify::chart::Chart;
 use charttrust_verify::check::{self, Case, Judgement};
+use charttrust_verify::deployer::Deployer;
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::{
     Answer, ArchiveFacts, Bound, Claimed, Evidence, ProvenanceFacts,
@@ -39,6 +40,7 @@ pub(crate) struct World {
     pub(crate) evidence: Evidence,
     pub(crate) chart: String,
     pub(crate) version: String,
+    pub(crate) deployers: Vec<Deployer>,
     pub(crate) now: Timestamp,
 }
 
@@ -69,6 +71,7 @@ impl World {
             evidence: Evidence::default(),
             chart: "web".into(),
             version: "1.2.3".into(),
+            deployers: Vec::new(),
             now: time(day(TODAY)),
         };
         world.answer(SOURCE, archive(provenance));
@@ -89,6 +92,7 @@ impl World {
             release: RELEASE,
             chart: &self.chart,
             version: &self.version,
+            deployers: &self.deployers,
             policies: &self.policies,
             keys: &self.keys,
             now: self.now,
@@ -102,6 +106,7 @@ impl World {
             release: RELEASE,
             chart: &world.chart,
             version: &world.version,
+            deployers: &world.deployers,
             evidence: &world.evidence,
         };
         let judgement = check::judge(&case, &world.policies, &world.keys, world.now);

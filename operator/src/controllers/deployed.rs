@@ -1,0 +1,428 @@
+//! What is judged of releases that something deploys, over kinds that come, go and may not be read.
+
+use std::future::Future;
+use std::time::Duration;
+
+use charttrust_verify::digest::Sha256Digest;
+use serde_json::{Value, json};
+
+use super::task::Task;
+use super::testing::{Scene, id, signed_revision, web};
+use super::{policy, release};
+use crate::clock::Moment;
+use crate::inventory::helm::Driver;
+use crate::inventory::{Mark, Missing, RecordId, ReleaseId};
+use crate::leader::Leadership;
+use crate::watch::ObjectName;
+
+const RELEASES: &str = "/apis/helm.toolkit.fluxcd.io";
+const SOURCES: &str = "/apis/source.toolkit.fluxcd.io";
+const K3S: &str = "/apis/helm.cattle.io";
+const SOURCE: &str = "https://charts.example.com";
+const ELSEWHERE: &str = "https://elsewhere.example.com";
+const NOW: &str = "2026-11-22T00:00:00Z";
+const PATH: &str = "/apis/charttrust.io/v1alpha1/namespaces/shop/releasetrusts/web";
+
+fn any() -> ObjectName {
+    ObjectName {
+        namespace: "flux".to_owned(),
+        name: "any".to_owned(),
+    }
+}
+
+/// A release of a pinned archive, whose record says this of who has made it.
+async fn scene(mark: Mark) -> Scene {
+    let scene = Scene::with(None, Leadership::Alone).await;
+    let digest = Sha256Digest::of(b"archive").to_string();
+    scene.declare_spec(&json!({"rules": [{
+        "name": "all", "charts": ["*"], "sources": [{"url": SOURCE}],
+        "verify": {"signers": {"keys": ["platform"]}},
+        "digests": [{"chart": "web", "version": "1.0.0", "digest": digest}],
+    }]}));
+    install(&scene, &web(), mark);
+    scene
+}
+
+fn install(scene: &Scene, release: &ReleaseId, mark: Mark) {
+    scene.install(release, Driver::Secret);
+    let record = RecordId::Helm {
+        driver: Driver::Secret,
+        revision: 1,
+    };
+    let key = "0123456789ABCDEF0123456789ABCDEF01234567".parse().unwrap();
+    let mut revision = signed_revision(&key, &[None]);
+    revision.mark = mark;
+    scene.context.store.update(release, |known| {
+        known.revisions.insert(record, revision);
+    });
+}
+
+/// The definitions of a group are installed.
+fn define(scene: &Scene, group: &str, version: &str, plurals: &[&str]) {
+    let name = group.rsplit('/').next().unwrap();
+    let of = json!({"groupVersion": format!("{name}/{version}"), "version": version});
+    let served = json!({
+        "kind": "APIGroup", "apiVersion": "v1", "name": name, "versions": [of], "preferredVersion": of,
+    });
+    scene.cluster.hold(group, served);
+    let resource = |plural: &&str| json!({"name": plural, "singularName": "", "namespaced": true, "kind": "", "verbs": ["list"]});
+    let resources: Vec<_> = plurals.iter().map(resource).collect();
+    let list = json!({
+        "kind": "APIResourceList", "apiVersion": "v1",
+        "groupVersion": format!("{name}/{version}"), "resources": resources,
+    });
+    scene.cluster.hold(&format!("{group}/{version}"), list);
+}
+
+fn flux(scene: &Scene) {
+    define(scene, RELEASES, "v2", &["helmreleases"]);
+    let sources = ["helmrepositories", "helmcharts", "ocirepositories"];
+    define(scene, SOURCES, "v1", &sources);
+}
+
+fn helm_release(scene: &Scene, version: &str) {
+    let object = json!({
+        "metadata": {"namespace": "flux", "name": "any"},
+        "spec": {"storageNamespace": "shop", "chart": {"spec": {
+            "chart": "web", "sourceRef": {"kind": "HelmRepository", "name": "charts"},
+        }}},
+        "status": {"history": [{"name": "web", "version": 1}]},
+    });
+    let path = format!("{RELEASES}/{version}/namespaces/flux/helmreleases/any");
+    scene.cluster.put(&path, object);
+}
+
+fn repository(scene: &Scene, url: &str) {
+    let object = json!({"metadata": {"namespace": "flux", "name": "charts"}, "spec": {"url": url}});
+    let path = format!("{SOURCES}/v1/namespaces/flux/helmrepositories/charts");
+    scene.cluster.put(&path, object);
+}
+
+/// What the release is worth now, and who deploys it, as its status says.
+async fn judged(scene: &Scene) -> (String, String) {
+    let object = scene.cluster.find(PATH);
+    let object = object.map(|object| serde_json::from_value(object).map_err(|e| e.to_string()));
+    scene.context.cache.trusts.set(web(), object);
+    let date = NOW.parse().unwrap();
+    // Long after whatever stands for a while.
+    let tick = crate::clock::tick() + Duration::from_secs(100);
+    let _ = release::reconcile(&scene.context, &web(), Moment { date, tick }).await;
+    said(scene)
+}
+
+fn said(scene: &Scene) -> (String, String) {
+    let status = &scene.cluster.find(PATH).unwrap_or_default()["status"];
+    let none = Vec::new();
+    let conditions = status["conditions"].as_array().unwrap_or(&none);
+    let trusted = conditions.iter().find(|one| one["type"] == "Trusted");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let reason = trusted.map(|one| text(&one["reason"]));
+    (
+        reason.unwrap_or_default(),
+        text(&status["release"]["owner"]),
+    )
+}
+
+fn message(scene: &Scene) -> String {
+    scene.cluster.find(PATH).unwrap()["status"]["conditions"].to_string()
+}
+
+fn verdict(reason: &str, owner: &str) -> (String, String) {
+    (reason.to_owned(), owner.to_owned())
+}
+
+/// Runs a test while the deployers are followed, as a replica that leads does it.
+async fn following(scene: &Scene, test: impl Future<Output = ()>) {
+    scene
+        .context
+        .queues
+        .are_open
+        .store(true, std::sync::atomic::Ordering::SeqCst);
+    let watches = super::triggers::follow_deployers(&scene.context);
+    let test = tokio::time::timeout(Duration::from_secs(60), test);
+    tokio::select! {
+        () = watches => panic!("the watches have ended"),
+        ended = test => ended.expect("what was waited for"),
+    }
+}
+
+/// Judges whenever the release is queued, until it is worth this.
+async fn until(scene: &Scene, expected: &(String, String)) {
+    while judged(scene).await != *expected {
+        queued(scene, &web()).await;
+    }
+}
+
+/// Waits until the release is to be judged.
+async fn queued(scene: &Scene, release: &ReleaseId) {
+    loop {
+        let work = scene.context.queues.tasks.next().await;
+        if work.item == Task::Release(release.clone()) {
+            return;
+        }
+    }
+}
+
+/// A kind that the server does not know delays nothing, and one that comes later is read without a restart.
+#[tokio::test]
+async fn definitions_that_come_after_the_start_are_noticed() {
+    let scene = scene(Mark::Of(any())).await;
+    following(&scene, async {
+        scene.context.cache.deployers.answered().await;
+        assert_eq!(judged(&scene).await, verdict("DigestPinned", "Helm"));
+        flux(&scene);
+        repository(&scene, ELSEWHERE);
+        helm_release(&scene, "v2");
+        // As after each record that is read.
+        let deployers = &scene.context.cache.deployers;
+        deployers
+            .look_again(&scene.context.client, &Mark::Of(any()))
+            .await;
+        let deployed = deployers.of(&web(), &Mark::Of(any()));
+        assert_eq!(
+            deployed.missing,
+            Some(Missing::Objects),
+            "not before it was listed"
+        );
+        until(&scene, &verdict("SourceUnknown", "Flux")).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn another_version_of_a_kind_is_read_as_well() {
+    let scene = scene(Mark::Of(any())).await;
+    define(&scene, RELEASES, "v3alpha1", &["helmreleases"]);
+    define(&scene, SOURCES, "v1", &["helmrepositories"]);
+    helm_release(&scene, "v3alpha1");
+    repository(&scene, SOURCE);
+    following(&scene, until(&scene, &verdict("DigestPinned", "Flux"))).await;
+}
+
+/// And only the releases concerned are judged again.
+#[tokio::test]
+async fn another_address_of_a_repository_moves_the_verdict_and_back() {
+    let scene = scene(Mark::Of(any())).await;
+    install(&scene, &id("bank", "other"), Mark::None);
+    flux(&scene);
+    helm_release(&scene, "v2");
+    repository(&scene, SOURCE);
+    following(&scene, async {
+        scene.context.cache.deployers.answered().await;
+        until(&scene, &verdict("DigestPinned", "Flux")).await;
+        let tasks = &scene.context.queues.tasks;
+        tasks.forget(&Task::Release(id("bank", "other")));
+        for (url, expected) in [
+            (ELSEWHERE, "SourceUnknown"),
+            (SOURCE, "DigestPinned"),
+            (
+                "https://user:secret@elsewhere.example.com?token=secret",
+                "SourceUnknown",
+            ),
+        ] {
+            repository(&scene, url);
+            queued(&scene, &web()).await;
+            until(&scene, &verdict(expected, "Flux")).await;
+        }
+        let told = message(&scene);
+        assert!(
+            told.contains("HelmRelease flux/any takes web of https://elsewhere.example.com"),
+            "{told}"
+        );
+        assert!(!told.contains("secret"), "{told}");
+        assert_eq!(tasks.due_at(&Task::Release(id("bank", "other"))), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_may_not_be_read_is_not_trusted_and_told_once_by_the_policy() {
+    let scene = scene(Mark::Of(any())).await;
+    flux(&scene);
+    helm_release(&scene, "v2");
+    repository(&scene, SOURCE);
+    scene
+        .cluster
+        .refuse("GET", "/helmreleases", (403, "Forbidden"));
+    following(&scene, async {
+        until(&scene, &verdict("SourceUnknown", "Flux")).await;
+        let told = message(&scene);
+        assert!(
+            told.contains("HelmRelease flux/any cannot be read"),
+            "{told}"
+        );
+        // What is of none is judged all the same.
+        install(&scene, &web(), Mark::None);
+        assert_eq!(judged(&scene).await, verdict("DigestPinned", "Helm"));
+        let unread = scene.context.cache.deployers.unreadable();
+        assert_eq!(
+            unread,
+            ["helmreleases.helm.toolkit.fluxcd.io: the operator may not list and watch them"]
+        );
+    })
+    .await;
+}
+
+/// A record that an earlier process has read is read again before anybody can say who has made it.
+#[tokio::test]
+async fn a_record_that_was_not_read_since_the_start_is_not_trusted_where_flux_is() {
+    let scene = scene(Mark::Unread).await;
+    flux(&scene);
+    helm_release(&scene, "v2");
+    repository(&scene, SOURCE);
+    following(&scene, async {
+        while scene
+            .context
+            .cache
+            .deployers
+            .of(&web(), &Mark::Of(any()))
+            .deployers
+            .is_empty()
+        {
+            queued(&scene, &web()).await;
+        }
+        assert_eq!(judged(&scene).await, verdict("Pending", "Helm"));
+        let records = &scene.context.queues.records;
+        assert!(records.due_at(&web()).is_some(), "it is read again");
+    })
+    .await;
+}
+
+/// Somebody who may write a `HelmRelease`, but no record, names the record of another in it: in its own
+/// namespace or by `storageNamespace`. Nothing becomes of it, neither trust nor harm.
+#[tokio::test]
+async fn a_helm_release_that_a_record_does_not_name_changes_nothing() {
+    for url in [SOURCE, ELSEWHERE] {
+        for other in [
+            Mark::None,
+            Mark::Of(ObjectName {
+                namespace: "shop".to_owned(),
+                name: "any".to_owned(),
+            }),
+        ] {
+            let scene = scene(other).await;
+            flux(&scene);
+            helm_release(&scene, "v2");
+            repository(&scene, url);
+            following(&scene, async {
+                let deployers = &scene.context.cache.deployers;
+                while deployers.of(&web(), &Mark::Of(any())).deployers.is_empty() {
+                    queued(&scene, &web()).await;
+                }
+                assert_eq!(
+                    judged(&scene).await,
+                    verdict("DigestPinned", "Helm"),
+                    "{url}"
+                );
+            })
+            .await;
+        }
+    }
+}
+
+/// Two deployers of one record: both have to name a source.
+#[tokio::test]
+async fn of_two_deployers_the_worse_counts() {
+    let scene = scene(Mark::Of(any())).await;
+    flux(&scene);
+    helm_release(&scene, "v2");
+    repository(&scene, SOURCE);
+    define(&scene, K3S, "v1", &["helmcharts"]);
+    let chart = |namespace: &str, repo: &str| {
+        let object = json!({
+            "metadata": {"namespace": namespace, "name": "web"},
+            "spec": {"chart": "web", "repo": repo, "targetNamespace": "shop"},
+            "status": {"jobName": "helm-install-web"},
+        });
+        let path = format!("{K3S}/v1/namespaces/{namespace}/helmcharts/web");
+        scene.cluster.put(&path, object);
+    };
+    following(&scene, async {
+        until(&scene, &verdict("DigestPinned", "Flux")).await;
+        chart("kube-system", ELSEWHERE);
+        until(&scene, &verdict("SourceUnknown", "Flux")).await;
+        chart("kube-system", SOURCE);
+        until(&scene, &verdict("DigestPinned", "Flux")).await;
+        chart("rancher", ELSEWHERE);
+        until(&scene, &verdict("SourceUnknown", "Flux")).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_helm_chart_of_k3s_names_the_origin_once_the_controller_has_taken_it_on() {
+    let scene = scene(Mark::None).await;
+    define(&scene, K3S, "v1", &["helmcharts"]);
+    let chart = |status: Value| {
+        let object = json!({
+            "metadata": {"namespace": "kube-system", "name": "web"},
+            "spec": {"chart": "web", "repo": ELSEWHERE, "targetNamespace": "shop"}, "status": status,
+        });
+        let path = format!("{K3S}/v1/namespaces/kube-system/helmcharts/web");
+        scene.cluster.put(&path, object);
+    };
+    chart(json!({}));
+    following(&scene, async {
+        until(&scene, &verdict("DigestPinned", "Helm")).await;
+        chart(json!({"jobName": "helm-install-web"}));
+        until(&scene, &verdict("SourceUnknown", "K3s")).await;
+    })
+    .await;
+}
+
+/// The condition of the policy names the kind; without such a kind it says nothing.
+#[tokio::test]
+async fn a_policy_says_which_deployers_it_does_not_see() {
+    let scene = scene(Mark::None).await;
+    let path = "/apis/charttrust.io/v1alpha1/charttrustpolicies/strict";
+    let object = json!({
+        "apiVersion": "charttrust.io/v1alpha1", "kind": "ChartTrustPolicy",
+        "metadata": {"name": "strict", "generation": 1}, "spec": {"rules": []},
+    });
+    scene.cluster.put(path, object);
+    flux(&scene);
+    scene
+        .cluster
+        .refuse("GET", "/helmreleases", (403, "Forbidden"));
+    let ready = || {
+        let status = scene.cluster.find(path).unwrap()["status"].clone();
+        let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
+        let ready = conditions.into_iter().find(|one| one["type"] == "Ready");
+        ready.unwrap_or_default()["message"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let write = async || {
+        let object = serde_json::from_value(scene.cluster.find(path).unwrap());
+        let object = object.map_err(|error| error.to_string());
+        let policies = &scene.context.cache.policies;
+        policies.set("strict".to_owned(), Some(object));
+        let moment = Moment {
+            date: NOW.parse().unwrap(),
+            tick: crate::clock::tick(),
+        };
+        policy::write_status(&scene.context, "strict", moment)
+            .await
+            .unwrap();
+    };
+    judged(&scene).await;
+    write().await;
+    assert!(!ready().contains("helmreleases"), "{}", ready());
+    following(&scene, async {
+        while scene.context.cache.deployers.unreadable().is_empty() {
+            let work = scene.context.queues.tasks.next().await;
+            drop(work);
+        }
+        write().await;
+        assert!(
+            ready().contains("without helmreleases.helm.toolkit.fluxcd.io"),
+            "{}",
+            ready()
+        );
+        let writes = scene.cluster.writes().len();
+        write().await;
+        assert_eq!(scene.cluster.writes().len(), writes, "it is said once");
+    })
+    .await;
+}

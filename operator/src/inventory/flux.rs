@@ -1,0 +1,472 @@
+//! Flux: which record a `HelmRelease` has made, and where it takes the chart from. From objects to values.
+
+use std::sync::Arc;
+
+use charttrust_verify::deployer::{ChartOrigin, Place};
+use serde_json::Value;
+
+use super::ReleaseId;
+use super::fields::{is_there, text};
+use crate::watch::{FIRST, Kept, Kind, ObjectName, Path};
+
+/// What deploys.
+pub const HELM_RELEASES: Kind = Kind {
+    group: "helm.toolkit.fluxcd.io",
+    kind: "HelmRelease",
+    plural: "helmreleases",
+};
+/// Repositories over HTTP, and registries with a path.
+pub const HELM_REPOSITORIES: Kind = source("HelmRepository", "helmrepositories");
+/// The repository of one chart in a registry.
+pub const OCI_REPOSITORIES: Kind = source("OCIRepository", "ocirepositories");
+/// A chart of a repository.
+pub const HELM_CHARTS: Kind = source("HelmChart", "helmcharts");
+
+const fn source(kind: &'static str, plural: &'static str) -> Kind {
+    let group = "source.toolkit.fluxcd.io";
+    Kind {
+        group,
+        kind,
+        plural,
+    }
+}
+
+/// A `HelmRelease`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HelmRelease {
+    /// The namespace of its records.
+    storage: Option<String>,
+    /// The release that it has deployed last.
+    deployed: Option<String>,
+    /// Which revision that was.
+    revision: Option<u64>,
+    /// Whether it deploys into another cluster, whatever its record here is called.
+    is_elsewhere: bool,
+    chart: Chart,
+}
+
+/// Where a `HelmRelease` says that its chart is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Chart {
+    /// A chart of a source.
+    Of(String, SourceRef),
+    /// What a source has.
+    Ref(SourceRef),
+    /// In no way that we know.
+    Unclear,
+}
+
+/// A reference to an object of source-controller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceRef {
+    /// Its kind.
+    pub kind: String,
+    /// Where it is.
+    pub name: ObjectName,
+}
+
+/// An object of source-controller, as far as it says where charts are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// At an address.
+    At(Option<String>),
+    /// A chart of another source.
+    Chart(Option<(String, SourceRef)>),
+}
+
+/// What is known of an object that another refers to, or what follows its name.
+pub type Found = Result<Arc<Source>, String>;
+
+impl Kept for HelmRelease {
+    const PATHS: &'static [Path] = &[
+        &["spec", "storageNamespace"],
+        &["spec", "kubeConfig", crate::watch::PRESENT],
+        &["spec", "chart", "spec", "chart"],
+        &["spec", "chart", "spec", "sourceRef", "kind"],
+        &["spec", "chart", "spec", "sourceRef", "name"],
+        &["spec", "chart", "spec", "sourceRef", "namespace"],
+        &["spec", "chartRef", "kind"],
+        &["spec", "chartRef", "name"],
+        &["spec", "chartRef", "namespace"],
+        &["status", "storageNamespace"],
+        &["status", "history", FIRST, "name"],
+        &["status", "history", FIRST, "version"],
+    ];
+
+    fn of(object: &Value) -> Option<Self> {
+        let own = text(object, "/metadata/namespace");
+        let storage = text(object, "/status/storageNamespace")
+            .or_else(|| text(object, "/spec/storageNamespace"))
+            .or_else(|| own.clone());
+        let of_chart = text(object, "/spec/chart/spec/chart")
+            .zip(SourceRef::of(object, "/spec/chart/spec/sourceRef"));
+        let by_ref = SourceRef::of(object, "/spec/chartRef");
+        Some(Self {
+            storage,
+            // By what Flux has deployed and not by what its spec asks for: the release name may come
+            // from a target namespace, a prefix or a shortened hash.
+            deployed: text(object, "/status/history/0/name"),
+            revision: object
+                .pointer("/status/history/0/version")
+                .and_then(Value::as_u64),
+            is_elsewhere: is_there(object, "/spec/kubeConfig"),
+            chart: match (of_chart, by_ref) {
+                (Some((chart, source)), None) => Chart::Of(chart, source),
+                (None, Some(source)) => Chart::Ref(source),
+                // Flux refuses both; should it not, nobody knows which it takes.
+                (Some(_), Some(_)) | (None, None) => Chart::Unclear,
+            },
+        })
+    }
+}
+
+impl HelmRelease {
+    /// Whether it says that it has deployed this release.
+    pub fn deploys(&self, release: &ReleaseId) -> bool {
+        self.deployed.as_ref() == Some(&release.name) && self.may_have_made(release)
+    }
+
+    /// Whether nothing that it says speaks against a record of this release that names it: a record is there
+    /// before Flux writes the status.
+    pub fn may_have_made(&self, release: &ReleaseId) -> bool {
+        let deployed = self.deployed.as_ref();
+        !self.is_elsewhere
+            && self.storage.as_ref() == Some(&release.namespace)
+            && deployed.is_none_or(|deployed| *deployed == release.name)
+    }
+
+    /// The revision that it says it has deployed last.
+    pub fn revision(&self) -> Option<u64> {
+        self.revision
+    }
+
+    /// What it refers to.
+    pub fn source(&self) -> Option<&SourceRef> {
+        match &self.chart {
+            Chart::Of(_, source) | Chart::Ref(source) => Some(source),
+            Chart::Unclear => None,
+        }
+    }
+
+    /// Where it takes the chart from, by what is known of objects that are referred to.
+    pub fn origin(&self, find: &impl Fn(&SourceRef) -> Found) -> ChartOrigin {
+        let place = match &self.chart {
+            Chart::Of(chart, source) => below(chart, source, find),
+            Chart::Ref(source) => at(source, find),
+            Chart::Unclear => Err("does not say in a known way where its chart is".to_owned()),
+        };
+        place.map_or_else(ChartOrigin::Unknown, ChartOrigin::Place)
+    }
+}
+
+/// A chart of a repository.
+fn below(
+    chart: &str,
+    source: &SourceRef,
+    find: &impl Fn(&SourceRef) -> Found,
+) -> Result<Place, String> {
+    if source.kind != HELM_REPOSITORIES.kind {
+        return Err(format!(
+            "takes its chart from {source}, which is no chart repository"
+        ));
+    }
+    match &*seek(source, find)? {
+        Source::At(Some(url)) => Place::new(url, chart).ok_or_else(|| unusable(source)),
+        Source::At(None) | Source::Chart(_) => Err(unusable(source)),
+    }
+}
+
+/// What a source has.
+fn at(source: &SourceRef, find: &impl Fn(&SourceRef) -> Found) -> Result<Place, String> {
+    if ![OCI_REPOSITORIES.kind, HELM_CHARTS.kind].contains(&source.kind.as_str()) {
+        return Err(format!(
+            "takes its chart from {source}, a kind that charttrust does not know"
+        ));
+    }
+    match &*seek(source, find)? {
+        Source::At(Some(url)) => Place::of_repository(url).ok_or_else(|| unusable(source)),
+        Source::Chart(Some((chart, of))) => below(chart, of, find),
+        Source::At(None) | Source::Chart(None) => Err(unusable(source)),
+    }
+}
+
+fn seek(source: &SourceRef, find: &impl Fn(&SourceRef) -> Found) -> Found {
+    find(source).map_err(|why| format!("takes its chart from {source}, which {why}"))
+}
+
+fn unusable(source: &SourceRef) -> String {
+    format!("takes its chart from {source}, which does not say in a known way where that is")
+}
+
+impl SourceRef {
+    fn of(object: &Value, at: &str) -> Option<Self> {
+        let said = |field: &str| text(object, &format!("{at}/{field}"));
+        let own = || text(object, "/metadata/namespace");
+        Some(Self {
+            kind: said("kind")?,
+            name: ObjectName {
+                namespace: said("namespace").or_else(own)?,
+                name: said("name")?,
+            },
+        })
+    }
+}
+
+impl std::fmt::Display for SourceRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
+impl Kept for Source {
+    const PATHS: &'static [Path] = &[
+        &["spec", "url"],
+        &["spec", "chart"],
+        &["spec", "sourceRef", "kind"],
+        &["spec", "sourceRef", "name"],
+    ];
+
+    fn of(object: &Value) -> Option<Self> {
+        let of = SourceRef::of(object, "/spec/sourceRef");
+        Some(if of.is_some() {
+            Self::Chart(text(object, "/spec/chart").zip(of))
+        } else {
+            Self::At(text(object, "/spec/url"))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::watch::Picked;
+
+    fn web() -> ReleaseId {
+        ReleaseId {
+            namespace: "shop".to_owned(),
+            name: "web".to_owned(),
+        }
+    }
+
+    fn helm_release(changes: &Value) -> Value {
+        let mut object = json!({
+            "kind": "HelmRelease", "metadata": {"namespace": "flux", "name": "any"},
+            "spec": {"chart": {"spec": {
+                "chart": "web", "version": "1.x",
+                "sourceRef": {"kind": "HelmRepository", "name": "charts"},
+            }}},
+            "status": {"storageNamespace": "shop", "history": [{"name": "web", "version": 3}]},
+        });
+        json_patch::merge(&mut object, changes);
+        object
+    }
+
+    /// From the whole object, and from what the watch picks of it.
+    fn kept<V: Kept>(object: &Value) -> V {
+        let picked: Picked<V> = serde_json::from_str(&object.to_string()).unwrap();
+        let picked = V::of(&picked.value).unwrap();
+        assert_eq!(Some(&picked), V::of(object).as_ref(), "{object}");
+        picked
+    }
+
+    fn sources() -> BTreeMap<String, Source> {
+        let known = [
+            (
+                "HelmRepository",
+                "flux/charts",
+                json!({"url": "https://charts.example.com/"}),
+            ),
+            (
+                "HelmRepository",
+                "flux/registry",
+                json!({"url": "oci://a.example/charts", "type": "oci"}),
+            ),
+            ("HelmRepository", "flux/empty", json!({})),
+            (
+                "HelmRepository",
+                "flux/odd",
+                json!({"url": "ftp://a.example"}),
+            ),
+            (
+                "HelmRepository",
+                "other/charts",
+                json!({"url": "https://other.example.com"}),
+            ),
+            (
+                "OCIRepository",
+                "flux/web",
+                json!({"url": "oci://a.example/charts/web"}),
+            ),
+            (
+                "HelmChart",
+                "flux/web",
+                json!({"chart": "web", "sourceRef": {"kind": "HelmRepository", "name": "charts"}}),
+            ),
+            (
+                "HelmChart",
+                "flux/git",
+                json!({"chart": "./web", "sourceRef": {"kind": "GitRepository", "name": "git"}}),
+            ),
+            (
+                "HelmChart",
+                "flux/half",
+                json!({"sourceRef": {"kind": "HelmRepository", "name": "charts"}}),
+            ),
+        ];
+        let object = |(kind, name, spec): (&str, &str, Value)| {
+            let namespace = name.split('/').next().unwrap();
+            let object = json!({"metadata": {"namespace": namespace}, "spec": spec});
+            (format!("{kind} {name}"), kept::<Source>(&object))
+        };
+        known.into_iter().map(object).collect()
+    }
+
+    fn origin(object: &Value) -> ChartOrigin {
+        let sources = sources();
+        let find = |source: &SourceRef| {
+            let found = sources.get(&source.to_string());
+            found
+                .cloned()
+                .map(Arc::new)
+                .ok_or_else(|| "does not exist".to_owned())
+        };
+        kept::<HelmRelease>(object).origin(&find)
+    }
+
+    #[test]
+    fn every_form_in_which_a_helm_release_names_its_chart_is_resolved() {
+        let place = |url, chart| Ok(Place::new(url, chart).unwrap());
+        let not = |why: &str| Err(why.to_owned());
+        let source = |changes: Value| json!({"spec": {"chart": {"spec": {"sourceRef": changes}}}});
+        let by_ref = |kind: &str, name: &str| json!({"spec": {"chart": null, "chartRef": {"kind": kind, "name": name}}});
+        for (changes, expected) in [
+            (json!({}), place("https://charts.example.com", "web")),
+            (
+                source(json!({"namespace": "other"})),
+                place("https://other.example.com", "web"),
+            ),
+            (
+                source(json!({"name": "registry"})),
+                place("oci://a.example/charts", "web"),
+            ),
+            (
+                by_ref("OCIRepository", "web"),
+                place("oci://a.example/charts", "web"),
+            ),
+            (
+                by_ref("HelmChart", "web"),
+                place("https://charts.example.com", "web"),
+            ),
+            (
+                source(json!({"name": "gone"})),
+                not("HelmRepository flux/gone, which does not exist"),
+            ),
+            (
+                source(json!({"name": "empty"})),
+                not("does not say in a known way"),
+            ),
+            (
+                source(json!({"name": "odd"})),
+                not("does not say in a known way"),
+            ),
+            (
+                source(json!({"kind": "GitRepository"})),
+                not("GitRepository flux/charts, which is no chart repository"),
+            ),
+            (
+                source(json!({"kind": "Bucket"})),
+                not("Bucket flux/charts, which is no chart repository"),
+            ),
+            (
+                by_ref("HelmChart", "git"),
+                not("GitRepository flux/git, which is no chart repository"),
+            ),
+            (
+                by_ref("HelmChart", "half"),
+                not("does not say in a known way"),
+            ),
+            (
+                by_ref("HelmChart", "gone"),
+                not("HelmChart flux/gone, which does not exist"),
+            ),
+            (
+                by_ref("OCIRepository", "gone"),
+                not("OCIRepository flux/gone, which does not exist"),
+            ),
+            (
+                by_ref("ExternalArtifact", "web"),
+                not("ExternalArtifact flux/web, a kind that charttrust does not know"),
+            ),
+            (
+                json!({"spec": {"chart": null}}),
+                not("does not say in a known way where its chart is"),
+            ),
+            (
+                json!({"spec": {"chartRef": {"kind": "HelmChart", "name": "web"}}}),
+                not("does not say in a known way"),
+            ),
+            (json!({"spec": null}), not("does not say in a known way")),
+            (
+                json!({"spec": {"chart": {"spec": {"chart": "a".repeat(2000)}}}}),
+                not("does not say in a known way"),
+            ),
+        ] {
+            let found = match origin(&helm_release(&changes)) {
+                ChartOrigin::Place(place) => Ok(place),
+                ChartOrigin::Unknown(why) => Err(why),
+                ChartOrigin::Inline => panic!("{changes}"),
+            };
+            match (found, expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{changes}"),
+                (Err(found), Err(expected)) => assert!(found.contains(&expected), "{found}"),
+                (found, expected) => panic!("{changes}: {found:?}, not {expected:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_helm_release_deploys_what_its_history_names_first() {
+        let flux = |changes: Value| kept::<HelmRelease>(&helm_release(&changes));
+        let base = flux(json!({}));
+        assert!(base.deploys(&web()) && base.may_have_made(&web()));
+        assert_eq!(base.revision(), Some(3));
+        let status = |changes: Value| json!({"status": changes});
+        for other in [
+            status(json!({"storageNamespace": "bank"})),
+            status(json!({"storageNamespace": null})),
+            status(json!({"history": [{"name": "other"}, {"name": "web"}]})),
+            json!({"spec": {"kubeConfig": {"secretRef": {"name": "far"}}}}),
+        ] {
+            let flux = flux(other.clone());
+            assert!(
+                !flux.deploys(&web()) && !flux.may_have_made(&web()),
+                "{other}"
+            );
+        }
+        for early in [
+            status(json!({"history": []})),
+            status(json!({"history": null})),
+        ] {
+            let flux = flux(early.clone());
+            assert!(
+                !flux.deploys(&web()) && flux.may_have_made(&web()),
+                "{early}"
+            );
+        }
+        for (spec, status, own) in [
+            ("shop", "", "flux"),
+            ("", "", "shop"),
+            ("bank", "shop", "flux"),
+        ] {
+            let object = json!({
+                "metadata": {"namespace": own}, "spec": {"storageNamespace": spec},
+                "status": {"storageNamespace": status},
+            });
+            assert!(flux(object).deploys(&web()), "{spec} {status} {own}");
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Objects of which only what is needed is decoded: whoever wrote them decides how large the rest is.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::ApiResource;
+use kube::{Resource, core::DynamicResourceScope};
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value, json};
+
+/// The names on the way to a field.
+pub type Path = &'static [&'static str];
+
+/// In place of a name: the first of a list. The rest is skipped.
+pub const FIRST: &str = "[0]";
+/// At the end of a path: whether something is there, and not what.
+pub const PRESENT: &str = "?";
+
+/// Decodes what some paths name, and skips the rest.
+pub struct Only {
+    paths: Vec<Path>,
+}
+
+impl Only {
+    /// Of these paths.
+    pub fn of(paths: &[Path]) -> Self {
+        let paths = paths.to_vec();
+        Self { paths }
+    }
+
+    /// What of the paths lies below a name.
+    fn below(&self, name: &str) -> Option<Self> {
+        let steps = self.paths.iter().filter_map(|path| path.split_first());
+        let paths: Vec<Path> = steps
+            .filter_map(|(first, rest)| (*first == name).then_some(rest))
+            .collect();
+        (!paths.is_empty()).then_some(Self { paths })
+    }
+
+    fn is_whole(&self) -> bool {
+        self.paths.iter().any(|path| path.is_empty())
+    }
+
+    /// What is left of something that is no map.
+    fn presence(&self) -> Value {
+        match self.below(PRESENT) {
+            Some(_) => Value::Bool(true),
+            None => Value::Null,
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Only {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        if self.is_whole() {
+            return Value::deserialize(deserializer);
+        }
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Only {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let Some(below) = self.below(&name) else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let value = map.next_value_seed(below)?;
+            if !value.is_null() {
+                object.insert(name, value);
+            }
+        }
+        match self.presence() {
+            Value::Null => Ok(Value::Object(object)),
+            present => Ok(present),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let first = match self.below(FIRST) {
+            Some(below) => list.next_element_seed(below)?,
+            None => None,
+        };
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(first.map_or_else(|| self.presence(), |first| json!([first])))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
+        Ok(self.presence())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Value, E> {
+        Ok(self.presence())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Value, E> {
+        Ok(self.presence())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
+        Ok(self.presence())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        // An empty text is what Go's types write for nothing.
+        Ok(if text.is_empty() {
+            Value::Null
+        } else {
+            self.presence()
+        })
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+}
+
+/// What is kept of objects of somebody else's kind.
+pub trait Kept: Clone + fmt::Debug + PartialEq + Sized {
+    /// What it is made of, beside name, namespace and version.
+    const PATHS: &'static [Path];
+
+    /// Made of an object, whole or picked; `None` of one that it cannot be made of.
+    fn of(object: &Value) -> Option<Self>;
+}
+
+/// An object of somebody else's kind with what is needed of it.
+#[derive(Clone, Debug)]
+pub struct Picked<P> {
+    metadata: ObjectMeta,
+    /// What was picked.
+    pub value: Value,
+    picks: PhantomData<fn() -> P>,
+}
+
+const METADATA: [Path; 3] = [
+    &["metadata", "name"],
+    &["metadata", "namespace"],
+    &["metadata", "resourceVersion"],
+];
+
+impl<'de, P: Kept> Deserialize<'de> for Picked<P> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let only = Only::of(&[&METADATA, P::PATHS].concat());
+        let value = only.deserialize(deserializer)?;
+        let text = |path: &str| Some(value.pointer(path)?.as_str()?.to_owned());
+        let metadata = ObjectMeta {
+            name: text("/metadata/name"),
+            namespace: text("/metadata/namespace"),
+            resource_version: text("/metadata/resourceVersion"),
+            ..ObjectMeta::default()
+        };
+        Ok(Self {
+            metadata,
+            value,
+            picks: PhantomData,
+        })
+    }
+}
+
+impl<P> Resource for Picked<P> {
+    type DynamicType = ApiResource;
+    type Scope = DynamicResourceScope;
+
+    fn kind(dt: &ApiResource) -> Cow<'_, str> {
+        dt.kind.as_str().into()
+    }
+
+    fn group(dt: &ApiResource) -> Cow<'_, str> {
+        dt.group.as_str().into()
+    }
+
+    fn version(dt: &ApiResource) -> Cow<'_, str> {
+        dt.version.as_str().into()
+    }
+
+    fn plural(dt: &ApiResource) -> Cow<'_, str> {
+        dt.plural.as_str().into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq)]
+    struct Example;
+
+    impl Kept for Example {
+        const PATHS: &'static [Path] = &[
+            &["spec", "url"],
+            &["spec", "content", PRESENT],
+            &["status", "history", FIRST, "name"],
+        ];
+
+        fn of(_: &Value) -> Option<Self> {
+            None
+        }
+    }
+
+    fn picked(object: &Value) -> Value {
+        let picked: Picked<Example> = serde_json::from_str(&object.to_string()).unwrap();
+        picked.value
+    }
+
+    #[test]
+    fn only_what_is_named_is_kept_whatever_the_rest_looks_like() {
+        let object = json!({
+            "kind": "A",
+            "metadata": {"name": "web", "namespace": "shop", "resourceVersion": "7",
+                "annotations": {"junk": "x".repeat(1 << 18)}},
+            "spec": {"url": "https://a", "content": "x".repeat(1 << 20), "values": {"a": [1]}},
+            "status": {"history": [{"name": "a", "digest": "b"}, {"name": "c"}], "more": 1},
+        });
+        assert_eq!(
+            picked(&object),
+            json!({
+                "metadata": {"name": "web", "namespace": "shop", "resourceVersion": "7"},
+                "spec": {"url": "https://a", "content": true},
+                "status": {"history": [{"name": "a"}]},
+            })
+        );
+        let picked: Picked<Example> = serde_json::from_value(object).unwrap();
+        assert_eq!(picked.meta().resource_version.as_deref(), Some("7"));
+        assert_eq!(picked.meta().namespace.as_deref(), Some("shop"));
+    }
+
+    #[test]
+    fn what_is_of_another_form_is_as_good_as_absent() {
+        for (content, present) in [
+            (json!(null), false),
+            (json!(""), false),
+            (json!("a"), true),
+            (json!(1), true),
+            (json!({"a": 1}), true),
+            (json!(["a"]), true),
+        ] {
+            let expected = if present {
+                json!({"content": true})
+            } else {
+                json!({})
+            };
+            let object = picked(&json!({"spec": {"content": content}}));
+            assert_eq!(object, json!({"spec": expected}), "{content}");
+        }
+        for history in [json!([]), json!({}), json!("a"), json!([[]]), json!(null)] {
+            let object = picked(&json!({"status": {"history": history}}));
+            let name = object.pointer("/status/history/0/name");
+            assert_eq!(name, None, "{history}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What deploys a release, as its own object says, and where that takes the chart from.
+//!
+//! A claim of whoever may write that object: it decides which source of a rule counts, and proves nothing.
+
+use std::fmt;
+
+use crate::policy::{Level, Rule, Source};
+use crate::scheme::Scheme;
+
+/// Something that deploys the release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployer {
+    /// Its kind, namespace and name, for people.
+    pub name: String,
+    /// Where it takes the chart from.
+    pub origin: ChartOrigin,
+}
+
+/// Where a deployer takes a chart from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChartOrigin {
+    /// From its own object: which archive that is, only a comparison of contents tells.
+    Inline,
+    /// From this place.
+    Place(Place),
+    /// It cannot be told: why, in words that follow its name.
+    Unknown(String),
+}
+
+/// A chart at an address, without credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// In the one form in which addresses are compared.
+    address: String,
+    chart: String,
+    /// What no source has, a query for example: another place then, that cannot be told apart in words.
+    is_more: bool,
+}
+
+/// No address of a source, and no name of a chart, is longer.
+const LONGEST: usize = 1024;
+
+impl Place {
+    /// A chart of a repository, or below an address of a registry. `None` if no source can be such a place.
+    pub fn new(address: &str, chart: &str) -> Option<Self> {
+        let chart = chart.trim_matches('/');
+        if chart.is_empty() || address.len().max(chart.len()) > LONGEST {
+            return None;
+        }
+        let (scheme, rest) = Scheme::split(address)?;
+        let address = normal(address)?;
+        let is_more = rest.contains(['?', '#']);
+        // Of a repository in a registry nobody knows where its name begins.
+        let whole = (scheme == Scheme::Oci).then(|| format!("{address}/{chart}"));
+        let split = whole.as_deref().and_then(|whole| whole.rsplit_once('/'));
+        let (address, chart) = split.unwrap_or((&address, chart));
+        Some(Self {
+            address: address.to_owned(),
+            chart: chart.to_owned(),
+            is_more,
+        })
+    }
+
+    /// The repository of one chart in a registry; a tag or digest of it is left out.
+    pub fn of_repository(address: &str) -> Option<Self> {
+        let (path, last) = address.rsplit_once('/')?;
+        Self::new(path, last.split(['@', ':']).next()?)
+    }
+
+    /// Whether a source, or a mirror of it, is this place for a chart of this name.
+    fn is(&self, source: &Source, chart: &str) -> bool {
+        if self.is_more {
+            return false;
+        }
+        let is_below = |url: &str| {
+            self.chart == chart && normal(url).as_deref() == Some(self.address.as_str())
+        };
+        let is_source = match source.url.split_once('#') {
+            Some((repository, only)) => {
+                let whole = format!("{}/{}", self.address, self.chart);
+                only == chart && normal(repository) == Some(whole)
+            }
+            None => is_below(&source.url),
+        };
+        is_source || source.mirrors.iter().any(|mirror| is_below(mirror))
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.chart, self.address)
+    }
+}
+
+/// An address without credentials, query and slashes at its end, its host as clients read it. `None` for
+/// what clients might read in more than one way.
+fn normal(address: &str) -> Option<String> {
+    let (scheme, rest) = Scheme::split(address)?;
+    let is_odd = |c: char| c.is_whitespace() || c.is_control() || c == '\\';
+    if rest.contains(is_odd) {
+        return None;
+    }
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let (authority, path) = match rest.split_once('/') {
+        Some((authority, path)) => (authority, path),
+        None => (rest, ""),
+    };
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let host = host.to_ascii_lowercase();
+    let port = match scheme {
+        Scheme::Http => ":80",
+        Scheme::Https | Scheme::Oci => ":443",
+    };
+    let host = host.strip_suffix(port).unwrap_or(&host);
+    if host.is_empty() || host.contains('%') {
+        return None;
+    }
+    let whole = format!("{}://{host}/{path}", scheme.word());
+    Some(whole.trim_end_matches('/').to_owned())
+}
+
+impl Deployer {
+    /// The sources of a rule that count for a chart, or why none does.
+    pub(crate) fn counted<'a>(
+        &self,
+        rule: &'a Rule,
+        chart: &str,
+    ) -> Result<Vec<&'a Source>, String> {
+        let name = &self.name;
+        match &self.origin {
+            ChartOrigin::Inline if rule.verify.level == Level::Strict => {
+                Ok(rule.sources.iter().collect())
+            }
+            ChartOrigin::Inline => Err(format!(
+                "{name} has the archive in itself: only level Strict compares it with a source"
+            )),
+            ChartOrigin::Place(place) => {
+                let sources = rule.sources.iter();
+                let counted: Vec<_> = sources.filter(|source| place.is(source, chart)).collect();
+                if counted.is_empty() {
+                    let rule = &rule.name;
+                    let message =
+                        format!("{name} takes {place}, which is no source of rule {rule:?}");
+                    return Err(message);
+                }
+                Ok(counted)
+            }
+            ChartOrigin::Unknown(why) => Err(format!("{name} {why}")),
+        }
+    }
+}

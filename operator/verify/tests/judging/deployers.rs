@@ -1,0 +1,280 @@
+//! What deploys a release says where its chart comes from: then only that source counts.
+
+use charttrust_verify::deployer::{ChartOrigin, Deployer, Place};
+use charttrust_verify::evidence::{Answer, Bound, ProvenanceFacts};
+use charttrust_verify::finding::{Fact, Finding};
+use charttrust_verify::key::RevocationReason;
+use charttrust_verify::policy::Level;
+use charttrust_verify::verdict::{Basis, Cause, Class, Reason, Verdict};
+
+use crate::world::{
+    MIRROR, SOURCE, World, archive, facts_of, person, provenance, signature, source, text,
+};
+
+const TRUSTED: Verdict = Verdict::Trusted(Basis::SignatureVerified);
+const ELSEWHERE: Verdict = Verdict::Unknown(Cause::SourceUnknown);
+
+fn from(url: &str, chart: &str) -> ChartOrigin {
+    ChartOrigin::Place(Place::new(url, chart).expect("an address"))
+}
+
+fn deployer(origin: ChartOrigin) -> Deployer {
+    Deployer {
+        name: "HelmRelease flux-system/front".to_owned(),
+        origin,
+    }
+}
+
+fn deployed(mut world: World, origins: Vec<ChartOrigin>) -> World {
+    world.deployers = origins.into_iter().map(deployer).collect();
+    world
+}
+
+fn said(world: &World) -> Vec<Finding> {
+    let found = world.judge().findings.into_iter();
+    found
+        .filter(|finding| finding.fact == Fact::Doubt(Cause::SourceUnknown))
+        .collect()
+}
+
+#[test]
+fn only_the_source_that_the_deployer_names_counts() {
+    for (url, chart, expected) in [
+        (SOURCE, "web", TRUSTED),
+        ("https://charts.example.com/", "web", TRUSTED),
+        ("https://CHARTS.example.com:443", "web", TRUSTED),
+        ("https://user:secret@charts.example.com", "web", TRUSTED),
+        (SOURCE, "other", ELSEWHERE),
+        ("http://charts.example.com", "web", ELSEWHERE),
+        ("https://charts.example.com:8443", "web", ELSEWHERE),
+        ("https://charts.example.com/a", "web", ELSEWHERE),
+        ("https://charts.example.com?a=b", "web", ELSEWHERE),
+        ("https://charts.example.com#web", "web", ELSEWHERE),
+        ("https://charts.example.com@evil.example", "web", ELSEWHERE),
+        ("https://evil.example/charts.example.com", "web", ELSEWHERE),
+        ("https://charts.example.com.evil.example", "web", ELSEWHERE),
+        ("oci://charts.example.com", "web", ELSEWHERE),
+    ] {
+        let world = deployed(World::good(), vec![from(url, chart)]);
+        assert_eq!(world.verdict(), expected, "{url} {chart}");
+        assert_eq!(said(&world).is_empty(), expected == TRUSTED, "{url}");
+    }
+}
+
+#[test]
+fn mirrors_and_repositories_of_one_chart_count_as_their_source() {
+    let mut world = World::good();
+    world.rule().sources[0].mirrors = vec![MIRROR.to_owned()];
+    for (url, expected) in [(MIRROR, TRUSTED), ("https://third.example.com", ELSEWHERE)] {
+        let world = deployed(world.clone(), vec![from(url, "web")]);
+        assert_eq!(world.verdict(), expected, "{url}");
+    }
+    let registry = |url: &str| {
+        let mut world = World::good();
+        let answer = world.evidence.answers.remove(SOURCE).unwrap();
+        world.rule().sources = vec![source(url)];
+        world.answer(url, answer);
+        world
+    };
+    for (url, named, chart, expected) in [
+        (
+            "oci://a.example/charts",
+            "oci://a.example/charts",
+            "web",
+            TRUSTED,
+        ),
+        (
+            "oci://a.example/charts",
+            "oci://a.example",
+            "charts/web",
+            TRUSTED,
+        ),
+        (
+            "oci://a.example/charts",
+            "oci://a.example/charts",
+            "other",
+            ELSEWHERE,
+        ),
+        (
+            "oci://a.example/charts",
+            "oci://a.example/more",
+            "web",
+            ELSEWHERE,
+        ),
+        ("oci://a.example/one#web", "oci://a.example", "one", TRUSTED),
+        (
+            "oci://a.example/one#web",
+            "oci://a.example/one",
+            "web",
+            ELSEWHERE,
+        ),
+    ] {
+        let world = deployed(registry(url), vec![from(named, chart)]);
+        assert_eq!(world.verdict(), expected, "{url} {named} {chart}");
+    }
+}
+
+#[test]
+fn the_repository_of_one_chart_is_read_without_tag_and_digest() {
+    let whole = Place::new("oci://a.example:5000/charts", "web");
+    assert!(whole.is_some());
+    for address in [
+        "oci://a.example:5000/charts/web",
+        "oci://a.example:5000/charts/web:1.0.0",
+        "oci://a.example:5000/charts/web:1.0.0@sha256:00",
+    ] {
+        assert_eq!(Place::of_repository(address), whole, "{address}");
+    }
+    for address in ["oci://", "oci://a.example", "a", "", "oci://a.example/"] {
+        assert_eq!(Place::of_repository(address), None, "{address}");
+    }
+}
+
+#[test]
+fn no_credentials_and_no_more_than_a_line_of_an_address_are_told() {
+    for (url, shown) in [
+        (
+            "https://user:secret@evil.example/a/",
+            "https://evil.example/a",
+        ),
+        (
+            "https://secret@evil.example/a?token=secret#secret",
+            "https://evil.example/a",
+        ),
+    ] {
+        let place = Place::new(url, "web").unwrap();
+        assert_eq!(place.to_string(), format!("web of {shown}"));
+        let world = deployed(World::good(), vec![ChartOrigin::Place(place)]);
+        let told = format!("{:?}", world.judge().findings);
+        assert!(
+            told.contains("evil.example/a") && !told.contains("secret"),
+            "{told}"
+        );
+        assert!(told.contains("HelmRelease flux-system/front"), "{told}");
+    }
+    let endless = format!("https://evil.example/{}", "a".repeat(1 << 20));
+    let place = Place::new(&endless, &"b".repeat(1 << 20));
+    assert_eq!(place, None, "an address that no source can have");
+    for url in [
+        "",
+        "charts.example.com",
+        "ftp://a",
+        "https://",
+        "https://a\\b",
+        "https://a b",
+        "https://a%2eb",
+    ] {
+        assert_eq!(Place::new(url, "web"), None, "{url}");
+    }
+    assert_eq!(Place::new(SOURCE, ""), None);
+}
+
+#[test]
+fn what_cannot_be_resolved_is_not_trusted_and_says_why() {
+    let why = "its HelmRepository flux-system/charts does not exist";
+    let world = deployed(World::good(), vec![ChartOrigin::Unknown(why.to_owned())]);
+    assert_eq!(world.verdict(), ELSEWHERE);
+    assert!(said(&world)[0].message.contains(why));
+}
+
+/// Of what lies in the deployer's object itself only a comparison tells whether it is the signed archive.
+#[test]
+fn an_archive_in_the_object_itself_is_known_by_its_content_alone() {
+    for (level, expected) in [(Level::Strict, TRUSTED), (Level::Signature, ELSEWHERE)] {
+        let mut world = deployed(World::good(), vec![ChartOrigin::Inline]);
+        world.level(level);
+        assert_eq!(world.verdict(), expected, "{level:?}");
+    }
+}
+
+#[test]
+fn the_source_that_is_named_decides_and_not_the_first() {
+    let signed = || archive(provenance(&text(), &[signature(&person(1))]));
+    let mut world = World::good();
+    world.level(Level::Signature);
+    world.rule().sources = vec![source(SOURCE), source(MIRROR)];
+    world.answer(SOURCE, archive(ProvenanceFacts::Missing));
+    world.answer(MIRROR, signed());
+    let unsigned = Verdict::Untrusted(Reason::Unsigned);
+    assert_eq!(world.verdict(), unsigned);
+    for (url, expected) in [
+        (SOURCE, unsigned),
+        (MIRROR, Verdict::Trusted(Basis::ArchiveVerified)),
+    ] {
+        let world = deployed(world.clone(), vec![from(url, "web")]);
+        assert_eq!(world.verdict(), expected, "{url}");
+    }
+}
+
+#[test]
+fn of_two_deployers_the_worse_verdict_counts_in_either_order() {
+    let elsewhere = from("https://evil.example", "web");
+    for origins in [
+        vec![from(SOURCE, "web"), elsewhere.clone()],
+        vec![elsewhere.clone(), from(SOURCE, "web")],
+    ] {
+        assert_eq!(deployed(World::good(), origins).verdict(), ELSEWHERE);
+    }
+    let both = vec![from(SOURCE, "web"), ChartOrigin::Inline];
+    assert_eq!(deployed(World::good(), both).verdict(), TRUSTED);
+}
+
+/// Proof of badness is about the content that runs, and whoever may write a deployer's object must not
+/// hide it.
+#[test]
+fn badness_is_hidden_by_nothing_that_a_deployer_says() {
+    let compromised = Verdict::Untrusted(Reason::KeyCompromised);
+    for origin in [
+        from(SOURCE, "web"),
+        from("https://evil.example", "web"),
+        ChartOrigin::Inline,
+        ChartOrigin::Unknown("no source".to_owned()),
+    ] {
+        let mut world = deployed(World::good(), vec![origin.clone()]);
+        world.revoke("alice", RevocationReason::Compromised);
+        assert_eq!(world.verdict(), compromised, "{origin:?}");
+    }
+}
+
+/// Nothing that only the deployer says is proof against the release.
+#[test]
+fn elsewhere_is_never_proof_of_badness_nor_tampering() {
+    for different in [false, true] {
+        let mut world = deployed(World::good(), vec![from("https://evil.example", "web")]);
+        if different {
+            facts_of(&mut world.evidence, SOURCE).binding = Bound::Different(vec!["x".into()]);
+        }
+        assert_eq!(world.verdict().class(), Class::CouldNotTell);
+    }
+}
+
+#[test]
+fn what_asks_for_nothing_stays_unmanaged_and_a_forbidden_version_forbidden() {
+    let elsewhere = || vec![from("https://evil.example", "web")];
+    let mut world = deployed(World::good(), elsewhere());
+    world.level(Level::None);
+    assert_eq!(world.verdict(), Verdict::Unknown(Cause::Unmanaged));
+    let mut world = deployed(World::good(), elsewhere());
+    world.rule().versions = Some(">=2.0.0".parse().unwrap());
+    assert_eq!(
+        world.verdict(),
+        Verdict::Untrusted(Reason::VersionNotAllowed)
+    );
+}
+
+/// A later answer that gives trust by the source that counts is taken, whatever other sources say.
+#[test]
+fn a_later_answer_is_weighed_by_the_source_that_counts() {
+    let mut world = World::good();
+    world.level(Level::Signature);
+    world.rule().sources = vec![source(SOURCE), source(MIRROR)];
+    world.answer(SOURCE, archive(ProvenanceFacts::Missing));
+    world.answer(MIRROR, archive(ProvenanceFacts::Missing));
+    let mut world = deployed(world, vec![from(MIRROR, "web")]);
+    assert_eq!(world.verdict(), Verdict::Untrusted(Reason::Unsigned));
+    let signed: Answer = archive(provenance(&text(), &[signature(&person(1))]));
+    let mut evidence = world.evidence.clone();
+    evidence.apply(MIRROR, signed, &world.judged_by());
+    world.evidence = evidence;
+    assert_eq!(world.verdict(), Verdict::Trusted(Basis::ArchiveVerified));
+}
