@@ -80,7 +80,8 @@ async fn a_chart_from_elsewhere_is_not_trusted_until_it_comes_from_a_source() {
     let trust = story.expect("web", "SourceUnknown").await;
     assert_eq!(owner(&trust), Some(Owner::Flux));
     assert!(said(&trust).contains(&elsewhere), "{}", said(&trust));
-    assert!(said(&trust).contains(&format!("HelmRelease {}/web", story.namespace)));
+    let deployer = format!("HelmRelease {}/web", story.namespace);
+    assert!(said(&trust).contains(&deployer), "{}", said(&trust));
 
     deploy(&story, "1.0.0").await;
     story.expect("web", "SignatureVerified").await;

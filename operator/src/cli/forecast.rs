@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use charttrust_verify::check::{self, Case, Judgement};
+use charttrust_verify::deployer::{ChartOrigin, Deployer};
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::Evidence;
 use charttrust_verify::openpgp::Fingerprint;
 use charttrust_verify::policy::{Demands, Policy, ReleaseRef, Rule};
-use charttrust_verify::verdict::Verdict;
+use charttrust_verify::verdict::{Cause, Verdict};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::{Api, Client, ResourceExt as _};
@@ -21,6 +22,7 @@ use kube::{Api, Client, ResourceExt as _};
 use super::cluster::{Failure, all, chain};
 use super::status;
 use crate::api::reasons::KeyReason;
+use crate::api::release_trust::Owner;
 use crate::api::trusted_key::{DataRef, TrustedKeySpec};
 use crate::api::{ChartTrustPolicy, ReleaseTrust, TrustedKey};
 use crate::controllers::key::learned;
@@ -220,7 +222,7 @@ impl Picture {
             release,
             chart: &content.chart,
             version: &content.version,
-            deployers: &[],
+            deployers: &deployers(trust),
             evidence: &content.evidence,
         };
         check::judge(&case, &by.judged_by, &by.keys, self.now)
@@ -318,6 +320,23 @@ fn content(trust: &ReleaseTrust) -> Option<Content> {
     })
 }
 
+/// What the operator had found of the deployers. Where the origin was unknown, it still is.
+fn deployers(trust: &ReleaseTrust) -> Vec<Deployer> {
+    let release = trust
+        .status
+        .as_ref()
+        .and_then(|status| status.release.as_ref());
+    let is_helm = release.is_none_or(|release| release.owner == Owner::Helm);
+    let verdict = status::verdict(trust).map(|verdict| verdict.reason.as_str());
+    if is_helm || verdict != Some(Cause::SourceUnknown.word()) {
+        return Vec::new();
+    }
+    vec![Deployer {
+        name: "its deployer".to_owned(),
+        origin: ChartOrigin::Unknown("takes the chart from elsewhere".to_owned()),
+    }]
+}
+
 async fn namespaces(client: &Client) -> BTreeMap<String, BTreeMap<String, String>> {
     let api = Api::<Namespace>::all(client.clone());
     let found = all(&api, "namespaces").await.unwrap_or_default();
@@ -365,4 +384,35 @@ where
 {
     let api = Api::<K>::namespaced(client.clone(), namespace);
     api.get_opt(name).await.map_err(|error| chain(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// What was not trusted for its origin is foretold to stay so, and not to be trusted.
+    #[test]
+    fn an_origin_that_the_operator_does_not_know_is_not_known_here_either() {
+        let named = |owner: &str, reason: &str| {
+            let trust: ReleaseTrust = serde_json::from_value(json!({
+                "metadata": {"namespace": "shop", "name": "web"}, "spec": {},
+                "status": {
+                    "observedGeneration": 1,
+                    "release": {"driver": "Secret", "revision": 1, "chart": "web", "version": "1.0.0",
+                        "owner": owner, "resourceVersion": "1"},
+                    "conditions": [{"type": "Trusted", "status": "Unknown", "reason": reason,
+                        "message": "", "observedGeneration": 1,
+                        "lastTransitionTime": "2026-11-18T00:00:00Z"}],
+                },
+            }))
+            .unwrap();
+            deployers(&trust).len()
+        };
+        assert_eq!(named("Flux", "SourceUnknown"), 1);
+        assert_eq!(named("K3s", "SourceUnknown"), 1);
+        assert_eq!(named("Helm", "SourceUnknown"), 0);
+        assert_eq!(named("Flux", "SignatureVerified"), 0);
+    }
 }

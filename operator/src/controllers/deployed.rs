@@ -23,13 +23,6 @@ const ELSEWHERE: &str = "https://elsewhere.example.com";
 const NOW: &str = "2026-11-22T00:00:00Z";
 const PATH: &str = "/apis/charttrust.io/v1alpha1/namespaces/shop/releasetrusts/web";
 
-fn any() -> ObjectName {
-    ObjectName {
-        namespace: "flux".to_owned(),
-        name: "any".to_owned(),
-    }
-}
-
 /// A release of a pinned archive, whose record says this of who has made it.
 async fn scene(mark: Mark) -> Scene {
     let scene = Scene::with(None, Leadership::Alone).await;
@@ -80,15 +73,26 @@ fn flux(scene: &Scene) {
     define(scene, SOURCES, "v1", &sources);
 }
 
+fn named(name: &str) -> Mark {
+    Mark::Of(ObjectName {
+        namespace: "flux".to_owned(),
+        name: name.to_owned(),
+    })
+}
+
 fn helm_release(scene: &Scene, version: &str) {
+    helm_release_of(scene, "any", version);
+}
+
+fn helm_release_of(scene: &Scene, name: &str, version: &str) {
     let object = json!({
-        "metadata": {"namespace": "flux", "name": "any"},
+        "metadata": {"namespace": "flux", "name": name},
         "spec": {"storageNamespace": "shop", "chart": {"spec": {
             "chart": "web", "sourceRef": {"kind": "HelmRepository", "name": "charts"},
         }}},
         "status": {"history": [{"name": "web", "version": 1}]},
     });
-    let path = format!("{RELEASES}/{version}/namespaces/flux/helmreleases/any");
+    let path = format!("{RELEASES}/{version}/namespaces/flux/helmreleases/{name}");
     scene.cluster.put(&path, object);
 }
 
@@ -166,7 +170,7 @@ async fn queued(scene: &Scene, release: &ReleaseId) {
 /// A kind that the server does not know delays nothing, and one that comes later is read without a restart.
 #[tokio::test]
 async fn definitions_that_come_after_the_start_are_noticed() {
-    let scene = scene(Mark::Of(any())).await;
+    let scene = scene(named("any")).await;
     following(&scene, async {
         scene.context.cache.deployers.answered().await;
         assert_eq!(judged(&scene).await, verdict("DigestPinned", "Helm"));
@@ -175,10 +179,9 @@ async fn definitions_that_come_after_the_start_are_noticed() {
         helm_release(&scene, "v2");
         // As after each record that is read.
         let deployers = &scene.context.cache.deployers;
-        deployers
-            .look_again(&scene.context.client, &Mark::Of(any()))
-            .await;
-        let deployed = deployers.of(&web(), &Mark::Of(any()));
+        let (client, mark) = (&scene.context.client, named("any"));
+        deployers.look_again(client, &mark).await.unwrap();
+        let deployed = deployers.of(&web(), &named("any"));
         assert_eq!(
             deployed.missing,
             Some(Missing::Objects),
@@ -191,7 +194,7 @@ async fn definitions_that_come_after_the_start_are_noticed() {
 
 #[tokio::test]
 async fn another_version_of_a_kind_is_read_as_well() {
-    let scene = scene(Mark::Of(any())).await;
+    let scene = scene(named("any")).await;
     define(&scene, RELEASES, "v3alpha1", &["helmreleases"]);
     define(&scene, SOURCES, "v1", &["helmrepositories"]);
     helm_release(&scene, "v3alpha1");
@@ -199,10 +202,40 @@ async fn another_version_of_a_kind_is_read_as_well() {
     following(&scene, until(&scene, &verdict("DigestPinned", "Flux"))).await;
 }
 
+/// A watch may be behind: an object of which a record tells is asked for by its name.
+#[tokio::test]
+async fn a_helm_release_of_which_only_the_record_tells_is_asked_for() {
+    let scene = scene(named("any")).await;
+    flux(&scene);
+    repository(&scene, ELSEWHERE);
+    let deployers = &scene.context.cache.deployers;
+    let other = named("other");
+    helm_release_of(&scene, "other", "v2");
+    following(&scene, async {
+        while deployers.of(&web(), &other).deployers.is_empty() {
+            queued(&scene, &web()).await;
+        }
+    })
+    .await;
+    // Nothing is followed any more.
+    helm_release(&scene, "v2");
+    let client = &scene.context.client;
+    scene
+        .cluster
+        .refuse("GET", "/helmreleases/any", (500, "InternalError"));
+    let looked = deployers.look_again(client, &named("any")).await;
+    assert!(looked.is_err(), "and the record is read again later");
+    scene.cluster.allow();
+    let looked = deployers.look_again(client, &named("any")).await;
+    looked.unwrap();
+    let deployed = deployers.of(&web(), &named("any"));
+    assert_eq!(deployed.deployers.len(), 1);
+}
+
 /// And only the releases concerned are judged again.
 #[tokio::test]
 async fn another_address_of_a_repository_moves_the_verdict_and_back() {
-    let scene = scene(Mark::Of(any())).await;
+    let scene = scene(named("any")).await;
     install(&scene, &id("bank", "other"), Mark::None);
     flux(&scene);
     helm_release(&scene, "v2");
@@ -237,7 +270,7 @@ async fn another_address_of_a_repository_moves_the_verdict_and_back() {
 
 #[tokio::test]
 async fn what_may_not_be_read_is_not_trusted_and_told_once_by_the_policy() {
-    let scene = scene(Mark::Of(any())).await;
+    let scene = scene(named("any")).await;
     flux(&scene);
     helm_release(&scene, "v2");
     repository(&scene, SOURCE);
@@ -275,7 +308,7 @@ async fn a_record_that_was_not_read_since_the_start_is_not_trusted_where_flux_is
             .context
             .cache
             .deployers
-            .of(&web(), &Mark::Of(any()))
+            .of(&web(), &named("any"))
             .deployers
             .is_empty()
         {
@@ -306,7 +339,7 @@ async fn a_helm_release_that_a_record_does_not_name_changes_nothing() {
             repository(&scene, url);
             following(&scene, async {
                 let deployers = &scene.context.cache.deployers;
-                while deployers.of(&web(), &Mark::Of(any())).deployers.is_empty() {
+                while deployers.of(&web(), &named("any")).deployers.is_empty() {
                     queued(&scene, &web()).await;
                 }
                 assert_eq!(
@@ -323,7 +356,7 @@ async fn a_helm_release_that_a_record_does_not_name_changes_nothing() {
 /// Two deployers of one record: both have to name a source.
 #[tokio::test]
 async fn of_two_deployers_the_worse_counts() {
-    let scene = scene(Mark::Of(any())).await;
+    let scene = scene(named("any")).await;
     flux(&scene);
     helm_release(&scene, "v2");
     repository(&scene, SOURCE);

@@ -125,10 +125,33 @@ impl Deployers {
     }
 
     /// A record was read that says of which `HelmRelease` it is: the watch may not have told of that yet.
-    pub async fn look_again(&self, client: &Client, mark: &Mark) {
-        if let Mark::Of(name) = mark {
-            self.helm_releases.look_again(client, name).await;
+    ///
+    /// # Errors
+    /// If the server gives no answer.
+    pub async fn look_again(&self, client: &Client, mark: &Mark) -> kube::Result<()> {
+        let Mark::Of(name) = mark else { return Ok(()) };
+        self.helm_releases.look_again(client, name).await?;
+        let release = self.helm_releases.find(name);
+        let Some(source) = release.as_ref().and_then(|release| release.source()) else {
+            return Ok(());
+        };
+        let found = self.look_for(client, source).await?;
+        if let Some(flux::Source::Chart(Some((_, of)))) = found.as_deref() {
+            self.look_for(client, of).await?;
         }
+        Ok(())
+    }
+
+    async fn look_for(
+        &self,
+        client: &Client,
+        source: &SourceRef,
+    ) -> kube::Result<Option<Arc<flux::Source>>> {
+        let Some(kind) = self.source_kind(source) else {
+            return Ok(None);
+        };
+        kind.look_again(client, &source.name).await?;
+        Ok(kind.find(&source.name))
     }
 
     /// Which kinds cannot be read, and why.

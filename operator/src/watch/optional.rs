@@ -131,30 +131,42 @@ impl<V: Kept + Send + Sync + 'static> Optional<V> {
 
     /// Looks now for an object of which somebody else has heard: a watch may be behind, and the kind new.
     /// Until the objects of a new kind are listed, nothing is known of it.
-    pub async fn look_again(&self, client: &Client, name: &ObjectName) {
+    ///
+    /// # Errors
+    /// If the server gives no answer.
+    pub async fn look_again(&self, client: &Client, name: &ObjectName) -> kube::Result<()> {
         match self.state() {
             State::Absent => {
                 if !matches!(discover(client, self.kind).await, Ok(None)) {
                     self.state.send_replace(State::Unlisted);
                 }
                 self.again.notify_one();
+                Ok(())
             }
             State::Listed if self.find(name).is_none() => self.fetch(client, name).await,
-            State::Listed | State::Unlisted | State::Unreadable(_) => {}
+            State::Listed | State::Unlisted | State::Unreadable(_) => Ok(()),
         }
     }
 
     /// Keeps an object that the watch has not told of yet. One that it tells of later is newer.
-    async fn fetch(&self, client: &Client, name: &ObjectName) {
+    async fn fetch(&self, client: &Client, name: &ObjectName) -> kube::Result<()> {
         let resource = self.resource.lock();
         let resource = resource.unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(resource) = resource else { return };
+        let Some(resource) = resource else {
+            return Ok(());
+        };
         let api = Api::<Picked<V>>::namespaced_with(client.clone(), &name.namespace, &resource);
-        if let Ok(Some(found)) = within_deadline(api.get_opt(&name.name)).await
+        let found = match within_deadline(api.get_opt(&name.name)).await {
+            // What may be listed and not asked for is told by the watch, a little later.
+            Err(kube::Error::Api(status)) if status.is_forbidden() => None,
+            found => found?,
+        };
+        if let Some(found) = found
             && self.find(name).is_none()
         {
             self.objects.set(name.clone(), V::of(&found.value));
         }
+        Ok(())
     }
 
     /// Follows the kind for ever. `changed` hears of everything that is another than before.

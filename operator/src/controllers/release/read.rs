@@ -46,22 +46,17 @@ async fn read(context: &Context, item: &Item, watched: &RecordMeta) {
         Ok(read) => Ok(read),
         Err(ReadError::Gone) => return,
         Err(error @ (ReadError::Record(_) | ReadError::NoPayload)) => Err(error.to_string()),
-        Err(error @ ReadError::Api(_)) => {
-            tracing::warn!(release = %item.id, error = &error as &dyn std::error::Error, "will retry");
-            let records = &context.queues.records;
-            return records.add_at(item.id.clone(), clock::tick() + RETRY_READ);
-        }
+        Err(error @ ReadError::Api(_)) => return read_later(context, item, &error),
     };
     let mark = match &content {
         Ok(read) => Mark::from(read.taken.helm_release.clone()),
         Err(_) => Mark::None,
     };
     // Before it is judged: what is not known yet must not pass for absent.
-    context
-        .cache
-        .deployers
-        .look_again(&context.client, &mark)
-        .await;
+    let deployers = &context.cache.deployers;
+    if let Err(error) = deployers.look_again(&context.client, &mark).await {
+        return read_later(context, item, &error);
+    }
     // From the evidence of this moment: a key may have explained it since the reading began.
     context.store.update(&item.id, |release| {
         let revision = match content {
@@ -78,6 +73,12 @@ async fn read(context: &Context, item: &Item, watched: &RecordMeta) {
         };
         release.revisions.insert(item.record, revision);
     });
+}
+
+fn read_later(context: &Context, item: &Item, error: &(dyn std::error::Error + 'static)) {
+    tracing::warn!(release = %item.id, error, "will retry");
+    let records = &context.queues.records;
+    records.add_at(item.id.clone(), clock::tick() + RETRY_READ);
 }
 
 const OF_CHART: &str = "the record was brought by a chart, not written by Helm: it has annotations that Helm \
