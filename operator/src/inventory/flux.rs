@@ -418,7 +418,7 @@ mod tests {
             let found = match origin(&helm_release(&changes)) {
                 ChartOrigin::Place(place) => Ok(place),
                 ChartOrigin::Unknown(why) => Err(why),
-                ChartOrigin::Inline => panic!("{changes}"),
+                ChartOrigin::Inline(_) => panic!("{changes}"),
             };
             match (found, expected) {
                 (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{changes}"),

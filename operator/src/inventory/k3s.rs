@@ -1,13 +1,16 @@
 //! k3s and RKE2: which release a `HelmChart` deploys, and where it takes the chart from. From objects to
 //! values.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use charttrust_verify::deployer::{ChartOrigin, Place};
+use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::scheme::Scheme;
 use serde_json::Value;
 
 use super::ReleaseId;
 use super::fields::{is_there, text};
-use crate::watch::{Kept, Kind, PRESENT, Path};
+use crate::watch::{Kept, Kind, Path};
 
 /// What deploys.
 pub const HELM_CHARTS: Kind = Kind {
@@ -25,8 +28,8 @@ pub struct HelmChart {
     has_begun: bool,
     chart: Option<String>,
     repo: Option<String>,
-    /// Whether the archive lies in the object.
-    is_inline: bool,
+    /// The archive that lies in the object, if one does and can be read.
+    inline: Option<Option<Sha256Digest>>,
 }
 
 impl Kept for HelmChart {
@@ -34,7 +37,7 @@ impl Kept for HelmChart {
         &["spec", "targetNamespace"],
         &["spec", "chart"],
         &["spec", "repo"],
-        &["spec", "chartContent", PRESENT],
+        &["spec", "chartContent"],
         &["status", "jobName"],
     ];
 
@@ -47,7 +50,7 @@ impl Kept for HelmChart {
             has_begun: is_there(object, "/status/jobName"),
             chart: text(object, "/spec/chart"),
             repo: text(object, "/spec/repo"),
-            is_inline: is_there(object, "/spec/chartContent"),
+            inline: is_there(object, CONTENT).then(|| archive(object)),
         })
     }
 }
@@ -70,9 +73,9 @@ impl HelmChart {
 
     /// Where it takes the chart from.
     pub fn origin(&self) -> ChartOrigin {
-        if self.is_inline {
+        if let Some(digest) = self.inline {
             // It takes the place of `chart`.
-            return ChartOrigin::Inline;
+            return ChartOrigin::Inline(digest);
         }
         let is_oci =
             |chart: &&String| Scheme::split(chart).is_some_and(|(scheme, _)| scheme == Scheme::Oci);
@@ -89,6 +92,16 @@ impl HelmChart {
         let unclear = || ChartOrigin::Unknown("names no chart repository".to_owned());
         place.map_or_else(unclear, ChartOrigin::Place)
     }
+}
+
+const CONTENT: &str = "/spec/chartContent";
+
+/// The digest of the archive in an object; `None` of what k3s could not read either.
+fn archive(object: &Value) -> Option<Sha256Digest> {
+    let text = object.pointer(CONTENT)?.as_str()?;
+    let lines: String = text.split_ascii_whitespace().collect();
+    let bytes = BASE64_STANDARD.decode(lines).ok()?;
+    Some(Sha256Digest::of(&bytes))
 }
 
 #[cfg(test)]
@@ -117,6 +130,7 @@ mod tests {
         let not = |why: &str| ChartOrigin::Unknown(why.to_owned());
         let archive = "names an archive, and no repository that a policy could have as a source";
         let nothing = "names no chart repository";
+        let inline = || ChartOrigin::Inline(Some(Sha256Digest::of(b"archive")));
         for (spec, expected) in [
             (json!({}), place("https://charts.example.com", "web")),
             (
@@ -139,11 +153,12 @@ mod tests {
             (json!({"repo": null, "chart": null}), not(nothing)),
             (json!({"chart": null}), not(nothing)),
             (json!({"repo": "ftp://a.example"}), not(nothing)),
-            (json!({"chartContent": "H4sI"}), ChartOrigin::Inline),
+            (json!({"chartContent": "YXJjaGl2ZQ=="}), inline()),
             (
-                json!({"chartContent": "H4sI", "chart": null, "repo": null}),
-                ChartOrigin::Inline,
+                json!({"chartContent": "YXJj\naGl2ZQ==\n", "chart": null, "repo": null}),
+                inline(),
             ),
+            (json!({"chartContent": "?"}), ChartOrigin::Inline(None)),
             (
                 json!({"chartContent": ""}),
                 place("https://charts.example.com", "web"),

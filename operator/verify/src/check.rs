@@ -138,15 +138,16 @@ fn judge_rule(case: &Case<'_>, rule: &Rule, keys: &[Key], now: Timestamp) -> Rul
     if rule.verify.level == Level::None || result.verdict().class() == Class::Badness {
         return result;
     }
-    let by_deployer = |deployer: &Deployer| match deployer.counted(rule, case.chart) {
-        Ok(counted) => by(&counted),
-        Err(message) => {
-            let mut result = RuleResult::default();
-            check_version(case, rule, &mut result);
-            result.doubt(Cause::SourceUnknown, message);
-            result
-        }
-    };
+    let by_deployer =
+        |deployer: &Deployer| match deployer.counted(rule, (case.chart, case.evidence)) {
+            Ok(counted) => by(&counted),
+            Err(message) => {
+                let mut result = RuleResult::default();
+                check_version(case, rule, &mut result);
+                result.doubt(Cause::SourceUnknown, message);
+                result
+            }
+        };
     let said = case.deployers.iter().map(by_deployer);
     said.reduce(RuleResult::and).unwrap_or(result)
 }

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::digest::Sha256Digest;
+use crate::evidence::{Answer, Evidence};
 use crate::policy::{Level, Rule, Source};
 use crate::scheme::Scheme;
 
@@ -19,8 +21,8 @@ pub struct Deployer {
 /// Where a deployer takes a chart from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChartOrigin {
-    /// From its own object: which archive that is, only a comparison of contents tells.
-    Inline,
+    /// From its own object, which has an archive of this digest in it, or nothing that can be read.
+    Inline(Option<Sha256Digest>),
     /// From this place.
     Place(Place),
     /// It cannot be told: why, in words that follow its name.
@@ -124,16 +126,30 @@ impl Deployer {
     pub(crate) fn counted<'a>(
         &self,
         rule: &'a Rule,
-        chart: &str,
+        (chart, evidence): (&str, &Evidence),
     ) -> Result<Vec<&'a Source>, String> {
         let name = &self.name;
         match &self.origin {
-            ChartOrigin::Inline if rule.verify.level == Level::Strict => {
+            // The content of the release is compared, whatever archive it has come from.
+            ChartOrigin::Inline(_) if rule.verify.level == Level::Strict => {
                 Ok(rule.sources.iter().collect())
             }
-            ChartOrigin::Inline => Err(format!(
-                "{name} has the archive in itself: only level Strict compares it with a source"
-            )),
+            ChartOrigin::Inline(digest) => {
+                let is_other = |source: &&Source| match evidence.answers.get(&source.url) {
+                    Some(Answer::Archive(facts)) => Some(facts.digest) != *digest,
+                    Some(_) | None => false,
+                };
+                let sources = rule.sources.iter();
+                let counted: Vec<_> = sources.filter(|source| !is_other(source)).collect();
+                if counted.is_empty() {
+                    let rule = &rule.name;
+                    let message = format!(
+                        "{name} has the archive in itself, and no source of rule {rule:?} has that very archive"
+                    );
+                    return Err(message);
+                }
+                Ok(counted)
+            }
             ChartOrigin::Place(place) => {
                 let sources = rule.sources.iter();
                 let counted: Vec<_> = sources.filter(|source| place.is(source, chart)).collect();

@@ -8,7 +8,8 @@ use charttrust_verify::policy::Level;
 use charttrust_verify::verdict::{Basis, Cause, Class, Reason, Verdict};
 
 use crate::world::{
-    MIRROR, SOURCE, World, archive, facts_of, person, provenance, signature, source, text,
+    MIRROR, SOURCE, World, archive, facts_of, other_digest, person, provenance, signature, source,
+    text,
 };
 
 const TRUSTED: Verdict = Verdict::Trusted(Basis::SignatureVerified);
@@ -177,13 +178,25 @@ fn what_cannot_be_resolved_is_not_trusted_and_says_why() {
     assert!(said(&world)[0].message.contains(why));
 }
 
-/// Of what lies in the deployer's object itself only a comparison tells whether it is the signed archive.
+/// Under Strict the content of the release decides; else the archive has to be the very one that a source has.
 #[test]
-fn an_archive_in_the_object_itself_is_known_by_its_content_alone() {
-    for (level, expected) in [(Level::Strict, TRUSTED), (Level::Signature, ELSEWHERE)] {
-        let mut world = deployed(World::good(), vec![ChartOrigin::Inline]);
+fn an_archive_in_the_object_itself_is_known_by_its_content_or_its_digest() {
+    let same = World::good().facts().digest;
+    let archive = Verdict::Trusted(Basis::ArchiveVerified);
+    for (level, digest, expected) in [
+        (Level::Strict, Some(same), TRUSTED),
+        (Level::Strict, Some(other_digest()), TRUSTED),
+        (Level::Strict, None, TRUSTED),
+        (Level::Signature, Some(same), archive),
+        (Level::Signature, Some(other_digest()), ELSEWHERE),
+        (Level::Signature, None, ELSEWHERE),
+    ] {
+        let mut world = deployed(World::good(), vec![ChartOrigin::Inline(digest)]);
         world.level(level);
-        assert_eq!(world.verdict(), expected, "{level:?}");
+        assert_eq!(world.verdict(), expected, "{level:?} {digest:?}");
+        world.evidence.answers.clear();
+        let unasked = Verdict::Unknown(Cause::Pending);
+        assert_eq!(world.verdict(), unasked, "{level:?} {digest:?}");
     }
 }
 
@@ -215,7 +228,7 @@ fn of_two_deployers_the_worse_verdict_counts_in_either_order() {
     ] {
         assert_eq!(deployed(World::good(), origins).verdict(), ELSEWHERE);
     }
-    let both = vec![from(SOURCE, "web"), ChartOrigin::Inline];
+    let both = vec![from(SOURCE, "web"), ChartOrigin::Inline(None)];
     assert_eq!(deployed(World::good(), both).verdict(), TRUSTED);
 }
 
@@ -227,7 +240,7 @@ fn badness_is_hidden_by_nothing_that_a_deployer_says() {
     for origin in [
         from(SOURCE, "web"),
         from("https://evil.example", "web"),
-        ChartOrigin::Inline,
+        ChartOrigin::Inline(None),
         ChartOrigin::Unknown("no source".to_owned()),
     ] {
         let mut world = deployed(World::good(), vec![origin.clone()]);
