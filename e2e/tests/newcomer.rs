@@ -76,8 +76,8 @@ async fn is_sound(stage: &Stage) {
     let roles = Api::<ClusterRole>::all(stage.cluster.client().await.unwrap());
     let before = roles.get(OPERATOR).await.unwrap();
     let fewer = before.rules.iter().flatten().filter(|rule| {
-        let groups = rule.api_groups.iter().flatten();
-        !groups.cloned().any(|group| group == "events.k8s.io")
+        let mut groups = rule.api_groups.iter().flatten();
+        !groups.any(|group| group == "events.k8s.io")
     });
     let change = |rules: Vec<&PolicyRule>| Patch::Merge(json!({"rules": rules}));
     let params = PatchParams::default();

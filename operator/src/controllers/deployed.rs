@@ -6,6 +6,7 @@ use std::time::Duration;
 use charttrust_verify::digest::Sha256Digest;
 use serde_json::{Value, json};
 
+use super::store::shown::Shown;
 use super::task::Task;
 use super::testing::{Scene, id, signed_revision, web};
 use super::{policy, release};
@@ -106,7 +107,7 @@ fn repository(scene: &Scene, url: &str) {
 async fn judged(scene: &Scene) -> (String, String) {
     let object = scene.cluster.find(PATH);
     let object = object.map(|object| serde_json::from_value(object).map_err(|e| e.to_string()));
-    scene.context.cache.trusts.set(web(), object);
+    scene.context.cache.trusts.set(web(), object.map(Shown::of));
     let date = NOW.parse().unwrap();
     // Long after whatever stands for a while.
     let tick = crate::clock::tick() + Duration::from_secs(100);

@@ -154,12 +154,7 @@ fn judge_rule(case: &Case<'_>, rule: &Rule, keys: &[Key], now: Timestamp) -> Rul
 
 /// What is bad without its pins is as bad with them: a pin is a basis of trust where none is signed, and
 /// hides nothing.
-fn judge_pinned(
-    case: &Case<'_>,
-    asked: Asked<'_, '_>,
-    keys: &[Key],
-    now: Timestamp,
-) -> RuleResult {
+fn judge_pinned(case: &Case<'_>, asked: Asked<'_, '_>, keys: &[Key], now: Timestamp) -> RuleResult {
     let judge = |pins| judge_sources(case, asked, (keys, now), pins);
     let unpinned = judge(Pins::Ignored);
     match unpinned.verdict().class() {

@@ -95,7 +95,7 @@ mod tests {
     use crate::controllers::store::{Content, LoadedKey, PollState, Reading, Revision, Store};
     use crate::controllers::testing::{id, signed_revision, web};
     use crate::inventory::helm::Driver;
-    use crate::inventory::{RecordId, ReleaseId};
+    use crate::inventory::{Mark, RecordId, ReleaseId};
     use crate::parse;
 
     const SIGNED: &str = include_str!("../../../verify/tests/openpgp/vectors/ed25519.prov");
@@ -149,6 +149,7 @@ mod tests {
                 digest: Sha256Digest::of(b"content"),
                 evidence,
             }),
+            mark: Mark::None,
         };
         store.update(release, |release| {
             release.revisions.insert(RECORD, revision);
