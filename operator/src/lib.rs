@@ -10,6 +10,7 @@
 //!             │               ├→ leader ────→ api    which replica may write, under our name
 //!             │               └→ parse ─┬→ api                 what people write
 //!             └→ serve, metrics         └→ charttrust_verify   the pure engine
+//! controllers, quarantine → names → api                        names that are made of others
 //! ```
 //!
 //! Of the engine `api` knows the words of verdicts (`charttrust_verify::verdict`) and the schemes of addresses
@@ -26,6 +27,7 @@ mod fake_cluster;
 pub mod inventory;
 pub mod leader;
 pub mod metrics;
+pub mod names;
 pub mod parse;
 pub mod quarantine;
 pub mod serve;

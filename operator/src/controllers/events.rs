@@ -20,6 +20,7 @@ use super::store::few::Few;
 use crate::api::{ReleaseTrust, bounds, create_params};
 use crate::clock;
 use crate::inventory::ReleaseId;
+use crate::names;
 use crate::watch::within_deadline;
 
 /// Something to announce.
@@ -132,13 +133,14 @@ fn name(announcement: &Announcement, now: Timestamp) -> String {
     let regarding = &announcement.regarding;
     let name = regarding.name.as_deref().unwrap_or_default();
     let Some(version) = &regarding.resource_version else {
-        return format!("{name}.{:x}", now.as_nanosecond());
+        return names::derived("", name, &format!(".{:x}", now.as_nanosecond()));
     };
     let (uid, reason) = (regarding.uid.as_deref(), &announcement.reason);
     let told = format!("{} {version} {reason}", uid.unwrap_or_default());
     let digest = Sha256Digest::of(told.as_bytes()).to_string();
     let digits = digest.trim_start_matches("sha256:");
-    format!("{name}.{}", digits.get(..16).unwrap_or(digits))
+    let after = format!(".{}", digits.get(..16).unwrap_or(digits));
+    names::derived("", name, &after)
 }
 
 /// Events about cluster-wide objects lie in the namespace `default`: the server wants it so.
