@@ -268,6 +268,34 @@ async fn volumes_that_would_be_deleted_are_kept_and_put_back() {
         ],
     )
     .await;
+    // A tool that knows nothing of volumes has started it again.
+    yard.change(kind, name, json!([replicas(2)])).await;
+    let carried = r#","original":2,"whenScaled":"Delete","owners":[]"#;
+    let other = r#","original":9,"whenScaled":"Delete","owners":[]"#;
+    yard.answers(
+        kind,
+        name,
+        &[
+            (
+                "it says on what became of them",
+                None,
+                json!([mark(carried).await, replicas(0)]),
+            ),
+            ("or not", None, json!([mark(silent).await, replicas(0)])),
+            (
+                "and nothing else",
+                TRULY,
+                json!([mark(other).await, replicas(0)]),
+            ),
+            ("it goes on", TRULY, json!([mark(carried).await])),
+        ],
+    )
+    .await;
+    yard.change(kind, name, json!([mark(carried).await, replicas(0)]))
+        .await;
+    let back = json!([unmark(), replicas(2), delete()]);
+    yard.answers(kind, name, &[("it is put back then", None, back)])
+        .await;
     yard.change(kind, name, json!([unmark(), replicas(2), retain()]))
         .await;
     let mark = yard.mark(kind, name, silent).await;

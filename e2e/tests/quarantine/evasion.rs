@@ -1,9 +1,13 @@
 //! What whoever wrote the chart, or Kubernetes itself, does so that something runs on, is lost, or is
 //! started again.
 
-use charttrust::api::quarantine::Quarantine;
+use charttrust::api::quarantine::{ObjectState, Quarantine};
 use charttrust_e2e::eventually;
-use charttrust_e2e::stage::{Opening, SOON, Scene, workloads::chart};
+use charttrust_e2e::helm::Version;
+use charttrust_e2e::stage::{
+    Opening, SOON, Scene,
+    workloads::{automatic, chart},
+};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::api::{ListParams, Patch, PatchParams};
@@ -122,6 +126,57 @@ async fn no_volume_is_lost_where_they_go_with_the_pods() {
     scene.delete_quarantine("web").await;
     assert_eq!(policy().await, "Delete");
     assert_eq!(volumes_are(&scene, 2).await, before);
+}
+
+/// Set by an administrator, and not by the chart: an upgrade puts the replicas back and says nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_keeps_volumes_goes_back_though_an_upgrade_names_the_replicas_alone() {
+    let stage = stage().await;
+    let scene = Opening::of_every_kind("volumes-upgraded")
+        .with_helm(Version::V3)
+        .with_quarantine(automatic())
+        .trusted(stage.cluster)
+        .await;
+    let policy = json!({"whenDeleted": "Retain", "whenScaled": "Delete"});
+    let policy = json!({"spec": {"persistentVolumeClaimRetentionPolicy": policy}});
+    let (sets, params) = (scene.api::<StatefulSet>(), PatchParams::default());
+    let patched = sets.patch("web-db", &params, &Patch::Merge(policy)).await;
+    patched.unwrap();
+    let found = async || {
+        let set = scene.json::<StatefulSet>("web-db").await;
+        let policy = &set["spec"]["persistentVolumeClaimRetentionPolicy"];
+        (
+            set["spec"]["replicas"].clone(),
+            policy["whenScaled"].clone(),
+        )
+    };
+    let before = found().await;
+    assert_eq!(before.1, "Delete");
+    scene.revoke().await;
+    scene.contained("web").await;
+    assert_eq!(found().await, (json!(0), json!("Retain")));
+
+    let again = scene.publish(&chart("1.0.1"), Some(&scene.key)).await;
+    scene.upgrade("web", &again).await;
+    eventually(SOON, "the next revision is contained too", async || {
+        let object = scene.quarantines().get("web").await;
+        let object = object.map_err(|error| error.to_string())?;
+        let status = object.status.unwrap_or_default();
+        let mut all = status.objects.iter();
+        let set = all.find(|one| one.name == "web-db");
+        let is_new =
+            set.is_some_and(|set| set.revision == Some(2) && set.state == ObjectState::Contained);
+        if is_new {
+            Ok(())
+        } else {
+            Err(format!("{set:?}"))
+        }
+    })
+    .await;
+    assert_eq!(found().await, (json!(0), json!("Retain")));
+    scene.withdraw().await;
+    scene.no_quarantine("web").await;
+    assert_eq!(found().await, before);
 }
 
 /// The `ReplicaSet` of the first revision, once it carries a copy of our annotation.

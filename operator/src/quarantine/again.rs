@@ -29,13 +29,13 @@ pub(super) fn planned(view: &View, plan: &Plan) -> Option<QuarantineStatus> {
     for found in &plan.objects {
         match objects.iter().position(|one| is_one(one, found)) {
             Some(index) if is_new(objects.get(index)?, found) => {
-                *objects.get_mut(index)? = found.clone();
+                *objects.get_mut(index)? = renewed(objects.get(index)?, found);
             }
             Some(index) => {
                 if let Some(undone) = actions::is_to_be_contained_again(view, index) {
                     *objects.get_mut(index)? = ContainedObject {
                         undone: Some(undone),
-                        ..found.clone()
+                        ..renewed(objects.get(index)?, found)
                     };
                 }
             }
@@ -98,6 +98,19 @@ fn is_new(record: &ContainedObject, found: &ContainedObject) -> bool {
         || (record.action != QuarantineAction::PauseDeployer
             && record.state != ObjectState::Planned
             && record.revision < found.revision)
+}
+
+/// What was found, with what the object does not show any more: that its volumes are kept since it was
+/// contained first.
+fn renewed(record: &ContainedObject, found: &ContainedObject) -> ContainedObject {
+    let before = record
+        .when_scaled
+        .as_ref()
+        .filter(|_| record.uid == found.uid);
+    ContainedObject {
+        when_scaled: found.when_scaled.as_ref().or(before).cloned(),
+        ..found.clone()
+    }
 }
 
 /// Policies are numbered, and no two have one number.

@@ -32,6 +32,13 @@ pub(super) fn beside(object: &Value, path: &[&str]) -> Vec<Value> {
     owners
 }
 
+/// Those of owners that are named so.
+pub(super) fn of_second(owners: Vec<Value>) -> Vec<Value> {
+    let mut owners = owners;
+    owners.retain(|owner| field_path(owner).is_some());
+    owners
+}
+
 /// Whether we own a field.
 pub(super) fn is_with_us(object: &Value, path: &[&str]) -> bool {
     entries(object)

@@ -24,7 +24,10 @@ impl Saved {
         let when_scaled = target.guarded(object);
         let mut owners = owners::of(object, target.owned);
         if let Some(guard) = target.guard().filter(|_| when_scaled.is_some()) {
-            owners.extend(owners::beside(object, guard.field));
+            owners.extend(match guard.left(object) {
+                Some(left) => owners::of_second(left.owners),
+                None => owners::beside(object, guard.field),
+            });
         }
         owners.retain(is_plain);
         let saved = Self::fitting(&original, owners)?;

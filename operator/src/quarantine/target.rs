@@ -4,7 +4,8 @@ use charttrust_verify::release::ManifestObject;
 use json_patch::PatchOperation;
 use serde_json::{Value, json};
 
-use super::{application, fields};
+use super::annotation::{Annotation, Carried};
+use super::{application, fields, owners};
 use crate::api::quarantine::ContainedObject;
 use crate::api::quarantine_words::QuarantineAction;
 use crate::inventory::ReleaseId;
@@ -58,6 +59,24 @@ impl Guard {
         value
             .filter(|value| *value == self.harmful)
             .map(str::to_owned)
+    }
+
+    /// What an object carries that was made harmless by us and is so still: who starts it again need not
+    /// know of this field, and what it was is to be known until it is put back.
+    pub(super) fn left(&self, object: &Value) -> Option<Annotation> {
+        match Annotation::left_on(object) {
+            Carried::Annotation(left)
+                if self.is_harmless(object)
+                    && left.when_scaled.as_deref() == Some(self.harmful) =>
+            {
+                Some(*left)
+            }
+            Carried::Annotation(_) | Carried::Nothing | Carried::Unreadable => None,
+        }
+    }
+
+    fn is_harmless(&self, object: &Value) -> bool {
+        fields::text(object, self.field) == Some(self.harmless)
     }
 }
 
@@ -251,9 +270,21 @@ impl Target {
         }
     }
 
-    /// What the guarded field is, if it has to be changed too.
+    /// What the guarded field is, if it has to be changed too, or was before it was.
     pub(super) fn guarded(&self, object: &Value) -> Option<String> {
-        self.guard?.saved(object)
+        let guard = self.guard?;
+        let left = || guard.left(object)?.when_scaled;
+        guard.saved(object).or_else(left)
+    }
+
+    /// What is to be said of a guarded field that was this before and is harmless by now.
+    pub(super) fn is_still_guarded(&self, object: &Value, before: Option<&str>) -> Option<String> {
+        let (guard, before) = self.guard.zip(before)?;
+        let name = guard.field.last()?;
+        let harmless = guard.harmless;
+        guard
+            .is_harmless(object)
+            .then(|| format!("{name} is {harmless} by now, and was {before} before"))
     }
 
     /// Where the guarded field is.
@@ -267,14 +298,15 @@ impl Target {
         Some(fields::set(object, guard.field, json!(guard.harmless)))
     }
 
-    /// The operation that puts the guarded field back, unless others have changed it since.
+    /// The operation that puts the guarded field back, unless others have changed it since, or have said
+    /// that it is to be as it is.
     pub(super) fn unguarding(
         &self,
         object: &Value,
         before: Option<&str>,
     ) -> Option<PatchOperation> {
         let guard = self.guard?;
-        let is_ours = fields::text(object, guard.field) == Some(guard.harmless);
+        let is_ours = guard.is_harmless(object) && owners::others(object, guard.field).is_empty();
         is_ours.then(|| Some(fields::set(object, guard.field, json!(before?))))?
     }
 

@@ -139,7 +139,8 @@ fn of_change(record: &ContainedObject, live: &Value, target: &Target, quarantine
     }
     let original = saved::original(record);
     let is_value = original.is(target.value(live));
-    let is_original = is_value && record.when_scaled == target.guarded(live);
+    let guarded = target.guarded(live);
+    let is_original = is_value && (guarded.is_none() || record.when_scaled == guarded);
     let annotation = match Annotation::of(live) {
         Carried::Annotation(annotation) if is_of(record, &annotation, quarantine) => {
             Some(annotation)
@@ -152,10 +153,23 @@ fn of_change(record: &ContainedObject, live: &Value, target: &Target, quarantine
         }
         _ => None,
     };
-    if annotation.is_none() && is_value {
-        return Drift::Untouched;
+    if annotation.is_some() {
+        return Drift::Kept(changed_to(live, target), annotation);
     }
-    Drift::Kept(changed_to(live, target), annotation)
+    match (is_value, left_guarded(record, live, target)) {
+        (true, None) => Drift::Untouched,
+        (true, Some(left)) => Drift::Kept(left, None),
+        (false, None) => Drift::Kept(changed_to(live, target), None),
+        (false, Some(left)) => Drift::Kept(format!("{}; {left}", changed_to(live, target)), None),
+    }
+}
+
+/// What is to be said of a field that only its annotation could have put back: others have taken that
+/// away, or mean what is there.
+fn left_guarded(record: &ContainedObject, live: &Value, target: &Target) -> Option<String> {
+    let before = record.when_scaled.as_deref();
+    let was_changed = record.state != ObjectState::Planned;
+    was_changed.then(|| target.is_still_guarded(live, before))?
 }
 
 /// Whether this record was contained already. One that a later revision has set again, or that a tool has
@@ -247,11 +261,17 @@ fn operations(
     live: &Value,
     target: &Target,
 ) -> Vec<PatchOperation> {
+    // The API server compares it with the object, or with what a stopped one carries.
+    let when_scaled = if target.is_held(live) {
+        record.when_scaled.clone()
+    } else {
+        target.guarded(live)
+    };
     let annotation = Annotation {
         uid: record.uid.clone(),
         revision: record.revision,
         original: saved::original(record),
-        when_scaled: record.when_scaled.clone(),
+        when_scaled,
         owners: saved::owners_of(record),
         ..view.annotation()
     };

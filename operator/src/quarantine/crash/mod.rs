@@ -42,6 +42,7 @@ mod left;
 mod stops;
 mod tools;
 mod upgrades;
+mod volumes;
 
 /// Of what the record lists, the workload of a neighbour goes on.
 const IN_FORCE: QuarantineState = QuarantineState::Partial;
@@ -631,7 +632,7 @@ impl Server {
             };
             let by_us = stopped > started && target.is_held(object);
             assert!(
-                !by_us || target.guarded(object).is_none(),
+                !by_us || target.guarding(object).is_none(),
                 "I6 volumes are deleted: {key:?} {write:?}"
             );
             if let Some(annotation) =
