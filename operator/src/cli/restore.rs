@@ -19,7 +19,7 @@ use crate::api::quarantine::ObjectState;
 use crate::clock;
 use crate::inventory::{ReleaseId, helm};
 use crate::quarantine::Neighbourhoods;
-use crate::quarantine::orphan::{Marked, marked, unserved};
+use crate::quarantine::orphan::{Marked, application_of, has_application, marked, unserved};
 use crate::quarantine::{RELEASED, View, run};
 
 /// Prints a line. Nobody who stops reading stops a restore.
@@ -112,16 +112,32 @@ async fn restore(arguments: &Restore) -> Result<bool, Failure> {
     Ok(is_whole)
 }
 
-/// A name that nobody has is a mistake. Who may not read records cannot tell.
+/// A name that nobody has is a mistake. Who may not read records or Applications cannot tell.
 async fn is_known(client: &Client, id: &ReleaseId) -> Result<(), Failure> {
-    // Argo CD keeps no records, so that a missing one says nothing.
-    let is_recorded = !id.name.starts_with("argocd.");
-    match helm::find(client, id).await {
-        Ok(found) if found.is_empty() && is_recorded => Err(Failure::Asked(format!(
-            "no release {} is recorded in namespace {}, and nothing of that name is contained",
-            id.name, id.namespace
-        ))),
-        _ => Ok(()),
+    // Argo CD keeps no records, so that a missing one says nothing of it.
+    let found = match application_of(id) {
+        Some(name) => has_application(client, &id.namespace, name).await,
+        None => helm::find(client, id).await.map(|found| !found.is_empty()),
+    };
+    let place = &id.namespace;
+    match found {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Failure::Asked(match application_of(id) {
+            Some(name) => format!(
+                "there is no Application {name} in namespace {place}, and nothing of it is contained"
+            ),
+            None => format!(
+                "no release {} is recorded in namespace {place}, and nothing of that name is contained",
+                id.name
+            ),
+        })),
+        Err(error) => {
+            tell!(
+                "not checked whether there is a release {id}: {}",
+                plain(&chain(&error))
+            );
+            Ok(())
+        }
     }
 }
 

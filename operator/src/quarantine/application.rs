@@ -28,6 +28,11 @@ pub(super) fn may_be(release: &ReleaseId) -> bool {
     release.name.starts_with(PREFIX)
 }
 
+/// The Application that a release of this name is, if it is one.
+pub(super) fn name(release: &ReleaseId) -> Option<&str> {
+    release.name.strip_prefix(PREFIX)
+}
+
 /// Whether an Application stands for this release.
 pub(super) fn is_of(object: &Value, release: &ReleaseId) -> bool {
     let name = fields::text(object, &["metadata", "name"]);
@@ -47,7 +52,7 @@ pub(super) fn is_at_work(object: &Value, now: Timestamp, patience: SignedDuratio
 
 /// What an orphaned object carries names this release. Only asked to put something back.
 pub(super) fn is_named(object: &Value, release: &ReleaseId) -> bool {
-    let Some(name) = release.name.strip_prefix(PREFIX) else {
+    let Some(name) = name(release) else {
         return false;
     };
     let qualified = format!("{}_{name}", release.namespace);

@@ -374,6 +374,7 @@ fn a_denial_beyond_the_namespace_is_made_only_as_planned() {
         change(&mut denial);
         let mut view = recorded_as(shop(), observed(), vec![(denial, Value::Null)]);
         view.live = vec![None];
+        view.plan = Some(planned.clone());
         match actions::contain(&view, 0) {
             Some(Write::Create(0, policy)) => Some(policy["metadata"]["namespace"].clone()),
             _ => None,

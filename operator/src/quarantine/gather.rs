@@ -117,7 +117,11 @@ pub async fn around(client: &Client, view: &mut View) -> Result<(), GatherError>
     let is_any = !selected.is_empty();
     labels.extend(selected.into_iter().cloned());
     let foreign = is_any.then(|| foreign_pods(&placement, &denials, observed));
-    view.allowing = policies::allowing(&all, &labels, &view.uid);
+    let recorded = denials
+        .iter()
+        .filter_map(|(index, _)| view.status.objects.get(*index));
+    let recorded: Vec<_> = recorded.map(|record| record.name.as_str()).collect();
+    view.allowing = policies::allowing(&all, &labels, &recorded);
     view.foreign_pods = foreign.unwrap_or_default();
     Ok(())
 }

@@ -73,6 +73,25 @@ pub async fn marked(client: &Client, only: Option<&ReleaseId>) -> kube::Result<V
     Ok(found)
 }
 
+/// The Application of Argo CD that a release of this name would be.
+pub fn application_of(release: &ReleaseId) -> Option<&str> {
+    application::name(release)
+}
+
+/// Whether there is an Application of this name.
+///
+/// # Errors
+/// If the API server does not say so. One that does not know the kind has none.
+pub async fn has_application(client: &Client, namespace: &str, name: &str) -> kube::Result<bool> {
+    let Some(target) = Target::of("argoproj.io", "Application") else {
+        return Ok(false);
+    };
+    let resource = resources::of(target);
+    let api = Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &resource);
+    let found = within_deadline(api.get_opt(name)).await?;
+    Ok(found.is_some())
+}
+
 /// Kinds that the cluster serves in other versions only, so that nobody can look for what of them is
 /// contained.
 ///
@@ -159,7 +178,7 @@ fn carrying(live: Value, made: Made) -> Option<Marked> {
 /// a copy. A copy on an object that is stopped is for a person, as one that nobody can read.
 fn readable(live: &Value, made: Made) -> Carried {
     let Made::Changed(target) = made else {
-        return Annotation::of(live);
+        return policies::made(live);
     };
     if is_copied_by_controller(live, target) {
         return Carried::Nothing;

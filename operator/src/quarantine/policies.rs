@@ -10,6 +10,7 @@ use super::annotation::{ANNOTATION, Annotation, Carried};
 use super::fields;
 use crate::api::bounds;
 use crate::inventory::ReleaseId;
+use crate::names;
 
 /// Group and version of a `NetworkPolicy`.
 pub(super) const API_VERSION: &str = "networking.k8s.io/v1";
@@ -22,10 +23,24 @@ pub(super) type Labels = BTreeMap<String, String>;
 /// Name of the policy for the `index`th selector of a release; most have one. No name of a release
 /// begins with a hyphen, so no two releases share a name.
 pub(super) fn name(release: &ReleaseId, index: usize) -> String {
-    match index {
-        0 => format!("charttrust-quarantine-{}", release.name),
-        _ => format!("charttrust-quarantine--{}-{}", index + 1, release.name),
-    }
+    let before = match index {
+        0 => NAMED.to_owned(),
+        _ => format!("{NAMED}-{}-", index + 1),
+    };
+    names::derived(&before, &release.name, "")
+}
+
+/// What the name of each of ours begins with.
+const NAMED: &str = "charttrust-quarantine-";
+
+/// Whether a policy of this release may have this name.
+pub(super) fn is_name(release: &ReleaseId, text: &str) -> bool {
+    let number = text.strip_prefix(NAMED).and_then(|rest| {
+        let (number, _) = rest.strip_prefix('-')?.split_once('-')?;
+        number.parse::<usize>().ok()?.checked_sub(1)
+    });
+    let index = number.unwrap_or_default();
+    index <= bounds::OBJECTS && name(release, index) == text
 }
 
 /// Says on a policy for which release it was made, which is all that is known once its Quarantine is
@@ -53,15 +68,29 @@ pub(super) fn denial(
     })
 }
 
-/// Whether a policy was made by us for this quarantine.
-pub(super) fn is_ours(policy: &Value, quarantine: &str) -> bool {
-    matches!(Annotation::of(policy), Carried::Annotation(annotation) if annotation.quarantine == quarantine)
-}
-
 /// Whether a policy says that it was made for this release.
 pub(super) fn is_of(policy: &Value, release: &ReleaseId) -> bool {
     let said = fields::text(policy, &["metadata", "annotations", RELEASE]);
     said == Some(&release.to_string())
+}
+
+/// What a policy carries that we have made. By its name it is of the release that it was made for, and it
+/// lets nothing through: whoever writes our annotation on another has it deleted by nobody.
+pub(super) fn made(policy: &Value) -> Carried {
+    let text = |path: &[&str]| fields::text(policy, path);
+    let release = text(&["metadata", "annotations", RELEASE]).and_then(|said| {
+        let (namespace, name) = said.split_once('/')?;
+        Some(ReleaseId {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        })
+    });
+    let named = text(&["metadata", "name"]).zip(release);
+    let is_made = named.is_some_and(|(name, release)| is_name(&release, name)) && allowed(policy).is_empty();
+    match Annotation::of(policy) {
+        Carried::Annotation(_) if !is_made => Carried::Unreadable,
+        carried => carried,
+    }
 }
 
 /// The ways of traffic, as `policyTypes` names them. A policy of ours denies both.
@@ -100,21 +129,21 @@ pub(super) fn told(allowing: &[Allowing]) -> String {
     allowing.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// Other policies that select one of these Pods and allow something.
-pub(super) fn allowing(policies: &[Value], pods: &[Labels], quarantine: &str) -> Vec<Allowing> {
+/// Policies that select one of these Pods and allow something, but for those that are `recorded`: how one
+/// of ours stands that allows something is told of it.
+pub(super) fn allowing(policies: &[Value], pods: &[Labels], recorded: &[&str]) -> Vec<Allowing> {
     let selects = |policy: &Value| {
         let selector = fields::value(policy, &["spec", "podSelector"]);
         pods.iter().any(|labels| selects(selector, labels))
     };
-    let others = policies
-        .iter()
-        .filter(|policy| !is_ours(policy, quarantine) && selects(policy));
-    let allowing = others.filter_map(|policy| {
+    let found = policies.iter().filter(|policy| selects(policy));
+    let allowing = found.filter_map(|policy| {
         let name = fields::text(policy, &["metadata", "name"])?.to_owned();
         let ways = allowed(policy);
         Some(Allowing { name, ways })
     });
-    let mut allowing: Vec<_> = allowing.filter(|one| !one.ways.is_empty()).collect();
+    let counts = |one: &Allowing| !one.ways.is_empty() && !recorded.contains(&one.name.as_str());
+    let mut allowing: Vec<_> = allowing.filter(counts).collect();
     allowing.sort();
     allowing
 }
@@ -258,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_policy_of_others_allows_if_it_selects_and_has_a_rule() {
-        let allows = |spec: Value| told(&allowing(&[policy(spec)], &[web()], "uid"));
+        let allows = |spec: Value| told(&allowing(&[policy(spec)], &[web()], &[]));
         let web = json!({"matchLabels": {"app": "web"}});
         let other = json!({"matchLabels": {"app": "db"}});
         for (spec, expected) in [
@@ -297,9 +326,66 @@ mod tests {
         let ours = denial(&release("web"), "shop", "x", &json!({}), &annotation);
         assert!(is_of(&ours, &release("web")));
         assert!(!is_of(&ours, &release("web-2")));
-        assert!(is_ours(&ours, "uid"));
-        assert!(!is_ours(&ours, "another"));
-        assert_eq!(allowing(&[ours], &[web()], "uid"), []);
+        assert_eq!(allowing(&[ours], &[web()], &[]), []);
+    }
+
+    /// Whoever may write a policy may write our annotation on it too, with the uid of the Quarantine.
+    #[test]
+    fn an_annotation_alone_makes_no_policy_ours() {
+        let annotation = Annotation {
+            incident: "manual/uid".to_owned(),
+            quarantine: "uid".to_owned(),
+            uid: None,
+            when_scaled: None,
+            revision: None,
+            time: String::new(),
+            original: Original::default(),
+            owners: Vec::new(),
+        };
+        let of = |name: &str, change: Value| {
+            let mut policy = denial(&release("web"), "shop", name, &json!({}), &annotation);
+            json_patch::merge(&mut policy, &change);
+            policy
+        };
+        let name = name(&release("web"), 0);
+        let is_made = |policy: &Value| matches!(made(policy), Carried::Annotation(_));
+        assert!(is_made(&of(&name, json!({}))));
+        assert!(is_made(&of("charttrust-quarantine--2-web", json!({}))));
+        for forged in [
+            of("database", json!({})),
+            of("charttrust-quarantine-bank", json!({})),
+            of("charttrust-quarantine--x-web", json!({})),
+            of(&name, json!({"spec": {"ingress": [{}]}})),
+            of(
+                &name,
+                json!({"metadata": {"annotations": {RELEASE: "shop/bank"}}}),
+            ),
+            of(&name, json!({"metadata": {"annotations": {RELEASE: null}}})),
+        ] {
+            assert_eq!(made(&forged), Carried::Unreadable, "{forged}");
+        }
+        let open = of(&name, json!({"spec": {"ingress": [{}]}}));
+        let allowing = |recorded: &[&str]| told(&allowing(&[open.clone()], &[web()], recorded));
+        assert_eq!(allowing(&[]), format!("{name} (Ingress)"));
+        assert_eq!(allowing(&[&name]), "");
+        assert_eq!(
+            made(&json!({"metadata": {"name": "database"}})),
+            Carried::Nothing
+        );
+    }
+
+    #[test]
+    fn every_name_of_a_policy_is_known_as_that_of_its_release() {
+        for length in 1..=231 {
+            let (web, other) = (release(&"a".repeat(length)), release(&"b".repeat(length)));
+            for index in [0, 1, 9, 99, bounds::OBJECTS] {
+                let name = super::name(&web, index);
+                assert!(name.len() <= bounds::NAME, "{length} {index}");
+                assert!(is_name(&web, &name) && !is_name(&other, &name), "{name}");
+            }
+        }
+        let far = super::name(&release("web"), bounds::OBJECTS + 1);
+        assert!(!is_name(&release("web"), &far));
     }
 
     #[test]

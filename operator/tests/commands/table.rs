@@ -20,6 +20,8 @@ pub(crate) enum Situation {
     KindsUnknown,
     /// There is no such release.
     ReleaseMissing,
+    /// There is no such Application of Argo CD.
+    ApplicationMissing,
     /// There is no such namespace.
     NamespaceMissing,
     /// There is no such key.
@@ -34,7 +36,7 @@ pub(crate) enum Situation {
     LeaseMissing,
 }
 
-pub(crate) const ALL: [Situation; 13] = [
+pub(crate) const ALL: [Situation; 14] = [
     Situation::OutputClosed,
     Situation::BothClosed,
     Situation::DiskFull,
@@ -42,6 +44,7 @@ pub(crate) const ALL: [Situation; 13] = [
     Situation::NothingWritable,
     Situation::KindsUnknown,
     Situation::ReleaseMissing,
+    Situation::ApplicationMissing,
     Situation::NamespaceMissing,
     Situation::KeyMissing,
     Situation::PolicyMissing,
@@ -126,6 +129,7 @@ impl Situation {
             | Self::BothClosed
             | Self::DiskFull
             | Self::ReleaseMissing
+            | Self::ApplicationMissing
             | Self::NamespaceMissing
             | Self::KeyMissing
             | Self::PolicyMissing
@@ -216,6 +220,11 @@ fn status(situation: Situation) -> Cell {
                 "helm list",
             ],
         ),
+        Situation::ApplicationMissing => ends(
+            "status argocd/argocd.typo",
+            USAGE,
+            &["there is no ReleaseTrust argocd.typo in namespace argocd"],
+        ),
         Situation::NamespaceMissing => {
             ends("status -n typo", USAGE, &["there is no namespace typo"])
         }
@@ -250,6 +259,11 @@ fn pin(situation: Situation) -> Cell {
         Situation::ReleaseMissing => {
             ends("pin shop/web shop/typo", USAGE, &["no ReleaseTrust typo"])
         }
+        Situation::ApplicationMissing => ends(
+            "pin shop/web argocd/argocd.typo",
+            USAGE,
+            &["no ReleaseTrust argocd.typo"],
+        ),
         Situation::NamespaceMissing => ends("pin -n typo", USAGE, &["there is no namespace typo"]),
         Situation::KeyMissing => return Cell::DoesNotApply("it names no key"),
         Situation::PolicyMissing => ends(
@@ -504,6 +518,11 @@ fn why(situation: Situation) -> Cell {
         Situation::NothingAllowed => ends("why shop/web", UNKNOWN, RIGHTS),
         Situation::KindsUnknown => ends("why shop/web", UNKNOWN, KINDS),
         Situation::ReleaseMissing => ends("why shop/typo", USAGE, &["no ReleaseTrust typo"]),
+        Situation::ApplicationMissing => ends(
+            "why argocd/argocd.typo",
+            USAGE,
+            &["no ReleaseTrust argocd.typo"],
+        ),
         Situation::NamespaceMissing => ends("why web -n typo", USAGE, &["namespace typo"]),
         Situation::KeyMissing => return Cell::DoesNotApply("it names no key"),
         Situation::PolicyMissing => return Cell::DoesNotApply("it names no policy"),
@@ -552,7 +571,9 @@ fn revoke(situation: Situation) -> Cell {
         )
         .then(|world| !is_revoked(world)),
         Situation::KindsUnknown => untouched(REVOKE, UNKNOWN, KINDS),
-        Situation::ReleaseMissing => Cell::DoesNotApply("it names no release"),
+        Situation::ReleaseMissing | Situation::ApplicationMissing => {
+            Cell::DoesNotApply("it names no release")
+        }
         Situation::NamespaceMissing => Cell::DoesNotApply("keys have no namespace"),
         Situation::KeyMissing => untouched(
             "revoke typo --reason Compromised --yes",
@@ -616,6 +637,11 @@ fn contain(situation: Situation) -> Cell {
             "quarantine shop/typo --reason test --yes",
             USAGE,
             &["no release typo is recorded", "helm list"],
+        ),
+        Situation::ApplicationMissing => none(
+            "quarantine argocd.typo -n argocd --reason test --yes",
+            USAGE,
+            &["no release argocd.typo is recorded in namespace argocd"],
         ),
         Situation::NamespaceMissing => none(
             "quarantine web -n typo --reason test --yes",
@@ -695,6 +721,12 @@ fn restore(situation: Situation) -> Cell {
         Situation::ReleaseMissing => {
             ends("restore shop/typo", USAGE, &["no release typo is recorded"]).into()
         }
+        Situation::ApplicationMissing => ends(
+            "restore argocd/argocd.typo",
+            USAGE,
+            &["there is no Application typo in namespace argocd"],
+        )
+        .into(),
         Situation::NamespaceMissing => ends(
             "restore typo/web",
             USAGE,
@@ -728,7 +760,9 @@ fn before_uninstall(situation: Situation) -> Cell {
             .prepared(both_contained)
             .then(both_asked_for),
         Situation::KindsUnknown => ends(TELL, TRUSTED, &[]).into(),
-        Situation::ReleaseMissing => Cell::DoesNotApply("it names no release"),
+        Situation::ReleaseMissing | Situation::ApplicationMissing => {
+            Cell::DoesNotApply("it names no release")
+        }
         Situation::NamespaceMissing => Cell::DoesNotApply("it names no namespace"),
         Situation::KeyMissing => Cell::DoesNotApply("it names no key"),
         Situation::PolicyMissing => Cell::DoesNotApply("it names no policy"),
@@ -772,7 +806,9 @@ fn verify(situation: Situation) -> Cell {
         )
         .prepared(vectors)
         .into(),
-        Situation::NamespaceMissing => Cell::DoesNotApply("it asks no cluster"),
+        Situation::NamespaceMissing | Situation::ApplicationMissing => {
+            Cell::DoesNotApply("it asks no cluster")
+        }
         Situation::KeyMissing => ends(
             "verify hashtest-1.2.3.tgz --key typo.asc",
             USAGE,
@@ -821,7 +857,9 @@ fn policy_test(situation: Situation) -> Cell {
             &["typo-1.0.0.tgz", "No such file"],
         )
         .into(),
-        Situation::NamespaceMissing => Cell::DoesNotApply("it asks no cluster"),
+        Situation::NamespaceMissing | Situation::ApplicationMissing => {
+            Cell::DoesNotApply("it asks no cluster")
+        }
         Situation::KeyMissing => Cell::DoesNotApply("it names no key"),
         Situation::PolicyMissing => run(
             "policy test -f typo.yaml hashtest-1.2.3.tgz",
@@ -849,7 +887,7 @@ fn run(situation: Situation) -> Cell {
         | Situation::KindsUnknown
         | Situation::LeaseOld
         | Situation::LeaseMissing => Cell::Serves(words(RUN)),
-        Situation::ReleaseMissing | Situation::NamespaceMissing => {
+        Situation::ReleaseMissing | Situation::ApplicationMissing | Situation::NamespaceMissing => {
             Cell::DoesNotApply("it names no release")
         }
         Situation::KeyMissing | Situation::PolicyMissing => {

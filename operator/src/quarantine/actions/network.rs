@@ -4,14 +4,13 @@ use serde_json::Value;
 
 use super::super::annotation::{Annotation, Carried};
 use super::super::drift::Drift;
-use super::super::observed::{Case, Need, Observed};
+use super::super::observed::{Case, Need};
 use super::super::placement::Placement;
 use super::super::planned::{Plan, Runs};
 use super::super::pods::{self, is_managed, selector_of};
 use super::super::view::{Saying, View};
 use super::super::write::{Precondition, Write};
 use super::super::{fields, owners, policies};
-use crate::api::bounds;
 use crate::api::conditions::Status;
 use crate::api::quarantine::{ContainedObject, ObjectState};
 use crate::api::quarantine_words::{QuarantineAction, QuarantineCondition, QuarantineReason};
@@ -99,13 +98,17 @@ fn selectors(plan: &mut Plan, case: &Case) -> Vec<Value> {
 }
 
 /// How a recorded policy stands. One that we never made holds nothing up; one that we made, and that
-/// does not say so any more, is for a person to delete.
+/// does not say so any more, is for a person to delete. Whoever may write the status of a Quarantine can
+/// record any name there: none but those of this release's policies is ours.
 pub(super) fn drift(
     record: &ContainedObject,
     live: Option<&Value>,
     release: &ReleaseId,
     quarantine: &str,
 ) -> Drift {
+    if !policies::is_name(release, &record.name) {
+        return foreign();
+    }
     let Some(live) = live else {
         return Drift::Unmade;
     };
@@ -156,7 +159,7 @@ pub(super) fn contain(view: &View, index: usize, drift: &Drift) -> Option<Write>
     if record.state != ObjectState::Planned {
         return None;
     }
-    if let Some(live) = view.live(index) {
+    if let Some(live) = view.live(index).filter(|live| !goes(live)) {
         // What an earlier quarantine has left of us makes room.
         let is_left = matches!(
             drift,
@@ -165,7 +168,7 @@ pub(super) fn contain(view: &View, index: usize, drift: &Drift) -> Option<Write>
         return is_left.then(|| Write::Delete(index, Precondition::of(live)));
     }
     let placement = view.placement();
-    if !may_isolate(view, &placement, record) {
+    if view.live(index).is_some() || !may_isolate(view, &placement, record) {
         return None;
     }
     let selector: Value = serde_json::from_str(record.selector.as_deref()?).ok()?;
@@ -179,34 +182,25 @@ pub(super) fn contain(view: &View, index: usize, drift: &Drift) -> Option<Write>
     Some(Write::Create(index, policy))
 }
 
-/// Beyond the namespace of the Quarantine, only what would be planned just so is made.
+/// Only what would be planned just so is made: a record could name the Pods of others.
 fn may_isolate(view: &View, placement: &Placement, record: &ContainedObject) -> bool {
-    let is_planned = |observed: &Observed| {
-        let case = Case {
-            release: &view.release,
-            actions: &view.spec.actions,
-            placement,
-            observed,
-            plans: view.plans(),
-        };
-        let found = selectors(&mut Plan::default(), &case);
-        let is_ours =
-            |name: &str| (0..=bounds::OBJECTS).any(|n| policies::name(&view.release, n) == name);
-        is_ours(&record.name)
-            && found
-                .iter()
-                .any(|selector| Some(selector.to_string()) == record.selector)
+    let is_it = |planned: &ContainedObject| {
+        planned.selector.is_some() && planned.selector == record.selector
     };
+    let is_planned = |plan: &Plan| plan.objects.iter().any(is_it);
     view.is_at(placement, record)
-        && match placement {
-            Placement::Application(_) => view.observed.as_ref().is_some_and(is_planned),
-            Placement::Record(_) => true,
-        }
+        && policies::is_name(&view.release, &record.name)
+        && view.plan.as_ref().is_some_and(is_planned)
+}
+
+/// Whether a policy is being deleted already. Somebody's finalizer may keep it for long.
+fn goes(live: &Value) -> bool {
+    fields::is_being_deleted(live)
 }
 
 /// Deletes a policy of ours, if one is there.
 pub(super) fn withdraw(view: &View, index: usize, drift: &Drift) -> Option<Write> {
-    let live = view.live(index)?;
+    let live = view.live(index).filter(|live| !goes(live))?;
     let is_ours = matches!(drift, Drift::Contained(_) | Drift::Kept(_, Some(_)));
     is_ours.then(|| Write::Delete(index, Precondition::of(live)))
 }
