@@ -25,7 +25,7 @@ use super::schema;
     doc = "One Helm release contained: the release of this name whose record is stored in this namespace. Creating the object is the approval; deleting it restores exactly what was recorded, and keeps newer changes by others.",
     printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".spec.reason"),
-    printcolumn(name = "Actions", type_ = "string", json_path = ".spec.actions"),
+    printcolumn(name = "Actions", type_ = "string", json_path = ".status.actions"),
     printcolumn(name = "Objects", type_ = "integer", json_path = ".status.contained"),
     printcolumn(
         name = "Age",
@@ -84,6 +84,11 @@ pub struct QuarantineStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "QuarantineState")]
     pub state: Option<QuarantineState>,
+
+    /// The actions in one text, for tables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::NAME))]
+    pub actions: Option<String>,
 
     /// What it is about: fingerprint, digest of the revocation and its number, or `manual/` and
     /// the uid of this object. Set together with objects, before anything is changed.

@@ -142,6 +142,11 @@ words! {
             => "Start it with the flag, or run `charttrust restore`.",
         HostNetwork: "Pods of the release use the network of their node, which NetworkPolicies do not reach."
             => "Add `ScaleToZero`, or stop those that the message names by hand.",
+        MadeByOthers:
+            "It names a policy, and the operator has not made it: it contains nothing, and counts for no \
+             policy."
+            => "Delete it: the policy begins one by itself where it is due. A person who contains a release \
+                leaves `spec.policy` out, as `charttrust quarantine` does.",
         NothingToContain: "The release has nothing that these actions could contain."
             => "Look at `status.uncontained`; stop that by hand.",
         ObjectRefused:

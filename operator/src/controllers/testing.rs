@@ -19,6 +19,7 @@ use wiremock::MockServer;
 
 use crate::api::Quarantine;
 use crate::controllers::context::{Context, QuarantineSettings, Settings};
+use crate::controllers::quarantine::made;
 use crate::controllers::store::{Content, Reading, Revision};
 use crate::fake_cluster::FakeCluster;
 use crate::inventory::helm::{Driver, RecordKey, RecordMeta};
@@ -216,6 +217,13 @@ impl Scene {
             "spec": {"reason": "a test", "policy": POLICY, "actions": ["ScaleToZero"]},
         });
         json_patch::merge(&mut object, changes);
+        let carried = &object["metadata"]["annotations"][made::MADE];
+        if object["spec"]["policy"].is_string() && carried.is_null() {
+            let spec = serde_json::from_value(object["spec"].clone()).unwrap();
+            let tag = made::tag(self.context.store.seal(), release, &spec);
+            let made = json!({"metadata": {"annotations": {made::MADE: tag}}});
+            json_patch::merge(&mut object, &made);
+        }
         let object = self.cluster.put(&quarantine_of(release), object);
         let object: Quarantine = serde_json::from_value(object).unwrap();
         let quarantines = &self.context.cache.quarantines;

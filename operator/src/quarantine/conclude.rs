@@ -9,7 +9,7 @@ use super::drift::Drift;
 use super::planned::Plan;
 use super::pod::Pod;
 use super::view::{Saying, View};
-use super::{actions, again, pods, undone};
+use super::{actions, again, fields, pods, undone};
 use crate::api::bounds;
 use crate::api::conditions::{Condition, Status, find, merge};
 use crate::api::quarantine::{
@@ -222,7 +222,7 @@ fn with_state(view: &View, index: usize, record: &ContainedObject) -> ContainedO
         record.state
     } else if is_put_back(view, record, &drift) {
         ObjectState::Restored
-    } else if withdrawn.is_some() && drift.is_absent() {
+    } else if withdrawn.is_some() && drift.is_absent() || is_going(view, index) {
         // It is made again when none is left.
         ObjectState::Planned
     } else {
@@ -234,6 +234,16 @@ fn with_state(view: &View, index: usize, record: &ContainedObject) -> ContainedO
         message: message.map(|message| bounds::fit(&message, bounds::MESSAGE)),
         ..record.clone()
     }
+}
+
+/// Whether we have withdrawn a policy, and somebody still keeps it.
+fn is_going(view: &View, index: usize) -> bool {
+    let record = view.status.objects.get(index);
+    let is_withdrawn = record.is_some_and(|record| {
+        let is_planned = record.state == ObjectState::Planned;
+        record.selector.is_some() && (is_planned || view.foreign_pods.contains_key(&index))
+    });
+    is_withdrawn && view.live(index).is_some_and(fields::is_being_deleted)
 }
 
 /// What is odd about an object that is as it was recorded.
@@ -495,10 +505,19 @@ fn finished(
     QuarantineStatus {
         observed_generation: Some(view.generation),
         state: state(&conditions),
+        actions: Some(bounds::fit(&in_words(&view.spec.actions), bounds::NAME)),
         contained: u32::try_from(contained).unwrap_or(u32::MAX),
         conditions,
         ..status
     }
+}
+
+fn in_words(actions: &[QuarantineAction]) -> String {
+    let mut actions = actions.to_vec();
+    // As they are done, however they were asked for.
+    actions.sort_unstable();
+    let words: Vec<_> = actions.iter().map(|action| action.word()).collect();
+    words.join(", ")
 }
 
 /// What is abnormal about a quarantine that is not in force: it is on its way, or a person is wanted.
@@ -530,7 +549,8 @@ fn state(conditions: &[Condition]) -> Option<QuarantineState> {
         }
         QuarantineReason::Disabled => QuarantineState::Disabled,
         QuarantineReason::Restoring => QuarantineState::Restoring,
-        QuarantineReason::NothingToContain
+        QuarantineReason::MadeByOthers
+        | QuarantineReason::NothingToContain
         | QuarantineReason::OtherNamespace
         | QuarantineReason::Protected
         | QuarantineReason::ReleaseNotFound

@@ -208,6 +208,11 @@ impl Incidents {
             .collect()
     }
 
+    /// Whether a revocation was ever in force here.
+    pub fn knows(&self, revocation: &RevocationId) -> bool {
+        self.entries.contains_key(&revocation.to_string())
+    }
+
     /// The incident that a revocation in force is.
     pub fn id_of(&self, revocation: &RevocationId) -> IncidentId {
         let entry = self.entries.get(&revocation.to_string());

@@ -111,6 +111,17 @@ pub(super) async fn installation(context: &Context) -> Result<Option<String>, Er
     }
 }
 
+/// Whether there is, or was, such a revocation. A status is foreign text: whoever may write it would fill
+/// what is remembered with what never was.
+pub(super) async fn is_any(context: &Context, revocation: &RevocationId, now: Timestamp) -> bool {
+    let (in_force, _) = in_force(&context.store.trust(), now);
+    // What cannot be read may know it: a person's word is not lost for that.
+    in_force.contains(revocation)
+        || read(context)
+            .await
+            .map_or(true, |known| known.knows(revocation))
+}
+
 /// Remembers that we end a quarantine.
 pub(in crate::controllers) async fn note_ended(context: &Context, id: &ReleaseId, uid: &str) {
     let incidents = &context.store.incidents;
@@ -131,7 +142,10 @@ pub(in crate::controllers) async fn reconcile(
     change_in(context, |incidents, ending| {
         incidents.observe(&in_force, &readable);
         for (revocation, id) in active(context, ending) {
-            incidents.note_active(&revocation, &id);
+            let is_known = in_force.contains(&revocation) || incidents.knows(&revocation);
+            if is_known || revocations_of(context, &id).contains(&revocation) {
+                incidents.note_active(&revocation, &id);
+            }
         }
     })
     .await

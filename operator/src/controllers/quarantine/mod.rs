@@ -5,6 +5,7 @@ mod events;
 #[cfg(test)]
 mod guards;
 pub(in crate::controllers) mod incidents;
+pub(in crate::controllers) mod made;
 pub(in crate::controllers) mod scope;
 pub(in crate::controllers) mod start;
 mod survey;
@@ -62,6 +63,9 @@ pub(in crate::controllers) async fn reconcile(
     if !context.may_contain() {
         return report(context, view, QuarantineReason::Disabled, DISABLED).await;
     }
+    if is_claimed(context, &object) {
+        return report(context, view, QuarantineReason::MadeByOthers, CLAIMED).await;
+    }
     if let Some(ended) = ended_by(context, &view).await? {
         return finish(context, view, ended).await;
     }
@@ -75,6 +79,18 @@ pub(in crate::controllers) async fn reconcile(
 
 const DISABLED: &str = "the operator runs without --quarantine: nothing is changed; what was \
                         changed before is put back by charttrust restore";
+
+/// Whether it names a policy that has not begun it, and nothing was changed for it. What was begun goes on,
+/// or nothing would put it back.
+fn is_claimed(context: &Context, object: &Quarantine) -> bool {
+    let has_begun = |status: &QuarantineStatus| status.incident.is_some();
+    object.spec.policy.is_some()
+        && !object.status.as_ref().is_some_and(has_begun)
+        && !made::is_ours(context.store.seal(), object)
+}
+
+const CLAIMED: &str = "it names a policy, and the operator has not made it: delete it, and that policy \
+                       begins one by itself; a person who contains the release leaves spec.policy out";
 
 /// Why an automatic quarantine is over: its policy trusts the release again, or there is none. One
 /// that has changed nothing is also over if its policy asks for it no more. What cannot be found out
@@ -307,7 +323,11 @@ async fn note_end(context: &Context, view: &View) {
     let of_status = view.status.incident.as_deref();
     let of_status = of_status.and_then(|text| text.parse::<IncidentId>().ok());
     let mut about = scope::revocations_of(context, id);
-    about.extend(of_status.and_then(IncidentId::revocation));
+    if let Some(revocation) = of_status.and_then(IncidentId::revocation) {
+        if incidents::is_any(context, &revocation, view.now).await {
+            about.insert(revocation);
+        }
+    }
     let note = if ended == Some(EndedBy::Uninstall) {
         // Without an answer it is nobody's, and another installation reads it as that of a person.
         let installation = incidents::installation(context).await.unwrap_or_default();

@@ -1,12 +1,15 @@
 //! Where quarantines may be, which are in force, and what each is about: from what is known alone.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use charttrust_verify::check::PolicyVerdict;
 
+use super::made;
 use crate::api::Quarantine;
 use crate::api::conditions::{Status, find};
 use crate::api::quarantine_words::{QuarantineCondition, QuarantineReason};
+use crate::controllers::cache::Ours;
 use crate::controllers::context::Context;
 use crate::controllers::store::Release;
 use crate::inventory::{RecordId, ReleaseId};
@@ -24,9 +27,26 @@ pub(super) fn protected(context: &Context) -> impl Iterator<Item = &str> {
     named.chain([PROTECTED, &context.settings.namespace])
 }
 
+/// The quarantine of a release, unless it is over.
+pub(super) fn quarantine(context: &Context, id: &ReleaseId) -> Option<Arc<Ours<Quarantine>>> {
+    context.cache.quarantines.find(id).filter(goes_on)
+}
+
+/// All quarantines that are not over.
+pub(super) fn quarantines(context: &Context) -> Vec<(ReleaseId, Arc<Ours<Quarantine>>)> {
+    let mut all = context.cache.quarantines.all();
+    all.retain(|(_, object)| goes_on(object));
+    all
+}
+
+fn goes_on(object: &Arc<Ours<Quarantine>>) -> bool {
+    let object = object.as_ref().as_ref();
+    !object.is_ok_and(|object| made::is_over(&object.metadata))
+}
+
 /// How many releases are contained.
 pub(in crate::controllers) fn active(context: &Context) -> usize {
-    let all = context.cache.quarantines.all();
+    let all = quarantines(context);
     let readable = all.iter().filter_map(|(_, object)| {
         let object: &Result<Quarantine, String> = object;
         object.as_ref().ok()
@@ -43,7 +63,7 @@ pub(in crate::controllers) fn awaiting(context: &Context) -> usize {
         find(conditions.unwrap_or_default(), QuarantineCondition::Active)
             .is_some_and(|active| active.reason == word)
     };
-    let all = context.cache.quarantines.all();
+    let all = quarantines(context);
     let readable = all.iter().filter_map(|(_, object)| {
         let object: &Result<Quarantine, String> = object;
         object.as_ref().ok()
@@ -64,7 +84,7 @@ pub(in crate::controllers) enum Containment {
 
 /// How the quarantine of a release stands.
 pub(in crate::controllers) fn containment(context: &Context, id: &ReleaseId) -> Containment {
-    let object = context.cache.quarantines.find(id);
+    let object = quarantine(context, id);
     match object.as_deref().and_then(|object| object.as_ref().ok()) {
         Some(object) if is_in_force(object) => Containment::InForce,
         Some(object) => hindered(object).map_or(Containment::None, Containment::Nothing),

@@ -1,10 +1,12 @@
 //! Has a policy decide about its quarantines, remembers what was decided, and begins what is due.
 
-use kube::Api;
+use std::collections::BTreeMap;
+
 use kube::api::ObjectMeta;
+use kube::{Api, ResourceExt as _};
 
 use super::decide::{Decision, decide};
-use super::{incidents, scope, survey};
+use super::{incidents, made, scope, survey};
 use crate::api::conditions::{ReleaseCondition, find};
 use crate::api::quarantine::QuarantineSpec;
 use crate::api::{Quarantine, create_params};
@@ -185,10 +187,12 @@ async fn start_all(
 
 /// Creates the Quarantine, with our finalizer on it from the first moment.
 async fn start(context: &Context, id: &ReleaseId, spec: QuarantineSpec) -> Result<(), Error> {
+    let tag = made::tag(context.store.seal(), id, &spec);
     let object = Quarantine {
         metadata: ObjectMeta {
             name: Some(id.name.clone()),
             namespace: Some(id.namespace.clone()),
+            annotations: Some(BTreeMap::from([(made::MADE.to_owned(), tag)])),
             finalizers: Some(vec![FINALIZER.to_owned()]),
             ..ObjectMeta::default()
         },
@@ -198,7 +202,20 @@ async fn start(context: &Context, id: &ReleaseId, spec: QuarantineSpec) -> Resul
     let api = Api::<Quarantine>::namespaced(context.client.clone(), &id.namespace);
     match within_deadline(api.create(&create_params(), &object)).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => still_there(&api, id).await,
         Err(error) => Err(Error::Api("create a Quarantine", error)),
     }
+}
+
+/// Another replica has made it; or one that is over is kept by somebody, and stands in the way.
+async fn still_there(api: &Api<Quarantine>, id: &ReleaseId) -> Result<(), Error> {
+    let found = within_deadline(api.get_metadata_opt(&id.name)).await;
+    let found = found.map_err(|error| Error::Api("read a Quarantine", error))?;
+    let Some(object) = found.filter(|object| made::is_over(&object.metadata)) else {
+        return Ok(());
+    };
+    Err(Error::Quarantine(format!(
+        "Quarantine {id} is over and stands in the way: remove its finalizers ({})",
+        object.finalizers().join(", ")
+    )))
 }

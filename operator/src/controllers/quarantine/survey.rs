@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::decide::{Holds, Survey, Surveyed, is_long};
 use super::incidents;
+use super::made;
 use super::scope::{self, is_protected, verdict_by};
 use crate::api::Quarantine;
 use crate::api::chart_trust_policy::Approval;
@@ -75,7 +76,7 @@ fn matched(context: &Context, name: &str) -> Vec<Surveyed> {
         }
     });
     for one in &mut matched {
-        let has_none = context.cache.quarantines.find(&one.id).is_none();
+        let has_none = scope::quarantine(context, &one.id).is_none();
         one.is_free = has_none && !is_protected(context, &one.id.namespace);
         one.newest = scope::newest_revision(context, &one.id);
     }
@@ -98,11 +99,14 @@ async fn look_for_workloads(context: &Context, survey: &mut Survey, terms: &Quar
     }
 }
 
-/// Quarantines that the policy has started and that are in force or on their way.
+/// Quarantines that the policy has started and that are in force or on their way. One that only says so
+/// counts for nothing: a person's, or another tenant's.
 fn active(context: &Context, name: &str) -> Vec<ReleaseId> {
-    let all = context.cache.quarantines.all();
+    let all = scope::quarantines(context);
     let counts = |object: &Quarantine| {
-        object.spec.policy.as_deref() == Some(name) && !contains_nothing(object)
+        object.spec.policy.as_deref() == Some(name)
+            && !contains_nothing(object)
+            && made::is_ours(context.store.seal(), object)
     };
     all.into_iter()
         .filter(|(_, object)| object.as_ref().as_ref().is_ok_and(counts))
@@ -152,7 +156,7 @@ async fn is_there(context: &Context, id: &ReleaseId) -> Result<bool, Error> {
     let api = Api::<Quarantine>::namespaced(context.client.clone(), &id.namespace);
     let found = within_deadline(api.get_opt(&id.name)).await;
     let found = found.map_err(|error| Error::Api("read a Quarantine", error))?;
-    Ok(found.is_some())
+    Ok(found.is_some_and(|object| !made::is_over(&object.metadata)))
 }
 
 /// Whether every release that the policy selects was judged by the keys and policies of today.

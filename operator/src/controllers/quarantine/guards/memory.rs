@@ -165,6 +165,7 @@ async fn who_has_ended_one_is_remembered_for_every_incident_that_it_is_in() {
     let scene = Scene::automatic().await;
     let stays = json!({"metadata": {"name": "shop"}});
     scene.cluster.put("/api/v1/namespaces/shop", stays);
+    remember(&scene, |incidents| incidents.note_active(&later, &web()));
     scene.quarantine(&web(), &being_deleted(&both));
     assert_eq!(reconciled(&scene).await, [FREE]);
     let incidents = remembered(&scene).await;

@@ -3,6 +3,7 @@
 
 mod again;
 mod ends;
+mod forged;
 mod memory;
 mod restores;
 mod starts;

@@ -1,0 +1,179 @@
+//! What whoever may write Quarantines, or their status, can claim in them: it uses up nobody's limit, and
+//! is remembered by nobody.
+
+use serde_json::{Value, json};
+
+use super::{
+    NOTHING, START, TELL, active_reason, by_a_person, contained, decided, incident, incidents,
+    of_revocation, outcomes, reconciled, remembered,
+};
+use crate::clock::Moment;
+use crate::controllers::quarantine::made::MADE;
+use crate::controllers::quarantine::scope::{self, Containment};
+use crate::controllers::quarantine::start;
+use crate::controllers::testing::{POLICY, Scene, id, quarantine_of, web, workload_of};
+use crate::inventory::helm::Driver;
+use crate::quarantine::FINALIZER;
+
+/// A tag that somebody has made up.
+fn claimed(mut object: Value) -> Value {
+    object["metadata"]["annotations"][MADE] = json!("bm90IG91cnM");
+    object
+}
+
+#[tokio::test]
+async fn what_only_names_a_policy_uses_up_nothing_of_it() {
+    for (status, counted) in [(json!({}), 1), (contained(&json!({})), 1)] {
+        let scene = Scene::automatic().await;
+        scene.declare(&json!({"limit": {"maxReleases": 1, "maxPerNamespace": 1}}));
+        for one in 0..4 {
+            let place = if one == 0 { "shop" } else { "tenant" };
+            let forged = id(place, &format!("forged{one}"));
+            scene.quarantine(&forged, &claimed(status.clone()));
+        }
+        assert_eq!(decided(&scene).await, [START]);
+        assert_eq!(outcomes(&scene).active, counted);
+        assert_eq!(outcomes(&scene).stopped, []);
+        assert_eq!(outcomes(&scene).crowded, []);
+    }
+    // What it has begun itself does.
+    let scene = Scene::automatic().await;
+    scene.declare(&json!({"limit": {"maxReleases": 1}}));
+    scene.quarantine(&id("tenant", "begun"), &json!({}));
+    assert_eq!(decided(&scene).await, NOTHING);
+    assert_eq!(outcomes(&scene).stopped, [web()]);
+}
+
+/// A tag is for one place, and for what is asked for there.
+#[tokio::test]
+async fn a_tag_that_was_copied_counts_for_nothing() {
+    let scene = Scene::automatic().await;
+    scene.declare(&json!({"limit": {"maxReleases": 1}}));
+    assert_eq!(decided(&scene).await, [START]);
+    let path = quarantine_of(&web());
+    let made = scene.cluster.find(&path).unwrap()["metadata"]["annotations"][MADE].clone();
+    assert!(made.is_string());
+    scene.cluster.remove(&path);
+    let copied = json!({"metadata": {"annotations": {MADE: made}}});
+    scene.quarantine(&id("tenant", "copy"), &copied);
+    assert_eq!(decided(&scene).await, [START, START]);
+}
+
+#[tokio::test]
+async fn one_that_claims_a_policy_contains_nothing_and_says_so_once() {
+    for begun in [false, true] {
+        let scene = Scene::automatic().await;
+        let status = if begun {
+            contained(&json!({}))
+        } else {
+            json!({})
+        };
+        scene.quarantine(&web(), &claimed(status));
+        reconciled(&scene).await;
+        let is_stopped = scene.cluster.find(&workload_of(&web())).unwrap();
+        if begun {
+            // Of an earlier version, or with a forged status: what was begun goes on, and comes back.
+            assert_ne!(active_reason(&scene), "MadeByOthers");
+            continue;
+        }
+        assert_eq!(scene.of_quarantines(), [TELL]);
+        assert_eq!(active_reason(&scene), "MadeByOthers");
+        assert_eq!(is_stopped["spec"]["replicas"], Value::Null);
+        let object = scene.cluster.find(&quarantine_of(&web())).unwrap();
+        assert_eq!(object["status"]["state"], "Refused");
+        let object = serde_json::from_value(object).unwrap();
+        scene.context.cache.quarantines.set(web(), Some(Ok(object)));
+        assert_eq!(reconciled(&scene).await, [TELL], "once");
+        let told = Containment::Nothing("MadeByOthers".to_owned());
+        assert_eq!(scope::containment(&scene.context, &web()), told);
+    }
+    // A person's is a person's.
+    let scene = Scene::automatic().await;
+    scene.quarantine(&web(), &by_a_person(json!({})));
+    reconciled(&scene).await;
+    assert_ne!(active_reason(&scene), "MadeByOthers");
+}
+
+/// A finalizer of somebody else keeps the object, and nothing else.
+#[tokio::test]
+async fn what_is_over_and_kept_counts_for_nothing_and_is_told_where_it_stands_in_the_way() {
+    let kept = |changes: &Value| {
+        let mut object = contained(&json!({"metadata": {
+            "deletionTimestamp": "2026-11-18T10:00:00Z", "finalizers": ["tenant.example.com/keep"],
+        }}));
+        json_patch::merge(&mut object, changes);
+        object
+    };
+    let scene = Scene::automatic().await;
+    scene.declare(&json!({"limit": {"maxReleases": 1}}));
+    for one in 0..4 {
+        scene.quarantine(&id("tenant", &format!("over{one}")), &kept(&json!({})));
+    }
+    assert_eq!(scope::active(&scene.context), 0);
+    assert_eq!(decided(&scene).await, [START]);
+
+    let scene = Scene::automatic().await;
+    scene.quarantine(&web(), &kept(&json!({})));
+    assert_eq!(
+        scope::containment(&scene.context, &web()),
+        Containment::None
+    );
+    let refused = start::reconcile(&scene.context, POLICY, Moment::now()).await;
+    let why = refused.unwrap_err().to_string();
+    assert!(why.contains("stands in the way"), "{why}");
+    assert!(why.contains("tenant.example.com/keep"), "{why}");
+    assert_eq!(outcomes(&scene).active, 0);
+    assert!(outcomes(&scene).failed.contains_key(&web()));
+    // With ours on it, it is still put back.
+    let scene = Scene::automatic().await;
+    let ours = json!({"metadata": {"finalizers": ["tenant.example.com/keep", FINALIZER]}});
+    scene.quarantine(&web(), &kept(&ours));
+    assert_eq!(decided(&scene).await, NOTHING);
+    assert_eq!(
+        scope::containment(&scene.context, &web()),
+        Containment::InForce
+    );
+}
+
+/// Each edit of a status could add an entry, until nothing can be remembered any more.
+#[tokio::test]
+async fn an_incident_that_never_was_is_not_remembered() {
+    let forged = |number: usize| format!("{number:040X}/5eed5eed5eed5eed/0");
+    let begun = |incident: String| {
+        let object = json!({"action": "ScaleToZero", "apiVersion": "apps/v1", "kind": "Deployment",
+            "name": "web", "state": "Contained"});
+        contained(&json!({"status": {"incident": incident, "objects": [object]}}))
+    };
+    let scene = Scene::automatic().await;
+    for number in 0..8 {
+        scene.install(&id("shop", "forum"), Driver::Secret);
+        scene.quarantine(&id("shop", "forum"), &begun(forged(number)));
+        incidents::reconcile(&scene.context, Moment::now())
+            .await
+            .unwrap();
+    }
+    assert_eq!(remembered(&scene).await.data().len(), 0);
+    // What the release is bad by is.
+    scene.quarantine(&web(), &begun(incident()));
+    incidents::reconcile(&scene.context, Moment::now())
+        .await
+        .unwrap();
+    assert!(
+        remembered(&scene)
+            .await
+            .was_active(&of_revocation(), &web())
+    );
+    assert_eq!(remembered(&scene).await.data().len(), 1);
+
+    // Nor by its end.
+    let scene = Scene::automatic().await;
+    for number in 0..8 {
+        let mut ending = begun(forged(number));
+        ending["metadata"]["deletionTimestamp"] = json!("2026-11-18T10:00:00Z");
+        scene.quarantine(&web(), &ending);
+        reconciled(&scene).await;
+    }
+    let known = remembered(&scene).await;
+    assert!(known.is_released(&of_revocation(), &web()));
+    assert_eq!(known.data().len(), 1);
+}
