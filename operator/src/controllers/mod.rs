@@ -5,6 +5,7 @@
 
 mod backoff;
 mod cache;
+mod calm;
 mod context;
 #[cfg(test)]
 mod deployed;

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use charttrust_verify::openpgp::Fingerprint;
 
 use super::backoff::Failures;
+use super::calm::Calm;
 use super::queue::{Item, Queue};
 use super::store::ways::Way;
 use crate::inventory::ReleaseId;
@@ -14,6 +15,8 @@ use crate::inventory::ReleaseId;
 #[derive(Debug, Default)]
 pub(super) struct Queues {
     pub(super) tasks: Queue<Task>,
+    /// Tasks that were asked for by a change of an object that others may write too.
+    pub(super) calm: Calm<Task>,
     /// Releases of which the records are to be read, and the looks at sources planned.
     pub(super) records: Queue<ReleaseId>,
     /// Looks at sources.

@@ -183,17 +183,23 @@ impl Context {
             None => self.store.note_deleted(id),
             Some(shown) => self.store.note_shown(id, &shown),
         }
-        self.queues.tasks.add(Task::Release(id.clone()));
+        self.calmly(Task::Release(id.clone()));
+    }
+
+    /// Asks for work on what others may change as often as they please.
+    fn calmly(&self, task: Task) {
+        let at = self.queues.calm.at(&task, tick());
+        self.queues.tasks.add_at(task, at);
     }
 
     /// A quarantine is looked at, shown at its release, and counted by its policy.
     fn quarantine_changed(&self, id: &ReleaseId) {
-        self.queues.tasks.add(Task::Quarantine(id.clone()));
-        self.queues.tasks.add(Task::Release(id.clone()));
+        self.calmly(Task::Quarantine(id.clone()));
+        self.calmly(Task::Release(id.clone()));
         // Every policy and not the one it names: whether its place is free again is a question for
         // all that would contain something there.
         for (name, _) in self.cache.policies.all() {
-            self.queues.tasks.add(Task::Decide(name));
+            self.calmly(Task::Decide(name));
         }
     }
 
