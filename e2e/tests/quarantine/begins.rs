@@ -6,18 +6,16 @@ use charttrust::api::quarantine_words::QuarantineCondition;
 use charttrust::api::{ChartTrustPolicy, TrustedKey};
 use charttrust_e2e::eventually;
 use charttrust_e2e::stage::{
-    Opening, SOON, Scene,
+    Opening, SOON,
     workloads::{automatic, chart},
 };
 use k8s_openapi::ByteString;
-use k8s_openapi::api::admissionregistration::v1::{
-    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
-};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, PostParams};
 use serde_json::json;
 
+use crate::others::{Freeze, Refuses};
 use crate::stage;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -269,7 +267,7 @@ async fn a_record_of_another_driver_contains_nothing_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_its_policy_asks_for_no_more_is_not_begun() {
+async fn what_names_a_policy_that_does_not_contain_by_itself_is_not_begun() {
     let stage = stage().await;
     let mut manual = automatic();
     manual["approval"] = json!("Manual");
@@ -279,7 +277,7 @@ async fn what_its_policy_asks_for_no_more_is_not_begun() {
         .await;
     scene.revoke().await;
     scene.expect("web", "KeyCompromised").await;
-    // As it was left by a crash between the decision and the first write.
+    // Whoever writes one that names the policy has not asked it.
     let object: Quarantine = serde_json::from_value(json!({
         "apiVersion": "charttrust.io/v1alpha1", "kind": "Quarantine",
         "metadata": {"name": "web", "finalizers": [charttrust::quarantine::FINALIZER]},
@@ -291,7 +289,11 @@ async fn what_its_policy_asks_for_no_more_is_not_begun() {
         .create(&PostParams::default(), &object)
         .await
         .unwrap();
-    scene.no_quarantine("web").await;
+    scene
+        .quarantine_has("web", "Active=False/MadeByOthers")
+        .await;
+    assert_eq!(scene.replicas().await, 3);
+    scene.delete_quarantine("web").await;
     assert_eq!(scene.replicas().await, 3);
 }
 
@@ -321,58 +323,6 @@ async fn what_becomes_bad_one_by_one_meets_the_limit_as_a_whole() {
     assert!(quarantines.get_opt("web").await.unwrap().is_none());
 }
 
-/// An admission policy that lets nobody make a Quarantine in the namespace, as a quota would.
-async fn refuse_quarantines(scene: &Scene) -> Api<ValidatingAdmissionPolicyBinding> {
-    let name = format!("no-quarantines-{}", scene.namespace);
-    let policy = serde_json::from_value(json!({
-        "metadata": {"name": name},
-        "spec": {
-            "failurePolicy": "Fail",
-            "matchConstraints": {
-                "namespaceSelector": {"matchLabels": {
-                    "kubernetes.io/metadata.name": scene.namespace,
-                }},
-                "resourceRules": [{
-                    "apiGroups": ["charttrust.io"], "apiVersions": ["*"],
-                    "operations": ["CREATE"], "resources": ["quarantines"],
-                }],
-            },
-            "validations": [{"expression": "false", "message": "none is made today"}],
-        },
-    }))
-    .unwrap();
-    let binding = serde_json::from_value(json!({
-        "metadata": {"name": name},
-        "spec": {"policyName": name, "validationActions": ["Deny"]},
-    }))
-    .unwrap();
-    let params = PostParams::default();
-    let policies = Api::<ValidatingAdmissionPolicy>::all(scene.client.clone());
-    policies.create(&params, &policy).await.unwrap();
-    let bindings = Api::all(scene.client.clone());
-    bindings.create(&params, &binding).await.unwrap();
-    let trial = serde_json::from_value(json!({
-        "metadata": {"name": "trial"},
-        "spec": {"reason": "a trial", "actions": ["ScaleToZero"]},
-    }))
-    .unwrap();
-    let params = PostParams {
-        dry_run: true,
-        ..PostParams::default()
-    };
-    let quarantines = scene.api::<Quarantine>();
-    eventually(
-        SOON,
-        "no Quarantine can be made",
-        async || match quarantines.create(&params, &trial).await {
-            Ok(made) => Err(format!("{made:?}")),
-            Err(_) => Ok(()),
-        },
-    )
-    .await;
-    bindings
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_whose_quarantine_is_refused_says_so_until_it_is_contained() {
     let stage = stage().await;
@@ -380,7 +330,8 @@ async fn a_release_whose_quarantine_is_refused_says_so_until_it_is_contained() {
         .with_quarantine(automatic())
         .trusted(stage.cluster)
         .await;
-    let bindings = refuse_quarantines(&scene).await;
+    let freeze = Freeze::of(&scene, Refuses::Quarantines).await;
+    freeze.begins().await;
     scene.revoke().await;
     let trusts = scene.trusts();
     let said = "Quarantined=False/StartFailed";
@@ -391,12 +342,10 @@ async fn a_release_whose_quarantine_is_refused_says_so_until_it_is_contained() {
     let message = scene
         .expect_condition(&policies, &scene.policy, stopped)
         .await;
-    assert!(message.contains("none is made today"), "{message}");
+    assert!(message.contains("nothing is changed today"), "{message}");
     assert_eq!(scene.replicas().await, 3);
 
-    let name = format!("no-quarantines-{}", scene.namespace);
-    let params = DeleteParams::default();
-    bindings.delete(&name, &params).await.unwrap();
+    freeze.ends().await;
     scene.quarantine_has("web", "Active=True/Contained").await;
     let said = "Quarantined=True/Active";
     scene.expect_condition(&trusts, "web", said).await;

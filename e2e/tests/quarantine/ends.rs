@@ -13,7 +13,7 @@ use kube::Api;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
 
-use crate::others::Freeze;
+use crate::others::{Freeze, Refuses};
 use crate::{charttrust, stage, stage_alone};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -275,7 +275,7 @@ async fn what_was_contained_in_part_and_restored_without_the_operator_stays_rest
         .with_quarantine(automatic())
         .trusted(stage.cluster)
         .await;
-    let freeze = Freeze::of(&scene).await;
+    let freeze = Freeze::of(&scene, Refuses::Changes).await;
     freeze.begins().await;
     scene.revoke().await;
     scene.quarantine_has("web", "Active=False/Containing").await;

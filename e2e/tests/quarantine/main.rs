@@ -22,6 +22,7 @@ mod left;
 mod network;
 mod others;
 mod served;
+mod tenant;
 mod thief;
 
 /// One operator for all: stories that restart it have it alone.

@@ -11,7 +11,7 @@ use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{ALL, charttrust, not_contained, stage};
 
@@ -53,15 +53,41 @@ async fn a_person_who_scaled_meanwhile_keeps_the_change_and_is_told() {
     );
 }
 
-/// An admission policy that lets nobody change the Deployment `web` of a namespace.
+/// An admission policy that refuses something in the namespace of a story.
 pub(crate) struct Freeze {
     bindings: Api<ValidatingAdmissionPolicyBinding>,
     binding: ValidatingAdmissionPolicyBinding,
     deployments: Api<Deployment>,
+    quarantines: Api<Quarantine>,
+    refuses: Refuses,
+}
+
+/// What it refuses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Refuses {
+    /// That the Deployment `web` is changed.
+    Changes,
+    /// That a Quarantine is made, as a quota would.
+    Quarantines,
+}
+
+impl Refuses {
+    fn rule(self) -> Value {
+        match self {
+            Self::Changes => json!({
+                "apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"],
+                "resources": ["deployments"], "resourceNames": ["web"],
+            }),
+            Self::Quarantines => json!({
+                "apiGroups": ["charttrust.io"], "apiVersions": ["*"], "operations": ["CREATE"],
+                "resources": ["quarantines"],
+            }),
+        }
+    }
 }
 
 impl Freeze {
-    pub(crate) async fn of(scene: &Scene) -> Self {
+    pub(crate) async fn of(scene: &Scene, refuses: Refuses) -> Self {
         let name = format!("freeze-{}", scene.namespace);
         let policy = serde_json::from_value(json!({
             "metadata": {"name": name},
@@ -71,10 +97,7 @@ impl Freeze {
                     "namespaceSelector": {"matchLabels": {
                         "kubernetes.io/metadata.name": scene.namespace,
                     }},
-                    "resourceRules": [{
-                        "apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"],
-                        "resources": ["deployments"], "resourceNames": ["web"],
-                    }],
+                    "resourceRules": [refuses.rule()],
                 },
                 "validations": [{"expression": "false", "message": "nothing is changed today"}],
             },
@@ -91,6 +114,8 @@ impl Freeze {
             bindings: Api::all(scene.client.clone()),
             binding: serde_json::from_value(binding).unwrap(),
             deployments: scene.api(),
+            quarantines: scene.api(),
+            refuses,
         }
     }
 
@@ -108,14 +133,9 @@ impl Freeze {
     }
 
     /// The server takes a moment to learn of a policy.
-    async fn answers(&self, what: &str, as_wanted: fn(&kube::Result<Deployment>) -> bool) {
-        let params = PatchParams {
-            dry_run: true,
-            ..PatchParams::default()
-        };
-        let change = Patch::Merge(json!({"metadata": {"labels": {"tried": "x"}}}));
+    async fn answers(&self, what: &str, as_wanted: fn(&kube::Result<()>) -> bool) {
         eventually(SOON, what, async || {
-            let answer = self.deployments.patch("web", &params, &change).await;
+            let answer = self.tried().await;
             if as_wanted(&answer) {
                 Ok(())
             } else {
@@ -123,6 +143,32 @@ impl Freeze {
             }
         })
         .await;
+    }
+
+    /// Tries what it refuses, and changes nothing.
+    async fn tried(&self) -> kube::Result<()> {
+        match self.refuses {
+            Refuses::Changes => {
+                let params = PatchParams {
+                    dry_run: true,
+                    ..PatchParams::default()
+                };
+                let change = Patch::Merge(json!({"metadata": {"labels": {"tried": "x"}}}));
+                let tried = self.deployments.patch("web", &params, &change).await;
+                tried.map(drop)
+            }
+            Refuses::Quarantines => {
+                let params = PostParams {
+                    dry_run: true,
+                    ..PostParams::default()
+                };
+                let spec = json!({"reason": "a trial", "actions": ["ScaleToZero"]});
+                let trial = json!({"metadata": {"name": "trial"}, "spec": spec});
+                let trial = serde_json::from_value(trial).unwrap();
+                let tried = self.quarantines.create(&params, &trial).await;
+                tried.map(drop)
+            }
+        }
     }
 }
 
@@ -134,7 +180,7 @@ async fn one_object_that_may_not_be_changed_holds_up_no_other() {
         .await;
     let quarantines = scene.api::<Quarantine>();
     let before = scene.workloads().await;
-    let freeze = Freeze::of(&scene).await;
+    let freeze = Freeze::of(&scene, Refuses::Changes).await;
     freeze.begins().await;
     scene.contain("web", &ALL).await;
     let refused = "Contested=True/ObjectRefused";
