@@ -86,7 +86,8 @@ pub(super) fn made(policy: &Value) -> Carried {
         })
     });
     let named = text(&["metadata", "name"]).zip(release);
-    let is_made = named.is_some_and(|(name, release)| is_name(&release, name)) && allowed(policy).is_empty();
+    let is_made =
+        named.is_some_and(|(name, release)| is_name(&release, name)) && allowed(policy).is_empty();
     match Annotation::of(policy) {
         Carried::Annotation(_) if !is_made => Carried::Unreadable,
         carried => carried,

@@ -297,7 +297,9 @@ fn doctor(situation: Situation) -> Cell {
         Situation::KindsUnknown => ends("doctor", UNKNOWN, &[])
             .prepared(World::installed)
             .into(),
-        Situation::ReleaseMissing => Cell::DoesNotApply("it names no release"),
+        Situation::ReleaseMissing | Situation::ApplicationMissing => {
+            Cell::DoesNotApply("it names no release")
+        }
         Situation::NamespaceMissing => ends("doctor --operator-namespace typo", UNKNOWN, &[])
             .prepared(World::installed)
             .into(),
@@ -366,6 +368,7 @@ fn file_command(arguments: &'static str, situation: Situation) -> Cell {
     match situation {
         Situation::DiskFull => run(FAILED, &["No space left"]).into(),
         Situation::ReleaseMissing
+        | Situation::ApplicationMissing
         | Situation::NamespaceMissing
         | Situation::KeyMissing
         | Situation::PolicyMissing
@@ -389,7 +392,9 @@ fn key_status(situation: Situation) -> Cell {
         Situation::DiskFull => ends(STATUS, FAILED, LOST).into(),
         Situation::NothingAllowed => ends(STATUS, UNKNOWN, RIGHTS).into(),
         Situation::KindsUnknown => ends(STATUS, UNKNOWN, KINDS).into(),
-        Situation::ReleaseMissing => Cell::DoesNotApply("it names no release"),
+        Situation::ReleaseMissing | Situation::ApplicationMissing => {
+            Cell::DoesNotApply("it names no release")
+        }
         Situation::NamespaceMissing => Cell::DoesNotApply("keys have no namespace"),
         Situation::KeyMissing => ends(
             "key status typo",
@@ -421,7 +426,9 @@ fn key_export(situation: Situation) -> Cell {
             .into(),
         Situation::NothingAllowed => ends(EXPORT, UNKNOWN, RIGHTS).into(),
         Situation::KindsUnknown => ends(EXPORT, UNKNOWN, KINDS).into(),
-        Situation::ReleaseMissing => Cell::DoesNotApply("it names no release"),
+        Situation::ReleaseMissing | Situation::ApplicationMissing => {
+            Cell::DoesNotApply("it names no release")
+        }
         Situation::NamespaceMissing => Cell::DoesNotApply("keys have no namespace"),
         Situation::KeyMissing => ends(
             "key export --helm typo",
@@ -462,6 +469,7 @@ fn policy_init(situation: Situation) -> Cell {
                 }
             })
             .into(),
+        Situation::ApplicationMissing => Cell::DoesNotApply("it names no Application"),
         Situation::NamespaceMissing => ends(
             "policy init -n typo",
             USAGE,
@@ -489,7 +497,9 @@ fn policy_preview(situation: Situation) -> Cell {
         Situation::DiskFull => run(FAILED, LOST).into(),
         Situation::NothingAllowed => run(UNKNOWN, RIGHTS).into(),
         Situation::KindsUnknown => run(UNKNOWN, KINDS).into(),
-        Situation::ReleaseMissing => Cell::DoesNotApply("it names no release"),
+        Situation::ReleaseMissing | Situation::ApplicationMissing => {
+            Cell::DoesNotApply("it names no release")
+        }
         Situation::NamespaceMissing => Cell::DoesNotApply("policies have no namespace"),
         Situation::KeyMissing => Cell::DoesNotApply("it names no key"),
         Situation::PolicyMissing => ends(
