@@ -68,6 +68,11 @@ async fn is_sound(stage: &Stage) {
     ] {
         assert!(told.contains(part), "{part:?} is missing in:\n{told}");
     }
+    // The page shows the same checks in the same order.
+    let page = std::fs::read_to_string(path("docs/cli.md")).unwrap();
+    let shown = page.split("$ charttrust doctor\n").nth(1).unwrap();
+    let shown = shown.split("```").next().unwrap();
+    assert_eq!(checks(&told), checks(shown), "{told}");
     let (code, elsewhere) = doctor(stage, &["--operator-namespace", "default"]).await;
     assert_eq!(code, 3, "{elsewhere}");
     let way_on = "an operator leads in namespace charttrust-system";
@@ -88,10 +93,29 @@ async fn is_sound(stage: &Stage) {
     roles.patch(OPERATOR, &params, &whole).await.unwrap();
     assert_eq!(code, 1, "{told}");
     let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-    let mut checks = told["checks"].as_array().unwrap().iter();
-    let rights = checks.find(|one| one["check"] == "its rights").unwrap();
+    let mut lines = told["checks"].as_array().unwrap().iter();
+    let rights = lines.find(|one| one["check"] == "its rights").unwrap();
     assert_eq!(rights["state"], "failed", "{told}");
     assert_eq!(rights["message"], "the operator may not create events");
+}
+
+/// What stands in the column CHECK.
+fn checks(table: &str) -> Vec<&str> {
+    let column = table
+        .lines()
+        .next()
+        .and_then(|head| head.find("CHECK"))
+        .unwrap();
+    let end = table
+        .lines()
+        .next()
+        .and_then(|head| head.find("FOUND"))
+        .unwrap();
+    let cells = table.lines().filter_map(|line| line.get(column..end));
+    cells
+        .map(str::trim)
+        .filter(|cell| !cell.is_empty())
+        .collect()
 }
 
 async fn doctor(stage: &Stage, more: &[&str]) -> (i32, String) {

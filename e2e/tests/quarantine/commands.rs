@@ -134,3 +134,21 @@ async fn the_commands_say_what_was_not_done() {
     scene.no_quarantine("web").await;
     assert_eq!(scene.policies_of_network().await, Vec::<String>::new());
 }
+
+/// Of an operator that contains, every right of the chart is there, and the fence is in force.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_finds_the_fence_and_every_right_that_containing_needs() {
+    let stage = stage().await;
+    let (_, told) = charttrust(&stage, &["doctor", "-o", "json"]).await;
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let state = |check: &str| {
+        let mut all = told["checks"].as_array().unwrap().iter();
+        let found = all.find(|one| one["check"] == check);
+        found.unwrap_or_else(|| panic!("no {check} in {told}"))["state"].clone()
+    };
+    for check in ["kinds", "its rights", "fence", "your rights"] {
+        assert_eq!(state(check), "ok", "{check}: {told}");
+    }
+    // It runs by hand and without a Lease here, so that nobody can say whether it runs.
+    assert_eq!(state("leader"), "unknown", "{told}");
+}

@@ -97,10 +97,7 @@ pub(super) fn running(found: &Result<Vec<Deployment>, String>, operator: &Operat
         );
     };
     let name = deployment.name_any();
-    let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas);
-    let status = deployment.status.as_ref();
-    let ready = status.and_then(|status| status.ready_replicas).unwrap_or(0);
-    let wanted = wanted.unwrap_or(1);
+    let (wanted, ready) = replicas(deployment);
     let message = format!("Deployment {name}: {ready} of {wanted} replicas are ready");
     let next = format!("kubectl describe deployment -n {namespace} {name}, and its Pods");
     match ready {
@@ -115,6 +112,14 @@ pub(super) fn running(found: &Result<Vec<Deployment>, String>, operator: &Operat
         ready if ready < wanted => Line::new(CHECK, State::Warning, message, next),
         _ => Line::ok(CHECK, message),
     }
+}
+
+/// How many replicas are asked for, and how many are ready.
+fn replicas(deployment: &Deployment) -> (i32, i32) {
+    let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas);
+    let status = deployment.status.as_ref();
+    let ready = status.and_then(|status| status.ready_replicas);
+    (wanted.unwrap_or(1), ready.unwrap_or(0))
 }
 
 /// The Leases of the operator's name.
@@ -258,14 +263,13 @@ pub(super) fn leading(
 /// What is said where there is no Lease.
 fn unled(deployments: &Result<Vec<Deployment>, String>, namespace: &str) -> Line {
     const CHECK: &str = "leader";
-    match deployments {
-        Ok(all) if !all.is_empty() => Line::new(
-            CHECK,
-            State::Failed,
-            format!("there is no Lease {LEASE} in namespace {namespace}: no operator has ever led"),
-            format!("kubectl get pods -n {namespace}, and the log of the operator"),
-        ),
-        Ok(_) | Err(_) => Line::new(
+    let all = deployments.as_deref().unwrap_or_default();
+    let ready = |one: &&Deployment| replicas(one).1 > 0;
+    let (alone, electing): (Vec<_>, Vec<_>) =
+        all.iter().filter(ready).partition(|one| is_alone(one));
+    let log = format!("kubectl get pods -n {namespace}, and the log of the operator");
+    match (alone.as_slice(), electing.as_slice()) {
+        ([], []) => Line::new(
             CHECK,
             State::Unknown,
             format!(
@@ -274,7 +278,30 @@ fn unled(deployments: &Result<Vec<Deployment>, String>, namespace: &str) -> Line
             "name its namespace with --operator-namespace; one that runs with --no-leader-election tells \
              in its log how it is",
         ),
+        ([one], []) if replicas(one).1 == 1 => Line::ok(
+            CHECK,
+            "it runs with --no-leader-election: no Lease tells that it works, its log does",
+        ),
+        (_, []) => Line::new(
+            CHECK,
+            State::Failed,
+            "several replicas run with --no-leader-election: all of them write",
+            "run one, or leave out the flag",
+        ),
+        (_, _) => Line::new(
+            CHECK,
+            State::Failed,
+            format!("there is no Lease {LEASE} in namespace {namespace}: no operator has ever led"),
+            log,
+        ),
     }
+}
+
+/// Whether its operators ask for no Lease.
+fn is_alone(deployment: &Deployment) -> bool {
+    let arguments = container(deployment).and_then(|one| one.args.as_ref());
+    let mut arguments = arguments.into_iter().flatten();
+    arguments.any(|one| one == "--no-leader-election")
 }
 
 /// What is said of other installations, which would write what this one writes.
@@ -432,9 +459,17 @@ mod tests {
             second: None,
             now: NOW.parse().unwrap(),
         };
-        let state = |deployments| leading(&none, &deployments, &operator())[0].state;
-        assert_eq!(state(Ok(vec![deployment(1, 1, &[])])), State::Failed);
-        assert_eq!(state(Ok(Vec::new())), State::Unknown);
+        let state = |found: &[Deployment]| {
+            let found = Ok(found.to_vec());
+            leading(&none, &found, &operator())[0].state
+        };
+        let alone = |ready| deployment(ready, ready, &["--no-leader-election"]);
+        assert_eq!(state(&[deployment(1, 1, &[])]), State::Failed);
+        assert_eq!(state(&[]), State::Unknown);
+        // Nobody is ready, which the line about the Deployment tells: one may run by hand.
+        assert_eq!(state(&[deployment(0, 0, &[])]), State::Unknown);
+        assert_eq!(state(&[alone(1)]), State::Ok);
+        assert_eq!(state(&[alone(2)]), State::Failed);
         assert_eq!(others(&none).state, State::Unknown);
     }
 
