@@ -2,6 +2,8 @@
 //! what they show was last looked at.
 
 use serde_json::{Value, json};
+use wiremock::matchers::path;
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::world::{Ends, KEY, LEASE, Said, World};
 
@@ -309,6 +311,15 @@ async fn what_a_policy_would_change_is_told_and_not_done() {
     ] {
         assert!(seen.text.contains(part), "{part}: {}", seen.text);
     }
+    policy["metadata"] = json!({});
+    std::fs::write(
+        world.folder.path().join("nameless.yaml"),
+        policy.to_string(),
+    )
+    .unwrap();
+    let nameless = run(&world, "policy preview -f nameless.yaml").await;
+    assert_eq!(nameless.code, Some(2), "{nameless:?}");
+    policy["metadata"] = json!({"name": "policy"});
     policy["spec"]["rules"][0]["sources"] = json!([{"url": "https://other.example.com"}]);
     std::fs::write(world.folder.path().join("other.yaml"), policy.to_string()).unwrap();
     let pending = run(&world, "policy preview -f other.yaml").await;
@@ -357,4 +368,55 @@ async fn a_draft_lists_who_has_signed_and_pins_what_nobody_has() {
             .contains("shop/web: not pinned: ContentMismatch"),
         "{worse:?}"
     );
+}
+
+/// An address never decides who is trusted, and is asked through the guard.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_imported_from_an_address_only_with_its_fingerprint() {
+    let world = World::new().await;
+    world.lay_chart();
+    let server = MockServer::start().await;
+    let serve = async |at: &str, body: Vec<u8>| {
+        let answer = ResponseTemplate::new(200).set_body_bytes(body);
+        Mock::given(path(at))
+            .respond_with(answer)
+            .mount(&server)
+            .await;
+    };
+    let key = std::fs::read(world.folder.path().join("key.gpg")).unwrap();
+    serve("/key.gpg", key).await;
+    serve("/page", b"<html>".to_vec()).await;
+    let (own, other) = ("5E615389B53CA37F0EE60BD3843BBF981FC18762", "0".repeat(40));
+    let host = server.address();
+    let import = |at: &str, fingerprint: &str, more: &str| {
+        format!("key import http://{host}{at} --fingerprint {fingerprint} {more}")
+    };
+    let allowed = format!("--allow-host {host}");
+    let good = run(&world, &import("/key.gpg", own, &allowed)).await;
+    assert_eq!(good.code, Some(0), "{good:?}");
+    let object: Value = serde_saphyr::from_str(&good.text).unwrap();
+    assert_eq!(object["metadata"]["name"], "key-843bbf981fc18762");
+    assert_eq!(object["spec"]["fingerprint"], own);
+    assert!(
+        good.errors.contains("Charts:   could vouch for one"),
+        "{good:?}"
+    );
+    for (line, code, part) in [
+        (
+            import("/key.gpg", &other, &allowed),
+            2,
+            "none of the keys has the primary fingerprint",
+        ),
+        (import("/page", own, &allowed), 3, "it is HTML"),
+        (import("/gone", own, &allowed), 3, "404"),
+        (import("/key.gpg", own, ""), 3, "--allow-host"),
+    ] {
+        let refused = run(&world, &line).await;
+        assert_eq!(refused.code, Some(code), "{refused:?}");
+        assert!(
+            refused.text.is_empty() && refused.errors.contains(part),
+            "{part}: {refused:?}"
+        );
+    }
+    assert_eq!(world.cluster.requests(), 0);
 }

@@ -50,6 +50,12 @@ pub struct Preview {
 /// If the file cannot be used, or the cluster cannot be asked.
 pub(in crate::cli) async fn run(arguments: &Preview) -> Result<u8, Failure> {
     let policy = inputs::declared_policy(&arguments.file).map_err(|error| unusable(&error))?;
+    if policy.metadata.name.is_none() {
+        let file = arguments.file.display();
+        return Err(Failure::Asked(format!(
+            "{file}: give the policy a name (metadata.name): it may replace one of the cluster"
+        )));
+    }
     let client = arguments.connection.client().await?;
     let operator = &arguments.operator;
     let picture = Picture::take(&client, &operator.operator_namespace, clock::now()).await?;
