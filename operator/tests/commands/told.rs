@@ -420,3 +420,74 @@ async fn a_key_is_imported_from_an_address_only_with_its_fingerprint() {
     }
     assert_eq!(world.cluster.requests(), 0);
 }
+
+/// An archive of one file, as `helm package` makes it.
+fn packed(yaml: &str) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut header = [0_u8; 512];
+    let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, b"c/Chart.yaml");
+    put(100, b"0000644\0");
+    put(108, b"0000000\0");
+    put(116, b"0000000\0");
+    put(124, format!("{:011o}\0", yaml.len()).as_bytes());
+    put(136, b"00000000012\0");
+    put(148, b"        ");
+    put(156, b"0");
+    put(257, b"ustar\x0000");
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    let mut tar = header.to_vec();
+    tar.extend(yaml.as_bytes());
+    tar.resize(tar.len().next_multiple_of(512) + 1024, 0);
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&tar).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// What Artifact Hub shows beside a chart is where the key is, and no more than that.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_that_an_archive_names_is_imported_if_its_owner_says_the_same() {
+    let world = World::new().await;
+    world.lay_chart();
+    let key = std::fs::read(world.folder.path().join("key.gpg")).unwrap();
+    let server = MockServer::start().await;
+    let answer = ResponseTemplate::new(200).set_body_bytes(key);
+    Mock::given(path("/key"))
+        .respond_with(answer)
+        .mount(&server)
+        .await;
+    let (own, other) = ("5E615389B53CA37F0EE60BD3843BBF981FC18762", "0".repeat(40));
+    let host = server.address();
+    let chart = |fingerprint: &str| {
+        let head = "apiVersion: v2\nname: c\nversion: 1.0.0\n";
+        packed(&format!(
+            "{head}annotations:\n  artifacthub.io/signKey: |\n    fingerprint: {fingerprint}\n    \
+             url: http://{host}/key\n"
+        ))
+    };
+    let lay = |name: &str, bytes: Vec<u8>| {
+        std::fs::write(world.folder.path().join(name), bytes).unwrap();
+    };
+    lay("own.tgz", chart(own));
+    lay("other.tgz", chart(&other));
+    lay(
+        "bare.tgz",
+        packed("apiVersion: v2\nname: c\nversion: 1.0.0\n"),
+    );
+    let import = |archive: &str| {
+        format!("key import --sign-key {archive} --fingerprint {own} --allow-host {host}")
+    };
+    let good = run(&world, &import("own.tgz")).await;
+    assert_eq!(good.code, Some(0), "{good:?}");
+    assert!(good.text.contains("kind: TrustedKey"), "{good:?}");
+    for (archive, part) in [
+        ("other.tgz", "ask the owner which is right"),
+        ("bare.tgz", "has no annotation artifacthub.io/signKey"),
+        ("typo.tgz", "No such file"),
+    ] {
+        let refused = run(&world, &import(archive)).await;
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(refused.errors.contains(part), "{part}: {refused:?}");
+    }
+}
