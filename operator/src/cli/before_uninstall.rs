@@ -19,6 +19,7 @@ use super::screen::{note, tell};
 use super::{INTERNAL, TRUSTED, UNTRUSTED, USAGE, complain};
 use crate::api::quarantine::EndedBy;
 use crate::api::{GROUP, VERSION};
+use crate::quarantine::FINALIZER;
 use crate::watch::within_deadline;
 
 /// Tells which releases are contained before the operator is removed.
@@ -99,13 +100,17 @@ async fn list(client: &Client) -> Result<Vec<DynamicObject>, UninstallError> {
     }
 }
 
-/// Whether something may be contained by it. Where the operator only reports, a Quarantine says so
-/// and holds nothing, unless it is from before.
+/// Whether something may be contained by it. Where the operator only reports, or has refused it, a
+/// Quarantine says so and holds nothing, unless it is from before. One that is over holds nothing either,
+/// though somebody's finalizer keeps it: whoever may write one in one namespace holds up no uninstall.
 fn holds_something(quarantine: &DynamicObject) -> bool {
     let status = quarantine.data.get("status");
     let says = |name: &str| status.and_then(|status| status.get(name));
-    let is_disabled = says("state").and_then(Value::as_str) == Some("Disabled");
-    !is_disabled || says("incident").is_some()
+    let state = says("state").and_then(Value::as_str);
+    let is_idle = matches!(state, Some("Disabled" | "Refused"));
+    let is_ours = quarantine.finalizers().iter().any(|one| one == FINALIZER);
+    let is_over = quarantine.metadata.deletion_timestamp.is_some() && !is_ours;
+    !is_over && (!is_idle || says("incident").is_some())
 }
 
 /// Without this it would count as a person's word about the incident, which holds for ever.
@@ -225,7 +230,24 @@ mod tests {
         assert!(with(json!({})));
         assert!(with(json!({"state": "Active", "incident": "manual/1"})));
         assert!(with(json!({"state": "Disabled", "incident": "manual/1"})));
+        assert!(with(json!({"state": "Refused", "incident": "manual/1"})));
         assert!(!with(json!({"state": "Disabled"})));
+        assert!(!with(json!({"state": "Refused"})), "a claim of a policy");
+    }
+
+    #[test]
+    fn what_is_over_and_kept_by_somebody_else_stops_nothing() {
+        let kept_by = |finalizers: &[&str]| {
+            let mut quarantine = quarantine("search");
+            let finalizers = finalizers.iter().map(|&one| one.to_owned()).collect();
+            quarantine.metadata.finalizers = Some(finalizers);
+            quarantine.metadata.deletion_timestamp =
+                Some(crate::api::time(jiff::Timestamp::UNIX_EPOCH));
+            quarantine.data = json!({"status": {"state": "Active", "incident": "manual/1"}});
+            holds_something(&quarantine)
+        };
+        assert!(kept_by(&["tenant.example.com/keep", FINALIZER]));
+        assert!(!kept_by(&["tenant.example.com/keep"]));
     }
 
     #[test]
