@@ -366,7 +366,13 @@ mod tests {
             assert_eq!(made(&forged), Carried::Unreadable, "{forged}");
         }
         let open = of(&name, json!({"spec": {"ingress": [{}]}}));
-        let allowing = |recorded: &[&str]| told(&allowing(&[open.clone()], &[web()], recorded));
+        let allowing = |recorded: &[&str]| {
+            told(&super::allowing(
+                std::slice::from_ref(&open),
+                &[web()],
+                recorded,
+            ))
+        };
         assert_eq!(allowing(&[]), format!("{name} (Ingress)"));
         assert_eq!(allowing(&[&name]), "");
         assert_eq!(

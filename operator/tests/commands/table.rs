@@ -204,14 +204,38 @@ fn local(arguments: &str, situation: Situation) -> Cell {
     }
 }
 
+/// What every command does that only reads the cluster: the arguments are those of one that succeeds.
+fn reads(arguments: &str, situation: Situation) -> Run {
+    match situation {
+        Situation::DiskFull => ends(arguments, FAILED, LOST),
+        Situation::NothingAllowed => ends(arguments, UNKNOWN, RIGHTS),
+        Situation::KindsUnknown => ends(arguments, UNKNOWN, KINDS),
+        Situation::LeaseOld => ends(arguments, UNKNOWN, LEADERLESS),
+        Situation::LeaseMissing => ends(arguments, TRUSTED, NO_LEASE),
+        _ => ends(arguments, TRUSTED, &[]),
+    }
+}
+
+/// Without the keys it tells the rest, and that.
+fn tells_without_keys(arguments: &str) -> Run {
+    let note = &[
+        "not checked whether keys and policies were read",
+        "Forbidden",
+    ];
+    ends(arguments, TRUSTED, note)
+        .prepared(|world| world.cluster.refuse("GET", "/trustedkeys", FORBIDDEN))
+}
+
 fn status(situation: Situation) -> Cell {
     match situation {
-        Situation::OutputClosed | Situation::BothClosed | Situation::NothingWritable => {
-            ends("status", TRUSTED, &[])
-        }
-        Situation::DiskFull => ends("status", FAILED, LOST),
-        Situation::NothingAllowed => ends("status", UNKNOWN, RIGHTS),
-        Situation::KindsUnknown => ends("status", UNKNOWN, KINDS),
+        Situation::OutputClosed
+        | Situation::BothClosed
+        | Situation::NothingWritable
+        | Situation::DiskFull
+        | Situation::NothingAllowed
+        | Situation::KindsUnknown
+        | Situation::LeaseOld
+        | Situation::LeaseMissing => reads("status", situation),
         Situation::ReleaseMissing => ends(
             "status shop/typo",
             USAGE,
@@ -234,16 +258,7 @@ fn status(situation: Situation) -> Cell {
             &["there is no TrustedKey typo: kubectl get tkey lists them"],
         ),
         Situation::PolicyMissing => return Cell::DoesNotApply("it names no policy"),
-        Situation::PartlyRefused => {
-            let note = &[
-                "not checked whether keys and policies were read",
-                "Forbidden",
-            ];
-            ends("status", TRUSTED, note)
-                .prepared(|world| world.cluster.refuse("GET", "/trustedkeys", FORBIDDEN))
-        }
-        Situation::LeaseOld => ends("status", UNKNOWN, LEADERLESS),
-        Situation::LeaseMissing => ends("status", TRUSTED, NO_LEASE),
+        Situation::PartlyRefused => tells_without_keys("status"),
     }
     .into()
 }
@@ -253,9 +268,11 @@ fn pin(situation: Situation) -> Cell {
         Situation::OutputClosed | Situation::BothClosed | Situation::NothingWritable => {
             ends("pin shop/web", TRUSTED, &["1 of 1 releases are pinned"])
         }
-        Situation::DiskFull => ends("pin", FAILED, LOST),
-        Situation::NothingAllowed => ends("pin", UNKNOWN, RIGHTS),
-        Situation::KindsUnknown => ends("pin", UNKNOWN, KINDS),
+        Situation::DiskFull
+        | Situation::NothingAllowed
+        | Situation::KindsUnknown
+        | Situation::LeaseOld
+        | Situation::LeaseMissing => reads("pin", situation),
         Situation::ReleaseMissing => {
             ends("pin shop/web shop/typo", USAGE, &["no ReleaseTrust typo"])
         }
@@ -274,8 +291,6 @@ fn pin(situation: Situation) -> Cell {
         // Nothing is pinned by somebody who cannot see which keys are revoked.
         Situation::PartlyRefused => ends("pin", UNKNOWN, RIGHTS)
             .prepared(|world| world.cluster.refuse("GET", "/trustedkeys", FORBIDDEN)),
-        Situation::LeaseOld => ends("pin", UNKNOWN, LEADERLESS),
-        Situation::LeaseMissing => ends("pin", TRUSTED, NO_LEASE),
     }
     .into()
 }
@@ -521,12 +536,14 @@ fn policy_preview(situation: Situation) -> Cell {
 
 fn why(situation: Situation) -> Cell {
     match situation {
-        Situation::OutputClosed | Situation::BothClosed | Situation::NothingWritable => {
-            ends("why shop/web", TRUSTED, &[])
-        }
-        Situation::DiskFull => ends("why shop/web", FAILED, LOST),
-        Situation::NothingAllowed => ends("why shop/web", UNKNOWN, RIGHTS),
-        Situation::KindsUnknown => ends("why shop/web", UNKNOWN, KINDS),
+        Situation::OutputClosed
+        | Situation::BothClosed
+        | Situation::NothingWritable
+        | Situation::DiskFull
+        | Situation::NothingAllowed
+        | Situation::KindsUnknown
+        | Situation::LeaseOld
+        | Situation::LeaseMissing => reads("why shop/web", situation),
         Situation::ReleaseMissing => ends("why shop/typo", USAGE, &["no ReleaseTrust typo"]),
         Situation::ApplicationMissing => ends(
             "why argocd/argocd.typo",
@@ -536,16 +553,7 @@ fn why(situation: Situation) -> Cell {
         Situation::NamespaceMissing => ends("why web -n typo", USAGE, &["namespace typo"]),
         Situation::KeyMissing => return Cell::DoesNotApply("it names no key"),
         Situation::PolicyMissing => return Cell::DoesNotApply("it names no policy"),
-        Situation::PartlyRefused => {
-            let note = &[
-                "not checked whether keys and policies were read",
-                "Forbidden",
-            ];
-            ends("why shop/web", TRUSTED, note)
-                .prepared(|world| world.cluster.refuse("GET", "/trustedkeys", FORBIDDEN))
-        }
-        Situation::LeaseOld => ends("why shop/web", UNKNOWN, LEADERLESS),
-        Situation::LeaseMissing => ends("why shop/web", TRUSTED, NO_LEASE),
+        Situation::PartlyRefused => tells_without_keys("why shop/web"),
     }
     .into()
 }

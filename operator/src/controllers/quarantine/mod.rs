@@ -57,13 +57,15 @@ pub(in crate::controllers) async fn reconcile(
         protected: protected(context).map(str::to_owned).collect(),
         ..View::of(id, &object, moment.date)
     };
+    let is_claimed = is_claimed(context, &object);
+    drop(object);
     if view.is_ending {
         return end(context, view, moment).await;
     }
     if !context.may_contain() {
         return report(context, view, QuarantineReason::Disabled, DISABLED).await;
     }
-    if is_claimed(context, &object) {
+    if is_claimed {
         return report(context, view, QuarantineReason::MadeByOthers, CLAIMED).await;
     }
     if let Some(ended) = ended_by(context, &view).await? {
@@ -323,10 +325,10 @@ async fn note_end(context: &Context, view: &View) {
     let of_status = view.status.incident.as_deref();
     let of_status = of_status.and_then(|text| text.parse::<IncidentId>().ok());
     let mut about = scope::revocations_of(context, id);
-    if let Some(revocation) = of_status.and_then(IncidentId::revocation) {
-        if incidents::is_any(context, &revocation, view.now).await {
-            about.insert(revocation);
-        }
+    if let Some(revocation) = of_status.and_then(IncidentId::revocation)
+        && incidents::is_any(context, &revocation, view.now).await
+    {
+        about.insert(revocation);
     }
     let note = if ended == Some(EndedBy::Uninstall) {
         // Without an answer it is nobody's, and another installation reads it as that of a person.
@@ -355,10 +357,9 @@ async fn is_terminating(context: &Context, name: &str) -> Result<bool, Error> {
 
 async fn run_steps(context: &Context, view: View, moment: Moment) -> Result<View, Error> {
     let records = record_keys(context, &view.release);
-    let driven = run::to_rest(&context.neighbourhoods, view, &records, || {
-        context.may_write()
-    })
-    .await;
+    let may = || context.may_write();
+    let driven = run::to_rest(&context.neighbourhoods, view, &records, may);
+    let driven = Box::pin(driven).await;
     let view = driven.map_err(|error| failed(&error))?;
     if view.is_hindered() {
         queue_again(context, &view, moment.tick + WAITING);

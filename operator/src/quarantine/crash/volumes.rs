@@ -1,4 +1,4 @@
-//! A StatefulSet that would lose its volumes: what keeps them goes back to what it was, whoever has put
+//! A `StatefulSet` that would lose its volumes: what keeps them goes back to what it was, whoever has put
 //! back the replicas alone meanwhile, and stays what others say of it.
 
 use jiff::SignedDuration;
