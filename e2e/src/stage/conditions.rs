@@ -41,7 +41,8 @@ impl Story {
         self.until(release, &what, is_told).await
     }
 
-    async fn until(
+    /// Waits until something is true of what is said of a release, and gives it.
+    pub async fn until(
         &self,
         release: &str,
         what: &str,

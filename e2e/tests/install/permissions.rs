@@ -84,7 +84,7 @@ async fn a_report_only_install_may_write_nothing_of_others() {
 async fn the_lease_is_the_only_one_it_may_touch() {
     let objects = render(Version::V4, &[]).await;
     let all = permissions(&objects, of_operator);
-    let leases: Vec<_> = all.iter().filter(|one| one.contains("leases")).collect();
+    let leases: Vec<_> = all.iter().filter(|one| one.contains("/leases")).collect();
     assert_eq!(
         leases,
         [

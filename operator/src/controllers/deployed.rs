@@ -4,6 +4,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use charttrust_verify::digest::Sha256Digest;
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
 use serde_json::{Value, json};
 
 use super::store::shown::Shown;
@@ -11,6 +13,7 @@ use super::task::Task;
 use super::testing::{Scene, id, signed_revision, web};
 use super::{policy, release};
 use crate::clock::Moment;
+use crate::fake_cluster::UNKNOWN_KIND;
 use crate::inventory::helm::Driver;
 use crate::inventory::{Mark, Missing, RecordId, ReleaseId};
 use crate::leader::Leadership;
@@ -137,18 +140,17 @@ fn verdict(reason: &str, owner: &str) -> (String, String) {
 }
 
 /// Runs a test while the deployers are followed, as a replica that leads does it.
-async fn following(scene: &Scene, test: impl Future<Output = ()>) {
-    scene
-        .context
-        .queues
-        .are_open
-        .store(true, std::sync::atomic::Ordering::SeqCst);
-    let watches = super::triggers::follow_deployers(&scene.context);
+fn following<'a>(scene: &'a Scene, test: impl Future<Output = ()> + 'a) -> LocalBoxFuture<'a, ()> {
+    let open = &scene.context.queues.are_open;
+    open.store(true, std::sync::atomic::Ordering::SeqCst);
     let test = tokio::time::timeout(Duration::from_secs(60), test);
-    tokio::select! {
-        () = watches => panic!("the watches have ended"),
-        ended = test => ended.expect("what was waited for"),
-    }
+    let following = async move {
+        tokio::select! {
+            () = super::triggers::follow_deployers(&scene.context) => panic!("the watches have ended"),
+            ended = test => ended.expect("what was waited for"),
+        }
+    };
+    following.boxed_local()
 }
 
 /// Judges whenever the release is queued, until it is worth this.
@@ -201,6 +203,22 @@ async fn another_version_of_a_kind_is_read_as_well() {
     helm_release(&scene, "v3alpha1");
     repository(&scene, SOURCE);
     following(&scene, until(&scene, &verdict("DigestPinned", "Flux"))).await;
+}
+
+/// What they said goes along with them: what is left is a release of Helm.
+#[tokio::test]
+async fn definitions_that_go_are_noticed_too() {
+    let scene = scene(named("any")).await;
+    flux(&scene);
+    helm_release(&scene, "v2");
+    repository(&scene, ELSEWHERE);
+    following(&scene, async {
+        until(&scene, &verdict("SourceUnknown", "Flux")).await;
+        scene.cluster.remove(RELEASES);
+        scene.cluster.refuse("GET", "/helmreleases", UNKNOWN_KIND);
+        until(&scene, &verdict("DigestPinned", "Helm")).await;
+    })
+    .await;
 }
 
 /// A watch may be behind: an object of which a record tells is asked for by its name.

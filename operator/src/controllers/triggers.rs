@@ -116,10 +116,12 @@ async fn follow_own(context: &Context) {
 /// What deploys releases, and says where their charts come from.
 pub(super) async fn follow_deployers(context: &Context) {
     let changed = |concerned: &Concerned| context.deployer_changed(concerned);
-    let deployers = &context.cache.deployers;
-    deployers
-        .follow(&context.client, working(context, changed))
-        .await;
+    let following = context
+        .cache
+        .deployers
+        .follow(&context.client, working(context, changed));
+    // Five watches are too much for the future of all.
+    Box::pin(following).await;
 }
 
 /// Changes are work only once this replica leads. One that stands by keeps no queue: it would grow with

@@ -28,8 +28,8 @@ pub struct HelmChart {
     has_begun: bool,
     chart: Option<String>,
     repo: Option<String>,
-    /// The archive that lies in the object, if one does and can be read.
-    inline: Option<Option<Sha256Digest>>,
+    /// The archive that lies in the object, if one does.
+    inline: Option<ChartOrigin>,
 }
 
 impl Kept for HelmChart {
@@ -50,7 +50,7 @@ impl Kept for HelmChart {
             has_begun: is_there(object, "/status/jobName"),
             chart: text(object, "/spec/chart"),
             repo: text(object, "/spec/repo"),
-            inline: is_there(object, CONTENT).then(|| archive(object)),
+            inline: is_there(object, CONTENT).then(|| ChartOrigin::Inline(archive(object))),
         })
     }
 }
@@ -73,9 +73,9 @@ impl HelmChart {
 
     /// Where it takes the chart from.
     pub fn origin(&self) -> ChartOrigin {
-        if let Some(digest) = self.inline {
+        if let Some(inline) = &self.inline {
             // It takes the place of `chart`.
-            return ChartOrigin::Inline(digest);
+            return inline.clone();
         }
         let is_oci =
             |chart: &&String| Scheme::split(chart).is_some_and(|(scheme, _)| scheme == Scheme::Oci);

@@ -47,7 +47,7 @@ pub struct Kind {
 }
 
 /// What is known of a kind.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// The server does not know it.
     Absent,
@@ -98,7 +98,7 @@ impl<V: Kept + Send + Sync + 'static> Optional<V> {
 
     /// What is known of the kind.
     pub fn state(&self) -> State {
-        self.state.borrow().clone()
+        *self.state.borrow()
     }
 
     /// What is kept of an object.
@@ -249,7 +249,7 @@ impl<V: Kept + Send + Sync + 'static> Optional<V> {
     }
 
     fn set(&self, state: State, changed: &impl Fn(Change<'_, V>)) {
-        if self.state.send_replace(state.clone()) != state {
+        if self.state.send_replace(state) != state {
             changed(Change::State);
         }
     }
@@ -277,7 +277,7 @@ impl<V: Kept + Send + Sync + 'static> Optional<V> {
 }
 
 /// How long after the server did not know a kind it is asked again.
-const AGAIN: Duration = Duration::from_secs(30);
+const AGAIN: Duration = Duration::from_secs(10);
 
 const FORBIDDEN: &str = "the operator may not list and watch them";
 const SILENT: &str = "the API server did not list them";
@@ -295,8 +295,8 @@ fn refusal(error: &watcher::Error) -> Option<u16> {
     let code = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchFailed(kube::Error::Api(status)) => status.code,
-        watcher::Error::WatchError(status) => status.code,
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => status.code,
         _ => return None,
     };
     [403, 404, 405].contains(&code).then_some(code)

@@ -480,11 +480,11 @@ mod tests {
 
     #[test]
     fn the_mark_of_flux_is_found_among_the_labels_of_an_object_alone() {
+        const HEAD: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n";
         let marked = |text: &str| {
             let found = objects(text, &RecordLimits::default()).unwrap();
             found.mark.map(|mark| (mark.namespace, mark.name))
         };
-        const HEAD: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n";
         let labels = |at: &str, name: &str| {
             format!(
                 "{HEAD}{at}labels:\n{at}  helm.toolkit.fluxcd.io/name: {name}\n\
