@@ -3,6 +3,7 @@
 use std::ops::Deref;
 
 use charttrust::api::{Quarantine, TrustedKey};
+use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::core::NamespaceResourceScope;
@@ -15,7 +16,7 @@ use crate::eventually;
 use crate::helm::Version;
 
 use super::story::merge;
-use super::{SOON, Story, StoryKey};
+use super::{OPERATOR_NAMESPACE, SOON, Story, StoryKey};
 
 /// How such a story opens.
 #[derive(Debug, Clone)]
@@ -164,6 +165,25 @@ impl Scene {
         self.expect_condition(&api, release, condition).await;
         let found = api.get(release).await;
         self.done(&format!("read the Quarantine {release}"), found)
+    }
+
+    /// Waits until the operator remembers that a release is contained: from then on it knows that somebody
+    /// has ended it, though it was away.
+    pub async fn incident_is_remembered(&self, release: &str) {
+        let maps = Api::<ConfigMap>::namespaced(self.client.clone(), OPERATOR_NAMESPACE);
+        let name = format!("{}/{release}", self.namespace);
+        eventually(SOON, "the operator remembers it", async || {
+            let map = maps.get("charttrust-incidents").await;
+            let map = map.map_err(|error| error.to_string())?;
+            let data = map.data.unwrap_or_default();
+            let is_noted = data.values().any(|entry| entry.contains(&name));
+            if is_noted {
+                Ok(())
+            } else {
+                Err(format!("{data:?}"))
+            }
+        })
+        .await;
     }
 
     /// Deletes a Quarantine, and waits until it has ended.

@@ -222,6 +222,8 @@ async fn contained_and_restored(scene: &Scene) {
     assert_eq!(*selector, json!({"charttrust.io/quarantined": "true"}));
     // One for the Deployment; the other three differ in one label, and share one.
     assert_eq!(denials(scene).await, 2);
+    // A second later; of a revocation that was withdrawn before, nothing is kept.
+    scene.incident_is_remembered("web").await;
 
     scene.withdraw().await;
     scene.no_quarantine("web").await;

@@ -3,11 +3,9 @@
 use charttrust::api::quarantine::Quarantine;
 use charttrust::api::{ChartTrustPolicy, TrustedKey};
 use charttrust_e2e::eventually;
-use charttrust_e2e::stage::{
-    OPERATOR_NAMESPACE, Opening, SOON, Scene, Stage, workloads::automatic,
-};
+use charttrust_e2e::stage::{Opening, SOON, Scene, Stage, workloads::automatic};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
@@ -175,7 +173,7 @@ async fn what_a_person_began_and_ended_without_the_operator_stays_ended() {
     scene.contain("web", &["ScaleToZero"]).await;
     scene.quarantine_has("web", "Active=True/Contained").await;
     let name = format!("{}/web", scene.namespace);
-    remembered(&scene).await;
+    scene.incident_is_remembered("web").await;
     stage.operator(charttrust_e2e::operator::Operator::kill);
     let (code, said) = charttrust(&stage, &["restore", &name, "--yes"]).await;
     assert_eq!(code, Some(0), "{said}");
@@ -194,24 +192,6 @@ async fn what_a_person_began_and_ended_without_the_operator_stays_ended() {
     scene.no_quarantine("web").await;
 }
 
-/// Waits until the operator remembers that `web` is contained.
-async fn remembered(scene: &Scene) {
-    let maps = Api::<ConfigMap>::namespaced(scene.story.client.clone(), OPERATOR_NAMESPACE);
-    let name = format!("{}/web", scene.namespace);
-    eventually(SOON, "the operator remembers it", async || {
-        let map = maps.get("charttrust-incidents").await;
-        let map = map.map_err(|error| error.to_string())?;
-        let data = map.data.unwrap_or_default();
-        let is_noted = data.values().any(|entry| entry.contains(&name));
-        if is_noted {
-            Ok(())
-        } else {
-            Err(format!("{data:?}"))
-        }
-    })
-    .await;
-}
-
 /// `web` is bad, and a person has contained it; from now on the policy would do so by itself.
 async fn contained_by_a_person(stage: &Stage, prefix: &str) -> Scene {
     let mut manual = automatic();
@@ -224,7 +204,7 @@ async fn contained_by_a_person(stage: &Stage, prefix: &str) -> Scene {
     scene.expect("web", "KeyCompromised").await;
     scene.contain("web", &["ScaleToZero"]).await;
     scene.contained("web").await;
-    remembered(&scene).await;
+    scene.incident_is_remembered("web").await;
     let change = json!({"spec": {"quarantine": {"approval": "Automatic"}}});
     let policy = &scene.policy;
     scene.story.patch::<ChartTrustPolicy>(policy, change).await;
@@ -282,7 +262,7 @@ async fn what_was_contained_in_part_and_restored_without_the_operator_stays_rest
     let trusts = scene.trusts();
     let active = "Quarantined=True/Active";
     scene.expect_condition(&trusts, "web", active).await;
-    remembered(&scene).await;
+    scene.incident_is_remembered("web").await;
     stage.operator(charttrust_e2e::operator::Operator::kill);
     freeze.ends().await;
     let name = format!("{}/web", scene.namespace);
