@@ -1,7 +1,7 @@
 //! Events, as `kubectl describe` shows them: it asks for those that regard the object by its uid.
 
 use charttrust_e2e::eventually;
-use charttrust_e2e::stage::{Opening, SOON, Scene, kubectl, workloads::automatic};
+use charttrust_e2e::stage::{Opening, SOON, Scene, Stage, kubectl, workloads::automatic};
 use serde_json::json;
 
 use crate::{ALL, stage};
@@ -21,16 +21,16 @@ async fn kubectl_describe_shows_the_events_of_all_four_kinds() {
     scene.expect("other", "SignatureVerified").await;
 
     scene.revoke().await;
-    describes(&scene, "trustedkey", &scene.key.name, "Compromised").await;
-    describes(&scene, "releasetrust", "web", "KeyCompromised").await;
+    describes(&stage, &scene, "trustedkey", &scene.key.name, "Compromised").await;
+    describes(&stage, &scene, "releasetrust", "web", "KeyCompromised").await;
     let policy = "charttrustpolicy";
-    describes(&scene, policy, &scene.policy, "QuarantineStopped").await;
+    describes(&stage, &scene, policy, &scene.policy, "QuarantineStopped").await;
     scene.contain("web", &ALL).await;
-    describes(&scene, "quarantine", "web", "Quarantined").await;
+    describes(&stage, &scene, "quarantine", "web", "Quarantined").await;
 }
 
-async fn describes(scene: &Scene, kind: &str, name: &str, reason: &str) {
-    let kubeconfig = stage().await.cluster.kubeconfig();
+async fn describes(stage: &Stage, scene: &Scene, kind: &str, name: &str, reason: &str) {
+    let kubeconfig = stage.cluster.kubeconfig();
     let what = format!("kubectl describe {kind} {name} shows an event {reason}");
     eventually(SOON, &what, async || {
         let describe = ["describe", kind, name, "-n", &scene.namespace];

@@ -35,6 +35,7 @@ async fn shared() -> &'static RwLock<Stage> {
     STAGE.get_or_init(set).await
 }
 
+/// Once a story: while another waits to have it alone, whoever asks again waits for that one for ever.
 pub(crate) async fn stage() -> RwLockReadGuard<'static, Stage> {
     let stage = shared().await.read().await;
     if stage.operator(|operator| operator.ended().is_none()) {

@@ -6,7 +6,7 @@ use charttrust::api::{ChartTrustPolicy, TrustedKey};
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::helm::Version;
 use charttrust_e2e::stage::{
-    Opening, Scene, StoryKey,
+    Opening, Scene, Stage, StoryKey,
     workloads::{automatic, chart},
 };
 use k8s_openapi::api::apps::v1::Deployment;
@@ -79,9 +79,9 @@ async fn revoke(scene: &Scene, key: &StoryKey) {
 }
 
 /// The record that a good chart has when it is installed as this revision, as a template of a chart.
-async fn record_of_good(scene: &Scene, revision: u32, more: Value) -> String {
+async fn record_of_good(stage: &Stage, scene: &Scene, revision: u32, more: Value) -> String {
     let good = scene.publish(&plain(), Some(&scene.key)).await;
-    let home = stage().await.cluster.namespace("thief-home").await.unwrap();
+    let home = stage.cluster.namespace("thief-home").await.unwrap();
     let archive = good.archive.to_string_lossy().into_owned();
     let installed = scene.helm.install(&home, "web", &archive, &[]).await;
     installed.unwrap();
@@ -120,7 +120,7 @@ async fn a_record_that_a_chart_brings_stands_in_front_of_none() {
     let opening = Opening::new("brought").with_quarantine(automatic());
     let scene = opening.declared(stage.cluster).await;
     let key = stolen(&scene).await;
-    let record = record_of_good(&scene, 9, json!({})).await;
+    let record = record_of_good(&stage, &scene, 9, json!({})).await;
     install_with(&scene, &key, &record).await;
     scene.expect("web", "ReleaseUnreadable").await;
     revoke(&scene, &key).await;
@@ -148,7 +148,7 @@ async fn a_record_that_a_hook_puts_in_place_of_helms_gives_no_trust() {
                 "annotations": {"helm.sh/hook": "post-install"},
             },
         });
-        let record = record_of_good(&scene, 1, hook).await;
+        let record = record_of_good(&stage, &scene, 1, hook).await;
         install_with(&scene, &key, &record).await;
         scene.expect("web", "ReleaseUnreadable").await;
         scene.contain("web", &ALL).await;
