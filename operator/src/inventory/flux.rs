@@ -337,7 +337,7 @@ mod tests {
         kept::<HelmRelease>(object).origin(&find)
     }
 
-    fn source_ref(changes: Value) -> Value {
+    fn source_ref(changes: &Value) -> Value {
         json!({"spec": {"chart": {"spec": {"sourceRef": changes}}}})
     }
 
@@ -350,11 +350,11 @@ mod tests {
         for (changes, url) in [
             (json!({}), "https://charts.example.com"),
             (
-                source_ref(json!({"namespace": "other"})),
+                source_ref(&json!({"namespace": "other"})),
                 "https://other.example.com",
             ),
             (
-                source_ref(json!({"name": "registry"})),
+                source_ref(&json!({"name": "registry"})),
                 "oci://a.example/charts",
             ),
             (chart_ref("OCIRepository", "web"), "oci://a.example/charts"),
@@ -371,23 +371,23 @@ mod tests {
         let long = json!({"spec": {"chart": {"spec": {"chart": "a".repeat(2000)}}}});
         for (changes, expected) in [
             (
-                source_ref(json!({"name": "gone"})),
+                source_ref(&json!({"name": "gone"})),
                 "HelmRepository flux/gone, which does not exist",
             ),
             (
-                source_ref(json!({"name": "empty"})),
+                source_ref(&json!({"name": "empty"})),
                 "does not say in a known way where that is",
             ),
             (
-                source_ref(json!({"name": "odd"})),
+                source_ref(&json!({"name": "odd"})),
                 "does not say in a known way where that is",
             ),
             (
-                source_ref(json!({"kind": "GitRepository"})),
+                source_ref(&json!({"kind": "GitRepository"})),
                 "GitRepository flux/charts, which is no",
             ),
             (
-                source_ref(json!({"kind": "Bucket"})),
+                source_ref(&json!({"kind": "Bucket"})),
                 "Bucket flux/charts, which is no chart repository",
             ),
             (
