@@ -43,8 +43,8 @@ bench: ## counts what many releases and hostile neighbours cost, on the real ser
 	cargo build --locked --package charttrust-e2e --bins
 	@cargo run --locked --quiet --package charttrust-e2e --bin bench -- $(ARGS)
 
-weight: ## measures what hostile sources make the operator hold in memory
-	cargo test --locked --package charttrust --test weight -- --nocapture
+weight: ## measures what releases and hostile sources make the operator hold in memory, with the setting of the chart
+	MALLOC_ARENA_MAX=1 cargo test --locked --package charttrust --test weight -- --nocapture
 
 false-alarms: ## installs the charts below CHARTS=DIR signed, and lists every false alarm
 	@e2e/prerequisites.sh cargo go cc gpg

@@ -1,13 +1,29 @@
 //! What hostile sources cost in memory. A program of its own, whose memory is read off the process: what one
 //! source makes the operator hold, it takes from everybody.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
+use charttrust::controllers::store::shown::Shown;
+use charttrust::controllers::store::written::Written;
+use charttrust::controllers::store::{Content, PollState, Revision, Store};
 use charttrust::evidence;
+use charttrust::inventory::helm::Driver;
+use charttrust::inventory::{RecordId, ReleaseId};
 use charttrust::sources::{Asked, Cause, Fetcher, Limits, Reader, Settings, Source};
-use charttrust_verify::digest::Digested;
-use charttrust_verify::evidence::Claimed;
+use charttrust_verify::check::{Judgement, PolicyVerdict};
+use charttrust_verify::digest::{Digested, Sha256Digest};
+use charttrust_verify::evidence::{
+    Answer, ArchiveFacts, Bound, Claim, Claimed, Claims, Evidence, Outcome, Place, ProvenanceFacts,
+    SignatureFacts, Signed,
+};
+use charttrust_verify::openpgp::{Fingerprint, SignatureRecord, VerifiedSignature};
+use charttrust_verify::policy;
+use charttrust_verify::seal::Attestation;
+use charttrust_verify::verdict::{Basis, Verdict};
+use futures::StreamExt as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -16,10 +32,246 @@ const MIB: usize = 1 << 20;
 /// One after the other: they share a process.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hostile_source_costs_little_memory() {
+    many_releases_take_little();
     indexes_take_little_whatever_they_are_made_of().await;
     heads_of_answers_are_not_kept().await;
     long_texts_of_charts_count_as_what_they_take().await;
     long_tokens_are_not_kept_without_bound().await;
+    many_large_indexes_take_little_more_than_few().await;
+    // Last: what glibc has had of this size once, it gives back late from then on.
+    many_large_archives_leave_little_behind().await;
+}
+
+/// What a warm start keeps of each release, the watches of records and the queues apart.
+fn many_releases_take_little() {
+    const MANY: usize = 10_000;
+    let store = Store::default();
+    let before = reset_peak();
+    let shown: Vec<_> = (0..MANY).map(|number| keep(&store, number)).collect();
+    let each = memory("VmRSS:").saturating_sub(before) / MANY;
+    println!("{MANY} releases: {each} bytes each");
+    assert!(each < 5300, "{each} bytes for each of {MANY} releases");
+    drop(shown);
+}
+
+/// A release of one source, with one good signature, judged by one policy, and as the watch shows it.
+fn keep(store: &Store, number: usize) -> Arc<Shown> {
+    let id = ReleaseId {
+        namespace: "shop".to_owned(),
+        name: format!("payments-{number}"),
+    };
+    let record = RecordId::Helm {
+        driver: Driver::Secret,
+        revision: 1,
+    };
+    let source = policy::Source {
+        url: "https://charts.example.com".to_owned(),
+        mirrors: Vec::new(),
+        credentials_secret: None,
+        ca: None,
+    };
+    let now = charttrust::clock::tick();
+    let state = PollState {
+        last_asked: now,
+        answering_since: now,
+        every: Duration::from_secs(3600),
+        failures: 0,
+        retry_after: None,
+        requests: 0,
+    };
+    let shown = Arc::new(Shown::of(Ok(serde_json::from_str(SHOWN).unwrap())));
+    store.update(&id, |release| {
+        release.revisions.insert(record, revision(&source.url));
+        release.note_poll(&source, state);
+        release.judgement = Some(judgement(&source.url));
+        release.signers = release.good_signers().into_iter().collect();
+        release.written = Some(Written {
+            resource_version: "1234567".to_owned(),
+            status: Arc::clone(&shown),
+        });
+    });
+    shown
+}
+
+fn revision(url: &str) -> Revision {
+    let key: Fingerprint = "0123456789ABCDEF0123456789ABCDEF01234567".parse().unwrap();
+    let record = SignatureRecord {
+        primary: key.clone(),
+        signer: key.clone(),
+        created: "2026-11-18T00:00:00Z".parse().unwrap(),
+        expires: None,
+        algorithm: "RSA-4096".into(),
+        hash: "SHA512".into(),
+    };
+    let signature = SignatureFacts {
+        claimed: Claim {
+            fingerprint: Some(key.clone()),
+            key_id: Some("89ABCDEF01234567".into()),
+            created: None,
+            algorithm: "RSA/SHA512".into(),
+        },
+        outcome: Outcome::Verified(VerifiedSignature::restore(record, Attestation::supposed())),
+    };
+    let digest = Sha256Digest::of(b"archive");
+    let signed = Signed {
+        digest: Sha256Digest::of(b"provenance"),
+        claims: Claims {
+            claimed_name: "payments".into(),
+            claimed_version: "2.4.1".into(),
+            claimed_archive: Some(digest),
+        },
+        signatures: vec![signature],
+        place: Place::Main,
+        message: None,
+    };
+    let facts = ArchiveFacts {
+        digest,
+        name: "payments".into(),
+        version: "2.4.1".into(),
+        binding: Bound::Same(Vec::new()),
+        has_subcharts: false,
+        index_disagrees: false,
+        provenance: ProvenanceFacts::Signed(Box::new(signed)),
+        place: Place::Main,
+        settled: true,
+        first_verified: None,
+    };
+    let mut evidence = Evidence::default();
+    let answer = Answer::Archive(Box::new(facts));
+    evidence.answers.insert(url.to_owned(), answer);
+    Revision {
+        resource_version: "1234567".into(),
+        content: Ok(Content {
+            chart: "payments".into(),
+            version: "2.4.1".into(),
+            digest: Sha256Digest::of(b"content"),
+            evidence,
+        }),
+    }
+}
+
+fn judgement(url: &str) -> Judgement {
+    let verdict = Verdict::Trusted(Basis::SignatureVerified);
+    Judgement {
+        verdict,
+        policies: vec![PolicyVerdict {
+            policy: "platform".into(),
+            rule: Some("in-house".into()),
+            verdict,
+            exempt_by: None,
+            origin: Some(url.to_owned()),
+            revocations: BTreeSet::new(),
+        }],
+        findings: Vec::new(),
+    }
+}
+
+/// As the operator writes one.
+const SHOWN: &str = r#"{"apiVersion": "charttrust.io/v1alpha1", "kind": "ReleaseTrust",
+    "metadata": {"name": "payments-1", "namespace": "shop", "uid": "6ec192c7-773e-47fa-b696-084388c90e0f",
+        "creationTimestamp": "2026-11-18T00:00:00Z", "resourceVersion": "1174", "generation": 1},
+    "status": {"observedGeneration": 1,
+        "release": {"revision": 1, "chart": "payments", "version": "2.4.1", "owner": "Helm",
+            "resourceVersion": "1016"},
+        "signer": "platform-2026",
+        "conditions": [
+            {"lastTransitionTime": "2026-11-29T11:21:06Z", "message": "", "observedGeneration": 1,
+                "reason": "Evaluated", "status": "True", "type": "Ready"},
+            {"lastTransitionTime": "2026-11-29T11:21:06Z", "message": "content as signed",
+                "observedGeneration": 1, "reason": "SignatureVerified", "status": "True", "type": "Trusted"},
+            {"lastTransitionTime": "2026-11-29T11:21:06Z", "message": "", "observedGeneration": 1,
+                "reason": "LookSucceeded", "status": "True", "type": "Fresh"}],
+        "signers": [{"fingerprint": "0123456789ABCDEF0123456789ABCDEF01234567",
+            "signedAt": "2026-11-18T00:00:00Z", "algorithm": "RSA-4096/SHA512", "verified": true}],
+        "evidence": {"content": "cWVVw/Gzm8QZeCcJ6zeDZxzKG6EfNtdgBngK+C7FX80",
+            "sources": [{"url": "https://charts.example.com",
+                "archive": "sha256:3b8daae4629b33629646be4e2947ccebd9dd96f831ce4425455fa8f6da623075",
+                "binding": "Same",
+                "provenance": "sha256:50d863c09956bf1871df9419e3f7ec7ebcd169d26ecb9c80f2900bf9f3d9d40e",
+                "firstVerified": "2026-11-29T11:21:07Z"}],
+            "tag": "lseQBh95gUFburAqvL1kQPXnGXcxW5rxHyXK+kOQh1I"},
+        "policies": [{"policy": "platform", "rule": "in-house", "verdict": "Trusted",
+            "reason": "SignatureVerified"}]}}"#;
+
+/// So many repositories, each of which has one archive of nearly as many bytes as one may have.
+async fn many_large_archives_leave_little_behind() {
+    const MANY: usize = 24;
+    let archive = Arc::new(noise(19 * MIB));
+    let fetcher = fetcher();
+    let before = reset_peak();
+    let mut sources = Vec::new();
+    for _ in 0..MANY {
+        let archive = Arc::clone(&archive);
+        let url = serve(move |head, mut stream| {
+            let archive = Arc::clone(&archive);
+            Box::pin(async move {
+                let body = match head.split(' ').nth(1).unwrap_or_default() {
+                    "/index.yaml" => Arc::new(listing(1)),
+                    path if path.ends_with(".tgz") => archive,
+                    _ => Arc::default(),
+                };
+                let length = body.len();
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+                );
+                stream.write_all(head.as_bytes()).await?;
+                stream.write_all(&body).await?;
+                stream.shutdown().await
+            })
+        })
+        .await;
+        sources.push(source(&url));
+    }
+    // As many at a time as the operator takes looks.
+    let looks = sources
+        .iter()
+        .map(|source| fetcher.fetch(source, "c0", "1.0.0"));
+    let looks = futures::stream::iter(looks.collect::<Vec<_>>()).buffer_unordered(16);
+    let fetched = looks.collect::<Vec<_>>().await;
+    assert!(
+        fetched.iter().all(Result::is_ok),
+        "{:?}",
+        fetched[0].as_ref().err()
+    );
+    drop(fetched);
+    let left = memory("VmRSS:").saturating_sub(before) / MIB;
+    let most = peak().saturating_sub(before) / MIB;
+    println!("{MANY} archives of 19 MiB: {most} MiB at the peak, {left} MiB afterwards");
+    assert!(most < 96 && left < 64, "{most} MiB, then {left} MiB");
+}
+
+/// Bytes that begin as gzip does, and that no page of memory shares with another.
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 1_u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    };
+    let head = b"\x1f\x8b\x08".iter().copied();
+    head.chain(std::iter::repeat_with(&mut next))
+        .take(bytes)
+        .collect()
+}
+
+/// So many repositories with an index as heavy as one may be.
+async fn many_large_indexes_take_little_more_than_few() {
+    const MANY: usize = 6;
+    let (_, first, piece, last) = SHAPES[8];
+    let fetcher = fetcher();
+    let mut sources = Vec::new();
+    for _ in 0..MANY {
+        let url = serve(move |_, stream| Box::pin(index(stream, first, piece, last))).await;
+        sources.push(source(&url));
+    }
+    let before = reset_peak();
+    let looks = sources
+        .iter()
+        .map(|source| fetcher.fetch(source, "payments", "2.4.1"));
+    let fetched = futures::future::join_all(looks).await;
+    assert!(fetched.iter().all(Result::is_err));
+    let most = peak().saturating_sub(before) / MIB;
+    println!("{MANY} large indexes at once: {most} MiB");
+    assert!(most < 2 * 64, "{most} MiB");
 }
 
 /// A beginning, a piece that is sent again and again until the limit of an index is nearly reached, and an end.

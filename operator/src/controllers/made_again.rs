@@ -1,5 +1,7 @@
 //! What becomes of our kinds when others delete them, edit them or make them again.
 
+use std::sync::Arc;
+
 use charttrust_verify::verdict::Cause;
 use serde_json::{Value, json};
 
@@ -46,15 +48,19 @@ fn done(scene: &Scene, deed: Deed, path: &str) {
 
 /// The watch shows the `ReleaseTrust` as it is on the server, and the release is looked at.
 async fn seen(scene: &Scene) {
-    let object = scene.cluster.find(TRUST);
-    let object =
-        object.map(|object| Shown::of(serde_json::from_value(object).map_err(|e| e.to_string())));
-    scene.context.cache.trusts.set(web(), object);
+    scene.context.cache.trusts.set(web(), shown(scene));
     scene.context.trust_changed(&web());
     let moment = Moment::now();
     release::reconcile(&scene.context, &web(), moment)
         .await
         .unwrap();
+}
+
+fn shown(scene: &Scene) -> Option<Shown> {
+    let object = scene.cluster.find(TRUST)?;
+    Some(Shown::of(
+        serde_json::from_value(object).map_err(|e| e.to_string()),
+    ))
 }
 
 fn words(object: Option<Value>) -> Vec<String> {
@@ -123,6 +129,28 @@ async fn evidence_that_somebody_else_writes_is_reported_while_we_run() {
     seen(&scene).await;
     seen(&scene).await;
     assert_eq!(events(&scene, "EvidenceRejected"), 1);
+}
+
+#[tokio::test]
+async fn what_was_written_is_kept_once_as_soon_as_the_watch_shows_it() {
+    let scene = Scene::automatic().await;
+    seen(&scene).await;
+    let is_once = || {
+        let written = scene.context.store.release(&web()).unwrap().written;
+        let shown = scene.context.cache.trusts.find(&web()).unwrap();
+        Arc::ptr_eq(&written.unwrap().status, &shown)
+    };
+    // Before the first write there was none to show.
+    scene.context.cache.trusts.set(web(), shown(&scene));
+    assert!(!is_once());
+    scene.context.trust_changed(&web());
+    assert!(is_once());
+    let mut object = scene.cluster.find(TRUST).unwrap();
+    object["metadata"]["annotations"] = json!({"charttrust.io/requestedAt": "now"});
+    scene.cluster.put(TRUST, object);
+    scene.context.cache.trusts.set(web(), shown(&scene));
+    scene.context.trust_changed(&web());
+    assert!(!is_once(), "it is another's");
 }
 
 #[tokio::test]

@@ -88,8 +88,11 @@ async fn download<T: Send + 'static>(
         return Err(unusable(url, "it is not gzip"));
     }
     let read = Arc::clone(&reader.read);
+    let place = found.body.take_place();
     // One buffer: what is digested is what is read.
     let reading = task::spawn_blocking(move || {
+        // Here and not with whoever waits: they may be gone while the bytes are still there.
+        let _place = place;
         let archive = Digested::of(&bytes);
         Archive {
             content: read(&archive),

@@ -4,6 +4,7 @@ use reqwest::Response;
 use tokio::time::{Instant, timeout_at};
 
 use super::error::{Amount, FetchError, Part};
+use super::large::{self, Place};
 use super::network;
 
 /// A body on its way.
@@ -12,6 +13,8 @@ pub(super) struct Body {
     beginning: Vec<u8>,
     deadline: Instant,
     part: Part,
+    /// One of few, once it is large.
+    place: Option<Place>,
     read: u64,
     response: Response,
     shown: String,
@@ -23,6 +26,7 @@ impl Body {
             beginning: Vec::new(),
             deadline,
             part,
+            place: None,
             read: 0,
             response,
             shown,
@@ -50,7 +54,18 @@ impl Body {
         if self.read > limit {
             return Err(self.too_large(limit));
         }
+        if self.read > large::FEW_BYTES && self.place.is_none() {
+            let begun = Instant::now();
+            self.place = large::place().await;
+            // The source has kept nobody waiting.
+            self.deadline += begun.elapsed();
+        }
         Ok(Some(chunk))
+    }
+
+    /// The place that it has as a large one, for whoever still holds what was read of it.
+    pub(super) fn take_place(&mut self) -> Option<Place> {
+        self.place.take()
     }
 
     /// The first bytes, as far as one piece has them, also of a body that announces too many.
@@ -78,6 +93,12 @@ impl Body {
     pub(super) async fn read(&mut self, limit: u64) -> Result<Vec<u8>, FetchError> {
         let mut bytes = Vec::new();
         while let Some(mut chunk) = self.next(limit).await? {
+            if self.place.is_some() {
+                // At once, where it would double again and again. What is announced is within the limit.
+                let announced = self.response.content_length().unwrap_or_default();
+                let announced = usize::try_from(announced).unwrap_or_default();
+                bytes.reserve_exact(announced.saturating_sub(bytes.len()));
+            }
             bytes.append(&mut chunk);
         }
         Ok(bytes)
@@ -85,7 +106,7 @@ impl Body {
 
     /// The whole body, if it has this size: neither the end of the connection nor the length that a
     /// registry or a proxy announces says so.
-    pub(super) async fn read_exactly(mut self, size: u64) -> Result<Vec<u8>, FetchError> {
+    pub(super) async fn read_exactly(&mut self, size: u64) -> Result<Vec<u8>, FetchError> {
         let (part, url) = (self.part, self.shown.clone());
         let unusable = |why: &str| FetchError::Unusable {
             part,

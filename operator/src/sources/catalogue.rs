@@ -154,7 +154,7 @@ async fn fetch(web: &Web, site: &Site, kept: Option<Catalogue>) -> Result<Catalo
 }
 
 /// Parses the index while it arrives, so that its text is never in memory as a whole.
-async fn read(web: &Web, body: Body, url: &Url) -> Result<Index, FetchError> {
+async fn read(web: &Web, mut body: Body, url: &Url) -> Result<Index, FetchError> {
     let (pieces, received) = mpsc::channel(PIECES_AHEAD);
     let limits = web.limits.clone();
     // Parsing many MiB of YAML takes CPU time in which nothing else would run on this thread.
@@ -167,8 +167,11 @@ async fn read(web: &Web, body: Body, url: &Url) -> Result<Index, FetchError> {
             &limits,
         )
     });
-    let fed = feed(body, pieces, web.limits.index_bytes).await;
+    let fed = feed(&mut body, pieces, web.limits.index_bytes).await;
+    // Whoever goes away ends the body, and with it the parser. The body has its place as a large one until
+    // then.
     let parsed = parsing.await;
+    drop(body);
     // A body that broke off is no index, whatever the parser made of its beginning.
     fed?;
     match parsed {
@@ -183,7 +186,11 @@ async fn read(web: &Web, body: Body, url: &Url) -> Result<Index, FetchError> {
     }
 }
 
-async fn feed(mut body: Body, pieces: mpsc::Sender<Vec<u8>>, limit: u64) -> Result<(), FetchError> {
+async fn feed(
+    body: &mut Body,
+    pieces: mpsc::Sender<Vec<u8>>,
+    limit: u64,
+) -> Result<(), FetchError> {
     while let Some(piece) = body.next(limit).await? {
         if pieces.send(piece).await.is_err() {
             // The parser has seen enough, and says what is wrong.

@@ -16,6 +16,7 @@ mod guard;
 mod http;
 mod index;
 mod key;
+mod large;
 mod limits;
 mod located;
 mod named;

@@ -104,7 +104,7 @@ async fn download(
         });
     }
     let unusable = |why| FetchError::unusable(Part::Provenance, url, why);
-    let Reply::Found(found) = asking.get(Part::Provenance, url, None).await? else {
+    let Reply::Found(mut found) = asking.get(Part::Provenance, url, None).await? else {
         return Err(unusable("it is said to be unchanged"));
     };
     let bytes = found.body.read_exactly(size).await?;

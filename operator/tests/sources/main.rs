@@ -8,6 +8,7 @@ mod faults;
 mod guard;
 mod hostile;
 mod keys;
+mod large;
 mod memory;
 mod mirrors;
 mod oci;

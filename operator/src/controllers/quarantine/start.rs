@@ -1,6 +1,6 @@
 //! Has a policy decide about its quarantines, remembers what was decided, and begins what is due.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kube::api::ObjectMeta;
 use kube::{Api, ResourceExt as _};
@@ -48,7 +48,8 @@ async fn decide_for(
 ) -> Result<(), Error> {
     let survey = survey::gather(context, name, loaded, moment).await;
     let decision = decide(&survey, loaded, moment);
-    let matched: Vec<_> = survey.matched.into_iter().map(|one| one.id).collect();
+    // A set: each of ten thousand releases is looked for in it.
+    let matched: BTreeSet<_> = survey.matched.into_iter().map(|one| one.id).collect();
     note(context, name, &matched, &decision);
     let mut outcomes = decision.outcomes.clone();
     let remembered = remember(context, &decision).await;
@@ -68,7 +69,7 @@ async fn decide_for(
 }
 
 /// Keeps what was decided. Releases for which that has changed are shown anew.
-fn note(context: &Context, name: &str, matched: &[ReleaseId], decision: &Decision) {
+fn note(context: &Context, name: &str, matched: &BTreeSet<ReleaseId>, decision: &Decision) {
     let Outcomes {
         stopped, crowded, ..
     } = &decision.outcomes;

@@ -418,7 +418,8 @@ fn note_judgement(context: &Context, id: &ReleaseId, judged: &Judged, begun: Req
         let contradicted =
             std::mem::replace(&mut release.contradicted, judged.contradicted.clone());
         let now = release.good_signers();
-        let then = std::mem::replace(&mut release.signers, now.clone());
+        let then = std::mem::replace(&mut release.signers, now.iter().cloned().collect());
+        let then = BTreeSet::from_iter(then);
         let before = release.judgement.replace(judgement.clone());
         (before, contradicted, then, now)
     });

@@ -184,13 +184,8 @@ impl Reading {
     }
 }
 
-#[derive(Debug, Default)]
-struct Releases {
-    // Boxed: nodes of the map are half empty.
-    by_id: BTreeMap<ReleaseId, Box<Release>>,
-    /// Claimed and known issuers, by fingerprint and key ID, of each release's signatures.
-    by_issuer: BTreeMap<String, BTreeSet<ReleaseId>>,
-}
+// Boxed: nodes of the map are half empty.
+type Releases = BTreeMap<ReleaseId, Box<Release>>;
 
 impl Store {
     /// The seal of the evidence.
@@ -235,14 +230,14 @@ impl Store {
 
     /// Calls `visit` for every release.
     pub fn each_release(&self, mut visit: impl FnMut(&ReleaseId, &Release)) {
-        for (id, release) in &self.releases().by_id {
+        for (id, release) in self.releases().iter() {
             visit(id, release);
         }
     }
 
-    /// Changes what was decided about every release; not its evidence, which is indexed.
+    /// Changes what was decided about every release.
     pub fn update_each(&self, mut change: impl FnMut(&ReleaseId, &mut Release)) {
-        for (id, release) in &mut self.releases().by_id {
+        for (id, release) in self.releases().iter_mut() {
             change(id, release);
         }
     }
@@ -295,32 +290,26 @@ impl Store {
 
     /// A copy of what is known of a release.
     pub fn release(&self, id: &ReleaseId) -> Option<Release> {
-        self.releases()
-            .by_id
-            .get(id)
-            .map(|release| (**release).clone())
+        self.releases().get(id).map(|release| (**release).clone())
     }
 
     /// What `look` makes of a release, without a copy of it.
     pub fn inspect<T>(&self, id: &ReleaseId, read: impl FnOnce(Option<&Release>) -> T) -> T {
-        read(self.releases().by_id.get(id).map(Box::as_ref))
+        read(self.releases().get(id).map(Box::as_ref))
     }
 
     /// Every release that is known.
     pub fn release_ids(&self) -> Vec<ReleaseId> {
-        self.releases().by_id.keys().cloned().collect()
+        self.releases().keys().cloned().collect()
     }
 
-    /// Changes what is known of a release, and keeps the index of issuers true.
+    /// Changes what is known of a release.
     pub fn update<T>(&self, id: &ReleaseId, change: impl FnOnce(&mut Release) -> T) -> T {
         let mut releases = self.releases();
-        let release = releases.by_id.entry(id.clone()).or_default();
-        let before = release.issuers();
+        let release = releases.entry(id.clone()).or_default();
         let result = change(release);
         release.restore();
         release.shrink();
-        let after = release.issuers();
-        releases.reindex(id, &before, &after);
         result
     }
 
@@ -347,13 +336,13 @@ impl Store {
     /// Whether a look that a request asked for has ended, or its release is gone.
     pub fn has_answered(&self, id: &ReleaseId, number: u64) -> bool {
         let releases = self.releases();
-        let release = releases.by_id.get(id);
+        let release = releases.get(id);
         release.is_none_or(|release| release.requests.have_answered(number))
     }
 
     /// Notes that the `ReleaseTrust` of a release is gone, which we have not deleted.
     pub fn note_deleted(&self, id: &ReleaseId) {
-        if let Some(release) = self.releases().by_id.get_mut(id) {
+        if let Some(release) = self.releases().get_mut(id) {
             release.was_deleted |= release.written.take().is_some();
         }
     }
@@ -361,7 +350,7 @@ impl Store {
     /// Notes how the watch shows a `ReleaseTrust`: what we wrote is kept once where it shows the same.
     pub fn note_shown(&self, id: &ReleaseId, shown: &Arc<Shown>) {
         let mut releases = self.releases();
-        let release = releases.by_id.get_mut(id);
+        let release = releases.get_mut(id);
         if let Some(written) = release.and_then(|release| release.written.as_mut())
             && written.status == *shown
         {
@@ -371,10 +360,7 @@ impl Store {
 
     /// Forgets a release.
     pub fn forget(&self, id: &ReleaseId) {
-        let mut releases = self.releases();
-        if let Some(release) = releases.by_id.remove(id) {
-            releases.reindex(id, &release.issuers(), &BTreeSet::new());
-        }
+        self.releases().remove(id);
     }
 
     /// Releases with a signature that claims, or is known, to be of one of these issuers.
@@ -382,34 +368,26 @@ impl Store {
         &self,
         issuers: impl Iterator<Item = &'a str>,
     ) -> BTreeSet<ReleaseId> {
-        let releases = self.releases();
-        issuers
-            .filter_map(|issuer| releases.by_issuer.get(issuer))
-            .flatten()
-            .cloned()
-            .collect()
+        // Keys change seldom: an index of ten thousand releases by their issuers would cost more than it saves.
+        let issuers: BTreeSet<_> = issuers.collect();
+        self.those_of(|release| release.has_issuer(|name| issuers.contains(name)))
     }
 
     /// The releases with a cryptographically good signature by a key, whatever became of it.
     pub fn dependents(&self, fingerprint: &Fingerprint) -> BTreeSet<ReleaseId> {
+        self.those_of(|release| release.has_good_signer(fingerprint))
+    }
+
+    fn those_of(&self, is_one: impl Fn(&Release) -> bool) -> BTreeSet<ReleaseId> {
         let releases = self.releases();
-        let signed = releases.by_issuer.get(fingerprint.as_str());
-        let depends = |id: &&ReleaseId| {
-            let release = releases.by_id.get(id);
-            release.is_some_and(|release| release.has_good_signer(fingerprint))
-        };
-        signed
-            .into_iter()
-            .flatten()
-            .filter(depends)
-            .cloned()
-            .collect()
+        let all = releases.iter().filter(|(_, release)| is_one(release));
+        all.map(|(id, _)| id.clone()).collect()
     }
 
     /// Sources whose last look for some release gave no answer, and what happened instead.
     pub fn silent_sources(&self) -> BTreeMap<String, String> {
         let mut silent = BTreeMap::new();
-        for release in self.releases().by_id.values() {
+        for release in self.releases().values() {
             let polls = release.polls.iter();
             for (url, _) in polls.filter(|(_, state)| state.failures > 0) {
                 let told: &mut String = silent.entry(url.clone()).or_default();
@@ -423,7 +401,7 @@ impl Store {
 
     /// Calls `visit` with the judgement of, and the looks for, every release that was judged.
     pub fn polls(&self, mut visit: impl FnMut(&Judgement, &SmallMap<String, PollState>)) {
-        for release in self.releases().by_id.values() {
+        for release in self.releases().values() {
             if let Some(judgement) = &release.judgement {
                 visit(judgement, &release.polls);
             }
@@ -432,7 +410,7 @@ impl Store {
 
     /// Calls `visit` for every release that was judged.
     pub fn judgements(&self, mut visit: impl FnMut(&ReleaseId, &Judgement)) {
-        for (id, release) in &self.releases().by_id {
+        for (id, release) in self.releases().iter() {
             if let Some(judgement) = &release.judgement {
                 visit(id, judgement);
             }
@@ -491,25 +469,6 @@ fn put<V>(map: &mut BTreeMap<String, V>, name: &str, value: Option<V>) -> Option
     match value {
         Some(value) => map.insert(name.to_owned(), value),
         None => map.remove(name),
-    }
-}
-
-impl Releases {
-    fn reindex(&mut self, id: &ReleaseId, before: &BTreeSet<String>, after: &BTreeSet<String>) {
-        for issuer in before.difference(after) {
-            if let Some(ids) = self.by_issuer.get_mut(issuer) {
-                ids.remove(id);
-                if ids.is_empty() {
-                    self.by_issuer.remove(issuer);
-                }
-            }
-        }
-        for issuer in after.difference(before) {
-            self.by_issuer
-                .entry(issuer.clone())
-                .or_default()
-                .insert(id.clone());
-        }
     }
 }
 

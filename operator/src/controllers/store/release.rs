@@ -35,7 +35,7 @@ pub struct Release {
     /// What was last concluded.
     pub judgement: Option<Judgement>,
     /// Whose good signatures it had then. Their keys count it.
-    pub signers: BTreeSet<Fingerprint>,
+    pub signers: Box<[Fingerprint]>,
     /// What was last written, as the server has answered, and the resource version that it got.
     pub written: Option<Written<Arc<Shown>>>,
     /// What events have told last, or what needed none.
@@ -354,27 +354,28 @@ impl Release {
             .flat_map(|content| content.evidence.good_signers())
     }
 
-    pub(super) fn issuers(&self) -> BTreeSet<String> {
-        let signatures = self.contents().flat_map(|content| {
+    /// Whether one of its signatures claims, or is known, to be of an issuer of such a name.
+    pub(super) fn has_issuer(&self, is_one: impl Fn(&str) -> bool) -> bool {
+        let mut signatures = self.contents().flat_map(|content| {
             let signed = content
                 .evidence
                 .archives()
                 .filter_map(|(_, facts)| facts.signed());
             signed.flat_map(|signed| &signed.signatures)
         });
-        signatures.flat_map(issuers_of).collect()
+        signatures.any(|signature| issuers_of(signature).any(&is_one))
     }
 }
 
-fn issuers_of(signature: &SignatureFacts) -> impl Iterator<Item = String> {
+fn issuers_of(signature: &SignatureFacts) -> impl Iterator<Item = &str> {
     let known = match &signature.outcome {
-        Outcome::Verified(verified) => Some(verified.primary().to_string()),
-        Outcome::Fault(fingerprint, _) => Some(fingerprint.to_string()),
+        Outcome::Verified(verified) => Some(verified.primary().as_str()),
+        Outcome::Fault(fingerprint, _) => Some(fingerprint.as_str()),
         Outcome::Nobodys(_) | Outcome::UnknownIssuer => None,
     };
     let claimed = &signature.claimed;
-    let fingerprint = claimed.fingerprint.as_ref().map(ToString::to_string);
-    let key_id = claimed.key_id.clone();
+    let fingerprint = claimed.fingerprint.as_ref().map(Fingerprint::as_str);
+    let key_id = claimed.key_id.as_deref();
     [known, fingerprint, key_id].into_iter().flatten()
 }
 
