@@ -54,7 +54,7 @@ impl Body {
         if self.read > limit {
             return Err(self.too_large(limit));
         }
-        if self.read > large::FEW_BYTES && self.place.is_none() {
+        if self.read > large::few_bytes(self.part) && self.place.is_none() {
             let begun = Instant::now();
             self.place = large::place().await;
             // The source has kept nobody waiting.

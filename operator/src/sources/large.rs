@@ -5,11 +5,20 @@
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::error::Part;
+
 /// A place; dropping it lets the next have it.
 pub(super) type Place = SemaphorePermit<'static>;
 
-/// From how many bytes on a body needs a place. Most archives have less, and most indexes.
-pub(super) const FEW_BYTES: u64 = 2 << 20;
+/// From how many bytes on a body needs a place. Most archives have less. What is read of an index may take
+/// twenty times its bytes meanwhile.
+pub(super) fn few_bytes(part: Part) -> u64 {
+    if part == Part::Index {
+        256 << 10
+    } else {
+        2 << 20
+    }
+}
 
 /// How many large bodies there are at a time; two, so that one source that is slow stops no other.
 const MOST_LARGE: usize = 2;
