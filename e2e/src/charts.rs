@@ -16,7 +16,7 @@ use crate::helm::{Helm, HelmError};
 pub struct Source {
     name: String,
     version: String,
-    files: Vec<(String, String)>,
+    files: Vec<(String, Vec<u8>)>,
 }
 
 impl Source {
@@ -37,9 +37,15 @@ impl Source {
 
     /// Adds a file, or replaces the one of that path.
     #[must_use]
-    pub fn with_file(mut self, path: &str, content: &str) -> Self {
+    pub fn with_file(self, path: &str, content: &str) -> Self {
+        self.with_bytes(path, content.as_bytes())
+    }
+
+    /// Adds a file of any bytes, or replaces the one of that path.
+    #[must_use]
+    pub fn with_bytes(mut self, path: &str, content: &[u8]) -> Self {
         self.files.retain(|(known, _)| known != path);
-        self.files.push((path.to_owned(), content.to_owned()));
+        self.files.push((path.to_owned(), content.to_vec()));
         self
     }
 

@@ -18,7 +18,7 @@ use crate::setup::{story, with_both_helms};
 
 with_both_helms! {
     an_archive_that_can_be_read_in_two_ways_is_not_trusted_though_signed
-    subcharts_without_signatures_are_not_trusted_if_the_rule_asks_for_them
+    each_subchart_is_signed_if_the_rule_asks_for_that
     a_statement_that_begins_with_dashes_verifies_as_in_helm
 }
 
@@ -70,9 +70,42 @@ async fn a_statement_that_begins_with_dashes_verifies_as_in_helm(version: Versio
     story.expect("web", "SignatureVerified").await;
 }
 
-async fn subcharts_without_signatures_are_not_trusted_if_the_rule_asks_for_them(version: Version) {
+/// A chart whose objects have its own name, so that several go into one release.
+fn part(name: &str) -> Source {
+    let config = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Release.Name }}-{{ .Chart.Name }}\n";
+    Source::new(name, "1.0.0")
+        .with_file("templates/config.yaml", config)
+        .with_file("templates/deployment.yaml", "")
+}
+
+/// A chart of charts from a repository.
+fn umbrella(name: &str, parts: &[&Chart], repository: &str) -> Source {
+    let mut declared = Vec::new();
+    let mut source = Source::new(name, "1.0.0");
+    for part in parts {
+        let Chart { name, version, .. } = part;
+        declared.push(json!({"name": name, "version": version, "repository": repository}));
+        let bytes = std::fs::read(&part.archive).unwrap();
+        source = source.with_bytes(&format!("charts/{name}-{version}.tgz"), &bytes);
+    }
+    let metadata =
+        json!({"apiVersion": "v2", "name": name, "version": "1.0.0", "dependencies": declared});
+    source.with_file("Chart.yaml", &metadata.to_string())
+}
+
+async fn each_subchart_is_signed_if_the_rule_asks_for_that(version: Version) {
     let story = story("subcharts", version).await;
     let key = story.trusted_key("platform").await;
+    let repository = Repository::start().unwrap();
+    let mut parts = Vec::new();
+    for name in ["cache", "db", "queue"] {
+        let chart = story.package(&part(name), Some(&key)).await;
+        repository.publish(&story.helm, &chart).await.unwrap();
+        parts.push(chart);
+    }
+    repository.misbehave("/db-1.0.0.tgz.prov", Fault::Status(404));
+    let changed = part("db").with_file("README.md", "Of somebody else.");
+    let changed = story.package(&changed, None).await;
     let demand = |dependencies: &str| {
         story.rule(
             "*",
@@ -80,22 +113,44 @@ async fn subcharts_without_signatures_are_not_trusted_if_the_rule_asks_for_them(
             json!({"verify": {"dependencies": dependencies}}),
         )
     };
-    let policy = story.rules("policy", &[demand("Verify")]).await;
-    let subchart = "apiVersion: v2\nname: db\nversion: 1.0.0\n";
-    let with = Source::new("with", "1.0.0").with_file("charts/db/Chart.yaml", subchart);
-    for source in [with, Source::new("without", "1.0.0")] {
+    let mut policy = story.rules("policy", &[demand("Inherit")]).await;
+    let honest: Vec<_> = parts.iter().collect();
+    let tampered = [&parts[0], &changed];
+    for (name, parts) in [("shop", &honest[..]), ("forged", &tampered), ("plain", &[])] {
+        let source = umbrella(name, parts, &repository.url());
         let chart = story.publish(&source, Some(&key)).await;
         story.install(&chart.name, &chart).await;
+        story.expect(&chart.name, "SignatureVerified").await;
     }
-    story.expect("without", "SignatureVerified").await;
-    let refused = "Trusted=False/DependencyNotTrusted";
-    let message = story
-        .expect_condition(&story.trusts(), "with", refused)
-        .await;
-    assert!(message.contains("dependencies: Inherit"), "{message}");
-    let relaxed = json!({"spec": {"rules": [demand("Inherit")]}});
-    story.patch::<ChartTrustPolicy>(&policy, relaxed).await;
-    story.expect("with", "SignatureVerified").await;
+    let strict = json!({"spec": {"rules": [demand("Verify")], "interval": "1s"}});
+    story.patch::<ChartTrustPolicy>(&policy, strict).await;
+    let trusts = story.trusts();
+    for (name, state, part) in [
+        (
+            "shop",
+            "Trusted=False/DependencyNotTrusted",
+            "subchart db 1.0.0: Unsigned: ",
+        ),
+        (
+            "forged",
+            "Trusted=False/ContentMismatch",
+            "subchart db 1.0.0: ",
+        ),
+    ] {
+        let message = story.expect_condition(&trusts, name, state).await;
+        assert!(message.starts_with(part), "{message}");
+    }
+    story.expect("plain", "SignatureVerified").await;
+    repository.behave();
+    story.expect("shop", "SignatureVerified").await;
+    story.expect("forged", "ContentMismatch").await;
+    // What was verified needs no repository any more.
+    let mut repository = repository;
+    repository.stop();
+    policy = story.rules("policy", &[demand("Verify")]).await;
+    story.expect("shop", "SignatureVerified").await;
+    story.expect("forged", "ContentMismatch").await;
+    drop(policy);
 }
 
 /// A rule with these sources, in this order.

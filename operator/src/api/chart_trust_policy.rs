@@ -331,8 +331,8 @@ pub struct Verify {
     pub expired_keys: ExpiredKeys,
 
     /// Inherit: the chart's signature covers its subcharts. Verify: each subchart must itself be
-    /// signed; an archive carries no provenance of its subcharts, so that a chart with subcharts is
-    /// DependencyNotTrusted. Default Inherit.
+    /// signed by the signers of the rule, as its own archive in the repository that Chart.lock or
+    /// Chart.yaml name, and be what that archive holds. Default Inherit.
     #[serde(default)]
     pub dependencies: Dependencies,
 }

@@ -253,6 +253,11 @@ pub struct Evidence {
     #[schemars(length(max = bounds::LIST), extend("x-kubernetes-list-type" = "atomic"))]
     pub sources: Vec<SourceEvidence>,
 
+    /// What the repositories of subcharts have answered, where a rule says dependencies: Verify.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::LIST), extend("x-kubernetes-list-type" = "atomic"))]
+    pub dependencies: Vec<SourceEvidence>,
+
     /// What of other revisions was verified, and when first: the verdict is about one that is worse,
     /// and a key may be revoked with grandfather: Witnessed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -281,6 +286,29 @@ pub struct Witness {
     /// When this operator first verified a signature of this very archive by a known key.
     #[schemars(schema_with = "schema::time")]
     pub first_verified: Time,
+}
+
+/// A chart within an archive.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BundledChart {
+    /// Its name.
+    #[schemars(length(max = bounds::VERSION))]
+    pub name: String,
+
+    /// Its version.
+    #[schemars(length(max = bounds::VERSION))]
+    pub version: String,
+
+    /// Where Chart.lock or Chart.yaml says that it comes from. Absent: they name no place that can be
+    /// asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::URL))]
+    pub repository: Option<String>,
+
+    /// Digest of its content, as of its own archive.
+    #[schemars(length(max = bounds::DIGEST))]
+    pub content: String,
 }
 
 /// What a mirror served instead of its source.
@@ -358,6 +386,16 @@ pub struct SourceEvidence {
     #[serde(default, skip_serializing_if = "is_false")]
     pub subcharts: bool,
 
+    /// The subcharts that it carries. Absent if there are none, or too many to list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::LIST), extend("x-kubernetes-list-type" = "atomic"))]
+    pub dependencies: Vec<BundledChart>,
+
+    /// Digest of the content of a subchart's own archive, however it was packaged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::DIGEST))]
+    pub content: Option<String>,
+
     /// Whether the source's index names another digest. Absent: it does not.
     #[serde(default, skip_serializing_if = "is_false")]
     pub index_disagrees: bool,
@@ -417,6 +455,8 @@ impl SourceEvidence {
             binding: None,
             differences: Vec::new(),
             subcharts: false,
+            dependencies: Vec::new(),
+            content: None,
             index_disagrees: false,
             mirrored: Mirrored::Nothing,
             provisional: false,
@@ -600,6 +640,7 @@ mod tests {
             evidence: Some(Evidence {
                 content: "Dx4tPEtaaXiHlqW0w9Lh8A8eLTxLWml4h5altMPS4fA".to_owned(),
                 witnesses: Vec::new(),
+                dependencies: Vec::new(),
                 sources: vec![origin()],
                 tag: Some("bWVzc2FnZSBhdXRoZW50aWNhdGlvbiBjb2RlIDEyMw==".to_owned()),
             }),

@@ -482,6 +482,7 @@ mod tests {
         status.evidence = Some(v1::Evidence {
             content: String::new(),
             witnesses: Vec::new(),
+            dependencies: Vec::new(),
             sources: vec![source],
             tag: None,
         });

@@ -246,7 +246,8 @@ mod tests {
                 Some((_, "status.conditions[].status")) => {
                     "every kind: status.conditions[].status".to_owned()
                 }
-                _ => place.clone(),
+                // What repositories of subcharts say has the form of what sources say.
+                _ => place.replace("evidence.dependencies[]", "evidence.sources[]"),
             };
             let is_explained = if is_shared {
                 anywhere(&word)

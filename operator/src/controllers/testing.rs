@@ -329,6 +329,8 @@ pub(super) fn signed_revision(key: &Fingerprint, ends: &[Option<&str>]) -> Revis
         version: "1.0.0".into(),
         binding: Bound::Same(Vec::new()),
         has_subcharts: false,
+        subcharts: Vec::new(),
+        content: None,
         index_disagrees: false,
         provenance: ProvenanceFacts::Signed(Box::new(signed)),
         place: Place::Main,

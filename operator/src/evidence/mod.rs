@@ -36,7 +36,7 @@ pub fn fetcher(settings: Settings) -> Fetcher {
 #[derive(Debug)]
 pub enum Gathered {
     /// It has an archive, which is still to be compared with what was installed.
-    Found(Found),
+    Found(Box<Found>),
     /// No archive that could be compared.
     Other(Nothing),
 }
@@ -110,13 +110,13 @@ impl Gathered {
         let disagrees = claimed_digest.any(|claimed| *claimed != fetched.archive.digest);
         // What a mirror's index says is no word of the source's.
         facts.index_disagrees = disagrees && fetched.place == Place::Main;
-        Self::Found(Found {
+        Self::Found(Box::new(Found {
             chart,
             facts,
             mirror: fetched.mirror,
             silence,
             retry_after,
-        })
+        }))
     }
 
     /// The source without the mirrors that have had a say, if there are others. What gives no trust is silence,
@@ -158,6 +158,16 @@ impl Found {
     pub fn of_version(mut self, claimed: Claimed<'_>) -> Self {
         self.facts.provenance = self.facts.provenance.about(claimed);
         self
+    }
+
+    /// The answer about a subchart: its own archive.
+    pub fn of_subchart(self) -> Answer {
+        let content = Some(self.chart.content);
+        let facts = ArchiveFacts {
+            content,
+            ..self.facts
+        };
+        Answer::Archive(Box::new(facts))
     }
 
     /// The answer, once a release was compared with the archive. That a release is not made of what a

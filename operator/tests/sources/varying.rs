@@ -94,7 +94,7 @@ const SOURCES: &[(&str, &str, Answers)] = &[
         "answered 503",
         |path, n| match path {
             INDEX => index(&format!("{n}/x.tgz"), n),
-            path if path.ends_with(".tgz") => ok(SIGNED_CHART),
+            path if !path.contains(".prov") => ok(SIGNED_CHART),
             _ => status("503 Unavailable", n),
         },
     ),
@@ -103,13 +103,13 @@ const SOURCES: &[(&str, &str, Answers)] = &[
         "it is HTML",
         |path, n| match path {
             INDEX => index(&format!("{n}/x.tgz"), n),
-            path if path.ends_with(".tgz") => ok(SIGNED_CHART),
+            path if !path.contains(".prov") => ok(SIGNED_CHART),
             _ => ok(format!("<html>{n}").as_bytes()),
         },
     ),
     ("all is well", "", |path, n| match path {
         INDEX => index(&format!("{n}/x.tgz"), n),
-        path if path.ends_with(".tgz") => ok(SIGNED_CHART),
+        path if !path.contains(".prov") => ok(SIGNED_CHART),
         _ => ok(STATEMENT),
     }),
 ];

@@ -10,13 +10,14 @@ use jiff::Timestamp;
 
 pub use crate::case::Case;
 use crate::case::Subject;
+use crate::dependencies;
 use crate::deployer::Deployer;
 use crate::evidence::{ArchiveFacts, Bound, Claims, Place, ProvenanceFacts, Signed};
 use crate::finding::{Finding, Note};
 use crate::key::{HardRevocation, Key};
 use crate::key_validity::Approval;
 use crate::origin::{Asked, Candidate, bound_archives, difference, first_archive};
-use crate::policy::{Dependencies, Exception, Level, Policy, Rule, Source};
+use crate::policy::{Exception, Level, Policy, Rule, Source};
 use crate::rule_result::RuleResult;
 use crate::scheme::Scheme;
 use crate::signers::{self, Statement};
@@ -300,7 +301,7 @@ fn judge_archive(subject: &Subject<'_>, pins: Pins) -> RuleResult {
     let of_signatures = result.failing.len();
     check_metadata(subject, &mut result);
     check_binding(subject, &mut result);
-    check_dependencies(subject, &mut result);
+    dependencies::check(subject, check_provenance, &mut result);
     note_index(subject, &mut result);
     result.has_lapsed &= result.failing.len() == of_signatures && result.doubts.is_empty();
     let is_compared = matches!(facts.binding, Bound::Same(_));
@@ -514,19 +515,6 @@ fn check_binding(subject: &Subject<'_>, result: &mut RuleResult) {
             let message = difference(subject.source, subject.facts);
             result.fail(Reason::ContentMismatch, message);
         }
-    }
-}
-
-/// `dependencies: Verify` asks for a signature of each subchart. The archive holds subcharts unpacked
-/// and without their provenance files, and the statement about the chart says nothing about who made
-/// them, so none can be shown to be signed: refused, rather than taken for granted.
-fn check_dependencies(subject: &Subject<'_>, result: &mut RuleResult) {
-    let verify = subject.rule.verify.dependencies == Dependencies::Verify;
-    if verify && subject.facts.has_subcharts {
-        let message = "the rule asks for a signature of each subchart, but the archive contains \
-                       subcharts without their provenance, so this cannot be shown; with \
-                       dependencies: Inherit the signature of the chart covers them";
-        result.fail(Reason::DependencyNotTrusted, message);
     }
 }
 

@@ -16,6 +16,7 @@ use crate::openpgp::{self, ClaimedSignature, Fingerprint, SignedMessage, Verifie
 use crate::provenance;
 use crate::release::Record;
 use crate::small_map::SmallMap;
+pub use crate::subcharts::{SubchartFacts, SubchartId};
 use crate::verdict::Cause;
 
 /// What every source that was asked has answered, by its configured URL.
@@ -23,6 +24,8 @@ use crate::verdict::Cause;
 pub struct Evidence {
     /// Answers by source. A source that was never asked, or never answered, may be absent.
     pub answers: SmallMap<String, Answer>,
+    /// What the repositories of subcharts have answered, where a rule asks for their signatures.
+    pub subcharts: SmallMap<SubchartId, Answer>,
 }
 
 /// What one source says about one chart version, compared with one record.
@@ -69,6 +72,10 @@ pub struct ArchiveFacts {
     pub binding: Bound,
     /// Whether it carries subcharts.
     pub has_subcharts: bool,
+    /// Its subcharts; empty too where an earlier engine has looked.
+    pub subcharts: Vec<SubchartFacts>,
+    /// Digest of its content, if this is the archive of a subchart itself.
+    pub content: Option<Sha256Digest>,
     /// Whether the index names another digest. Never counts as trust or distrust.
     pub index_disagrees: bool,
     /// The signed statement beside it.
@@ -249,7 +256,7 @@ impl Evidence {
     /// was first verified. Returns whether anything was found out.
     pub fn try_keys(&mut self, keys: &[Key], now: Timestamp) -> bool {
         let mut found = false;
-        for answer in self.answers.values_mut() {
+        for answer in self.answers.values_mut().chain(self.subcharts.values_mut()) {
             if let Answer::Archive(facts) = answer {
                 found |= facts.try_keys(keys, now);
             }
@@ -329,7 +336,9 @@ impl Evidence {
     }
 
     fn signed_mut(&mut self) -> impl Iterator<Item = &mut Signed> {
-        self.answers.values_mut().filter_map(|answer| match answer {
+        let answers = self.answers.values_mut();
+        let answers = answers.chain(self.subcharts.values_mut());
+        answers.filter_map(|answer| match answer {
             Answer::Archive(facts) => match &mut facts.provenance {
                 ProvenanceFacts::Signed(signed) => Some(signed.as_mut()),
                 ProvenanceFacts::Malformed { .. }
@@ -350,11 +359,45 @@ impl Evidence {
             })
     }
 
+    /// Every signed statement, of subcharts too.
+    pub fn statements(&self) -> impl Iterator<Item = &Signed> {
+        let of_subcharts = self.subcharts.values().filter_map(|answer| match answer {
+            Answer::Archive(facts) => Some(facts.as_ref()),
+            Answer::Ambiguous { .. } | Answer::NotFound | Answer::Unavailable { .. } => None,
+        });
+        let own = self.archives().map(|(_, facts)| facts);
+        own.chain(of_subcharts).filter_map(ArchiveFacts::signed)
+    }
+
     /// Primary fingerprints with a cryptographically good signature, whatever became of the key.
     pub fn good_signers(&self) -> impl Iterator<Item = &Fingerprint> {
-        self.archives()
-            .filter_map(|(_, facts)| facts.signed())
-            .flat_map(Signed::good_signers)
+        self.statements().flat_map(Signed::good_signers)
+    }
+
+    /// The subcharts of its archives that have to be asked about: those without an answer, and those whose
+    /// answer holds no good signature of the very content.
+    pub fn open_subcharts(&self, source: &str) -> Vec<SubchartFacts> {
+        let Some(Answer::Archive(facts)) = self.answers.get(source) else {
+            return Vec::new();
+        };
+        let is_open = |subchart: &&SubchartFacts| {
+            !matches!(self.subcharts.get(&subchart.id), Some(Answer::Archive(known))
+                if known.content == Some(subchart.content)
+                    && known.signed().is_some_and(|it| it.good_signers().next().is_some()))
+        };
+        let asked = facts.subcharts.iter().filter(|it| it.id.is_published());
+        asked.filter(is_open).cloned().collect()
+    }
+
+    /// Whether nobody was asked yet about a subchart of the archive of a source.
+    pub fn lacks_subcharts(&self, source: &str) -> bool {
+        let Some(Answer::Archive(facts)) = self.answers.get(source) else {
+            return false;
+        };
+        let is_unheard =
+            |it: &SubchartFacts| it.id.is_published() && !self.subcharts.contains_key(&it.id);
+        let is_unlisted = facts.has_subcharts && facts.subcharts.is_empty();
+        is_unlisted || facts.subcharts.iter().any(is_unheard)
     }
 }
 
@@ -367,6 +410,12 @@ impl ArchiveFacts {
             version: chart.metadata.version.clone(),
             binding,
             has_subcharts: !chart.subcharts.is_empty(),
+            subcharts: chart
+                .subcharts
+                .iter()
+                .map(|subchart| SubchartFacts::of(chart, subchart))
+                .collect(),
+            content: None,
             index_disagrees: false,
             provenance,
             place: Place::Main,

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::case::Case;
 use crate::check::{self, Judgement};
 use crate::deployer::Deployer;
-use crate::evidence::{Answer, ArchiveFacts, Evidence, Place, ProvenanceFacts, Signed};
+use crate::evidence::{Answer, ArchiveFacts, Evidence, Place, ProvenanceFacts, Signed, SubchartId};
 use crate::finding::{Fact, Finding, Note};
 use crate::key::Key;
 use crate::policy::{Policy, ReleaseRef};
@@ -86,6 +86,27 @@ impl Evidence {
             offer.told
         } else {
             offer.told.into_iter().chain(offer.refused).collect()
+        }
+    }
+
+    /// Takes in what the repository of a subchart answered, unless that takes trust.
+    pub fn apply_subchart(&mut self, id: &SubchartId, answer: Answer, by: &JudgedBy<'_>) {
+        let known = self.subcharts.get(id);
+        let is_silence = matches!(answer, Answer::Unavailable { .. });
+        let was_silent = known.is_none_or(|known| matches!(known, Answer::Unavailable { .. }));
+        if is_silence && !was_silent {
+            return;
+        }
+        let mut answer = answer;
+        if let (Some(Answer::Archive(old)), Answer::Archive(new)) = (known, &mut answer) {
+            let of = |facts: &ArchiveFacts| (facts.digest, facts.signed().map(|it| it.digest));
+            // We are a witness of these bytes with this provenance.
+            new.first_verified = old.first_verified.filter(|_| of(old) == of(new));
+        }
+        let mut candidate = self.clone();
+        candidate.subcharts.insert(id.clone(), answer);
+        if self.admits(&candidate, Demand::TakeNoTrust, by) {
+            *self = candidate;
         }
     }
 
@@ -303,12 +324,15 @@ impl ArchiveFacts {
         }
         let offer = self.compare_provenance(source, later);
         let index_disagrees = self.index_as_of(later);
-        if offer.answer.is_some() || self.index_disagrees == index_disagrees {
+        let is_same = self.index_disagrees == index_disagrees && self.subcharts == later.subcharts;
+        if offer.answer.is_some() || is_same {
             return offer;
         }
-        // What the index says decides nothing, so it is taken over as it is.
+        // What the index says decides nothing, so it is taken over as it is. And the same bytes have the same
+        // subcharts: an earlier engine did not list them.
         let facts = Self {
             index_disagrees,
+            subcharts: later.subcharts.clone(),
             ..self.clone()
         };
         Offer {
@@ -412,6 +436,7 @@ impl ArchiveFacts {
             provenance,
             place: self.place.min(later.place),
             index_disagrees: self.index_as_of(later),
+            subcharts: later.subcharts.clone(),
             ..self.clone()
         }))
     }
@@ -423,6 +448,7 @@ impl ArchiveFacts {
             provenance: later.provenance.clone(),
             place: self.place.min(later.place),
             index_disagrees: self.index_as_of(later),
+            subcharts: later.subcharts.clone(),
             first_verified: None,
             ..self.clone()
         }))

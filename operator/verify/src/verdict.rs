@@ -108,9 +108,10 @@ words! {
             => "Check `sources`, and whether the version was removed.",
         /// A subchart is not trusted on its own (`dependencies: Verify`).
         DependencyNotTrusted:
-            "The rule says `dependencies: Verify`, and the archive contains subcharts. Their \
-             provenance files are not in it, so that each was signed cannot be shown."
-            => "Use `dependencies: Inherit` if the chart's signature may stand for them.",
+            "The rule says `dependencies: Verify`, and a subchart is not signed by its signers, or its \
+             repository lacks it."
+            => "Have the subchart signed where it is published, or use `dependencies: Inherit` if the chart's \
+                signature may stand for it.",
     }
 }
 

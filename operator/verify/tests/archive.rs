@@ -983,3 +983,88 @@ proptest! {
         }
     }
 }
+
+/// A chart of its own, in its order.
+fn part() -> Vec<(&'static str, &'static str)> {
+    vec![
+        (
+            "Chart.yaml",
+            "apiVersion: v2\nname: db\nversion: 1.0.0\ndescription: A store\n",
+        ),
+        (
+            "Chart.lock",
+            "dependencies: []\ndigest: sha256:0\ngenerated: \"2024-01-01T00:00:00Z\"\n",
+        ),
+        ("values.yaml", "a: 1\n"),
+        ("values.schema.json", "{}"),
+        ("templates/a.yaml", "kind: A\n"),
+        ("templates/b.yaml", "kind: B\n"),
+        ("README.md", "# db\n"),
+        (
+            "charts/inner/Chart.yaml",
+            "apiVersion: v2\nname: inner\nversion: 2.0.0\n",
+        ),
+        ("charts/inner/templates/c.yaml", "kind: C\n"),
+    ]
+}
+
+fn packed(top: &str, files: &[(&str, &str)]) -> Tar {
+    files.iter().fold(Tar::default(), |tar, (name, content)| {
+        tar.file(&format!("{top}/{name}"), content.as_bytes())
+    })
+}
+
+/// What `helm package` makes of a subchart is compared with its own archive.
+#[test]
+fn a_subchart_has_the_content_of_its_own_archive() {
+    let own = load(&packed("db", &part()).gzip()).unwrap();
+    let in_umbrella = |files: &[(&str, &str)]| {
+        let tar = files.iter().fold(base(), |tar, (name, content)| {
+            tar.file(&format!("web/charts/db/{name}"), content.as_bytes())
+        });
+        load(&tar.gzip()).unwrap().subcharts.remove(0).content
+    };
+    assert_eq!(in_umbrella(&part()), own.content);
+    let mut reversed = part();
+    reversed.reverse();
+    assert_eq!(in_umbrella(&reversed), own.content, "in another order");
+    let mut written_anew = part();
+    written_anew[0].1 = "description: A store\nversion: 1.0.0\nname: db\napiVersion: v2\n";
+    assert_eq!(in_umbrella(&written_anew), own.content, "as Helm writes it");
+    let vendored = base().file("web/charts/db-1.0.0.tgz", &packed("db", &part()).gzip());
+    let vendored = load(&vendored.gzip()).unwrap();
+    assert_eq!(vendored.subcharts[0].content, own.content, "as an archive");
+    let mut other_lock = part();
+    other_lock.remove(1);
+    assert_eq!(in_umbrella(&other_lock), own.content, "without its lock");
+    for (index, other) in [
+        (
+            0,
+            "apiVersion: v2\nname: db\nversion: 1.0.0\ndescription: Another\n",
+        ),
+        (2, "a: 2\n"),
+        (3, "[]"),
+        (4, "kind: B\n"),
+        (6, ""),
+        (7, "apiVersion: v2\nname: inner\nversion: 2.0.1\n"),
+        (8, "kind: D\n"),
+    ] {
+        let mut changed = part();
+        changed[index].1 = other;
+        let name = changed[index].0;
+        assert_ne!(in_umbrella(&changed), own.content, "{name}");
+        if !name.ends_with("Chart.yaml") {
+            changed.remove(index);
+            assert_ne!(in_umbrella(&changed), own.content, "without {name}");
+        }
+    }
+    let mut more = part();
+    more.push(("templates/d.yaml", "kind: D\n"));
+    assert_ne!(in_umbrella(&more), own.content);
+    let mut renamed = part();
+    renamed[4].0 = "templates/z.yaml";
+    assert_ne!(in_umbrella(&renamed), own.content);
+    let mut moved = part();
+    moved[6].0 = "templates/README.md";
+    assert_ne!(in_umbrella(&moved), own.content);
+}

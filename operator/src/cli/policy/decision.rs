@@ -74,14 +74,16 @@ fn asked(rule: &Rule, chart: &Chart) -> (String, Option<Verdict>) {
             format!("version {version} is outside `versions` of the rule"),
         );
     }
-    if rule.verify.dependencies == Dependencies::Verify && !chart.subcharts.is_empty() {
-        let why = "the rule says `dependencies: Verify`, and the archive has subcharts".to_owned();
-        return no(Reason::DependencyNotTrusted, why);
-    }
+    let has_parts = rule.verify.dependencies == Dependencies::Verify && !chart.subcharts.is_empty();
+    let parts = if has_parts {
+        "; each subchart must be signed too, in its own repository"
+    } else {
+        ""
+    };
     if rule.pins(name, version, &chart.digest) {
         let pinned = Verdict::Trusted(Basis::DigestPinned);
-        let why = "pinned: nobody need have signed it, unless a revoked key has".to_owned();
-        return (why, Some(pinned));
+        let why = format!("pinned: nobody need have signed it, unless a revoked key has{parts}");
+        return (why, (!has_parts).then_some(pinned));
     }
     let pins = rule.pins.iter();
     let others = pins.filter(|pin| pin.chart == *name && pin.version == *version);
@@ -93,7 +95,10 @@ fn asked(rule: &Rule, chart: &Chart) -> (String, Option<Verdict>) {
         format!("; another archive of this version is pinned: {others}")
     };
     match signers(&rule.verify.signers) {
-        Ok(signers) => (format!("{}: {signers}{otherwise}", level(rule)), None),
+        Ok(signers) => (
+            format!("{}: {signers}{otherwise}{parts}", level(rule)),
+            None,
+        ),
         Err(why) => no(Reason::SignerNotTrusted, format!("{why}{otherwise}")),
     }
 }

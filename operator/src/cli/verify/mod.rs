@@ -24,6 +24,7 @@ use self::inputs::{Contents, Kind, UsageError};
 use self::report::Report;
 use super::{INTERNAL, TRUSTED, UNKNOWN, UNTRUSTED, USAGE, complain};
 use crate::clock;
+use crate::evidence::unavailable;
 use crate::sources::{AllowedHost, AuthHost};
 
 /// Verifies chart archives, files or in a registry, by the same rules as the operator.
@@ -355,6 +356,12 @@ fn evidence(facts: &ArchiveFacts, rule: &Rule, keys: &[Key], now: Timestamp) -> 
         evidence
             .answers
             .insert(source.url.clone(), Answer::Archive(Box::new(facts.clone())));
+    }
+    // A repository of a subchart is named by the archive: only the operator asks it.
+    for subchart in &facts.subcharts {
+        let message = "subcharts are compared with their own archives in a cluster only";
+        let answer = unavailable(Cause::SourceUnavailable, message.to_owned());
+        evidence.subcharts.insert(subchart.id.clone(), answer);
     }
     evidence.try_keys(keys, now);
     evidence

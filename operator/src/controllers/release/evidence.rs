@@ -10,7 +10,7 @@ use base64::prelude::BASE64_STANDARD_NO_PAD;
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::{
     Answer, ArchiveFacts, Bound, Claim, Claims, Evidence, FirstVerification, Outcome, Place,
-    ProvenanceFacts, SignatureFacts, Signed,
+    ProvenanceFacts, SignatureFacts, Signed, SubchartId,
 };
 use charttrust_verify::key::Key;
 use charttrust_verify::openpgp::{self, Fingerprint, SignatureRecord, VerifiedSignature};
@@ -18,6 +18,7 @@ use charttrust_verify::seal::{self, Attestation};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::bundled::{bundled, unbundled};
 use crate::api::release_trust as v1;
 use crate::api::{bounds, time};
 use crate::controllers::store::Content;
@@ -36,6 +37,9 @@ struct Sealed<'a> {
     /// Absent where there are none, as in the seals of earlier versions.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     witnesses: &'a [v1::Witness],
+    /// Absent where there are none, as in the seals of earlier versions.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    dependencies: &'a [v1::SourceEvidence],
     /// Which engine has found it. Absent in the seals of versions that knew no epochs.
     #[serde(skip_serializing_if = "is_first")]
     epoch: u32,
@@ -112,6 +116,7 @@ pub(in crate::controllers) fn describe(
         .collect();
     sources.sort_by_key(|source| source.binding != Some(v1::Binding::Same));
     sources.truncate(bounds::LIST);
+    let dependencies = content.map(dependencies).unwrap_or_default();
     let witnesses: Vec<_> = others
         .iter()
         .take(bounds::SHORT_LIST)
@@ -130,6 +135,7 @@ pub(in crate::controllers) fn describe(
         sources: &sources,
         signers: &signers,
         witnesses: &witnesses,
+        dependencies: &dependencies,
         epoch: sealing.age.epoch(),
     };
     let tag = sealing.seal.tag(&message(&sealed));
@@ -137,6 +143,7 @@ pub(in crate::controllers) fn describe(
         Some(v1::Evidence {
             content,
             sources,
+            dependencies,
             witnesses,
             tag: Some(tag),
         }),
@@ -182,6 +189,7 @@ pub(in crate::controllers) fn restore(
             sources: &evidence.sources,
             signers: &status.signers,
             witnesses: &evidence.witnesses,
+            dependencies: &evidence.dependencies,
             epoch,
         };
         let attested = seal.attest(
@@ -244,15 +252,19 @@ fn content(
 ) -> Option<Content> {
     let bytes = BASE64_STANDARD_NO_PAD.decode(&evidence.content).ok()?;
     let mut restored = Evidence::default();
-    for source in &evidence.sources {
-        let is_answer = source.answer != v1::SourceAnswer::Unavailable
-            && source.provenance_problem != Some(v1::ProvenanceProblem::Unavailable);
-        if is_answer {
-            restored.answers.insert(
-                source.url.clone(),
-                answer(release, source, signers, attested)?,
-            );
-        }
+    for source in evidence.sources.iter().filter(|source| is_answer(source)) {
+        let answer = answer(release, source, signers, attested)?;
+        restored.answers.insert(source.url.clone(), answer);
+    }
+    let answered = evidence.dependencies.iter();
+    for source in answered.filter(|source| is_answer(source)) {
+        let id = SubchartId {
+            repository: source.url.clone(),
+            name: source.chart.clone()?,
+            version: source.version.clone()?,
+        };
+        let answer = answer(release, source, signers, attested)?;
+        restored.subcharts.insert(id, answer);
     }
     Some(Content {
         chart: release.chart.clone(),
@@ -260,6 +272,28 @@ fn content(
         digest: Sha256Digest::from_bytes(bytes.try_into().ok()?),
         evidence: restored,
     })
+}
+
+fn is_answer(source: &v1::SourceEvidence) -> bool {
+    source.answer != v1::SourceAnswer::Unavailable
+        && source.provenance_problem != Some(v1::ProvenanceProblem::Unavailable)
+}
+
+/// What was answered about the subcharts of its archives. Those that are not listed are asked about again.
+fn dependencies(content: &Content) -> Vec<v1::SourceEvidence> {
+    let evidence = &content.evidence;
+    let archives = evidence.archives();
+    let listed: BTreeSet<_> = archives
+        .flat_map(|(_, facts)| facts.subcharts.iter().map(|subchart| &subchart.id))
+        .collect();
+    let answers = evidence.subcharts.iter();
+    let answers = answers.filter(|(id, _)| listed.contains(id));
+    let described = answers.map(|(id, answer)| v1::SourceEvidence {
+        chart: Some(bounds::fit(&id.name, bounds::NAME)),
+        version: Some(bounds::fit(&id.version, bounds::VERSION)),
+        ..source(content, &id.repository, answer)
+    });
+    described.take(bounds::LIST).collect()
 }
 
 fn source(content: &Content, url: &str, answer: &Answer) -> v1::SourceEvidence {
@@ -309,6 +343,8 @@ fn archive(content: &Content, url: &str, facts: &ArchiveFacts) -> v1::SourceEvid
         binding: Some(binding(&facts.binding)),
         differences: differences(&facts.binding),
         subcharts: facts.has_subcharts,
+        dependencies: bundled(facts),
+        content: facts.content.map(|digest| digest.to_string()),
         index_disagrees: facts.index_disagrees,
         mirrored: match (facts.place, facts.is_of_mirror()) {
             (Place::Mirror, _) => v1::Mirrored::Archive,
@@ -350,6 +386,15 @@ fn facts(
             v1::Binding::Same => Bound::Same(differences),
         },
         has_subcharts: source.subcharts,
+        subcharts: source
+            .dependencies
+            .iter()
+            .map(unbundled)
+            .collect::<Option<_>>()?,
+        content: match &source.content {
+            Some(digest) => Some(Sha256Digest::from_str(digest).ok()?),
+            None => None,
+        },
         index_disagrees: source.index_disagrees,
         provenance: provenance(release, source, signers, attested)?,
         place: match source.mirrored {
@@ -450,11 +495,7 @@ fn problem(provenance: &ProvenanceFacts) -> Option<v1::ProvenanceProblem> {
 /// Every signature of every statement; each names its statement only if there are several.
 fn signers(content: &Content, described: Described<'_>) -> Vec<v1::Signer> {
     let mut statements: Vec<&Signed> = Vec::new();
-    for signed in content
-        .evidence
-        .archives()
-        .filter_map(|(_, facts)| facts.signed())
-    {
+    for signed in content.evidence.statements() {
         if statements.iter().all(|known| known.digest != signed.digest) {
             statements.push(signed);
         }
@@ -554,6 +595,7 @@ fn verified(
 mod tests {
     use std::collections::BTreeMap;
 
+    use charttrust_verify::evidence::SubchartFacts;
     use charttrust_verify::key::Scope;
     use charttrust_verify::verdict::Cause;
 
@@ -631,11 +673,24 @@ mod tests {
             version: "1.0.0".into(),
             binding: Bound::Same(vec!["values differ".into()]),
             has_subcharts: true,
+            subcharts: vec![SubchartFacts {
+                id: subchart(),
+                content: Sha256Digest::of(b"subchart"),
+            }],
+            content: Some(Sha256Digest::of(b"own")),
             index_disagrees: true,
             provenance,
             place: Place::Mirror,
             settled: true,
             first_verified: Some("2026-11-19T00:00:00Z".parse().unwrap()),
+        }
+    }
+
+    fn subchart() -> SubchartId {
+        SubchartId {
+            repository: "https://charts.example.org".into(),
+            name: "db".into(),
+            version: "2.0.0".into(),
         }
     }
 
@@ -742,6 +797,50 @@ mod tests {
             let content = content_of(answer);
             let restored = content_in(&status_of(&content));
             assert_eq!(format!("{restored:?}"), format!("{content:?}"));
+        }
+    }
+
+    #[test]
+    fn what_was_answered_of_subcharts_is_read_back() {
+        let outcomes = || vec![verified_signature(SUBKEY)];
+        let mut content = content_of(archive_facts(signed(outcomes(), None)));
+        let mut own = facts_of(signed(outcomes(), Some(Sha256Digest::of(b"archive"))));
+        let id = subchart();
+        (own.name, own.version) = (id.name.clone(), id.version.clone());
+        if let ProvenanceFacts::Signed(signed) = &mut own.provenance {
+            signed.digest = Sha256Digest::of(b"another provenance");
+        }
+        for answer in [Answer::Archive(Box::new(own)), Answer::NotFound] {
+            content.evidence.subcharts.insert(id.clone(), answer);
+            let status = status_of(&content);
+            let restored = content_in(&status);
+            assert_eq!(format!("{restored:?}"), format!("{content:?}"));
+            let mut forged = status.clone();
+            forged.evidence.as_mut().unwrap().dependencies.clear();
+            let rejected = restore(&self::id(), &forged, &seal());
+            assert!(
+                matches!(rejected, Some(Err(Rejected::Seal))),
+                "it is sealed"
+            );
+        }
+        let message = "no answer".to_owned();
+        let cause = Cause::SourceUnavailable;
+        let silence = Answer::Unavailable { cause, message };
+        content.evidence.subcharts.insert(id, silence);
+        let restored = content_in(&status_of(&content));
+        assert!(restored.evidence.subcharts.is_empty(), "it is asked again");
+    }
+
+    /// One that is not listed would not be checked.
+    #[test]
+    fn a_list_of_subcharts_is_whole_or_there_is_none() {
+        for (count, listed) in [(bounds::LIST, bounds::LIST), (bounds::LIST + 1, 0)] {
+            let mut facts = facts_of(signed(Vec::new(), None));
+            facts.subcharts = vec![facts.subcharts.remove(0); count];
+            let status = status_of(&content_of(Answer::Archive(Box::new(facts))));
+            let source = &status.evidence.as_ref().unwrap().sources[0];
+            assert_eq!(source.dependencies.len(), listed);
+            assert!(source.subcharts);
         }
     }
 

@@ -1,13 +1,15 @@
 //! Asks one source about the judged contents of a release, and takes its answers into the evidence.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use charttrust_verify::chart::Chart;
+use charttrust_verify::deployer::Deployer;
 use charttrust_verify::digest::Sha256Digest;
-use charttrust_verify::evidence::{Answer, Bound, Claimed, ProvenanceFacts};
+use charttrust_verify::evidence::{Answer, Bound, Claimed, ProvenanceFacts, SubchartId};
 use charttrust_verify::later::JudgedBy;
-use charttrust_verify::policy::{self, ReleaseRef};
+use charttrust_verify::policy::{self, Dependencies, ReleaseRef};
 use charttrust_verify::release::Record;
 use charttrust_verify::verdict::Cause;
 use tokio::time::Instant;
@@ -19,7 +21,7 @@ use crate::controllers::lanes::Pace;
 use crate::controllers::store::{Content, PollState, Release, Revision, Trust};
 use crate::evidence::{Gathered, gather, unavailable};
 use crate::inventory::helm::Writer;
-use crate::inventory::{Item, ReleaseId};
+use crate::inventory::{Deployed, Item, ReleaseId};
 use crate::sources::{Asked, Source};
 
 /// Who asks, and for whom.
@@ -74,6 +76,7 @@ impl Asking<'_> {
                     let heard = self.look(look, about, resolved.clone()).await;
                     outcome.retry_after = outcome.retry_after.max(heard.1);
                     outcome.is_silence |= heard.0 == Heard::Nothing;
+                    outcome.is_silence |= self.ask_subcharts(look, about).await;
                 }
             }
             Err(message) => {
@@ -111,6 +114,105 @@ impl Asking<'_> {
                 return (heard, retry_after);
             };
             resolved = others;
+        }
+    }
+
+    /// Asks the repositories of the subcharts of an archive, where a rule wants those signed; whether one was
+    /// silent. A repository that is a source of the rule is asked as that is, any other without credentials.
+    async fn ask_subcharts(self, look: Look<'_>, (item, content): (&Item, &Content)) -> bool {
+        let Self { context, id, trust } = self;
+        let Some(places) = subchart_places(context, trust, id, &content.chart) else {
+            return false;
+        };
+        let open = context.store.inspect(id, |release| {
+            let known = release?
+                .revisions
+                .get(&item.record)?
+                .content
+                .as_ref()
+                .ok()?;
+            Some(known.evidence.open_subcharts(&look.source.url))
+        });
+        let mut is_silent = false;
+        for subchart in open.unwrap_or_default() {
+            let is_it =
+                |place: &&policy::Source| place.url.trim_end_matches('/') == subchart.id.repository;
+            let known = places.iter().find(is_it).cloned();
+            let place = policy::Source {
+                url: subchart.id.repository.clone(),
+                mirrors: Vec::new(),
+                credentials_secret: known.as_ref().and_then(|it| it.credentials_secret.clone()),
+                ca: known.and_then(|it| it.ca),
+            };
+            let asking = self.ask_subchart(&place, &subchart.id, look.asked);
+            let answered = tokio::time::timeout_at(look.deadline, asking).await;
+            let answer = answered.unwrap_or_else(|_| Answered::too_late(&place).answer);
+            is_silent |= Heard::of(&answer) == Heard::Nothing;
+            self.apply_subchart(item, content, &subchart.id, answer);
+        }
+        is_silent
+    }
+
+    async fn ask_subchart(self, place: &policy::Source, id: &SubchartId, asked: Asked) -> Answer {
+        let source = match credentials::resolve(self.context, place).await {
+            Ok(source) => source,
+            Err(message) => return unavailable(Cause::SourceUnavailable, message),
+        };
+        let claimed = Claimed {
+            chart: &id.name,
+            version: &id.version,
+        };
+        match gather(&self.context.fetcher, &source, claimed, asked).await {
+            Gathered::Found(found) => found.of_subchart(),
+            Gathered::Other(nothing) => nothing.answer,
+        }
+    }
+
+    fn apply_subchart(self, item: &Item, content: &Content, id: &SubchartId, answer: Answer) {
+        let labels = self.context.cache.namespace_labels(&self.id.namespace);
+        let deployed = self.deployed(item);
+        let by = self.judged_by(content, labels.as_deref(), &deployed.deployers);
+        self.context.store.update(self.id, |release| {
+            self.context.store.texts.lend(release);
+            let known = release.revisions.get_mut(&item.record);
+            let known = known.and_then(|revision| revision.content.as_mut().ok());
+            if let Some(known) = known.filter(|known| known.digest == content.digest) {
+                known.evidence.apply_subchart(id, answer, &by);
+                let keys = self.context.store.trust().keys;
+                known.evidence.try_keys(&keys, clock::now());
+            }
+            self.context.store.texts.take(release);
+        });
+    }
+
+    /// What deploys a revision.
+    fn deployed(self, item: &Item) -> Deployed {
+        let mark = self.context.store.inspect(self.id, |release| {
+            let revision = release?.revisions.get(&item.record)?;
+            Some(revision.mark.clone())
+        });
+        let deployers = &self.context.cache.deployers;
+        deployers.of(self.id, &mark.unwrap_or_default())
+    }
+
+    fn judged_by<'a>(
+        &'a self,
+        content: &'a Content,
+        namespace_labels: Option<&'a BTreeMap<String, String>>,
+        deployers: &'a [Deployer],
+    ) -> JudgedBy<'a> {
+        JudgedBy {
+            release: ReleaseRef {
+                namespace: &self.id.namespace,
+                namespace_labels,
+                name: &self.id.name,
+            },
+            chart: &content.chart,
+            version: &content.version,
+            deployers,
+            policies: &self.trust.judged_by,
+            keys: &self.trust.keys,
+            now: clock::now(),
         }
     }
 
@@ -206,26 +308,10 @@ impl Asking<'_> {
         source: &policy::Source,
         answer: Answer,
     ) -> Heard {
-        let Self { context, id, trust } = self;
+        let (context, id) = (self.context, self.id);
         let labels = context.cache.namespace_labels(&id.namespace);
-        let mark = context.store.inspect(id, |release| {
-            let revision = release?.revisions.get(&item.record)?;
-            Some(revision.mark.clone())
-        });
-        let deployed = context.cache.deployers.of(id, &mark.unwrap_or_default());
-        let by = JudgedBy {
-            release: ReleaseRef {
-                namespace: &id.namespace,
-                namespace_labels: labels.as_deref(),
-                name: &id.name,
-            },
-            chart: &content.chart,
-            version: &content.version,
-            deployers: &deployed.deployers,
-            policies: &trust.judged_by,
-            keys: &trust.keys,
-            now: clock::now(),
-        };
+        let deployed = self.deployed(item);
+        let by = self.judged_by(content, labels.as_deref(), &deployed.deployers);
         context.store.update(id, |release| {
             context.store.texts.lend(release);
             let heard = self.take_in(release, (item, content), (source, answer), &by);
@@ -279,6 +365,25 @@ impl Asking<'_> {
         }
         heard
     }
+}
+
+/// The sources of the rules that ask for signatures of the subcharts of a chart; `None` if none does.
+pub(super) fn subchart_places(
+    context: &Context,
+    trust: &Trust,
+    id: &ReleaseId,
+    chart: &str,
+) -> Option<Vec<policy::Source>> {
+    let placed = context.cache.placed(id);
+    let reference = placed.reference();
+    let policies = trust.policies.values();
+    let policies = policies.filter(|loaded| !loaded.policy.suspended);
+    let rules = policies.filter_map(|loaded| loaded.policy.rule_for(&reference, chart)?.ok());
+    let rules: Vec<_> = rules
+        .filter(|rule| rule.verify.dependencies == Dependencies::Verify)
+        .collect();
+    let sources = rules.iter().flat_map(|rule| rule.sources.iter().cloned());
+    (!rules.is_empty()).then(|| sources.collect())
 }
 
 /// What became of one fetch, all contents together.

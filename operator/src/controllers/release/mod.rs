@@ -1,5 +1,6 @@
 //! Judges one release from what is known, and writes its `ReleaseTrust`.
 
+mod bundled;
 pub(in crate::controllers) mod credentials;
 pub(in crate::controllers) mod events;
 pub(in crate::controllers) mod evidence;
@@ -274,10 +275,8 @@ fn schedule(context: &Context, id: &ReleaseId, release: &Release, moment: Moment
 }
 
 fn next_turn(release: &Release, now: Timestamp) -> Option<Timestamp> {
-    let archives = release
-        .contents()
-        .flat_map(|content| content.evidence.archives());
-    let signed = archives.filter_map(|(_, facts)| facts.signed());
+    let contents = release.contents();
+    let signed = contents.flat_map(|content| content.evidence.statements());
     let signatures = signed.flat_map(|signed| &signed.signatures);
     let verified = signatures.filter_map(|signature| match &signature.outcome {
         Outcome::Verified(verified) => Some(verified),

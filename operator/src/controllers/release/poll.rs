@@ -12,7 +12,7 @@ use charttrust_verify::policy::{self, Level};
 use charttrust_verify::verdict::Verdict;
 use tokio::time::Instant;
 
-use super::fetch::Asking;
+use super::fetch::{Asking, subchart_places};
 use crate::clock;
 use crate::controllers::backoff;
 use crate::controllers::context::Context;
@@ -175,10 +175,14 @@ fn due_at(context: &Context, id: &ReleaseId, source: &policy::Source, every: Dur
     let url = source.url.as_str();
     let release = context.store.release(id).unwrap_or_default();
     let is_answer = |answer: &Answer| !matches!(answer, Answer::Unavailable { .. });
-    let answered = release
-        .contents()
-        .all(|content| content.evidence.answers.get(url).is_some_and(is_answer));
     let trust = context.store.trust();
+    let lacks_subcharts = |content: &Content| {
+        content.evidence.lacks_subcharts(url)
+            && subchart_places(context, &trust, id, &content.chart).is_some()
+    };
+    let answered = release.contents().all(|content| {
+        content.evidence.answers.get(url).is_some_and(is_answer) && !lacks_subcharts(content)
+    });
     let wants_text = release
         .contents()
         .any(|content| content.evidence.wants_text(url, &trust.keys));

@@ -575,7 +575,10 @@ mod tests {
             chart: "web".into(),
             version: "1.0.0".into(),
             digest: Sha256Digest::of(b"content"),
-            evidence: Evidence { answers },
+            evidence: Evidence {
+                answers,
+                ..Evidence::default()
+            },
         }
     }
 

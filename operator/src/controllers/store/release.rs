@@ -357,10 +357,7 @@ impl Release {
     /// Whether one of its signatures claims, or is known, to be of an issuer of such a name.
     pub(super) fn has_issuer(&self, is_one: impl Fn(&str) -> bool) -> bool {
         let mut signatures = self.contents().flat_map(|content| {
-            let signed = content
-                .evidence
-                .archives()
-                .filter_map(|(_, facts)| facts.signed());
+            let signed = content.evidence.statements();
             signed.flat_map(|signed| &signed.signatures)
         });
         signatures.any(|signature| issuers_of(signature).any(&is_one))

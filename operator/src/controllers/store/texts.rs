@@ -132,6 +132,8 @@ mod tests {
             version: "1.0.0".into(),
             binding: Bound::Same(Vec::new()),
             has_subcharts: false,
+            subcharts: Vec::new(),
+            content: None,
             index_disagrees: false,
             provenance,
             place: Place::Main,

@@ -26,7 +26,7 @@ pub(super) enum Content {
     Archive(Vec<File>),
     /// The digest, and the bytes of a file that will be parsed.
     Bytes(Sha256Digest, Option<Vec<u8>>),
-    /// Nothing: files of subcharts that Helm records nowhere.
+    /// Nothing: locks of subcharts, and files beside them, which Helm passes over.
     Dropped,
 }
 
@@ -196,16 +196,16 @@ fn clean(path: &[u8]) -> Vec<u8> {
     kept.join(&b'/')
 }
 
-/// Decides by name: of subcharts, only what values and their place in the tree need is kept.
+/// Decides by name. A record holds nothing of subcharts (`dependencies` is not exported in Go), but their own
+/// archives can be compared with them.
 fn fate(name: &str) -> Fate {
     let (inner, in_subchart) = within(name);
     match inner {
-        // Of subcharts a record holds nothing (`dependencies` is not exported in Go), so that only
-        // what their values do to the parent's can be compared.
         "Chart.yaml" | "requirements.yaml" | "values.yaml" => Fate::Keep,
         "Chart.lock" | "requirements.lock" if !in_subchart => Fate::Keep,
+        // Of no use to whoever installs, and written anew by `helm package`.
+        "Chart.lock" | "requirements.lock" => Fate::Drop,
         _ if is_vendored_archive(inner) => Fate::Archive,
-        _ if in_subchart => Fate::Drop,
         _ if inner.starts_with("charts/") && extension(inner) != ".prov" => Fate::Drop,
         _ => Fate::Hash,
     }

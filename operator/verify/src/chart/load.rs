@@ -11,7 +11,7 @@ use super::sanitize::sanitize;
 use super::stream::Budget;
 use super::validate::validate;
 use super::{Chart, Part, Subchart};
-use crate::digest::{Digested, Sha256Digest};
+use crate::digest::{Digested, Hasher, Sha256Digest};
 use crate::limits::ArchiveLimits;
 use crate::values::{Defaults, Packed, Tree};
 use crate::yaml::{self, Reading, Value, YamlError};
@@ -29,9 +29,11 @@ pub(super) fn archive(
     let subcharts = loaded.subcharts.iter().map(|chart| Subchart {
         name: chart.metadata.name.clone(),
         version: chart.metadata.version.clone(),
+        content: chart.content(),
     });
     Ok(Chart {
         digest: archive.digest(),
+        content: loaded.content(),
         subcharts: subcharts.collect(),
         values: Packed::new(&loaded.tree()),
         metadata: loaded.metadata,
@@ -54,6 +56,8 @@ struct Loaded {
     lock: Option<Lock>,
     modified: Option<Timestamp>,
     values: Defaults,
+    /// Digest of values.yaml.
+    values_file: Option<Sha256Digest>,
     subcharts: Vec<Loaded>,
 }
 
@@ -112,7 +116,10 @@ impl Loaded {
         match file.name.as_str() {
             "Chart.yaml" => {}
             "Chart.lock" => self.lock = read_lock(&file, budget)?,
-            "values.yaml" => self.values = defaults(&file, budget)?,
+            "values.yaml" => {
+                self.values = defaults(&file, budget)?;
+                self.values_file = part(&file).map(|part| part.digest);
+            }
             "values.schema.json" => self.schema = schema(&file),
             // Helm 2 kept dependencies here. Every Helm still merges them, for charts of apiVersion
             // v2 too.
@@ -180,6 +187,33 @@ impl Loaded {
         })?;
         self.subcharts.push(chart);
         Ok(())
+    }
+
+    /// Digest of all that Helm installs of it. `helm package` writes Chart.yaml anew, and lists subcharts and
+    /// files as it found them: what they say counts, and no order. A lock is of no use to who installs.
+    fn content(&self) -> Sha256Digest {
+        let mut hasher = Hasher::new();
+        // Invariant: plain structs of texts always serialize.
+        hasher.field(&serde_json::to_vec(&self.metadata).unwrap_or_default());
+        for digest in [self.schema, self.values_file] {
+            hasher.field(digest.as_ref().map_or(&[], |digest| digest.as_bytes()));
+        }
+        for parts in [&self.templates, &self.files] {
+            let parts = parts.iter().filter(|part| part.name != "requirements.lock");
+            let mut sorted: Vec<_> = parts.map(|part| (&part.name, part.digest)).collect();
+            sorted.sort();
+            hasher.number(sorted.len());
+            for (name, digest) in sorted {
+                hasher.field(name.as_bytes());
+                hasher.field(digest.as_bytes());
+            }
+        }
+        let mut subcharts: Vec<_> = self.subcharts.iter().map(Self::content).collect();
+        subcharts.sort();
+        for subchart in subcharts {
+            hasher.field(subchart.as_bytes());
+        }
+        hasher.finish()
     }
 
     /// Takes what coalescing values needs; without dependencies that is only the chart's own.

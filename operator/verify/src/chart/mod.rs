@@ -34,6 +34,8 @@ use crate::yaml::Value;
 pub struct Chart {
     /// Digest of the bytes of the archive.
     pub digest: Sha256Digest,
+    /// Digest of all that Helm makes of it, however it was packaged: a subchart has that of its own archive.
+    pub content: Sha256Digest,
     /// What Chart.yaml says, sanitised as Helm does it.
     pub metadata: Metadata,
     /// The files under `templates/`, in the order of the archive.
@@ -95,6 +97,8 @@ pub struct Subchart {
     pub name: String,
     /// Its version.
     pub version: String,
+    /// As [`Chart::content`].
+    pub content: Sha256Digest,
 }
 
 /// Something unusual in an archive that is no reason to refuse it.

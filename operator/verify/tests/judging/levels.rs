@@ -134,12 +134,13 @@ fn a_check_that_was_not_made_is_told() {
 
 #[test]
 fn subcharts_need_signatures_of_their_own_only_if_asked_for() {
-    let untrusted = no(Reason::DependencyNotTrusted);
+    let unknown = Verdict::Unknown(Cause::Pending);
     for (has_subcharts, dependencies, verdict) in [
         (false, Dependencies::Inherit, None),
         (false, Dependencies::Verify, None),
         (true, Dependencies::Inherit, None),
-        (true, Dependencies::Verify, Some(untrusted)),
+        // Which they are was not looked at yet.
+        (true, Dependencies::Verify, Some(unknown)),
     ] {
         let change = |world: &mut World| {
             world.facts().has_subcharts = has_subcharts;

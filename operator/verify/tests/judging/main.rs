@@ -16,6 +16,7 @@ mod forge;
 mod support;
 
 mod bits;
+mod dependencies;
 mod deployers;
 mod exceptions;
 mod levels;

@@ -1,7 +1,7 @@
 //! Several sources: which archive the release comes from, and what silence means.
 
 use charttrust_verify::digest::Sha256Digest;
-use charttrust_verify::evidence::{Answer, Bound, ProvenanceFacts};
+use charttrust_verify::evidence::{Answer, Bound, ProvenanceFacts, SubchartFacts, SubchartId};
 use charttrust_verify::finding::Finding;
 use charttrust_verify::key::RevocationReason;
 use charttrust_verify::policy::{Dependencies, Level};
@@ -9,7 +9,8 @@ use charttrust_verify::verdict::{Basis, Cause, Reason, Verdict};
 
 use crate::forge::Sig;
 use crate::world::{
-    MIRROR, SOURCE, World, archive, facts_of, person, provenance, read, signature_by, source, text,
+    MIRROR, SOURCE, World, archive, facts_of, other_digest, person, provenance, read, signature_by,
+    source, text,
 };
 
 const TRUSTED: Verdict = Verdict::Trusted(Basis::SignatureVerified);
@@ -208,7 +209,17 @@ fn of_several_failures_the_worst_is_the_headline_in_any_order() {
 #[test]
 fn an_exception_forgives_alike_in_any_order_of_sources() {
     let mut world = two(Level::Strict, Says::SameUnsigned, Says::SameUnsigned);
-    facts_of(&mut world.evidence, MIRROR).has_subcharts = true;
+    let facts = facts_of(&mut world.evidence, MIRROR);
+    facts.has_subcharts = true;
+    // From a folder beside the chart.
+    facts.subcharts.push(SubchartFacts {
+        id: SubchartId {
+            repository: String::new(),
+            name: "db".into(),
+            version: "1.0.0".into(),
+        },
+        content: other_digest(),
+    });
     world.verify().dependencies = Dependencies::Verify;
     world.except(&[Reason::Unsigned]);
     assert_eq!(in_both_orders(&mut world), UNSIGNED);

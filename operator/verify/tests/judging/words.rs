@@ -49,8 +49,10 @@ fn provoke(reason: Reason, world: &mut World) {
         Reason::VersionNotAllowed => world.rule().versions = Some(">=2".parse().unwrap()),
         Reason::ChartNotFound => world.answer(SOURCE, Answer::NotFound),
         Reason::DependencyNotTrusted => {
-            world.facts().has_subcharts = true;
+            world.subchart("db");
             world.verify().dependencies = Dependencies::Verify;
+            let answers = world.evidence.subcharts.values_mut();
+            answers.for_each(|answer| *answer = Answer::NotFound);
         }
     }
 }

@@ -1,0 +1,116 @@
+//! `dependencies: Verify`: each subchart of an archive must itself be signed.
+//!
+//! The archive holds its subcharts unpacked and without their provenance files. So each is compared with its own
+//! archive, from the repository that Chart.lock or Chart.yaml name, and that archive's statement is judged by
+//! the signers of the rule.
+//!
+//! Decision: what a subchart lacks is `DependencyNotTrusted`, a revoked key of it too: the chart's own signers
+//! have vouched for what it contains, and Helm records no subcharts, so that it is no proof against what runs.
+//! Subcharts of subcharts are what the signers of those have signed.
+
+use crate::case::{Case, Subject};
+use crate::evidence::{Answer, ArchiveFacts, Evidence, SubchartFacts};
+use crate::finding::Fact;
+use crate::key_validity::Approval;
+use crate::policy::Dependencies;
+use crate::rule_result::RuleResult;
+use crate::verdict::{Cause, Reason};
+
+/// Judges the statement about an archive.
+type Provenance = fn(&Subject<'_>, &mut RuleResult) -> Option<Approval>;
+
+/// Whether each subchart is signed, if the rule asks for that.
+pub(crate) fn check(subject: &Subject<'_>, provenance: Provenance, result: &mut RuleResult) {
+    let facts = subject.facts;
+    if subject.rule.verify.dependencies != Dependencies::Verify || !facts.has_subcharts {
+        return;
+    }
+    if facts.subcharts.is_empty() {
+        return result.doubt(Cause::Pending, "its subcharts were not looked at yet");
+    }
+    for subchart in &facts.subcharts {
+        check_one(subject, subchart, provenance, result);
+    }
+}
+
+fn check_one(
+    subject: &Subject<'_>,
+    subchart: &SubchartFacts,
+    provenance: Provenance,
+    result: &mut RuleResult,
+) {
+    let SubchartFacts { id, content } = subchart;
+    let repository = &id.repository;
+    let about = |what: String| format!("subchart {} {}: {what}", id.name, id.version);
+    let untrusted = |what: String| (Reason::DependencyNotTrusted, about(what));
+    if !id.is_published() {
+        let what = "Chart.yaml names no repository that has its signed archive; with dependencies: \
+                    Inherit the signature of the chart covers it";
+        let (reason, message) = untrusted(what.to_owned());
+        return result.fail(reason, message);
+    }
+    let (reason, message) = match subject.case.evidence.subcharts.get(id) {
+        None => {
+            let message = about(format!("{repository} was not asked yet"));
+            return result.doubt(Cause::Pending, message);
+        }
+        Some(Answer::Unavailable { cause, message }) => {
+            return result.doubt(*cause, about(format!("{repository}: {message}")));
+        }
+        Some(Answer::NotFound) => untrusted(format!("{repository} does not list it")),
+        Some(Answer::Ambiguous { .. }) => untrusted(format!(
+            "its archive of {repository} can be read in more than one way"
+        )),
+        Some(Answer::Archive(own)) if own.content == Some(*content) => {
+            return check_statement(subject, (subchart, own), provenance, result);
+        }
+        Some(Answer::Archive(_)) => {
+            let message = about(format!("it is not what its archive of {repository} holds"));
+            (Reason::ContentMismatch, message)
+        }
+    };
+    result.fail(reason, message);
+}
+
+/// Judges a subchart's own archive as if it were a release of that chart from that repository.
+fn check_statement(
+    subject: &Subject<'_>,
+    (subchart, own): (&SubchartFacts, &ArchiveFacts),
+    provenance: Provenance,
+    result: &mut RuleResult,
+) {
+    let id = &subchart.id;
+    let case = Case {
+        release: subject.case.release,
+        chart: &id.name,
+        version: &id.version,
+        deployers: &[],
+        evidence: &Evidence::default(),
+    };
+    let subject = Subject {
+        case: &case,
+        source: &id.repository,
+        facts: own,
+        ..*subject
+    };
+    let mut judged = RuleResult::default();
+    let approval = provenance(&subject, &mut judged);
+    let about = |fact: Fact, message: &str| {
+        format!("subchart {} {}: {fact}: {message}", id.name, id.version)
+    };
+    for finding in &judged.findings {
+        match finding.fact {
+            Fact::Doubt(cause) => result.doubt(cause, about(finding.fact, &finding.message)),
+            Fact::Failure(_) => {
+                let message = about(finding.fact, &finding.message);
+                result.fail(Reason::DependencyNotTrusted, message);
+            }
+            Fact::Note(_) => {}
+        }
+    }
+    let is_approved = approval.is_some() && judged.failing.is_empty() && judged.doubts.is_empty();
+    if !is_approved && judged.failing.is_empty() && judged.doubts.is_empty() {
+        let message = format!("subchart {} {} is not signed", id.name, id.version);
+        result.fail(Reason::DependencyNotTrusted, message);
+    }
+}
