@@ -1,15 +1,14 @@
 //! What a tenant does to our own objects who may write them in his namespace: finalizers, owners, claims of a
-//! policy, edits without end; and what happens to a quarantine whose namespace or whose kind goes.
+//! policy, edits without end; and what happens to a quarantine whose namespace goes.
 
 use std::time::Duration;
 
 use charttrust::api::quarantine::Quarantine;
 use charttrust::api::{ReleaseTrust, TrustedKey};
 use charttrust_e2e::eventually;
-use charttrust_e2e::stage::{Opening, SOON, Scene, apply, kubectl, workloads::automatic};
+use charttrust_e2e::stage::{Opening, SOON, Scene, kubectl, workloads::automatic};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource, ResourceExt as _};
@@ -289,61 +288,6 @@ async fn a_namespace_goes_while_a_person_restores_what_is_in_it() {
     })
     .await;
     stage.at_rest(name).await;
-}
-
-/// Alone, because every Quarantine of the cluster goes with the kind.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_kind_that_is_deleted_and_made_again_leaves_nothing_stopped() {
-    let stage = stage_alone().await;
-    let scene = Opening::of_every_kind("kind")
-        .with_quarantine(automatic())
-        .trusted(stage.cluster)
-        .await;
-    scene.revoke().await;
-    scene.contained("web").await;
-    let kinds = Api::<CustomResourceDefinition>::all(scene.client.clone());
-    let name = "quarantines.charttrust.io";
-    let definition = kinds.get(name).await.unwrap();
-    kinds.delete(name, &DeleteParams::default()).await.unwrap();
-    eventually(SOON, "the kind is gone", async || {
-        match kinds.get_opt(name).await {
-            Ok(None) => Ok(()),
-            seen => Err(format!(
-                "{:?}",
-                seen.map(|kind| kind.and_then(|kind| kind.status))
-            )),
-        }
-    })
-    .await;
-    replicas_are(&scene, 3).await;
-    assert_eq!(scene.policies_of_network().await, [] as [String; 0]);
-
-    let mut again = serde_json::to_value(&definition).unwrap();
-    let meta = &definition.metadata;
-    again["metadata"] = json!({
-        "name": name, "labels": meta.labels, "annotations": meta.annotations,
-    });
-    again["apiVersion"] = json!("apiextensions.k8s.io/v1");
-    again["kind"] = json!("CustomResourceDefinition");
-    again.as_object_mut().unwrap().remove("status");
-    apply(stage.cluster.kubeconfig(), &[again]).await.unwrap();
-    eventually(SOON, "the kind is served", async || {
-        let listed = scene.quarantines().list(&ListParams::default()).await;
-        listed.map(drop).map_err(|error| error.to_string())
-    })
-    .await;
-    // Who deletes all of them has ended all of them.
-    let trusts = scene.trusts();
-    let released = "Quarantined=False/Released";
-    scene.expect_condition(&trusts, "web", released).await;
-    // And the next revocation contains again.
-    scene.withdraw().await;
-    scene.expect("web", "SignatureVerified").await;
-    scene.revoke().await;
-    scene.contained("web").await;
-    assert_eq!(scene.replicas().await, 0);
-    scene.withdraw().await;
-    scene.no_quarantine("web").await;
 }
 
 /// So many edits, at a pace of so many a second.
