@@ -373,32 +373,6 @@ impl Evidence {
     pub fn good_signers(&self) -> impl Iterator<Item = &Fingerprint> {
         self.statements().flat_map(Signed::good_signers)
     }
-
-    /// The subcharts of its archives that have to be asked about: those without an answer, and those whose
-    /// answer holds no good signature of the very content.
-    pub fn open_subcharts(&self, source: &str) -> Vec<SubchartFacts> {
-        let Some(Answer::Archive(facts)) = self.answers.get(source) else {
-            return Vec::new();
-        };
-        let is_open = |subchart: &&SubchartFacts| {
-            !matches!(self.subcharts.get(&subchart.id), Some(Answer::Archive(known))
-                if known.content == Some(subchart.content)
-                    && known.signed().is_some_and(|it| it.good_signers().next().is_some()))
-        };
-        let asked = facts.subcharts.iter().filter(|it| it.id.is_published());
-        asked.filter(is_open).cloned().collect()
-    }
-
-    /// Whether nobody was asked yet about a subchart of the archive of a source.
-    pub fn lacks_subcharts(&self, source: &str) -> bool {
-        let Some(Answer::Archive(facts)) = self.answers.get(source) else {
-            return false;
-        };
-        let is_unheard =
-            |it: &SubchartFacts| it.id.is_published() && !self.subcharts.contains_key(&it.id);
-        let is_unlisted = facts.has_subcharts && facts.subcharts.is_empty();
-        is_unlisted || facts.subcharts.iter().any(is_unheard)
-    }
 }
 
 impl ArchiveFacts {
