@@ -9,7 +9,7 @@
 //! Subcharts of subcharts are what the signers of those have signed.
 
 use crate::case::{Case, Subject};
-use crate::evidence::{Answer, ArchiveFacts, Evidence, SubchartFacts};
+use crate::evidence::{Answer, ArchiveFacts, Evidence, Signed, SubchartFacts};
 use crate::finding::Fact;
 use crate::key_validity::Approval;
 use crate::policy::Dependencies;
@@ -116,6 +116,16 @@ fn check_statement(
 }
 
 impl Evidence {
+    /// Every signed statement, of subcharts too.
+    pub fn statements(&self) -> impl Iterator<Item = &Signed> {
+        let of_subcharts = self.subcharts.values().filter_map(|answer| match answer {
+            Answer::Archive(facts) => Some(facts.as_ref()),
+            Answer::Ambiguous { .. } | Answer::NotFound | Answer::Unavailable { .. } => None,
+        });
+        let own = self.archives().map(|(_, facts)| facts);
+        own.chain(of_subcharts).filter_map(ArchiveFacts::signed)
+    }
+
     /// The subcharts of its archives that have to be asked about: those without an answer, and those whose
     /// answer holds no good signature of the very content.
     pub fn open_subcharts(&self, source: &str) -> Vec<SubchartFacts> {

@@ -359,16 +359,6 @@ impl Evidence {
             })
     }
 
-    /// Every signed statement, of subcharts too.
-    pub fn statements(&self) -> impl Iterator<Item = &Signed> {
-        let of_subcharts = self.subcharts.values().filter_map(|answer| match answer {
-            Answer::Archive(facts) => Some(facts.as_ref()),
-            Answer::Ambiguous { .. } | Answer::NotFound | Answer::Unavailable { .. } => None,
-        });
-        let own = self.archives().map(|(_, facts)| facts);
-        own.chain(of_subcharts).filter_map(ArchiveFacts::signed)
-    }
-
     /// Primary fingerprints with a cryptographically good signature, whatever became of the key.
     pub fn good_signers(&self) -> impl Iterator<Item = &Fingerprint> {
         self.statements().flat_map(Signed::good_signers)
