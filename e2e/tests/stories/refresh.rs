@@ -249,7 +249,7 @@ async fn what_is_no_copy_of_the_key_is_told_and_changes_nothing() {
     let path = format!("/{PATH}");
     publish(&story, &other, &publisher, PATH);
     for (fault, why) in [
-        (None, "has the primary fingerprint"),
+        (None, "it holds no key of this fingerprint"),
         (Some(Fault::Status(503)), "answered 503"),
         (Some(Fault::Html), "it is HTML"),
         (Some(Fault::Empty), "it is empty"),

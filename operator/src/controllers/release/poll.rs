@@ -78,7 +78,7 @@ fn wanted_since(context: &Context, Poll { id, way }: &Poll) -> Option<Instant> {
 }
 
 /// The looks that were asked for are over when each source was asked since. One that is left alone after a
-/// failure is not waited for.
+/// failure is not waited for. That they are is told, whatever was judged before.
 fn answer_requests(
     context: &Context,
     id: &ReleaseId,
@@ -87,7 +87,8 @@ fn answer_requests(
     if !context.store.inspect(id, |release| release.is_some()) {
         return;
     }
-    context.store.update(id, |release| {
+    let is_news = context.store.update(id, |release| {
+        let were_open = release.requests.are_open();
         let all = release.requests.count();
         let answered = sources
             .keys()
@@ -98,7 +99,11 @@ fn answer_requests(
             });
         let answered = answered.min().unwrap_or(all);
         release.requests.answer_up_to(answered);
+        were_open && !release.requests.are_open()
     });
+    if is_news {
+        context.queues.tasks.add(Task::Release(id.clone()));
+    }
     for policy in context.store.policy_requests.waiting_for(id) {
         context.queues.tasks.add(Task::PolicyStatus(policy));
     }
@@ -293,6 +298,23 @@ mod tests {
         assert_eq!(left_alone(0, asks).await, ASKED_AT_MOST_EVERY);
         assert!(left_alone(9, asks).await >= Duration::from_secs(300));
         assert_eq!(left_alone(9, is_renewed).await, Duration::ZERO);
+    }
+
+    /// A judgement may come between: it would say that nothing is answered, and be the last.
+    #[tokio::test(start_paused = true)]
+    async fn what_was_asked_for_is_told_once_it_is_answered() {
+        for (failures, is_answered) in [(9, true), (0, false)] {
+            let context = Scene::automatic().await.context;
+            left_alone_by(&context, &web(), failures, |release| {
+                release.requests.ask();
+            });
+            let (tasks, task) = (&context.queues.tasks, Task::Release(web()));
+            for is_told in [is_answered, false] {
+                tasks.forget(&task);
+                answer_requests(&context, &web(), &BTreeMap::from([(source(), HOUR)]));
+                assert_eq!(tasks.due_at(&task).is_some(), is_told, "{failures}");
+            }
+        }
     }
 
     /// One chart whose file is answered with 429 each time has the whole source rest for a while: whoever
