@@ -1,5 +1,7 @@
 //! The body of an answer, never more of it than a limit.
 
+use std::time::Duration;
+
 use reqwest::Response;
 use tokio::time::{Instant, timeout_at};
 
@@ -7,26 +9,37 @@ use super::error::{Amount, FetchError, Part};
 use super::large::{self, Place};
 use super::network;
 
+/// How long an answer is waited for.
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
+    /// All of it.
+    pub(super) deadline: Instant,
+    /// Its next piece. Not the client's own time limit: that runs on while we do not read.
+    pub(super) idle: Duration,
+    /// The rest of a large one, while others wait.
+    pub(super) turn: Duration,
+}
+
 /// A body on its way.
 pub(super) struct Body {
     /// What came first of it, for whoever has to know what a body is that is too large.
     beginning: Vec<u8>,
-    deadline: Instant,
     part: Part,
     /// One of few, once it is large.
     place: Option<Place>,
+    patience: Patience,
     read: u64,
     response: Response,
     shown: String,
 }
 
 impl Body {
-    pub(super) fn new(response: Response, part: Part, shown: String, deadline: Instant) -> Self {
+    pub(super) fn new(response: Response, part: Part, shown: String, patience: Patience) -> Self {
         Self {
             beginning: Vec::new(),
-            deadline,
             part,
             place: None,
+            patience,
             read: 0,
             response,
             shown,
@@ -58,7 +71,7 @@ impl Body {
             let begun = Instant::now();
             self.place = large::place().await;
             // The source has kept nobody waiting.
-            self.deadline += begun.elapsed();
+            self.patience.deadline += begun.elapsed();
         }
         Ok(Some(chunk))
     }
@@ -78,10 +91,16 @@ impl Body {
     }
 
     async fn chunk(&mut self) -> Result<Option<Vec<u8>>, FetchError> {
-        let chunk = match timeout_at(self.deadline, self.response.chunk()).await {
-            Ok(chunk) => chunk.map_err(|error| network::failure(&error, &self.shown))?,
-            Err(_) => return Err(FetchError::Timeout(self.shown.clone())),
+        let until = self.patience.next_piece();
+        let chunk = tokio::select! {
+            biased;
+            () = large::is_wanted_back(self.place.as_ref(), self.patience.turn) => None,
+            chunk = timeout_at(until, self.response.chunk()) => chunk.ok(),
         };
+        let Some(chunk) = chunk else {
+            return Err(FetchError::Timeout(self.shown.clone()));
+        };
+        let chunk = chunk.map_err(|error| network::failure(&error, &self.shown))?;
         let Some(chunk) = chunk else { return Ok(None) };
         if self.beginning.is_empty() {
             self.beginning.extend(chunk.iter().take(BEGINNING));
@@ -130,6 +149,13 @@ impl Body {
             part: self.part,
             url: self.shown.clone(),
         }
+    }
+}
+
+impl Patience {
+    /// Until when the next piece of an answer, or its head, is waited for.
+    pub(super) fn next_piece(&self) -> Instant {
+        self.deadline.min(Instant::now() + self.idle)
     }
 }
 

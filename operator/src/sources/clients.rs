@@ -55,7 +55,6 @@ impl Clients {
         let mut builder = Client::builder()
             .user_agent(&self.user_agent)
             .connect_timeout(limits.connect)
-            .read_timeout(limits.idle)
             .dns_resolver(Resolver(way.reach))
             // A proxy from the environment would connect where the guard did not look.
             .no_proxy()

@@ -9,7 +9,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-use super::body::Body;
+use super::body::{Body, Patience};
 use super::clients::{Clients, Way};
 use super::counts::{CodeClass, Counters};
 use super::credentials::Credentials;
@@ -62,8 +62,8 @@ pub(super) enum How<'a> {
 
 /// The head of an answer, whatever it says.
 pub(super) struct Head {
-    deadline: Instant,
     part: Part,
+    patience: Patience,
     response: Response,
     shown: String,
     url: Url,
@@ -109,14 +109,18 @@ impl Web {
     pub(super) async fn send(&self, ask: &Ask<'_>) -> Result<Head, FetchError> {
         // One deadline for all hops and the body: a source that sends a byte a second within every
         // single limit holds nobody up for longer.
-        let deadline = Instant::now() + self.limits.total;
+        let patience = Patience {
+            deadline: Instant::now() + self.limits.total,
+            idle: self.limits.idle,
+            turn: self.limits.large_turn,
+        };
         let mut url = ask.url.clone();
         for _ in 0..=self.limits.redirects {
-            let response = self.hop(ask, &url, deadline).await?;
+            let response = self.hop(ask, &url, patience).await?;
             let Some(next) = redirect(ask, &url, &response)? else {
                 let head = Head {
-                    deadline,
                     part: ask.part,
+                    patience,
                     response,
                     shown: redacted(ask.url),
                     url,
@@ -139,11 +143,11 @@ impl Web {
         &self,
         ask: &Ask<'_>,
         url: &Url,
-        deadline: Instant,
+        patience: Patience,
     ) -> Result<Response, FetchError> {
         self.rests.check(ask.site, url, Instant::now())?;
         let request = self.request(ask, url)?;
-        let outcome = match timeout_at(deadline, request.send()).await {
+        let outcome = match timeout_at(patience.next_piece(), request.send()).await {
             Ok(outcome) => outcome.map_err(|error| network::failure(&error, &redacted(ask.url))),
             Err(_) => Err(FetchError::Timeout(redacted(ask.url))),
         };
@@ -266,7 +270,7 @@ impl Head {
     }
 
     pub(super) fn into_body(self) -> Body {
-        Body::new(self.response, self.part, self.shown, self.deadline)
+        Body::new(self.response, self.part, self.shown, self.patience)
     }
 }
 

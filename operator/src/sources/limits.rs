@@ -34,6 +34,9 @@ pub struct Limits {
     pub index_versions: usize,
     /// Most bytes of a copy of an OpenPGP key.
     pub key_bytes: u64,
+    /// How long a large body may take while others wait for its place: eight slow sources keep an honest one
+    /// from neither index nor archive within one look.
+    pub large_turn: Duration,
     /// Most bytes of a manifest, or of a page of tags, of a registry.
     pub manifest_bytes: u64,
     /// Most bytes of a provenance file.
@@ -64,6 +67,7 @@ impl Default for Limits {
             index_text_bytes: 32 << 20,
             index_versions: 200_000,
             key_bytes: MIB,
+            large_turn: Duration::from_secs(15),
             // As much as every registry takes, by the distribution specification; real ones have a few KiB.
             manifest_bytes: 4 * MIB,
             // What the engine reads at most: more would be fetched for nothing.

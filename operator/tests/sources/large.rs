@@ -13,6 +13,8 @@ const MANY: usize = 6;
 /// How many archives are read at a time, at most.
 const MOST: usize = 2;
 const SOON: Duration = Duration::from_millis(300);
+/// The places are those of the process, so that these tests take turns.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// How many archives of a size, each of another repository, are in memory at a time.
 async fn held_at_a_time(bytes: usize) -> usize {
@@ -63,6 +65,85 @@ async fn held_at_a_time(bytes: usize) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn few_large_archives_are_in_memory_at_a_time_and_small_ones_wait_for_none() {
+    let _alone = ALONE.lock().await;
     assert_eq!(held_at_a_time(3 << 20).await, MOST);
     assert_eq!(held_at_a_time(1000).await, MANY);
+}
+
+/// As in the operator, where they are ten times as long.
+fn patience() -> Limits {
+    let of_operator = Limits::default();
+    Limits {
+        idle: of_operator.idle / 10,
+        large_turn: of_operator.large_turn / 10,
+        total: of_operator.total / 10,
+        ..of_operator
+    }
+}
+
+/// How long one look at a source may take, by the same measure.
+const LOOK: Duration = Duration::from_secs(15);
+
+/// The usual repository, with an index and an archive that are large.
+async fn repository_of_large() -> MockServer {
+    let server = MockServer::start().await;
+    let archive: Vec<u8> = GZIP.iter().copied().cycle().take(3 << 20).collect();
+    let of_archive = ResponseTemplate::new(200).set_body_bytes(archive);
+    serve(&server, ARCHIVE, of_archive).await;
+    let listed = index("payments-2.4.1.tgz") + &padding();
+    let of_index = ResponseTemplate::new(200).set_body_string(listed);
+    serve(&server, INDEX, of_index).await;
+    server
+}
+
+fn padding() -> String {
+    "# More than an index may have that needs no place.\n".repeat(10_000)
+}
+
+/// A source whose index is large, and comes a few bytes at a time after that.
+async fn trickling() -> Raw {
+    Raw::serve(|_| {
+        let first = [http("200 OK", b"entries: {}\n"), padding().into_bytes()].concat();
+        Answer::Slow(first, b"# \n".to_vec(), Duration::from_millis(50))
+    })
+    .await
+}
+
+/// As many as there are workers for slow sources.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_sources_keep_no_other_from_what_is_large() {
+    let _alone = ALONE.lock().await;
+    let fetcher = fetcher_with(&["127.0.0.1"], patience());
+    let mut hostile = Vec::new();
+    for _ in 0..8 {
+        let (server, fetcher) = (trickling().await, fetcher.clone());
+        hostile.push(tokio::spawn(async move {
+            loop {
+                let source = source(server.url.clone());
+                let asked = fetcher.fetch(&source, CHART, VERSION).await;
+                assert!(asked.is_err());
+            }
+        }));
+    }
+    let honest = repository_of_large().await;
+    for _ in 0..2 {
+        let source = source(honest.uri());
+        let asked = fetcher.fetch(&source, CHART, VERSION);
+        let fetched = tokio::time::timeout(LOOK, asked).await;
+        fetched.expect("an answer in time").expect("an archive");
+    }
+    hostile.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// Slower than its turn, and nobody waits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_source_that_keeps_nobody_waiting_has_its_time() {
+    let _alone = ALONE.lock().await;
+    let server = trickling().await;
+    let fetcher = fetcher_with(&["127.0.0.1"], patience());
+    let begun = tokio::time::Instant::now();
+    let source = source(server.url.clone());
+    let asked = fetcher.fetch(&source, CHART, VERSION).await;
+    assert!(asked.is_err());
+    assert!(begun.elapsed() >= patience().total);
 }
