@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use charttrust_verify::digest::Sha256Digest;
-use charttrust_verify::evidence::Evidence;
+use charttrust_verify::evidence::{
+    Answer, ArchiveFacts, Bound, Evidence, Place, ProvenanceFacts, SubchartFacts, SubchartId,
+};
 use serde_json::json;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -170,4 +172,69 @@ async fn looks_that_are_asked_for_at_once_share_an_answer() {
         !context.store.inspect(release, is_open)
     };
     until(|| releases.iter().all(is_answered)).await;
+}
+
+/// An archive that nobody has signed, with a subchart from a server.
+fn umbrella(server: &MockServer) -> Answer {
+    let digest = Sha256Digest::of(b"archive");
+    let subchart = SubchartFacts {
+        id: SubchartId {
+            repository: server.uri(),
+            name: "part".to_owned(),
+            version: "1.0.0".to_owned(),
+        },
+        content: digest,
+    };
+    Answer::Archive(Box::new(ArchiveFacts {
+        digest,
+        name: "umbrella-0".to_owned(),
+        version: "1.0.0".to_owned(),
+        binding: Bound::Same(Vec::new()),
+        has_subcharts: true,
+        subcharts: vec![subchart],
+        content: None,
+        index_disagrees: false,
+        provenance: ProvenanceFacts::Missing,
+        place: Place::Main,
+        settled: false,
+        first_verified: None,
+    }))
+}
+
+/// Whoever publishes an archive names the repositories of its subcharts: he sends us nowhere before somebody
+/// vouches for it, and what is silent there is no silence of his source.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_repositories_of_subcharts_are_asked_for_what_is_vouched_for() {
+    let empty = ResponseTemplate::new(200).set_body_string("apiVersion: v1\nentries: {}");
+    for is_pinned in [false, true] {
+        let source = answering(empty.clone()).await;
+        let parts = answering(ResponseTemplate::new(503)).await;
+        let loopback = vec!["127.0.0.1".parse().unwrap()];
+        let scene = Scene::reaching(loopback, None, Leadership::Alone).await;
+        let pin = json!({"chart": "umbrella-0", "version": "1.0.0",
+            "digest": Sha256Digest::of(b"archive").to_string()});
+        scene.declare_spec(&json!({"rules": [{
+            "name": "all", "charts": ["*"], "sources": [{"url": source.uri()}],
+            "digests": if is_pinned { vec![pin] } else { Vec::new() },
+            "verify": {"dependencies": "Verify", "signers": {"keys": ["platform"]}},
+        }]}));
+        let context = Arc::new(scene.context);
+        let release = id("shop", "umbrella-0");
+        read(&context, &release, "umbrella-0");
+        context.store.update(&release, |known| {
+            let content = known.contents_mut().next().unwrap();
+            let answers = &mut content.evidence.answers;
+            answers.insert(source.uri(), umbrella(&parts));
+            known.request(crate::clock::tick());
+        });
+        tokio::spawn(Arc::clone(&context).poll_for_ever());
+        super::release::poll::plan(&context, &release);
+        until(|| failures(&context, &release).is_some()).await;
+        assert_eq!(
+            requests(&parts).await,
+            usize::from(is_pinned),
+            "{is_pinned}"
+        );
+        assert_eq!(failures(&context, &release), Some(0), "{is_pinned}");
+    }
 }

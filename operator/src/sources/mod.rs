@@ -214,6 +214,36 @@ impl<T: Send + Sync + 'static> Fetcher<T> {
         choice.into_answer()
     }
 
+    /// Whether what lies at one source may name another for us to ask about a chart and version: no further
+    /// than it could redirect us.
+    ///
+    /// # Errors
+    /// The other is at a host of `--allow-host`, and the one is not; or one of them is no address.
+    pub fn may_send(
+        &self,
+        from: &str,
+        to: &str,
+        (chart, version): (&str, &str),
+    ) -> Result<(), FetchError> {
+        let wanted = Wanted { chart, version };
+        let origin = |url: &str| {
+            let source = Source {
+                url: url.to_owned(),
+                mirrors: Vec::new(),
+                credentials: None,
+                ca: None,
+            };
+            Origin::main(&source, wanted)
+        };
+        let (from, to) = (origin(from)?, origin(to)?);
+        let (from, to) = (from.configured(), to.configured());
+        let sent = self.0.web.guard.may_send(from, to);
+        sent.map_err(|refused| FetchError::Refused {
+            url: text::redacted(to),
+            refused,
+        })
+    }
+
     async fn fetch_at(
         &self,
         place: Place,

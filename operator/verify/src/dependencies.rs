@@ -4,15 +4,18 @@
 //! archive, from the repository that Chart.lock or Chart.yaml name, and that archive's statement is judged by
 //! the signers of the rule.
 //!
+//! Whoever publishes an archive names those repositories. So they are asked only where somebody vouches for it:
+//! a known key has signed it, or a rule pins it.
+//!
 //! Decision: what a subchart lacks is `DependencyNotTrusted`, a revoked key of it too: the chart's own signers
 //! have vouched for what it contains, and Helm records no subcharts, so that it is no proof against what runs.
 //! Subcharts of subcharts are what the signers of those have signed.
 
 use crate::case::{Case, Subject};
-use crate::evidence::{Answer, ArchiveFacts, Evidence, Signed, SubchartFacts};
+use crate::evidence::{Answer, ArchiveFacts, Evidence, ProvenanceFacts, Signed, SubchartFacts};
 use crate::finding::Fact;
 use crate::key_validity::Approval;
-use crate::policy::Dependencies;
+use crate::policy::{Dependencies, Rule};
 use crate::rule_result::RuleResult;
 use crate::verdict::{Cause, Reason};
 
@@ -41,6 +44,12 @@ fn check_one(
 ) {
     let SubchartFacts { id, content } = subchart;
     let repository = &id.repository;
+    let case = subject.case;
+    let is_vouched = || {
+        let release = (case.chart, case.version);
+        let evidence = case.evidence;
+        evidence.vouches(release, subject.facts, &[subject.rule])
+    };
     let about = |what: String| format!("subchart {} {}: {what}", id.name, id.version);
     let untrusted = |what: String| (Reason::DependencyNotTrusted, about(what));
     if !id.is_published() {
@@ -49,7 +58,10 @@ fn check_one(
         let (reason, message) = untrusted(what.to_owned());
         return result.fail(reason, message);
     }
-    let (reason, message) = match subject.case.evidence.subcharts.get(id) {
+    let (reason, message) = match case.evidence.subcharts.get(id) {
+        None if !is_vouched() => untrusted(format!(
+            "{repository} is not asked before a known key has signed the chart that names it"
+        )),
         None => {
             let message = about(format!("{repository} was not asked yet"));
             return result.doubt(Cause::Pending, message);
@@ -126,10 +138,15 @@ impl Evidence {
         own.chain(of_subcharts).filter_map(ArchiveFacts::signed)
     }
 
-    /// The subcharts of its archives that have to be asked about: those without an answer, and those whose
-    /// answer holds no good signature of the very content.
-    pub fn open_subcharts(&self, source: &str) -> Vec<SubchartFacts> {
-        let Some(Answer::Archive(facts)) = self.answers.get(source) else {
+    /// The subcharts of the archive of a source that have to be asked about: those without an answer, and those
+    /// whose answer holds no good signature of the very content.
+    pub fn open_subcharts(
+        &self,
+        release: (&str, &str),
+        source: &str,
+        rules: &[&Rule],
+    ) -> Vec<SubchartFacts> {
+        let Some(facts) = self.vouched(release, source, rules) else {
             return Vec::new();
         };
         let is_open = |subchart: &&SubchartFacts| {
@@ -141,14 +158,63 @@ impl Evidence {
         asked.filter(is_open).cloned().collect()
     }
 
-    /// Whether nobody was asked yet about a subchart of the archive of a source.
-    pub fn lacks_subcharts(&self, source: &str) -> bool {
+    /// Whether the repository of a subchart of the archive of a source did not answer.
+    pub fn has_silent_subcharts(&self, source: &str) -> bool {
         let Some(Answer::Archive(facts)) = self.answers.get(source) else {
+            return false;
+        };
+        let mut answers = facts.subcharts.iter().map(|it| self.subcharts.get(&it.id));
+        answers.any(|answer| answer.is_some_and(is_silence))
+    }
+
+    /// Whether nobody was asked yet about a subchart of the archive of a source.
+    pub fn lacks_subcharts(&self, release: (&str, &str), source: &str, rules: &[&Rule]) -> bool {
+        let Some(facts) = self.vouched(release, source, rules) else {
             return false;
         };
         let is_unheard =
             |it: &SubchartFacts| it.id.is_published() && !self.subcharts.contains_key(&it.id);
         let is_unlisted = facts.has_subcharts && facts.subcharts.is_empty();
         is_unlisted || facts.subcharts.iter().any(is_unheard)
+    }
+
+    fn vouched(
+        &self,
+        release: (&str, &str),
+        source: &str,
+        rules: &[&Rule],
+    ) -> Option<&ArchiveFacts> {
+        let Some(Answer::Archive(facts)) = self.answers.get(source) else {
+            return None;
+        };
+        self.vouches(release, facts, rules).then_some(facts)
+    }
+
+    /// Whether a known key has signed these very bytes, wherever the statement lies, or a rule pins them.
+    fn vouches(
+        &self,
+        (chart, version): (&str, &str),
+        facts: &ArchiveFacts,
+        rules: &[&Rule],
+    ) -> bool {
+        let digest = &facts.digest;
+        let mut same = self.archives().filter(|(_, other)| other.digest == *digest);
+        let is_signed = same.any(|(_, other)| {
+            let about_it = |it: &&Signed| it.claims.claimed_archive.as_ref() == Some(digest);
+            let signed = other.signed().filter(about_it);
+            signed.is_some_and(|it| it.good_signers().next().is_some())
+        });
+        is_signed || rules.iter().any(|rule| rule.pins(chart, version, digest))
+    }
+}
+
+/// Whether its place said nothing, or not whether it is signed.
+fn is_silence(answer: &Answer) -> bool {
+    match answer {
+        Answer::Archive(facts) => {
+            matches!(facts.provenance, ProvenanceFacts::Unavailable { .. })
+        }
+        Answer::Ambiguous { .. } | Answer::NotFound => false,
+        Answer::Unavailable { .. } => true,
     }
 }

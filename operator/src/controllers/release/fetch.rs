@@ -76,7 +76,7 @@ impl Asking<'_> {
                     let heard = self.look(look, about, resolved.clone()).await;
                     outcome.retry_after = outcome.retry_after.max(heard.1);
                     outcome.is_silence |= heard.0 == Heard::Nothing;
-                    outcome.is_silence |= self.ask_subcharts(look, about).await;
+                    self.ask_subcharts(look, about).await;
                 }
             }
             Err(message) => {
@@ -117,13 +117,15 @@ impl Asking<'_> {
         }
     }
 
-    /// Asks the repositories of the subcharts of an archive, where a rule wants those signed; whether one was
-    /// silent. A repository that is a source of the rule is asked as that is, any other without credentials.
-    async fn ask_subcharts(self, look: Look<'_>, (item, content): (&Item, &Content)) -> bool {
+    /// Asks the repositories of the subcharts of an archive, where a rule wants those signed. A repository that
+    /// is a source of the rule is asked as that is, any other without credentials. That one is silent is no
+    /// silence of the source.
+    async fn ask_subcharts(self, look: Look<'_>, (item, content): (&Item, &Content)) {
         let Self { context, id, trust } = self;
-        let Some(places) = subchart_places(context, trust, id, &content.chart) else {
-            return false;
-        };
+        let rules = subchart_rules(context, trust, id, &content.chart);
+        if rules.is_empty() {
+            return;
+        }
         let open = context.store.inspect(id, |release| {
             let known = release?
                 .revisions
@@ -131,29 +133,40 @@ impl Asking<'_> {
                 .content
                 .as_ref()
                 .ok()?;
-            Some(known.evidence.open_subcharts(&look.source.url))
+            let release = (content.chart.as_str(), content.version.as_str());
+            let evidence = &known.evidence;
+            Some(evidence.open_subcharts(release, &look.source.url, &rules))
         });
-        let mut is_silent = false;
         for subchart in open.unwrap_or_default() {
             let is_it =
                 |place: &&policy::Source| place.url.trim_end_matches('/') == subchart.id.repository;
-            let known = places.iter().find(is_it).cloned();
+            let known = rules.iter().flat_map(|rule| &rule.sources).find(is_it);
             let place = policy::Source {
                 url: subchart.id.repository.clone(),
                 mirrors: Vec::new(),
-                credentials_secret: known.as_ref().and_then(|it| it.credentials_secret.clone()),
-                ca: known.and_then(|it| it.ca),
+                credentials_secret: known.and_then(|it| it.credentials_secret.clone()),
+                ca: known.and_then(|it| it.ca.clone()),
             };
-            let asking = self.ask_subchart(&place, &subchart.id, look.asked);
+            let on_behalf = known.unwrap_or(look.source);
+            let asking = self.ask_subchart((on_behalf, &place), &subchart.id, look.asked);
             let answered = tokio::time::timeout_at(look.deadline, asking).await;
             let answer = answered.unwrap_or_else(|_| Answered::too_late(&place).answer);
-            is_silent |= Heard::of(&answer) == Heard::Nothing;
             self.apply_subchart(item, content, &subchart.id, answer);
         }
-        is_silent
     }
 
-    async fn ask_subchart(self, place: &policy::Source, id: &SubchartId, asked: Asked) -> Answer {
+    /// A publisher sends us no further than his repository could by a redirect.
+    async fn ask_subchart(
+        self,
+        (on_behalf, place): (&policy::Source, &policy::Source),
+        id: &SubchartId,
+        asked: Asked,
+    ) -> Answer {
+        let fetcher = &self.context.fetcher;
+        let about = (id.name.as_str(), id.version.as_str());
+        if let Err(refused) = fetcher.may_send(&on_behalf.url, &place.url, about) {
+            return unavailable(Cause::SourceUnavailable, refused.to_string());
+        }
         let source = match credentials::resolve(self.context, place).await {
             Ok(source) => source,
             Err(message) => return unavailable(Cause::SourceUnavailable, message),
@@ -162,7 +175,7 @@ impl Asking<'_> {
             chart: &id.name,
             version: &id.version,
         };
-        match gather(&self.context.fetcher, &source, claimed, asked).await {
+        match gather(fetcher, &source, claimed, asked).await {
             Gathered::Found(found) => found.of_subchart(),
             Gathered::Other(nothing) => nothing.answer,
         }
@@ -367,23 +380,20 @@ impl Asking<'_> {
     }
 }
 
-/// The sources of the rules that ask for signatures of the subcharts of a chart; `None` if none does.
-pub(super) fn subchart_places(
+/// The rules that ask for signatures of the subcharts of a chart.
+pub(super) fn subchart_rules<'a>(
     context: &Context,
-    trust: &Trust,
+    trust: &'a Trust,
     id: &ReleaseId,
     chart: &str,
-) -> Option<Vec<policy::Source>> {
+) -> Vec<&'a policy::Rule> {
     let placed = context.cache.placed(id);
     let reference = placed.reference();
     let policies = trust.policies.values();
     let policies = policies.filter(|loaded| !loaded.policy.suspended);
     let rules = policies.filter_map(|loaded| loaded.policy.rule_for(&reference, chart)?.ok());
-    let rules: Vec<_> = rules
-        .filter(|rule| rule.verify.dependencies == Dependencies::Verify)
-        .collect();
-    let sources = rules.iter().flat_map(|rule| rule.sources.iter().cloned());
-    (!rules.is_empty()).then(|| sources.collect())
+    let asking = rules.filter(|rule| rule.verify.dependencies == Dependencies::Verify);
+    asking.collect()
 }
 
 /// What became of one fetch, all contents together.

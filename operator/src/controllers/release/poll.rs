@@ -12,7 +12,7 @@ use charttrust_verify::policy::{self, Level};
 use charttrust_verify::verdict::Verdict;
 use tokio::time::Instant;
 
-use super::fetch::{Asking, subchart_places};
+use super::fetch::{Asking, subchart_rules};
 use crate::clock;
 use crate::controllers::backoff;
 use crate::controllers::context::Context;
@@ -182,8 +182,13 @@ fn due_at(context: &Context, id: &ReleaseId, source: &policy::Source, every: Dur
     let is_answer = |answer: &Answer| !matches!(answer, Answer::Unavailable { .. });
     let trust = context.store.trust();
     let lacks_subcharts = |content: &Content| {
-        content.evidence.lacks_subcharts(url)
-            && subchart_places(context, &trust, id, &content.chart).is_some()
+        let rules = subchart_rules(context, &trust, id, &content.chart);
+        let about = (content.chart.as_str(), content.version.as_str());
+        !rules.is_empty() && content.evidence.lacks_subcharts(about, url, &rules)
+    };
+    let awaits_subcharts = |content: &Content| {
+        content.evidence.has_silent_subcharts(url)
+            && !subchart_rules(context, &trust, id, &content.chart).is_empty()
     };
     let answered = release.contents().all(|content| {
         content.evidence.answers.get(url).is_some_and(is_answer) && !lacks_subcharts(content)
@@ -205,6 +210,9 @@ fn due_at(context: &Context, id: &ReleaseId, source: &policy::Source, every: Dur
             state.last_asked + pause(1, every)
         }
         Some(state) if is_asked => state.last_asked + every.min(ASKED_AT_MOST_EVERY),
+        Some(state) if answered && release.contents().any(awaits_subcharts) => {
+            state.last_asked + longest_pause(every)
+        }
         Some(state) if answered => state.last_asked + every,
         // Whoever may write records must not either.
         Some(state) => state.last_asked + every.min(backoff::SHORTEST),

@@ -142,6 +142,17 @@ impl Guard {
         Ok(reach)
     }
 
+    /// Whether what lies at one address may name another for us to ask, as if it had redirected us there.
+    pub(super) fn may_send(&self, from: &Url, to: &Url) -> Result<(), Refused> {
+        let is_named = |url: &Url| {
+            hosts::host_and_port(url).is_some_and(|(host, port)| self.names(&host, port))
+        };
+        if is_named(to) && !is_named(from) {
+            return Err(Refused::OfOthers);
+        }
+        Ok(())
+    }
+
     fn names(&self, host: &str, port: u16) -> bool {
         self.named.iter().any(|allowed| allowed.covers(host, port))
     }

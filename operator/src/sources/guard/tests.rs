@@ -74,6 +74,29 @@ fn only_a_source_that_is_named_sends_us_to_a_host_that_is_named() {
             );
         }
     }
+    for (from, to, sent) in [
+        ("https://a.example", "https://b.example", Ok(())),
+        (
+            "https://a.example",
+            "http://charts.internal",
+            Err(Refused::OfOthers),
+        ),
+        (
+            "https://a.example",
+            "https://charts.internal",
+            Err(Refused::OfOthers),
+        ),
+        (
+            "http://10.0.0.7:8081",
+            "http://10.0.0.7:8080",
+            Err(Refused::OfOthers),
+        ),
+        ("http://10.0.0.8", "http://charts.internal", Ok(())),
+        ("http://10.0.0.8", "https://b.example", Ok(())),
+    ] {
+        let [asked, named] = [from, to].map(|url| Url::parse(url).unwrap());
+        assert_eq!(guard.may_send(&asked, &named), sent, "{from} names {to}");
+    }
     let resolved = check("https://charts.example.com", "https://charts.internal/x");
     assert_eq!(resolved, Ok(Reach::Public), "as any host that nobody named");
 }

@@ -87,6 +87,14 @@ impl Origin {
         }
     }
 
+    /// The address that is asked first.
+    pub(in crate::sources) fn configured(&self) -> &Url {
+        match self {
+            Self::Http(site) => &site.configured,
+            Self::Oci(repository) => repository.registry(),
+        }
+    }
+
     /// Identity of a fetch from here. The scheme is in the site's: two kinds at one address share nothing.
     pub(in crate::sources) fn key(&self, wanted: Wanted<'_>) -> Fingerprint {
         let own = match self {

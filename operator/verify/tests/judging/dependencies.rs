@@ -221,6 +221,45 @@ fn each_archive_is_judged_by_its_own_subcharts() {
     );
 }
 
+/// Who publishes an archive names the repositories of its subcharts, and so whom we ask.
+#[test]
+fn repositories_are_asked_for_what_somebody_vouches_for() {
+    let unsigned = |world: &mut World| world.facts().provenance = ProvenanceFacts::Missing;
+    let of_a_stranger = |world: &mut World| {
+        world.keys.clear();
+        let facts = world.facts();
+        facts.provenance = crate::world::provenance(&crate::world::text(), &[]);
+    };
+    let replaced = |world: &mut World| world.facts().digest = other_digest();
+    let pinned = |world: &mut World| {
+        world.facts().provenance = ProvenanceFacts::Missing;
+        world.pin();
+    };
+    for (change, is_asked) in [
+        ((|_| ()) as fn(&mut World), true),
+        (pinned, true),
+        (unsigned, false),
+        (of_a_stranger, false),
+        (replaced, false),
+    ] {
+        let mut world = umbrella();
+        world.evidence.subcharts.clear();
+        change(&mut world);
+        world.try_keys();
+        let mut policy = world.policies[0].clone();
+        let rules = [&*crate::world::rule(&mut policy)];
+        let (release, evidence) = (("web", "1.2.3"), &world.evidence);
+        let source = crate::world::SOURCE;
+        let open = evidence.open_subcharts(release, source, &rules);
+        assert_eq!(open.len(), if is_asked { 3 } else { 0 });
+        assert_eq!(evidence.lacks_subcharts(release, source, &rules), is_asked);
+        let verdict = world.verdict();
+        let is_pending = verdict == Verdict::Unknown(Cause::Pending);
+        assert_eq!(is_pending, is_asked, "{verdict:?}");
+        assert!(!verdict.is_trusted());
+    }
+}
+
 #[test]
 fn a_later_look_at_a_subchart_takes_no_trust() {
     let mut world = umbrella();

@@ -41,7 +41,7 @@ impl Repository {
         fingerprint(&[&self.site.key, self.name.as_bytes()])
     }
 
-    pub(super) fn registry(&self) -> &Url {
+    pub(in crate::sources::origin) fn registry(&self) -> &Url {
         &self.site.base
     }
 
