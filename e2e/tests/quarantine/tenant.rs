@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use charttrust::api::quarantine::Quarantine;
 use charttrust::api::{ReleaseTrust, TrustedKey};
+use charttrust_e2e::charts::Source;
+use charttrust_e2e::cluster::Cluster;
 use charttrust_e2e::eventually;
-use charttrust_e2e::stage::{Opening, SOON, Scene, kubectl, workloads::automatic};
+use charttrust_e2e::stage::{
+    OPERATOR_NAMESPACE, Opening, SOON, Scene, kubectl, workloads::automatic,
+};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
@@ -352,4 +356,124 @@ async fn edits_without_end_cost_little_and_hold_up_nobody() {
     );
     assert!(written <= 8, "{written} writes");
     assert_eq!(scene.replicas().await, 0);
+}
+
+/// A tenant puts our finalizer on what only names a policy. To delete it is what it says itself, and is
+/// nobody's word about the release.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_deletes_a_refused_claim_gets_the_quarantine_of_the_policy() {
+    let stage = stage().await;
+    let scene = Opening::of_every_kind("advice")
+        .with_quarantine(automatic())
+        .trusted(stage.cluster)
+        .await;
+    let mut object = claiming("web", &scene.policy);
+    object.metadata.finalizers = Some(vec!["charttrust.io/restore".to_owned()]);
+    let (quarantines, params) = (scene.quarantines(), PostParams::default());
+    quarantines.create(&params, &object).await.unwrap();
+    scene
+        .quarantine_has("web", "Active=False/MadeByOthers")
+        .await;
+    scene.revoke().await;
+    let trusts = scene.trusts();
+    let said = "Quarantined=False/NotContained";
+    scene.expect_condition(&trusts, "web", said).await;
+    let params = DeleteParams::default();
+    quarantines.delete("web", &params).await.unwrap();
+    scene.contained("web").await;
+    assert_eq!(scene.replicas().await, 0);
+}
+
+/// `web` is contained, and takes the only place; `forum` is as bad, and waits.
+async fn full(cluster: &Cluster, prefix: &str) -> Scene {
+    let mut section = automatic();
+    section["limit"] = json!({"maxReleases": 1, "maxPercent": 100, "maxPerNamespace": 5});
+    let scene = Opening::of_every_kind(prefix)
+        .with_quarantine(section)
+        .trusted(cluster)
+        .await;
+    scene.revoke().await;
+    scene.contained("web").await;
+    let forum = Source::new("forum", "1.0.0");
+    let archive = scene.publish(&forum, Some(&scene.key)).await;
+    scene.install("forum", &archive).await;
+    let limited = "Quarantined=False/LimitReached";
+    let trusts = scene.trusts();
+    scene.expect_condition(&trusts, "forum", limited).await;
+    scene
+}
+
+/// It still is so, and everything comes back.
+async fn is_full_and_comes_back(scene: &Scene) {
+    let second = scene.quarantines().get_opt("forum").await.unwrap();
+    assert_eq!(second.map(|object| object.spec.reason), None);
+    scene.contained("web").await;
+    scene.withdraw().await;
+    scene.no_quarantine("web").await;
+    replicas_are(scene, 3).await;
+}
+
+/// As one that an earlier version has begun.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_begun_counts_for_its_policy_without_its_tag_too() {
+    let stage = stage().await;
+    let scene = full(stage.cluster, "untagged").await;
+    let untag = json!({"metadata": {"annotations": {"charttrust.io/made": null}}});
+    let (quarantines, params) = (scene.quarantines(), PatchParams::default());
+    let untag = Patch::Merge(untag);
+    quarantines.patch("web", &params, &untag).await.unwrap();
+    stage.at_rest(&scene.namespace).await;
+    is_full_and_comes_back(&scene).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seal_that_is_lost_while_something_is_contained_loses_no_way_back() {
+    let stage = stage_alone().await;
+    let scene = full(stage.cluster, "unsealed").await;
+    stage.at_rest(&scene.namespace).await;
+    let seal = "charttrust-evidence";
+    let arguments = ["delete", "secret", "-n", OPERATOR_NAMESPACE, seal];
+    let deleted = kubectl(stage.cluster.kubeconfig(), &arguments).await;
+    scene.done("delete the seal", deleted);
+    stage.restart().await;
+    stage.at_rest(&scene.namespace).await;
+    scene.expect("web", "KeyCompromised").await;
+    scene.expect("forum", "KeyCompromised").await;
+    is_full_and_comes_back(&scene).await;
+}
+
+/// The tag of an earlier one, copied by a tenant, begins nothing that a person has released.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copied_quarantine_is_worth_no_more_than_the_one_it_is_of() {
+    let stage = stage().await;
+    let scene = Opening::of_every_kind("copied")
+        .with_quarantine(automatic())
+        .trusted(stage.cluster)
+        .await;
+    scene.revoke().await;
+    let made = scene.contained("web").await;
+    let copy = || {
+        let mut copy = made.clone();
+        copy.metadata = ObjectMeta {
+            name: made.metadata.name.clone(),
+            annotations: made.metadata.annotations.clone(),
+            ..ObjectMeta::default()
+        };
+        copy.status = None;
+        copy
+    };
+    let (quarantines, params) = (scene.quarantines(), PostParams::default());
+    scene.delete_quarantine("web").await;
+    replicas_are(&scene, 3).await;
+    // Released by a person: the copy goes by itself and stops nothing.
+    quarantines.create(&params, &copy()).await.unwrap();
+    scene.no_quarantine("web").await;
+    assert_eq!(scene.replicas().await, 3);
+    // Trusted again: so does the copy.
+    scene.withdraw().await;
+    scene.expect("web", "SignatureVerified").await;
+    quarantines.create(&params, &copy()).await.unwrap();
+    scene.no_quarantine("web").await;
+    assert_eq!(scene.replicas().await, 3);
+    stage.at_rest(&scene.namespace).await;
 }

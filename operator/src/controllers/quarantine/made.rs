@@ -34,6 +34,12 @@ pub(super) fn is_ours(seal: &Seal, object: &Quarantine) -> bool {
     object.spec.policy.is_some() && attested.is_some()
 }
 
+/// Whether anything was changed for it, or is about to be.
+pub(super) fn has_begun(object: &Quarantine) -> bool {
+    let status = object.status.as_ref();
+    status.is_some_and(|status| status.incident.is_some())
+}
+
 /// Begins with a word of its own: nothing else that is sealed could be taken for it.
 fn text(id: &ReleaseId, spec: &QuarantineSpec) -> String {
     json!([MADE, id.namespace, id.name, spec]).to_string()

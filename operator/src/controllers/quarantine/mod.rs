@@ -60,7 +60,8 @@ pub(in crate::controllers) async fn reconcile(
     let is_claimed = is_claimed(context, &object);
     drop(object);
     if view.is_ending {
-        return end(context, view, moment).await;
+        let by = if is_claimed { Began::Others } else { Began::Us };
+        return end(context, view, moment, by).await;
     }
     if !context.may_contain() {
         return report(context, view, QuarantineReason::Disabled, DISABLED).await;
@@ -85,10 +86,18 @@ const DISABLED: &str = "the operator runs without --quarantine: nothing is chang
 /// Whether it names a policy that has not begun it, and nothing was changed for it. What was begun goes on,
 /// or nothing would put it back.
 fn is_claimed(context: &Context, object: &Quarantine) -> bool {
-    let has_begun = |status: &QuarantineStatus| status.incident.is_some();
     object.spec.policy.is_some()
-        && !object.status.as_ref().is_some_and(has_begun)
+        && !made::has_begun(object)
         && !made::is_ours(context.store.seal(), object)
+}
+
+/// Who has begun a quarantine that names a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Began {
+    /// We, for that policy, or a person who names none.
+    Us,
+    /// Somebody who only says so.
+    Others,
 }
 
 const CLAIMED: &str = "it names a policy, and the operator has not made it: delete it, and that policy \
@@ -260,7 +269,7 @@ fn about(context: &Context, view: &View) -> events::About {
 }
 
 /// Puts everything back; then the finalizer goes.
-async fn end(context: &Context, mut view: View, moment: Moment) -> Result<(), Error> {
+async fn end(context: &Context, mut view: View, moment: Moment, by: Began) -> Result<(), Error> {
     if !view.has_finalizer {
         return Ok(());
     }
@@ -276,7 +285,10 @@ async fn end(context: &Context, mut view: View, moment: Moment) -> Result<(), Er
         let (reason, message) = (QuarantineReason::Disabled, STRANDED);
         return report(context, view, reason, message).await;
     }
-    note_end(context, &view).await;
+    // Who deletes what was refused does what we have told them: no word about the release.
+    if by == Began::Us || !says_nothing(&view) {
+        note_end(context, &view).await;
+    }
     let before = view.status.clone();
     let view = run_steps(context, view, moment).await?;
     if view.has_finalizer {
@@ -343,7 +355,12 @@ async fn note_end(context: &Context, view: &View) {
 /// Whether a person only takes back what a person has begun: a policy that would contain the release
 /// by itself still does.
 fn is_taken_back(view: &View) -> bool {
-    view.spec.policy.is_none() && view.status.ended_by.is_none() && view.word == Word::Nothing
+    view.spec.policy.is_none() && says_nothing(view)
+}
+
+/// Whether it was deleted, and nobody has said more.
+fn says_nothing(view: &View) -> bool {
+    view.status.ended_by.is_none() && view.word == Word::Nothing
 }
 
 async fn is_terminating(context: &Context, name: &str) -> Result<bool, Error> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use charttrust_verify::policy::Policy;
-use charttrust_verify::verdict::{Cause, Verdict};
+use charttrust_verify::verdict::{Cause, Class, Verdict};
 use kube::Api;
 use tokio::time::Instant;
 
@@ -14,6 +14,7 @@ use super::scope::{self, is_protected, verdict_by};
 use crate::api::Quarantine;
 use crate::api::chart_trust_policy::Approval;
 use crate::clock::Moment;
+use crate::controllers::cache::Ours;
 use crate::controllers::context::Context;
 use crate::controllers::error::{Error, chain};
 use crate::controllers::store::Release;
@@ -100,18 +101,30 @@ async fn look_for_workloads(context: &Context, survey: &mut Survey, terms: &Quar
 }
 
 /// Quarantines that the policy has started and that are in force or on their way. One that only says so
-/// counts for nothing: a person's, or another tenant's.
+/// counts for nothing: a person's, or another tenant's. One that was begun for what the policy calls bad
+/// counts without our tag too: an earlier version has begun it, or the seal is another.
 fn active(context: &Context, name: &str) -> Vec<ReleaseId> {
     let all = scope::quarantines(context);
-    let counts = |object: &Quarantine| {
+    let counts = |id: &ReleaseId, object: &Quarantine| {
         object.spec.policy.as_deref() == Some(name)
             && !contains_nothing(object)
-            && made::is_ours(context.store.seal(), object)
+            && (made::is_ours(context.store.seal(), object)
+                || made::has_begun(object) && is_bad(context, id, name))
+    };
+    let readable = |object: &Ours<Quarantine>, id: &ReleaseId| {
+        let object: &Result<Quarantine, String> = object;
+        object.as_ref().is_ok_and(|object| counts(id, object))
     };
     all.into_iter()
-        .filter(|(_, object)| object.as_ref().as_ref().is_ok_and(counts))
+        .filter(|(id, object)| readable(object, id))
         .map(|(id, _)| id)
         .collect()
+}
+
+/// Whether a policy has proof of badness of a release.
+fn is_bad(context: &Context, id: &ReleaseId, policy: &str) -> bool {
+    let said = |release: Option<&Release>| Some(verdict_by(release?, policy)?.verdict.class());
+    context.store.inspect(id, said) == Some(Class::Badness)
 }
 
 /// Whether a quarantine holds nothing and never will: what it is to change was saved, and that is

@@ -4,14 +4,14 @@
 use serde_json::{Value, json};
 
 use super::{
-    NOTHING, START, TELL, active_reason, by_a_person, contained, decided, incident, incidents,
-    of_revocation, outcomes, reconciled, remembered,
+    FREE, NOTHING, START, TELL, TRUSTED, active_reason, by_a_person, contained, decided, incident,
+    incidents, of_revocation, outcomes, reconciled, remembered, stolen,
 };
 use crate::clock::Moment;
 use crate::controllers::quarantine::made::MADE;
 use crate::controllers::quarantine::scope::{self, Containment};
 use crate::controllers::quarantine::start;
-use crate::controllers::testing::{POLICY, Scene, id, quarantine_of, web, workload_of};
+use crate::controllers::testing::{POLICY, Scene, id, quarantine_of, said, web, workload_of};
 use crate::inventory::helm::Driver;
 use crate::quarantine::FINALIZER;
 
@@ -92,6 +92,49 @@ async fn one_that_claims_a_policy_contains_nothing_and_says_so_once() {
     scene.quarantine(&web(), &by_a_person(json!({})));
     reconciled(&scene).await;
     assert_ne!(active_reason(&scene), "MadeByOthers");
+}
+
+/// Of an earlier version, or under another seal: what is contained uses up its place.
+#[tokio::test]
+async fn what_was_begun_for_a_bad_release_counts_without_a_tag() {
+    for (is_bad, started, active) in [(true, NOTHING.as_slice(), 1), (false, &[START], 1)] {
+        let scene = Scene::automatic().await;
+        scene.declare(&json!({"limit": {"maxReleases": 1}}));
+        let begun = id("tenant", "begun");
+        scene.install(&begun, Driver::Secret);
+        let good = said(TRUSTED);
+        scene.judge(&begun, vec![if is_bad { stolen() } else { good }]);
+        let object = json!({"action": "ScaleToZero", "apiVersion": "apps/v1", "kind": "Deployment",
+            "name": "begun", "state": "Contained"});
+        let status = json!({"status": {"objects": [object]}});
+        scene.quarantine(&begun, &claimed(contained(&status)));
+        assert_eq!(decided(&scene).await, started, "{is_bad}");
+        assert_eq!(outcomes(&scene).active, active, "{is_bad}");
+        let stopped: &[_] = if is_bad { &[web()] } else { &[] };
+        assert_eq!(outcomes(&scene).stopped, stopped, "{is_bad}");
+    }
+}
+
+/// Whoever deletes what was refused does what it says, and the policy begins its own.
+#[tokio::test]
+async fn the_end_of_a_claim_is_nobodys_word() {
+    for (word, is_released) in [
+        (json!({}), false),
+        (json!({"charttrust.io/released": "true"}), true),
+    ] {
+        let scene = Scene::automatic().await;
+        let mut claim = claimed(json!({"metadata": {"annotations": word,
+            "deletionTimestamp": "2026-11-18T10:00:00Z", "finalizers": [FINALIZER]}}));
+        claim["metadata"]["annotations"]["example.com/a"] = json!("b");
+        scene.quarantine(&web(), &claim);
+        assert_eq!(reconciled(&scene).await, [FREE], "{word}");
+        let known = remembered(&scene).await;
+        assert_eq!(
+            known.is_released(&of_revocation(), &web()),
+            is_released,
+            "{word}"
+        );
+    }
 }
 
 /// A finalizer of somebody else keeps the object, and nothing else.
