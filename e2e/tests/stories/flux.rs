@@ -5,7 +5,7 @@ use charttrust::api::release_trust::Owner;
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::flux::{self, Flux};
 use charttrust_e2e::helm::Version;
-use charttrust_e2e::stage::Story;
+use charttrust_e2e::stage::{Story, apply, kubectl};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
@@ -102,4 +102,58 @@ async fn another_address_of_the_repository_changes_the_verdict_and_back() {
         story.done("move the repository", moved);
         story.expect("web", word).await;
     }
+}
+
+/// What a `HelmRelease` says of another cluster takes no word from a record that lies in this one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kubeconfig_of_this_very_cluster_hides_no_origin() {
+    let (story, elsewhere) = signed("flux-detour").await;
+    let flux = with_flux().await;
+    let cluster = stage().await.cluster;
+    let made = flux::repository(cluster, &story, "elsewhere", &elsewhere).await;
+    story.done("declare the repository", made);
+    let flat = ["config", "view", "--raw", "--flatten"];
+    let config = kubectl(&flux.identity.kubeconfig(), &flat).await;
+    let config = story.done("read the kubeconfig", config);
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "here", "namespace": story.namespace},
+        "stringData": {"value": config},
+    });
+    let made = apply(cluster.kubeconfig(), &[secret]).await;
+    story.done("keep the kubeconfig", made);
+    let from = json!({
+        "kubeConfig": {"secretRef": {"name": "here"}},
+        "chart": {"spec": {"sourceRef": {"name": "elsewhere"}}},
+    });
+    let made = flux::deploy(cluster, &story, "1.0.0", from).await;
+    story.done("declare the release", made);
+    let trust = story.expect("web", "SourceUnknown").await;
+    assert_eq!(owner(&trust), Some(Owner::Flux));
+}
+
+/// Whoever writes the chart makes its only object too large to be read in full.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_is_too_large_to_be_read_hides_no_origin() {
+    with_flux().await;
+    let story = story("flux-large", Version::V4).await;
+    let key = story.trusted_key("platform").await;
+    let template = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\nspec:\n  replicas: 1\n  \
+                    selector: {matchLabels: {app: web}}\n  template:\n    metadata: {labels: {app: web}}\n    \
+                    spec:\n      containers:\n      - name: web\n        image: registry.example.com/web:1\n        \
+                    args:\n{{- range until 255000 }}\n        - a\n{{- end }}\n";
+    let chart = Source::new("web", "1.0.0")
+        .with_file("templates/deployment.yaml", template)
+        .with_file("templates/config.yaml", "");
+    story.publish(&chart, Some(&key)).await;
+    story.policy("policy", &[&key], json!({})).await;
+    let elsewhere = story.repository.url().replace("127.0.0.1", "localhost");
+    let cluster = stage().await.cluster;
+    let made = flux::repository(cluster, &story, "elsewhere", &elsewhere).await;
+    story.done("declare the repository", made);
+    let from = json!({"chart": {"spec": {"sourceRef": {"name": "elsewhere"}}}});
+    let made = flux::deploy(cluster, &story, "1.0.0", from).await;
+    story.done("declare the release", made);
+    let trust = story.expect("web", "SourceUnknown").await;
+    assert_eq!(owner(&trust), Some(Owner::Flux));
 }

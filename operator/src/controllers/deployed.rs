@@ -340,6 +340,21 @@ async fn a_record_that_was_not_read_since_the_start_is_not_trusted_where_flux_is
     .await;
 }
 
+/// Whoever writes the chart makes its objects so deep or large that nobody can read whose they are.
+#[tokio::test]
+async fn a_record_that_hides_its_helm_release_is_not_trusted_where_flux_is() {
+    let scene = scene(Mark::Unclear).await;
+    following(&scene, async {
+        scene.context.cache.deployers.answered().await;
+        assert_eq!(judged(&scene).await, verdict("DigestPinned", "Helm"));
+        flux(&scene);
+        until(&scene, &verdict("SourceUnknown", "Flux")).await;
+        let told = message(&scene);
+        assert!(told.contains("too deep or too large to be read"), "{told}");
+    })
+    .await;
+}
+
 /// Somebody who may write a `HelmRelease`, but no record, names the record of another in it: in its own
 /// namespace or by `storageNamespace`. Nothing becomes of it, neither trust nor harm.
 #[tokio::test]

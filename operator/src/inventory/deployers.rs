@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use charttrust_verify::deployer::{ChartOrigin, Deployer};
-use charttrust_verify::release::HelmReleaseName;
+use charttrust_verify::release::{HelmReleaseMark, HelmReleaseName};
 use kube::Client;
 
 use super::flux::{self, Found, HelmRelease, SourceRef};
@@ -22,15 +22,22 @@ pub enum Mark {
     Of(ObjectName),
     /// Of none.
     None,
+    /// Of one, and nobody can tell which.
+    Unclear,
     /// The record was not read by this process.
     #[default]
     Unread,
 }
 
-impl From<Option<HelmReleaseName>> for Mark {
-    fn from(named: Option<HelmReleaseName>) -> Self {
-        let of = |HelmReleaseName { namespace, name }| Self::Of(ObjectName { namespace, name });
-        named.map_or(Self::None, of)
+impl From<HelmReleaseMark> for Mark {
+    fn from(mark: HelmReleaseMark) -> Self {
+        match mark {
+            HelmReleaseMark::Of(HelmReleaseName { namespace, name }) => {
+                Self::Of(ObjectName { namespace, name })
+            }
+            HelmReleaseMark::None => Self::None,
+            HelmReleaseMark::Unclear => Self::Unclear,
+        }
     }
 }
 
@@ -219,6 +226,14 @@ impl Deployers {
                 deployed.missing = Some(Missing::Record);
                 return;
             }
+            (_, Mark::Unclear) => {
+                deployed.owner = Owner::Flux;
+                deployed.deployers.push(Deployer {
+                    name: self.helm_releases.kind().kind.to_owned(),
+                    origin: ChartOrigin::Unknown(UNCLEAR.to_owned()),
+                });
+                return;
+            }
             (_, Mark::Of(name)) => name,
         };
         let origin = match state {
@@ -288,6 +303,9 @@ impl Deployers {
         users.map(|(name, _)| Concerned::Marked(name)).collect()
     }
 }
+
+const UNCLEAR: &str = "is named in objects that are too deep or too large to be read, so that nobody knows \
+                       where it takes its chart from";
 
 fn concerned(chart: &Arc<k3s::HelmChart>) -> Option<Concerned> {
     Some(Concerned::Release(chart.release()?.clone()))

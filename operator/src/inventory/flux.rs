@@ -123,15 +123,16 @@ impl Kept for HelmRelease {
 impl HelmRelease {
     /// Whether it says that it has deployed this release.
     pub fn deploys(&self, release: &ReleaseId) -> bool {
-        self.deployed.as_ref() == Some(&release.name) && self.may_have_made(release)
+        !self.is_elsewhere
+            && self.deployed.as_ref() == Some(&release.name)
+            && self.may_have_made(release)
     }
 
     /// Whether nothing that it says speaks against a record of this release that names it: a record is there
-    /// before Flux writes the status.
+    /// before Flux writes the status. Which cluster its `kubeConfig` leads to nobody knows: it may be this one.
     pub fn may_have_made(&self, release: &ReleaseId) -> bool {
         let deployed = self.deployed.as_ref();
-        !self.is_elsewhere
-            && self.storage.as_ref() == Some(&release.namespace)
+        self.storage.as_ref() == Some(&release.namespace)
             && deployed.is_none_or(|deployed| *deployed == release.name)
     }
 
@@ -439,7 +440,6 @@ mod tests {
             status(json!({"storageNamespace": "bank"})),
             status(json!({"storageNamespace": null})),
             status(json!({"history": [{"name": "other"}, {"name": "web"}]})),
-            json!({"spec": {"kubeConfig": {"secretRef": {"name": "far"}}}}),
         ] {
             let flux = flux(other.clone());
             assert!(
@@ -450,6 +450,7 @@ mod tests {
         for early in [
             status(json!({"history": []})),
             status(json!({"history": null})),
+            json!({"spec": {"kubeConfig": {"secretRef": {"name": "far"}}}}),
         ] {
             let flux = flux(early.clone());
             assert!(

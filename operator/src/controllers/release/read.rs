@@ -1,7 +1,7 @@
 //! Reads the judged records of a release that are new or have changed.
 
 use charttrust_verify::digest::Sha256Digest;
-use charttrust_verify::release::{HelmReleaseName, Record, Status};
+use charttrust_verify::release::{HelmReleaseMark, Record, Status};
 use charttrust_verify::verdict::Cause;
 
 use super::poll;
@@ -93,7 +93,7 @@ struct Said {
     chart: String,
     version: String,
     digest: Sha256Digest,
-    helm_release: Option<HelmReleaseName>,
+    helm_release: HelmReleaseMark,
 }
 
 impl Said {

@@ -6,7 +6,7 @@ use crate::yaml::{self, Reading, Value, YamlError};
 
 use super::error::RecordError;
 use super::field::{get, text};
-use super::mark::{self, HelmReleaseName};
+use super::mark::{self, HelmReleaseMark};
 
 /// An object of a manifest: where to look for it in the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(super) struct Manifest {
     pub(super) stopped: Vec<ManifestObject>,
     pub(super) unread: usize,
     /// The first mark of Flux: it gives all objects the same.
-    pub(super) mark: Option<HelmReleaseName>,
+    pub(super) mark: HelmReleaseMark,
 }
 
 /// Lists the objects of a manifest; what is none is counted.
@@ -40,8 +40,9 @@ pub(super) struct Manifest {
 pub(super) fn objects(text: &str, limits: &RecordLimits) -> Result<Manifest, RecordError> {
     let mut manifest = Manifest::default();
     for document in documents(text) {
-        if manifest.mark.is_none() {
-            manifest.mark = mark::of(document, &limits.yaml);
+        if !matches!(manifest.mark, HelmReleaseMark::Of(_)) {
+            let mark = mark::of(document, &limits.yaml);
+            manifest.mark = std::mem::take(&mut manifest.mark).or(mark);
         }
         match quick(document) {
             Quick::Blank => {}
@@ -483,7 +484,11 @@ mod tests {
         const HEAD: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n";
         let marked = |text: &str| {
             let found = objects(text, &RecordLimits::default()).unwrap();
-            found.mark.map(|mark| (mark.namespace, mark.name))
+            match found.mark {
+                HelmReleaseMark::Of(mark) => Some((mark.namespace, mark.name)),
+                HelmReleaseMark::None => None,
+                HelmReleaseMark::Unclear => Some(("unclear".to_owned(), String::new())),
+            }
         };
         let labels = |at: &str, name: &str| {
             format!(
@@ -514,6 +519,23 @@ mod tests {
             format!("{HEAD}  labels:\n    helm.toolkit.fluxcd.io/name: web\n"),
         ] {
             assert_eq!(marked(&other), None, "{other}");
+        }
+        // Whoever writes the chart chooses how deep and how large its objects are.
+        let depth = RecordLimits::default().yaml.depth;
+        let nodes = RecordLimits::default().yaml.nodes;
+        let unclear = Some(("unclear".to_owned(), String::new()));
+        for hidden in [
+            format!("spec: {}{}\n", "{a: ".repeat(depth), "}".repeat(depth)),
+            format!("spec:\n{}", "- a\n".repeat(nodes)),
+        ] {
+            let hiding = |labels: String| format!("{labels}{hidden}");
+            let large = hiding(labels("  ", "web"));
+            assert_eq!(marked(&large), unclear);
+            assert_eq!(
+                marked(&format!("{large}---\n{}", labels("  ", "web"))),
+                found
+            );
+            assert_eq!(marked(&hiding(HEAD.to_owned())), None);
         }
     }
 

@@ -14,7 +14,7 @@ mod wire;
 
 pub use error::RecordError;
 pub use manifest::ManifestObject;
-pub use mark::HelmReleaseName;
+pub use mark::{HelmReleaseMark, HelmReleaseName};
 
 use std::fmt;
 use std::str::FromStr;
@@ -48,7 +48,7 @@ pub struct Record {
     /// Documents of the manifest and of hooks that could not be read as objects.
     pub unread_objects: usize,
     /// The `HelmRelease` that has made it, if one has.
-    pub helm_release: Option<HelmReleaseName>,
+    pub helm_release: HelmReleaseMark,
     /// How Helm 4 applied the manifest, `ssa` or `csa`; no other Helm writes it.
     pub apply_method: Option<String>,
     /// When the release was first installed.

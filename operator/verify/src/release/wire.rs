@@ -68,7 +68,7 @@ pub(super) fn record(json: &[u8], limits: &RecordLimits) -> Result<Record, Recor
         objects: manifest.objects,
         stopped: manifest.stopped,
         hooks: hooks.objects,
-        helm_release: manifest.mark.or(hooks.mark),
+        helm_release: manifest.mark.before(hooks.mark),
         unread_objects: manifest.unread.saturating_add(hooks.unread),
         // Only Helm 4 writes it (`ssa` or `csa`), which tells how the record was made.
         apply_method: Some(release.apply_method.0.into_owned()).filter(|text| !text.is_empty()),
