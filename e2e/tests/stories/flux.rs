@@ -1,11 +1,16 @@
 //! Releases that real Flux installs.
 
+use std::time::Duration;
+
 use charttrust::api::ReleaseTrust;
 use charttrust::api::release_trust::Owner;
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::flux::{self, Flux};
 use charttrust_e2e::helm::Version;
 use charttrust_e2e::stage::{Story, apply, kubectl};
+use kube::Api;
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use kube::core::GroupVersionKind;
 use serde_json::json;
 use tokio::sync::OnceCell;
 
@@ -156,4 +161,32 @@ async fn an_object_that_is_too_large_to_be_read_hides_no_origin() {
     story.done("declare the release", made);
     let trust = story.expect("web", "SourceUnknown").await;
     assert_eq!(owner(&trust), Some(Owner::Flux));
+}
+
+/// Whoever may write the `HelmRepository` moves it to and fro, as fast as they can.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_that_moves_without_end_costs_little() {
+    let (story, elsewhere) = signed("flux-restless").await;
+    let stage = stage().await;
+    deploy(&story, "1.0.0").await;
+    story.expect("web", "SignatureVerified").await;
+    stage.at_rest(&story.namespace).await;
+    let of_kind = GroupVersionKind::gvk("source.toolkit.fluxcd.io", "v1", "HelmRepository");
+    let kind = ApiResource::from_gvk_with_plural(&of_kind, "helmrepositories");
+    let api = Api::<DynamicObject>::namespaced_with(story.client.clone(), &story.namespace, &kind);
+    let urls = [elsewhere, story.repository.url()];
+    let mark = stage.cluster.mark();
+    let began = std::time::Instant::now();
+    let mut pace = tokio::time::interval(Duration::from_millis(10));
+    for url in urls.iter().cycle().take(1000) {
+        pace.tick().await;
+        let change = Patch::Merge(json!({"spec": {"url": url}}));
+        let moved = api.patch("charts", &PatchParams::default(), &change).await;
+        story.done("move the repository", moved);
+    }
+    let seconds = began.elapsed().as_secs() + 2;
+    story.expect("web", "SignatureVerified").await;
+    stage.at_rest(&story.namespace).await;
+    let written = stage.written_since(mark, &story.namespace).len() as u64;
+    assert!(written <= seconds * 6, "{written} writes in {seconds} s");
 }

@@ -10,7 +10,17 @@ use tokio::time::Instant;
 
 /// Until when each thing rests.
 #[derive(Debug)]
-pub(super) struct Calm<K>(Mutex<BTreeMap<K, Instant>>);
+pub(super) struct Calm<K>(Mutex<Resting<K>>);
+
+#[derive(Debug)]
+struct Resting<K> {
+    until: BTreeMap<K, Instant>,
+    /// With so many, those are looked for that have rested.
+    crowd: usize,
+    /// How many were looked at for that.
+    #[cfg(test)]
+    looked_at: usize,
+}
 
 /// How long a thing rests after a change of it was worked on.
 const REST: Duration = Duration::from_secs(1);
@@ -19,7 +29,12 @@ const KEPT: usize = 1024;
 
 impl<K> Default for Calm<K> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self(Mutex::new(Resting {
+            until: BTreeMap::new(),
+            crowd: KEPT,
+            #[cfg(test)]
+            looked_at: 0,
+        }))
     }
 }
 
@@ -27,14 +42,28 @@ impl<K: Clone + Ord> Calm<K> {
     /// When the change of a thing that comes now is to be worked on.
     pub(super) fn at(&self, key: &K, now: Instant) -> Instant {
         let mut resting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(until) = resting.get(key).copied().filter(|until| *until > now) {
+        let until = resting.until.get(key).copied();
+        if let Some(until) = until.filter(|until| *until > now) {
             return until;
         }
-        if resting.len() >= KEPT {
-            resting.retain(|_, until| *until > now);
+        if resting.until.len() >= resting.crowd {
+            resting.forget(now);
         }
-        resting.insert(key.clone(), now + REST);
+        resting.until.insert(key.clone(), now + REST);
         now
+    }
+}
+
+impl<K: Ord> Resting<K> {
+    /// Forgets what has rested. Not again before there are twice as many: at a start all there is changes at
+    /// once.
+    fn forget(&mut self, now: Instant) {
+        #[cfg(test)]
+        {
+            self.looked_at += self.until.len();
+        }
+        self.until.retain(|_, until| *until > now);
+        self.crowd = self.until.len().saturating_mul(2).max(KEPT);
     }
 }
 
@@ -62,6 +91,29 @@ mod tests {
             let now = start + REST * u32::try_from(one).unwrap();
             assert_eq!(calm.at(&one, now), now);
         }
-        assert!(calm.0.lock().unwrap().len() <= KEPT);
+        assert!(calm.0.lock().unwrap().until.len() <= KEPT);
+    }
+
+    /// As at a take-over.
+    #[tokio::test(start_paused = true)]
+    async fn many_that_change_at_once_cost_little_each() {
+        let (calm, start) = (Calm::default(), crate::clock::tick());
+        let many = 50 * KEPT;
+        for one in 0..many {
+            assert_eq!(calm.at(&one, start), start);
+        }
+        let looked_at = calm.0.lock().unwrap().looked_at;
+        assert!(looked_at <= 2 * many, "{looked_at}");
+        let late = start + REST;
+        for one in 0..2 * many {
+            assert_eq!(
+                calm.at(&one, late + REST * u32::try_from(one).unwrap()),
+                late + REST * u32::try_from(one).unwrap()
+            );
+        }
+        assert!(
+            calm.0.lock().unwrap().until.len() <= KEPT,
+            "and are forgotten"
+        );
     }
 }

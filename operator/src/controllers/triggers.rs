@@ -208,7 +208,7 @@ impl Context {
     /// Where a chart comes from decides which source counts.
     pub(super) fn deployer_changed(&self, concerned: &Concerned) {
         let tasks = &self.queues.tasks;
-        let judge = |id: ReleaseId| tasks.add(Task::Release(id));
+        let judge = |id: ReleaseId| self.calmly(Task::Release(id));
         match concerned {
             Concerned::Marked(name) => self.store.each_release(|id, release| {
                 if release.is_marked(name) {
