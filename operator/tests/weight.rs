@@ -11,7 +11,7 @@ use charttrust::controllers::store::written::Written;
 use charttrust::controllers::store::{Content, PollState, Revision, Store};
 use charttrust::evidence;
 use charttrust::inventory::helm::Driver;
-use charttrust::inventory::{RecordId, ReleaseId};
+use charttrust::inventory::{Mark, RecordId, ReleaseId};
 use charttrust::sources::{Asked, Cause, Fetcher, Limits, Reader, Settings, Source};
 use charttrust_verify::check::{Judgement, PolicyVerdict};
 use charttrust_verify::digest::{Digested, Sha256Digest};
@@ -130,6 +130,8 @@ fn revision(url: &str) -> Revision {
         version: "2.4.1".into(),
         binding: Bound::Same(Vec::new()),
         has_subcharts: false,
+        subcharts: Vec::new(),
+        content: None,
         index_disagrees: false,
         provenance: ProvenanceFacts::Signed(Box::new(signed)),
         place: Place::Main,
@@ -147,6 +149,7 @@ fn revision(url: &str) -> Revision {
             digest: Sha256Digest::of(b"content"),
             evidence,
         }),
+        mark: Mark::None,
     }
 }
 

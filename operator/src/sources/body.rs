@@ -16,7 +16,7 @@ pub(super) struct Patience {
     pub(super) deadline: Instant,
     /// Its next piece. Not the client's own time limit: that runs on while we do not read.
     pub(super) idle: Duration,
-    /// The rest of a large one, while others wait.
+    /// The rest of a large one, while others wait: what its source takes, not what we do with it.
     pub(super) turn: Duration,
 }
 
@@ -91,12 +91,16 @@ impl Body {
     }
 
     async fn chunk(&mut self) -> Result<Option<Vec<u8>>, FetchError> {
-        let until = self.patience.next_piece();
+        let (begun, until) = (Instant::now(), self.patience.next_piece());
         let chunk = tokio::select! {
             biased;
             () = large::is_wanted_back(self.place.as_ref(), self.patience.turn) => None,
             chunk = timeout_at(until, self.response.chunk()) => chunk.ok(),
         };
+        if self.place.is_some() {
+            let left = self.patience.turn.saturating_sub(begun.elapsed());
+            self.patience.turn = left;
+        }
         let Some(chunk) = chunk else {
             return Err(FetchError::Timeout(self.shown.clone()));
         };

@@ -7,15 +7,12 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep;
 
 use super::error::Part;
 
 /// A place; dropping it lets the next have it.
-pub(super) struct Place {
-    since: Instant,
-    _permit: SemaphorePermit<'static>,
-}
+pub(super) type Place = SemaphorePermit<'static>;
 
 /// From how many bytes on a body needs a place. Most archives have less. What is read of an index may take
 /// twenty times its bytes meanwhile.
@@ -39,20 +36,16 @@ static WAITING: LazyLock<watch::Sender<usize>> = LazyLock::new(|| watch::Sender:
 pub(super) async fn place() -> Option<Place> {
     let _waiting = Waiting::begin();
     // Invariant: nobody closes the places.
-    let permit = LARGE.acquire().await.ok()?;
-    Some(Place {
-        since: Instant::now(),
-        _permit: permit,
-    })
+    LARGE.acquire().await.ok()
 }
 
-/// Until whoever has a place has had it for its turn, and others wait: a body that comes a byte at a time
-/// would keep theirs away for as long as it likes. What has no place keeps nobody waiting.
-pub(super) async fn is_wanted_back(place: Option<&Place>, turn: Duration) {
-    let Some(place) = place else {
+/// Until what is left of the turn of a body is over, and others wait: one that comes a byte at a time would keep
+/// their places for as long as it likes. What has no place keeps nobody waiting.
+pub(super) async fn is_wanted_back(place: Option<&Place>, left: Duration) {
+    if place.is_none() {
         return std::future::pending().await;
-    };
-    sleep_until(place.since + turn).await;
+    }
+    sleep(left).await;
     // Invariant: nobody drops the sender.
     let _ = WAITING.subscribe().wait_for(|waiting| *waiting > 0).await;
 }

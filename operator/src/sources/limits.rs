@@ -34,8 +34,8 @@ pub struct Limits {
     pub index_versions: usize,
     /// Most bytes of a copy of an OpenPGP key.
     pub key_bytes: u64,
-    /// How long a large body may take while others wait for its place: eight slow sources keep an honest one
-    /// from neither index nor archive within one look.
+    /// How long the source of a large body may take while others wait for its place: eight slow ones keep an
+    /// honest one from neither index nor archive within one look.
     pub large_turn: Duration,
     /// Most bytes of a manifest, or of a page of tags, of a registry.
     pub manifest_bytes: u64,

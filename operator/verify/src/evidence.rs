@@ -292,12 +292,16 @@ impl Evidence {
         let Some(Answer::Archive(facts)) = self.answers.get(source) else {
             return false;
         };
-        let Some(signed) = facts.signed().filter(|signed| signed.message.is_none()) else {
-            return false;
-        };
+        let of_subcharts = facts.subcharts.iter().filter_map(|subchart| {
+            match self.subcharts.get(&subchart.id)? {
+                Answer::Archive(facts) => facts.signed(),
+                Answer::Ambiguous { .. } | Answer::NotFound | Answer::Unavailable { .. } => None,
+            }
+        });
+        let signed = facts.signed().into_iter().chain(of_subcharts);
         let unknown = signed
-            .signatures
-            .iter()
+            .filter(|signed| signed.message.is_none())
+            .flat_map(|signed| &signed.signatures)
             .filter(|s| s.outcome == Outcome::UnknownIssuer);
         let mut issuers = keys
             .iter()

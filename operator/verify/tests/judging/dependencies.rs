@@ -284,3 +284,23 @@ fn a_later_look_at_a_subchart_takes_no_trust() {
         .apply_subchart(&id("db"), answer, &by.judged_by());
     assert!(world.verdict().is_trusted(), "it may give trust");
 }
+
+/// As the text of a chart itself.
+#[test]
+fn the_text_of_a_subchart_is_wanted_by_a_key_that_names_it() {
+    let mut world = umbrella();
+    let by_bob = own("db", signed("db", &person(2), |sig| sig));
+    world.evidence.subcharts.insert(id("db"), by_bob);
+    world.keys.truncate(1);
+    world.try_keys();
+    drop(world.evidence.take_texts());
+    let source = crate::world::SOURCE;
+    assert!(!world.evidence.wants_text(source, &world.keys));
+    world.keys.push(key(&person(2)));
+    assert!(world.evidence.wants_text(source, &world.keys));
+    assert!(
+        !world
+            .evidence
+            .wants_text("https://other.example", &world.keys)
+    );
+}
