@@ -49,9 +49,9 @@ fn name(text: &str) -> Result<String, String> {
 /// What the draft is, for whoever reads the file.
 const HEAD: &str = "\
 # Drafted from what runs: look at it before you apply it.
-# signed: a good signature by these keys was found. pinned: nobody has signed it; each pin is your word for
-# that archive. unproven: its sources are asked, and nobody is believed yet. unknown-origin: nothing is asked;
-# name its repository. A chart that is not listed is NoPolicy.
+# signed: a good signature by these keys was found. pinned: nobody whom you have declared has signed it; each
+# pin is your word for that archive. unproven: its sources are asked, and nobody is believed yet.
+# unknown-origin: nothing is asked; name its repository. A chart that is not listed is NoPolicy.
 ";
 
 /// Runs the command and gives its exit code.
