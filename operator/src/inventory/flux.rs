@@ -63,6 +63,8 @@ pub struct SourceRef {
     pub kind: String,
     /// Where it is.
     pub name: ObjectName,
+    /// Whether it lies in another namespace than who refers to it.
+    is_of_others: bool,
 }
 
 /// An object of source-controller, as far as it says where charts are.
@@ -156,6 +158,13 @@ impl HelmRelease {
             Chart::Ref(source) => at(source, find),
             Chart::Unclear => Err("does not say in a known way where its chart is".to_owned()),
         };
+        // Whoever writes a HelmRelease may name any source, and reads of it only what he may read himself:
+        // addresses of other namespaces may have tokens in their paths.
+        let told = |place: Place| match self.source() {
+            Some(source) if source.is_of_others => place.told_as(source.to_string()),
+            Some(_) | None => place,
+        };
+        let place = place.map(told);
         place.map_or_else(ChartOrigin::Unknown, ChartOrigin::Place)
     }
 }
@@ -202,11 +211,13 @@ fn unusable(source: &SourceRef) -> String {
 impl SourceRef {
     fn of(object: &Value, at: &str) -> Option<Self> {
         let said = |field: &str| text(object, &format!("{at}/{field}"));
-        let own = || text(object, "/metadata/namespace");
+        let own = text(object, "/metadata/namespace");
+        let namespace = said("namespace").or_else(|| own.clone())?;
         Some(Self {
             kind: said("kind")?,
+            is_of_others: own.as_ref() != Some(&namespace),
             name: ObjectName {
-                namespace: said("namespace").or_else(own)?,
+                namespace,
                 name: said("name")?,
             },
         })
@@ -361,8 +372,16 @@ mod tests {
             (chart_ref("OCIRepository", "web"), "oci://a.example/charts"),
             (chart_ref("HelmChart", "web"), "https://charts.example.com"),
         ] {
-            let expected = ChartOrigin::Place(Place::new(url, "web").unwrap());
-            assert_eq!(origin(&helm_release(&changes)), expected, "{changes}");
+            let place = Place::new(url, "web").unwrap();
+            let expected = match url {
+                "https://other.example.com" => place.told_as("HelmRepository other/charts".into()),
+                _ => place,
+            };
+            assert_eq!(
+                origin(&helm_release(&changes)),
+                ChartOrigin::Place(expected),
+                "{changes}"
+            );
         }
     }
 

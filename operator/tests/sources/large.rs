@@ -139,7 +139,6 @@ async fn slow_sources_keep_no_other_from_what_is_large() {
 }
 
 /// Slower than its turn, and nobody waits.
-#[expect(clippy::disallowed_methods, reason = "nothing is judged by it")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_source_that_keeps_nobody_waiting_has_its_time() {
     let _alone = ALONE.lock().await;

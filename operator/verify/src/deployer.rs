@@ -37,6 +37,8 @@ pub struct Place {
     chart: String,
     /// What no source has, a query for example: another place then, that cannot be told apart in words.
     is_more: bool,
+    /// What people read in place of the address.
+    told: Option<String>,
 }
 
 /// No address of a source, and no name of a chart, is longer.
@@ -60,7 +62,17 @@ impl Place {
             address: address.to_owned(),
             chart: chart.to_owned(),
             is_more,
+            told: None,
         })
+    }
+
+    /// The same, with a name in place of its address for people who may not read that.
+    #[must_use]
+    pub fn told_as(self, name: String) -> Self {
+        Self {
+            told: Some(name),
+            ..self
+        }
     }
 
     /// The repository of one chart in a registry; a tag or digest of it is left out.
@@ -90,7 +102,8 @@ impl Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {}", self.chart, self.address)
+        let place = self.told.as_ref().unwrap_or(&self.address);
+        write!(f, "{} of {place}", self.chart)
     }
 }
 

@@ -62,6 +62,26 @@ fn only_the_source_that_the_deployer_names_counts() {
     }
 }
 
+/// It may have a token in its path, and whoever refers to it may not read it himself.
+#[test]
+fn an_address_that_is_told_by_a_name_is_not_in_what_is_said() {
+    let place = Place::new("https://evil.example/t0ken/charts", "web").expect("an address");
+    let named = ChartOrigin::Place(place.told_as("HelmRepository other/private".to_owned()));
+    let found = said(&deployed(World::good(), vec![named]));
+    let message = &found[0].message;
+    assert!(
+        message.contains("web of HelmRepository other/private"),
+        "{message}"
+    );
+    assert!(
+        !message.contains("evil.example") && !message.contains("t0ken"),
+        "{message}"
+    );
+    let same = Place::new(SOURCE, "web").expect("an address");
+    let named = ChartOrigin::Place(same.told_as("HelmRepository other/charts".to_owned()));
+    assert_eq!(deployed(World::good(), vec![named]).verdict(), TRUSTED);
+}
+
 #[test]
 fn mirrors_and_repositories_of_one_chart_count_as_their_source() {
     let mut world = World::good();
