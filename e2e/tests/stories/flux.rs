@@ -11,7 +11,7 @@ use charttrust_e2e::stage::{Story, apply, kubectl};
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::setup::{stage, story};
@@ -72,18 +72,25 @@ async fn signed(prefix: &str) -> (Story, String) {
     (story, elsewhere)
 }
 
+/// Has Flux deploy the chart from an address that is no source of the policy, and waits until it is not trusted
+/// for that.
+async fn deployed_from(story: &Story, elsewhere: &str, mut spec: Value) -> ReleaseTrust {
+    let cluster = stage().await.cluster;
+    let made = flux::repository(cluster, story, "elsewhere", elsewhere).await;
+    story.done("declare the repository", made);
+    spec["chart"] = json!({"spec": {"sourceRef": {"name": "elsewhere"}}});
+    let made = flux::deploy(cluster, story, "1.0.0", spec).await;
+    story.done("declare the release", made);
+    let trust = story.expect("web", "SourceUnknown").await;
+    assert_eq!(owner(&trust), Some(Owner::Flux));
+    trust
+}
+
 /// The very archive, but the repository is none of the policy: whoever runs it could serve another any time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chart_from_elsewhere_is_not_trusted_until_it_comes_from_a_source() {
     let (story, elsewhere) = signed("flux-elsewhere").await;
-    let cluster = stage().await.cluster;
-    let made = flux::repository(cluster, &story, "elsewhere", &elsewhere).await;
-    story.done("declare the repository", made);
-    let from = json!({"chart": {"spec": {"sourceRef": {"name": "elsewhere"}}}});
-    let made = flux::deploy(cluster, &story, "1.0.0", from).await;
-    story.done("declare the release", made);
-    let trust = story.expect("web", "SourceUnknown").await;
-    assert_eq!(owner(&trust), Some(Owner::Flux));
+    let trust = deployed_from(&story, &elsewhere, json!({})).await;
     assert!(said(&trust).contains(&elsewhere), "{}", said(&trust));
     let deployer = format!("HelmRelease {}/web", story.namespace);
     assert!(said(&trust).contains(&deployer), "{}", said(&trust));
@@ -115,8 +122,6 @@ async fn a_kubeconfig_of_this_very_cluster_hides_no_origin() {
     let (story, elsewhere) = signed("flux-detour").await;
     let flux = with_flux().await;
     let cluster = stage().await.cluster;
-    let made = flux::repository(cluster, &story, "elsewhere", &elsewhere).await;
-    story.done("declare the repository", made);
     let flat = ["config", "view", "--raw", "--flatten"];
     let config = kubectl(&flux.identity.kubeconfig(), &flat).await;
     let config = story.done("read the kubeconfig", config);
@@ -127,14 +132,8 @@ async fn a_kubeconfig_of_this_very_cluster_hides_no_origin() {
     });
     let made = apply(cluster.kubeconfig(), &[secret]).await;
     story.done("keep the kubeconfig", made);
-    let from = json!({
-        "kubeConfig": {"secretRef": {"name": "here"}},
-        "chart": {"spec": {"sourceRef": {"name": "elsewhere"}}},
-    });
-    let made = flux::deploy(cluster, &story, "1.0.0", from).await;
-    story.done("declare the release", made);
-    let trust = story.expect("web", "SourceUnknown").await;
-    assert_eq!(owner(&trust), Some(Owner::Flux));
+    let there = json!({"kubeConfig": {"secretRef": {"name": "here"}}});
+    deployed_from(&story, &elsewhere, there).await;
 }
 
 /// Whoever writes the chart makes its only object too large to be read in full.
@@ -153,14 +152,7 @@ async fn an_object_that_is_too_large_to_be_read_hides_no_origin() {
     story.publish(&chart, Some(&key)).await;
     story.policy("policy", &[&key], json!({})).await;
     let elsewhere = story.repository.url().replace("127.0.0.1", "localhost");
-    let cluster = stage().await.cluster;
-    let made = flux::repository(cluster, &story, "elsewhere", &elsewhere).await;
-    story.done("declare the repository", made);
-    let from = json!({"chart": {"spec": {"sourceRef": {"name": "elsewhere"}}}});
-    let made = flux::deploy(cluster, &story, "1.0.0", from).await;
-    story.done("declare the release", made);
-    let trust = story.expect("web", "SourceUnknown").await;
-    assert_eq!(owner(&trust), Some(Owner::Flux));
+    deployed_from(&story, &elsewhere, json!({})).await;
 }
 
 /// Whoever may write the `HelmRepository` moves it to and fro, as fast as they can.

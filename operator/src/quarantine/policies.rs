@@ -312,9 +312,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn our_own_policy_allows_nothing() {
-        let annotation = Annotation {
+    fn annotation() -> Annotation {
+        Annotation {
             incident: "manual/uid".to_owned(),
             quarantine: "uid".to_owned(),
             uid: None,
@@ -323,8 +322,12 @@ mod tests {
             time: String::new(),
             original: Original::default(),
             owners: Vec::new(),
-        };
-        let ours = denial(&release("web"), "shop", "x", &json!({}), &annotation);
+        }
+    }
+
+    #[test]
+    fn our_own_policy_allows_nothing() {
+        let ours = denial(&release("web"), "shop", "x", &json!({}), &annotation());
         assert!(is_of(&ours, &release("web")));
         assert!(!is_of(&ours, &release("web-2")));
         assert_eq!(allowing(&[ours], &[web()], &[]), []);
@@ -333,18 +336,8 @@ mod tests {
     /// Whoever may write a policy may write our annotation on it too, with the uid of the Quarantine.
     #[test]
     fn an_annotation_alone_makes_no_policy_ours() {
-        let annotation = Annotation {
-            incident: "manual/uid".to_owned(),
-            quarantine: "uid".to_owned(),
-            uid: None,
-            when_scaled: None,
-            revision: None,
-            time: String::new(),
-            original: Original::default(),
-            owners: Vec::new(),
-        };
         let of = |name: &str, change: Value| {
-            let mut policy = denial(&release("web"), "shop", name, &json!({}), &annotation);
+            let mut policy = denial(&release("web"), "shop", name, &json!({}), &annotation());
             json_patch::merge(&mut policy, &change);
             policy
         };

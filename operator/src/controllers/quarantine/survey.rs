@@ -1,6 +1,7 @@
 //! Gathers what a policy decides by. Reads only.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use charttrust_verify::policy::Policy;
 use charttrust_verify::verdict::{Cause, Class, Verdict};
@@ -111,14 +112,11 @@ fn active(context: &Context, name: &str) -> Vec<ReleaseId> {
             && (made::is_ours(context.store.seal(), object)
                 || made::has_begun(object) && is_bad(context, id, name))
     };
-    let readable = |object: &Ours<Quarantine>, id: &ReleaseId| {
-        let object: &Result<Quarantine, String> = object;
-        object.as_ref().is_ok_and(|object| counts(id, object))
+    let is_one = |(id, object): &(ReleaseId, Arc<Ours<Quarantine>>)| {
+        let readable = object.as_ref().as_ref();
+        readable.is_ok_and(|object| counts(id, object))
     };
-    all.into_iter()
-        .filter(|(id, object)| readable(object, id))
-        .map(|(id, _)| id)
-        .collect()
+    all.into_iter().filter(is_one).map(|(id, _)| id).collect()
 }
 
 /// Whether a policy has proof of badness of a release.
@@ -131,7 +129,7 @@ fn is_bad(context: &Context, id: &ReleaseId, policy: &str) -> bool {
 /// nothing.
 fn contains_nothing(object: &Quarantine) -> bool {
     let status = object.status.as_ref();
-    status.is_some_and(|status| status.incident.is_some() && status.objects.is_empty())
+    made::has_begun(object) && status.is_some_and(|status| status.objects.is_empty())
 }
 
 type Gone = BTreeSet<(RevocationId, ReleaseId)>;
