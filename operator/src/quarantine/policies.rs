@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt as _};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::annotation::{ANNOTATION, Annotation, Carried};
@@ -47,13 +48,13 @@ pub(super) fn is_name(release: &ReleaseId, text: &str) -> bool {
 /// gone.
 const RELEASE: &str = "charttrust.io/release";
 
-/// A policy that denies all traffic of the Pods of a namespace that `selector` selects.
-pub(super) fn denial(
+/// A policy of ours that says this.
+pub(super) fn ours(
     release: &ReleaseId,
     namespace: &str,
     name: &str,
-    selector: &Value,
     annotation: &Annotation,
+    spec: &Value,
 ) -> Value {
     json!({
         "apiVersion": API_VERSION,
@@ -64,8 +65,13 @@ pub(super) fn denial(
             "labels": {"app.kubernetes.io/managed-by": "charttrust"},
             "annotations": {ANNOTATION: annotation.text(), RELEASE: release.to_string()},
         },
-        "spec": {"podSelector": selector, "policyTypes": WAYS},
+        "spec": spec,
     })
+}
+
+/// What a policy says that denies these ways of traffic to the Pods that `selector` selects.
+pub(super) fn denial(selector: &Value, ways: &[Way]) -> Value {
+    json!({"podSelector": selector, "policyTypes": ways})
 }
 
 /// Whether a policy says that it was made for this release.
@@ -94,40 +100,69 @@ pub(super) fn made(policy: &Value) -> Carried {
     }
 }
 
-/// The ways of traffic, as `policyTypes` names them. A policy of ours denies both.
-pub(super) const WAYS: [&str; 2] = ["Egress", "Ingress"];
-
-/// The ways for which a policy has a rule: any lets something through.
-fn allowed(policy: &Value) -> Vec<&'static str> {
-    let has_rule = |way: &&str| {
-        let field = way.to_ascii_lowercase();
-        let rules = fields::value(policy, &["spec", &field]).and_then(Value::as_array);
-        rules.is_some_and(|rules| !rules.is_empty())
-    };
-    WAYS.into_iter().filter(has_rule).collect()
+/// A way of traffic, as `policyTypes` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(super) enum Way {
+    /// From the Pods.
+    Egress,
+    /// To the Pods.
+    Ingress,
 }
 
-/// The ways of which a policy lets nothing through. Of one that it does not name it says nothing
-/// (<https://kubernetes.io/docs/concepts/services-networking/network-policies/#networkpolicy-resource>).
-pub(super) fn denied(policy: &Value) -> Vec<&'static str> {
+impl Way {
+    /// Both.
+    pub(super) const ALL: [Self; 2] = [Self::Egress, Self::Ingress];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Egress => "Egress",
+            Self::Ingress => "Ingress",
+        }
+    }
+
+    /// The field with its rules.
+    fn field(self) -> &'static str {
+        match self {
+            Self::Egress => "egress",
+            Self::Ingress => "ingress",
+        }
+    }
+}
+
+/// The ways for which a policy has a rule: any lets something through.
+fn allowed(policy: &Value) -> Vec<Way> {
+    let has_rule = |way: &Way| {
+        let rules = fields::value(policy, &["spec", way.field()]).and_then(Value::as_array);
+        rules.is_some_and(|rules| !rules.is_empty())
+    };
+    Way::ALL.into_iter().filter(has_rule).collect()
+}
+
+/// Whether a policy denies just these ways, and lets nothing through. Of a way that it does not name it says
+/// nothing (<https://kubernetes.io/docs/concepts/services-networking/network-policies/#networkpolicy-resource>).
+pub(super) fn denies(policy: &Value, ways: &[Way]) -> bool {
     let types = fields::value(policy, &["spec", "policyTypes"]).and_then(Value::as_array);
-    let names = |way: &str| types.is_some_and(|types| types.iter().any(|one| one == way));
-    let allowed = allowed(policy);
-    let all = WAYS.into_iter().filter(|way| names(way));
-    all.filter(|way| !allowed.contains(way)).collect()
+    let names = |way: Way| types.is_some_and(|types| types.iter().any(|one| one == way.word()));
+    let is_alike = |way: Way| names(way) == ways.contains(&way);
+    allowed(policy).is_empty() && Way::ALL.into_iter().all(is_alike)
 }
 
 /// A policy of others that allows traffic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Allowing {
     name: String,
-    ways: Vec<&'static str>,
+    ways: Vec<Way>,
 }
 
-/// The same for people.
-pub(super) fn told(allowing: &[Allowing]) -> String {
-    let one = |one: &Allowing| format!("{} ({})", one.name, one.ways.join(" and "));
-    allowing.iter().map(one).collect::<Vec<_>>().join(", ")
+/// Those that allow one of these ways, for people. `None` if none does.
+pub(super) fn told(allowing: &[Allowing], ways: &[Way]) -> Option<String> {
+    let one = |one: &Allowing| {
+        let of = one.ways.iter().filter(|way| ways.contains(way));
+        let words: Vec<_> = of.map(|way| way.word()).collect();
+        (!words.is_empty()).then(|| format!("{} ({})", one.name, words.join(" and ")))
+    };
+    let all: Vec<_> = allowing.iter().filter_map(one).collect();
+    (!all.is_empty()).then(|| all.join(", "))
 }
 
 /// Policies that select one of these Pods and allow something, but for those that are `recorded`: how one
@@ -288,7 +323,9 @@ mod tests {
 
     #[test]
     fn a_policy_of_others_allows_if_it_selects_and_has_a_rule() {
-        let allows = |spec: Value| told(&allowing(&[policy(spec)], &[web()], &[]));
+        let allows = |spec: Value, ways: &[Way]| {
+            told(&allowing(&[policy(spec)], &[web()], &[]), ways).unwrap_or_default()
+        };
         let web = json!({"matchLabels": {"app": "web"}});
         let other = json!({"matchLabels": {"app": "db"}});
         for (spec, expected) in [
@@ -308,7 +345,11 @@ mod tests {
             (json!({"podSelector": {}, "ingress": []}), ""),
             (json!({"podSelector": {}}), ""),
         ] {
-            assert_eq!(allows(spec.clone()), expected, "{spec}");
+            assert_eq!(allows(spec.clone(), &Way::ALL), expected, "{spec}");
+            for way in Way::ALL {
+                let is_told = !allows(spec.clone(), &[way]).is_empty();
+                assert_eq!(is_told, expected.contains(way.word()), "{spec}");
+            }
         }
     }
 
@@ -327,7 +368,8 @@ mod tests {
 
     #[test]
     fn our_own_policy_allows_nothing() {
-        let ours = denial(&release("web"), "shop", "x", &json!({}), &annotation());
+        let spec = denial(&json!({}), &Way::ALL);
+        let ours = ours(&release("web"), "shop", "x", &annotation(), &spec);
         assert!(is_of(&ours, &release("web")));
         assert!(!is_of(&ours, &release("web-2")));
         assert_eq!(allowing(&[ours], &[web()], &[]), []);
@@ -337,7 +379,8 @@ mod tests {
     #[test]
     fn an_annotation_alone_makes_no_policy_ours() {
         let of = |name: &str, change: Value| {
-            let mut policy = denial(&release("web"), "shop", name, &json!({}), &annotation());
+            let spec = denial(&json!({}), &Way::ALL);
+            let mut policy = ours(&release("web"), "shop", name, &annotation(), &spec);
             json_patch::merge(&mut policy, &change);
             policy
         };
@@ -360,11 +403,8 @@ mod tests {
         }
         let open = of(&name, json!({"spec": {"ingress": [{}]}}));
         let allowing = |recorded: &[&str]| {
-            told(&super::allowing(
-                std::slice::from_ref(&open),
-                &[web()],
-                recorded,
-            ))
+            let all = super::allowing(std::slice::from_ref(&open), &[web()], recorded);
+            told(&all, &Way::ALL).unwrap_or_default()
         };
         assert_eq!(allowing(&[]), format!("{name} (Ingress)"));
         assert_eq!(allowing(&[&name]), "");

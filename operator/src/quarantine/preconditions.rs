@@ -269,44 +269,6 @@ fn an_object_stands_by_what_both_records_say() {
     assert_eq!(drift(anybody, nobody), Drift::Gone);
 }
 
-/// Whatever its selector asks for: that of many workloads asks for no single value of a label.
-#[test]
-fn a_policy_stands_only_as_it_was_made() {
-    let several = json!([{"key": "app", "operator": "In", "values": ["api", "web"]}]);
-    for selector in [
-        json!({}),
-        json!({"matchLabels": {"app": "web"}}),
-        json!({"matchExpressions": several}),
-        json!({"matchExpressions": several, "matchLabels": {"of": "web"}}),
-    ] {
-        let record = json!({"action": "IsolateNetwork", "apiVersion": "networking.k8s.io/v1",
-            "kind": "NetworkPolicy", "name": "charttrust-quarantine-web",
-            "selector": selector.to_string(), "state": "Contained"});
-        let is = |spec: Value| {
-            let name = "charttrust-quarantine-web";
-            let mut live = super::policies::denial(&release(), "shop", name, &selector, &made());
-            json_patch::merge(&mut live, &json!({"spec": spec}));
-            drift(record.clone(), live)
-        };
-        for spec in [json!({}), json!({"egress": [], "ingress": []})] {
-            assert_eq!(is(spec), Drift::Contained(Box::new(made())), "{selector}");
-        }
-        for changed in [
-            json!({"podSelector": {"matchLabels": {"app": "db"}}}),
-            json!({"egress": [{}]}),
-            json!({"ingress": [{}]}),
-            json!({"policyTypes": ["Egress"]}),
-            json!({"policyTypes": ["Ingress"]}),
-            json!({"policyTypes": []}),
-            json!({"policyTypes": null}),
-        ] {
-            let drift = is(changed.clone());
-            let is_kept = matches!(drift, Drift::Kept(_, Some(_)));
-            assert!(is_kept, "{selector} {changed}: {drift:?}");
-        }
-    }
-}
-
 #[test]
 fn what_we_own_has_no_former_owner() {
     let fields = json!({"f:spec": {"f:replicas": {}}});

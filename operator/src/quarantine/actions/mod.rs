@@ -4,6 +4,7 @@
 //! A new action is a file of its own, a row of [`QuarantineAction`], its arms below, and the rights and the
 //! fence in the chart.
 
+mod denial;
 mod deployer;
 mod field;
 mod network;
@@ -12,6 +13,7 @@ mod workload;
 use kube::api::ApiResource;
 use serde_json::Value;
 
+use self::denial::Denial;
 use super::annotation::{Annotation, Carried};
 use super::drift::Drift;
 use super::observed::{Case, Need};
@@ -30,14 +32,14 @@ enum Hold {
     /// One field of an object of others.
     Field(&'static Target),
     /// A `NetworkPolicy` that we make.
-    Policy,
+    Policy(&'static Denial),
 }
 
 impl Hold {
     /// `None` if this version knows no such kind, or not for that action.
     fn of(record: &ContainedObject) -> Option<Self> {
         match record.action {
-            QuarantineAction::IsolateNetwork => Some(Self::Policy),
+            QuarantineAction::IsolateNetwork => Some(Self::Policy(&network::DENIAL)),
             QuarantineAction::PauseDeployer | QuarantineAction::ScaleToZero => {
                 Target::of_record(record).map(Self::Field)
             }
@@ -48,7 +50,7 @@ impl Hold {
 /// What has to be read for a plan.
 pub(super) fn needs(actions: &[QuarantineAction]) -> impl Fn(Need) -> bool {
     let needs = actions.iter().flat_map(|action| match action {
-        QuarantineAction::IsolateNetwork => network::NEEDS,
+        QuarantineAction::IsolateNetwork => denial::NEEDS,
         QuarantineAction::PauseDeployer => &[],
         QuarantineAction::ScaleToZero => workload::NEEDS,
     });
@@ -60,7 +62,7 @@ pub(super) fn needs(actions: &[QuarantineAction]) -> impl Fn(Need) -> bool {
 pub(super) fn plan_within(plan: &mut Plan, case: &Case) {
     for action in case.actions {
         match action {
-            QuarantineAction::IsolateNetwork => network::plan(plan, case),
+            QuarantineAction::IsolateNetwork => network::DENIAL.plan(plan, case),
             // Deployers may lie anywhere, and are told of even if they are not to be paused.
             QuarantineAction::PauseDeployer => (),
             QuarantineAction::ScaleToZero => workload::plan(plan, case),
@@ -77,7 +79,7 @@ pub(super) fn plan_deployers(plan: &mut Plan, case: &Case) {
 pub(super) fn resource(record: &ContainedObject) -> Option<ApiResource> {
     Some(match Hold::of(record)? {
         Hold::Field(target) => resources::of(target),
-        Hold::Policy => resources::policy(),
+        Hold::Policy(_) => resources::policy(),
     })
 }
 
@@ -95,7 +97,7 @@ pub(super) fn drift(view: &View, index: usize) -> Drift {
             let drift = field::drift(record, live, target, &view.uid);
             or_undone(view, index, target, drift)
         }
-        Some(Hold::Policy) => network::drift(record, live, &view.release, &view.uid),
+        Some(Hold::Policy(denial)) => denial.drift(record, live, &view.release, &view.uid),
         None => {
             let message = "is of a kind that this version does not contain";
             Drift::Contested(message.to_owned())
@@ -166,7 +168,7 @@ pub(super) fn concerns(view: &View, index: usize, live: &Value) -> bool {
         Some(Hold::Field(_)) => {
             field::is_owned(view, live, record) || application::is_named(live, &view.release)
         }
-        Some(Hold::Policy) => {
+        Some(Hold::Policy(_)) => {
             policies::is_of(live, &view.release) || namespace == view.placement().namespace()
         }
         None => false,
@@ -206,7 +208,7 @@ pub(super) fn contain(view: &View, index: usize) -> Option<Write> {
             };
             is_owned.then(|| field::contain(view, index, target, &drift))?
         }
-        Hold::Policy => network::contain(view, index, &drift),
+        Hold::Policy(denial) => denial.contain(view, index, &drift),
     }
 }
 
@@ -219,7 +221,7 @@ pub(super) fn restore(view: &View, index: usize) -> Option<Write> {
     let drift = drift(view, index);
     match Hold::of(record)? {
         Hold::Field(target) => field::restore(view, index, target, &drift),
-        Hold::Policy => network::withdraw(view, index, &drift),
+        Hold::Policy(_) => denial::withdraw(view, index, &drift),
     }
 }
 
@@ -232,7 +234,7 @@ pub(super) fn told(view: &View, index: usize, drift: &Drift) -> Option<String> {
             let live = view.live(index).filter(|_| is_held);
             told.or_else(|| live.and_then(|live| target.on_return(live).map(str::to_owned)))
         }
-        Hold::Policy => None,
+        Hold::Policy(_) => None,
     }
 }
 
@@ -240,7 +242,7 @@ pub(super) fn told(view: &View, index: usize, drift: &Drift) -> Option<String> {
 pub(super) fn planned_conditions(view: &View, plan: &Plan) -> Vec<(QuarantineCondition, Saying)> {
     let actions = view.spec.actions.iter();
     let said = actions.filter_map(|action| match action {
-        QuarantineAction::IsolateNetwork => network::planned_condition(plan),
+        QuarantineAction::IsolateNetwork => network::DENIAL.planned_condition(plan),
         QuarantineAction::PauseDeployer | QuarantineAction::ScaleToZero => None,
     });
     said.collect()
@@ -253,7 +255,7 @@ pub(super) fn conditions(
 ) -> Vec<(QuarantineCondition, Saying)> {
     let actions = view.spec.actions.iter();
     let said = actions.filter_map(|action| match action {
-        QuarantineAction::IsolateNetwork => network::condition(view, objects),
+        QuarantineAction::IsolateNetwork => network::DENIAL.condition(view, objects),
         QuarantineAction::PauseDeployer | QuarantineAction::ScaleToZero => None,
     });
     said.collect()
@@ -262,7 +264,7 @@ pub(super) fn conditions(
 /// What will be done to a recorded object, for people.
 pub fn preview(record: &ContainedObject) -> String {
     match record.action {
-        QuarantineAction::IsolateNetwork => network::preview(record),
+        QuarantineAction::IsolateNetwork => network::DENIAL.preview(record),
         QuarantineAction::PauseDeployer => deployer::preview(record),
         QuarantineAction::ScaleToZero => workload::preview(record),
     }
