@@ -31,7 +31,7 @@ use tokio::sync::watch;
 
 pub use lean::{Lean, LeanMeta};
 pub use optional::{Change, Kind, ObjectName, Optional, State};
-pub use picked::{FIRST, Kept, Only, PRESENT, Path, Picked};
+pub use picked::{EACH, FIRST, Kept, LAST, MOST, Only, PRESENT, Path, Picked};
 
 /// What is known of the objects of one kind, by a key of our choosing.
 #[derive(Debug)]

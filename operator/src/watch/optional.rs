@@ -117,6 +117,12 @@ impl<V: Kept + Send + Sync + 'static> Optional<V> {
         self.state.send_replace(state);
     }
 
+    #[cfg(test)]
+    /// As if the server had this object.
+    pub fn hold(&self, name: ObjectName, value: V) {
+        self.objects.set(name, Some(value));
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.objects.is_empty()
@@ -182,10 +188,11 @@ impl<V: Kept + Send + Sync + 'static> Optional<V> {
                 }
                 Err(error) => self.unless_known(&error),
             };
+            // First, so that nobody takes for gone what can only not be read.
+            self.set(state, &changed);
             if state != State::Listed {
                 self.relist(BTreeMap::new(), &changed);
             }
-            self.set(state, &changed);
             let again = self.again.notified();
             // Whoever has installed the kind has objects of it soon, and they say themselves that it is
             // there ([`Optional::look_again`]).

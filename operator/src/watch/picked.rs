@@ -9,13 +9,19 @@ use kube::api::ApiResource;
 use kube::{Resource, core::DynamicResourceScope};
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// The names on the way to a field.
 pub type Path = &'static [&'static str];
 
 /// In place of a name: the first of a list. The rest is skipped.
 pub const FIRST: &str = "[0]";
+/// In place of a name: the last of a list. The rest is skipped.
+pub const LAST: &str = "[-1]";
+/// In place of a name: each of a list, as far as [`MOST`] go, in its place.
+pub const EACH: &str = "[]";
+/// So many of a list are kept at most.
+pub const MOST: usize = 32;
 /// At the end of a path: whether something is there, and not what.
 pub const PRESENT: &str = "?";
 
@@ -42,6 +48,18 @@ impl Only {
 
     fn is_whole(&self) -> bool {
         self.paths.iter().any(|path| path.is_empty())
+    }
+
+    /// The next of a list, as far as the paths name what is in it.
+    fn element<'de, A: SeqAccess<'de>>(
+        &self,
+        list: &mut A,
+        name: &str,
+    ) -> Result<Option<Value>, A::Error> {
+        match self.below(name) {
+            Some(below) => list.next_element_seed(below),
+            None => Ok(None),
+        }
     }
 
     /// What is left of something that is no map.
@@ -90,12 +108,26 @@ impl<'de> Visitor<'de> for Only {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
-        let first = match self.below(FIRST) {
-            Some(below) => list.next_element_seed(below)?,
-            None => None,
+        let kept = if let Some(below) = self.below(FIRST) {
+            list.next_element_seed(below)?.map(|first| vec![first])
+        } else if self.below(LAST).is_some() {
+            let mut last = None;
+            while let Some(next) = self.element(&mut list, LAST)? {
+                last = Some(vec![next]);
+            }
+            last
+        } else {
+            let mut each = Vec::new();
+            while each.len() < MOST {
+                let Some(next) = self.element(&mut list, EACH)? else {
+                    break;
+                };
+                each.push(next);
+            }
+            (!each.is_empty()).then_some(each)
         };
         while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(first.map_or_else(|| self.presence(), |first| json!([first])))
+        Ok(kept.map_or_else(|| self.presence(), Value::Array))
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
@@ -202,6 +234,8 @@ impl<P> Resource for Picked<P> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[derive(Clone, Debug, PartialEq)]
@@ -212,6 +246,8 @@ mod tests {
             &["spec", "url"],
             &["spec", "content", PRESENT],
             &["status", "history", FIRST, "name"],
+            &["status", "done", LAST, "of", EACH, "name"],
+            &["status", "revisions", EACH],
         ];
 
         fn of(_: &Value) -> Option<Self> {
@@ -244,6 +280,21 @@ mod tests {
         let picked: Picked<Example> = serde_json::from_value(object).unwrap();
         assert_eq!(picked.meta().resource_version.as_deref(), Some("7"));
         assert_eq!(picked.meta().namespace.as_deref(), Some("shop"));
+    }
+
+    #[test]
+    fn of_a_list_the_last_is_kept_or_each_in_its_place_up_to_a_number() {
+        let object = json!({"status": {
+            "done": [{"of": [{"name": "old"}]}, {"of": [{"name": "a"}, {"url": "b"}, null, {"name": "c"}]}],
+            "revisions": vec!["1.0.0"; MOST + 1],
+        }});
+        assert_eq!(
+            picked(&object),
+            json!({"status": {
+                "done": [{"of": [{"name": "a"}, {}, null, {"name": "c"}]}],
+                "revisions": vec!["1.0.0"; MOST],
+            }})
+        );
     }
 
     #[test]
