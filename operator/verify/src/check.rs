@@ -135,8 +135,9 @@ fn judge_rule(case: &Case<'_>, rule: &Rule, keys: &[Key], now: Timestamp) -> Rul
     let by = |sources: &[&Source]| judge_pinned(case, (rule, sources), keys, now);
     let result = by(&all);
     // Where nothing is asked, nobody has to say where the chart is from. Proof of badness is about what
-    // runs: nothing that a deployer says hides it.
-    if rule.verify.level == Level::None || result.verdict().class() == Class::Badness {
+    // runs: nothing that a deployer says hides it. Where no record shows what runs, only what it says does.
+    let is_bad = result.verdict().class() == Class::Badness;
+    if rule.verify.level == Level::None || (is_bad && !is_without_record(case)) {
         return result;
     }
     let by_deployer =
@@ -151,6 +152,12 @@ fn judge_rule(case: &Case<'_>, rule: &Rule, keys: &[Key], now: Timestamp) -> Rul
         };
     let said = case.deployers.iter().map(by_deployer);
     said.reduce(RuleResult::and).unwrap_or(result)
+}
+
+/// Whether nothing is known of what runs but what its deployer says.
+fn is_without_record(case: &Case<'_>) -> bool {
+    let mut archives = case.evidence.archives();
+    archives.any(|(_, facts)| facts.binding == Bound::NoRecord)
 }
 
 /// What is bad without its pins is as bad with them: a pin is a basis of trust where none is signed, and

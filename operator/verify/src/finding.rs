@@ -34,6 +34,11 @@ pub enum Fact {
 words! {
     /// Facts that decide nothing.
     Note {
+        /// Several things have the name under which the release is judged.
+        NameShared:
+            "A chart of an Application and a release of Helm, or charts of two Applications, have one name \
+             in common: one of them was named so that it hides behind the other, or by chance."
+            => "Rename one of them. What is bad under that name waits for a person to contain it.",
         /// A check was not made; the message says which and why.
         NotChecked:
             "The level or the command does not make this check: the content at level `Signature`, \
@@ -52,6 +57,11 @@ words! {
             "Another source of the rule has the version with other content, or something is wrong \
              with it there; or only with its signatures of the same archive the threshold is met."
             => "See to it that all sources publish the same archive and provenance.",
+        /// An Application asks for something else than it has deployed.
+        OutOfSync:
+            "An Argo CD Application asks for, or is compared with, another chart or version than that which it \
+             has deployed last and which is judged."
+            => "Sync it. Until then the verdict is about what was deployed.",
         /// A published version changed, or index and archive disagree.
         Republished:
             "A published version has changed since it was bound, or the index names another \

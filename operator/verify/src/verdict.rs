@@ -137,9 +137,10 @@ words! {
         /// The release cannot be compared with the archive.
         NotBindable:
             "An old Helm wrote the record in a way that cannot be compared; or a chart of \
-             `apiVersion: v1` shows a lock or dependencies that only its unpacked folder has."
+             `apiVersion: v1` shows a lock or dependencies that only its unpacked folder has; or Argo CD has \
+             deployed it, which keeps no record."
             => "Install the published archive once with a current Helm, or use `level: \
-                Signature`.",
+                Signature`, which is all that can be asked of an Application.",
         /// Not looked at yet.
         Pending: "Not looked at yet."
             => "Wait; the operator is reading.",

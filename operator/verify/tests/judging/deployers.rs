@@ -311,3 +311,40 @@ fn a_later_answer_is_weighed_by_the_source_that_counts() {
     world.evidence = evidence;
     assert_eq!(world.verdict(), Verdict::Trusted(Basis::ArchiveVerified));
 }
+
+/// Nothing but its deployer says what runs: what another source has is no proof against it, and none for it.
+#[test]
+fn without_a_record_only_what_the_deployer_names_is_bad_or_good() {
+    for level in [Level::Strict, Level::Signature] {
+        let mut world = World::good();
+        world.level(level);
+        world.facts().binding = Bound::NoRecord;
+        let good = match level {
+            Level::Strict => Verdict::Unknown(Cause::NotBindable),
+            _ => Verdict::Trusted(Basis::ArchiveVerified),
+        };
+        let here = deployed(world.clone(), vec![from(SOURCE, "web")]);
+        let elsewhere = deployed(world.clone(), vec![from(MIRROR, "web")]);
+        assert_eq!([here.verdict(), elsewhere.verdict()], [good, ELSEWHERE]);
+        world.revoke("alice", RevocationReason::Compromised);
+        let here = deployed(world.clone(), vec![from(SOURCE, "web")]);
+        let elsewhere = deployed(world, vec![from(MIRROR, "web")]);
+        let bad = Verdict::Untrusted(Reason::KeyCompromised);
+        assert_eq!([here.verdict(), elsewhere.verdict()], [bad, ELSEWHERE]);
+    }
+}
+
+/// The source that the deployer names has nothing any more, and another has what a stolen key has signed.
+#[test]
+fn without_a_record_a_source_that_nobody_names_proves_nothing_bad() {
+    let mut world = World::good();
+    world.level(Level::Signature);
+    world.facts().binding = Bound::NoRecord;
+    world.rule().sources.push(source(MIRROR));
+    let answer = world.evidence.answers.remove(SOURCE).unwrap();
+    world.answer(MIRROR, answer);
+    world.answer(SOURCE, Answer::NotFound);
+    world.revoke("alice", RevocationReason::Compromised);
+    let world = deployed(world, vec![from(SOURCE, "web")]);
+    assert_eq!(world.verdict(), Verdict::Untrusted(Reason::ChartNotFound));
+}
