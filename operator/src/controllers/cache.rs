@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::api::{self, ChartTrustPolicy, Quarantine, ReleaseTrust, TrustedKey};
 use crate::controllers::store::shown::Shown;
-use crate::inventory::{Deployers, ReleaseId, Stored};
+use crate::inventory::{Deployed, Deployers, Mark, RecordId, ReleaseId, Stored};
 use crate::parse::{UnreadableKey, unreadable_key};
 use crate::watch::{Cache, Lean, LeanMeta};
 
@@ -102,6 +102,14 @@ pub(super) struct Placed<'a> {
     labels: Option<Arc<BTreeMap<String, String>>>,
 }
 
+#[cfg(test)]
+impl<'a> Placed<'a> {
+    /// In a namespace of which nothing is known.
+    pub(super) fn nowhere(id: &'a ReleaseId) -> Self {
+        Self { id, labels: None }
+    }
+}
+
 impl Placed<'_> {
     /// What policies select by.
     pub(super) fn reference(&self) -> ReleaseRef<'_> {
@@ -154,8 +162,24 @@ impl Caches {
         self.records.secrets.completed().await;
         self.records.config_maps.completed().await;
         // What cannot be listed holds up nothing: releases that it may concern wait on their own.
-        let answered = self.deployers.answered();
+        let deployers = self.deployers.answered();
+        let answered = futures::future::join(deployers, self.records.applications.answered());
         let _ = tokio::time::timeout(ANSWER_DEADLINE, answered).await;
+    }
+
+    /// What deploys a revision of a release.
+    pub(super) fn deployed(&self, id: &ReleaseId, (record, mark): (RecordId, &Mark)) -> Deployed {
+        match record {
+            RecordId::Application { .. } => self.records.applications.deployed(id, record),
+            RecordId::Helm { .. } => self.deployers.of(id, mark),
+        }
+    }
+
+    /// Which kinds of deployers cannot be read, and why.
+    pub(super) fn unreadable(&self) -> Vec<String> {
+        let mut unreadable = self.deployers.unreadable();
+        unreadable.extend(self.records.applications.unreadable());
+        unreadable
     }
 
     /// The resource version of an object in the operator's namespace, if it exists.

@@ -134,10 +134,12 @@ impl Context {
         self.queues.tasks.add(Task::Release(id.clone()));
     }
 
-    /// A quarantine depends on the verdict on its release.
+    /// A quarantine depends on the verdicts on all that it contains.
     pub(super) fn queue_quarantine(&self, id: &ReleaseId) {
-        if self.cache.quarantines.find(id).is_some() {
-            self.queues.tasks.add(Task::Quarantine(id.clone()));
+        for whole in self.cache.records.wholes(id) {
+            if self.cache.quarantines.find(&whole).is_some() {
+                self.queues.tasks.add(Task::Quarantine(whole));
+            }
         }
     }
 }

@@ -55,7 +55,7 @@ fn install(scene: &Scene, release: &ReleaseId, mark: Mark) {
 }
 
 /// The definitions of a group are installed.
-fn define(scene: &Scene, group: &str, version: &str, plurals: &[&str]) {
+pub(super) fn define(scene: &Scene, group: &str, version: &str, plurals: &[&str]) {
     let name = group.rsplit('/').next().unwrap();
     let of = json!({"groupVersion": format!("{name}/{version}"), "version": version});
     let served = json!({

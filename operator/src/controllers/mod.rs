@@ -3,6 +3,8 @@
 //! Each `reconcile` is a list of steps: gather, decide, apply, write status. Only `gather` reads the
 //! cluster, only `apply` and `write` write; what decides takes values.
 
+#[cfg(test)]
+mod applications;
 mod backoff;
 mod cache;
 mod calm;

@@ -87,6 +87,7 @@ impl Scene {
         };
         let context = Context::new(client, leadership, settings, Arc::new(Metrics::default()));
         context.cache.deployers.suppose_absent();
+        context.cache.records.applications.suppose_absent();
         Self {
             context,
             cluster,

@@ -15,6 +15,7 @@ use super::key::learned;
 use super::release::{credentials, poll};
 use super::task::Task;
 use crate::clock::tick;
+use crate::inventory::argocd::PREFIX;
 use crate::inventory::helm::{self, RecordKey};
 use crate::inventory::{Concerned, ReleaseId};
 use crate::watch::{LeanMeta, config, follow};
@@ -33,6 +34,7 @@ pub(super) async fn follow_all(context: Arc<Context>) {
         follow_namespaces(context),
         follow_own(context),
         follow_deployers(context),
+        follow_applications(context),
     );
 }
 
@@ -124,6 +126,14 @@ pub(super) async fn follow_deployers(context: &Context) {
     Box::pin(following).await;
 }
 
+/// What Argo CD deploys, which leaves no records.
+pub(super) async fn follow_applications(context: &Context) {
+    let changed = |concerned: &Concerned| context.application_changed(concerned);
+    let applications = &context.cache.records.applications;
+    let following = applications.follow(&context.client, working(context, changed));
+    Box::pin(following).await;
+}
+
 /// Changes are work only once this replica leads. One that stands by keeps no queue: it would grow with
 /// every release that comes and goes, and all of it would be done at the take-over.
 fn working<K>(context: &Context, changed: impl Fn(&K)) -> impl Fn(&K) {
@@ -197,7 +207,9 @@ impl Context {
     /// A quarantine is looked at, shown at its release, and counted by its policy.
     fn quarantine_changed(&self, id: &ReleaseId) {
         self.calmly(Task::Quarantine(id.clone()));
-        self.calmly(Task::Release(id.clone()));
+        for part in self.cache.records.parts(id) {
+            self.calmly(Task::Release(part));
+        }
         // Every policy and not the one it names: whether its place is free again is a question for
         // all that would contain something there.
         for (name, _) in self.cache.policies.all() {
@@ -222,6 +234,37 @@ impl Context {
                 self.cache.records.releases().into_iter().for_each(judge);
                 for (name, _) in self.cache.policies.all() {
                     tasks.add(Task::PolicyStatus(name));
+                }
+            }
+        }
+    }
+
+    /// Whoever may edit an Application may do so as often as he pleases, and adds no record by it.
+    fn said_otherwise(&self, id: &ReleaseId) {
+        let task = Task::Release(id.clone());
+        let at = self.queues.calm.at(&task, tick());
+        self.queues.records.add_at(id.clone(), at);
+        self.queues.tasks.add_at(task, at + PENDING_AFTER);
+        for whole in self.cache.records.wholes(id) {
+            if self.cache.quarantines.find(&whole).is_some() {
+                self.calmly(Task::Quarantine(whole));
+            }
+        }
+    }
+
+    /// What an Application says takes the place of a record.
+    fn application_changed(&self, concerned: &Concerned) {
+        match concerned {
+            Concerned::Release(id) => self.said_otherwise(id),
+            Concerned::Marked(_) => {}
+            Concerned::All => {
+                let records = &self.cache.records;
+                let shown = self.cache.trusts.all().into_iter().map(|(id, _)| id);
+                let shown = shown.filter(|id| id.name.starts_with(PREFIX));
+                let all = records.applications.releases().into_iter().chain(shown);
+                all.for_each(|id| self.said_otherwise(&id));
+                for (name, _) in self.cache.policies.all() {
+                    self.queues.tasks.add(Task::PolicyStatus(name));
                 }
             }
         }

@@ -1,16 +1,19 @@
 //! Which releases exist, and what their records say, and what deploys them. Reads only.
 
+pub mod argocd;
 mod deployers;
 mod fields;
 pub mod flux;
 pub mod helm;
 mod item;
 pub mod k3s;
+mod stored;
 
 use std::fmt;
 
 pub use deployers::{Concerned, Deployed, Deployers, Mark, Missing};
-pub use item::{Item, Owner, RecordId, Stored};
+pub use item::{Claim, Item, Owner, RecordId};
+pub use stored::Stored;
 
 /// A release by the namespace of its stored record and its name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -8,9 +8,8 @@ use serde_json::Value;
 use super::fields;
 use super::listed::Listed;
 use crate::inventory::ReleaseId;
-
-/// What the name of a release of Argo CD begins with.
-const PREFIX: &str = "argocd.";
+use crate::inventory::argocd::{self, PREFIX};
+use crate::watch::ObjectName;
 
 /// An Application, as far as a quarantine needs to know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,9 +34,10 @@ pub(super) fn name(release: &ReleaseId) -> Option<&str> {
 
 /// Whether an Application stands for this release.
 pub(super) fn is_of(object: &Value, release: &ReleaseId) -> bool {
-    let name = fields::text(object, &["metadata", "name"]);
-    fields::text(object, &["metadata", "namespace"]) == Some(&release.namespace)
-        && name.is_some_and(|name| release.name.strip_prefix(PREFIX) == Some(name))
+    let text = |name: &str| fields::text(object, &["metadata", name]).map(str::to_owned);
+    let named = text("namespace").zip(text("name"));
+    let application = named.map(|(namespace, name)| ObjectName { namespace, name });
+    application.is_some_and(|application| argocd::release_of(&application) == *release)
 }
 
 /// Whether it is being synced at this moment, so that what it lists may not be there yet. One that

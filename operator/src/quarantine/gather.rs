@@ -22,7 +22,7 @@ use super::reading::{GatherError, find, list, select, unless_forbidden};
 use super::resources::{self, is_missing, is_unknown, named};
 use super::target::{self, TARGETS, Target};
 use super::view::View;
-use super::{actions, fields, holds, pods, serving};
+use super::{actions, application, fields, holds, pods, serving};
 use crate::api::Quarantine;
 use crate::api::quarantine::ContainedObject;
 use crate::api::quarantine_words::QuarantineAction;
@@ -217,17 +217,28 @@ pub async fn has_workloads(
     release: &ReleaseId,
     recorded: &[ContainedObject],
 ) -> Result<bool, GatherError> {
-    let found = neighbourhoods.of(&release.namespace).await?;
-    let uids = recorded
-        .iter()
-        .filter(|one| one.action == QuarantineAction::ScaleToZero);
-    let uids: BTreeSet<&str> = uids.filter_map(|one| one.uid.as_deref()).collect();
+    let stopped = || {
+        let recorded = recorded.iter();
+        recorded.filter(|one| one.action == QuarantineAction::ScaleToZero)
+    };
+    let uids: BTreeSet<&str> = stopped().filter_map(|one| one.uid.as_deref()).collect();
+    // What an Application has deployed lies elsewhere. Nothing but whether it is there is told.
+    let elsewhere = stopped().filter(|_| application::may_be(release));
+    let elsewhere = elsewhere.filter_map(|one| one.namespace.as_deref());
+    let places: BTreeSet<&str> = elsewhere.chain([release.namespace.as_str()]).collect();
     let is_recorded = |object: &&Value| {
         let uid = fields::text(object, &["metadata", "uid"]);
         uid.is_some_and(|uid| uids.contains(uid)) && !fields::is_being_deleted(object)
     };
-    let all = || found.pod_owners.iter().chain(&found.intermediates);
-    Ok(holds::owns_any(all(), release) || all().any(|object| is_recorded(&object)))
+    for place in places {
+        let found = neighbourhoods.of(place).await?;
+        let all = || found.pod_owners.iter().chain(&found.intermediates);
+        let is_own = place == release.namespace && holds::owns_any(all(), release);
+        if is_own || all().any(|object| is_recorded(&object)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// uids of Quarantines that objects carry and that are gone. Whoever may not list all of them cannot

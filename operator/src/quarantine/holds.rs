@@ -4,13 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::api::{ApiResource, DynamicObject, ListParams};
+use kube::core::PartialObjectMeta;
 use kube::{Api, Client};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::application::{self, Application};
 use super::fields;
-use super::reading::{GatherError, select, unless_unknown};
+use super::reading::{GatherError, list, select, unless_unknown};
 use super::resources;
-use super::target::{TARGETS, deploys, is_of_release};
+use super::target::{TARGETS, Target, deploys, is_of_release};
 use crate::api::quarantine_words::QuarantineAction;
 use crate::inventory::ReleaseId;
 use crate::watch::each;
@@ -29,7 +31,7 @@ pub async fn empty(
     }
     let mut empty = BTreeSet::new();
     for (namespace, releases) in by_namespace {
-        let Ok(marked) = marked(client, namespace).await else {
+        let Ok(marked) = workloads(client, namespace, HELMS).await else {
             continue;
         };
         let is_empty = |release: &&&ReleaseId| !owns_any(marked.iter(), release);
@@ -37,6 +39,44 @@ pub async fn empty(
     }
     if !empty.is_empty() && actions.contains(&QuarantineAction::PauseDeployer) {
         retain_without_deployer(client, &mut empty).await;
+    }
+    empty
+}
+
+/// Those of the Applications that hold no workload for sure: none that they list carries their tracking id.
+/// What cannot be found out of one is taken for something.
+pub async fn empty_applications(
+    client: &Client,
+    releases: &BTreeSet<ReleaseId>,
+) -> BTreeSet<ReleaseId> {
+    let mut empty = BTreeSet::new();
+    let target = Target::of("argoproj.io", "Application").filter(|_| !releases.is_empty());
+    let Some(target) = target else {
+        return empty;
+    };
+    let Ok(all) = list(client, &resources::of(target), None).await else {
+        return empty;
+    };
+    let mut by_namespace = BTreeMap::<String, Vec<(&ReleaseId, Application)>>::new();
+    for release in releases {
+        if let Some(object) = all.iter().find(|one| application::is_of(one, release)) {
+            let application = Application::of(object, &all);
+            let of_place = by_namespace.entry(application.destination.clone());
+            of_place.or_default().push((release, application));
+        }
+    }
+    for (namespace, applications) in by_namespace {
+        let Ok(workloads) = workloads(client, &namespace, "").await else {
+            continue;
+        };
+        let owns = |application: &Application, object: &Value| {
+            application.owns(object) && !fields::is_being_deleted(object)
+        };
+        let is_empty = |(_, application): &&(&ReleaseId, Application)| {
+            !workloads.iter().any(|object| owns(application, object))
+        };
+        let found = applications.iter().filter(is_empty);
+        empty.extend(found.map(|(release, _)| (*release).clone()));
     }
     empty
 }
@@ -65,12 +105,16 @@ async fn retain_without_deployer(client: &Client, empty: &mut BTreeSet<ReleaseId
     }
 }
 
-/// Metadata of all workloads of a namespace that are labelled as Helm's. Without the label none is one
-/// of a release.
-async fn marked(client: &Client, namespace: &str) -> Result<Vec<Value>, GatherError> {
+/// Metadata of all workloads of a namespace that are labelled so. Without Helm's label none is one of a
+/// release of Helm.
+async fn workloads(
+    client: &Client,
+    namespace: &str,
+    label: &str,
+) -> Result<Vec<Value>, GatherError> {
     let mut found = Vec::new();
     for target in TARGETS.iter().filter(|target| target.is_workload()) {
-        found.extend(labelled(client, &resources::of(target), namespace).await?);
+        found.extend(labelled(client, &resources::of(target), namespace, label).await?);
     }
     Ok(found)
 }
@@ -79,13 +123,19 @@ async fn labelled(
     client: &Client,
     resource: &ApiResource,
     namespace: &str,
+    label: &str,
 ) -> Result<Vec<Value>, GatherError> {
     let api = &Api::<DynamicObject>::namespaced_with(client.clone(), namespace, resource);
-    let params = ListParams::default().labels(HELMS).limit(PAGE);
+    let params = ListParams::default().labels(label).limit(PAGE);
     let mut found = Vec::new();
     let page = |params| async move { api.list_metadata(&params).await };
-    // Invariant: what was read as JSON can be written as JSON.
-    let take = |object| found.push(serde_json::to_value(object).unwrap_or_default());
+    let take = |object: PartialObjectMeta<DynamicObject>| {
+        // Invariant: what was read as JSON can be written as JSON.
+        let metadata = serde_json::to_value(object.metadata).unwrap_or_default();
+        // What lists metadata says of each object that it is metadata, and of an item of a list nothing.
+        let (version, kind) = (&resource.api_version, &resource.kind);
+        found.push(json!({"apiVersion": version, "kind": kind, "metadata": metadata}));
+    };
     unless_unknown(resource, each(params, page, take).await)?;
     Ok(found)
 }

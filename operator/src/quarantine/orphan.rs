@@ -17,7 +17,8 @@ use super::target::{self, TARGETS, Target};
 use super::write::Precondition;
 use super::{application, fields, pods, policies};
 use crate::inventory::ReleaseId;
-use crate::watch::within_deadline;
+use crate::inventory::argocd;
+use crate::watch::{ObjectName, within_deadline};
 
 /// An object that carries our annotation.
 #[derive(Clone, Debug)]
@@ -90,6 +91,29 @@ pub async fn has_application(client: &Client, namespace: &str, name: &str) -> ku
     let api = Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &resource);
     let found = within_deadline(api.get_opt(name)).await?;
     Ok(found.is_some())
+}
+
+/// As what a release is contained: itself, or, if it is a further chart of an Application, that as a whole.
+///
+/// # Errors
+/// If the API server does not say whether there is such an Application.
+pub async fn whole_of(client: &Client, release: &ReleaseId) -> kube::Result<ReleaseId> {
+    let further = application::name(release).and_then(|name| {
+        let (application, position) = name.rsplit_once('.')?;
+        position.parse::<u32>().ok().map(|_| (name, application))
+    });
+    let Some((name, application)) = further else {
+        return Ok(release.clone());
+    };
+    let namespace = &release.namespace;
+    let is_own = has_application(client, namespace, name).await?;
+    if is_own || !has_application(client, namespace, application).await? {
+        return Ok(release.clone());
+    }
+    Ok(argocd::release_of(&ObjectName {
+        namespace: namespace.clone(),
+        name: application.to_owned(),
+    }))
 }
 
 /// Kinds that the cluster serves in other versions only, so that nobody can look for what of them is

@@ -47,7 +47,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("evidence", &["sources"]),
         // An API server in memory, for tests only.
         ("fake_cluster", &[]),
-        ("inventory", &["watch"]),
+        ("inventory", &["names", "watch"]),
         ("leader", &["api", "clock", "fake_cluster"]),
         ("metrics", &["api", "sources"]),
         ("names", &["api"]),

@@ -230,7 +230,7 @@ pub(in crate::controllers) async fn write_status(
             trust: &trust,
             counted: &counted,
             progress: progress(old, loaded, due),
-            unread: context.cache.deployers.unreadable(),
+            unread: context.cache.unreadable(),
             handled,
         };
         status::conclude(old, &known, moment.date)

@@ -21,7 +21,8 @@ pub(super) struct Survey {
     /// The releases that the policy applies to.
     pub(super) matched: Vec<Surveyed>,
     /// Quarantines that the policy has started and that are in force or on their way.
-    pub(super) active: Vec<ReleaseId>,
+    /// Each with where its workloads lie.
+    pub(super) active: BTreeMap<ReleaseId, String>,
     /// Everything that the policy applies to has been judged by the keys and policies of today.
     pub(super) is_settled: bool,
     /// Whether quarantine is switched on.
@@ -32,7 +33,7 @@ pub(super) struct Survey {
     pub(super) gone: BTreeSet<(RevocationId, ReleaseId)>,
 }
 
-/// A release that the policy applies to.
+/// A release that the policy applies to, or an Application with all its charts.
 #[derive(Clone, Debug)]
 pub(super) struct Surveyed {
     pub(super) id: ReleaseId,
@@ -53,6 +54,8 @@ pub(super) struct Surveyed {
     /// Whether there is anything that its quarantine would hold: without it nothing begins, and
     /// nothing counts. Anybody who may write records can copy one.
     pub(super) holds: Holds,
+    /// Where its workloads lie.
+    pub(super) place: String,
 }
 
 /// Whether a release has workloads of its own, or a deployer.
@@ -62,13 +65,6 @@ pub(super) enum Holds {
     Nothing,
     /// Some do, or that could not be found out.
     Something,
-}
-
-impl Surveyed {
-    /// Where its workloads lie: a record's namespace is theirs.
-    fn place(&self) -> &str {
-        &self.id.namespace
-    }
 }
 
 /// What a policy has decided.
@@ -262,7 +258,7 @@ impl Decision {
             return;
         }
         let admitted = limit::admit(&terms.limit, &due.load(survey));
-        let is_crowded = |one: &&Surveyed| admitted.crowded.contains(one.place());
+        let is_crowded = |one: &&Surveyed| admitted.crowded.contains(&one.place);
         let is_stopped = |one: &&Surveyed| is_crowded(one) || !admitted.fits;
         outcomes.waiting -= due.later.iter().filter(|one| is_stopped(one)).count();
         let stopped = due.now.iter().chain(&due.later);
@@ -295,11 +291,11 @@ impl Due<'_> {
             matched: survey.matched.len(),
             ..Load::default()
         };
-        for id in &survey.active {
-            load.add_active(&id.namespace);
+        for place in survey.active.values() {
+            load.add_active(place);
         }
         for one in self.now.iter().chain(&self.later) {
-            load.add_due(one.place());
+            load.add_due(&one.place);
         }
         load
     }

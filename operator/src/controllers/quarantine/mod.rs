@@ -12,7 +12,6 @@ mod survey;
 
 use std::time::Duration;
 
-use charttrust_verify::verdict::Verdict;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
@@ -20,7 +19,7 @@ use kube::api::{DeleteParams, ListParams, Preconditions};
 use kube::core::PartialObjectMeta;
 use tokio::time::Instant;
 
-use self::scope::{is_protected, protected, verdict_by};
+use self::scope::{is_protected, protected};
 use crate::api::Quarantine;
 use crate::api::conditions::find;
 use crate::api::quarantine::{EndedBy, QuarantineStatus};
@@ -113,7 +112,11 @@ async fn ended_by(context: &Context, view: &View) -> Result<Option<EndedBy>, Err
     if let Some(ended) = view.status.ended_by {
         return Ok(Some(ended));
     }
-    if context.cache.records.has_none(&view.release) {
+    let records = &context.cache.records;
+    if records.applications.may_have(&view.release) && !records.has_record(&view.release) {
+        return Ok(None);
+    }
+    if records.has_none(&view.release) {
         // Whoever may delete a record could start its workloads otherwise.
         let (all, recorded) = (&context.neighbourhoods, &view.status.objects);
         let is_left = gather::has_workloads(all, &view.release, recorded).await;
@@ -123,10 +126,8 @@ async fn ended_by(context: &Context, view: &View) -> Result<Option<EndedBy>, Err
     if !is_judged(context, &view.release) {
         return Ok(None);
     }
-    let verdict = context.store.inspect(&view.release, |release| {
-        verdict_by(release?, policy).map(|said| said.verdict)
-    });
-    if verdict.is_some_and(Verdict::is_trusted) {
+    let said = scope::said(context, &view.release, policy);
+    if said.is_some_and(|said| said.verdict.is_trusted()) {
         return Ok(Some(EndedBy::TrustReturned));
     }
     if view.status.incident.is_some() {
@@ -144,9 +145,7 @@ async fn incident_of(
     policy: &str,
 ) -> Result<Option<IncidentId>, Error> {
     let trust = context.store.trust();
-    let said = context
-        .store
-        .inspect(id, |release| verdict_by(release?, policy).cloned());
+    let said = scope::said(context, id, policy);
     let asking = trust.policies.get(policy).zip(said);
     let asking = asking.filter(|_| !is_protected(context, &id.namespace));
     let incidents = asking.map(|(loaded, said)| decide::asked(loaded, &said));
@@ -159,12 +158,15 @@ async fn incident_of(
     Ok(open.map(|one| known.id_of(one)))
 }
 
-/// Whether a release was judged by the keys and policies of this moment.
+/// Whether a release, and all that is contained with it, was judged by the keys and policies of this moment.
 fn is_judged(context: &Context, id: &ReleaseId) -> bool {
-    let is_judged = context.store.inspect(id, |release| {
-        release.is_some_and(|known| known.judgement.is_some() && !known.judgings.are_open())
-    });
-    is_judged && !context.store.is_changing()
+    let is_judged = |part: &ReleaseId| {
+        context.store.inspect(part, |release| {
+            release.is_some_and(|known| known.judgement.is_some() && !known.judgings.are_open())
+        })
+    };
+    let parts = context.cache.records.parts(id);
+    parts.iter().all(is_judged) && !context.store.is_changing()
 }
 
 /// Says why it ends, then deletes it; the finalizer restores.
@@ -403,7 +405,7 @@ fn record_keys(context: &Context, id: &ReleaseId) -> Vec<RecordKey> {
         record,
     };
     let judged = context.cache.records.judged(id).into_keys();
-    judged.map(|record| item(record).key()).collect()
+    judged.filter_map(|record| item(record).key()).collect()
 }
 
 /// Says why nothing is done.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use charttrust_verify::check::PolicyVerdict;
+use charttrust_verify::verdict::Verdict;
 
 use super::made;
 use crate::api::Quarantine;
@@ -12,6 +13,7 @@ use crate::api::quarantine_words::{QuarantineCondition, QuarantineReason};
 use crate::controllers::cache::Ours;
 use crate::controllers::context::Context;
 use crate::controllers::store::Release;
+use crate::inventory::argocd::Claimed;
 use crate::inventory::{RecordId, ReleaseId};
 use crate::quarantine::PROTECTED;
 use crate::quarantine::incident::RevocationId;
@@ -82,8 +84,21 @@ pub(in crate::controllers) enum Containment {
     Nothing(String),
 }
 
-/// How the quarantine of a release stands.
+/// How the quarantine of a release stands, or that of the Application that it is of.
 pub(in crate::controllers) fn containment(context: &Context, id: &ReleaseId) -> Containment {
+    let wholes = context.cache.records.wholes(id);
+    let mut stands = Containment::None;
+    for whole in wholes {
+        match of_whole(context, &whole) {
+            Containment::InForce => return Containment::InForce,
+            Containment::None => {}
+            nothing @ Containment::Nothing(_) => stands = nothing,
+        }
+    }
+    stands
+}
+
+fn of_whole(context: &Context, id: &ReleaseId) -> Containment {
     let object = quarantine(context, id);
     match object.as_deref().and_then(|object| object.as_ref().ok()) {
         Some(object) if is_in_force(object) => Containment::InForce,
@@ -113,22 +128,22 @@ pub(super) fn is_in_force(object: &Quarantine) -> bool {
     is_whole || status.is_some_and(|status| status.incident.is_some() && status.contained > 0)
 }
 
-/// Every incident that a release is in, under any policy.
+/// Every incident that a release is in, or a chart of the Application, under any policy.
 pub(in crate::controllers) fn revocations_of(
     context: &Context,
     id: &ReleaseId,
 ) -> BTreeSet<RevocationId> {
-    let release = context.store.release(id).unwrap_or_default();
-    let judgement = release.judgement.iter();
-    let policies = judgement.flat_map(|judgement| &judgement.policies);
-    policies.flat_map(revocations).collect()
+    let parts = context.cache.records.parts(id).into_iter();
+    let releases = parts.filter_map(|part| context.store.release(&part));
+    let judgements = releases.filter_map(|release| release.judgement);
+    let policies = judgements.flat_map(|judgement| judgement.policies);
+    policies.flat_map(|said| revocations(&said)).collect()
 }
 
 /// The newest revision of a release that is judged.
 pub(super) fn newest_revision(context: &Context, id: &ReleaseId) -> Option<u32> {
     let judged = context.cache.records.judged(id).into_keys();
-    let revisions = judged.map(|RecordId::Helm { revision, .. }| revision);
-    revisions.max()
+    judged.map(RecordId::revision).max()
 }
 
 /// The revocations that a verdict of badness rests on.
@@ -137,6 +152,36 @@ pub(super) fn revocations(said: &PolicyVerdict) -> BTreeSet<RevocationId> {
         .iter()
         .filter_map(RevocationId::of)
         .collect()
+}
+
+/// What a policy says of all that a quarantine of a release contains: the worst of it.
+pub(super) fn said(context: &Context, id: &ReleaseId, policy: &str) -> Option<PolicyVerdict> {
+    let of_part = |part: &ReleaseId| {
+        let said = |release: Option<&Release>| verdict_by(release?, policy).cloned();
+        context.store.inspect(part, said)
+    };
+    let parts = context.cache.records.parts(id);
+    parts.iter().filter_map(of_part).reduce(worse)
+}
+
+/// The worse of two verdicts of a policy, with what both rest on if it is badness.
+pub(super) fn worse(one: PolicyVerdict, other: PolicyVerdict) -> PolicyVerdict {
+    let worst = Verdict::worst([one.verdict, other.verdict]);
+    let (mut worse, better) = if worst == Some(one.verdict) {
+        (one, other)
+    } else {
+        (other, one)
+    };
+    worse.revocations.extend(better.revocations);
+    worse
+}
+
+/// Where the workloads of a release lie: a record's namespace is theirs, an Application names one.
+pub(super) fn place(context: &Context, id: &ReleaseId) -> String {
+    let records = &context.cache.records;
+    let application = records.application(id).filter(|_| !records.has_record(id));
+    let destination = application.as_ref().and_then(Claimed::destination);
+    destination.unwrap_or(&id.namespace).to_owned()
 }
 
 /// What a policy says of a release.

@@ -86,6 +86,8 @@ fn note(context: &Context, name: &str, matched: &BTreeSet<ReleaseId>, decision: 
     }
     let mut news = Vec::new();
     context.store.update_each(|id, release| {
+        let part = id;
+        let id = &whole_of(context, part);
         let since = decision.bad_since.get(id).copied();
         release.bad_since.remove(name);
         release
@@ -98,7 +100,7 @@ fn note(context: &Context, name: &str, matched: &BTreeSet<ReleaseId>, decision: 
             let waiting = decision.waiting.get(id).copied().or(held);
             release.decisions.insert(name.to_owned(), waiting);
             if before != Some(waiting) {
-                news.push((id.clone(), before.is_none() && waiting.is_none()));
+                news.push((part.clone(), before.is_none() && waiting.is_none()));
             }
         } else {
             release.decisions.remove(name);
@@ -109,6 +111,12 @@ fn note(context: &Context, name: &str, matched: &BTreeSet<ReleaseId>, decision: 
             context.queues.tasks.add(Task::Release(id));
         }
     }
+}
+
+/// As what a release is contained: what was decided about an Application is so for each of its charts.
+fn whole_of(context: &Context, id: &ReleaseId) -> ReleaseId {
+    let mut wholes = context.cache.records.wholes(id).into_iter();
+    wholes.next().unwrap_or_else(|| id.clone())
 }
 
 /// Whether what was said of a release stands until it is known whether its quarantine begins: one that
@@ -126,7 +134,7 @@ fn note_refused(context: &Context, name: &str, outcomes: &Outcomes) {
     let refused = Some(Waiting::Refused);
     let mut news = Vec::new();
     context.store.update_each(|id, release| {
-        if outcomes.failed.contains_key(id) {
+        if outcomes.failed.contains_key(&whole_of(context, id)) {
             let before = release.decisions.insert(name.to_owned(), refused);
             if before != Some(refused) {
                 news.push(id.clone());

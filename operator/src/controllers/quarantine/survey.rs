@@ -1,6 +1,6 @@
 //! Gathers what a policy decides by. Reads only.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use charttrust_verify::policy::Policy;
@@ -18,7 +18,7 @@ use crate::clock::Moment;
 use crate::controllers::cache::Ours;
 use crate::controllers::context::Context;
 use crate::controllers::error::{Error, chain};
-use crate::controllers::store::Release;
+use crate::controllers::store::{Release, Revision};
 use crate::inventory::ReleaseId;
 use crate::parse::{LoadedPolicy, QuarantineTerms};
 use crate::quarantine::holds;
@@ -74,15 +74,58 @@ fn matched(context: &Context, name: &str) -> Vec<Surveyed> {
                 is_contradicted: release.contradicted.contains(name),
                 newest: None,
                 holds: Holds::Something,
+                place: String::new(),
             });
         }
     });
+    let mut matched = of_wholes(context, name, matched);
     for one in &mut matched {
         let has_none = scope::quarantine(context, &one.id).is_none();
-        one.is_free = has_none && !is_protected(context, &one.id.namespace);
+        one.place = scope::place(context, &one.id);
+        let places = [&one.id.namespace, &one.place];
+        let is_protected = places.iter().any(|place| is_protected(context, place));
+        one.is_free = has_none && !is_protected;
         one.newest = scope::newest_revision(context, &one.id);
     }
     matched
+}
+
+/// All charts of an Application are contained together, so they are one.
+fn of_wholes(context: &Context, name: &str, parts: Vec<Surveyed>) -> Vec<Surveyed> {
+    let mut matched = Vec::new();
+    let mut wholes = BTreeMap::<ReleaseId, Surveyed>::new();
+    for part in parts {
+        let records = &context.cache.records;
+        if records.applications.claimed(&part.id).is_empty() {
+            matched.push(part);
+            continue;
+        }
+        for id in records.wholes(&part.id) {
+            let since = |release: Option<&Release>| release?.bad_since.get(name).copied();
+            let one = Surveyed {
+                bad_since: context.store.inspect(&id, since),
+                id: id.clone(),
+                ..part.clone()
+            };
+            let known = wholes.remove(&id);
+            wholes.insert(id, known.map_or(one.clone(), |known| together(known, one)));
+        }
+    }
+    matched.extend(wholes.into_values());
+    matched
+}
+
+fn together(one: Surveyed, other: Surveyed) -> Surveyed {
+    let is_bad = |part: &Surveyed| part.said.verdict.class() == Class::Badness;
+    // Of what is not bad nobody asks whether it is contradicted.
+    let is_believed = |part: &Surveyed| is_bad(part) && !part.is_contradicted;
+    let is_any_bad = is_bad(&one) || is_bad(&other);
+    Surveyed {
+        is_contradicted: is_any_bad && !is_believed(&one) && !is_believed(&other),
+        is_open: one.is_open || other.is_open,
+        said: scope::worse(one.said.clone(), other.said),
+        ..one
+    }
 }
 
 /// Finds out which of the releases that could be contained have anything to contain. What cannot be
@@ -92,8 +135,11 @@ async fn look_for_workloads(context: &Context, survey: &mut Survey, terms: &Quar
         return;
     }
     let free = survey.bad(terms).filter(|one| one.is_free);
-    let ids: BTreeSet<_> = free.map(|one| one.id.clone()).collect();
-    let empty = holds::empty(&context.client, &ids, &terms.actions).await;
+    let is_recorded = |id: &ReleaseId| context.cache.records.has_record(id);
+    let (recorded, other): (BTreeSet<_>, BTreeSet<_>) =
+        free.map(|one| one.id.clone()).partition(is_recorded);
+    let mut empty = holds::empty(&context.client, &recorded, &terms.actions).await;
+    empty.extend(holds::empty_applications(&context.client, &other).await);
     for one in &mut survey.matched {
         if empty.contains(&one.id) {
             one.holds = Holds::Nothing;
@@ -104,7 +150,7 @@ async fn look_for_workloads(context: &Context, survey: &mut Survey, terms: &Quar
 /// Quarantines that the policy has started and that are in force or on their way. One that only says so
 /// counts for nothing: a person's, or another tenant's. One that was begun for what the policy calls bad
 /// counts without our tag too: an earlier version has begun it, or the seal is another.
-fn active(context: &Context, name: &str) -> Vec<ReleaseId> {
+fn active(context: &Context, name: &str) -> BTreeMap<ReleaseId, String> {
     let all = scope::quarantines(context);
     let counts = |id: &ReleaseId, object: &Quarantine| {
         object.spec.policy.as_deref() == Some(name)
@@ -116,13 +162,15 @@ fn active(context: &Context, name: &str) -> Vec<ReleaseId> {
         let readable = object.as_ref().as_ref();
         readable.is_ok_and(|object| counts(id, object))
     };
-    all.into_iter().filter(is_one).map(|(id, _)| id).collect()
+    let ids = all.into_iter().filter(is_one).map(|(id, _)| id);
+    ids.map(|id| (id.clone(), scope::place(context, &id)))
+        .collect()
 }
 
 /// Whether a policy has proof of badness of a release.
 fn is_bad(context: &Context, id: &ReleaseId, policy: &str) -> bool {
-    let said = |release: Option<&Release>| Some(verdict_by(release?, policy)?.verdict.class());
-    context.store.inspect(id, said) == Some(Class::Badness)
+    let said = scope::said(context, id, policy);
+    said.is_some_and(|said| said.verdict.class() == Class::Badness)
 }
 
 /// Whether a quarantine holds nothing and never will: what it is to change was saved, and that is
@@ -207,6 +255,13 @@ impl Arrival {
     }
 }
 
+/// Whether all that is judged says that nothing was deployed: it may stay so for ever.
+fn has_deployed_nothing(release: &Release) -> bool {
+    let mut revisions = release.revisions.values();
+    let says_so = |revision: &Revision| matches!(revision.content, Err((Cause::Pending, _)));
+    !release.revisions.is_empty() && revisions.all(says_so)
+}
+
 /// Whether a release holds nobody up (any more): a record that cannot be fetched is `Pending` as long as
 /// that lasts.
 fn is_judged(release: Option<&Release>, arrival: Arrival, now: Instant) -> bool {
@@ -221,7 +276,8 @@ fn is_judged(release: Option<&Release>, arrival: Arrival, now: Instant) -> bool 
             let is_given_up = since.is_some_and(|since| is_long(since, now));
             let pending = Verdict::Unknown(Cause::Pending);
             let judgement = release.judgement.as_ref();
-            is_given_up || judgement.is_some_and(|judgement| judgement.verdict != pending)
+            let is_told = judgement.is_some_and(|judgement| judgement.verdict != pending);
+            is_given_up || is_told || has_deployed_nothing(release)
         }),
     }
 }

@@ -85,6 +85,8 @@ fn message(sealed: &Sealed<'_>) -> Vec<u8> {
 pub(in crate::controllers) struct Described<'a> {
     /// The content that the verdict is about, unless its record cannot be read.
     pub(in crate::controllers) content: Option<&'a Content>,
+    /// The source whose archive was judged. Without a record nothing else shows which of them it is.
+    pub(in crate::controllers) origin: Option<&'a str>,
     /// What was verified of others.
     pub(in crate::controllers) others: &'a BTreeSet<FirstVerification>,
     /// The keys, by which a signature that holds may count for nothing nevertheless.
@@ -114,7 +116,11 @@ pub(in crate::controllers) fn describe(
             answers.map(|(url, answer)| source(content, url, answer))
         })
         .collect();
-    sources.sort_by_key(|source| source.binding != Some(v1::Binding::Same));
+    let is_origin = |source: &v1::SourceEvidence| described.origin == Some(source.url.as_str());
+    sources.sort_by_key(|source| {
+        let is_same = source.binding == Some(v1::Binding::Same);
+        (!is_same, !is_origin(source))
+    });
     sources.truncate(bounds::LIST);
     let dependencies = content.map(dependencies).unwrap_or_default();
     let witnesses: Vec<_> = others
@@ -629,6 +635,7 @@ mod tests {
         Described {
             content,
             others,
+            origin: None,
             keys: &[],
             now: Timestamp::UNIX_EPOCH,
         }

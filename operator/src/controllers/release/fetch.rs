@@ -21,7 +21,7 @@ use crate::controllers::lanes::Pace;
 use crate::controllers::store::{Content, PollState, Release, Revision, Trust};
 use crate::evidence::{Gathered, gather, unavailable};
 use crate::inventory::helm::Writer;
-use crate::inventory::{Deployed, Item, ReleaseId};
+use crate::inventory::{Deployed, Item, RecordId, ReleaseId};
 use crate::sources::{Asked, Source};
 
 /// Who asks, and for whom.
@@ -204,8 +204,9 @@ impl Asking<'_> {
             let revision = release?.revisions.get(&item.record)?;
             Some(revision.mark.clone())
         });
-        let deployers = &self.context.cache.deployers;
-        deployers.of(self.id, &mark.unwrap_or_default())
+        let mark = mark.unwrap_or_default();
+        let cache = &self.context.cache;
+        cache.deployed(self.id, (item.record, &mark))
     }
 
     fn judged_by<'a>(
@@ -304,6 +305,9 @@ impl Asking<'_> {
     /// Compares the record of an item with an archive, as long as it still has the content that evidence is
     /// gathered for.
     async fn compare(self, item: &Item, content: &Content, chart: Arc<Chart>) -> Option<Bound> {
+        if let RecordId::Application { .. } = item.record {
+            return Some(Bound::NoRecord);
+        }
         let digest = content.digest;
         let compare = move |record: Record| {
             let is_same = record.content_digest() == digest;

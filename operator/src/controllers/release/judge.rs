@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use super::status::Judged;
 use crate::controllers::cache::Placed;
 use crate::controllers::store::{Content, Release, Revision, Trust};
+use crate::inventory::argocd::Claimed;
 use crate::inventory::helm::{self, Driver, RecordMeta};
 use crate::inventory::{Deployed, Owner, RecordId};
 
@@ -25,6 +26,8 @@ pub(super) struct Stored<'a> {
     pub(super) omitted: Vec<RecordId>,
     /// What deploys each revision that is known.
     pub(super) deployed: BTreeMap<RecordId, Deployed>,
+    /// The Applications whose charts have its name.
+    pub(super) applications: Vec<Claimed>,
 }
 
 impl Stored<'_> {
@@ -54,6 +57,44 @@ impl Stored<'_> {
         missing.map(|record| {
             let message = "what deploys the release was not read yet";
             (*record, doubt(Cause::Pending, message))
+        })
+    }
+
+    /// What is said beside the judgements.
+    fn notes(&self) -> Vec<Finding> {
+        let note = |note, message| Finding::new(Fact::Note(note), message);
+        let applications = || self.applications.iter();
+        let differences = applications().flat_map(Claimed::differences);
+        let unjudged = applications().flat_map(Claimed::unjudged);
+        let notes = differences.map(|told| note(Note::OutOfSync, told));
+        let mut notes: Vec<_> = notes
+            .chain(unjudged.map(|told| note(Note::NotChecked, told)))
+            .collect();
+        if self.is_shared() {
+            let mut names: Vec<_> = applications().map(Claimed::word).collect();
+            let is_recorded = self.judged.keys().any(|record| !is_application(*record));
+            names.extend(is_recorded.then(|| "a release of Helm".to_owned()));
+            let message = format!(
+                "{} have this name: the worst of them counts, and no policy contains it by itself",
+                names.join(" and ")
+            );
+            notes.push(note(Note::NameShared, message));
+        }
+        notes
+    }
+
+    /// Whether several things have the name.
+    fn is_shared(&self) -> bool {
+        let is_recorded = self.judged.keys().any(|record| !is_application(*record));
+        self.applications.len() > usize::from(!is_recorded)
+    }
+
+    /// Applications of which not everything is looked at.
+    fn cut(&self) -> impl Iterator<Item = Judgement> {
+        let cut = self.applications.iter().filter(|one| one.is_cut());
+        cut.map(|one| {
+            let message = format!("{} has more sources than are looked at", one.word());
+            doubt(Cause::LimitExceeded, &message)
         })
     }
 
@@ -92,18 +133,16 @@ pub(super) fn evaluate(
     let omitted = stored.omitted.iter();
     let omitted = omitted.map(|record| (newest.unwrap_or(*record), too_many(*record)));
     judgements.extend(omitted);
+    judgements.extend(newest.into_iter().flat_map(|newest| {
+        let cut = stored.cut();
+        cut.map(move |judgement| (newest, judgement))
+    }));
     let worst = Verdict::worst(judgements.iter().map(|(_, judgement)| judgement.verdict));
     let Some(index) = judgements
         .iter()
         .position(|(_, j)| Some(j.verdict) == worst)
     else {
-        return Judged {
-            revision: None,
-            owner: Owner::Helm,
-            judgement: pending(),
-            of_each: Vec::new(),
-            contradicted: BTreeSet::new(),
-        };
+        return nothing_read();
     };
     let mut others = judgements;
     let (key, mut judgement) = others.remove(index);
@@ -119,30 +158,42 @@ pub(super) fn evaluate(
     judgement
         .findings
         .extend(release.notices.values().flatten().cloned());
+    judgement.findings.extend(stored.notes());
     Judged {
         revision: Some(key),
         owner: stored.owner(key),
         judgement,
-        contradicted: contradicted(&stored.judged, release, &of_each),
+        contradicted: contradicted(stored, release, &of_each),
         of_each: stored.known(of_each),
+    }
+}
+
+fn nothing_read() -> Judged {
+    Judged {
+        revision: None,
+        owner: Owner::Helm,
+        judgement: pending(),
+        of_each: Vec::new(),
+        contradicted: BTreeSet::new(),
     }
 }
 
 /// Policies that call a release bad by what ConfigMaps say alone, though Secrets say, or may say,
 /// something else of it. Whoever may write Secrets may replace a record anyway; whoever may write
 /// ConfigMaps only must have nobody's workloads stopped by one. A Secret that no record can be read from
-/// says nothing: it must not disarm.
+/// says nothing: it must not disarm. Where an Application has its name in common with something else, only
+/// Secrets are believed, as what is contained under that name need not be what is bad.
 fn contradicted(
-    judged: &BTreeMap<RecordId, RecordMeta>,
+    stored: &Stored<'_>,
     release: &Release,
     of_each: &[(RecordId, Judgement)],
 ) -> BTreeSet<String> {
-    let secrets = judged.keys().filter(|record| !is_config_map(**record));
+    let mut secrets = stored.judged.keys().filter(|record| is_secret(**record));
     let may_say = |record: &RecordId| {
         let known = release.revisions.get(record);
         known.is_none_or(|known| known.content.is_ok())
     };
-    if !secrets.into_iter().any(may_say) {
+    if !stored.is_shared() && !secrets.any(may_say) {
         return BTreeSet::new();
     }
     let bad_by = |is_wanted: &dyn Fn(RecordId) -> bool| {
@@ -151,14 +202,20 @@ fn contradicted(
         let bad = said.filter(|said| said.verdict.class() == Class::Badness);
         bad.map(|said| said.policy.clone()).collect::<BTreeSet<_>>()
     };
-    let by_maps = bad_by(&is_config_map);
-    let by_secrets = bad_by(&|record| !is_config_map(record));
-    by_maps.difference(&by_secrets).cloned().collect()
+    let by_others = bad_by(&|record| !is_secret(record));
+    let by_secrets = bad_by(&is_secret);
+    by_others.difference(&by_secrets).cloned().collect()
 }
 
-fn is_config_map(record: RecordId) -> bool {
-    let RecordId::Helm { driver, .. } = record;
-    driver == Driver::ConfigMap
+fn is_secret(record: RecordId) -> bool {
+    match record {
+        RecordId::Application { .. } => false,
+        RecordId::Helm { driver, .. } => driver == Driver::Secret,
+    }
+}
+
+fn is_application(record: RecordId) -> bool {
+    matches!(record, RecordId::Application { .. })
 }
 
 /// Each policy says the worst of what it says of any revision: it trusts again when it trusts all. What
@@ -267,7 +324,7 @@ mod tests {
     use charttrust_verify::verdict::{Basis, Reason};
 
     use super::*;
-    use crate::inventory::Mark;
+    use crate::inventory::{Mark, ReleaseId};
 
     #[test]
     fn each_policy_says_the_worst_of_all_revisions() {
@@ -378,7 +435,18 @@ mod tests {
                 judged.insert(record, meta);
                 of_each.extend(take(&mut release, record, says));
             }
-            let found = contradicted(&judged, &release, &of_each);
+            let id = ReleaseId {
+                namespace: "shop".into(),
+                name: "web".into(),
+            };
+            let stored = Stored {
+                placed: Placed::nowhere(&id),
+                judged,
+                omitted: Vec::new(),
+                deployed: BTreeMap::new(),
+                applications: Vec::new(),
+            };
+            let found = contradicted(&stored, &release, &of_each);
             assert_eq!(found.contains("strict"), expected, "{secret:?} {map:?}");
         }
     }

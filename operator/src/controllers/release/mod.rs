@@ -51,7 +51,10 @@ pub(in crate::controllers) async fn reconcile(
 ) -> Result<(), Error> {
     let found = context.cache.trust(id);
     let existing = found.as_ref().and_then(|object| object.as_ref().ok());
-    if context.cache.records.has_none(id) {
+    let records = &context.cache.records;
+    // What cannot be read at this moment need not be gone.
+    let may_be_there = found.is_some() && records.applications.may_have(id);
+    if records.has_none(id) && !may_be_there {
         // An object that somebody made unreadable has no uid that we know, and goes as well.
         let this = found.as_ref().map(|_| Preconditions {
             uid: existing.and_then(ReleaseTrust::uid),
@@ -62,12 +65,7 @@ pub(in crate::controllers) async fn reconcile(
     let release = context.store.release(id).unwrap_or_default();
     note_request(context, id, &release, existing);
     let trust = context.store.trust();
-    let stored = Stored {
-        placed: context.cache.placed(id),
-        judged: context.cache.records.judged(id),
-        omitted: context.cache.records.omitted(id).collect(),
-        deployed: deployed(context, id, &release),
-    };
+    let stored = gathered(context, id, &release);
     let (release, judged) = settled(context, &stored, release, &trust, moment);
     schedule(context, id, &release, moment);
     let old = before(&release, found.as_ref());
@@ -110,11 +108,26 @@ pub(in crate::controllers) async fn reconcile(
     tell_and_write(context, &seen, &known, status).await
 }
 
+/// What the watches say of a release.
+fn gathered<'a>(context: &Context, id: &'a ReleaseId, release: &Release) -> Stored<'a> {
+    let records = &context.cache.records;
+    Stored {
+        placed: context.cache.placed(id),
+        judged: records.judged(id),
+        omitted: records.omitted(id).collect(),
+        deployed: deployed(context, id, release),
+        applications: records.applications.claimed(id),
+    }
+}
+
 /// What deploys each revision. A record that was not read since the start may have to be read for that.
 fn deployed(context: &Context, id: &ReleaseId, release: &Release) -> BTreeMap<RecordId, Deployed> {
     let revisions = release.revisions.iter();
     let deployed: BTreeMap<_, _> = revisions
-        .map(|(record, revision)| (*record, context.cache.deployers.of(id, &revision.mark)))
+        .map(|(record, revision)| {
+            let deployed = context.cache.deployed(id, (*record, &revision.mark));
+            (*record, deployed)
+        })
         .collect();
     for (record, _) in deployed
         .iter()

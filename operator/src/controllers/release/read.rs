@@ -10,6 +10,7 @@ use crate::clock;
 use crate::controllers::context::Context;
 use crate::controllers::store::{Content, Release, Revision};
 use crate::controllers::task::Task;
+use crate::inventory::argocd::Unsaid;
 use crate::inventory::helm::{Read, ReadError, RecordMeta, Writer};
 use crate::inventory::{Item, Mark, RecordId, ReleaseId};
 
@@ -28,12 +29,20 @@ pub(in crate::controllers) async fn read_changed(context: &Context, id: &Release
             id: id.clone(),
             record: *record,
         };
-        read(context, &item, meta).await;
+        match record {
+            RecordId::Application { .. } => take_in(context, &item),
+            RecordId::Helm { .. } => read(context, &item, meta).await,
+        }
     }
+    // What an Application has said stands while Applications cannot be read.
+    let may_be_there = |record: &RecordId| match record {
+        RecordId::Application { .. } => context.cache.records.applications.may_have(id),
+        RecordId::Helm { .. } => false,
+    };
     context.store.update(id, |release| {
         release
             .revisions
-            .retain(|record, _| judged.contains_key(record));
+            .retain(|record, _| judged.contains_key(record) || may_be_there(record));
         release.forget_witnesses(judged.len());
     });
     context.queues.tasks.add(Task::Release(id.clone()));
@@ -75,6 +84,34 @@ async fn read(context: &Context, item: &Item, watched: &RecordMeta) {
     });
 }
 
+/// What an Application says is known already.
+fn take_in(context: &Context, item: &Item) {
+    let mut said = context.cache.records.applications.said(&item.id);
+    let Some(said) = said.remove(&item.record) else {
+        return;
+    };
+    context.store.update(&item.id, |release| {
+        let content = match said.chart {
+            Ok((chart, version)) => {
+                let said = Chart {
+                    digest: Sha256Digest::of(format!("{}\n{chart}\n{version}", item.id).as_bytes()),
+                    chart,
+                    version,
+                };
+                Ok(said.content(release))
+            }
+            Err(Unsaid::NotYet(why)) => Err((Cause::Pending, why.to_owned())),
+            Err(Unsaid::Unclear(why)) => Err((Cause::ReleaseUnreadable, why.to_owned())),
+        };
+        let revision = Revision {
+            content,
+            resource_version: said.meta.resource_version,
+            mark: Mark::None,
+        };
+        release.revisions.insert(item.record, revision);
+    });
+}
+
 fn read_later(context: &Context, item: &Item, error: &(dyn std::error::Error + 'static)) {
     tracing::warn!(release = %item.id, error, "will retry");
     let records = &context.queues.records;
@@ -90,22 +127,49 @@ struct Said {
     name: String,
     revision: i64,
     status: Status,
+    chart: Chart,
+    helm_release: HelmReleaseMark,
+}
+
+/// What evidence is about.
+#[derive(Clone)]
+struct Chart {
     chart: String,
     version: String,
     digest: Sha256Digest,
-    helm_release: HelmReleaseMark,
 }
 
 impl Said {
     fn by(record: Record) -> Self {
         Self {
-            digest: record.content_digest(),
+            chart: Chart {
+                digest: record.content_digest(),
+                chart: record.chart.metadata.name,
+                version: record.chart.metadata.version,
+            },
             helm_release: record.helm_release,
             name: record.name,
             revision: record.revision,
             status: record.status,
-            chart: record.chart.metadata.name,
-            version: record.chart.metadata.version,
+        }
+    }
+}
+
+impl Chart {
+    /// What to keep of it. Evidence gathered for the same content, chart and version by another revision, or
+    /// before a change of mere status, stays.
+    fn content(self, known: &Release) -> Content {
+        let same = known.contents().find(|content| {
+            content.digest == self.digest
+                && content.chart == self.chart
+                && content.version == self.version
+        });
+        let evidence = same.map(|content| content.evidence.clone());
+        Content {
+            chart: self.chart,
+            version: self.version,
+            digest: self.digest,
+            evidence: evidence.unwrap_or_default(),
         }
     }
 }
@@ -113,30 +177,17 @@ impl Said {
 /// How long to wait after the API server did not give a record.
 const RETRY_READ: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// What to keep of a record. Evidence gathered for the same content, chart and version by another
-/// revision, or before a change of mere status, stays.
+/// What to keep of a record.
 fn content(item: &Item, read: &Read<Said>, known: &Release) -> Result<Content, (Cause, String)> {
-    if let Some(message) = contradiction(item, read) {
-        return Err((Cause::ReleaseUnreadable, message));
+    match contradiction(item, read) {
+        Some(message) => Err((Cause::ReleaseUnreadable, message)),
+        None => Ok(read.taken.chart.clone().content(known)),
     }
-    let said = &read.taken;
-    let same = known.contents().find(|content| {
-        content.digest == said.digest
-            && content.chart == said.chart
-            && content.version == said.version
-    });
-    let evidence = same.map(|content| content.evidence.clone());
-    Ok(Content {
-        chart: said.chart.clone(),
-        version: said.version.clone(),
-        digest: said.digest,
-        evidence: evidence.unwrap_or_default(),
-    })
 }
 
 /// Name, labels and content of a record can disagree only by somebody's hand.
 fn contradiction(item: &Item, read: &Read<Said>) -> Option<String> {
-    let RecordId::Helm { revision, .. } = item.record;
+    let revision = item.record.revision();
     let said = &read.taken;
     let facts = [
         ("name", said.name.clone(), item.id.name.clone()),

@@ -21,7 +21,7 @@ use crate::controllers::own;
 use crate::controllers::store::seal::{SECRET, Seal};
 use crate::controllers::store::{Content, Revision};
 use crate::inventory::helm::Driver;
-use crate::inventory::{Mark, RecordId, ReleaseId};
+use crate::inventory::{Claim, Mark, RecordId, ReleaseId};
 use crate::watch::within_deadline;
 
 const DATA_KEY: &str = "key";
@@ -133,15 +133,19 @@ fn record(
     else {
         return;
     };
-    let driver = match release.driver {
-        v1::Driver::Secret => Driver::Secret,
-        v1::Driver::ConfigMap => Driver::ConfigMap,
-        v1::Driver::Application => return,
-    };
     let Ok(revision) = u32::try_from(release.revision) else {
         return;
     };
-    let record = RecordId::Helm { driver, revision };
+    let of = |driver| RecordId::Helm { driver, revision };
+    let record = match release.driver {
+        v1::Driver::Secret => of(Driver::Secret),
+        v1::Driver::ConfigMap => of(Driver::ConfigMap),
+        // Whichever chart it is: what is said of it takes the evidence over.
+        v1::Driver::Application => RecordId::Application {
+            claim: Claim::First,
+            revision,
+        },
+    };
     let resource_version = release.resource_version.clone();
     context.store.update(id, |known| {
         if age == Age::Older {

@@ -81,10 +81,13 @@ pub(in crate::controllers) fn conclude(
         Age::Older
     };
     let sealing = Sealing { seal, age };
+    let mut said_by = judged.judgement.policies.iter();
+    let origin = said_by.find_map(|said| said.origin.as_deref());
     let (evidence, signers) = match &described {
         Some(release) => {
             let described = evidence::Described {
                 content,
+                origin,
                 others: &others,
                 keys: &trust.keys,
                 now: moment.date,
@@ -129,17 +132,16 @@ fn content<'a>(release: &'a Release, judged: &Judged) -> Option<&'a Content> {
 fn described(release: &Release, judged: &Judged) -> Option<v1::Release> {
     let record = judged.revision?;
     let revision = release.revisions.get(&record)?;
-    let RecordId::Helm {
-        driver,
-        revision: number,
-    } = record;
     let content = revision.content.as_ref().ok();
     Some(v1::Release {
-        driver: match driver {
-            Driver::ConfigMap => v1::Driver::ConfigMap,
-            Driver::Secret => v1::Driver::Secret,
+        driver: match record {
+            RecordId::Application { .. } => v1::Driver::Application,
+            RecordId::Helm { driver, .. } => match driver {
+                Driver::ConfigMap => v1::Driver::ConfigMap,
+                Driver::Secret => v1::Driver::Secret,
+            },
         },
-        revision: i64::from(number),
+        revision: i64::from(record.revision()),
         chart: content
             .map(|c| bounds::fit(&c.chart, bounds::NAME))
             .unwrap_or_default(),
@@ -147,6 +149,7 @@ fn described(release: &Release, judged: &Judged) -> Option<v1::Release> {
             .map(|c| bounds::fit(&c.version, bounds::VERSION))
             .unwrap_or_default(),
         owner: match judged.owner {
+            Owner::ArgoCd => v1::Owner::ArgoCD,
             Owner::Flux => v1::Owner::Flux,
             Owner::Helm => v1::Owner::Helm,
             Owner::K3s => v1::Owner::K3s,
@@ -311,9 +314,7 @@ fn of_waiting(waiting: Waiting, policy: &str, release: &Release) -> (ReleaseReas
 /// A person's word holds for what comes later too, and they have not seen that.
 fn released(at: Option<u32>, release: &Release) -> String {
     let revisions = release.revisions.keys();
-    let newest = revisions
-        .map(|RecordId::Helm { revision, .. }| *revision)
-        .max();
+    let newest = revisions.map(|record| record.revision()).max();
     let when = at.map_or_else(String::new, |at| format!(" at revision {at}"));
     let later = newest.zip(at).filter(|(newest, at)| newest > at);
     let later = later.map_or_else(String::new, |(newest, _)| {

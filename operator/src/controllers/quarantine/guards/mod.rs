@@ -2,6 +2,7 @@
 //! What the steps of one quarantine guard is told by `quarantine::preconditions`.
 
 mod again;
+mod applications;
 mod ends;
 mod forged;
 mod memory;
