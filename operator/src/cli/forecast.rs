@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use charttrust_verify::check::{self, Case, Judgement};
-use charttrust_verify::deployer::{ChartOrigin, Deployer};
+use charttrust_verify::deployer::{ChartOrigin, Deployer, Place};
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::Evidence;
 use charttrust_verify::openpgp::Fingerprint;
@@ -22,7 +22,7 @@ use kube::{Api, Client, ResourceExt as _};
 use super::cluster::{Failure, all, chain};
 use super::status;
 use crate::api::reasons::KeyReason;
-use crate::api::release_trust::Owner;
+use crate::api::release_trust::{Driver, Owner};
 use crate::api::trusted_key::{DataRef, TrustedKeySpec};
 use crate::api::{ChartTrustPolicy, ReleaseTrust, TrustedKey};
 use crate::controllers::key::learned;
@@ -320,7 +320,8 @@ fn content(trust: &ReleaseTrust) -> Option<Content> {
     })
 }
 
-/// What the operator had found of the deployers. Where the origin was unknown, it still is.
+/// What the operator had found of the deployers. Where the origin was unknown, it still is. Where there is no
+/// record, nothing but the deployer has told it, and it is the source that was judged.
 fn deployers(trust: &ReleaseTrust) -> Vec<Deployer> {
     let release = trust
         .status
@@ -328,6 +329,22 @@ fn deployers(trust: &ReleaseTrust) -> Vec<Deployer> {
         .and_then(|status| status.release.as_ref());
     let is_helm = release.is_none_or(|release| release.owner == Owner::Helm);
     let verdict = status::verdict(trust).map(|verdict| verdict.reason.as_str());
+    if let Some(release) = release.filter(|release| release.driver == Driver::Application)
+        && verdict != Some(Cause::SourceUnknown.word())
+    {
+        let evidence = trust
+            .status
+            .as_ref()
+            .and_then(|status| status.evidence.as_ref());
+        let origin = evidence.and_then(|evidence| evidence.sources.first());
+        let origin = origin.map(|source| source.url.as_str());
+        let place = origin.and_then(|url| Place::new(url, &release.chart));
+        let of_place = |place| Deployer {
+            name: "its Application".to_owned(),
+            origin: ChartOrigin::Place(place),
+        };
+        return place.map(of_place).into_iter().collect();
+    }
     if is_helm || verdict != Some(Cause::SourceUnknown.word()) {
         return Vec::new();
     }

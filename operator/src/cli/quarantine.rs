@@ -2,6 +2,7 @@
 //!
 //! Reads the cluster and creates Quarantines; the operator does the rest.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, IsTerminal as _};
 use std::time::Duration;
@@ -23,6 +24,7 @@ use crate::api::quarantine_words::{QuarantineAction, QuarantineCondition, Quaran
 use crate::api::{FIELD_MANAGER, Quarantine, ReleaseTrust, create_params};
 use crate::inventory::{ReleaseId, helm};
 use crate::quarantine::gather::{self, Unfinished};
+use crate::quarantine::orphan::whole_of;
 use crate::quarantine::{APPROVED, Held, Neighbourhoods, Plan, Plans, plan};
 use crate::{clock, parse, quarantine};
 
@@ -235,7 +237,8 @@ const POLL: Duration = Duration::from_millis(200);
 
 async fn releases(client: &Client, arguments: &Contain) -> Result<Vec<ReleaseId>, Failure> {
     if let Some(text) = &arguments.release {
-        return Ok(vec![release(text, arguments.namespace.as_deref())?]);
+        let named = release(text, arguments.namespace.as_deref())?;
+        return Ok(vec![whole(client, &named).await?]);
     }
     let name = arguments.key.as_deref().unwrap_or_default();
     let key = cluster::key(client, name).await?;
@@ -251,20 +254,29 @@ async fn releases(client: &Client, arguments: &Contain) -> Result<Vec<ReleaseId>
                     .eq_ignore_ascii_case(&key.spec.fingerprint)
         })
     };
-    let found: Vec<_> = trusts
-        .items
-        .iter()
-        .filter(|trust| rests_on(trust))
-        .map(|trust| ReleaseId {
+    let mut found = BTreeSet::new();
+    for trust in trusts.items.iter().filter(|trust| rests_on(trust)) {
+        let id = ReleaseId {
             namespace: trust.namespace().unwrap_or_default(),
             name: trust.name_any(),
-        })
-        .collect();
+        };
+        found.insert(whole(client, &id).await?);
+    }
     if found.is_empty() {
         let message = format!("no release has a good signature by TrustedKey {name}");
         return Err(Failure::Asked(message));
     }
-    Ok(found)
+    Ok(found.into_iter().collect())
+}
+
+/// An Application is contained as a whole, whichever of its charts is named.
+async fn whole(client: &Client, id: &ReleaseId) -> Result<ReleaseId, Failure> {
+    match whole_of(client, id).await {
+        Ok(whole) => Ok(whole),
+        // Whoever may not read Applications contains what he names.
+        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(id.clone()),
+        Err(error) => Err(Failure::api("read an Application")(error)),
+    }
 }
 
 /// A release from `NAMESPACE/RELEASE`, or from its name and the flag `-n`.

@@ -10,7 +10,7 @@ use kube::ResourceExt as _;
 
 use crate::api::chart_trust_policy::PinnedDigest;
 use crate::api::release_trust::{
-    Binding, Evidence, Mirrored, Release, ReleaseTrustStatus, SourceAnswer, SourceEvidence,
+    Binding, Driver, Evidence, Mirrored, Release, ReleaseTrustStatus, SourceAnswer, SourceEvidence,
 };
 use crate::api::trusted_key::{KeyState, RevocationReason};
 use crate::api::{ChartTrustPolicy, ReleaseTrust, TrustedKey};
@@ -159,14 +159,19 @@ fn archive_of(
         }
     };
     let evidence = status.evidence.as_ref().ok_or_else(unmatched)?;
-    let source = same(evidence, release).map_err(|why| why.unwrap_or_else(unmatched))?;
+    let source = same(status, evidence, release).map_err(|why| why.unwrap_or_else(unmatched))?;
     let pin = PinnedDigest {
         chart: release.chart.clone(),
         version: release.version.clone(),
         digest: source.archive.clone().ok_or_else(unmatched)?,
     };
     is_not_pinned_otherwise(&pin, &declared.policies)?;
-    Ok((pin, source.url.clone(), notes(evidence, source)))
+    let mut notes = notes(evidence, source);
+    if source.binding == Some(Binding::NoRecord) {
+        let note = "what runs was not compared with it: Argo CD keeps no record";
+        notes.push(note.to_owned());
+    }
+    Ok((pin, source.url.clone(), notes))
 }
 
 /// A signature says more than a pin: who vouches, and for every later version too. And a pin would hide
@@ -248,9 +253,22 @@ pub(in crate::cli) fn is_revoked(key: &TrustedKey) -> bool {
 
 /// The source whose own archive is what runs; the operator puts the origin first. Without a reason the
 /// verdict says it.
-fn same<'a>(evidence: &'a Evidence, release: &Release) -> Result<&'a SourceEvidence, Option<Why>> {
+fn same<'a>(
+    status: &ReleaseTrustStatus,
+    evidence: &'a Evidence,
+    release: &Release,
+) -> Result<&'a SourceEvidence, Option<Why>> {
     let sources = &evidence.sources;
-    let mut same = sources.iter().filter(|source| is_same(source));
+    // Argo CD keeps no record, and says itself from which source it takes the chart: that is the first.
+    let unknown = Cause::SourceUnknown.word();
+    let is_known = !status.policies.iter().any(|said| said.reason == unknown);
+    let is_named = |source: &SourceEvidence| {
+        release.driver == Driver::Application
+            && is_known
+            && source.answer == SourceAnswer::Archive
+            && sources.first() == Some(source)
+    };
+    let mut same = sources.iter().filter(|one| is_same(one) || is_named(one));
     // A mirror answers while its source is silent, and whoever keeps it silent may be the mirror.
     let mut own = same.clone();
     if let Some(own) = own.find(|one| one.mirrored != Mirrored::Archive) {
@@ -599,6 +617,29 @@ mod tests {
         });
         unclear("not judged yet", |status| status["conditions"] = json!([]));
         unclear("not judged yet", |status| status["release"] = Value::Null);
+    }
+
+    /// It says itself which source it takes the chart from, and nothing else shows that.
+    #[test]
+    fn of_an_application_the_archive_of_the_source_that_was_judged_is_pinned() {
+        let of = |driver: &str, reason: &str| {
+            let pinned = changed(
+                |status| {
+                    status["release"]["driver"] = json!(driver);
+                    status["evidence"]["sources"][0]["binding"] = json!("NoRecord");
+                    status["policies"][0]["reason"] = json!(reason);
+                },
+                ALL,
+            );
+            pinned.map(|matched| matched.notes)
+        };
+        let notes = of("Application", "Unsigned").unwrap();
+        assert!(
+            notes.iter().any(|note| note.contains("was not compared")),
+            "{notes:?}"
+        );
+        assert!(of("Application", "SourceUnknown").is_err());
+        assert!(of("Secret", "Unsigned").is_err());
     }
 
     #[test]
