@@ -1,5 +1,6 @@
 //! Real Argo CD: its application controller and repository server, on a cluster of the test bed.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -29,7 +30,7 @@ pub struct Argo {
     /// The address of the API server, as Applications name it.
     server: String,
     // Dropped before the folder that they write into.
-    _processes: [Process; 3],
+    _processes: [Process; 4],
     _dir: TempDir,
 }
 
@@ -66,22 +67,71 @@ impl Argo {
         version: &str,
         more: Value,
     ) -> Result {
-        let namespace = &story.namespace;
-        let mut application = json!({
+        let application = json!({
             "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+            "metadata": {"name": story.namespace, "namespace": NAMESPACE},
+            "spec": self.spec(story, version, more),
+        });
+        apply(cluster.kubeconfig(), &[application]).await
+    }
+
+    /// The same by an `ApplicationSet`, which makes the Application.
+    ///
+    /// # Errors
+    /// What kubectl says.
+    pub async fn deploy_by_set(
+        &self,
+        cluster: &Cluster,
+        story: &Story,
+        version: &str,
+        more: Value,
+    ) -> Result {
+        let namespace = &story.namespace;
+        let set = json!({
+            "apiVersion": "argoproj.io/v1alpha1", "kind": "ApplicationSet",
             "metadata": {"name": namespace, "namespace": NAMESPACE},
             "spec": {
-                "project": "default",
-                "source": {
-                    "repoURL": story.repository.url(), "chart": "web", "targetRevision": version,
-                    "helm": {"releaseName": "web"},
+                "goTemplate": true,
+                "generators": [{"list": {"elements": [{"name": namespace}]}}],
+                "template": {
+                    "metadata": {"name": "{{.name}}"},
+                    "spec": self.spec(story, version, more),
                 },
-                "destination": {"server": self.server, "namespace": namespace},
-                "syncPolicy": {"automated": {"prune": true, "selfHeal": true}},
             },
         });
-        merge(&mut application["spec"], more);
-        apply(cluster.kubeconfig(), &[application]).await
+        apply(cluster.kubeconfig(), &[set]).await
+    }
+
+    /// A login to a registry, or that it needs none: without that, Argo CD takes an address without a scheme
+    /// for no registry.
+    ///
+    /// # Errors
+    /// What kubectl says.
+    pub async fn know_registry(&self, cluster: &Cluster, name: &str, url: &str) -> Result {
+        let repository = json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+            "metadata": {"name": name, "namespace": NAMESPACE,
+                "labels": {"argocd.argoproj.io/secret-type": "repository"}},
+            "stringData": {"name": name, "type": "helm", "enableOCI": "true", "url": url},
+        });
+        apply(cluster.kubeconfig(), &[repository]).await
+    }
+
+    fn spec(&self, story: &Story, version: &str, more: Value) -> Value {
+        let mut spec = json!({
+            "project": "default",
+            "source": {
+                "repoURL": story.repository.url(), "chart": "web", "targetRevision": version,
+                "helm": {"releaseName": "web"},
+            },
+            "destination": {"server": self.server, "namespace": story.namespace},
+            "syncPolicy": {"automated": {"prune": true, "selfHeal": true}},
+        });
+        merge(&mut spec, more);
+        if let Some(spec) = spec.as_object_mut() {
+            spec.retain(|_, value| !value.is_null());
+        }
+        spec
     }
 }
 
@@ -163,8 +213,8 @@ fn text(config: &Value, pointer: &str) -> String {
     found.unwrap_or_default().to_owned()
 }
 
-async fn programs(identity: &Identity, dir: &Path) -> Result<[Process; 3]> {
-    std::os::unix::fs::symlink(tools::path(Tool::Helm3)?, dir.join("helm"))?;
+async fn programs(identity: &Identity, dir: &Path) -> Result<[Process; 4]> {
+    helm(dir)?;
     let [store, charts, charts_metrics, metrics] = free_ports()?;
     let address = |port: u16| format!("127.0.0.1:{port}");
     let mut command = Command::new(tools::path(Tool::Redis)?);
@@ -214,7 +264,34 @@ async fn programs(identity: &Identity, dir: &Path) -> Result<[Process; 3]> {
             &["--app-resync", "10", "--self-heal-timeout-seconds", "1"],
         ],
     )?;
-    Ok([controller, repo_server, redis])
+    let [metrics, probes, hooks] = free_ports()?;
+    let sets = program(
+        "argocd-applicationset-controller",
+        identity,
+        dir,
+        &[
+            &["--namespace", NAMESPACE, "--repo-server-plaintext"],
+            &["--argocd-repo-server", &address(charts)],
+            &["--metrics-addr", &address(metrics)],
+            &["--probe-addr", &address(probes)],
+            &["--webhook-addr", &address(hooks)],
+        ],
+    )?;
+    Ok([sets, controller, repo_server, redis])
+}
+
+/// Helm, as Argo CD runs it. It has no way to be told that a registry speaks plain HTTP, as those of the test
+/// bed do.
+fn helm(dir: &Path) -> Result {
+    let helm = tools::path(Tool::Helm3)?;
+    let script = format!(
+        "#!/bin/sh\ncase \"$1 $*\" in\n\"pull \"*oci://*) exec '{0}' \"$@\" --plain-http ;;\n*) exec '{0}' \"$@\" ;;\nesac\n",
+        helm.display()
+    );
+    let path = dir.join("helm");
+    std::fs::write(&path, script)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
+    Ok(())
 }
 
 /// One of the programs that the one binary of Argo CD is.

@@ -10,16 +10,16 @@ use tokio::sync::OnceCell;
 
 use crate::setup::{DEPLOYMENT, Deployed, Kind, NETWORK_POLICY, Object, stage};
 
-const APPLICATION: Kind = ("argoproj.io", "v1alpha1", "Application", "applications");
+pub(crate) const APPLICATION: Kind = ("argoproj.io", "v1alpha1", "Application", "applications");
 
-async fn with_argo() -> &'static Argo {
+pub(crate) async fn with_argo() -> &'static Argo {
     static ARGO: OnceCell<Argo> = OnceCell::const_new();
     let start = async || Argo::start(stage().await.cluster).await.unwrap();
     ARGO.get_or_init(start).await
 }
 
 /// More of a sync policy than what a quarantine takes away.
-fn sync_policy() -> Value {
+pub(crate) fn sync_policy() -> Value {
     json!({"syncPolicy": {
         "automated": {"prune": true, "selfHeal": true, "allowEmpty": true},
         "retry": {"limit": 3},
@@ -51,12 +51,12 @@ async fn deployed(scene: &Deployed) -> (Object, Object) {
     (application, workload)
 }
 
-fn is_synced(application: &Value) -> bool {
+pub(crate) fn is_synced(application: &Value) -> bool {
     application["status"]["sync"]["status"] == "Synced"
 }
 
 /// Its spec and metadata without what Argo CD itself writes.
-async fn essence(application: &Object) -> Value {
+pub(crate) async fn essence(application: &Object) -> Value {
     let mut essence = application.essence().await;
     let owners = essence["owners"].as_array_mut().unwrap();
     owners.retain(|entry| entry["manager"] != "argocd-application-controller");
@@ -64,7 +64,7 @@ async fn essence(application: &Object) -> Value {
 }
 
 /// Proves that Argo CD is at work: what a person scales, it puts back.
-async fn argo_puts_back(workload: &Object) {
+pub(crate) async fn argo_puts_back(workload: &Object) {
     argo_puts_back_to(workload, 3).await;
 }
 

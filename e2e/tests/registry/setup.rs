@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 /// One plane and one operator for all stories.
-async fn stage() -> &'static Stage {
+pub(crate) async fn stage() -> &'static Stage {
     static STAGE: OnceCell<Stage> = OnceCell::const_new();
     let set = async || {
         let cluster = Cluster::shared(env!("CARGO_BIN_EXE_testbed"));
