@@ -54,7 +54,7 @@ async fn its_network_policies_deny_and_carry_its_name() {
     let ours = "charttrust-quarantine-web";
     let (named, denies) = (
         Some("only NetworkPolicies charttrust-quarantine-"),
-        Some("denies all traffic"),
+        Some("lets nothing through"),
     );
     let mut bare = denial(ours, json!({}));
     bare["metadata"]["annotations"] = Value::Null;
@@ -63,6 +63,11 @@ async fn its_network_policies_deny_and_carry_its_name() {
         POLICY,
         &[
             ("a denial", None, denial(ours, json!({}))),
+            (
+                "of one way only",
+                None,
+                denial(ours, json!({"policyTypes": ["Egress"]})),
+            ),
             ("another name", named, denial("web", json!({}))),
             ("without a mark", named, bare),
             (
@@ -76,9 +81,9 @@ async fn its_network_policies_deny_and_carry_its_name() {
                 denial(ours, json!({"egress": [{}]})),
             ),
             (
-                "half of it",
+                "what lets out, and says nothing of what comes in",
                 denies,
-                denial(ours, json!({"policyTypes": ["Egress"]})),
+                denial(ours, json!({"egress": [{}], "policyTypes": ["Egress"]})),
             ),
         ],
     )

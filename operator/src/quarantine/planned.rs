@@ -1,5 +1,7 @@
 //! The list of what will be changed, and of what will not.
 
+use std::collections::BTreeSet;
+
 use crate::api::bounds;
 use crate::api::quarantine::{ContainedObject, UncontainedObject};
 use crate::api::quarantine_words::QuarantineReason;
@@ -116,9 +118,29 @@ impl Plan {
         self.uncontained.dedup();
         // What runs is named before what does not.
         self.uncontained.sort_by_key(|one| !one.runs);
-        self.left_out = self.uncontained.iter().filter(|one| one.runs).count();
+        let running = self.uncontained.iter().filter(|one| one.runs);
+        let running = running.map(|one| (&one.kind, &one.namespace, &one.name));
+        // Several actions may leave the same object, each for a reason of its own.
+        self.left_out = running.collect::<BTreeSet<_>>().len();
         self.uncontained.truncate(bounds::LONG_LIST);
         self.uncontained.sort();
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_several_actions_leave_counts_once() {
+        let mut plan = Plan::default();
+        plan.leave_that(Runs::Pods, "Deployment", "web", "is not isolated");
+        plan.leave_that(Runs::Pods, "Deployment", "web", "is not stopped");
+        plan.leave_that(Runs::Pods, "Deployment", "api", "is not stopped");
+        plan.leave_that(Runs::Not, "Job", "done", "has ended");
+        let plan = plan.finish();
+        assert_eq!(plan.left_out, 2);
+        assert_eq!(plan.uncontained.len(), 4);
     }
 }

@@ -60,7 +60,9 @@ pub(super) fn needs(actions: &[QuarantineAction]) -> impl Fn(Need) -> bool {
 
 /// Plans what is asked for in the namespace of the workloads.
 pub(super) fn plan_within(plan: &mut Plan, case: &Case) {
-    for action in case.actions {
+    // In the order of the list, however they were asked for: it numbers the policies.
+    let is_asked = |action: &&QuarantineAction| case.actions.contains(action);
+    for action in QuarantineAction::ALL.iter().filter(is_asked) {
         match action {
             QuarantineAction::IsolateNetwork => network::DENIAL.plan(plan, case),
             // Deployers may lie anywhere, and are told of even if they are not to be paused.
