@@ -43,6 +43,7 @@ mod rule_result;
 pub mod scheme;
 pub mod seal;
 mod signers;
+pub mod sigstore;
 pub mod small_map;
 mod subcharts;
 mod values;

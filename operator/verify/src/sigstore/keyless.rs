@@ -1,0 +1,104 @@
+//! Signatures by an identity for which a certificate was issued.
+
+use sigstore_verify::{VerificationPolicy, VerificationResult};
+
+use super::bundle::{Artifact, ClaimedBundle};
+use super::certificate::Certificate;
+use super::fault::{Code, Fault};
+use super::root::TrustedRoot;
+use super::verified::{Authority, AuthorityKind, BundleRecord, NotProven, SignerRecord};
+use super::witnesses::{self, Testimony};
+
+/// Certificate, log entry, proven time and signature, each by the trusted root. Whose the identity is
+/// decides nothing here.
+pub(super) fn verify(
+    claimed: &ClaimedBundle,
+    artifact: Artifact<'_>,
+    root: &TrustedRoot,
+) -> Result<BundleRecord, Fault> {
+    if claimed.is_keyed() {
+        let message = "it is made with a key, and not by an identity";
+        return Err(Fault::new(Code::OtherSigner, message));
+    }
+    let Some(leaf) = claimed.bundle.signing_certificate() else {
+        return Err(Fault::new(Code::Malformed, "its chain has no certificate"));
+    };
+    let certificate = Certificate::parse(leaf.as_bytes())?;
+    let identity = certificate.identity()?;
+    witnesses::check(&claimed.bundle, root)?;
+    let (authority, result) = vouched(claimed, artifact, root)
+        .map_err(|fault| name_authority(fault, &certificate, root))?;
+    let mut testimony = Testimony::of(&claimed.bundle, result.verified_timestamps(), root);
+    testimony.authorities.push(authority);
+    let mut not_proven = Vec::new();
+    match certificate_log(&certificate, root) {
+        Some(log) if result.sct_verified() => testimony.authorities.push(log),
+        _ => not_proven.push(NotProven::CertificatePublic),
+    }
+    testimony.authorities.sort();
+    Ok(BundleRecord {
+        signer: SignerRecord::Identity(Box::new(identity)),
+        kind: claimed
+            .kind()
+            .map_err(|error| Fault::new(Code::Malformed, error.to_string()))?,
+        artifact: artifact.digest(),
+        times: testimony.times,
+        logs: testimony.logs,
+        authorities: testimony.authorities,
+        root: Some(root.digest()),
+        not_proven,
+    })
+}
+
+/// Which authority vouches for the certificate, and what the mathematics found by its word alone.
+fn vouched(
+    claimed: &ClaimedBundle,
+    artifact: Artifact<'_>,
+    root: &TrustedRoot,
+) -> Result<(Authority, VerificationResult), Fault> {
+    let policy = policy(root);
+    for (authority, verifier) in &root.by_authority {
+        if let Ok(result) = verifier.verify(claimed.message_for(artifact), &claimed.bundle, &policy)
+        {
+            return Ok((authority.clone(), result));
+        }
+    }
+    match root
+        .whole
+        .verify(claimed.message_for(artifact), &claimed.bundle, &policy)
+    {
+        Ok(_) => Err(Fault::new(
+            Code::AuthorityNotValid,
+            "no authority alone covers all times at which it is said to have been signed",
+        )),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Any identity: whom to trust is decided by facts. A stamp of a log of certificates is asked for if the
+/// root names such a log, whatever the bundle says.
+fn policy(root: &TrustedRoot) -> VerificationPolicy {
+    let policy = VerificationPolicy::any_identity();
+    if root.content.ctlogs.is_empty() {
+        policy.skip_sct()
+    } else {
+        policy
+    }
+}
+
+fn certificate_log(certificate: &Certificate, root: &TrustedRoot) -> Option<Authority> {
+    let id = certificate.certificate_log()?;
+    let mut all = root.authorities().into_iter();
+    all.find(|one| one.kind == AuthorityKind::CertificateLog && one.id == id)
+}
+
+/// Who reads the fault has to know which authority it is, and how old the root.
+fn name_authority(fault: Fault, certificate: &Certificate, root: &TrustedRoot) -> Fault {
+    if fault.code() != Code::AuthorityUnknown {
+        return fault;
+    }
+    let (root, issuer) = (root.described(), certificate.issued_by());
+    let message =
+        format!("{root} does not have the authority {issuer:?}, or not with the log that it uses");
+    Fault::new(Code::AuthorityUnknown, message)
+}

@@ -1,0 +1,114 @@
+//! Public keys in PEM, as cosign makes them.
+
+use sigstore_verify::crypto::{KeyAlgorithm, VerificationKey};
+use sigstore_verify::types::DerPublicKey;
+
+use super::limits;
+use crate::digest::Sha256Digest;
+use crate::finding::bounded;
+
+/// A public key by which signatures without a certificate are verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKey {
+    pub(super) der: DerPublicKey,
+    pub(super) algorithm: KeyAlgorithm,
+}
+
+/// Why bytes are no public key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublicKeyError {
+    /// No block of a public key.
+    #[error("this is no public key: expected a `BEGIN PUBLIC KEY` block")]
+    Malformed,
+    /// The pinned digest is that of another key.
+    #[error("the key has fingerprint {found}, not {pinned}")]
+    PinnedNotFound {
+        /// What was pinned.
+        pinned: Sha256Digest,
+        /// What it is.
+        found: Sha256Digest,
+    },
+    /// The private half.
+    #[error(
+        "this contains a PRIVATE key: remove it, replace the key, and give only the public one"
+    )]
+    SecretKey,
+    /// Larger than any key.
+    #[error("the key is larger than {limit} bytes")]
+    TooLarge {
+        /// Most bytes.
+        limit: usize,
+    },
+    /// More than one block.
+    #[error("there is more than one block: give one key")]
+    TooMany,
+    /// An algorithm, curve or size that is not accepted.
+    #[error("the key cannot be used: {0}")]
+    Unsupported(String),
+}
+
+impl PublicKeyError {
+    /// One word for conditions.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Malformed | Self::TooMany => "KeyMalformed",
+            Self::PinnedNotFound { .. } => "FingerprintMismatch",
+            Self::SecretKey => "SecretKey",
+            Self::TooLarge { .. } => "KeyTooLarge",
+            Self::Unsupported(_) => "KeyUnsupported",
+        }
+    }
+}
+
+impl PublicKey {
+    /// Reads one `BEGIN PUBLIC KEY` block: ECDSA on P-256 or P-384, RSA of 2048 to 8192 bits, Ed25519 or
+    /// ML-DSA.
+    ///
+    /// # Errors
+    /// If it is anything else, or there is more than one block.
+    pub fn parse(pem: &[u8]) -> Result<Self, PublicKeyError> {
+        let limit = limits::PUBLIC_KEY_BYTES;
+        if pem.len() > limit {
+            return Err(PublicKeyError::TooLarge { limit });
+        }
+        let text = std::str::from_utf8(pem).map_err(|_| PublicKeyError::Malformed)?;
+        if text.contains("PRIVATE KEY") {
+            return Err(PublicKeyError::SecretKey);
+        }
+        if text.matches("-----BEGIN ").count() > 1 {
+            return Err(PublicKeyError::TooMany);
+        }
+        let der = DerPublicKey::from_pem(text).map_err(|_| PublicKeyError::Malformed)?;
+        let unsupported = |error: sigstore_verify::crypto::Error| {
+            PublicKeyError::Unsupported(bounded(&error.to_string()))
+        };
+        let algorithm = KeyAlgorithm::from_spki(&der).map_err(unsupported)?;
+        let key = VerificationKey::from_spki(&der).map_err(unsupported)?;
+        sigstore_verify::crypto::validate_raw_public_key(key.scheme(), key.as_bytes())
+            .map_err(unsupported)?;
+        Ok(Self { der, algorithm })
+    }
+
+    /// The same, if the key is the one that is pinned.
+    ///
+    /// # Errors
+    /// As [`Self::parse`], and if the key is another one.
+    pub fn parse_pinned(pem: &[u8], pinned: Sha256Digest) -> Result<Self, PublicKeyError> {
+        let key = Self::parse(pem)?;
+        let found = key.fingerprint();
+        if found == pinned {
+            return Ok(key);
+        }
+        Err(PublicKeyError::PinnedNotFound { pinned, found })
+    }
+
+    /// Digest of its `SubjectPublicKeyInfo` (DER), by which it is named.
+    pub fn fingerprint(&self) -> Sha256Digest {
+        Sha256Digest::of(self.der.as_bytes())
+    }
+
+    /// What it is, such as `EcdsaP256`.
+    pub fn algorithm(&self) -> String {
+        format!("{:?}", self.algorithm)
+    }
+}
