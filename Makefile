@@ -1,5 +1,5 @@
 # `make help` lists the commands; what takes more than a few lines lies in e2e/.
-.PHONY: help demo test fmt lint crds manifests deny e2e registry chaos bench weight false-alarms clean
+.PHONY: help demo test fmt lint crds manifests deny e2e registry chaos bench weight false-alarms conformance clean
 .DEFAULT_GOAL := help
 
 help: ## lists these commands
@@ -50,6 +50,9 @@ false-alarms: ## installs the charts below CHARTS=DIR signed, and lists every fa
 	@e2e/prerequisites.sh cargo go cc gpg
 	cargo build --locked --package charttrust --package charttrust-e2e --package charttrust-false-alarms --bins
 	@cargo run --locked --quiet --package charttrust-false-alarms -- $(ARGS) "$(CHARTS)"
+
+conformance: ## verifies the bundles below DIR=DIR, test/assets/bundle-verify of sigstore-conformance, and lists what differs
+	@cargo run --locked --quiet --package charttrust-verify --example conformance -- "$(DIR)"
 
 clean: ## removes what cargo built; programs in the user's cache folder stay
 	cargo clean
