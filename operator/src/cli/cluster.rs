@@ -103,7 +103,8 @@ pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
             Some(_) if next.is_some() => continue,
             Some(_) | None => error.to_string(),
         };
-        if said.last().is_none_or(|last| !last.ends_with(&part)) {
+        // Some say what led to them, and name it as their source too.
+        if said.last().is_none_or(|last| !last.contains(&part)) {
             said.push(part);
         }
     }
@@ -128,15 +129,16 @@ impl Connection {
     }
 
     async fn config(&self) -> Result<Config, Failure> {
-        if self.kubeconfig.is_none() && self.context.is_none() {
+        let read = match (&self.kubeconfig, &self.context) {
+            (Some(path), _) => Kubeconfig::read_from(path).map(Some),
+            (None, Some(_)) => Kubeconfig::read().map(Some),
+            // A file that is named is meant: where it cannot be read, no other cluster is asked in its place.
+            (None, None) => Kubeconfig::from_env(),
+        };
+        let Some(read) = read.map_err(|error| Failure::NoCluster(error.into()))? else {
             let config = Config::infer().await;
             return config.map_err(|error| Failure::NoCluster(error.into()));
-        }
-        let read = match &self.kubeconfig {
-            Some(path) => Kubeconfig::read_from(path),
-            None => Kubeconfig::read(),
         };
-        let read = read.map_err(|error| Failure::NoCluster(error.into()))?;
         let options = KubeConfigOptions {
             context: self.context.clone(),
             ..KubeConfigOptions::default()
@@ -186,6 +188,14 @@ pub(super) async fn key(client: &Client, name: &str) -> Result<TrustedKey, Failu
     let found = Api::<TrustedKey>::all(client.clone()).get_opt(name).await;
     let found = found.map_err(Failure::api("read the TrustedKey"))?;
     found.ok_or_else(missing)
+}
+
+/// What is said of a policy that is not there.
+pub(super) fn no_policy(name: &str) -> Failure {
+    let name = plain(name);
+    Failure::Asked(format!(
+        "there is no ChartTrustPolicy {name}: kubectl get ctp lists them"
+    ))
 }
 
 /// Whether an object can have this name.

@@ -20,7 +20,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::{Api, Client, ResourceExt as _};
 
 use super::cluster::{Failure, all, chain};
-use super::status;
+use super::{signers, status};
 use crate::api::reasons::KeyReason;
 use crate::api::release_trust::{Driver, Owner};
 use crate::api::trusted_key::{DataRef, TrustedKeySpec};
@@ -129,12 +129,7 @@ impl Picture {
 
     /// How many policies have a rule that lists a key, by name or labels.
     pub(super) fn policies_that_list(&self, key: &TrustedKey) -> usize {
-        let name = key.name_any();
-        let lists = |rule: &Rule| {
-            let signers = &rule.verify.signers;
-            let by_labels = signers.selector.as_ref();
-            signers.keys.contains(&name) || by_labels.is_some_and(|s| s.matches(key.labels()))
-        };
+        let lists = |rule: &Rule| signers::list(rule, key);
         let policies = self.policies.iter().map(parse::policy);
         let listing = policies.filter(|loaded| match &loaded.policy.demands {
             Demands::Rules(rules) => rules.iter().any(lists),

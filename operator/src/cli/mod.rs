@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod asking;
 pub mod before_uninstall;
 mod cluster;
 pub mod completion;
@@ -20,6 +21,7 @@ pub mod restore;
 pub mod revoke;
 pub mod run;
 mod screen;
+mod signers;
 mod site;
 pub mod status;
 pub mod verify;
@@ -150,6 +152,12 @@ fn instant(text: &str) -> Result<Timestamp, String> {
     text.parse()
         .or_else(|_| day())
         .map_err(|_| "write it as 2026-11-18T00:00Z, or as the day 2026-11-18 (in UTC)".to_owned())
+}
+
+/// Where charts are published, as policies name it.
+fn source(text: &str) -> Result<String, String> {
+    let checked = parse::repository(text).map_err(|error| error.to_string());
+    checked.map(|()| text.to_owned())
 }
 
 /// How long to wait, in Go's notation, as everywhere in our kinds.

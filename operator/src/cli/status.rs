@@ -7,11 +7,13 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 
-use super::cluster::{self, Connection, Failure, all, named};
-use super::leading::{Operator, checked};
+use super::asking::Asking;
+use super::cluster::{self, Failure, all, named};
+use super::leading::checked;
 use super::looked::Looks;
 use super::missing;
-use super::screen::{Format, Table, plain, say};
+use super::screen::{Table, plain, say};
+use super::signers;
 use super::{TRUSTED, UNKNOWN, UNTRUSTED};
 use crate::api::conditions::{Condition, ReleaseCondition, Status as Said, find};
 use crate::api::release_trust::{Finding, ReleaseTrustStatus};
@@ -39,15 +41,9 @@ pub struct Status {
     /// Only those that have a good signature by this TrustedKey.
     #[arg(long, value_name = "NAME", conflicts_with = "release")]
     pub key: Option<String>,
-    /// Prints the objects themselves: one, or a list of all.
-    #[arg(short, long, value_enum)]
-    pub output: Option<Format>,
-    /// Where the cluster is.
+    /// How to ask, and how to print.
     #[command(flatten)]
-    pub connection: Connection,
-    /// Where the operator is.
-    #[command(flatten)]
-    pub operator: Operator,
+    pub asking: Asking,
 }
 
 /// Runs the command and gives its exit code.
@@ -55,21 +51,24 @@ pub struct Status {
 /// # Errors
 /// If the cluster cannot be asked, or the release does not exist.
 pub(super) async fn run(arguments: &Status) -> Result<u8, Failure> {
-    let client = arguments.connection.client().await?;
+    let client = arguments.asking.connection.client().await?;
     let code = match &arguments.release {
         Some(release) => one(&client, arguments, release).await?,
         None => several(&client, arguments).await?,
     };
-    Ok(checked(&client, &arguments.operator, code).await)
+    Ok(checked(&client, &arguments.asking.operator, code).await)
 }
 
 async fn one(client: &Client, arguments: &Status, release: &str) -> Result<u8, Failure> {
     let (namespace, name) = named(release, arguments.namespace.as_deref())?;
     let trust = read(client.clone(), &namespace, &name).await?;
-    say(&if let Some(format) = arguments.output {
+    say(&if let Some(format) = arguments.asking.output {
         format.write(&bare(trust.clone()))?
     } else {
-        describe(&trust, &Looks::told(client, &arguments.operator).await)
+        describe(
+            &trust,
+            &Looks::told(client, &arguments.asking.operator).await,
+        )
     })?;
     Ok(code([&trust]))
 }
@@ -83,10 +82,10 @@ async fn several(client: &Client, arguments: &Status) -> Result<u8, Failure> {
     // Of all of them: what could not be found out is no success because it is not listed.
     let code = code(&trusts);
     trusts.retain(|trust| !arguments.untrusted || is_untrusted(trust));
-    say(&if let Some(format) = arguments.output {
+    say(&if let Some(format) = arguments.asking.output {
         format.write(&list(trusts))?
     } else {
-        let looks = Looks::told(client, &arguments.operator).await;
+        let looks = Looks::told(client, &arguments.asking.operator).await;
         let keys = all(&Api::<TrustedKey>::all(client.clone()), "TrustedKeys").await;
         let listed = table(&trusts, &looks, clock::now()).to_string();
         listed + &missing::told(&trusts, &keys.unwrap_or_default())
@@ -115,8 +114,7 @@ pub(super) async fn listed(
 
 /// Whether a signature by the key holds, whatever became of the key.
 fn is_signed_by(trust: &ReleaseTrust, fingerprint: &str) -> bool {
-    let signers = trust.status.iter().flat_map(|status| &status.signers);
-    let mut good = signers.filter(|signer| signer.verified);
+    let mut good = signers::of_archive(trust);
     good.any(|signer| signer.fingerprint.eq_ignore_ascii_case(fingerprint))
 }
 

@@ -13,10 +13,11 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::SCHEMA_VERSION;
-use super::cluster::{Connection, Failure, all, named};
-use super::leading::{Operator, checked};
+use super::asking::Asking;
+use super::cluster::{Failure, all, named};
+use super::leading::checked;
 use super::looked::Looks;
-use super::screen::{Format, say};
+use super::screen::say;
 use super::status::{self, shown};
 use crate::api::conditions::{Condition, KeyCondition, find};
 use crate::api::release_trust::{
@@ -36,15 +37,9 @@ pub struct Why {
     /// The namespace of the release.
     #[arg(short, long)]
     pub namespace: Option<String>,
-    /// Prints the links of the chain for programs.
-    #[arg(short, long, value_enum)]
-    pub output: Option<Format>,
-    /// Where the cluster is.
+    /// How to ask, and how to print.
     #[command(flatten)]
-    pub connection: Connection,
-    /// Where the operator is.
-    #[command(flatten)]
-    pub operator: Operator,
+    pub asking: Asking,
 }
 
 /// Runs the command and gives its exit code.
@@ -52,7 +47,7 @@ pub struct Why {
 /// # Errors
 /// If the cluster cannot be asked, or the release does not exist.
 pub(super) async fn run(arguments: &Why) -> Result<u8, Failure> {
-    let client = arguments.connection.client().await?;
+    let client = arguments.asking.connection.client().await?;
     let (namespace, name) = named(&arguments.release, arguments.namespace.as_deref())?;
     let mut trust = status::read(client.clone(), &namespace, &name).await?;
     // Without them the chain lacks names and dates of keys, and nothing else.
@@ -65,16 +60,16 @@ pub(super) async fn run(arguments: &Why) -> Result<u8, Failure> {
     )
     .await;
     let former = policies.map(|policies| set_aside(&mut trust, &policies));
-    let text = if let Some(format) = arguments.output {
+    let text = if let Some(format) = arguments.asking.output {
         format.write(&explanation(&trust, &keys))?
     } else {
-        let looks = Looks::told(&client, &arguments.operator).await;
+        let looks = Looks::told(&client, &arguments.asking.operator).await;
         let looked = format!("Looked: {}", looks.sentence(&trust));
         explain(&trust, &keys) + &shown(former.unwrap_or_default()) + &shown(vec![looked])
     };
     say(&text)?;
     let code = status::code([&trust]);
-    Ok(checked(&client, &arguments.operator, code).await)
+    Ok(checked(&client, &arguments.asking.operator, code).await)
 }
 
 /// Takes out what sources have answered that no policy names any more, and says so: no verdict rests on

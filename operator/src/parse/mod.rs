@@ -28,6 +28,7 @@ pub use problem::Problem;
 pub use quarantine::quarantine_problems;
 pub use refresh::{Refresh, refresh};
 pub use share::{share_revocations, share_with};
+pub use source::{AddressError, repository};
 pub use time::{TimeError, timestamp};
 pub use unreadable::{UnreadableKey, unreadable_key};
 

@@ -72,7 +72,10 @@ enum RepositoryError {
 
 /// Whether a URL is where charts are published: the folder, not the index in it, below which the index would
 /// be looked for again.
-fn repository(url: &str) -> Result<(), AddressError> {
+///
+/// # Errors
+/// Why it is not, with the next step, to follow what names it.
+pub fn repository(url: &str) -> Result<(), AddressError> {
     address(url)?;
     if url.trim_end_matches('/').ends_with("/index.yaml") {
         return Err(AddressError::Index);
@@ -115,7 +118,7 @@ fn is_dots(segment: &str) -> bool {
 
 /// Why a URL is no address of a source.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub(super) enum AddressError {
+pub enum AddressError {
     /// It climbs.
     #[error("has a . or .. in its path, write the path out")]
     Dots,

@@ -8,8 +8,10 @@
 )]
 #[path = "../../src/fake_cluster.rs"]
 mod fake_cluster;
+mod gate;
 mod table;
 mod told;
+mod wording;
 mod world;
 
 use std::collections::BTreeSet;

@@ -178,6 +178,7 @@ pub(crate) fn cell(command: &str, situation: Situation) -> Option<Cell> {
         "explain" => local("explain Unsigned", situation),
         "key export" => key_export(situation),
         "key import" => key_import(situation),
+        "key rotate" => key_rotate(situation),
         "key show" => key_show(situation),
         "key status" => key_status(situation),
         "pin" => pin(situation),
@@ -426,6 +427,43 @@ fn key_status(situation: Situation) -> Cell {
     }
 }
 
+fn key_rotate(situation: Situation) -> Cell {
+    const ROTATE: &str = "key rotate platform --to next";
+    let run = |code, errors| ends(ROTATE, code, errors).prepared(World::next_key);
+    match situation {
+        Situation::OutputClosed | Situation::BothClosed | Situation::NothingWritable => run(
+            NOT_ALL,
+            &["policy/all lists platform and not next: list it"],
+        )
+        .then(|world| writes(world) == 0),
+        Situation::DiskFull => run(FAILED, LOST).into(),
+        Situation::NothingAllowed => run(UNKNOWN, RIGHTS).into(),
+        Situation::KindsUnknown => run(UNKNOWN, KINDS).into(),
+        Situation::ReleaseMissing | Situation::ApplicationMissing => {
+            Cell::DoesNotApply("it names no release")
+        }
+        Situation::NamespaceMissing => Cell::DoesNotApply("keys have no namespace"),
+        Situation::KeyMissing => ends(
+            "key rotate platform --to typo",
+            USAGE,
+            &["there is no TrustedKey typo: kubectl get tkey lists them"],
+        )
+        .into(),
+        Situation::PolicyMissing => Cell::DoesNotApply("it names no policy"),
+        // Nobody is told that nothing is left to do by somebody who cannot see it.
+        Situation::PartlyRefused => run(UNKNOWN, RIGHTS)
+            .prepared(|world| {
+                world.next_key();
+                world
+                    .cluster
+                    .refuse("GET", "/charttrustpolicies", FORBIDDEN);
+            })
+            .into(),
+        Situation::LeaseOld => run(NOT_ALL, LEADERLESS).into(),
+        Situation::LeaseMissing => run(NOT_ALL, NO_LEASE).into(),
+    }
+}
+
 fn key_export(situation: Situation) -> Cell {
     const EXPORT: &str = "key export --helm";
     match situation {
@@ -518,9 +556,9 @@ fn policy_preview(situation: Situation) -> Cell {
         Situation::NamespaceMissing => Cell::DoesNotApply("policies have no namespace"),
         Situation::KeyMissing => Cell::DoesNotApply("it names no key"),
         Situation::PolicyMissing => ends(
-            "policy preview -f typo.yaml",
+            "policy preview typo",
             USAGE,
-            &["typo.yaml", "No such file"],
+            &["there is no ChartTrustPolicy typo: kubectl get ctp lists them"],
         )
         .into(),
         Situation::PartlyRefused => run(UNKNOWN, RIGHTS)

@@ -218,6 +218,15 @@ impl World {
         }
     }
 
+    /// Declares a key that takes over.
+    pub(crate) fn next_key(&self) {
+        let mut next = key();
+        next["metadata"]["name"] = json!("next");
+        next["spec"]["fingerprint"] = json!("B".repeat(40));
+        self.cluster
+            .put("/apis/charttrust.io/v1alpha1/trustedkeys/next", next);
+    }
+
     /// Declares a second key, whose material lies in a ConfigMap.
     pub(crate) fn hide_key(&self) {
         let mut key = key();

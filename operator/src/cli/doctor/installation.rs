@@ -69,8 +69,30 @@ pub(super) fn containment(
     })
 }
 
-/// What is said of the Deployments. One that is run by hand has none, which is no fault.
-pub(super) fn running(found: &Result<Vec<Deployment>, String>, operator: &Operator) -> Line {
+/// What is said of an operator that has no Deployment, which is no fault: it is run by hand, if its Lease tells
+/// of it. Of a namespace in which nothing does, nothing is known.
+pub(super) fn by_hand(check: &'static str, how: &str, looks: &Looks, operator: &Operator) -> Line {
+    let namespace = &operator.operator_namespace;
+    if let Ok(Some(_)) = looks.first.own {
+        let message = format!("no Deployment in namespace {namespace}: it is run by hand, {how}");
+        return Line::ok(check, message);
+    }
+    Line::new(
+        check,
+        State::Unknown,
+        format!(
+            "not checked: no Deployment and no Lease tells of an operator in namespace {namespace}"
+        ),
+        "name its namespace with --operator-namespace",
+    )
+}
+
+/// What is said of the Deployments.
+pub(super) fn running(
+    found: &Result<Vec<Deployment>, String>,
+    looks: &Looks,
+    operator: &Operator,
+) -> Line {
     const CHECK: &str = "operator";
     let namespace = &operator.operator_namespace;
     let all = match found {
@@ -79,11 +101,7 @@ pub(super) fn running(found: &Result<Vec<Deployment>, String>, operator: &Operat
     };
     let [deployment] = all.as_slice() else {
         if all.is_empty() {
-            let message = format!(
-                "no Deployment in namespace {namespace}: it is run by hand, or in another namespace \
-                 (--operator-namespace)"
-            );
-            return Line::ok(CHECK, message);
+            return by_hand(CHECK, "and its log tells how it is", looks, operator);
         }
         let names: Vec<_> = all.iter().map(ResourceExt::name_any).collect();
         return Line::new(
@@ -371,7 +389,11 @@ mod tests {
 
     #[test]
     fn replicas_that_are_missing_are_told() {
-        let state = |found| running(&found, &operator()).state;
+        let led = looks(
+            lease("charttrust-system", "a", "2026-11-29T12:00:00.000000Z", "1"),
+            None,
+        );
+        let state = |found| running(&found, &led, &operator()).state;
         assert_eq!(state(Ok(vec![deployment(2, 2, &[])])), State::Ok);
         assert_eq!(state(Ok(vec![deployment(2, 1, &[])])), State::Warning);
         assert_eq!(state(Ok(vec![deployment(2, 0, &[])])), State::Failed);
@@ -383,6 +405,26 @@ mod tests {
         assert_eq!(state(Err("forbidden".to_owned())), State::Unknown);
         let account = account(&deployment(1, 1, &[]));
         assert_eq!(account, "system:serviceaccount:charttrust-system:ct");
+    }
+
+    /// A namespace that is only misspelt is no operator that is run by hand.
+    #[test]
+    fn only_a_lease_tells_that_one_is_run_by_hand() {
+        let mut looks = looks(
+            lease("charttrust-system", "a", "2026-11-29T12:00:00.000000Z", "1"),
+            None,
+        );
+        let mut state = |own| {
+            looks.first.own = own;
+            let running = running(&Ok(Vec::new()), &looks, &operator()).state;
+            let rights = by_hand("its rights", "as you", &looks, &operator()).state;
+            assert_eq!(running, rights);
+            running
+        };
+        let own = lease("charttrust-system", "a", "2026-11-29T12:00:00.000000Z", "1");
+        assert_eq!(state(Ok(Some(own))), State::Ok);
+        assert_eq!(state(Ok(None)), State::Unknown);
+        assert_eq!(state(Err("forbidden".to_owned())), State::Unknown);
     }
 
     #[test]

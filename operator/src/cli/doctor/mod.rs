@@ -15,9 +15,10 @@ use self::declared::Declared;
 use self::installation::Looks;
 use self::report::{Line, Report};
 use self::server::Server;
-use super::cluster::{Connection, Failure, chain};
+use super::asking::Asking;
+use super::cluster::{Failure, chain};
 use super::leading::Operator;
-use super::screen::{Format, say};
+use super::screen::say;
 
 /// Checks the installation: API server, clocks, definitions, operator, rights, keys, policies and sources.
 ///
@@ -25,15 +26,9 @@ use super::screen::{Format, say};
 /// checked, and nothing worse was found.
 #[derive(Args, Clone, Debug)]
 pub struct Doctor {
-    /// Prints for programs.
-    #[arg(short, long, value_enum)]
-    pub output: Option<Format>,
-    /// Where the cluster is.
+    /// How to ask, and how to print.
     #[command(flatten)]
-    pub connection: Connection,
-    /// Where the operator is.
-    #[command(flatten)]
-    pub operator: Operator,
+    pub asking: Asking,
 }
 
 /// Whether the operator changes anything of others.
@@ -49,11 +44,11 @@ enum Containment {
 /// # Errors
 /// If the cluster gives no answer at all.
 pub(super) async fn run(arguments: &Doctor) -> Result<u8, Failure> {
-    let client = arguments.connection.client().await?;
+    let client = arguments.asking.connection.client().await?;
     let server = server::ask(&client).await?;
-    let lines = examine(&client, server, &arguments.operator).await;
+    let lines = examine(&client, server, &arguments.asking.operator).await;
     let report = Report::new(lines);
-    say(&match arguments.output {
+    say(&match arguments.asking.output {
         Some(format) => format.write(&report)?,
         None => report.text(),
     })?;
@@ -69,7 +64,7 @@ async fn examine(client: &Client, server: Server, operator: &Operator) -> Vec<Li
     let account = account.map(installation::account);
     let mut lines = vec![server::version(&server), server::clock(&server.clock)];
     lines.extend(kinds::told(&kinds::look(client).await));
-    lines.push(installation::running(&deployments, operator));
+    lines.push(installation::running(&deployments, &looks, operator));
     lines.extend(installation::leading(&looks, &deployments, operator));
     lines.push(installation::others(&looks));
     let needed = rights::needed(&operator.operator_namespace, containment);
@@ -78,7 +73,15 @@ async fn examine(client: &Client, server: Server, operator: &Operator) -> Vec<Li
         (None, Err(why)) => Some(Err(why.clone())),
         (None, Ok(_)) => None,
     };
-    lines.push(rights::told_operators(operators.as_ref()));
+    lines.push(match &operators {
+        Some(answers) => rights::told_operators(answers),
+        None => installation::by_hand(
+            "its rights",
+            "with the rights of who runs it",
+            &looks,
+            operator,
+        ),
+    });
     let parts = match &account {
         Some(account) => server::fence(client, account).await,
         None => Err("no Deployment tells under which ServiceAccount it runs".to_owned()),

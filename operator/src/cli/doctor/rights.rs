@@ -252,16 +252,12 @@ pub(super) fn told_own(answers: &Answers<&'static str>) -> Line {
     }
 }
 
-/// What is said of the rights of the operator; `None`: it is run by hand, and nobody knows as whom.
-pub(super) fn told_operators(answers: Option<&Answers<Right>>) -> Line {
+/// What is said of the rights of the operator.
+pub(super) fn told_operators(answers: &Answers<Right>) -> Line {
     const CHECK: &str = "its rights";
     let answers = match answers {
-        None => {
-            let message = "the operator is run by hand, with the rights of who runs it";
-            return Line::ok(CHECK, message);
-        }
-        Some(Err(why)) => return Line::unknown(CHECK, "what the operator may do", why),
-        Some(Ok(answers)) => answers,
+        Err(why) => return Line::unknown(CHECK, "what the operator may do", why),
+        Ok(answers) => answers,
     };
     let missing = answers.iter().filter(|(_, may)| !may);
     let missing: Vec<_> = missing.map(|(right, _)| right.words()).collect();
@@ -325,17 +321,16 @@ mod tests {
             ..Right::default()
         };
         let some: Answers<Right> = Ok(vec![(right("update"), false), (right("list"), true)]);
-        let line = told_operators(Some(&some));
+        let line = told_operators(&some);
         assert_eq!(line.state, State::Failed);
         assert_eq!(
             line.message,
             "the operator may not update releasetrusts/status"
         );
         let all: Answers<Right> = Ok(vec![(right("update"), true)]);
-        assert_eq!(told_operators(Some(&all)).state, State::Ok);
-        assert_eq!(told_operators(None).state, State::Ok);
+        assert_eq!(told_operators(&all).state, State::Ok);
         let refused: Answers<Right> = Err("forbidden".to_owned());
-        assert_eq!(told_operators(Some(&refused)).state, State::Unknown);
+        assert_eq!(told_operators(&refused).state, State::Unknown);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use charttrust_verify::chart;
 use charttrust_verify::finding::error_chain;
 use charttrust_verify::limits::ArchiveLimits;
 use charttrust_verify::openpgp::{Excerpt, Fingerprint};
+use charttrust_verify::scheme::Scheme;
 use clap::Args;
 
 use super::show::{self, Described};
@@ -32,7 +33,7 @@ use crate::{clock, parse};
 #[derive(Args, Clone, Debug)]
 pub struct Import {
     /// Where the key is: a file, armored or binary, or an https:// address.
-    #[arg(value_name = "FILE|URL", required_unless_present = "sign_key")]
+    #[arg(value_name = "FILE|URL", required_unless_present = "sign_key", value_parser = place)]
     pub place: Option<String>,
     /// The fingerprint of the primary key, as its owner has told it.
     #[arg(long, value_name = "FPR", value_parser = fingerprint)]
@@ -60,6 +61,19 @@ fn fingerprint(text: &str) -> Result<Fingerprint, String> {
         .map_err(|error: charttrust_verify::openpgp::FingerprintError| error.to_string())
 }
 
+fn place(text: &str) -> Result<String, String> {
+    let is_asked = |scheme| matches!(scheme, Scheme::Http | Scheme::Https);
+    let scheme = Scheme::split(text).map(|(scheme, _)| scheme);
+    if text.contains("://") && !scheme.is_some_and(is_asked) {
+        return Err(
+            "no key is fetched from there: name a file, or begin with https://, or with http:// and \
+             --allow-host"
+                .to_owned(),
+        );
+    }
+    Ok(text.to_owned())
+}
+
 fn name(text: &str) -> Result<String, String> {
     if is_name(text) {
         Ok(text.to_owned())
@@ -73,12 +87,14 @@ fn name(text: &str) -> Result<String, String> {
 /// # Errors
 /// If the key cannot be had, or is another one.
 pub(super) async fn run(arguments: &Import) -> Result<u8, Failure> {
-    let material = material(arguments).await?;
-    let object = object(arguments, &material)?;
+    let place = place_of(arguments)?;
+    let material = material(&place, &arguments.allow_host).await?;
+    let unusable = |why: String| Failure::Asked(format!("{}: {why}", plain(&place)));
+    let object = object(arguments, &material).map_err(unusable)?;
     // By the function by which the operator reads it.
     let inline = object.spec.public_key.inline.clone().unwrap_or_default();
     let key = parse::key(&object, inline.as_bytes());
-    let key = key.map_err(|problem| Failure::Asked(problem.to_string()))?;
+    let key = key.map_err(|problem| unusable(problem.to_string()))?;
     say(&manifest("TrustedKey", &object, &object.spec))?;
     let described = Described::of(&key.certificate, clock::now());
     tell(&shown(described.lines()));
@@ -89,10 +105,10 @@ pub(super) async fn run(arguments: &Import) -> Result<u8, Failure> {
     })
 }
 
-fn object(arguments: &Import, material: &[u8]) -> Result<TrustedKey, Failure> {
+fn object(arguments: &Import, material: &[u8]) -> Result<TrustedKey, String> {
     let fingerprint = &arguments.fingerprint;
     let excerpt = Excerpt::of(material, fingerprint);
-    let excerpt = excerpt.map_err(|error| Failure::Asked(error_chain(&error)))?;
+    let excerpt = excerpt.map_err(|error| error_chain(&error))?;
     let default = || format!("key-{}", fingerprint.key_id().to_lowercase());
     let name = arguments.name.clone().unwrap_or_else(default);
     let spec = TrustedKeySpec {
@@ -112,18 +128,22 @@ fn object(arguments: &Import, material: &[u8]) -> Result<TrustedKey, Failure> {
     Ok(TrustedKey::new(&name, spec))
 }
 
-/// The key material, from where it is.
-async fn material(arguments: &Import) -> Result<Vec<u8>, Failure> {
-    let place = match (&arguments.sign_key, &arguments.place) {
-        (Some(archive), _) => signed_by(archive, &arguments.fingerprint)?,
-        (None, Some(place)) => place.clone(),
+/// Where the key is.
+fn place_of(arguments: &Import) -> Result<String, Failure> {
+    match (&arguments.sign_key, &arguments.place) {
+        (Some(archive), _) => signed_by(archive, &arguments.fingerprint),
+        (None, Some(place)) => Ok(place.clone()),
         // Invariant: clap asks for one of them.
-        (None, None) => String::new(),
-    };
+        (None, None) => Ok(String::new()),
+    }
+}
+
+/// The key material, from where it is.
+async fn material(place: &str, allowed: &[AllowedHost]) -> Result<Vec<u8>, Failure> {
     if place.contains("://") {
-        fetched(&place, &arguments.allow_host).await
+        fetched(place, allowed).await
     } else {
-        show::read(Path::new(&place))
+        show::read(Path::new(place))
     }
 }
 
@@ -229,9 +249,8 @@ mod tests {
     fn another_key_is_refused() {
         let other = "0".repeat(40);
         let arguments = parsed(&[FILE, "--fingerprint", &other]).unwrap();
-        let failure = object(&arguments, &vector(FILE)).unwrap_err();
-        assert_eq!(failure.code(), 2, "{failure}");
-        assert!(failure.to_string().contains(own().as_str()), "{failure}");
+        let why = object(&arguments, &vector(FILE)).unwrap_err();
+        assert!(why.contains(own().as_str()), "{why}");
         // A key ID can be forged.
         let id = own().key_id().to_owned();
         let short = parsed(&[FILE, "--fingerprint", &id]).unwrap_err();

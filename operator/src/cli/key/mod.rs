@@ -3,6 +3,7 @@
 mod export;
 mod import;
 mod rest;
+mod rotate;
 mod show;
 
 use clap::{Args, Subcommand};
@@ -10,10 +11,11 @@ use clap::{Args, Subcommand};
 pub use self::export::Export;
 pub use self::import::Import;
 pub use self::rest::Status;
+pub use self::rotate::Rotate;
 pub use self::show::Show;
 use super::ask;
 
-/// Keys: what a file holds, a TrustedKey of it, who must sign anew, a keyring for `helm verify`.
+/// Keys: what a file holds, a TrustedKey of it, who must sign anew, who takes over, a keyring for `helm verify`.
 #[derive(Args, Clone, Debug)]
 pub struct Key {
     /// What to do.
@@ -28,6 +30,8 @@ pub enum KeyCommand {
     Export(Export),
     /// Prints a TrustedKey of a key, for kubectl apply.
     Import(Import),
+    /// Prints a TrustedKey with a successor and an end, and tells who must sign anew.
+    Rotate(Rotate),
     /// Tells what a key file holds, and whether it could sign charts.
     Show(Show),
     /// Tells which releases rest on a key, and must be signed anew before it ends.
@@ -39,6 +43,7 @@ pub(super) fn main(arguments: &Key) -> u8 {
     match &arguments.command {
         KeyCommand::Export(arguments) => ask(export::run(arguments)),
         KeyCommand::Import(arguments) => ask(import::run(arguments)),
+        KeyCommand::Rotate(arguments) => ask(rotate::run(arguments)),
         KeyCommand::Show(arguments) => ask(show::run(arguments)),
         KeyCommand::Status(arguments) => ask(rest::run(arguments)),
     }

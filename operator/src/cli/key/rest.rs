@@ -7,11 +7,12 @@ use serde::Serialize;
 
 use crate::api::trusted_key::KeyState;
 use crate::api::{ReleaseTrust, TrustedKey};
-use crate::cli::cluster::{self, Connection, Failure, all};
-use crate::cli::leading::{Operator, checked};
-use crate::cli::screen::{Format, Table, plain, say};
-use crate::cli::status;
+use crate::cli::asking::Asking;
+use crate::cli::cluster::{self, Failure, all};
+use crate::cli::leading::checked;
+use crate::cli::screen::{Table, plain, say};
 use crate::cli::{SCHEMA_VERSION, TRUSTED, UNTRUSTED};
+use crate::cli::{signers, status};
 
 /// Tells which releases rest on a key, and must be signed anew before it ends.
 ///
@@ -22,15 +23,9 @@ pub struct Status {
     /// Name of the TrustedKey.
     #[arg(value_name = "NAME")]
     pub key: String,
-    /// Prints for programs.
-    #[arg(short, long, value_enum)]
-    pub output: Option<Format>,
-    /// Where the cluster is.
+    /// How to ask, and how to print.
     #[command(flatten)]
-    pub connection: Connection,
-    /// Where the operator is.
-    #[command(flatten)]
-    pub operator: Operator,
+    pub asking: Asking,
 }
 
 /// Runs the command and gives its exit code.
@@ -38,22 +33,22 @@ pub struct Status {
 /// # Errors
 /// If the cluster cannot be asked, or there is no such key.
 pub(super) async fn run(arguments: &Status) -> Result<u8, Failure> {
-    let client: Client = arguments.connection.client().await?;
+    let client: Client = arguments.asking.connection.client().await?;
     let key = cluster::key(&client, &arguments.key).await?;
     let keys = all(&Api::<TrustedKey>::all(client.clone()), "TrustedKeys").await?;
     let trusts = all(&Api::<ReleaseTrust>::all(client.clone()), "ReleaseTrusts").await?;
     let resting = Resting::of(&key, &keys, &trusts);
-    say(&match arguments.output {
+    say(&match arguments.asking.output {
         Some(format) => format.write(&resting)?,
         None => resting.text(),
     })?;
-    Ok(checked(&client, &arguments.operator, resting.code()).await)
+    Ok(checked(&client, &arguments.asking.operator, resting.code()).await)
 }
 
 /// What rests on a key.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Resting {
+pub(super) struct Resting {
     schema_version: u32,
     key: String,
     fingerprint: String,
@@ -71,7 +66,7 @@ struct Resting {
 /// A release with a good signature by the key.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Signed {
+pub(super) struct Signed {
     namespace: String,
     release: String,
     chart: String,
@@ -80,7 +75,8 @@ struct Signed {
 }
 
 impl Resting {
-    fn of(key: &TrustedKey, keys: &[TrustedKey], trusts: &[ReleaseTrust]) -> Self {
+    /// The releases that a key has signed, and the other keys that vouch for them.
+    pub(super) fn of(key: &TrustedKey, keys: &[TrustedKey], trusts: &[ReleaseTrust]) -> Self {
         let signed = trusts
             .iter()
             .filter(|trust| signers(trust).any(|one| is_by(one, key)));
@@ -111,7 +107,8 @@ impl Resting {
         }
     }
 
-    fn left(&self) -> impl Iterator<Item = &Signed> {
+    /// Those that rest on the key alone.
+    pub(super) fn left(&self) -> impl Iterator<Item = &Signed> {
         self.releases.iter().filter(|one| one.others.is_empty())
     }
 
@@ -170,7 +167,8 @@ impl Resting {
         text + &self.table().to_string()
     }
 
-    fn table(&self) -> Table {
+    /// All of them, first those that rest on it alone.
+    pub(super) fn table(&self) -> Table {
         let mut table = Table::new(&["NAMESPACE", "RELEASE", "CHART", "ALSO SIGNED BY"]);
         let alone = self.left();
         let others = self.releases.iter().filter(|one| !one.others.is_empty());
@@ -185,11 +183,9 @@ impl Resting {
     }
 }
 
-/// Fingerprints of the good signatures of a release.
+/// Fingerprints of the good signatures of the archive of a release.
 fn signers(trust: &ReleaseTrust) -> impl Iterator<Item = &str> {
-    let signers = trust.status.iter().flat_map(|status| &status.signers);
-    let good = signers.filter(|signer| signer.verified);
-    good.map(|signer| signer.fingerprint.as_str())
+    signers::of_archive(trust).map(|signer| signer.fingerprint.as_str())
 }
 
 fn is_by(fingerprint: &str, key: &TrustedKey) -> bool {

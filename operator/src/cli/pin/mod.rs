@@ -8,7 +8,7 @@ use clap::Args;
 use kube::{Api, Client, ResourceExt as _};
 
 use self::matched::{Declared, Left, Matched, Wish};
-use super::cluster::{Connection, Failure, all, named};
+use super::cluster::{Connection, Failure, all, named, no_policy};
 use super::leading::{Operator, checked};
 use super::screen::{plain, say, tell};
 use super::status;
@@ -91,12 +91,7 @@ async fn trusts(client: &Client, arguments: &Pin) -> Result<Vec<ReleaseTrust>, F
 fn policy<'a>(declared: &'a Declared, name: &str) -> Result<&'a ChartTrustPolicy, Failure> {
     let mut policies = declared.policies.iter();
     let found = policies.find(|policy| policy.name_any() == name);
-    found.ok_or_else(|| {
-        let name = plain(name);
-        Failure::Asked(format!(
-            "there is no ChartTrustPolicy {name}: kubectl get ctp lists them"
-        ))
-    })
+    found.ok_or_else(|| no_policy(name))
 }
 
 /// What people are told besides the pins.

@@ -1,7 +1,7 @@
 //! `charttrust policy preview`: what a policy would change. Reads the named file and the cluster.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use charttrust_verify::check::Judgement;
 use charttrust_verify::verdict::{Cause, Verdict};
@@ -11,11 +11,12 @@ use serde::Serialize;
 
 use crate::api::ChartTrustPolicy;
 use crate::api::chart_trust_policy::Approval;
-use crate::cli::cluster::{Connection, Failure, chain};
+use crate::cli::asking::Asking;
+use crate::cli::cluster::{Failure, chain, no_policy};
 use crate::cli::forecast::{Forecast, Picture};
-use crate::cli::leading::{Operator, checked};
+use crate::cli::leading::checked;
 use crate::cli::revoke::{count, quarantines};
-use crate::cli::screen::{Format, Table, plain, say};
+use crate::cli::screen::{Table, plain, say};
 use crate::cli::site::Site;
 use crate::cli::verify::inputs::{self, UsageError};
 use crate::cli::{SCHEMA_VERSION, TRUSTED, UNKNOWN, UNTRUSTED};
@@ -30,18 +31,19 @@ use crate::clock;
 /// cannot be used; 3: it cannot be told of a release, or nobody keeps the verdicts up to date.
 #[derive(Args, Clone, Debug)]
 pub struct Preview {
-    /// The ChartTrustPolicy. One of the same name in the cluster is thought to be replaced by it.
+    /// A ChartTrustPolicy of the cluster, as it stands; one that is suspended, as if it were not.
+    #[arg(
+        value_name = "NAME",
+        required_unless_present = "file",
+        conflicts_with = "file"
+    )]
+    pub name: Option<String>,
+    /// A ChartTrustPolicy in a file. One of the same name in the cluster is thought to be replaced by it.
     #[arg(short, long, value_name = "FILE")]
-    pub file: PathBuf,
-    /// Prints for programs.
-    #[arg(short, long, value_enum)]
-    pub output: Option<Format>,
-    /// Where the cluster is.
+    pub file: Option<PathBuf>,
+    /// How to ask, and how to print.
     #[command(flatten)]
-    pub connection: Connection,
-    /// Where the operator is.
-    #[command(flatten)]
-    pub operator: Operator,
+    pub asking: Asking,
 }
 
 /// Runs the command and gives its exit code.
@@ -49,27 +51,43 @@ pub struct Preview {
 /// # Errors
 /// If the file cannot be used, or the cluster cannot be asked.
 pub(in crate::cli) async fn run(arguments: &Preview) -> Result<u8, Failure> {
-    let policy = inputs::declared_policy(&arguments.file).map_err(|error| unusable(&error))?;
-    if policy.metadata.name.is_none() {
-        let file = arguments.file.display();
-        return Err(Failure::Asked(format!(
-            "{file}: give the policy a name (metadata.name): it may replace one of the cluster"
-        )));
-    }
-    let client = arguments.connection.client().await?;
-    let operator = &arguments.operator;
+    let written = arguments.file.as_deref().map(written).transpose()?;
+    let client = arguments.asking.connection.client().await?;
+    let operator = &arguments.asking.operator;
     let picture = Picture::take(&client, &operator.operator_namespace, clock::now()).await?;
+    let policy = match written {
+        Some(policy) => policy,
+        None => standing(&picture, arguments.name.as_deref().unwrap_or_default())?,
+    };
     let site = Site::of(&client, operator).await;
     let preview = Previewed::of(&policy, &picture, &site);
-    say(&match arguments.output {
+    say(&match arguments.asking.output {
         Some(format) => format.write(&preview)?,
-        None => preview.text(arguments),
+        None => preview.text(arguments.file.as_deref()),
     })?;
     Ok(checked(&client, operator, preview.code()).await)
 }
 
-fn unusable(error: &UsageError) -> Failure {
-    Failure::Asked(chain(error))
+/// The policy of a file.
+fn written(file: &Path) -> Result<ChartTrustPolicy, Failure> {
+    let unusable = |error: UsageError| Failure::Asked(chain(&error));
+    let policy = inputs::declared_policy(file).map_err(unusable)?;
+    if policy.metadata.name.is_some() {
+        return Ok(policy);
+    }
+    let file = file.display();
+    Err(Failure::Asked(format!(
+        "{file}: give the policy a name (metadata.name): it may replace one of the cluster"
+    )))
+}
+
+/// A policy of the cluster. Of one that is suspended people ask what it would do if it were not.
+fn standing(picture: &Picture, name: &str) -> Result<ChartTrustPolicy, Failure> {
+    let mut known = picture.policies().iter();
+    let found = known.find(|policy| policy.name_any() == name).cloned();
+    let mut policy = found.ok_or_else(|| no_policy(name))?;
+    policy.spec.suspend = false;
+    Ok(policy)
 }
 
 /// What would change.
@@ -80,6 +98,8 @@ struct Previewed {
     policy: String,
     /// Whether the cluster has a policy of this name.
     replaces: bool,
+    /// Whether that one is suspended, so that nothing is judged by it.
+    suspended: bool,
     /// Those whose verdict changes, or of which it cannot be told.
     releases: Vec<Changing>,
     /// Those whose verdict stays.
@@ -147,6 +167,7 @@ impl Previewed {
             schema_version: SCHEMA_VERSION,
             policy: name,
             replaces: old.is_some(),
+            suspended: old.is_some_and(|old| old.spec.suspend),
             unchanged: forecast.len() - releases.len(),
             others: 0,
             releases,
@@ -168,15 +189,21 @@ impl Previewed {
         }
     }
 
-    fn text(&self, arguments: &Preview) -> String {
-        let is_new = if self.replaces { "changes" } else { "is new" };
+    /// What people read; `file` is where the policy was written, if not in the cluster.
+    fn text(&self, file: Option<&Path>) -> String {
+        let how = match (file, self.replaces, self.suspended) {
+            (Some(_), true, _) => "changes",
+            (Some(_), false, _) => "is new",
+            (None, _, false) => "as it stands",
+            (None, _, true) => "is suspended; if it were not",
+        };
         let namespaces: BTreeSet<_> = self.releases.iter().map(|one| &one.namespace).collect();
         let stay = match self.unchanged {
             1 => "1 stays as it is".to_owned(),
             number => format!("{number} stay as they are"),
         };
         let mut text = format!(
-            "Policy {} {is_new}: {} in {} would change, {stay}; it is not about {}\n",
+            "Policy {} {how}: {} in {} would change, {stay}; it is not about {}\n",
             plain(&self.policy),
             count(self.releases.len(), "verdict", "verdicts"),
             count(namespaces.len(), "namespace", "namespaces"),
@@ -197,8 +224,18 @@ impl Previewed {
             );
         }
         text += &self.quarantines;
-        let file = plain(&arguments.file.display().to_string());
-        text + &format!("Apply with:  kubectl apply -f {file}\n")
+        let name = plain(&self.policy);
+        text + &match file {
+            Some(file) => {
+                let file = plain(&file.display().to_string());
+                format!("Apply with:  kubectl apply -f {file}\n")
+            }
+            None if self.suspended => {
+                let patch = r#"{"spec":{"suspend":false}}"#;
+                format!("Resume with:  kubectl patch ctp {name} --type merge -p '{patch}'\n")
+            }
+            None => String::new(),
+        }
     }
 }
 
@@ -393,18 +430,7 @@ mod tests {
             forecast("same", GOOD, Some(GOOD)),
         ];
         let seen = preview(&policy(&json!(null)), &all);
-        let arguments = Preview {
-            file: "policy.yaml".into(),
-            output: None,
-            connection: Connection {
-                kubeconfig: None,
-                context: None,
-            },
-            operator: Operator {
-                operator_namespace: "charttrust-system".to_owned(),
-            },
-        };
-        let text = seen.text(&arguments);
+        let text = seen.text(Some(Path::new("policy.yaml")));
         for part in [
             "Policy platform is new: 3 verdicts in 1 namespace would change, 1 stays as it is; it is not about 0 other releases",
             "Untrusted/Unsigned   all    found",
@@ -422,5 +448,33 @@ mod tests {
         assert_eq!(json["releases"][0]["because"], "found");
         assert!(json["releases"][1]["after"].is_null());
         assert_eq!(json["unchanged"], 1);
+    }
+
+    #[test]
+    fn a_policy_of_the_cluster_is_told_as_it_stands_or_as_if_it_were_resumed() {
+        let policy = policy(&json!(null));
+        let told = |suspended: bool| {
+            let mut old = policy.clone();
+            old.spec.suspend = suspended;
+            let forecast = [forecast("web", NONE, Some(UNSIGNED))];
+            let seen = Previewed::told(&policy, Some(&old), &forecast, &site(Some(true), &[]));
+            (seen.code(), seen.text(None))
+        };
+        let (code, text) = told(false);
+        assert_eq!(code, UNTRUSTED);
+        assert!(
+            text.starts_with("Policy platform as it stands: 1 verdict"),
+            "{text}"
+        );
+        assert!(!text.contains("with:"), "{text}");
+        let (_, text) = told(true);
+        assert!(
+            text.contains("is suspended; if it were not: 1 verdict"),
+            "{text}"
+        );
+        assert!(
+            text.contains("Resume with:  kubectl patch ctp platform"),
+            "{text}"
+        );
     }
 }
