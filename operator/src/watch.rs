@@ -30,7 +30,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 pub use lean::{Lean, LeanMeta};
-pub use optional::{Change, Kind, ObjectName, Optional, State};
+pub use optional::{Change, Kind, ObjectName, Optional, State, discover};
 pub use picked::{EACH, FIRST, Kept, LAST, MOST, Only, PRESENT, Path, Picked};
 
 /// What is known of the objects of one kind, by a key of our choosing.

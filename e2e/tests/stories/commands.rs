@@ -23,10 +23,10 @@ const USAGE: i32 = 2;
 const UNKNOWN: i32 = 3;
 
 /// What a command printed, and how it ended.
-struct Said {
-    code: i32,
-    text: String,
-    errors: String,
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) text: String,
+    pub(crate) errors: String,
 }
 
 impl Said {
@@ -44,7 +44,7 @@ impl Said {
     }
 
     #[track_caller]
-    fn with(self, code: i32, parts: &[&str]) -> Self {
+    pub(crate) fn with(self, code: i32, parts: &[&str]) -> Self {
         let all = format!("{}\n{}", self.text, self.errors);
         assert_eq!(self.code, code, "{all}");
         for part in parts {
@@ -63,7 +63,7 @@ impl Said {
 }
 
 /// Runs `charttrust` as the administrator, without a terminal.
-async fn charttrust(arguments: &[&str]) -> Said {
+pub(crate) async fn charttrust(arguments: &[&str]) -> Said {
     let kubeconfig = stage().await.cluster.kubeconfig();
     run(Path::new(&binary()), kubeconfig, arguments).await
 }

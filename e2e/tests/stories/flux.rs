@@ -14,6 +14,7 @@ use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+use crate::commands::charttrust;
 use crate::setup::{stage, story};
 
 /// One Flux for all stories of the cluster.
@@ -56,6 +57,52 @@ fn owner(trust: &ReleaseTrust) -> Option<Owner> {
 
 fn said(trust: &ReleaseTrust) -> String {
     format!("{:?}", trust.status.as_ref().unwrap().conditions)
+}
+
+/// Helm records no source, and Flux knows it; its login lies where the operator does not read it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draft_has_the_sources_that_flux_deploys_from() {
+    with_flux().await;
+    let story = story("flux-draft", Version::V4).await;
+    story.publish(&Source::new("web", "1.0.0"), None).await;
+    deploy(&story, "1.0.0").await;
+    story.expect("web", "NoPolicy").await;
+    let namespace = story.namespace.as_str();
+    let init = ["policy", "init", "-n", namespace, "--name", namespace];
+    let draft = charttrust(&init).await;
+    let draft = draft.with(0, &["name: unproven", &story.repository.url()]);
+    assert!(
+        !draft.text.contains("credentialsSecretRef"),
+        "{}",
+        draft.text
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy.yaml");
+    std::fs::write(&file, &draft.text).unwrap();
+    let kubeconfig = stage().await.cluster.kubeconfig();
+    let apply = ["apply", "--server-side", "-f", &file.to_string_lossy()];
+    kubectl(kubeconfig, &apply).await.unwrap();
+    story.expect("web", "Unsigned").await;
+    kubectl(kubeconfig, &["delete", "ctp", namespace])
+        .await
+        .unwrap();
+
+    let patch = r#"{"spec": {"secretRef": {"name": "charts-login"}}}"#;
+    let patch = [
+        "patch",
+        "helmrepository",
+        "charts",
+        "-n",
+        namespace,
+        "--type=merge",
+        "-p",
+        patch,
+    ];
+    kubectl(kubeconfig, &patch).await.unwrap();
+    let secret = format!("Secret {namespace}/charts-login: copy it to namespace charttrust-system");
+    charttrust(&init)
+        .await
+        .with(0, &["name: charts-login", &secret]);
 }
 
 /// A story whose chart is signed, and the address of the same files that is no source of its policy.

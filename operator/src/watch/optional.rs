@@ -310,7 +310,10 @@ fn refusal(error: &watcher::Error) -> Option<u16> {
 }
 
 /// The resource of a kind in the version that the server prefers of those that have it.
-async fn discover(client: &Client, kind: Kind) -> kube::Result<Option<ApiResource>> {
+///
+/// # Errors
+/// If the server does not answer; that it does not know the kind is none.
+pub async fn discover(client: &Client, kind: Kind) -> kube::Result<Option<ApiResource>> {
     let Some(group) = ask::<APIGroup>(client, "/apis", kind.group).await? else {
         return Ok(None);
     };

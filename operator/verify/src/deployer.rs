@@ -81,6 +81,12 @@ impl Place {
         Self::new(path, last.split(['@', ':']).next()?)
     }
 
+    /// The address and the name of the chart there, if a source can be such a place. Nothing that people might
+    /// not read is left out, as it is where the place is shown.
+    pub fn parts(&self) -> Option<(&str, &str)> {
+        (!self.is_more).then_some((self.address.as_str(), self.chart.as_str()))
+    }
+
     /// Whether a source, or a mirror of it, is this place for a chart of this name.
     fn is(&self, source: &Source, chart: &str) -> bool {
         if self.is_more {

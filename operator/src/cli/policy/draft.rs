@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kube::ResourceExt;
 
+use super::deployed::{Told, bare};
 use crate::api::chart_trust_policy::{
     ChartTrustPolicySpec, Level, Match, Mode, PinnedDigest, Rule, Signers, Source, Verify,
 };
@@ -12,7 +13,10 @@ use crate::api::release_trust::{Binding, SourceAnswer, SourceEvidence};
 use crate::api::{ChartTrustPolicy, ReleaseTrust, bounds};
 use crate::cli::cluster::Failure;
 use crate::cli::pin::matched::{self, Declared, Left, Matched, Wish};
+use crate::cli::signers;
+use crate::inventory::ReleaseId;
 use crate::parse;
+use crate::watch::ObjectName;
 
 /// What the draft is to be like.
 #[derive(Clone, Debug)]
@@ -25,6 +29,8 @@ pub(super) struct Asked {
     pub(super) namespace: Option<String>,
     /// Namespaces that it leaves alone.
     pub(super) excluded: Vec<String>,
+    /// Where deployers take charts from.
+    pub(super) told: BTreeMap<ReleaseId, Told>,
 }
 
 /// A draft, and what is not in it.
@@ -35,6 +41,8 @@ pub(super) struct Draft {
     pub(super) left: Vec<Left>,
     /// Charts that no rule can name.
     pub(super) unnamed: Vec<String>,
+    /// Secrets of sources that it has from deployers, and must be copied.
+    pub(super) secrets: BTreeSet<ObjectName>,
 }
 
 /// What is known of one chart.
@@ -43,6 +51,8 @@ struct Known {
     sources: BTreeSet<String>,
     keys: BTreeSet<String>,
     pins: Vec<PinnedDigest>,
+    /// Sources that deployers name.
+    told: Vec<Source>,
 }
 
 impl Draft {
@@ -65,7 +75,8 @@ impl Draft {
             is_named: false,
         };
         let (matched, left) = matched::sorted(&trusts, declared, wish);
-        let (charts, unnamed) = known(&trusts, declared, &matched);
+        let (mut charts, unnamed) = known(&trusts, declared, &matched);
+        let secrets = asked.take_told(&trusts, &mut charts);
         let rules = rules(charts, &declared.policies, &asked.sources)?;
         let policy = policy(rules, asked)?;
         let is_open = |one: &Left| !matches!(one, Left::Aside { .. });
@@ -73,6 +84,7 @@ impl Draft {
             policy,
             left: left.into_iter().filter(is_open).collect(),
             unnamed,
+            secrets,
         })
     }
 }
@@ -85,6 +97,32 @@ impl Asked {
             .as_ref()
             .is_none_or(|wanted| *wanted == namespace);
         is_in && !self.excluded.contains(&namespace)
+    }
+
+    /// Adds what deployers say to what is known of charts, and gives the Secrets that they name.
+    fn take_told(
+        &self,
+        trusts: &[ReleaseTrust],
+        charts: &mut BTreeMap<String, Known>,
+    ) -> BTreeSet<ObjectName> {
+        let mut secrets = BTreeSet::new();
+        for trust in trusts {
+            let release = ReleaseId {
+                namespace: trust.namespace().unwrap_or_default(),
+                name: trust.name_any(),
+            };
+            let status = trust.status.as_ref();
+            let of = status.and_then(|status| status.release.as_ref());
+            let chart = of.and_then(|release| charts.get_mut(&release.chart));
+            let (Some(told), Some(chart)) = (self.told.get(&release), chart) else {
+                continue;
+            };
+            if !chart.told.contains(&told.source) {
+                chart.told.push(told.source.clone());
+            }
+            secrets.extend(told.secrets.iter().cloned());
+        }
+        secrets
     }
 }
 
@@ -132,10 +170,8 @@ fn is_plain(name: &str) -> bool {
 
 /// The TrustedKeys with a good signature that nothing is known against.
 fn signers(trust: &ReleaseTrust, declared: &Declared) -> Vec<String> {
-    let signers = trust.status.iter().flat_map(|status| &status.signers);
-    let good: Vec<_> = signers
-        .filter(|one| one.verified && one.fault.is_none())
-        .collect();
+    let good = signers::of_archive(trust).filter(|one| one.fault.is_none());
+    let good: Vec<_> = good.collect();
     let is_signed_by = |fingerprint: &str| {
         let mut all = good.iter();
         all.any(|one| one.fingerprint.eq_ignore_ascii_case(fingerprint))
@@ -201,9 +237,11 @@ fn rules(
         let is_proven = !(known.keys.is_empty() && known.pins.is_empty());
         let more = asked
             .iter()
-            .filter(|_| !is_proven || known.sources.is_empty());
+            .filter(|_| !is_proven || known.sources.is_empty())
+            .filter(|_| known.told.is_empty());
         let urls = known.sources.iter().chain(more);
-        let sources = sources(urls, policies);
+        let mut sources = sources(urls, policies);
+        sources.extend(missing(&known.told, &sources, policies));
         let keys = known.keys.iter().cloned().collect();
         let group = (kind(&known, &sources), sources, keys);
         match groups.iter_mut().find(|(own, _)| *own == group) {
@@ -306,14 +344,19 @@ fn sources<'a>(
     sources
 }
 
-fn bare(url: &str) -> Source {
-    Source {
-        url: url.to_owned(),
-        repository: None,
-        mirrors: Vec::new(),
-        credentials_secret_ref: None,
-        ca_ref: None,
-    }
+/// What deployers name and is not among the sources, as policies have it if they do: one with another login is
+/// another way of asking, and people have chosen theirs.
+fn missing(told: &[Source], sources: &[Source], policies: &[ChartTrustPolicy]) -> Vec<Source> {
+    let is_same = |a: &Source, b: &Source| a.url == b.url && a.repository == b.repository;
+    let is_new = |one: &&Source| !sources.iter().any(|known| is_same(known, one));
+    let declared = |one: &Source| {
+        let rules = policies.iter().flat_map(|policy| &policy.spec.rules);
+        let mut known = rules.flat_map(|rule| &rule.sources);
+        known.find(|known| is_same(known, one)).cloned()
+    };
+    let new = told.iter().filter(is_new);
+    new.map(|one| declared(one).unwrap_or_else(|| one.clone()))
+        .collect()
 }
 
 fn policy(rules: Vec<Rule>, asked: &Asked) -> Result<ChartTrustPolicy, Failure> {
@@ -354,6 +397,7 @@ mod tests {
 
     use super::*;
     use crate::api::TrustedKey;
+    use crate::api::chart_trust_policy::NameRef;
 
     const OURS: &str = "https://charts.example.com";
 
@@ -420,6 +464,7 @@ mod tests {
             sources: sources.iter().map(ToString::to_string).collect(),
             namespace: None,
             excluded: vec!["kube-system".to_owned()],
+            told: BTreeMap::new(),
         }
     }
 
@@ -534,6 +579,60 @@ mod tests {
             source.credentials_secret_ref.as_ref().unwrap().name,
             "login"
         );
+    }
+
+    #[test]
+    fn where_a_deployer_takes_a_chart_from_is_its_source() {
+        let source = Source {
+            credentials_secret_ref: Some(NameRef {
+                name: "login".to_owned(),
+            }),
+            ..bare("https://private.example.com")
+        };
+        let secret = ObjectName {
+            namespace: "flux".to_owned(),
+            name: "login".to_owned(),
+        };
+        let told = Told {
+            source: source.clone(),
+            secrets: vec![secret.clone()],
+        };
+        let release = |name: &str| ReleaseId {
+            namespace: "shop".to_owned(),
+            name: name.to_owned(),
+        };
+        let asked = Asked {
+            told: BTreeMap::from([(release("web"), told.clone()), (release("gone"), told)]),
+            ..asked(&[OURS])
+        };
+        let draft = Draft::of(&[new("web"), new("api")], &declared(), &asked).unwrap();
+        let rules = &draft.policy.spec.rules;
+        assert_eq!(
+            names(rules),
+            [("unproven", vec!["api"]), ("unproven-2", vec!["web"])]
+        );
+        assert_eq!(rules[0].sources, [bare(OURS)]);
+        assert_eq!(
+            rules[1].sources,
+            [source],
+            "what its deployer names, and no other"
+        );
+        assert_eq!(draft.secrets, BTreeSet::from([secret]));
+        // What a policy has already keeps the login that people have chosen.
+        let policy = json!({
+            "apiVersion": "charttrust.io/v1alpha1", "kind": "ChartTrustPolicy", "metadata": {"name": "old"},
+            "spec": {"rules": [{"name": "all", "charts": ["*"],
+                "sources": [{"url": "https://private.example.com", "credentialsSecretRef": {"name": "own"}}]}]},
+        });
+        let declared = Declared {
+            policies: vec![serde_json::from_value(policy).unwrap()],
+            keys: Vec::new(),
+        };
+        let draft = Draft::of(&[new("web")], &declared, &asked).unwrap();
+        let own = draft.policy.spec.rules[0].sources[0]
+            .credentials_secret_ref
+            .clone();
+        assert_eq!(own.unwrap().name, "own");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use clap::Args;
 use kube::{Api, Client};
 
+use super::deployed::Deployers;
 use super::draft::{Asked, Draft};
 use crate::api::{ChartTrustPolicy, TrustedKey};
 use crate::cli::cluster::{Connection, Failure, all, is_name};
@@ -11,18 +12,20 @@ use crate::cli::manifest::manifest;
 use crate::cli::pin::matched::{Declared, Left};
 use crate::cli::screen::{plain, say, tell};
 use crate::cli::{TRUSTED, UNTRUSTED, program, status};
+use crate::watch::ObjectName;
 
 /// Drafts a policy from what runs, with the signers and the archives that the operator has found.
 ///
 /// Apply it, and draft again when the operator has asked the sources: it knows more then. Where a chart comes
-/// from, Helm does not record; name your repositories with --source.
+/// from, Helm does not record: it is taken from the objects of Flux and k3s; name the other repositories with
+/// --source.
 ///
 /// Exit code 0: a draft is printed; 1: it is, and something was found against a release, which is not in it;
 /// 2: the arguments cannot be used; 3: no release is known, or nobody keeps the verdicts up to date.
 #[derive(Args, Clone, Debug)]
 pub struct Init {
     /// A repository that charts come from, as policies name it. Repeatable.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = crate::cli::source)]
     pub source: Vec<String>,
     /// Name of the policy.
     #[arg(long, value_name = "NAME", default_value = "drafted", value_parser = name)]
@@ -66,12 +69,14 @@ pub(in crate::cli) async fn run(arguments: &Init) -> Result<u8, Failure> {
         policies: all(&policies, "ChartTrustPolicies").await?,
         keys: all(&Api::<TrustedKey>::all(client.clone()), "TrustedKeys").await?,
     };
+    let deployers = Deployers::read(&client).await;
     let excluded = ["kube-system", &arguments.operator.operator_namespace];
     let asked = Asked {
         name: arguments.name.clone(),
         sources: arguments.source.clone(),
         namespace: arguments.namespace.clone(),
         excluded: excluded.map(str::to_owned).into(),
+        told: deployers.told(&trusts),
     };
     if trusts.is_empty() {
         return Err(Failure::Unanswered(format!(
@@ -86,12 +91,20 @@ pub(in crate::cli) async fn run(arguments: &Init) -> Result<u8, Failure> {
         "{HEAD}{}",
         manifest("ChartTrustPolicy", policy, &policy.spec)
     ))?;
-    tell(&told(&draft));
+    tell(&told(&draft, &arguments.operator.operator_namespace));
+    tell(&not_read(&deployers));
     Ok(checked(&client, &arguments.operator, code(&draft)).await)
 }
 
+/// What a deployer would have said.
+fn not_read(deployers: &Deployers) -> String {
+    let unread = deployers.unread.iter();
+    let unread = unread.map(|why| format!("not asked where it takes charts from: {why}"));
+    unread.map(|line| plain(&line) + "\n").collect()
+}
+
 /// What people are told besides the draft.
-fn told(draft: &Draft) -> String {
+fn told(draft: &Draft, operator: &str) -> String {
     let unnamed = draft.unnamed.iter();
     let unnamed =
         unnamed.map(|name| format!("chart {name:?} is in no rule: this is no name of a chart"));
@@ -105,7 +118,14 @@ fn told(draft: &Draft) -> String {
     let hint = asks_nothing.then(|| {
         "of charts without a source nothing is asked: name repositories with --source (helm repo list)".to_owned()
     });
-    let lines = left.chain(unnamed).chain(hint);
+    let secrets = draft.secrets.iter().filter(|one| one.namespace != operator);
+    let secrets = secrets.map(|ObjectName { namespace, name }| {
+        format!(
+            "a source has its login or authority from Secret {namespace}/{name}: copy it to namespace {operator}, \
+             where the operator reads it"
+        )
+    });
+    let lines = left.chain(unnamed).chain(hint).chain(secrets);
     lines.map(|line| plain(&line) + "\n").collect()
 }
 

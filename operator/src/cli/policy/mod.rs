@@ -1,6 +1,7 @@
 //! `charttrust policy`: what policies say, before they are applied. Writes nothing.
 
 mod decision;
+mod deployed;
 mod draft;
 mod init;
 mod preview;

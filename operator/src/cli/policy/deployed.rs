@@ -1,0 +1,335 @@
+//! Where deployers say that charts come from: Flux' sources and k3s' HelmCharts, as sources of a policy. Reads
+//! only, and no Secret.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use charttrust_verify::deployer::{ChartOrigin, Place};
+use kube::api::DynamicObject;
+use kube::{Api, Client, ResourceExt as _};
+use serde_json::Value;
+
+use crate::api::ReleaseTrust;
+use crate::api::chart_trust_policy::{CaKind, CaRef, NameRef, Source};
+use crate::cli::cluster::{all, chain};
+use crate::inventory::flux::{self, HelmRelease, SourceRef};
+use crate::inventory::{ReleaseId, k3s};
+use crate::watch::{Kept as _, Kind, ObjectName, discover, within_deadline};
+
+/// Where the chart of a release comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) source: Source,
+    /// Secrets that lie elsewhere than the operator reads them.
+    pub(super) secrets: Vec<ObjectName>,
+}
+
+/// What is there of the kinds that deploy, and of what they refer to.
+#[derive(Debug, Default)]
+pub(super) struct Deployers {
+    objects: BTreeMap<(&'static str, ObjectName), Value>,
+    /// What could not be read.
+    pub(super) unread: Vec<String>,
+}
+
+/// Those of Flux, and what they refer to.
+const FLUX: [Kind; 4] = [
+    flux::HELM_RELEASES,
+    flux::HELM_REPOSITORIES,
+    flux::OCI_REPOSITORIES,
+    flux::HELM_CHARTS,
+];
+
+impl Deployers {
+    /// Lists them, of whatever version. A cluster may have none of these kinds.
+    pub(super) async fn read(client: &Client) -> Self {
+        let mut found = Self::default();
+        for kind in FLUX.into_iter().chain([k3s::HELM_CHARTS]) {
+            match objects(client, kind).await {
+                Ok(objects) => objects.into_iter().for_each(|one| found.add(kind, one)),
+                Err(why) => {
+                    let (plural, group) = (kind.plural, kind.group);
+                    found.unread.push(format!("{plural}.{group}: {why}"));
+                }
+            }
+        }
+        found
+    }
+
+    fn add(&mut self, kind: Kind, object: Value) {
+        let said = |at: &str| {
+            object
+                .pointer(at)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        };
+        let name = said("/metadata/namespace").zip(said("/metadata/name"));
+        if let Some((namespace, name)) = name {
+            let id = (id(kind), ObjectName { namespace, name });
+            self.objects.insert(id, object);
+        }
+    }
+
+    /// What they say of the releases, by namespace and name.
+    pub(super) fn told(&self, trusts: &[ReleaseTrust]) -> BTreeMap<ReleaseId, Told> {
+        let releases: Vec<_> = self.of(flux::HELM_RELEASES, HelmRelease::of);
+        let charts: Vec<_> = self.of(k3s::HELM_CHARTS, k3s::HelmChart::of);
+        let told = trusts.iter().filter_map(|trust| {
+            let chart = &trust.status.as_ref()?.release.as_ref()?.chart;
+            let release = ReleaseId {
+                namespace: trust.namespace()?,
+                name: trust.name_any(),
+            };
+            let mut by_flux = releases.iter().filter(|(_, one, _)| one.deploys(&release));
+            let by_flux = by_flux.find_map(|(_, one, _)| self.of_flux(one, chart));
+            let mut by_k3s = charts.iter().filter(|(_, one, _)| one.deploys(&release));
+            let by_k3s = by_k3s.find_map(|(_, one, object)| of_k3s(one, chart, object));
+            Some((release, by_flux.or(by_k3s)?))
+        });
+        told.collect()
+    }
+
+    fn of<V>(
+        &self,
+        kind: Kind,
+        read: impl Fn(&Value) -> Option<V>,
+    ) -> Vec<(&ObjectName, V, &Value)> {
+        let all = self.objects.iter().filter(|((of, _), _)| *of == id(kind));
+        all.filter_map(|((_, name), object)| Some((name, read(object)?, object)))
+            .collect()
+    }
+
+    fn of_flux(&self, release: &HelmRelease, chart: &str) -> Option<Told> {
+        let find = |source: &SourceRef| {
+            let found = self.find(source).and_then(flux::Source::of);
+            found
+                .map(Arc::new)
+                .ok_or_else(|| "does not exist".to_owned())
+        };
+        let ChartOrigin::Place(place) = release.origin(&find) else {
+            return None;
+        };
+        let mut source = of_place(&place, chart)?;
+        let referred = self.find(release.source()?)?;
+        let place = match flux::Source::of(referred)? {
+            flux::Source::At(_) => referred,
+            flux::Source::Chart(of) => self.find(&of?.1)?,
+        };
+        let secrets = [
+            ("/spec/secretRef/name", Use::Login),
+            ("/spec/certSecretRef/name", Use::Authority),
+        ];
+        let secrets = secrets.map(|(at, of)| with_secret(&mut source, place, at, of));
+        Some(Told {
+            source,
+            secrets: secrets.into_iter().flatten().collect(),
+        })
+    }
+
+    fn find(&self, source: &SourceRef) -> Option<&Value> {
+        let mut kinds = FLUX.into_iter();
+        let kind = kinds.find(|kind| kind.kind == source.kind)?;
+        self.objects.get(&(id(kind), source.name.clone()))
+    }
+}
+
+/// Two kinds are called `HelmChart`.
+fn id(kind: Kind) -> &'static str {
+    if kind == k3s::HELM_CHARTS {
+        kind.group
+    } else {
+        kind.kind
+    }
+}
+
+fn of_k3s(chart: &k3s::HelmChart, of: &str, object: &Value) -> Option<Told> {
+    let ChartOrigin::Place(place) = chart.origin() else {
+        return None;
+    };
+    let mut source = of_place(&place, of)?;
+    let logins = ["/spec/authSecret/name", "/spec/dockerRegistrySecret/name"];
+    let secrets = logins.map(|at| with_secret(&mut source, object, at, Use::Login));
+    Some(Told {
+        source,
+        secrets: secrets.into_iter().flatten().collect(),
+    })
+}
+
+/// A place as a source has it; one of a registry may have a chart of another name.
+fn of_place(place: &Place, chart: &str) -> Option<Source> {
+    let (address, name) = place.parts()?;
+    let whole = format!("{address}/{name}");
+    let own = (name != chart).then_some(whole);
+    // Only a registry keeps a chart under another name.
+    if own.is_some() && !address.starts_with("oci://") {
+        return None;
+    }
+    Some(Source {
+        repository: own,
+        ..bare(address)
+    })
+}
+
+/// A source that is asked without a login.
+pub(super) fn bare(url: &str) -> Source {
+    Source {
+        url: url.to_owned(),
+        repository: None,
+        mirrors: Vec::new(),
+        credentials_secret_ref: None,
+        ca_ref: None,
+    }
+}
+
+/// What a Secret is for.
+#[derive(Clone, Copy)]
+enum Use {
+    Authority,
+    Login,
+}
+
+/// Names the Secret of an object in the source, under its own name: where the operator reads it, it is to be
+/// copied to.
+fn with_secret(source: &mut Source, object: &Value, at: &str, of: Use) -> Option<ObjectName> {
+    let name = object.pointer(at)?.as_str()?.to_owned();
+    let namespace = object.pointer("/metadata/namespace")?.as_str()?.to_owned();
+    match of {
+        Use::Authority => {
+            source.ca_ref = Some(CaRef {
+                kind: CaKind::Secret,
+                name: name.clone(),
+            });
+        }
+        Use::Login => source.credentials_secret_ref = Some(NameRef { name: name.clone() }),
+    }
+    Some(ObjectName { namespace, name })
+}
+
+/// The objects of a kind; none if the cluster does not know it.
+async fn objects(client: &Client, kind: Kind) -> Result<Vec<Value>, String> {
+    let resource = within_deadline(discover(client, kind)).await;
+    let Some(resource) = resource.map_err(|error| chain(&error))? else {
+        return Ok(Vec::new());
+    };
+    let api = Api::<DynamicObject>::all_with(client.clone(), &resource);
+    let found = all(&api, kind.plural)
+        .await
+        .map_err(|error| chain(&error))?;
+    let values = found.into_iter().map(serde_json::to_value);
+    values
+        .collect::<Result<_, _>>()
+        .map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn name(namespace: &str, name: &str) -> ObjectName {
+        ObjectName {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    fn deployers(objects: &[(Kind, Value)]) -> Deployers {
+        let mut all = Deployers::default();
+        for (kind, object) in objects {
+            all.add(*kind, object.clone());
+        }
+        all
+    }
+
+    fn trust(namespace: &str, release: &str, chart: &str) -> ReleaseTrust {
+        serde_json::from_value(json!({
+            "apiVersion": "charttrust.io/v1alpha1", "kind": "ReleaseTrust",
+            "metadata": {"namespace": namespace, "name": release}, "spec": {},
+            "status": {"release": {"revision": 1, "chart": chart, "version": "1.0.0", "owner": "Helm",
+                "resourceVersion": "1"}},
+        }))
+        .unwrap()
+    }
+
+    fn helm_release(release: &str, chart: &Value) -> (Kind, Value) {
+        let mut object = json!({
+            "metadata": {"namespace": "flux", "name": release}, "spec": {},
+            "status": {"storageNamespace": "shop", "history": [{"name": release, "version": 1}]},
+        });
+        json_patch::merge(&mut object["spec"], chart);
+        (flux::HELM_RELEASES, object)
+    }
+
+    fn of(kind: Kind, called: &str, spec: &Value) -> (Kind, Value) {
+        (
+            kind,
+            json!({"metadata": {"namespace": "flux", "name": called}, "spec": spec}),
+        )
+    }
+
+    fn by_repository(chart: &str, of: &str) -> Value {
+        json!({"chart": {"spec": {"chart": chart, "sourceRef": {"kind": "HelmRepository", "name": of}}}})
+    }
+
+    #[test]
+    fn each_deployer_tells_the_source_and_where_its_secret_lies() {
+        let private = json!({"url": "https://charts.example.com/", "secretRef": {"name": "login"},
+            "certSecretRef": {"name": "ca"}});
+        let all = deployers(&[
+            of(flux::HELM_REPOSITORIES, "charts", &private),
+            of(
+                flux::HELM_REPOSITORIES,
+                "open",
+                &json!({"url": "oci://a.example/charts"}),
+            ),
+            of(
+                flux::OCI_REPOSITORIES,
+                "other",
+                &json!({"url": "oci://a.example/x/helm-other"}),
+            ),
+            helm_release("web", &by_repository("web", "charts")),
+            helm_release("api", &by_repository("api", "open")),
+            helm_release(
+                "other",
+                &json!({"chartRef": {"kind": "OCIRepository", "name": "other"}}),
+            ),
+            helm_release("lost", &by_repository("lost", "gone")),
+            (
+                k3s::HELM_CHARTS,
+                json!({"metadata": {"namespace": "kube-system", "name": "dns"},
+                    "spec": {"chart": "dns", "repo": "https://k3s.example.com", "targetNamespace": "shop",
+                        "authSecret": {"name": "k3s-login"}}, "status": {"jobName": "x"}}),
+            ),
+        ]);
+        let trusts = [
+            trust("shop", "web", "web"),
+            trust("shop", "api", "api"),
+            trust("shop", "other", "other"),
+            trust("shop", "lost", "lost"),
+            trust("shop", "dns", "dns"),
+            trust("shop", "manual", "manual"),
+        ];
+        let told = all.told(&trusts);
+        let names: Vec<_> = told.keys().map(|id| id.name.as_str()).collect();
+        assert_eq!(names, ["api", "dns", "other", "web"]);
+        let of = |release: &str| {
+            &told[&ReleaseId {
+                namespace: "shop".to_owned(),
+                name: release.to_owned(),
+            }]
+        };
+        let web = of("web");
+        assert_eq!(web.source.url, "https://charts.example.com");
+        let login = web.source.credentials_secret_ref.as_ref().unwrap();
+        assert_eq!(login.name, "login");
+        assert_eq!(web.source.ca_ref.as_ref().unwrap().name, "ca");
+        assert_eq!(web.secrets, [name("flux", "login"), name("flux", "ca")]);
+        assert_eq!(of("api").source, bare("oci://a.example/charts"));
+        let other = of("other");
+        assert_eq!(other.source.url, "oci://a.example/x");
+        let own = other.source.repository.as_deref();
+        assert_eq!(own, Some("oci://a.example/x/helm-other"));
+        assert_eq!(of("dns").secrets, [name("kube-system", "k3s-login")]);
+    }
+}
