@@ -405,7 +405,7 @@ fn what_is_expected_can_be_said_and_then_the_name_of_the_file_does_not_matter() 
 fn what_is_no_file_is_named_with_the_way_on() {
     let (oci, https) = (
         "oci://ghcr.io/example/hashtest",
-        "https://example.com/hashtest-1.2.3.tgz",
+        "https://example.com/hashtest-1.2.3.zip",
     );
     let whole = "oci://ghcr.io/example/hashtest:1.2.3";
     let url = "https://example.com/key.asc";
@@ -416,7 +416,16 @@ fn what_is_no_file_is_named_with_the_way_on() {
             "key.gpg",
             "leave out --source and --prov",
         ),
-        (Case::new().of(https), "key.gpg", "helm pull --prov"),
+        (
+            Case::new().of(https),
+            "key.gpg",
+            "name the .tgz that the repository lists",
+        ),
+        (
+            Case::new().with(&["--chart", "hashtest"]),
+            "key.gpg",
+            "--chart and --version go together",
+        ),
         (Case::new().of("."), "key.gpg", ".: a folder: fetch it with"),
         (Case::new(), url, "download the key"),
         (

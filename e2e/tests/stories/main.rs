@@ -5,6 +5,7 @@
 mod alerts;
 mod commands;
 mod flux;
+mod gate;
 mod inventory;
 mod keys;
 mod kstatus;

@@ -71,7 +71,7 @@ async fn a_statement_that_begins_with_dashes_verifies_as_in_helm(version: Versio
 }
 
 /// A chart whose objects have its own name, so that several go into one release.
-fn part(name: &str) -> Source {
+pub(crate) fn part(name: &str) -> Source {
     let config = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Release.Name }}-{{ .Chart.Name }}\n";
     Source::new(name, "1.0.0")
         .with_file("templates/config.yaml", config)
@@ -79,7 +79,7 @@ fn part(name: &str) -> Source {
 }
 
 /// A chart of charts from a repository.
-fn umbrella(name: &str, parts: &[&Chart], repository: &str) -> Source {
+pub(crate) fn umbrella(name: &str, parts: &[&Chart], repository: &str) -> Source {
     let mut declared = Vec::new();
     let mut source = Source::new(name, "1.0.0");
     for part in parts {

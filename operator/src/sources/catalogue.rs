@@ -1,17 +1,19 @@
 //! The index of a site: fetched, remembered, and asked for one version.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::sync::Arc;
 
 use reqwest::Url;
 use tokio::sync::mpsc;
 use tokio::task;
+use tokio::time::Instant;
 
 use super::body::Body;
 use super::error::{FetchError, Part};
 use super::http::{Ask, How, Reply, Validator, Web};
 use super::index::{Absence, Flaw, Index, Published};
-use super::located::{Located, Statement, Wanted};
+use super::located::{Listed, Located, Statement, Wanted};
 use super::singleflight::{Cache, NotBefore, Timestamped};
 use super::site::Site;
 use super::text::{escaped, redacted};
@@ -56,6 +58,21 @@ impl Catalogues {
             ..not_before
         };
         self.current(web, site, now).await?.find(site, wanted)
+    }
+
+    /// What an index lists that was confirmed after a moment.
+    pub(super) async fn listed(
+        &self,
+        web: &Web,
+        site: &Site,
+        since: Instant,
+    ) -> Result<BTreeSet<Listed>, FetchError> {
+        let known = self.current(web, site, NotBefore::both(since)).await?;
+        let all = known.value.index.all().map(|(chart, version)| Listed {
+            chart: chart.to_owned(),
+            version: version.to_owned(),
+        });
+        Ok(all.collect())
     }
 
     async fn current(

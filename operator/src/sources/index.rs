@@ -76,6 +76,14 @@ impl Index {
         same.next().map_or(Ok(found), |_| Err(Absence::Twice))
     }
 
+    /// Every chart with every version, as often as it is listed.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.charts.iter().flat_map(|(chart, published)| {
+            let versions = published.iter().map(|one| &*one.version);
+            versions.map(|version| (&**chart, version))
+        })
+    }
+
     /// Bytes of memory, about.
     pub(super) fn cost(&self) -> usize {
         self.text_bytes + self.versions * size_of::<Published>() + self.charts.len() * CHART_BYTES

@@ -11,6 +11,15 @@ pub(super) struct Wanted<'a> {
     pub(super) version: &'a str,
 }
 
+/// One published version.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Listed {
+    /// The name of the chart.
+    pub chart: String,
+    /// The version, as the source writes it; in a registry the tag, with `+` for `_`.
+    pub version: String,
+}
+
 /// Where one version of a chart lies.
 pub(super) struct Located {
     /// When the origin last confirmed it.

@@ -18,6 +18,7 @@ mod index;
 mod key;
 mod large;
 mod limits;
+mod listing;
 mod located;
 mod named;
 mod network;
@@ -42,6 +43,7 @@ pub use credentials::Credentials;
 pub use error::{Amount, Cause, FetchError, Part};
 pub use guard::{AllowedHost, AuthHost, InvalidHost, Refused};
 pub use limits::Limits;
+pub use located::Listed;
 pub use origin::{Helper, NoLogin, docker_login, is_spelling};
 pub use provenance::{Body as ProvenanceBody, EMPTY, ProvenanceAnswer};
 

@@ -1,27 +1,36 @@
-//! Charts that `charttrust verify` fetches from a registry, through the guard as the operator does.
+//! Charts that `charttrust verify` fetches from a registry or a repository, through the guard as the operator
+//! does.
 
 use charttrust_verify::chart::Chart;
-use charttrust_verify::evidence::{Answer, ArchiveFacts, Bound, Claimed};
+use charttrust_verify::evidence::{Answer, ArchiveFacts, Bound, Claimed, SubchartId};
 use charttrust_verify::scheme::Scheme;
 use charttrust_verify::verdict::{Cause, Reason, Verdict};
 
 use super::Verify;
 use super::inputs::UsageError;
 use super::logins;
-use crate::cli::runtime;
-use crate::evidence::{Gathered, fetcher, gather};
-use crate::sources::{Asked, Limits, Settings, Source, is_spelling};
+use crate::evidence::{Fetcher, Gathered, fetcher, gather, unavailable};
+use crate::sources::{Asked, FetchError, Limits, Listed, Settings, Source, is_spelling};
 
-/// A chart as `helm pull` names it: `oci://HOST/PATH/CHART:VERSION`.
+/// A chart as `helm pull` names it: `oci://HOST/PATH/CHART:VERSION`, or the address of its archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Address {
-    /// What a policy would name as source.
+    /// What a policy would name as source; of a repository that has another name than its chart, with `#` and the
+    /// chart's.
     pub(super) source: String,
-    pub(super) chart: String,
-    pub(super) version: String,
+    pub(super) named: Named,
 }
 
-/// What a registry has at an address.
+/// Which chart is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    /// A chart and its version.
+    Chart(Listed),
+    /// What its archive is called without `.tgz`. Both parts may have dashes in them: the index knows.
+    File(String),
+}
+
+/// What a source has.
 pub(super) enum Fetched {
     /// An archive, what is signed about it, and the version that it is asked for as.
     Archive(Box<Chart>, Box<ArchiveFacts>, String),
@@ -34,16 +43,23 @@ impl Address {
     /// else.
     pub(super) fn of(arguments: &Verify) -> Result<Option<Self>, UsageError> {
         let text = arguments.chart.to_string_lossy();
-        let Some((Scheme::Oci, rest)) = Scheme::split(&text) else {
+        let Some((scheme, rest)) = Scheme::split(&text) else {
             return Ok(None);
         };
         if arguments.prov.is_some() || arguments.source.is_some() {
             return Err(UsageError::SaidTwice(text.into_owned()));
         }
-        let address = Self::parse(rest);
-        address
-            .map(Some)
-            .ok_or_else(|| UsageError::Address(text.into_owned()))
+        let (address, unclear) = match scheme {
+            Scheme::Oci => {
+                let address = Self::parse(rest);
+                let address = address.map(|one| one.of_chart(arguments.chart_name.as_deref()));
+                (address, UsageError::Address(text.to_string()))
+            }
+            Scheme::Http | Scheme::Https => {
+                (Self::archive(&text), UsageError::Archive(text.to_string()))
+            }
+        };
+        address.map(Some).ok_or(unclear)
     }
 
     fn parse(rest: &str) -> Option<Self> {
@@ -52,86 +68,216 @@ impl Address {
         let is_whole = ![path, chart, tag].contains(&"");
         (is_whole && !last.contains('@')).then(|| Self {
             source: format!("oci://{path}"),
-            chart: chart.to_owned(),
-            // Tags have no `+`, and versions no `_`.
-            version: tag.replace('_', "+"),
+            named: Named::Chart(Listed {
+                chart: chart.to_owned(),
+                // Tags have no `+`, and versions no `_`.
+                version: tag.replace('_', "+"),
+            }),
+        })
+    }
+
+    /// The same for a chart that has been named.
+    fn of_chart(self, name: Option<&str>) -> Self {
+        match (self.named, name) {
+            (Named::Chart(own), Some(name)) if own.chart != name => Self {
+                source: format!("{}/{}#{name}", self.source, own.chart),
+                named: Named::Chart(Listed {
+                    chart: name.to_owned(),
+                    ..own
+                }),
+            },
+            (named, _) => Self { named, ..self },
+        }
+    }
+
+    /// What was asked, as people and keys name it.
+    pub(super) fn place(&self) -> &str {
+        self.source.split('#').next().unwrap_or_default()
+    }
+
+    fn archive(url: &str) -> Option<Self> {
+        let (folder, file) = url.rsplit_once('/')?;
+        let stem = file.strip_suffix(".tgz")?;
+        let is_whole = !stem.is_empty() && !url.contains(['?', '#']) && !folder.ends_with('/');
+        is_whole.then(|| Self {
+            source: folder.to_owned(),
+            named: Named::File(stem.to_owned()),
         })
     }
 }
 
-/// Asks the registry, with the login that Helm or Docker have for it.
-pub(super) fn fetch(arguments: &Verify, address: &Address) -> Result<Fetched, UsageError> {
-    let fetcher = fetcher(Settings {
-        allowed_hosts: arguments.allow_host.clone(),
-        auth_hosts: arguments.auth_host.clone(),
-        limits: Limits::default(),
-        user_agent: concat!("charttrust/", env!("CARGO_PKG_VERSION")).to_owned(),
-    });
-    let login = logins::find(&address.source)?;
-    let is_logged_in = login.is_some();
-    let source = Source {
-        url: address.source.clone(),
-        mirrors: Vec::new(),
-        credentials: login,
-        ca: None,
-    };
-    let claimed = Claimed {
-        chart: &address.chart,
-        version: &address.version,
-    };
-    let runtime = runtime().map_err(UsageError::Runtime)?;
-    let gathered = runtime.block_on(gather(&fetcher, &source, claimed, Asked::now()));
-    Ok(match gathered {
-        Gathered::Found(found) => {
-            let chart = Box::new(found.chart().clone());
-            let own = &chart.metadata.version;
-            // Some publishers put a `v` before the version: the operator asks for either tag of the version
-            // that the chart says, and whoever names the tag means that version.
-            let is_its = is_spelling(&address.version, own);
-            let version = if is_its { own } else { &address.version }.clone();
-            let claimed = Claimed {
-                version: &version,
-                ..claimed
-            };
-            match found.of_version(claimed).bound(Bound::NotCompared) {
-                Answer::Archive(facts) => Fetched::Archive(chart, facts, version),
-                answer => nothing(address, answer),
-            }
-        }
-        Gathered::Other(other) => match nothing(address, other.answer) {
-            Fetched::Nothing(verdict @ Verdict::Unknown(Cause::SourceUnavailable), message)
-                if !is_logged_in =>
-            {
-                let message =
-                    format!("{message}; asked without a login: `helm registry login` keeps one");
-                Fetched::Nothing(verdict, message)
-            }
-            fetched => fetched,
-        },
-    })
+/// Asks one source, with the login that Helm or Docker have for it.
+pub(super) struct Asking {
+    fetcher: Fetcher,
+    is_logged_in: bool,
+    source: Source,
 }
 
-fn nothing(address: &Address, answer: Answer) -> Fetched {
-    let Address {
-        source,
-        chart,
-        version,
-    } = address;
-    let unclear = || format!("{source} has no archive of {chart} {version} that can be judged");
-    match answer {
-        Answer::Ambiguous { message } => {
-            Fetched::Nothing(Verdict::Untrusted(Reason::ArchiveAmbiguous), message)
+impl Asking {
+    /// Nothing is asked yet.
+    ///
+    /// # Errors
+    /// If a file with logins cannot be used.
+    pub(super) fn of(arguments: &Verify, source: &str) -> Result<Self, UsageError> {
+        let fetcher = fetcher(Settings {
+            allowed_hosts: arguments.allow_host.clone(),
+            auth_hosts: arguments.auth_host.clone(),
+            limits: Limits::default(),
+            user_agent: concat!("charttrust/", env!("CARGO_PKG_VERSION")).to_owned(),
+        });
+        let login = match Scheme::split(source) {
+            Some((Scheme::Oci, _)) => logins::find(source.split('#').next().unwrap_or_default())?,
+            _ => None,
+        };
+        Ok(Self {
+            fetcher,
+            is_logged_in: login.is_some(),
+            source: Source {
+                url: source.to_owned(),
+                mirrors: Vec::new(),
+                credentials: login,
+                ca: None,
+            },
+        })
+    }
+
+    /// What the source lists, of one chart or of all.
+    ///
+    /// # Errors
+    /// That it gave no usable answer.
+    pub(super) async fn listed(&self, chart: Option<&str>) -> Result<Vec<Listed>, (Cause, String)> {
+        let listed = self.fetcher.listed(&self.source, chart).await;
+        let listed = listed.map_err(|error| (cause(&error), self.hinted(error.to_string())))?;
+        Ok(listed.into_iter().collect())
+    }
+
+    /// Which chart an address means.
+    ///
+    /// # Errors
+    /// What is said of one that is not there.
+    pub(super) async fn find(&self, named: &Named) -> Result<Listed, (Verdict, String)> {
+        let stem = match named {
+            Named::Chart(listed) => return Ok(listed.clone()),
+            Named::File(stem) => stem,
+        };
+        let listed = self.listed(None).await;
+        let listed = listed.map_err(|(cause, message)| (Verdict::Unknown(cause), message))?;
+        let is_it = |one: &&Listed| format!("{}-{}", one.chart, one.version) == *stem;
+        let mut found = listed.iter().filter(is_it);
+        let url = &self.source.url;
+        match (found.next(), found.next()) {
+            (Some(one), None) => Ok(one.clone()),
+            (None, _) => Err((
+                Verdict::Untrusted(Reason::ChartNotFound),
+                format!("the index of {url} lists no chart and version of {stem}.tgz"),
+            )),
+            (Some(_), Some(_)) => Err((
+                Verdict::Untrusted(Reason::ArchiveAmbiguous),
+                format!("the index of {url} has two charts whose archive is {stem}.tgz"),
+            )),
         }
-        Answer::Archive(_) => {
-            Fetched::Nothing(Verdict::Unknown(Cause::SourceUnavailable), unclear())
+    }
+
+    /// Asks for one version, or takes what was answered after a moment.
+    pub(super) async fn fetch(&self, wanted: &Listed, asked: Asked) -> Fetched {
+        let claimed = Claimed {
+            chart: &wanted.chart,
+            version: &wanted.version,
+        };
+        match gather(&self.fetcher, &self.source, claimed, asked).await {
+            Gathered::Found(found) => {
+                let chart = Box::new(found.chart().clone());
+                let own = &chart.metadata.version;
+                // Some publishers put a `v` before the version: the operator asks for either tag of the version
+                // that the chart says, and whoever names the tag means that version.
+                let is_its = self.is_registry() && is_spelling(&wanted.version, own);
+                let version = if is_its { own } else { &wanted.version }.clone();
+                let claimed = Claimed {
+                    version: &version,
+                    ..claimed
+                };
+                match found.of_version(claimed).bound(Bound::NotCompared) {
+                    Answer::Archive(facts) => Fetched::Archive(chart, facts, version),
+                    answer => self.nothing(wanted, answer),
+                }
+            }
+            Gathered::Other(other) => self.nothing(wanted, other.answer),
         }
-        Answer::NotFound => {
-            let message = format!("{source} lists no version {version} of chart {chart}");
-            Fetched::Nothing(Verdict::Untrusted(Reason::ChartNotFound), message)
+    }
+
+    /// What is asked.
+    fn url(&self) -> &str {
+        &self.source.url
+    }
+
+    /// Asks the repository of a subchart, with the login of the source if it is that itself.
+    pub(super) async fn subchart(&self, id: &SubchartId, asked: Asked) -> Answer {
+        let about = (id.name.as_str(), id.version.as_str());
+        let sent = self.fetcher.may_send(self.url(), &id.repository, about);
+        if let Err(refused) = sent {
+            return unavailable(Cause::SourceUnavailable, refused.to_string());
         }
-        Answer::Unavailable { cause, message } => {
-            Fetched::Nothing(Verdict::Unknown(cause), message)
+        let is_own = self.url() == id.repository;
+        let source = Source {
+            url: id.repository.clone(),
+            mirrors: Vec::new(),
+            credentials: self.source.credentials.clone().filter(|_| is_own),
+            ca: None,
+        };
+        let claimed = Claimed {
+            chart: &id.name,
+            version: &id.version,
+        };
+        match gather(&self.fetcher, &source, claimed, asked).await {
+            Gathered::Found(found) => found.of_subchart(),
+            Gathered::Other(nothing) => nothing.answer,
         }
+    }
+
+    fn is_registry(&self) -> bool {
+        matches!(Scheme::split(&self.source.url), Some((Scheme::Oci, _)))
+    }
+
+    /// What a registry shows may depend on who asks.
+    fn hinted(&self, message: String) -> String {
+        if self.is_registry() && !self.is_logged_in {
+            format!("{message}; asked without a login: `helm registry login` keeps one")
+        } else {
+            message
+        }
+    }
+
+    fn nothing(&self, wanted: &Listed, answer: Answer) -> Fetched {
+        let Listed { chart, version } = wanted;
+        let source = &self.source.url;
+        match answer {
+            Answer::Ambiguous { message } => {
+                Fetched::Nothing(Verdict::Untrusted(Reason::ArchiveAmbiguous), message)
+            }
+            Answer::Archive(_) => {
+                let message =
+                    format!("{source} has no archive of {chart} {version} that can be judged");
+                Fetched::Nothing(Verdict::Unknown(Cause::SourceUnavailable), message)
+            }
+            Answer::NotFound => {
+                let message = format!("{source} lists no version {version} of chart {chart}");
+                Fetched::Nothing(Verdict::Untrusted(Reason::ChartNotFound), message)
+            }
+            Answer::Unavailable {
+                cause: cause @ Cause::SourceUnavailable,
+                message,
+            } => Fetched::Nothing(Verdict::Unknown(cause), self.hinted(message)),
+            Answer::Unavailable { cause, message } => {
+                Fetched::Nothing(Verdict::Unknown(cause), message)
+            }
+        }
+    }
+}
+
+fn cause(error: &FetchError) -> Cause {
+    match error.cause() {
+        crate::sources::Cause::LimitExceeded => Cause::LimitExceeded,
+        _ => Cause::SourceUnavailable,
     }
 }
 
@@ -167,10 +313,39 @@ mod tests {
         ] {
             let expected = expected.map(|(source, chart, version)| Address {
                 source: source.to_owned(),
-                chart: chart.to_owned(),
-                version: version.to_owned(),
+                named: Named::Chart(Listed {
+                    chart: chart.to_owned(),
+                    version: version.to_owned(),
+                }),
             });
             assert_eq!(Address::parse(rest), expected, "{rest}");
+        }
+    }
+
+    #[test]
+    fn the_address_of_an_archive_is_a_source_and_a_file() {
+        for (url, expected) in [
+            (
+                "https://charts.example.com/payments-2.4.1.tgz",
+                Some(("https://charts.example.com", "payments-2.4.1")),
+            ),
+            (
+                "http://127.0.0.1:8080/a/b-c-1.0.0-rc.1+x.tgz",
+                Some(("http://127.0.0.1:8080/a", "b-c-1.0.0-rc.1+x")),
+            ),
+            ("https://charts.example.com/payments-2.4.1.tar.gz", None),
+            ("https://charts.example.com/.tgz", None),
+            (
+                "https://charts.example.com/payments-2.4.1.tgz?token=x",
+                None,
+            ),
+            ("https://payments-2.4.1.tgz", None),
+        ] {
+            let expected = expected.map(|(source, stem)| Address {
+                source: source.to_owned(),
+                named: Named::File(stem.to_owned()),
+            });
+            assert_eq!(Address::archive(url), expected, "{url}");
         }
     }
 }

@@ -24,6 +24,10 @@ use crate::sources::{EMPTY, Part, ProvenanceBody};
 pub(in crate::cli) enum UsageError {
     #[error("{0}: name chart and version: oci://HOST/PATH/CHART:VERSION")]
     Address(String),
+    #[error("{0}: name the .tgz that the repository lists, or the repository itself with --repo")]
+    Archive(String),
+    #[error("--chart and --version go together where an archive is named")]
+    ChartAlone,
     #[error("{path}: cannot be read")]
     File {
         path: String,
@@ -51,6 +55,14 @@ pub(in crate::cli) enum UsageError {
     NoKey,
     #[error("{0} has no rule for chart {1}")]
     NoRule(String, String),
+    #[error(
+        "{place:?} is no version that is verified here: --after takes CHART:VERSION as it was told"
+    )]
+    NoPlace { place: String },
+    #[error("--version is about one chart: name it with --chart, or in the address of --repo")]
+    NoChart,
+    #[error("{0}: a registry lists no charts: name one, oci://HOST/PATH/CHART")]
+    Registry(String),
     #[error("{path}: only files are read here: {step}")]
     Url { path: String, step: &'static str },
 }

@@ -1,10 +1,14 @@
-//! `charttrust verify`: the engine on files, for CI. Reads the named files, asks the named registries with
-//! the logins of Helm and Docker, and nothing else.
+//! `charttrust verify`: the engine on files, for CI. Reads the named files, asks the named repositories, and
+//! registries with the logins of Helm and Docker, and nothing else.
 
 mod address;
 pub(super) mod inputs;
+mod junit;
 mod logins;
+mod printing;
 mod report;
+mod repository;
+mod subcharts;
 
 use std::path::PathBuf;
 
@@ -19,23 +23,38 @@ use charttrust_verify::verdict::{Cause, Reason, Verdict};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
-use self::address::{Address, Fetched};
+use self::address::{Address, Asking, Fetched};
 use self::inputs::{Contents, Kind, UsageError};
 use self::report::Report;
-use super::{INTERNAL, TRUSTED, UNKNOWN, UNTRUSTED, USAGE, complain};
+use super::{INTERNAL, TRUSTED, UNKNOWN, UNTRUSTED, USAGE, complain, runtime};
 use crate::clock;
-use crate::evidence::unavailable;
-use crate::sources::{AllowedHost, AuthHost};
+use crate::sources::{AllowedHost, Asked, AuthHost};
 
-/// Verifies chart archives, files or in a registry, by the same rules as the operator.
+/// Verifies chart archives, files, in a registry or a whole repository, by the same rules as the operator.
 ///
 /// Exit code 0: all are trusted, 1: one is not trusted, 2: the arguments cannot be used, 3: one could
 /// not be found out, 4: charttrust failed.
 #[derive(Args, Clone, Debug)]
 pub struct Verify {
-    /// The chart archives, as `helm package` makes them, or `oci://HOST/PATH/CHART:VERSION`.
-    #[arg(value_name = "CHART.tgz", required = true)]
+    /// The chart archives, as `helm package` makes them, or their addresses: `oci://HOST/PATH/CHART:VERSION`,
+    /// `https://HOST/PATH/CHART-VERSION.tgz` below an index.
+    #[arg(value_name = "CHART.tgz", required_unless_present = "repo")]
     pub charts: Vec<PathBuf>,
+    /// Verifies every chart version that a repository lists, or with --chart and --version one: `https://…`, or
+    /// `oci://HOST/PATH/CHART` for the tags of a chart.
+    #[arg(long, value_name = "URL", value_parser = super::source, conflicts_with_all = ["charts", "prov", "source"])]
+    pub repo: Option<String>,
+    /// Goes on after this one of a repository, as it was told on standard error.
+    #[arg(long, value_name = "CHART:VERSION", requires = "repo")]
+    pub after: Option<String>,
+    /// Verifies at most so many chart versions of a repository; if there are more, the exit code is not 0.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value = "10000",
+        requires = "repo"
+    )]
+    pub limit: usize,
     /// The one of them that is being verified.
     #[arg(skip)]
     chart: PathBuf,
@@ -49,15 +68,15 @@ pub struct Verify {
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
     /// The chart that is expected; default: what the file is named after.
-    #[arg(long = "chart", value_name = "NAME", requires = "chart_version")]
+    #[arg(long = "chart", value_name = "NAME")]
     pub chart_name: Option<String>,
     /// The version that is expected; default: what the file is named after.
-    #[arg(long = "version", value_name = "VERSION", requires = "chart_name")]
+    #[arg(long = "version", value_name = "VERSION")]
     pub chart_version: Option<String>,
     /// Where the chart is published, for the scope of keys and the sources of rules.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = super::source)]
     pub source: Option<String>,
-    /// Allows registries on this host to be private, loopback or plain HTTP. Repeatable.
+    /// Allows registries and repositories on this host to be private, loopback or plain HTTP. Repeatable.
     #[arg(long, value_name = "HOST[:PORT]")]
     pub allow_host: Vec<AllowedHost>,
     /// A registry whose token service is elsewhere, and its host: a login to the registry goes there.
@@ -89,6 +108,8 @@ pub enum CheckLevel {
 pub enum Output {
     /// One JSON object.
     Json,
+    /// JUnit's XML, which CI systems show: untrusted is a failure, unknown an error.
+    Junit,
     /// For people.
     Text,
     /// The same as JSON, as YAML.
@@ -97,6 +118,12 @@ pub enum Output {
 
 /// Runs the command and gives its exit code: the worst of all archives.
 pub fn main(arguments: &Verify) -> u8 {
+    if let Some(repository) = &arguments.repo {
+        return repository::main(arguments, repository);
+    }
+    if arguments.chart_name.is_some() != arguments.chart_version.is_some() {
+        return complain(&UsageError::ChartAlone, USAGE);
+    }
     let is_about_one = arguments.prov.is_some() || arguments.chart_name.is_some();
     if is_about_one && arguments.charts.len() > 1 {
         return complain(&UsageError::SeveralArchives, USAGE);
@@ -118,8 +145,8 @@ pub fn main(arguments: &Verify) -> u8 {
     }
     let printed = match (arguments.charts.as_slice(), reports.as_slice()) {
         ([_], []) => Ok(()),
-        ([_], [report, ..]) => report::print(arguments.output, report),
-        (_, reports) => report::print_all(arguments.output, reports),
+        ([_], [report, ..]) => printing::print(arguments.output, report),
+        (_, reports) => printing::print_all(arguments.output, reports),
     };
     match printed {
         Ok(()) => worst(codes),
@@ -160,7 +187,8 @@ fn verify_file(arguments: &Verify) -> Result<(Verdict, Report), UsageError> {
         Contents::Whole(archive) => archive,
         Contents::TooLarge(message, _) => {
             let verdict = Verdict::Unknown(Cause::LimitExceeded);
-            return Ok((verdict, report::unread(arguments, verdict, message)));
+            let name = arguments.chart.display().to_string();
+            return Ok((verdict, report::unread((&name, ""), verdict, message)));
         }
     };
     let chart = match chart::read(&archive, &ArchiveLimits::default()) {
@@ -179,26 +207,40 @@ fn verify_file(arguments: &Verify) -> Result<(Verdict, Report), UsageError> {
     };
     let provenance = inputs::provenance(arguments, claimed)?;
     let facts = ArchiveFacts::of(&chart, provenance, Bound::NotCompared);
-    Ok(trust.judge(arguments, wanted, rule, (&chart, &facts)))
+    let answers = subcharts::beside(arguments, &facts, &rule)?;
+    let mut evidence = trust.evidence(&facts, &rule);
+    subcharts::add(&mut evidence, &facts, answers);
+    Ok(trust.judge(arguments, wanted, rule, (&chart, evidence)))
 }
 
 fn verify_fetched(arguments: &Verify, address: &Address) -> Result<(Verdict, Report), UsageError> {
     let arguments = &Verify {
-        source: Some(address.source.clone()),
+        source: Some(address.place().to_owned()),
         ..arguments.clone()
     };
     let trust = Trust::of(arguments)?;
-    let chart = arguments.chart_name.as_ref().unwrap_or(&address.chart);
+    let asking = Asking::of(arguments, &address.source)?;
+    let runtime = runtime().map_err(UsageError::Runtime)?;
+    let name = arguments.chart.display().to_string();
+    let unread = |verdict, message| (verdict, report::unread((&name, ""), verdict, message));
+    let listed = match runtime.block_on(asking.find(&address.named)) {
+        Ok(listed) => listed,
+        Err((verdict, message)) => return Ok(unread(verdict, message)),
+    };
+    let chart = arguments.chart_name.as_ref().unwrap_or(&listed.chart);
+    // A chart that no rule is about is told before it is fetched.
     let rule = rule(arguments, trust.policy.clone(), chart)?;
-    Ok(match address::fetch(arguments, address)? {
-        Fetched::Archive(chart, facts, version) => {
-            let wanted = Wanted::at(arguments, address, &version);
-            trust.judge(arguments, wanted, rule, (&chart, &facts))
-        }
-        Fetched::Nothing(verdict, message) => {
-            (verdict, report::unread(arguments, verdict, message))
-        }
-    })
+    Ok(
+        match runtime.block_on(asking.fetch(&listed, Asked::now())) {
+            Fetched::Archive(chart, facts, version) => {
+                let wanted = Wanted::at(arguments, &listed.chart, &version);
+                let evidence = subcharts::gathered(&asking, &trust, (&wanted, &rule), &facts);
+                let evidence = runtime.block_on(evidence);
+                trust.judge(arguments, wanted, rule, (&chart, evidence))
+            }
+            Fetched::Nothing(verdict, message) => unread(verdict, message),
+        },
+    )
 }
 
 /// Whom to believe, and when.
@@ -221,15 +263,27 @@ impl Trust {
         Ok(Self { keys, now, policy })
     }
 
+    /// As if every source of the rule had answered with the files.
+    fn evidence(&self, facts: &ArchiveFacts, rule: &Rule) -> Evidence {
+        let mut evidence = Evidence::default();
+        for source in &rule.sources {
+            evidence
+                .answers
+                .insert(source.url.clone(), Answer::Archive(Box::new(facts.clone())));
+        }
+        evidence.try_keys(&self.keys, self.now);
+        evidence
+    }
+
     fn judge(
         &self,
         arguments: &Verify,
         wanted: Wanted,
         rule: Rule,
-        (chart, facts): (&Chart, &ArchiveFacts),
+        (chart, mut evidence): (&Chart, Evidence),
     ) -> (Verdict, Report) {
         let Self { keys, now, .. } = self;
-        let evidence = evidence(facts, &rule, keys, *now);
+        evidence.try_keys(keys, *now);
         let is_elsewhere = rule.sources.is_empty();
         let mut judgement = judge(&wanted, rule, &evidence, keys, *now);
         judgement.findings.extend(wanted.misnamed);
@@ -254,11 +308,11 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn at(arguments: &Verify, address: &Address, version: &str) -> Self {
+    fn at(arguments: &Verify, chart: &str, version: &str) -> Self {
         let said =
             |said: &Option<String>, own: &str| said.clone().unwrap_or_else(|| own.to_owned());
         Self {
-            chart: said(&arguments.chart_name, &address.chart),
+            chart: said(&arguments.chart_name, chart),
             version: said(&arguments.chart_version, version),
             misnamed: None,
         }
@@ -347,24 +401,6 @@ fn place(url: &str) -> Source {
         credentials_secret: None,
         ca: None,
     }
-}
-
-/// As if every source of the rule had answered with the files.
-fn evidence(facts: &ArchiveFacts, rule: &Rule, keys: &[Key], now: Timestamp) -> Evidence {
-    let mut evidence = Evidence::default();
-    for source in &rule.sources {
-        evidence
-            .answers
-            .insert(source.url.clone(), Answer::Archive(Box::new(facts.clone())));
-    }
-    // A repository of a subchart is named by the archive: only the operator asks it.
-    for subchart in &facts.subcharts {
-        let message = "subcharts are compared with their own archives in a cluster only";
-        let answer = unavailable(Cause::SourceUnavailable, message.to_owned());
-        evidence.subcharts.insert(subchart.id.clone(), answer);
-    }
-    evidence.try_keys(keys, now);
-    evidence
 }
 
 fn judge(

@@ -10,9 +10,9 @@ use charttrust_verify::verdict::{Reason, Verdict};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Output, Verify};
+use super::Verify;
 use crate::cli::SCHEMA_VERSION;
-use crate::cli::screen::{Format, plain, say};
+use crate::cli::screen::plain;
 use crate::evidence as gathering;
 
 /// What is printed.
@@ -20,10 +20,10 @@ use crate::evidence as gathering;
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
     schema_version: u32,
-    verdict: &'static str,
-    reason: &'static str,
-    chart: String,
-    version: String,
+    pub(super) verdict: &'static str,
+    pub(super) reason: &'static str,
+    pub(super) chart: String,
+    pub(super) version: String,
     digest: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<String>,
@@ -133,11 +133,12 @@ pub(super) fn unreadable(arguments: &Verify, error: &ArchiveError) -> (Verdict, 
             Verdict::Untrusted(Reason::ArchiveAmbiguous)
         }
     };
-    (verdict, unread(arguments, verdict, error.to_string()))
+    let name = arguments.chart.display().to_string();
+    (verdict, unread((&name, ""), verdict, error.to_string()))
 }
 
 /// What is told of an archive of which nothing was read.
-pub(super) fn unread(arguments: &Verify, verdict: Verdict, message: String) -> Report {
+pub(super) fn unread((chart, version): (&str, &str), verdict: Verdict, message: String) -> Report {
     let finding = ReportedFinding {
         reason: verdict.word().to_owned(),
         message,
@@ -146,8 +147,8 @@ pub(super) fn unread(arguments: &Verify, verdict: Verdict, message: String) -> R
         schema_version: SCHEMA_VERSION,
         verdict: verdict_word(verdict),
         reason: verdict.word(),
-        chart: arguments.chart.display().to_string(),
-        version: String::new(),
+        chart: chart.to_owned(),
+        version: version.to_owned(),
         digest: None,
         rule: None,
         signers: Vec::new(),
@@ -155,26 +156,16 @@ pub(super) fn unread(arguments: &Verify, verdict: Verdict, message: String) -> R
     }
 }
 
-/// Prints a report.
-pub(super) fn print(output: Output, report: &Report) -> std::io::Result<()> {
-    say(&written(output, report, std::slice::from_ref(report))?)
+/// What people read of a report.
+pub(super) fn text(report: &Report) -> String {
+    let lines = lines(report).into_iter();
+    lines.map(|line| plain(&line) + "\n").collect()
 }
 
-/// Prints the reports of several archives: for programs as one list.
-pub(super) fn print_all(output: Output, reports: &[Report]) -> std::io::Result<()> {
-    say(&written(output, &reports, reports)?)
-}
-
-/// Names and messages are foreign: an archive can be called anything.
-fn written(output: Output, whole: &impl Serialize, reports: &[Report]) -> std::io::Result<String> {
-    match output {
-        Output::Json => Format::Json.write(whole),
-        Output::Yaml => Format::Yaml.write(whole),
-        Output::Text => {
-            let lines = reports.iter().flat_map(lines);
-            Ok(lines.map(|line| plain(&line) + "\n").collect())
-        }
-    }
+/// What is found, a line each.
+pub(super) fn findings(report: &Report) -> impl Iterator<Item = String> {
+    let findings = report.findings.iter();
+    findings.map(|finding| format!("{}: {}", finding.reason, finding.message))
 }
 
 fn lines(report: &Report) -> Vec<String> {
@@ -195,7 +186,6 @@ fn lines(report: &Report) -> Vec<String> {
     });
     let rule = report.rule.iter().map(|rule| format!("   rule {rule}"));
     let first = std::iter::once(first).chain(signers).chain(rule).collect();
-    let findings = report.findings.iter();
-    let findings = findings.map(|finding| format!("  {}: {}", finding.reason, finding.message));
+    let findings = findings(report).map(|finding| format!("  {finding}"));
     std::iter::once(first).chain(findings).collect()
 }

@@ -5,8 +5,11 @@
 
 mod oci;
 
+use std::collections::BTreeSet;
+
 use charttrust_verify::scheme::Scheme;
 use reqwest::Url;
+use tokio::time::Instant;
 
 pub(in crate::sources) use oci::Registries;
 pub use oci::{Helper, NoLogin, docker_login, is_spelling};
@@ -17,7 +20,7 @@ use crate::sources::credentials::{Credentials, Fingerprint, fingerprint};
 use crate::sources::error::{FetchError, Part};
 use crate::sources::guard::Refused;
 use crate::sources::http::{Ask, How, Reply, Validator, Web};
-use crate::sources::located::{Located, Wanted};
+use crate::sources::located::{Listed, Located, Wanted};
 use crate::sources::singleflight::NotBefore;
 use crate::sources::site::Site;
 use crate::sources::text::{escaped, redacted};
@@ -134,6 +137,26 @@ impl Asking<'_> {
             Origin::Oci(repository) => {
                 // Boxed, or the future of every fetch would be as large as this one.
                 Box::pin(oci::locate(self.client(repository), wanted, not_before)).await
+            }
+        }
+    }
+
+    /// What the origin lists, by an answer after a moment; `chart` is the one of a repository in a registry.
+    pub(in crate::sources) async fn listed(
+        self,
+        chart: &str,
+        since: Instant,
+    ) -> Result<BTreeSet<Listed>, FetchError> {
+        match self.origin {
+            Origin::Http(site) => self.catalogues.listed(self.web, site, since).await,
+            Origin::Oci(repository) => {
+                let tags = Box::pin(oci::every_tag(self.client(repository))).await?;
+                let listed = tags.into_iter().map(|tag| Listed {
+                    chart: chart.to_owned(),
+                    // Tags have no `+`, and versions no `_`.
+                    version: tag.replace('_', "+"),
+                });
+                Ok(listed.collect())
             }
         }
     }

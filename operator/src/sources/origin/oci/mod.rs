@@ -27,3 +27,4 @@ pub(super) use locate::locate;
 pub(in crate::sources) use memory::Registries;
 pub use name::is_spelling;
 pub(super) use repository::Repository;
+pub(super) use tags::all as every_tag;

@@ -1,4 +1,6 @@
-//! The list of tags, read only to be sure that a version is not there.
+//! The list of tags: read to be sure that a version is not there, or to know them all.
+
+use std::ops::ControlFlow;
 
 use reqwest::header::{HeaderMap, LINK};
 use reqwest::{StatusCode, Url};
@@ -24,15 +26,46 @@ pub(super) enum Listed {
 /// # Errors
 /// If it cannot be read to its end.
 pub(super) async fn find(client: Client<'_>, wanted: &[String]) -> Result<Listed, FetchError> {
+    let mut found = Listed::None;
+    let look = |tags: Vec<String>| {
+        if tags.iter().any(|tag| wanted.contains(tag)) {
+            found = Listed::Some;
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    };
+    read(client, look).await?;
+    Ok(found)
+}
+
+/// Every tag.
+///
+/// # Errors
+/// If the list cannot be read to its end.
+pub(in crate::sources::origin) async fn all(client: Client<'_>) -> Result<Vec<String>, FetchError> {
+    let mut every = Vec::new();
+    let keep = |tags| {
+        every.extend(tags);
+        ControlFlow::Continue(())
+    };
+    read(client, keep).await?;
+    Ok(every)
+}
+
+/// Reads the list page by page, to its end or until somebody has seen enough.
+async fn read(
+    client: Client<'_>,
+    mut look: impl FnMut(Vec<String>) -> ControlFlow<()>,
+) -> Result<(), FetchError> {
     let first = client.repository.tags();
     let mut next = Some(first.clone());
     let (mut pages, mut seen) = (0, 0);
     while let Some(url) = next {
         let (tags, link) = page(client, &url).await?;
-        if tags.iter().any(|tag| wanted.contains(tag)) {
-            return Ok(Listed::Some);
-        }
         (pages, seen) = (pages + 1, seen + tags.len());
+        if look(tags).is_break() {
+            return Ok(());
+        }
         next = link.map(|link| resolve(&url, &link)).transpose()?;
         if seen > MOST_TAGS || (pages >= MOST_PAGES && next.is_some()) {
             return Err(FetchError::TooLarge {
@@ -42,7 +75,7 @@ pub(super) async fn find(client: Client<'_>, wanted: &[String]) -> Result<Listed
             });
         }
     }
-    Ok(Listed::None)
+    Ok(())
 }
 
 async fn page(client: Client<'_>, url: &Url) -> Result<(Vec<String>, Option<String>), FetchError> {
