@@ -88,7 +88,7 @@ async fn a_subchart_that_nobody_has_signed_is_named_before_it_is_published() {
     let all: Vec<_> = parts.iter().collect();
     let source = umbrella("shop", &all, &repository.url());
     let shop = story.publish(&source, Some(&key)).await;
-    let files: Vec<_> = [&shop].into_iter().chain(&parts);
+    let files = [&shop].into_iter().chain(&parts);
     let files: Vec<_> = files.map(|chart| text(&chart.archive)).collect();
     let url = story.repository.url();
     let of_files: Vec<_> = files

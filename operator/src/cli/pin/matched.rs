@@ -152,7 +152,10 @@ fn archive_of(
         return Err(Why::Unclear(why));
     }
     let unmatched = || {
-        let why = format!("{}: {}", said.reason, said.message);
+        let why = match said.message.as_str() {
+            "" => said.reason.clone(),
+            message => format!("{}: {message}", said.reason),
+        };
         match Verdict::of_word(&said.reason) {
             Some(Verdict::Untrusted(_)) => Why::Known(why),
             Some(_) | None => Why::Unclear(why),

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use charttrust_verify::verdict::Cause;
 use kube::ResourceExt;
 
 use super::deployed::{Told, bare};
@@ -39,6 +40,8 @@ pub(super) struct Draft {
     pub(super) policy: ChartTrustPolicy,
     /// Releases that have no proof yet, or something against them.
     pub(super) left: Vec<Left>,
+    /// How many releases no policy has asked about yet.
+    pub(super) unasked: usize,
     /// Charts that no rule can name.
     pub(super) unnamed: Vec<String>,
     /// Secrets of sources that it has from deployers, and must be copied.
@@ -80,13 +83,22 @@ impl Draft {
         let rules = rules(charts, &declared.policies, &asked.sources)?;
         let policy = policy(rules, asked)?;
         let is_open = |one: &Left| !matches!(one, Left::Aside { .. });
+        let left = left.into_iter().filter(is_open);
+        let (unasked, left): (Vec<_>, Vec<_>) = left.partition(is_unasked);
         Ok(Self {
             policy,
-            left: left.into_iter().filter(is_open).collect(),
+            unasked: unasked.len(),
+            left,
             unnamed,
             secrets,
         })
     }
+}
+
+/// Whether nobody has asked a source about a release yet, as on the first day about all of them.
+fn is_unasked(left: &Left) -> bool {
+    let word = Cause::NoPolicy.word();
+    matches!(left, Left::Unclear { why, .. } if why.split(':').next() == Some(word))
 }
 
 impl Asked {
@@ -492,6 +504,13 @@ mod tests {
         let none = rules_of(&trusts, &asked(&[]));
         assert_eq!(names(&none), [("unknown-origin", vec!["api", "web"])]);
         assert_eq!(none[0].verify.level, Level::None);
+        let draft = Draft::of(&trusts, &declared(), &asked(&[])).unwrap();
+        assert_eq!(
+            (draft.unasked, draft.left.len()),
+            (2, 0),
+            "{:?}",
+            draft.left
+        );
         let told = rules_of(&trusts, &asked(&[OURS]));
         assert_eq!(names(&told), [("unproven", vec!["api", "web"])]);
         assert_eq!(told[0].sources[0].url, OURS);

@@ -10,6 +10,7 @@ use crate::cli::cluster::{Connection, Failure, all, is_name};
 use crate::cli::leading::{Operator, checked};
 use crate::cli::manifest::manifest;
 use crate::cli::pin::matched::{Declared, Left};
+use crate::cli::revoke::count;
 use crate::cli::screen::{plain, say, tell};
 use crate::cli::{TRUSTED, UNTRUSTED, program, status};
 use crate::watch::ObjectName;
@@ -125,7 +126,17 @@ fn told(draft: &Draft, operator: &str) -> String {
              where the operator reads it"
         )
     });
-    let lines = left.chain(unnamed).chain(hint).chain(secrets);
+    let unasked = (draft.unasked > 0).then(|| {
+        format!(
+            "{} no policy has asked about yet: apply this one, and draft again",
+            count(draft.unasked, "release", "releases")
+        )
+    });
+    let lines = left
+        .chain(unasked)
+        .chain(unnamed)
+        .chain(hint)
+        .chain(secrets);
     lines.map(|line| plain(&line) + "\n").collect()
 }
 
