@@ -70,7 +70,8 @@ impl Source {
         })
     }
 
-    fn write(&self, folder: &Path) -> std::io::Result<()> {
+    /// Writes the chart into a folder, as people have it before it is packaged.
+    pub fn write(&self, folder: &Path) -> std::io::Result<()> {
         for (path, content) in &self.files {
             let path = folder.join(path);
             std::fs::create_dir_all(path.parent().unwrap_or(folder))?;
