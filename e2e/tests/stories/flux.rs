@@ -64,8 +64,9 @@ fn said(trust: &ReleaseTrust) -> String {
 async fn a_draft_has_the_sources_that_flux_deploys_from() {
     with_flux().await;
     let story = story("flux-draft", Version::V4).await;
-    story.publish(&Source::new("web", "1.0.0"), None).await;
-    deploy(&story, "1.0.0").await;
+    // A version that no other story pins.
+    story.publish(&Source::new("web", "7.0.0"), None).await;
+    deploy(&story, "7.0.0").await;
     story.expect("web", "NoPolicy").await;
     let namespace = story.namespace.as_str();
     let init = ["policy", "init", "-n", namespace, "--name", namespace];

@@ -125,20 +125,21 @@ async fn a_subchart_that_nobody_has_signed_is_named_before_it_is_published() {
     );
 
     let signed = story.package(&part("db"), Some(&key)).await;
-    let digest = |chart: &Chart| chart.digest().unwrap();
-    let same = digest(&signed) == digest(&parts[1]);
     repository.publish(&story.helm, &signed).await.unwrap();
     // Helm packs the same files into other bytes; what counts is what is in them.
+    let again = [&shop, &parts[0], &signed, &parts[2]];
+    let files = again.map(|chart| text(&chart.archive));
+    let of_files: Vec<_> = files
+        .iter()
+        .map(String::as_str)
+        .chain(["--source", &url])
+        .collect();
     let of_repository = ["--repo", &url, "--chart", "shop"];
     for line in [&of_files[..], &of_repository] {
         let said = desk.verify(line).await;
-        let first = said.text.lines().next().unwrap_or_default().to_owned();
-        assert!(
-            first.starts_with("shop 1.0.0   trusted/ArchiveVerified"),
-            "same bytes: {same}\n{}\n{}",
-            said.text,
-            said.errors
-        );
+        let first = said.text.lines().next().unwrap_or_default();
+        let is_trusted = first.starts_with("shop 1.0.0   trusted/ArchiveVerified");
+        assert!(is_trusted, "{}\n{}", said.text, said.errors);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where deployers say that charts come from: Flux' sources and k3s' HelmCharts, as sources of a policy. Reads
+//! Where deployers say that charts come from: sources of Flux and `HelmChart`s of k3s, as sources of a policy. Reads
 //! only, and no Secret.
 
 use std::collections::BTreeMap;

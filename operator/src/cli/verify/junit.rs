@@ -1,4 +1,4 @@
-//! Reports as JUnit's XML, which CI systems show. Touches nothing.
+//! Reports as the XML of `JUnit`, which CI systems show. Touches nothing.
 //!
 //! Decision: written by hand. What is needed of XML is five elements and one escape; crates for it (`quick-junit`)
 //! bring a writer of XML and a clock.

@@ -108,7 +108,7 @@ pub enum CheckLevel {
 pub enum Output {
     /// One JSON object.
     Json,
-    /// JUnit's XML, which CI systems show: untrusted is a failure, unknown an error.
+    /// The XML of `JUnit`, which CI systems show: untrusted is a failure, unknown an error.
     Junit,
     /// For people.
     Text,

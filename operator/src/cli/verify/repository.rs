@@ -6,7 +6,6 @@ use charttrust_verify::scheme::Scheme;
 use charttrust_verify::verdict::{Cause, Verdict};
 use charttrust_verify::version::Constraint;
 use futures::{StreamExt as _, stream};
-use tokio::time::Instant;
 
 use super::address::{Asking, Fetched};
 use super::inputs::UsageError;
@@ -159,17 +158,15 @@ struct Gate<'a> {
 
 impl Gate<'_> {
     async fn verify(&self, place: &Place) -> Result<u8, Stop> {
-        let started = Instant::now();
+        let asked = Asked {
+            longest_rest: REST,
+            ..Asked::now()
+        };
         let listed = match self.asking.listed(place.chart.as_deref()).await {
             Ok(listed) => listed,
             Err((cause, message)) => return self.unlisted(place, cause, message),
         };
         let selected = Selected::of(listed, place, self.arguments).map_err(Stop::Usage)?;
-        let asked = Asked {
-            since: started,
-            anew: None,
-            longest_rest: REST,
-        };
         let verified = stream::iter(&selected.all).map(|one| self.one(one, asked));
         let mut verified = verified.buffered(AT_ONCE);
         let mut count = Count::default();
@@ -280,23 +277,25 @@ impl Count {
     }
 
     fn end(&self, selected: &Selected) -> String {
-        let mut text = format!(
+        let all = format!(
             "{} chart versions: {} trusted, {} not trusted, {} unknown\n",
             self.done(),
             self.trusted,
             self.untrusted,
             self.unknown
         );
-        if selected.passed_over > 0 {
-            let number = selected.passed_over;
-            text += &format!("{number} tags are no versions, and were passed over\n");
-        }
-        if let (1.., Some(last)) = (selected.beyond, selected.all.last()) {
-            let place = plain(&format!("{}:{}", last.chart, last.version));
-            let number = selected.beyond;
-            text += &format!("{number} more were not verified: go on with --after {place}\n");
-        }
-        text
+        let passed = match selected.passed_over {
+            0 => String::new(),
+            number => format!("{number} tags are no versions, and were passed over\n"),
+        };
+        let left = match (selected.beyond, selected.all.last()) {
+            (number @ 1.., Some(last)) => {
+                let place = plain(&format!("{}:{}", last.chart, last.version));
+                format!("{number} more were not verified: go on with --after {place}\n")
+            }
+            _ => String::new(),
+        };
+        all + &passed + &left
     }
 
     /// An empty repository is not a good one, and neither is one that was not verified to its end.
