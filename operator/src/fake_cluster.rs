@@ -151,6 +151,9 @@ impl Respond for FakeCluster {
             "GET" if is_collection(&path) => Ok(state.list(&path, request.url.query())),
             "GET" => state.objects.found(&path),
             "POST" if is_review => Ok(state.review(body)),
+            "POST" if path.ends_with("/selfsubjectreviews") => Ok(json!({"status": {"userInfo": {
+                "username": "system:serviceaccount:charttrust-system:operator"}}})),
+            "POST" if path.ends_with("/token") => Ok(token(&body, state.writes.len())),
             "POST" => state.objects.create(place(&path, &body), body),
             "PUT" if request.url.path() == path => state.objects.replace(&path, body),
             "PUT" => state.objects.replace_status(&path, body),
@@ -177,6 +180,22 @@ impl Respond for FakeCluster {
         }
     }
 }
+
+/// A token, each another one. Whoever names no audience gets one for the API server's own.
+fn token(request: &Value, number: usize) -> Value {
+    let named = &request["spec"]["audiences"];
+    let is_named = named.as_array().is_some_and(|named| !named.is_empty());
+    let audiences = if is_named {
+        named.clone()
+    } else {
+        json!([API_SERVER])
+    };
+    json!({"spec": {"audiences": audiences}, "status": {
+        "token": format!("token-{number}"), "expirationTimestamp": "2100-01-01T00:00:00Z"}})
+}
+
+/// For whom tokens are that the API server takes.
+pub(crate) const API_SERVER: &str = "https://kubernetes.default.svc";
 
 pub(crate) type Answer = Result<Value, Refusal>;
 

@@ -64,12 +64,7 @@ fn keep(store: &Store, number: usize) -> Arc<Shown> {
         driver: Driver::Secret,
         revision: 1,
     };
-    let source = policy::Source {
-        url: "https://charts.example.com".to_owned(),
-        mirrors: Vec::new(),
-        credentials_secret: None,
-        ca: None,
-    };
+    let source = policy::Source::at("https://charts.example.com");
     let now = charttrust::clock::tick();
     let state = PollState {
         last_asked: now,
@@ -643,12 +638,7 @@ fn fetcher() -> Fetcher<()> {
 }
 
 fn source(url: &str) -> Source {
-    Source {
-        url: url.to_owned(),
-        mirrors: Vec::new(),
-        credentials: None,
-        ca: None,
-    }
+    Source::at(url)
 }
 
 /// Has the greatest memory measured from now on; gives what is taken now.

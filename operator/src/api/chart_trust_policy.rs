@@ -11,6 +11,7 @@ use super::bounds;
 pub use super::policy_status::{ChartTrustPolicyStatus, QuarantineCounts, ReleaseCounts};
 use super::quarantine_words::QuarantineAction;
 use super::schema;
+pub use super::source_login::{KubernetesToken, NameRef, ProvenanceSource};
 
 /// Which releases, what is demanded of them, what is forgiven, what follows.
 #[derive(CustomResource, Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -221,6 +222,10 @@ pub struct Rule {
 /// Where charts are published.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "!has(self.credentialsSecretRef) || !has(self.kubernetesToken)",
+    "message": "kubernetesToken stands instead of credentialsSecretRef, remove one of them",
+}]))]
 pub struct Source {
     /// Its address, by scheme.
     #[schemars(
@@ -256,10 +261,19 @@ pub struct Source {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_secret_ref: Option<NameRef>,
 
+    /// Instead of a Secret: a token of the operator's own ServiceAccount, sent to this url as bearer. Only for
+    /// an audience that `--token-audience` of the operator pairs with its host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes_token: Option<KubernetesToken>,
+
     /// Object in the operator's namespace whose `ca.crt` (PEM) is trusted for this source.
     /// Omitted: the usual public authorities.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_ref: Option<CaRef>,
+
+    /// Where the `.prov` files are, if they do not lie beside the archives. Omitted: beside the archives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<ProvenanceSource>,
 }
 
 /// The index would be looked for below itself.
@@ -276,15 +290,6 @@ fn described_schemes() -> String {
         "The address, without user, query or fragment. {} Example: `https://charts.example.com`.",
         described.join(" ")
     )
-}
-
-/// An object in the operator's namespace.
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct NameRef {
-    /// Name of the object. Example: `charts-login`.
-    #[schemars(length(min = 1, max = bounds::NAME), regex(pattern = bounds::NAME_PATTERN))]
-    pub name: String,
 }
 
 /// An object in the operator's namespace that holds `ca.crt`.

@@ -24,6 +24,7 @@ pub mod quarantine_words;
 pub mod reasons;
 pub mod release_trust;
 mod schema;
+mod source_login;
 pub mod trusted_key;
 
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};

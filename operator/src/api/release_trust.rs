@@ -316,6 +316,9 @@ pub struct BundledChart {
 pub enum Mirrored {
     /// The archive, and what is beside it.
     Archive,
+    /// The provenance lies where `provenance.url` of the source says, and trust has not rested on it yet: it
+    /// can give trust, and shows at worst that there is no proof.
+    Elsewhere,
     /// The source itself served everything.
     #[default]
     Nothing,
@@ -401,7 +404,8 @@ pub struct SourceEvidence {
     pub index_disagrees: bool,
 
     /// What a mirror served, and the source itself did not: Archive (and what is beside it),
-    /// Provenance or Nothing. It can give trust, and takes none. Absent: Nothing.
+    /// Provenance or Nothing. It can give trust, and takes none. Elsewhere: the provenance, from its own
+    /// url, before trust has rested on it. Absent: Nothing.
     #[serde(default, skip_serializing_if = "Mirrored::is_nothing")]
     pub mirrored: Mirrored,
 

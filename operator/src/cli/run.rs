@@ -18,7 +18,7 @@ use crate::leader::{self, Containing, Election, Leadership, Loss, QUARANTINE, To
 use crate::metrics::Metrics;
 use crate::quarantine::PROTECTED;
 use crate::serve;
-use crate::sources::{self, AllowedHost, AuthHost};
+use crate::sources::{self, AllowedHost, AuthHost, TokenAudience};
 
 /// Runs the operator, with the cluster of KUBECONFIG or the one it runs in.
 #[derive(Args, Clone, Debug)]
@@ -42,6 +42,10 @@ pub struct Run {
     /// Repeatable.
     #[arg(long, value_name = "REGISTRY=HOST")]
     pub auth_host: Vec<AuthHost>,
+    /// A registry or repository, and the audience of tokens of the operator's own service account that policies
+    /// may have sent there. Without a port: 443. Repeatable.
+    #[arg(long, value_name = "HOST[:PORT]=AUDIENCE")]
+    pub token_audience: Vec<TokenAudience>,
     /// Contains releases as Quarantines and policies say. Without it the operator only reports.
     #[arg(long)]
     pub quarantine: bool,
@@ -238,6 +242,7 @@ fn settings(arguments: &Run) -> Settings {
             limits: sources::Limits::default(),
             user_agent: concat!("charttrust/", env!("CARGO_PKG_VERSION")).to_owned(),
         },
+        token_audiences: arguments.token_audience.clone(),
         quarantine: arguments.quarantine.then(|| QuarantineSettings {
             protected: arguments.protect_namespace.clone(),
         }),

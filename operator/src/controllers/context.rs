@@ -7,6 +7,7 @@ use kube::Client;
 use tokio::time::Instant;
 
 use super::cache::Caches;
+use super::store::tokens::Tokens;
 use super::store::{Change, Store};
 use super::task::{Queues, Task};
 use crate::clock;
@@ -16,7 +17,7 @@ use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::parse::LoadedPolicy;
 use crate::quarantine::Neighbourhoods;
-use crate::sources::Settings as SourceSettings;
+use crate::sources::{Settings as SourceSettings, TokenAudience};
 
 /// How the operator runs.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct Settings {
     pub instance: String,
     /// How sources are looked at.
     pub sources: SourceSettings,
+    /// Where tokens of the operator's own `ServiceAccount` may be sent, and for whom they are.
+    pub token_audiences: Vec<TokenAudience>,
     /// Whether releases may be contained, and where never; `None` only reports.
     pub quarantine: Option<QuarantineSettings>,
 }
@@ -51,6 +54,7 @@ pub struct Context {
     pub(super) cache: Caches,
     pub(super) queues: Queues,
     pub(super) fetcher: Fetcher,
+    pub(super) tokens: Tokens,
     /// What else lives in the namespaces of quarantines.
     pub(super) neighbourhoods: Neighbourhoods,
     pub(super) metrics: Arc<Metrics>,
@@ -76,6 +80,7 @@ impl Context {
             client,
             leadership,
             fetcher: evidence::fetcher(settings.sources.clone()),
+            tokens: Tokens::default(),
             settings,
             store: Store::default(),
             cache: Caches::default(),
@@ -126,6 +131,13 @@ impl Context {
         let may_begin = self.may_contain() && policies.any(|one| one.quarantine.is_some());
         let known = may_begin.then(|| self.cache.records.releases());
         self.store.change(known.unwrap_or_default(), now)
+    }
+
+    /// Has every policy read again.
+    pub(super) fn judge_policies_again(&self) {
+        for name in self.store.trust().policies.keys() {
+            self.queues.tasks.add(Task::Policy(name.clone()));
+        }
     }
 
     /// Has a release judged again; until it was, no quarantine begins under its policies.

@@ -100,12 +100,7 @@ mod tests {
             retry_after: None,
             requests: 0,
         };
-        let source = charttrust_verify::policy::Source {
-            url: SOURCE.to_owned(),
-            mirrors: Vec::new(),
-            credentials_secret: None,
-            ca: None,
-        };
+        let source = charttrust_verify::policy::Source::at(SOURCE);
         scene
             .context
             .store

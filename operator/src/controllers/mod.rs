@@ -31,6 +31,7 @@ pub mod store;
 mod task;
 #[cfg(test)]
 mod testing;
+mod tokens;
 #[cfg(test)]
 mod told;
 mod triggers;

@@ -144,6 +144,32 @@ async fn a_source_that_asks_for_an_hour_of_rest_is_asked_once_by_all_its_release
     }
 }
 
+/// All of it would be downloaded again each time.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_is_too_large_is_asked_for_once_in_an_interval_by_all_its_releases() {
+    let entry = "a".repeat(2 << 20);
+    let index =
+        format!("apiVersion: v1\nentries:\n  x:\n  - version: 1.0.0\n    description: {entry}\n");
+    let large = answering(ResponseTemplate::new(200).set_body_string(index)).await;
+    let context = looking(&[("large", &large)]).await;
+    let releases: Vec<_> = (0..20)
+        .map(|number| install(&context, &format!("large-{number}")))
+        .collect();
+    until(|| {
+        let mut all = releases.iter();
+        all.all(|release| failures(&context, release).is_some())
+    })
+    .await;
+    assert_eq!(requests(&large).await, 1);
+    for release in &releases {
+        let wait = context.store.inspect(release, |release| {
+            let looks = release.unwrap().asked.values();
+            looks.filter_map(|look| look.retry_after).max()
+        });
+        assert_eq!(wait, Some(Duration::from_secs(3600)), "the interval");
+    }
+}
+
 /// As a policy's annotation asks for all its releases at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn looks_that_are_asked_for_at_once_share_an_answer() {

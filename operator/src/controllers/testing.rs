@@ -83,6 +83,7 @@ impl Scene {
                 limits: sources::Limits::default(),
                 user_agent: "charttrust".to_owned(),
             },
+            token_audiences: Vec::new(),
             quarantine,
         };
         let context = Context::new(client, leadership, settings, Arc::new(Metrics::default()));

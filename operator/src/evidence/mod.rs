@@ -46,6 +46,8 @@ pub enum Gathered {
 pub struct Nothing {
     /// What it is worth.
     pub answer: Answer,
+    /// Whether the source did not know whom it was asked by.
+    is_refused: bool,
     /// Which of the mirrors has had a say, by its position.
     mirror: Option<usize>,
     retry_after: Option<Duration>,
@@ -75,6 +77,7 @@ pub async fn gather(
         Ok(fetched) => Gathered::of(&fetched, claimed),
         Err(error) => Gathered::Other(Nothing {
             answer: no_archive(&error),
+            is_refused: error.is_refusal(),
             mirror: None,
             retry_after: error.retry_after(),
         }),
@@ -98,6 +101,7 @@ impl Gathered {
             Err(error) => {
                 return Self::Other(Nothing {
                     answer: silence.unwrap_or_else(|| unreadable(error)),
+                    is_refused: false,
                     mirror: fetched.mirror,
                     retry_after,
                 });
@@ -131,6 +135,14 @@ impl Gathered {
             mirrors: left.to_vec(),
             ..source.clone()
         })
+    }
+
+    /// Whether the source did not know whom it was asked by: the credentials may have ended.
+    pub fn is_refused(&self) -> bool {
+        match self {
+            Self::Found(_) => false,
+            Self::Other(nothing) => nothing.is_refused,
+        }
     }
 
     /// How long the source asks to be left alone.

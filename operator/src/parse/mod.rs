@@ -23,12 +23,12 @@ mod unreadable;
 
 pub use duration::{DurationError, duration};
 pub use key::{KeyProblem, Remains, claimed, declared_revocation, key, remains};
-pub use policy::{LoadedPolicy, QuarantineTerms, policy, unreadable_policy};
+pub use policy::{LoadedPolicy, QuarantineTerms, policy, policy_by, unreadable_policy};
 pub use problem::Problem;
 pub use quarantine::quarantine_problems;
 pub use refresh::{Refresh, refresh};
 pub use share::{share_revocations, share_with};
-pub use source::{AddressError, repository};
+pub use source::{AddressError, TokenRule, repository};
 pub use time::{TimeError, timestamp};
 pub use unreadable::{UnreadableKey, unreadable_key};
 

@@ -10,6 +10,7 @@ use kube::ResourceExt as _;
 use super::exception::exceptions;
 use super::rule::rules;
 use super::selector::selector;
+use super::source::TokenRule;
 use super::text::release_globs;
 use super::{Problem, Problems, duration};
 use crate::api::ChartTrustPolicy;
@@ -49,12 +50,19 @@ pub struct QuarantineTerms {
 
 /// Reads a policy. What a field that cannot be used is about is judged as if the policy trusted nobody,
 /// never skipped: the charts of a rule, or everything that may be meant.
+///
+/// Which tokens the operator may send is not asked: that is for the operator to say ([`policy_by`]).
 pub fn policy(object: &ChartTrustPolicy) -> LoadedPolicy {
+    policy_by(object, &|_, _| Ok(()))
+}
+
+/// Reads a policy as an operator does, whose tokens go where the rule says and nowhere else.
+pub fn policy_by(object: &ChartTrustPolicy, tokens: &TokenRule<'_>) -> LoadedPolicy {
     let spec = &object.spec;
     let mut problems = Problems::default();
     let interval = interval(&spec.interval, &mut problems);
     let selection = selection(&spec.selection, &mut problems);
-    let rules = rules(&spec.rules, &mut problems);
+    let rules = rules(&spec.rules, tokens, &mut problems);
     let exceptions = exceptions(&spec.exceptions, &mut problems);
     let quarantine = spec.quarantine.as_ref();
     let quarantine = quarantine.and_then(|spec| quarantine_terms(spec, &mut problems));
@@ -455,6 +463,35 @@ spec:
         assert_eq!(unusable(elsewhere), [true, true]);
         let exception = |p: &mut ChartTrustPolicy| p.spec.exceptions[0].reasons.clear();
         assert_eq!(unusable(exception), [true, true]);
+    }
+
+    #[test]
+    fn a_token_that_may_not_be_sent_makes_its_rule_unusable() {
+        let mut object = good();
+        let source = serde_json::json!({
+            "url": "https://charts.example.com", "kubernetesToken": {"audience": "charts.test"},
+        });
+        object.spec.rules[0].sources = vec![serde_json::from_value(source).unwrap()];
+        assert_eq!(policy(&object).problems, []);
+        let asked = std::cell::RefCell::new(Vec::new());
+        let loaded = policy_by(&object, &|url, audience| {
+            asked
+                .borrow_mut()
+                .push((url.to_owned(), audience.to_owned()));
+            Err("is not paired".to_owned())
+        });
+        let expected = (
+            "https://charts.example.com".to_owned(),
+            "charts.test".to_owned(),
+        );
+        assert_eq!(asked.into_inner(), [expected]);
+        let path = "spec.rules[0].sources[0].kubernetesToken.audience";
+        assert_eq!(loaded.problems[0].path, path);
+        let rule = loaded.policy.rule_for(&release("shop", "any"), "shop-web");
+        assert!(rule.is_some_and(|rule| rule.is_err()), "it trusts nobody");
+        let named = serde_json::from_value(serde_json::json!({"name": "login"})).unwrap();
+        object.spec.rules[0].sources[0].credentials_secret_ref = Some(named);
+        assert!(policy(&object).problems[0].message.contains("instead of"));
     }
 
     #[test]

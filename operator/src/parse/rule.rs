@@ -6,17 +6,21 @@ use charttrust_verify::policy::{Dependencies, ExpiredKeys, Level, Pin, Rule, Sig
 
 use super::Problems;
 use super::selector::selector;
-use super::source::sources;
+use super::source::{TokenRule, sources};
 use super::text::chart_globs;
 use crate::api::chart_trust_policy as api;
 
 /// The rules of a policy, in their order. What cannot be used is a problem.
-pub(super) fn rules(all: &[api::Rule], problems: &mut Problems) -> Vec<Rule> {
+pub(super) fn rules(
+    all: &[api::Rule],
+    tokens: &TokenRule<'_>,
+    problems: &mut Problems,
+) -> Vec<Rule> {
     problems.expect_some("spec.rules", all, "rule");
     problems.expect_unique("spec.rules", all.iter().map(|one| one.name.as_str()));
     let numbered = all.iter().enumerate();
     let mut rules: Vec<_> = numbered
-        .map(|(index, one)| rule(&format!("spec.rules[{index}]"), one, problems))
+        .map(|(index, one)| rule(&format!("spec.rules[{index}]"), one, tokens, problems))
         .collect();
     for (index, rule) in rules.iter_mut().enumerate() {
         // By rule, because a bad constraint in one of them says nothing about the charts of the
@@ -31,7 +35,7 @@ pub(super) fn rules(all: &[api::Rule], problems: &mut Problems) -> Vec<Rule> {
     rules
 }
 
-fn rule(path: &str, rule: &api::Rule, problems: &mut Problems) -> Rule {
+fn rule(path: &str, rule: &api::Rule, tokens: &TokenRule<'_>, problems: &mut Problems) -> Rule {
     let versions = rule.versions.as_ref().map(|text| {
         text.parse()
             .map_err(|_| "is no version constraint, write it as Helm does: >=2.0.0 <4")
@@ -40,7 +44,7 @@ fn rule(path: &str, rule: &api::Rule, problems: &mut Problems) -> Rule {
         name: rule.name.clone(),
         charts: chart_globs(&format!("{path}.charts"), &rule.charts, problems),
         versions: versions.and_then(|read| problems.take(&format!("{path}.versions"), read)),
-        sources: sources(&format!("{path}.sources"), rule, problems),
+        sources: sources(&format!("{path}.sources"), rule, tokens, problems),
         verify: verify(&format!("{path}.verify"), &rule.verify, problems),
         pins: pins(&format!("{path}.digests"), &rule.digests, problems),
         problem: None,

@@ -1,17 +1,46 @@
 //! Where charts are published.
 
-use charttrust_verify::policy::{CaRef, Source};
+use charttrust_verify::policy::{CaRef, ProvenanceAt, Source};
 use charttrust_verify::scheme::Scheme;
 
 use super::Problems;
 use crate::api::chart_trust_policy::{self as api, CaKind};
 
+/// Says whether a token for an audience may be sent to an address, or else why not and the next step.
+pub type TokenRule<'a> = dyn Fn(&str, &str) -> Result<(), String> + 'a;
+
 /// The sources of a rule.
-pub(super) fn sources(path: &str, rule: &api::Rule, problems: &mut Problems) -> Vec<Source> {
+pub(super) fn sources(
+    path: &str,
+    rule: &api::Rule,
+    tokens: &TokenRule<'_>,
+    problems: &mut Problems,
+) -> Vec<Source> {
     let numbered = rule.sources.iter().enumerate();
-    numbered
-        .map(|(index, one)| source(&format!("{path}[{index}]"), one, &rule.charts, problems))
-        .collect()
+    let read = numbered.map(|(index, one)| {
+        let path = format!("{path}[{index}]");
+        let read = source(&path, one, &rule.charts, problems);
+        check_token(&path, (one, &read), tokens, problems);
+        read
+    });
+    read.collect()
+}
+
+fn check_token(
+    path: &str,
+    (source, read): (&api::Source, &Source),
+    tokens: &TokenRule<'_>,
+    problems: &mut Problems,
+) {
+    let Some(audience) = &read.token_audience else {
+        return;
+    };
+    if source.credentials_secret_ref.is_some() {
+        let message = "stands instead of credentialsSecretRef, remove one of them";
+        problems.add(format!("{path}.kubernetesToken"), message);
+    }
+    let path = format!("{path}.kubernetesToken.audience");
+    problems.take(&path, tokens(&read.url, audience));
 }
 
 fn source(path: &str, source: &api::Source, charts: &[String], problems: &mut Problems) -> Source {
@@ -29,7 +58,23 @@ fn source(path: &str, source: &api::Source, charts: &[String], problems: &mut Pr
             .credentials_secret_ref
             .as_ref()
             .map(|named| named.name.clone()),
+        token_audience: source
+            .kubernetes_token
+            .as_ref()
+            .map(|token| token.audience.clone()),
         ca: source.ca_ref.as_ref().map(authority),
+        provenance: source.provenance.as_ref().map(|elsewhere| {
+            problems.take(&format!("{path}.provenance.url"), folder(&elsewhere.url));
+            provenance(elsewhere)
+        }),
+    }
+}
+
+fn provenance(elsewhere: &api::ProvenanceSource) -> ProvenanceAt {
+    let secret = elsewhere.credentials_secret_ref.as_ref();
+    ProvenanceAt {
+        url: elsewhere.url.clone(),
+        credentials_secret: secret.map(|named| named.name.clone()),
     }
 }
 
@@ -81,6 +126,33 @@ pub fn repository(url: &str) -> Result<(), AddressError> {
         return Err(AddressError::Index);
     }
     Ok(())
+}
+
+/// Whether a URL is a folder of files that are asked for by their names.
+fn folder(url: &str) -> Result<(), FolderError> {
+    address(url)?;
+    match Scheme::split(url) {
+        Some((Scheme::Http | Scheme::Https, _)) => {}
+        Some((Scheme::Oci, _)) | None => return Err(FolderError::Scheme),
+    }
+    if url.trim_end_matches('/').ends_with(".prov") {
+        return Err(FolderError::File);
+    }
+    Ok(())
+}
+
+/// Why a URL is no folder of statements.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+enum FolderError {
+    /// It is no address.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// A file in place of its folder.
+    #[error("names a .prov file, name the folder that it lies in")]
+    File,
+    /// A registry has no folders.
+    #[error("is no folder that is asked over HTTP, begin it with https://")]
+    Scheme,
 }
 
 /// Whether a URL names a place in the one way in which scopes compare it: nothing in it changes
@@ -219,6 +291,23 @@ mod tests {
             let charts: Vec<_> = charts.into_iter().map(str::to_owned).collect();
             let told = of_one_chart(url, repository, &charts);
             assert_eq!(told, Err(error), "{url} {repository} {charts:?}");
+        }
+    }
+
+    #[test]
+    fn a_folder_of_statements_is_asked_over_http() {
+        for url in ["https://a.example/prov", "http://127.0.0.1:8080"] {
+            assert_eq!(folder(url), Ok(()), "{url}");
+        }
+        for (url, error) in [
+            ("oci://a.example/prov", FolderError::Scheme),
+            ("https://a.example/web-1.0.0.tgz.prov", FolderError::File),
+            ("https://a.example/a/../b", AddressError::Dots.into()),
+            ("https://me@a.example", AddressError::User.into()),
+            ("https://a.example?x=1", AddressError::Query.into()),
+            ("ftp://a.example", AddressError::Scheme.into()),
+        ] {
+            assert_eq!(folder(url), Err(error), "{url}");
         }
     }
 

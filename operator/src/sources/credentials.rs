@@ -26,6 +26,13 @@ pub enum Credentials {
     Bearer(Zeroizing<String>),
     /// What a login to a registry has left: its token service takes it, and nobody else is shown it.
     Identity(Zeroizing<String>),
+    /// A bearer token of our own that is renewed now and then, sent at once.
+    Renewed {
+        /// For whom it is: what was answered for an earlier one is answered for this one.
+        audience: String,
+        /// The present one.
+        token: Zeroizing<String>,
+    },
     /// A client certificate, shown to servers that ask for one.
     Tls {
         /// Certificate chain, PEM.
@@ -43,7 +50,9 @@ impl Credentials {
                 let pair = Zeroizing::new(format!("{}:{}", username.as_str(), password.as_str()));
                 Zeroizing::new(format!("Basic {}", BASE64_STANDARD.encode(pair.as_bytes())))
             }
-            Self::Bearer(token) => Zeroizing::new(format!("Bearer {}", token.as_str())),
+            Self::Bearer(token) | Self::Renewed { token, .. } => {
+                Zeroizing::new(format!("Bearer {}", token.as_str()))
+            }
             Self::Identity(_) => return Err(FetchError::Credentials("identity token")),
             Self::Tls { .. } => return Ok(None),
         };
@@ -58,7 +67,7 @@ impl Credentials {
     pub(super) fn identity(&self) -> Option<Zeroizing<Vec<u8>>> {
         match self {
             Self::Tls { cert, key } => Some(Zeroizing::new([key.as_slice(), b"\n", cert].concat())),
-            Self::Basic { .. } | Self::Bearer(_) | Self::Identity(_) => None,
+            Self::Basic { .. } | Self::Bearer(_) | Self::Identity(_) | Self::Renewed { .. } => None,
         }
     }
 
@@ -70,6 +79,7 @@ impl Credentials {
             }
             Self::Bearer(token) => [b"bearer", token.as_bytes(), b""],
             Self::Identity(token) => [b"identity", token.as_bytes(), b""],
+            Self::Renewed { audience, .. } => [b"renewed", audience.as_bytes(), b""],
             Self::Tls { cert, key } => [b"tls", cert, key],
         }
     }
@@ -81,6 +91,7 @@ impl fmt::Debug for Credentials {
             Self::Basic { .. } => "Basic(…)",
             Self::Bearer(_) => "Bearer(…)",
             Self::Identity(_) => "Identity(…)",
+            Self::Renewed { .. } => "Renewed(…)",
             Self::Tls { .. } => "Tls(…)",
         })
     }
@@ -128,6 +139,20 @@ mod tests {
         assert_eq!(header, "Basic YWRhOnBhc3M6d29yZA==");
         assert!(header.is_sensitive());
         assert_eq!(bearer("token").header().unwrap().unwrap(), "Bearer token");
+    }
+
+    #[test]
+    fn a_renewed_token_has_the_identity_of_the_one_before() {
+        let renewed = |audience: &str, token: &str| Credentials::Renewed {
+            audience: audience.to_owned(),
+            token: token.to_owned().into(),
+        };
+        let (one, next) = (renewed("a", "canary-1"), renewed("a", "canary-2"));
+        assert_eq!(one.header().unwrap().unwrap(), "Bearer canary-1");
+        assert_eq!(parts(Some(&one)), parts(Some(&next)));
+        assert_ne!(parts(Some(&one)), parts(Some(&renewed("b", "canary-1"))));
+        assert_ne!(parts(Some(&one)), parts(Some(&bearer("a"))));
+        assert_eq!(format!("{one:?}"), "Renewed(…)");
     }
 
     #[test]

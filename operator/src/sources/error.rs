@@ -164,6 +164,14 @@ impl FetchError {
         }
     }
 
+    /// Whether the source does not know whom it was asked by: the credentials may have ended.
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Denied { code: 401, .. } | Self::Status { code: 401, .. }
+        )
+    }
+
     /// The word that a verdict uses for this failure.
     pub fn cause(&self) -> Cause {
         match self {

@@ -1,7 +1,6 @@
 //! One fetch from one place: located, then the archive, then its provenance file.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use charttrust_verify::digest::Sha256Digest;
 use tokio::time::Instant;
@@ -16,7 +15,8 @@ use super::named::Named;
 use super::origin::{Asking, Origin, Registries};
 use super::provenance::{Provenance, ProvenanceAnswer, provenance};
 use super::singleflight::{Cache, NotBefore};
-use super::{Answered, Asked, Reader};
+use super::target::{Proof, Target};
+use super::{Answered, Asked, Reader, Rest};
 
 /// Everything that fetches share.
 pub(super) struct Shared<T> {
@@ -51,17 +51,17 @@ impl<T: Send + Sync + 'static> Shared<T> {
     /// What a place has now. Whoever asks the same meanwhile shares the answer.
     pub(super) async fn fetch(
         &self,
-        origin: &Origin,
+        target: &Target,
         wanted: Wanted<'_>,
         asked: Asked,
     ) -> Result<Kept<T>, FetchError> {
-        let key = origin.key(wanted);
+        let key = target.key(wanted);
         let entry = self.fetched.entry(key);
         let since = NotBefore {
             question: asked.anew,
             ..NotBefore::both(asked.since)
         };
-        let locate = |kept| self.locate_and_download(origin, wanted, kept, asked.longest_rest);
+        let locate = |kept| self.locate_and_download(target, wanted, kept, asked.rest);
         let fetched = entry.fetch(since, locate);
         let fetched = fetched.await?.value;
         self.fetched.set_cost(key, self.cost(&fetched));
@@ -70,10 +70,10 @@ impl<T: Send + Sync + 'static> Shared<T> {
 
     async fn locate_and_download(
         &self,
-        origin: &Origin,
+        target: &Target,
         wanted: Wanted<'_>,
         kept: Option<Kept<T>>,
-        longest_rest: Duration,
+        rest: Rest,
     ) -> Result<Kept<T>, FetchError> {
         let now = Instant::now();
         let earliest = now.checked_sub(self.web.limits.index_fresh_for);
@@ -81,20 +81,21 @@ impl<T: Send + Sync + 'static> Shared<T> {
             answer: earliest.unwrap_or(now),
             failure: now,
             question: None,
-            longest_rest,
+            rest,
         };
-        let asking = self.asking(origin);
-        let key = origin.key(wanted);
+        let asking = self.asking(&target.origin);
+        let key = target.key(wanted);
         let locate = async |not_before| {
             let located = asking.locate(wanted, not_before).await;
             located.map_err(|error| {
-                let is_ours = |address: &str| origin.is_ours(address);
+                let is_ours = |address: &str| target.is_ours(address);
                 self.named.told(key, Part::Index, error, is_ours)
             })
         };
         let located = locate(not_before).await?;
         let download = async |located: &Located, kept| {
-            let downloaded = self.download(asking, located, kept).await;
+            let what = (located, (&target.proof, wanted));
+            let downloaded = self.download(asking, what, kept).await;
             downloaded.map(|kept| self.told(key, kept))
         };
         let downloaded = match download(&located, kept.clone()).await {
@@ -125,12 +126,12 @@ impl<T: Send + Sync + 'static> Shared<T> {
     async fn download(
         &self,
         asking: Asking<'_>,
-        located: &Located,
+        (located, proof): (&Located, (&Proof, Wanted<'_>)),
         kept: Option<Kept<T>>,
     ) -> Result<Kept<T>, FetchError> {
         let (archived, proven) = kept.map(|kept| (kept.stored, kept.provenance)).unzip();
         let (stored, answered) = archive(asking, &self.reader, located, archived).await?;
-        let provenance = provenance(asking, located, proven).await;
+        let provenance = provenance(asking, located, proof, proven).await;
         Ok(Kept {
             answered,
             claimed_digest: located.claimed_digest,

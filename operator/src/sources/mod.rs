@@ -27,6 +27,7 @@ mod provenance;
 mod rest;
 mod singleflight;
 mod site;
+mod target;
 mod text;
 mod urls;
 
@@ -41,7 +42,7 @@ use tokio::time::Instant;
 pub use counts::{CodeClass, Counts};
 pub use credentials::Credentials;
 pub use error::{Amount, Cause, FetchError, Part};
-pub use guard::{AllowedHost, AuthHost, InvalidHost, Refused};
+pub use guard::{AllowedHost, AuthHost, InvalidHost, Refused, TokenAudience};
 pub use limits::Limits;
 pub use located::Listed;
 pub use origin::{Helper, NoLogin, docker_login, is_spelling};
@@ -55,6 +56,7 @@ use http::Web;
 use located::Wanted;
 use origin::Origin;
 use rest::Rests;
+use target::Target;
 
 /// Fetches from sources. Clones share connections, memory and counters.
 pub struct Fetcher<T>(Arc<Shared<T>>);
@@ -94,6 +96,30 @@ pub struct Source {
     pub credentials: Option<Credentials>,
     /// PEM certificates that replace the public authorities.
     pub ca: Option<Vec<u8>>,
+    /// Where provenance files are, if not beside the archives.
+    pub provenance: Option<ProvenanceAt>,
+}
+
+/// A folder of provenance files.
+#[derive(Clone, Debug)]
+pub struct ProvenanceAt {
+    /// Its URL.
+    pub url: String,
+    /// Sent to the origin of this URL only.
+    pub credentials: Option<Credentials>,
+}
+
+impl Source {
+    /// A URL that is asked without anything else.
+    pub fn at(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            mirrors: Vec::new(),
+            credentials: None,
+            ca: None,
+            provenance: None,
+        }
+    }
 }
 
 /// Which earlier answers are good enough.
@@ -103,8 +129,18 @@ pub struct Asked {
     pub since: Instant,
     /// if the question was put after this.
     pub anew: Option<Instant>,
-    /// How long a source is left alone at most after its index could not be had, however often in a row.
-    pub longest_rest: Duration,
+    /// How long a source is left alone after its index could not be had.
+    pub rest: Rest,
+}
+
+/// How long a source is left alone after a failure, however recent an answer has to be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rest {
+    /// At most, however often it has failed in a row.
+    pub longest: Duration,
+    /// After it had more than a limit: until somebody makes it smaller, it has that each time, and all of it
+    /// would be downloaded again.
+    pub of_too_large: Duration,
 }
 
 impl Asked {
@@ -113,7 +149,7 @@ impl Asked {
         Self {
             since: Instant::now(),
             anew: None,
-            longest_rest: Duration::ZERO,
+            rest: Rest::default(),
         }
     }
 }
@@ -133,7 +169,7 @@ pub struct Fetched<T> {
     pub place: Place,
     /// The provenance file.
     pub provenance: ProvenanceAnswer,
-    /// Which of the addresses has the provenance file.
+    /// Which of the addresses is that of the provenance file.
     pub provenance_place: Place,
     /// Why the source itself did not answer in full, if a mirror was asked.
     pub silence: Option<FetchError>,
@@ -202,14 +238,14 @@ impl<T: Send + Sync + 'static> Fetcher<T> {
         asked: Asked,
     ) -> Result<Fetched<T>, FetchError> {
         let wanted = Wanted { chart, version };
-        let origin = Origin::main(source, wanted)?;
-        let mut choice = Choice::of_main(self.fetch_at(Place::Main, &origin, wanted, asked).await);
+        let main = Target::main(source, wanted)?;
+        let mut choice = Choice::of_main(self.fetch_at(&main, wanted, asked).await);
         for (position, mirror) in source.mirrors.iter().enumerate() {
             if choice.is_settled() {
                 break;
             }
-            if let Ok(origin) = Origin::mirror(source, mirror, wanted) {
-                let mirrored = self.fetch_at(Place::Mirror, &origin, wanted, asked).await;
+            if let Ok(mirror) = Target::mirror(source, mirror, wanted) {
+                let mirrored = self.fetch_at(&mirror, wanted, asked).await;
                 choice = choice.or_of_mirror(mirrored.map(|found| found.of_mirror(position)));
             }
         }
@@ -228,15 +264,7 @@ impl<T: Send + Sync + 'static> Fetcher<T> {
         (chart, version): (&str, &str),
     ) -> Result<(), FetchError> {
         let wanted = Wanted { chart, version };
-        let origin = |url: &str| {
-            let source = Source {
-                url: url.to_owned(),
-                mirrors: Vec::new(),
-                credentials: None,
-                ca: None,
-            };
-            Origin::main(&source, wanted)
-        };
+        let origin = |url: &str| Origin::main(&Source::at(url), wanted);
         let (from, to) = (origin(from)?, origin(to)?);
         let (from, to) = (from.configured(), to.configured());
         let sent = self.0.web.guard.may_send(from, to);
@@ -248,13 +276,12 @@ impl<T: Send + Sync + 'static> Fetcher<T> {
 
     async fn fetch_at(
         &self,
-        place: Place,
-        origin: &Origin,
+        target: &Target,
         wanted: Wanted<'_>,
         asked: Asked,
     ) -> Result<Fetched<T>, FetchError> {
-        let kept = self.0.fetch(origin, wanted, asked).await;
-        kept.map(|kept| Fetched::new(kept, place))
+        let kept = self.0.fetch(target, wanted, asked).await;
+        kept.map(|kept| Fetched::new(kept, target))
     }
 
     /// Requests made and archives downloaded since the start.
@@ -317,14 +344,14 @@ impl<T> Choice<T> {
 }
 
 impl<T> Fetched<T> {
-    fn new(kept: Kept<T>, place: Place) -> Self {
+    fn new(kept: Kept<T>, target: &Target) -> Self {
         Self {
             answered: kept.answered,
             claimed_digest: kept.claimed_digest,
             mirror: None,
-            place,
+            place: target.place,
             provenance: kept.provenance.answer,
-            provenance_place: place,
+            provenance_place: target.provenance_place(),
             silence: None,
             url: text::redacted(&kept.stored.url),
             archive: kept.stored.archive,

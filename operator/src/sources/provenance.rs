@@ -6,9 +6,11 @@ use charttrust_verify::digest::Sha256Digest;
 use reqwest::Url;
 
 use super::error::{Amount, FetchError, Part};
-use super::http::{Found, Reply, Validator, Web};
-use super::located::{Located, Statement};
+use super::http::{Ask, Found, How, Reply, Validator, Web};
+use super::located::{Located, Statement, Wanted};
 use super::origin::Asking;
+use super::site::Site;
+use super::target::Proof;
 use super::text::redacted;
 
 /// What a source answered when it was asked for a provenance file.
@@ -32,12 +34,42 @@ pub(super) struct Provenance {
     validator: Option<Validator>,
 }
 
-/// The provenance file of an archive.
+/// The provenance file of an archive, from the folder that the source names for it, or else as the origin has
+/// it.
 pub(super) async fn provenance(
     asking: Asking<'_>,
     located: &Located,
+    (proof, wanted): (&Proof, Wanted<'_>),
     kept: Option<Provenance>,
 ) -> Provenance {
+    let Some((folder, url)) = proof.file(wanted) else {
+        return of_origin(asking, located, kept).await;
+    };
+    let named = in_folder((asking.web, folder), &url, kept.as_ref()).await;
+    if named.is_present() || !proof.may_be_beside() {
+        return named;
+    }
+    let beside = of_origin(asking, located, kept).await;
+    if beside.is_present() { beside } else { named }
+}
+
+async fn in_folder(
+    (web, folder): (&Web, &Site),
+    url: &Url,
+    kept: Option<&Provenance>,
+) -> Provenance {
+    let kept = known_at(url, kept);
+    let ask = Ask {
+        part: Part::Provenance,
+        site: folder,
+        url,
+        validator: kept.and_then(|kept| kept.validator.as_ref()),
+        how: How::Get,
+    };
+    heard(web, url, kept, web.get(ask).await).await
+}
+
+async fn of_origin(asking: Asking<'_>, located: &Located, kept: Option<Provenance>) -> Provenance {
     match &located.provenance {
         Statement::Beside(places) => match places.split_first() {
             Some((first, others)) => beside(asking, first, others, kept.as_ref()).await,
@@ -62,12 +94,12 @@ async fn beside(
     others: &[Url],
     kept: Option<&Provenance>,
 ) -> Provenance {
-    let first = ask(asking, first, kept).await;
+    let first = at_origin(asking, first, kept).await;
     if first.is_present() {
         return first;
     }
     for place in others {
-        let other = ask(asking, place, kept).await;
+        let other = at_origin(asking, place, kept).await;
         // Servers that ignore the query answer with the archive.
         if other.is_message() {
             return other;
@@ -114,15 +146,30 @@ async fn download(
     Ok(bytes)
 }
 
-async fn ask(asking: Asking<'_>, url: &Url, kept: Option<&Provenance>) -> Provenance {
-    let kept = kept.filter(|kept| kept.url == *url && kept.is_present());
+async fn at_origin(asking: Asking<'_>, url: &Url, kept: Option<&Provenance>) -> Provenance {
+    let kept = known_at(url, kept);
     let validator = kept.and_then(|kept| kept.validator.as_ref());
     let reply = asking.get(Part::Provenance, url, validator).await;
+    heard(asking.web, url, kept, reply).await
+}
+
+/// The file that is known of an address.
+fn known_at<'a>(url: &Url, kept: Option<&'a Provenance>) -> Option<&'a Provenance> {
+    kept.filter(|kept| kept.url == *url && kept.is_present())
+}
+
+/// What an answer says about the file at an address, of which an earlier one may be known.
+async fn heard(
+    web: &Web,
+    url: &Url,
+    kept: Option<&Provenance>,
+    reply: Result<Reply, FetchError>,
+) -> Provenance {
     let (answer, validator) = match (reply, kept) {
         (Ok(Reply::Unchanged), Some(kept)) => return kept.clone(),
         (Ok(Reply::Found(found)), _) => {
             let validator = found.validator.clone();
-            (read(asking.web, url, found).await, validator)
+            (read(web, url, found).await, validator)
         }
         (Ok(Reply::Unchanged), None) => (unusable(url, "it is said to be unchanged"), None),
         // Only these say that there is none. 401 and 403 may hide one: S3 answers 403 for whatever is not

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Rest;
 use super::credentials::Fingerprint;
 use super::error::{Cause, FetchError};
 
@@ -41,9 +42,9 @@ pub(super) struct NotBefore {
     pub(super) failure: Instant,
     /// Earliest moment for the question, where an answer to one that was under way is not good enough.
     pub(super) question: Option<Instant>,
-    /// How long a failure stands at most whatever that moment: longer with each in a row, and never shorter
-    /// than it took to fail.
-    pub(super) longest_rest: Duration,
+    /// How long a failure stands whatever that moment: longer with each in a row, and never shorter than it
+    /// took to fail.
+    pub(super) rest: Rest,
 }
 
 impl NotBefore {
@@ -53,7 +54,7 @@ impl NotBefore {
             answer: at,
             failure: at,
             question: None,
-            longest_rest: Duration::ZERO,
+            rest: Rest::default(),
         }
     }
 }
@@ -107,14 +108,21 @@ impl<V: Clone> State<V> {
     }
 
     /// Whether a source that has failed is left alone still.
-    fn is_resting(&self, longest: Duration, now: Instant) -> bool {
+    fn is_resting(&self, rest: Rest, now: Instant) -> bool {
         let Some(last) = self.last.as_ref().filter(|_| self.failures > 0) else {
             return false;
         };
         let took = last.ended.saturating_duration_since(last.begun);
         let exponent = self.failures.saturating_sub(1).min(16);
         let growing = SHORTEST_REST.saturating_mul(1 << exponent);
-        now < last.ended + growing.max(took).min(longest)
+        let failure = last.failure.as_ref();
+        let is_too_large = failure.is_some_and(|it| it.cause() == Cause::LimitExceeded);
+        let rest = if is_too_large {
+            rest.of_too_large
+        } else {
+            growing.max(took).min(rest.longest)
+        };
+        now < last.ended + rest
     }
 
     fn recent(&self, not_before: NotBefore) -> Option<Result<Timestamped<V>, FetchError>> {
@@ -129,7 +137,7 @@ impl<V: Clone> State<V> {
                 .map(|value| Ok(Timestamped { at, value }));
         };
         let is_recent = is_of_now && last.ended >= not_before.failure;
-        let is_resting = || self.is_resting(not_before.longest_rest, Instant::now());
+        let is_resting = || self.is_resting(not_before.rest, Instant::now());
         (is_recent || is_resting()).then(|| Err(failure.clone()))
     }
 }
@@ -243,6 +251,7 @@ mod tests {
 
     use tokio::sync::Notify;
 
+    use super::super::error::{Amount, Part};
     use super::*;
 
     fn failure() -> FetchError {
@@ -308,6 +317,41 @@ mod tests {
             })
             .await;
         assert_eq!(again.ok().unwrap().value, 2);
+    }
+
+    /// Whoever asks again downloads all of it again.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_too_large_is_left_alone_for_the_interval() {
+        let hour = Duration::from_secs(3600);
+        let not_before = || NotBefore {
+            rest: Rest {
+                longest: Duration::from_secs(300),
+                of_too_large: hour,
+            },
+            ..NotBefore::both(Instant::now())
+        };
+        let too_large = FetchError::TooLarge {
+            limit: Amount::Bytes(1),
+            part: Part::Index,
+            url: String::new(),
+        };
+        for (failure, rest) in [(too_large, hour), (failure(), SHORTEST_REST)] {
+            let (entry, asked) = (Entry::<u8>::default(), AtomicUsize::new(0));
+            let ask = async || {
+                let fail = |_| async {
+                    asked.fetch_add(1, Ordering::Relaxed);
+                    Err(failure.clone())
+                };
+                entry.fetch(not_before(), fail).await.err().unwrap()
+            };
+            assert_eq!(ask().await, failure);
+            tokio::time::advance(rest - Duration::from_millis(1)).await;
+            assert_eq!(ask().await, failure);
+            assert_eq!(asked.load(Ordering::Relaxed), 1, "{failure}");
+            tokio::time::advance(Duration::from_millis(1)).await;
+            assert_eq!(ask().await, failure);
+            assert_eq!(asked.load(Ordering::Relaxed), 2, "{failure}");
+        }
     }
 
     #[tokio::test]

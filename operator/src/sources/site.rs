@@ -27,6 +27,11 @@ impl Site {
         Self::new(Scheme::Https, base, None, None)
     }
 
+    /// A folder of provenance files, with what is sent to it.
+    pub(super) fn folder(base: Url, ca: Option<Vec<u8>>, own: Option<Credentials>) -> Self {
+        Self::new(Scheme::Https, base, ca, own)
+    }
+
     /// An address with what is sent to it; `scheme` is that of the configured URL.
     pub(super) fn new(
         scheme: Scheme,

@@ -9,6 +9,17 @@ pub(super) fn index(base: &Url) -> Url {
     url
 }
 
+/// Address of a file of this very name in a folder.
+pub(super) fn file(base: &Url, name: &str) -> Url {
+    let mut url = folder(base);
+    // Invariant: http:// and https:// URLs have a path.
+    if let Ok(mut path) = url.path_segments_mut() {
+        // What a record calls its chart leads to no other folder: a slash in it is encoded.
+        path.pop_if_empty().push(name);
+    }
+    url
+}
+
 /// Address of an archive as the index lists it; `None` if it is no URL.
 ///
 /// An absolute reference stands as it is. A relative one is resolved against the base URL as a
@@ -85,6 +96,44 @@ mod tests {
             ),
         ] {
             assert_eq!(index(&url(base)).as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn a_file_lies_in_its_folder_whatever_it_is_called() {
+        for (base, name, expected) in [
+            (
+                "https://a.example",
+                "web-1.0.0.tgz.prov",
+                "https://a.example/web-1.0.0.tgz.prov",
+            ),
+            (
+                "https://a.example/prov",
+                "w-1+x.tgz.prov",
+                "https://a.example/prov/w-1+x.tgz.prov",
+            ),
+            (
+                "https://a.example/prov/",
+                "w.prov",
+                "https://a.example/prov/w.prov",
+            ),
+            (
+                "https://a.example/prov",
+                "../../w.prov",
+                "https://a.example/prov/..%2F..%2Fw.prov",
+            ),
+            (
+                "https://a.example/prov",
+                "a?b#c.prov",
+                "https://a.example/prov/a%3Fb%23c.prov",
+            ),
+            (
+                "https://a.example/prov",
+                "a%2Fb.prov",
+                "https://a.example/prov/a%252Fb.prov",
+            ),
+        ] {
+            assert_eq!(file(&url(base), name).as_str(), expected);
         }
     }
 

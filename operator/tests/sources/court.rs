@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use charttrust::evidence::{Fetcher, Gathered, fetcher, gather};
-use charttrust::sources::{Asked, Limits, Settings, Source};
+use charttrust::sources::{Asked, Limits, ProvenanceAt, Settings, Source};
 use charttrust_verify::check::{self, Case, Judgement};
 use charttrust_verify::evidence::{Answer, Bound, Claimed, Evidence};
-use charttrust_verify::key::{Key, Scope};
+use charttrust_verify::key::{DeclaredRevocation, Grandfather, Key, RevocationReason, Scope};
 use charttrust_verify::openpgp;
 use charttrust_verify::policy::ReleaseRef;
 use jiff::Timestamp;
@@ -71,6 +71,29 @@ impl Looks {
         }
     }
 
+    /// The same source, whose statements lie elsewhere.
+    pub(crate) fn proven_at(mut self, url: &str) -> Self {
+        self.source.provenance = Some(ProvenanceAt {
+            url: url.to_owned(),
+            credentials: None,
+        });
+        self
+    }
+
+    /// The word that a user reads, after the key was stolen.
+    pub(crate) async fn word_after_theft(&self) -> &'static str {
+        let (answer, _) = self.judged(&Bar::strict()).await;
+        let mut stolen = key();
+        stolen.revocations.push(DeclaredRevocation {
+            declared_by: stolen.name.clone(),
+            reason: RevocationReason::Compromised,
+            since: None,
+            grandfather: Grandfather::Never,
+        });
+        let judgement = judge_by(&self.source.url, answer, ("Strict", stolen));
+        judgement.verdict.word()
+    }
+
     /// The same source, with a mirror.
     pub(crate) fn mirrored(mut self, url: &str) -> Self {
         self.source.mirrors.push(url.to_owned());
@@ -105,6 +128,10 @@ impl Looks {
 }
 
 fn judge(url: &str, answer: Answer, level: &str) -> Judgement {
+    judge_by(url, answer, (level, key()))
+}
+
+fn judge_by(url: &str, answer: Answer, (level, key): (&str, Key)) -> Judgement {
     let policy = json!({
         "apiVersion": "charttrust.io/v1alpha1", "kind": "ChartTrustPolicy", "metadata": {"name": "p"},
         "spec": {"rules": [{
@@ -115,7 +142,7 @@ fn judge(url: &str, answer: Answer, level: &str) -> Judgement {
     let policy = charttrust::parse::policy(&serde_json::from_value(policy).unwrap());
     assert_eq!(policy.problems, []);
     let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-    let keys = [key()];
+    let keys = [key];
     let mut evidence = Evidence::default();
     evidence.answers.insert(url.to_owned(), answer);
     evidence.try_keys(&keys, now);

@@ -196,6 +196,37 @@ async fn the_query_of_the_source_does_not_follow_a_redirect() {
     saw_no_secret(&honeypot).await;
 }
 
+/// A token of our own `ServiceAccount`, wherever a repository would have it.
+#[tokio::test]
+async fn a_token_of_ours_stays_with_the_origin_of_its_source() {
+    let token = || Credentials::Renewed {
+        audience: "charts.test".to_owned(),
+        token: "canary".to_owned().into(),
+    };
+    for part in [INDEX, ARCHIVE, PROVENANCE] {
+        let (server, honeypot) = (repository().await, honeypot().await);
+        let target = format!("{}{part}", honeypot.uri());
+        let moved = ResponseTemplate::new(302).insert_header("location", target);
+        replace_one(&server, part, moved).await;
+        let source = with(token(), server.uri());
+        fetcher().fetch(&source, CHART, VERSION).await.unwrap();
+        saw_no_secret(&honeypot).await;
+        assert!(
+            server
+                .received_requests()
+                .await
+                .unwrap()
+                .iter()
+                .all(has_secret)
+        );
+    }
+    // Over plain HTTP to another machine it does not go at all.
+    let plain = fetcher_with(&["charts.example.com"], limits());
+    let elsewhere = with(token(), "http://charts.example.com");
+    let refused = plain.fetch(&elsewhere, CHART, VERSION);
+    assert_eq!(refused.await.unwrap_err().cause(), Cause::SourceUnavailable);
+}
+
 #[tokio::test]
 async fn mirrors_get_no_credentials() {
     let (server, honeypot) = (MockServer::start().await, honeypot().await);

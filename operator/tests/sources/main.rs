@@ -4,6 +4,7 @@ mod agreement;
 mod answers;
 mod court;
 mod credentials;
+mod elsewhere;
 mod faults;
 mod guard;
 mod hostile;

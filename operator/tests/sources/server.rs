@@ -57,12 +57,7 @@ pub(crate) fn fetcher_with(named: &[&str], limits: Limits) -> Fetcher<Vec<u8>> {
 }
 
 pub(crate) fn source(url: impl Into<String>) -> Source {
-    Source {
-        url: url.into(),
-        mirrors: Vec::new(),
-        credentials: None,
-        ca: None,
-    }
+    Source::at(url)
 }
 
 /// Asks once with a new fetcher.

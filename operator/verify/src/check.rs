@@ -306,7 +306,7 @@ fn judge_archive(subject: &Subject<'_>, pins: Pins) -> RuleResult {
     }
     // Whatever fails from here on is no matter of time, and ends the leniency for what has lapsed.
     let of_signatures = result.failing.len();
-    check_metadata(subject, &mut result);
+    check_metadata(subject, approval, &mut result);
     check_binding(subject, &mut result);
     dependencies::check(subject, check_provenance, &mut result);
     note_index(subject, &mut result);
@@ -339,8 +339,24 @@ fn check_provenance(subject: &Subject<'_>, result: &mut RuleResult) -> Option<Ap
             result.doubt(*cause, format!("provenance: {message}"));
             None
         }
+        ProvenanceFacts::Signed(signed) if signed.place == Place::Elsewhere => {
+            let mut shown = RuleResult::default();
+            let approval = check_signed(subject, signed, &mut shown);
+            if !shows_more_than_its_keeper(signed, approval) {
+                shown.prove_nothing_bad();
+            }
+            result.take_in(shown);
+            approval
+        }
         ProvenanceFacts::Signed(signed) => check_signed(subject, signed, result),
     }
+}
+
+/// Whether what a statement shows cannot be the choice of who keeps it: any that somebody has ever signed can
+/// lie elsewhere, but only who is believed can have made one about this very chart and version.
+fn shows_more_than_its_keeper(signed: &Signed, approval: Option<Approval>) -> bool {
+    let is_about_it = signed.claims.claimed_archive.is_some();
+    signed.place != Place::Elsewhere || (is_about_it && approval.is_some())
 }
 
 /// What other sources of the rule have as provenance of the very same archive: who signed these bytes has
@@ -446,8 +462,9 @@ fn replace_missing_signature(subject: &Subject<'_>, result: &mut RuleResult) {
     result.doubts.clear();
     let signed = subject.facts.signed();
     match signed {
-        // Of what a mirror says only trust is taken, and beside a pin none is missing.
-        Some(signed) if signed.place == Place::Mirror => return result.failing.clear(),
+        // Of what a mirror says only trust is taken, and beside a pin none is missing. What lies elsewhere, and
+        // gives none, is no better than missing.
+        Some(signed) if signed.place != Place::Main => return result.failing.clear(),
         Some(signed) if signers::is_marred(subject, signed) => {
             let message = "the pin of this archive does not count: a known key has signed it, and \
                            that signature is broken or the key is revoked";
@@ -469,7 +486,7 @@ fn replace_missing_signature(subject: &Subject<'_>, result: &mut RuleResult) {
 }
 
 /// Strict: the signed name and version, the archive's and the release's are the same.
-fn check_metadata(subject: &Subject<'_>, result: &mut RuleResult) {
+fn check_metadata(subject: &Subject<'_>, approval: Option<Approval>, result: &mut RuleResult) {
     // Helm compares none of these: an old signed archive served as a new version passes `helm
     // verify`.
     if subject.rule.verify.level != Level::Strict {
@@ -487,7 +504,8 @@ fn check_metadata(subject: &Subject<'_>, result: &mut RuleResult) {
         }
     };
     agree("the archive", &facts.name, &facts.version);
-    if let Some(signed) = facts.signed() {
+    let shows = |signed: &&Signed| shows_more_than_its_keeper(signed, approval);
+    if let Some(signed) = facts.signed().filter(shows) {
         agree(
             "the signed chart",
             &signed.claims.claimed_name,

@@ -13,6 +13,7 @@ use crate::digest::Sha256Digest;
 use crate::finding::error_chain;
 use crate::key::Key;
 use crate::openpgp::{self, ClaimedSignature, Fingerprint, SignedMessage, VerifiedSignature};
+pub use crate::place::Place;
 use crate::provenance;
 use crate::release::Record;
 use crate::small_map::SmallMap;
@@ -47,16 +48,6 @@ pub enum Answer {
         /// What happened, without credentials.
         message: String,
     },
-}
-
-/// Which address of a source has said something.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
-    /// The configured URL.
-    #[default]
-    Main,
-    /// A mirror. It can add trust; whatever else it says counts as silence of the source.
-    Mirror,
 }
 
 /// Facts of one archive.

@@ -14,7 +14,7 @@ use crate::evidence::{Answer, ArchiveFacts, Evidence, Place, ProvenanceFacts, Si
 use crate::finding::{Fact, Finding, Note};
 use crate::key::Key;
 use crate::policy::{Policy, ReleaseRef};
-use crate::verdict::{Cause, Reason, Verdict};
+use crate::verdict::{Basis, Cause, Reason, Verdict};
 
 /// What evidence is judged by, and for which release.
 #[derive(Clone, Copy, Debug)]
@@ -111,7 +111,7 @@ impl Evidence {
     }
 
     /// Notes which archives trust has rested on: from now on they count, whatever other sources leave
-    /// unsaid. Returns whether any is new.
+    /// unsaid, and so do statements that lie elsewhere. Returns whether any is new.
     pub fn settle(&mut self, judgement: &Judgement) -> bool {
         let mut is_new = false;
         let policies = judgement.policies.iter();
@@ -120,7 +120,7 @@ impl Evidence {
             if let Some(Answer::Archive(facts)) =
                 origin.and_then(|origin| self.answers.get_mut(origin))
             {
-                is_new |= !facts.settled;
+                is_new |= !facts.settled | facts.adopt_statement(policy.verdict);
                 facts.settled = true;
             }
         }
@@ -166,7 +166,7 @@ fn first(source: &str, known: Option<&Answer>, answer: Answer) -> Offer {
         }
         (Some(Answer::Archive(old)), Answer::Archive(new)) if old.digest == new.digest => {
             match new.place {
-                Place::Main => Offer::of_unheard(source, old.confirmed_by(*new)),
+                Place::Main | Place::Elsewhere => Offer::of_unheard(source, old.confirmed_by(*new)),
                 Place::Mirror => old.compare_later(source, &new),
             }
         }
@@ -312,6 +312,23 @@ fn republished(message: String) -> Finding {
 }
 
 impl ArchiveFacts {
+    /// A statement that lies elsewhere, and that trust has rested on, is the source's own from now on: what is
+    /// revoked later is as bad as beside the archive. Beside a pin it has shown nothing.
+    fn adopt_statement(&mut self, verdict: Verdict) -> bool {
+        let is_by_signature = !matches!(verdict, Verdict::Trusted(Basis::DigestPinned));
+        match &mut self.provenance {
+            ProvenanceFacts::Signed(signed) if signed.place == Place::Elsewhere => {
+                signed.place = if is_by_signature {
+                    Place::Main
+                } else {
+                    Place::Elsewhere
+                };
+                is_by_signature
+            }
+            _ => false,
+        }
+    }
+
     /// A later look found the same archive.
     fn compare_later(&self, source: &str, later: &Self) -> Offer {
         // By kind and not by text: the wording of a difference may change with a new version of
@@ -368,7 +385,7 @@ impl ArchiveFacts {
     /// Whether the index of the source itself names another digest, by its last word.
     fn index_as_of(&self, later: &Self) -> bool {
         match later.place {
-            Place::Main => later.index_disagrees,
+            Place::Main | Place::Elsewhere => later.index_disagrees,
             Place::Mirror => self.index_disagrees,
         }
     }
@@ -410,7 +427,7 @@ impl ArchiveFacts {
             (_, Signed(new)) => {
                 let finding = republished(format!("{source} now serves other provenance"));
                 let demand = match new.place {
-                    Place::Main => Demand::GiveTrust,
+                    Place::Main | Place::Elsewhere => Demand::GiveTrust,
                     Place::Mirror => Demand::Prove,
                 };
                 Offer {

@@ -36,6 +36,7 @@ pub mod later;
 pub mod limits;
 pub mod openpgp;
 mod origin;
+mod place;
 pub mod policy;
 pub mod provenance;
 pub mod release;

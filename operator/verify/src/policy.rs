@@ -82,8 +82,35 @@ pub struct Source {
     pub mirrors: Vec<String>,
     /// Secret with the credentials, in the operator's namespace.
     pub credentials_secret: Option<String>,
+    /// In place of a Secret: a token of the operator's `ServiceAccount` for this audience.
+    pub token_audience: Option<String>,
     /// Object with `ca.crt`, in the operator's namespace.
     pub ca: Option<CaRef>,
+    /// Where the signed statements are, if they do not lie beside the archives.
+    pub provenance: Option<ProvenanceAt>,
+}
+
+/// A folder of signed statements, `<chart>-<version>.tgz.prov` each.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProvenanceAt {
+    /// Its address.
+    pub url: String,
+    /// Secret with its own credentials, in the operator's namespace.
+    pub credentials_secret: Option<String>,
+}
+
+impl Source {
+    /// An address that is asked without anything else.
+    pub fn at(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            mirrors: Vec::new(),
+            credentials_secret: None,
+            token_audience: None,
+            ca: None,
+            provenance: None,
+        }
+    }
 }
 
 /// The object that holds a source's certificate authority.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::finding::{Fact, Finding, Note};
 use crate::key::HardRevocation;
-use crate::verdict::{Basis, Cause, Reason, Verdict};
+use crate::verdict::{Basis, Cause, Class, Reason, Verdict};
 
 /// That a source has not answered itself: why, and in words.
 pub(crate) type Silence = (Cause, String);
@@ -108,6 +108,37 @@ impl RuleResult {
         }
         left.note_other(&self);
         left
+    }
+
+    /// Takes in what one check has shown.
+    pub(crate) fn take_in(&mut self, shown: Self) {
+        self.failing.extend(shown.failing);
+        self.doubts.extend(shown.doubts);
+        self.revocations.extend(shown.revocations);
+        self.findings.extend(shown.findings);
+        self.has_lapsed |= shown.has_lapsed;
+    }
+
+    /// What is bad about a statement that lies elsewhere than the archive is only told: whoever keeps it may
+    /// have chosen it, and who signed what runs is not known.
+    pub(crate) fn prove_nothing_bad(&mut self) {
+        let is_bad = |reason: &Reason| matches!(reason.class(), Class::Badness | Class::Tampering);
+        if !self.failing.iter().any(is_bad) {
+            return;
+        }
+        self.failing.retain(|reason| !is_bad(reason));
+        self.revocations.clear();
+        for finding in &mut self.findings {
+            if let Fact::Failure(reason) = finding.fact
+                && is_bad(&reason)
+            {
+                let message = format!("{reason}: {}", finding.message);
+                *finding = Finding::new(Fact::Note(Note::OtherSignature), message);
+            }
+        }
+        let message = "the signed statement does not lie beside the archive, and is none about it by whom the \
+                       rule believes";
+        self.fail(Reason::SignerNotTrusted, message);
     }
 
     /// Notes what is wrong with an archive that does not decide.

@@ -177,7 +177,9 @@ pub(super) fn bare(url: &str) -> Source {
         repository: None,
         mirrors: Vec::new(),
         credentials_secret_ref: None,
+        kubernetes_token: None,
         ca_ref: None,
+        provenance: None,
     }
 }
 

@@ -133,10 +133,8 @@ impl Asking {
             fetcher,
             is_logged_in: login.is_some(),
             source: Source {
-                url: source.to_owned(),
-                mirrors: Vec::new(),
                 credentials: login,
-                ca: None,
+                ..Source::at(source)
             },
         })
     }
@@ -219,10 +217,8 @@ impl Asking {
         }
         let is_own = self.url() == id.repository;
         let source = Source {
-            url: id.repository.clone(),
-            mirrors: Vec::new(),
             credentials: self.source.credentials.clone().filter(|_| is_own),
-            ca: None,
+            ..Source::at(id.repository.as_str())
         };
         let claimed = Claimed {
             chart: &id.name,

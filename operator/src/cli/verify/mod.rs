@@ -386,22 +386,13 @@ fn rule(arguments: &Verify, policy: Policy, chart: &str) -> Result<Rule, UsageEr
             rule.sources
                 .retain(|source| place(source).as_deref() == Some(url));
         }
-        Some(url) => rule.sources = vec![place(url)],
-        None => rule.sources = vec![place(NO_SOURCE)],
+        Some(url) => rule.sources = vec![Source::at(url)],
+        None => rule.sources = vec![Source::at(NO_SOURCE)],
     }
     Ok(rule)
 }
 
 const NO_SOURCE: &str = "the file";
-
-fn place(url: &str) -> Source {
-    Source {
-        url: url.to_owned(),
-        mirrors: Vec::new(),
-        credentials_secret: None,
-        ca: None,
-    }
-}
 
 fn judge(
     wanted: &Wanted,

@@ -13,7 +13,7 @@ use super::report::{self, Report};
 use super::{Output, Trust, Verify, Wanted, exit_code, printing, rule, subcharts, worst};
 use crate::cli::screen::{plain, say, tell};
 use crate::cli::{INTERNAL, UNKNOWN, USAGE, complain, runtime};
-use crate::sources::{Asked, Listed};
+use crate::sources::{Asked, Listed, Rest};
 
 /// Runs the command and gives its exit code.
 pub(super) fn main(arguments: &Verify, repository: &str) -> u8 {
@@ -159,7 +159,10 @@ struct Gate<'a> {
 impl Gate<'_> {
     async fn verify(&self, place: &Place) -> Result<u8, Stop> {
         let asked = Asked {
-            longest_rest: REST,
+            rest: Rest {
+                longest: REST,
+                of_too_large: REST,
+            },
             ..Asked::now()
         };
         let listed = match self.asking.listed(place.chart.as_deref()).await {

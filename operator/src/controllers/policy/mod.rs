@@ -20,6 +20,7 @@ use crate::controllers::context::Context;
 use crate::controllers::error::Error;
 use crate::controllers::events as announce;
 use crate::controllers::queue::LONGEST_WAIT;
+use crate::controllers::store::tokens::Tokens;
 use crate::controllers::store::written::Update;
 use crate::controllers::store::{Reading, Trust};
 use crate::controllers::task::Task;
@@ -69,14 +70,19 @@ pub(in crate::controllers) async fn report_gone(context: &Context) {
 
 fn take_in(context: &Context, name: &str, moment: Moment) {
     let object = context.cache.policies.find(&name.to_owned());
-    let reading = reading(object.as_deref(), moment.date);
+    let tokens = &context.tokens;
+    let reading = reading(object.as_deref(), tokens, moment.date);
     if is_still_true(context, name, &reading) {
         return schedule(context, name, moment);
     }
     let loaded = match object.as_deref() {
         None => None,
         Some(Err(problem)) => Some(parse::unreadable_policy(name, problem)),
-        Some(Ok(object)) => Some(parse::policy(object)),
+        Some(Ok(object)) => Some(parse::policy_by(object, &|address, audience| {
+            let pairs = &context.settings.token_audiences;
+            let checked = tokens.check(pairs, (address, audience));
+            checked.map_err(|refused| refused.to_string())
+        })),
     };
     let requested = object
         .as_deref()
@@ -111,7 +117,7 @@ fn take_in(context: &Context, name: &str, moment: Moment) {
 }
 
 /// Which state of the object this is.
-fn reading(object: Option<&Ours<ChartTrustPolicy>>, at: Timestamp) -> Reading {
+fn reading(object: Option<&Ours<ChartTrustPolicy>>, tokens: &Tokens, at: Timestamp) -> Reading {
     let Some(Ok(object)) = object else {
         return Reading {
             generation: 0,
@@ -120,7 +126,8 @@ fn reading(object: Option<&Ours<ChartTrustPolicy>>, at: Timestamp) -> Reading {
         };
     };
     let asked = object.annotations().get(REQUESTED_AT);
-    let details = format!("{:?} {asked:?}", object.metadata.uid);
+    let known = tokens.are_known();
+    let details = format!("{:?} {asked:?} {known}", object.metadata.uid);
     Reading {
         generation: object.metadata.generation.unwrap_or_default(),
         details,

@@ -5,17 +5,56 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use zeroize::Zeroizing;
 
+use crate::clock;
 use crate::controllers::cache::OwnObject;
 use crate::controllers::context::Context;
 use crate::controllers::own;
 use crate::controllers::store::credentials::{Resolved, Versions};
-use crate::sources::{Credentials, NoLogin, Source, docker_login};
+use crate::controllers::tokens;
+use crate::sources::{Credentials, NoLogin, ProvenanceAt, Source, docker_login};
 
 /// The source with its credentials. The error names the object and the next step.
 pub(in crate::controllers) async fn resolve(
     context: &Context,
     wanted: &policy::Source,
 ) -> Result<Source, String> {
+    let source = declared(context, wanted).await?;
+    let Some(audience) = &wanted.token_audience else {
+        return Ok(source);
+    };
+    let token = tokens::token(context, (&wanted.url, audience)).await?;
+    let credentials = Some(Credentials::Renewed {
+        audience: audience.clone(),
+        token,
+    });
+    Ok(Source {
+        credentials,
+        ..source
+    })
+}
+
+/// The source with a token in place of the one that was refused, if there is another.
+pub(in crate::controllers) async fn renewed(
+    context: &Context,
+    wanted: &policy::Source,
+    refused: &Source,
+) -> Option<Source> {
+    let Some(Credentials::Renewed { audience, token }) = &refused.credentials else {
+        return None;
+    };
+    let tokens = &context.tokens;
+    if !tokens.forget(audience, token, clock::tick()) {
+        return None;
+    }
+    let source = resolve(context, wanted).await.ok()?;
+    Some(Source {
+        mirrors: refused.mirrors.clone(),
+        ..source
+    })
+}
+
+/// The source with what lies in objects.
+async fn declared(context: &Context, wanted: &policy::Source) -> Result<Source, String> {
     let versions = versions(context, wanted);
     if let Some(source) = context.store.credentials.find(wanted, &versions) {
         return Ok(source);
@@ -41,7 +80,23 @@ async fn read(context: &Context, wanted: &policy::Source) -> Result<Source, Stri
             Some(place) => Some(authority(context, place).await?),
             None => None,
         },
+        provenance: match &wanted.provenance {
+            Some(elsewhere) => Some(provenance(context, elsewhere).await?),
+            None => None,
+        },
     })
+}
+
+async fn provenance(
+    context: &Context,
+    elsewhere: &policy::ProvenanceAt,
+) -> Result<ProvenanceAt, String> {
+    let url = elsewhere.url.clone();
+    let credentials = match &elsewhere.credentials_secret {
+        Some(name) => Some(credentials(context, name, &url).await?),
+        None => None,
+    };
+    Ok(ProvenanceAt { url, credentials })
 }
 
 /// The sources that name an object and were last asked when it was another than now.
@@ -63,14 +118,16 @@ fn versions(context: &Context, wanted: &policy::Source) -> Versions {
     objects(wanted).map(|object| object.and_then(version))
 }
 
-/// Where the credentials and the authorities of a source lie.
-fn objects(wanted: &policy::Source) -> [Option<OwnObject>; 2] {
+/// Where the credentials and the authorities of a source, and the credentials for its statements, lie.
+fn objects(wanted: &policy::Source) -> [Option<OwnObject>; 3] {
     let secret = wanted.credentials_secret.clone().map(OwnObject::Secret);
     let ca = wanted.ca.clone().map(|ca| match ca {
         CaRef::ConfigMap(name) => OwnObject::ConfigMap(name),
         CaRef::Secret(name) => OwnObject::Secret(name),
     });
-    [secret, ca]
+    let elsewhere = wanted.provenance.as_ref();
+    let of_provenance = elsewhere.and_then(|it| it.credentials_secret.clone());
+    [secret, ca, of_provenance.map(OwnObject::Secret)]
 }
 
 /// By the keys of the Secret, whatever its type.

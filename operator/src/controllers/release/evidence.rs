@@ -37,7 +37,6 @@ struct Sealed<'a> {
     /// Absent where there are none, as in the seals of earlier versions.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     witnesses: &'a [v1::Witness],
-    /// Absent where there are none, as in the seals of earlier versions.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     dependencies: &'a [v1::SourceEvidence],
     /// Which engine has found it. Absent in the seals of versions that knew no epochs.
@@ -352,10 +351,11 @@ fn archive(content: &Content, url: &str, facts: &ArchiveFacts) -> v1::SourceEvid
         dependencies: bundled(facts),
         content: facts.content.map(|digest| digest.to_string()),
         index_disagrees: facts.index_disagrees,
-        mirrored: match (facts.place, facts.is_of_mirror()) {
+        mirrored: match (facts.place, signed.map(|signed| signed.place)) {
             (Place::Mirror, _) => v1::Mirrored::Archive,
-            (Place::Main, true) => v1::Mirrored::Provenance,
-            (Place::Main, false) => v1::Mirrored::Nothing,
+            (_, Some(Place::Mirror)) => v1::Mirrored::Provenance,
+            (_, Some(Place::Elsewhere)) => v1::Mirrored::Elsewhere,
+            (_, Some(Place::Main) | None) => v1::Mirrored::Nothing,
         },
         provisional: !facts.settled,
         provenance: signed.map(|signed| signed.digest.to_string()),
@@ -405,7 +405,7 @@ fn facts(
         provenance: provenance(release, source, signers, attested)?,
         place: match source.mirrored {
             v1::Mirrored::Archive => Place::Mirror,
-            v1::Mirrored::Nothing | v1::Mirrored::Provenance => Place::Main,
+            _ => Place::Main,
         },
         settled: !source.provisional,
         first_verified: source.first_verified.as_ref().map(|time| time.0),
@@ -455,6 +455,7 @@ fn provenance(
         signatures: signatures?,
         place: match source.mirrored {
             v1::Mirrored::Archive | v1::Mirrored::Provenance => Place::Mirror,
+            v1::Mirrored::Elsewhere => Place::Elsewhere,
             v1::Mirrored::Nothing => Place::Main,
         },
         message: None,

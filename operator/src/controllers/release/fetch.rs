@@ -43,6 +43,8 @@ struct Look<'a> {
 /// What a source said.
 struct Answered {
     answer: Answer,
+    /// Whether the source did not know whom it was asked by.
+    is_refused: bool,
     /// The source without the mirrors that have had a say, if there are others.
     others: Option<Source>,
     /// How long it asks to be left alone.
@@ -104,10 +106,14 @@ impl Asking<'_> {
     ) -> (Heard, Option<Duration>) {
         let mut retry_after = None;
         loop {
-            let asking = self.ask((item, content), &resolved, look.asked);
+            let asking = self.ask_known(look, (item, content), &mut resolved);
             let answered = tokio::time::timeout_at(look.deadline, asking).await;
             let answered = answered.unwrap_or_else(|_| Answered::too_late(look.source));
             retry_after = answered.retry_after.max(retry_after);
+            if is_too_large(&answered.answer) {
+                // Until the next interval it is no smaller, and all of it would be downloaded again.
+                retry_after = retry_after.max(Some(look.asked.rest.of_too_large));
+            }
             let heard = self.apply(item, content, look.source, answered.answer);
             let others = answered.others.filter(|_| heard == Heard::Nothing);
             let Some(others) = others else {
@@ -126,6 +132,7 @@ impl Asking<'_> {
         if rules.is_empty() {
             return;
         }
+        let deadline = look.deadline.min(clock::tick() + DEADLINE_OF_SUBCHARTS);
         let open = context.store.inspect(id, |release| {
             let known = release?
                 .revisions
@@ -145,11 +152,13 @@ impl Asking<'_> {
                 url: subchart.id.repository.clone(),
                 mirrors: Vec::new(),
                 credentials_secret: known.and_then(|it| it.credentials_secret.clone()),
+                token_audience: known.and_then(|it| it.token_audience.clone()),
                 ca: known.and_then(|it| it.ca.clone()),
+                provenance: known.and_then(|it| it.provenance.clone()),
             };
             let on_behalf = known.unwrap_or(look.source);
             let asking = self.ask_subchart((on_behalf, &place), &subchart.id, look.asked);
-            let answered = tokio::time::timeout_at(look.deadline, asking).await;
+            let answered = tokio::time::timeout_at(deadline, asking).await;
             let answer = answered.unwrap_or_else(|_| Answered::too_late(&place).answer);
             self.apply_subchart(item, content, &subchart.id, answer);
         }
@@ -264,6 +273,26 @@ impl Asking<'_> {
         contents
     }
 
+    /// Asks a source, once more with another token if it did not know the first.
+    async fn ask_known(
+        self,
+        look: Look<'_>,
+        about: (&Item, &Content),
+        resolved: &mut Source,
+    ) -> Answered {
+        let answered = self.ask(about, resolved, look.asked).await;
+        if !answered.is_refused {
+            return answered;
+        }
+        match credentials::renewed(self.context, look.source, resolved).await {
+            Some(renewed) => {
+                *resolved = renewed;
+                self.ask(about, resolved, Asked::now()).await
+            }
+            None => answered,
+        }
+    }
+
     async fn ask(
         self,
         (item, content): (&Item, &Content),
@@ -276,11 +305,13 @@ impl Asking<'_> {
         };
         let gathered = gather(&self.context.fetcher, source, claimed, asked).await;
         let (others, retry_after) = (gathered.others(source), gathered.retry_after());
+        let is_refused = gathered.is_refused();
         let found = match gathered {
             Gathered::Found(found) => found,
             Gathered::Other(nothing) => {
                 return Answered {
                     answer: nothing.answer,
+                    is_refused,
                     others,
                     retry_after,
                 };
@@ -297,6 +328,7 @@ impl Asking<'_> {
         let answer = binding.map_or_else(changed, |binding| found.bound(binding));
         Answered {
             answer,
+            is_refused,
             others,
             retry_after,
         }
@@ -410,14 +442,19 @@ struct Outcome {
 /// How long one look may take: index, archives and provenance, mirrors included.
 const DEADLINE: Duration = Duration::from_secs(150);
 
+/// How long the repositories of all its subcharts may take of that: whoever publishes the chart has named
+/// them, and what hangs there holds a worker of the chart's source.
+const DEADLINE_OF_SUBCHARTS: Duration = Duration::from_secs(30);
+
 /// From when on a look is slow: then its way has one worker, not several.
 const SLOW: Duration = Duration::from_secs(10);
 
 impl Answered {
     fn too_late(source: &policy::Source) -> Self {
-        let message = format!("{}: no answer within {} s", source.url, DEADLINE.as_secs());
+        let message = format!("{}: no answer in time", source.url);
         Self {
             answer: unavailable(Cause::SourceUnavailable, message),
+            is_refused: false,
             others: None,
             retry_after: None,
         }
@@ -467,6 +504,19 @@ impl Heard {
             Answer::Ambiguous { .. } | Answer::NotFound => Self::Source,
         }
     }
+}
+
+/// Whether a source has more than a limit.
+fn is_too_large(answer: &Answer) -> bool {
+    let cause = match answer {
+        Answer::Unavailable { cause, .. } => Some(cause),
+        Answer::Archive(facts) => match &facts.provenance {
+            ProvenanceFacts::Unavailable { cause, .. } => Some(cause),
+            _ => None,
+        },
+        Answer::Ambiguous { .. } | Answer::NotFound => None,
+    };
+    cause == Some(&Cause::LimitExceeded)
 }
 
 /// The result of an earlier comparison of the same content with the same archive.

@@ -20,7 +20,7 @@ use crate::controllers::queue::Work;
 use crate::controllers::store::{Content, Release, Trust};
 use crate::controllers::task::{Poll, Task};
 use crate::inventory::ReleaseId;
-use crate::sources::Asked;
+use crate::sources::{Asked, Rest};
 
 /// Plans the looks at the sources of a release, each in the lane of its own way of asking.
 pub(in crate::controllers) fn plan(context: &Context, id: &ReleaseId) {
@@ -56,7 +56,10 @@ pub(in crate::controllers) async fn poll(context: &Context, work: &Work<Poll>) {
         let asked = Asked {
             since: work.due,
             anew: wanted_since(context, item),
-            longest_rest: longest_pause(every),
+            rest: Rest {
+                longest: longest_pause(every),
+                of_too_large: every,
+            },
         };
         let pace = asking.fetch(&way.source, every, asked).await;
         context.queues.polls.pace(&way.lane, pace);
@@ -286,12 +289,7 @@ mod tests {
     }
 
     fn source() -> policy::Source {
-        policy::Source {
-            url: URL.to_owned(),
-            mirrors: Vec::new(),
-            credentials_secret: None,
-            ca: None,
-        }
+        policy::Source::at(URL)
     }
 
     #[tokio::test(start_paused = true)]

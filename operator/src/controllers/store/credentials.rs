@@ -20,8 +20,8 @@ pub struct Resolved {
     pub source: Option<Source>,
 }
 
-/// Resource versions of the Secret and of the object with the authorities.
-pub type Versions = [Option<String>; 2];
+/// Resource versions of the Secret, of the object with the authorities and of the Secret for statements.
+pub type Versions = [Option<String>; 3];
 
 impl ResolvedSources {
     /// The source as it was asked last, if that was with these versions.

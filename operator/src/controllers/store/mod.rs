@@ -14,6 +14,7 @@ pub mod requests;
 pub mod seal;
 pub mod shown;
 pub mod texts;
+pub mod tokens;
 pub mod ways;
 pub mod written;
 

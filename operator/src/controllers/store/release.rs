@@ -383,10 +383,8 @@ mod tests {
     #[test]
     fn two_ways_of_asking_one_url_keep_their_own_looks() {
         let way = |secret: Option<&str>| Source {
-            url: "https://charts.example.com".to_owned(),
-            mirrors: Vec::new(),
             credentials_secret: secret.map(str::to_owned),
-            ca: None,
+            ..Source::at("https://charts.example.com")
         };
         let now = crate::clock::tick();
         let look = |failures| PollState {

@@ -11,7 +11,7 @@ use charttrust_verify::policy::Source;
 /// One way of asking.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Way {
-    /// Url, mirrors, credentials and authorities.
+    /// Url, mirrors, credentials, authorities, and where statements are.
     pub source: Source,
     /// The lane in which it is asked: no other way has the same.
     pub lane: String,
@@ -47,7 +47,7 @@ impl Ways {
 
 #[cfg(test)]
 mod tests {
-    use charttrust_verify::policy::CaRef;
+    use charttrust_verify::policy::{CaRef, ProvenanceAt};
     use proptest::prelude::*;
 
     use super::*;
@@ -73,18 +73,29 @@ mod tests {
             text().prop_map(CaRef::ConfigMap),
             text().prop_map(CaRef::Secret)
         ];
+        let elsewhere = (text(), prop::option::of(text()));
+        let elsewhere = elsewhere.prop_map(|(url, credentials_secret)| ProvenanceAt {
+            url,
+            credentials_secret,
+        });
         let parts = (
             text(),
             mirrors,
             prop::option::of(text()),
+            prop::option::of(text()),
             prop::option::of(ca),
+            prop::option::of(elsewhere),
         );
-        parts.prop_map(|(url, mirrors, credentials_secret, ca)| Source {
-            url,
-            mirrors,
-            credentials_secret,
-            ca,
-        })
+        parts.prop_map(
+            |(url, mirrors, credentials_secret, token_audience, ca, provenance)| Source {
+                url,
+                mirrors,
+                credentials_secret,
+                token_audience,
+                ca,
+                provenance,
+            },
+        )
     }
 
     proptest! {
@@ -102,12 +113,7 @@ mod tests {
     #[test]
     fn a_way_that_nobody_asks_is_forgotten() {
         let ways = Ways::default();
-        let source = |url: &str| Source {
-            url: url.to_owned(),
-            mirrors: Vec::new(),
-            credentials_secret: None,
-            ca: None,
-        };
+        let source = |url: &str| Source::at(url);
         (0..100).for_each(|number| drop(ways.of(&source(&number.to_string()))));
         assert_eq!(ways.0.lock().unwrap().len(), 1);
     }

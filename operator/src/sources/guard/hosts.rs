@@ -77,6 +77,54 @@ impl FromStr for AuthHost {
     }
 }
 
+/// An audience whose tokens go to a registry or repository, as `--token-audience HOST[:PORT]=AUDIENCE` names
+/// them. Without a port it is that of TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenAudience {
+    audience: String,
+    host: AllowedHost,
+}
+
+impl TokenAudience {
+    /// For whom the tokens are.
+    pub fn audience(&self) -> &str {
+        &self.audience
+    }
+
+    /// Whether a token for this audience may go to a configured address.
+    pub fn covers(&self, address: &str, audience: &str) -> bool {
+        // Registries are asked over TLS.
+        let url = address
+            .strip_prefix("oci://")
+            .map_or_else(|| address.to_owned(), |rest| format!("https://{rest}"));
+        let place = Url::parse(&url).ok();
+        let place = place.as_ref().and_then(host_and_port);
+        let is_its = |(host, port): (String, u16)| {
+            self.host.host == host && self.host.port.unwrap_or(TLS) == port
+        };
+        self.audience == audience && place.is_some_and(is_its)
+    }
+}
+
+const TLS: u16 = 443;
+
+impl FromStr for TokenAudience {
+    type Err = InvalidHost;
+
+    fn from_str(text: &str) -> Result<Self, InvalidHost> {
+        let invalid = || InvalidHost(super::super::text::escaped(text));
+        let (host, audience) = text.split_once('=').ok_or_else(invalid)?;
+        let audience = audience.trim();
+        if audience.is_empty() {
+            return Err(invalid());
+        }
+        Ok(Self {
+            audience: audience.to_owned(),
+            host: host.parse()?,
+        })
+    }
+}
+
 /// The text is not `HOST` or `HOST:PORT`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not HOST or HOST:PORT")]
@@ -172,6 +220,65 @@ mod tests {
             "a\n",
         ] {
             assert!(text.parse::<AllowedHost>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_goes_to_its_host_and_port_and_is_for_its_audience() {
+        let pair: TokenAudience = "charts.example=charts.test".parse().unwrap();
+        let with_port: TokenAudience = "127.0.0.1:5000=https://a.test/x=y".parse().unwrap();
+        assert_eq!(with_port.audience(), "https://a.test/x=y");
+        for (pair, address, audience, expected) in [
+            (&pair, "oci://charts.example/a", "charts.test", true),
+            (&pair, "https://charts.example/a", "charts.test", true),
+            (&pair, "https://CHARTS.example:443", "charts.test", true),
+            (&pair, "oci://charts.example/a#b", "charts.test", true),
+            (&pair, "oci://charts.example:5000/a", "charts.test", false),
+            (&pair, "http://charts.example/a", "charts.test", false),
+            (&pair, "oci://charts.example/a", "charts.test2", false),
+            (&pair, "oci://charts.example/a", "", false),
+            (&pair, "oci://a.charts.example/a", "charts.test", false),
+            (
+                &pair,
+                "oci://charts.example.evil.example/a",
+                "charts.test",
+                false,
+            ),
+            (
+                &pair,
+                "oci://evil.example/charts.example",
+                "charts.test",
+                false,
+            ),
+            (
+                &pair,
+                "oci://charts.example@evil.example/a",
+                "charts.test",
+                false,
+            ),
+            (&pair, "nonsense", "charts.test", false),
+            (
+                &with_port,
+                "oci://127.0.0.1:5000/a",
+                "https://a.test/x=y",
+                true,
+            ),
+            (
+                &with_port,
+                "http://127.0.0.1:5000/a",
+                "https://a.test/x=y",
+                true,
+            ),
+            (&with_port, "oci://127.0.0.1/a", "https://a.test/x=y", false),
+        ] {
+            assert_eq!(
+                pair.covers(address, audience),
+                expected,
+                "{address} {audience}"
+            );
+        }
+        for text in ["", "a", "a=", "a= ", "=b", "a b=c", "https://a=b"] {
+            assert!(text.parse::<TokenAudience>().is_err(), "{text}");
         }
     }
 

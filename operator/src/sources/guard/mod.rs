@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 use reqwest::Url;
 
-pub use hosts::{AllowedHost, AuthHost, InvalidHost};
+pub use hosts::{AllowedHost, AuthHost, InvalidHost, TokenAudience};
 
 use address::Zone;
 pub(super) use resolver::Resolver;

@@ -217,12 +217,7 @@ mod tests {
             "file:///etc",
             "httpss://a.example",
         ] {
-            let source = Source {
-                url: url.to_owned(),
-                mirrors: Vec::new(),
-                credentials: None,
-                ca: None,
-            };
+            let source = Source::at(url);
             let wanted = Wanted {
                 chart: "a",
                 version: "1.0.0",

@@ -58,6 +58,36 @@ async fn credentials_do_not_go_to_the_token_service_of_somebody_else() {
     assert!(honeypot.received_requests().await.unwrap().is_empty());
 }
 
+/// A token of our own `ServiceAccount` is for the registry, and for no token service that it names.
+#[tokio::test]
+async fn a_token_of_ours_goes_to_the_registry_and_nowhere_else() {
+    let honeypot = token_service().await;
+    for realm in [
+        format!("{}/token", honeypot.uri()),
+        "https://169.254.169.254/".to_owned(),
+        "https://auth.docker.io/token".to_owned(),
+    ] {
+        let registry = Registry::signed().await;
+        registry.log_in(
+            "Bearer canary",
+            &format!(r#"Bearer realm="{realm}",service="x""#),
+        );
+        let credentials = Credentials::Renewed {
+            audience: "charts.test".to_owned(),
+            token: "canary".to_owned().into(),
+        };
+        let source = registry.source_with(credentials);
+        fetcher().fetch(&source, CHART, VERSION).await.unwrap();
+        let requests = registry.server.received_requests().await.unwrap();
+        assert!(
+            !has_secret(&requests[0]),
+            "it is sent when a token is asked for"
+        );
+        assert!(requests.iter().skip(1).all(has_secret));
+    }
+    assert!(honeypot.received_requests().await.unwrap().is_empty());
+}
+
 #[tokio::test]
 async fn the_way_on_is_told() {
     let honeypot = token_service().await;

@@ -58,7 +58,11 @@ impl Has {
         let served = |provenance: ProvenanceFacts| {
             let mut answer = archive(provenance.served_by(place));
             if let Answer::Archive(facts) = &mut answer {
-                facts.place = place;
+                // Only statements lie elsewhere.
+                facts.place = match place {
+                    Place::Main | Place::Elsewhere => Place::Main,
+                    Place::Mirror => Place::Mirror,
+                };
             }
             answer
         };
@@ -89,7 +93,7 @@ impl Has {
                 }
                 answer
             }
-            Self::NotFound if place == Place::Main => Answer::NotFound,
+            Self::NotFound if place != Place::Mirror => Answer::NotFound,
             Self::NotFound | Self::Nothing => silent(),
         }
     }
@@ -203,6 +207,112 @@ fn a_revocation_of_what_a_mirror_showed_is_badness_once_the_source_shows_it() {
     assert_eq!(world.verdict(), COMPROMISED);
 }
 
+/// Whoever keeps statements, and no archives, can withhold proof, and nothing more.
+#[test]
+fn what_lies_elsewhere_gives_trust_and_shows_at_worst_that_there_is_no_proof() {
+    for level in [Level::Signature, Level::Strict] {
+        for has in EVERYTHING {
+            let mut world = nothing_known(level, &[SOURCE]);
+            world.hear(SOURCE, has.at(Place::Elsewhere));
+            let judgement = world.judge();
+            let verdict = judgement.verdict;
+            match has {
+                Has::ByAlice => assert!(verdict.is_trusted(), "{level:?}"),
+                // That is the archive's.
+                Has::Other if level == Level::Strict => {
+                    assert_eq!(verdict, Verdict::Untrusted(Reason::ContentMismatch));
+                }
+                Has::ByBob => {
+                    assert_eq!(verdict, Verdict::Untrusted(Reason::SignerNotTrusted));
+                    let mut told = judgement.findings.iter();
+                    assert!(
+                        told.any(|it| it.message.contains("KeyCompromised")),
+                        "it is told"
+                    );
+                }
+                _ => assert!(
+                    verdict.class() <= Class::ProofMissing,
+                    "{level:?} {has:?}: {verdict}"
+                ),
+            }
+            assert!(
+                judgement
+                    .policies
+                    .iter()
+                    .all(|policy| policy.revocations.is_empty())
+            );
+        }
+    }
+}
+
+/// Its statement was believed: that its key is revoked is as bad as beside the archive.
+#[test]
+fn a_revocation_counts_in_full_for_what_lies_elsewhere_once_trust_has_rested_on_it() {
+    for is_trusted_before in [true, false] {
+        let mut world = nothing_known(Level::Strict, &[SOURCE]);
+        world.hear(SOURCE, Has::ByAlice.at(Place::Elsewhere));
+        let judgement = world.judge();
+        assert_eq!(judgement.verdict, TRUSTED);
+        if is_trusted_before {
+            assert!(world.evidence.settle(&judgement));
+            assert!(!world.evidence.settle(&judgement), "it is noted once");
+        }
+        world.revoke("alice", RevocationReason::Compromised);
+        let expected = if is_trusted_before {
+            COMPROMISED
+        } else {
+            Verdict::Untrusted(Reason::SignerNotTrusted)
+        };
+        assert_eq!(world.verdict(), expected);
+        // What it has afterwards changes nothing.
+        for has in [Has::ByBob, Has::Unsigned, Has::Broken, Has::Nothing] {
+            world.hear(SOURCE, has.at(Place::Elsewhere));
+            assert_eq!(world.verdict(), expected, "{has:?}");
+        }
+    }
+}
+
+/// A pin names the archive itself: a statement from elsewhere neither defeats it, nor is believed by it.
+#[test]
+fn what_lies_elsewhere_defeats_no_pin() {
+    for has in [Has::ByBob, Has::Broken, Has::ByNobody, Has::Unsigned] {
+        let mut world = nothing_known(Level::Strict, &[SOURCE]);
+        world.hear(SOURCE, has.at(Place::Elsewhere));
+        world.pin();
+        for _ in 0..2 {
+            let judgement = world.judge();
+            let pinned = Verdict::Trusted(Basis::DigestPinned);
+            assert_eq!(judgement.verdict, pinned, "{has:?}");
+            world.evidence.settle(&judgement);
+        }
+    }
+}
+
+/// A signature by whom the rule believes over another archive is nothing that whoever keeps it can make.
+#[test]
+fn a_good_statement_elsewhere_about_another_archive_is_a_sign_of_tampering() {
+    let mut world = nothing_known(Level::Strict, &[SOURCE]);
+    let text = text().replace(&archive_digest(), &other_digest().to_string());
+    for (signer, verdict) in [
+        (1, Reason::DigestMismatch),
+        (2, Reason::SignerNotTrusted),
+        (3, Reason::SignerNotTrusted),
+    ] {
+        let signature = signature_by(person(signer).signer(), &text, |sig| sig);
+        let elsewhere = provenance(&text, &[signature]).served_by(Place::Elsewhere);
+        world.evidence.answers.clear();
+        world.hear(SOURCE, archive(elsewhere));
+        assert_eq!(world.verdict(), Verdict::Untrusted(verdict), "{signer}");
+    }
+}
+
+fn archive_digest() -> String {
+    let Answer::Archive(facts) = Has::Unsigned.at(Place::Main) else {
+        unreachable!("it is an archive")
+    };
+    facts.digest.to_string()
+}
+
 #[test]
 fn one_source_proves_nothing_bad_while_another_is_silent() {
     for level in [Level::Signature, Level::Strict] {
@@ -247,9 +357,10 @@ fn a_revocation_counts_at_once_for_what_was_trusted_while_another_source_is_sile
     }
 }
 
-/// Three places: a source with a mirror, and another source.
-const PLACES: [(&str, Place); 3] = [
+/// Four places: a source whose statements lie beside or elsewhere, with a mirror, and another source.
+const PLACES: [(&str, Place); 4] = [
     (SOURCE, Place::Main),
+    (SOURCE, Place::Elsewhere),
     (SOURCE, Place::Mirror),
     (MIRROR, Place::Main),
 ];
@@ -263,7 +374,7 @@ fn said() -> impl Strategy<Value = Vec<(usize, Has)>> {
 }
 
 proptest! {
-    /// Whatever up to three places say, in whatever order.
+    /// Whatever up to four places say, in whatever order.
     #[test]
     fn no_order_of_answers_harms(said in said(), is_strict: bool) {
         let level = if is_strict { Level::Strict } else { Level::Signature };
@@ -273,9 +384,9 @@ proptest! {
         for (place, has) in said {
             let (url, place) = PLACES[place];
             world.hear(url, has.at(place));
-            if place == Place::Main && has != Has::Nothing {
+            if place != Place::Mirror && has != Has::Nothing {
                 have_answered.insert(url);
-                mains_by_bob |= has == Has::ByBob;
+                mains_by_bob |= has == Has::ByBob && place == Place::Main;
             }
             let verdict = world.verdict();
             prop_assert!(!had_trust || verdict.is_trusted(), "trust was taken: {verdict}");

@@ -271,12 +271,7 @@ pub(crate) fn policy(name: &str, keys: &[&str]) -> Policy {
 }
 
 pub(crate) fn source(url: &str) -> Source {
-    Source {
-        url: url.to_owned(),
-        mirrors: Vec::new(),
-        credentials_secret: None,
-        ca: None,
-    }
+    Source::at(url)
 }
 
 pub(crate) static ARCHIVE: LazyLock<Vec<u8>> =

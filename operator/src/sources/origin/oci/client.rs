@@ -122,7 +122,9 @@ impl Client<'_> {
         let takes_basic =
             challenges.basic.is_some() && matches!(own, Some(Credentials::Basic { .. }));
         match (&challenges.bearer, own) {
-            (Some(_), Some(Credentials::Bearer(_))) => Ok(Login::AsTheyAre),
+            (Some(_), Some(Credentials::Bearer(_) | Credentials::Renewed { .. })) => {
+                Ok(Login::AsTheyAre)
+            }
             (Some(bearer), _) => match self.check_realm(&bearer.realm) {
                 Ok(()) => Ok(Login::Token(bearer.clone())),
                 Err(_) if takes_basic => Ok(Login::AsTheyAre),

@@ -179,7 +179,7 @@ mod tests {
             Credentials::Basic { username, .. } => username.to_string(),
             Credentials::Bearer(_) => "a token".to_owned(),
             Credentials::Identity(_) => "an identity".to_owned(),
-            Credentials::Tls { .. } => "a certificate".to_owned(),
+            Credentials::Renewed { .. } | Credentials::Tls { .. } => "a certificate".to_owned(),
         })
     }
 
