@@ -3,7 +3,7 @@
 //!
 //! Runs on a thread of its own, so that it answers while a test blocks.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -23,8 +23,8 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use futures::stream;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use futures::{StreamExt as _, stream};
 use tempfile::TempDir;
 use tokio_rustls::rustls::ServerConfig;
 
@@ -130,6 +130,22 @@ impl Repository {
         self.shared.state().login = Some(login);
     }
 
+    /// From now on, refuses requests without a token of the cluster for this audience. Whether the token is a
+    /// good one is for the API server to say ([`Repository::bearers`]).
+    pub fn require_bearer(&self, audience: &str) {
+        self.shared.state().audience = Some(audience.to_owned());
+    }
+
+    /// From now on, refuses this token, as one that has ended.
+    pub fn refuse_bearer(&self, token: &str) {
+        self.shared.state().ended.insert(token.to_owned());
+    }
+
+    /// Every token that was sent so far, in order.
+    pub fn bearers(&self) -> Vec<String> {
+        self.shared.state().bearers.clone()
+    }
+
     /// What was asked so far, oldest first.
     pub fn requests(&self) -> Vec<Asked> {
         self.shared.state().requests.clone()
@@ -198,6 +214,8 @@ pub enum Fault {
     Slow(Duration),
     /// Only this status.
     Status(u16),
+    /// The right answer, a byte each time this has passed.
+    Trickle(Duration),
     /// The file's first half under the length of the whole.
     WrongLength,
 }
@@ -232,6 +250,11 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Behaviour {
+    /// For whom tokens have to be.
+    audience: Option<String>,
+    bearers: Vec<String>,
+    /// Tokens that are refused.
+    ended: HashSet<String>,
     faults: HashMap<String, Fault>,
     login: Option<String>,
     requests: Vec<Asked>,
@@ -272,7 +295,19 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
 }
 
 fn refusal(shared: &Shared, headers: &HeaderMap) -> Option<Response> {
-    let login = shared.state().login.clone()?;
+    let sent = headers
+        .get(AUTHORIZATION)
+        .and_then(|sent| sent.to_str().ok());
+    let bearer = sent.and_then(|sent| sent.strip_prefix("Bearer "));
+    let mut state = shared.state();
+    state.bearers.extend(bearer.map(str::to_owned));
+    if let Some(audience) = &state.audience {
+        let is_good = |token: &&str| is_for(token, audience) && !state.ended.contains(*token);
+        let is_known = bearer.is_some_and(|token| is_good(&token));
+        return (!is_known).then(|| StatusCode::UNAUTHORIZED.into_response());
+    }
+    let login = state.login.clone()?;
+    drop(state);
     if headers
         .get(AUTHORIZATION)
         .is_some_and(|sent| sent == login.as_str())
@@ -281,6 +316,17 @@ fn refusal(shared: &Shared, headers: &HeaderMap) -> Option<Response> {
     }
     let challenge = [(WWW_AUTHENTICATE, "Basic realm=\"charts\"")];
     Some((StatusCode::UNAUTHORIZED, challenge).into_response())
+}
+
+/// Whether a token (a JWT, whose second part is JSON) says that it is for an audience.
+fn is_for(token: &str, audience: &str) -> bool {
+    let payload = token
+        .split('.')
+        .nth(1)
+        .and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
+    let claims = payload.and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
+    let audiences = claims.and_then(|claims| claims["aud"].as_array().cloned());
+    audiences.is_some_and(|all| all.iter().any(|one| one == audience))
 }
 
 async fn faulty_or_file(shared: &Shared, request: &Request<()>, fault: Option<Fault>) -> Response {
@@ -304,6 +350,7 @@ async fn faulty_or_file(shared: &Shared, request: &Request<()>, fault: Option<Fa
         Fault::Status(code) => StatusCode::from_u16(code)
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
             .into_response(),
+        Fault::Trickle(pause) => trickle(shared, request, pause),
         Fault::WrongLength => half(shared, request),
     }
 }
@@ -335,6 +382,15 @@ fn half(shared: &Shared, request: &Request<()>) -> Response {
     let half = Bytes::copy_from_slice(&bytes[..bytes.len() / 2]);
     let body = Body::from_stream(stream::iter([Ok::<_, Infallible>(half)]));
     ([(CONTENT_LENGTH, length)], body).into_response()
+}
+
+fn trickle(shared: &Shared, request: &Request<()>, pause: Duration) -> Response {
+    let bytes = read(shared, request.uri().path()).unwrap_or_default();
+    let each = stream::iter(bytes).then(move |byte| async move {
+        tokio::time::sleep(pause).await;
+        Ok::<_, Infallible>(Bytes::copy_from_slice(&[byte]))
+    });
+    Body::from_stream(each).into_response()
 }
 
 fn read(shared: &Shared, path: &str) -> Option<Vec<u8>> {

@@ -61,6 +61,8 @@ pub struct Setting<'a> {
     pub proxy: Option<&'a Proxy>,
     /// Further arguments of `charttrust run`.
     pub more: Vec<String>,
+    /// Values of the operator's chart, as `--set` takes them.
+    pub values: Vec<String>,
 }
 
 impl Setting<'_> {
@@ -71,6 +73,7 @@ impl Setting<'_> {
             power,
             proxy: None,
             more: vec!["--no-leader-election".to_owned()],
+            values: Vec::new(),
         }
     }
 }
@@ -99,14 +102,14 @@ impl Stage {
     async fn try_set(cluster: &'static Cluster, setting: Setting<'_>) -> Result<Self> {
         let helm = Helm::new(Version::V4)?.on(cluster.kubeconfig());
         let mut more = setting.more;
-        let arguments: &[&str] = match setting.power {
-            Power::Reports => &[],
-            Power::Contains => {
-                more.push("--quarantine".to_owned());
-                &["--set", "quarantine.enabled=true"]
-            }
-        };
-        install_chart(&helm, cluster.kubeconfig(), arguments).await?;
+        let mut values = setting.values;
+        if setting.power == Power::Contains {
+            more.push("--quarantine".to_owned());
+            values.push("quarantine.enabled=true".to_owned());
+        }
+        let values = values.iter().flat_map(|value| ["--set", value.as_str()]);
+        let values: Vec<_> = values.collect();
+        install_chart(&helm, cluster.kubeconfig(), &values).await?;
         let identity = cluster.identity(OPERATOR_NAMESPACE, OPERATOR).await?;
         let options = Options {
             binary: setting.binary,

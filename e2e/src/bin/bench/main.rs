@@ -6,9 +6,11 @@
 
 mod hostile;
 mod pods;
+mod registry;
 mod releases;
 mod run;
 mod slow;
+mod sources;
 
 use std::path::PathBuf;
 
@@ -32,7 +34,7 @@ struct Arguments {
     /// Hostile Secrets, and as many ConfigMaps.
     #[arg(long, default_value_t = 1100)]
     junk: usize,
-    /// Releases of charts at a source that hangs.
+    /// Releases of charts at a source that sends a byte a second.
     #[arg(long, default_value_t = 40)]
     hanging: usize,
     /// Pods in the namespace of the releases that are contained.
@@ -54,8 +56,10 @@ enum Row {
     Pods,
     /// A cold start, a warm one and a revocation.
     Releases,
-    /// A source that hangs, beside one that answers.
+    /// A source that sends a byte a second, beside one that answers.
     Slow,
+    /// What a repository and a registry are asked at a cold start.
+    Sources,
 }
 
 impl Arguments {
@@ -76,6 +80,9 @@ async fn main() -> Result {
     }
     if arguments.wants(Row::Hostile) {
         hostile::row(&bench, arguments.junk).await?;
+    }
+    if arguments.wants(Row::Sources) {
+        sources::row(&bench, &arguments).await?;
     }
     if arguments.wants(Row::Slow) {
         slow::row(&bench, arguments.hanging).await?;

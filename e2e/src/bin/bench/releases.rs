@@ -28,7 +28,7 @@ pub(crate) async fn row(bench: &Bench, arguments: &Arguments) -> Result {
     let (charts, total) = (arguments.charts, total(arguments));
     println!("preparing {charts} charts and {total} releases …");
     let published = publish(arguments, &story, &many, &few).await?;
-    let raw = populate(arguments, &story, &published).await?;
+    let raw = populate(arguments.each, &story, &published).await?;
     story.policy("policy", &[&many, &few], json!({})).await;
 
     let mut operator = bench.start(&[])?;
@@ -83,14 +83,14 @@ async fn publish(
 
 /// Real Helm installs each chart once; the record it makes is stored again under other names.
 /// Returns the bytes of all records.
-async fn populate(arguments: &Arguments, story: &Story, charts: &[Chart]) -> Result<usize> {
+pub(crate) async fn populate(each: usize, story: &Story, charts: &[Chart]) -> Result<usize> {
     let secrets = Api::<Secret>::namespaced(story.client.clone(), &story.namespace);
     let install = async |chart: &Chart| {
         story.install(&chart.name, chart).await;
         let name = format!("sh.helm.release.v1.{}.v1", chart.name);
         let original = secrets.get(&name).await?;
         let mut bytes = 0;
-        for copy in 0..arguments.each {
+        for copy in 0..each {
             let secret = renamed(&original, &format!("{}-{copy}", chart.name))?;
             bytes += secret
                 .data
