@@ -4,6 +4,7 @@
 
 mod alerts;
 mod commands;
+mod elsewhere;
 mod flux;
 mod gate;
 mod inventory;
@@ -18,3 +19,4 @@ mod setup;
 mod sources;
 mod steady;
 mod tenant;
+mod tokens;

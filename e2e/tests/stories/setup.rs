@@ -4,6 +4,7 @@ use charttrust::api::TrustedKey;
 use charttrust_e2e::cluster::Cluster;
 use charttrust_e2e::helm::Version;
 use charttrust_e2e::operator::binary;
+use charttrust_e2e::repository::Repository;
 use charttrust_e2e::stage::{OPERATOR_NAMESPACE, Power, Setting, Stage, Story, StoryKey};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
@@ -16,10 +17,35 @@ pub(crate) async fn stage() -> &'static Stage {
     static STAGE: OnceCell<Stage> = OnceCell::const_new();
     let set = async || {
         let cluster = Cluster::shared(env!("CARGO_BIN_EXE_testbed"));
-        Stage::set(cluster, Setting::new(binary(), Power::Reports)).await
+        let mut setting = Setting::new(binary(), Power::Reports);
+        let host = taking_tokens().await.host();
+        for (index, audience) in [AUDIENCE, API_SERVER].into_iter().enumerate() {
+            let pair = format!("{host}={audience}");
+            setting.more.push(format!("--token-audience={pair}"));
+            let value = format!("sources.tokenAudiences[{index}]={pair}");
+            setting.values.push(value);
+        }
+        Stage::set(cluster, setting).await
     };
     STAGE.get_or_init(set).await
 }
+
+/// A repository that takes tokens of the operator's `ServiceAccount` for [`AUDIENCE`], and no other login. The
+/// operator is told of its address when it starts.
+pub(crate) async fn taking_tokens() -> &'static Repository {
+    static REPOSITORY: OnceCell<Repository> = OnceCell::const_new();
+    let start = async || {
+        let repository = Repository::start().unwrap();
+        repository.require_bearer(AUDIENCE);
+        repository
+    };
+    REPOSITORY.get_or_init(start).await
+}
+
+/// For whom the tokens are that [`taking_tokens`] takes.
+pub(crate) const AUDIENCE: &str = "charts.test";
+/// An audience of the API server, which an administrator has paired by mistake.
+pub(crate) const API_SERVER: &str = "https://kubernetes.default.svc";
 
 /// A story with a namespace of its own.
 pub(crate) async fn story(prefix: &str, version: Version) -> Story {
