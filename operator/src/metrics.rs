@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use charttrust_verify::verdict::Verdict;
@@ -37,6 +38,8 @@ pub struct Metrics {
     policy_interval: Family<PolicyLabels, Gauge>,
     exception_expiry: Family<ExceptionLabels, Gauge>,
     sources_unavailable: Family<HostLabels, Gauge>,
+    unaccounted: Family<NamespaceLabels, Gauge>,
+    coverage: Family<PolicyLabels, Gauge<f64, AtomicU64>>,
     quarantined: Gauge,
     quarantines_awaiting: Gauge,
     quarantine_stopped: Family<PolicyLabels, Gauge>,
@@ -68,6 +71,8 @@ pub(crate) struct PolicyNumbers {
     pub(crate) exceptions: Vec<(String, Timestamp)>,
     /// How many releases are due to be contained and do not fit its limit.
     pub(crate) stopped: usize,
+    /// The share of its releases that are trusted, if there are any.
+    pub(crate) coverage: Option<f64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -79,6 +84,11 @@ struct PolicyLabels {
 struct ExceptionLabels {
     policy: String,
     exception: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NamespaceLabels {
+    namespace: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -156,6 +166,8 @@ impl Metrics {
             policy_interval: Family::default(),
             exception_expiry: Family::default(),
             sources_unavailable: Family::default(),
+            unaccounted: Family::default(),
+            coverage: Family::default(),
             quarantined: Gauge::default(),
             quarantines_awaiting: Gauge::default(),
             quarantine_stopped: Family::default(),
@@ -248,6 +260,16 @@ impl Metrics {
             self.sources_unavailable.clone(),
         );
         registry.register(
+            "unaccounted_workloads",
+            "Workloads that carry the marks of a release of which there is no record",
+            self.unaccounted.clone(),
+        );
+        registry.register(
+            "coverage_ratio",
+            "Share of the trusted in all releases of the policy and those without a record",
+            self.coverage.clone(),
+        );
+        registry.register(
             "quarantined_releases",
             "Releases that are contained",
             self.quarantined.clone(),
@@ -317,6 +339,17 @@ impl Metrics {
         self.events_dropped.inc();
     }
 
+    /// How many workloads without a record each namespace has.
+    pub(crate) fn unaccounted(&self, namespaces: &BTreeMap<String, usize>) {
+        self.unaccounted.clear();
+        for (namespace, workloads) in namespaces {
+            let namespace = namespace.clone();
+            let labels = NamespaceLabels { namespace };
+            let workloads = i64::try_from(*workloads).unwrap_or(i64::MAX);
+            self.unaccounted.get_or_create(&labels).set(workloads);
+        }
+    }
+
     /// How many releases are contained.
     pub(crate) fn quarantined(&self, number: usize) {
         let number = i64::try_from(number).unwrap_or(i64::MAX);
@@ -376,6 +409,7 @@ impl Metrics {
         self.policy_interval.clear();
         self.exception_expiry.clear();
         self.quarantine_stopped.clear();
+        self.coverage.clear();
         self.sources_unavailable.clear();
         for PolicyNumbers {
             policy,
@@ -383,6 +417,7 @@ impl Metrics {
             oldest_answer,
             exceptions,
             stopped,
+            coverage,
         } in policies
         {
             let labels = PolicyLabels {
@@ -393,6 +428,9 @@ impl Metrics {
             if let Some(at) = oldest_answer {
                 let last = self.last_verification.get_or_create(&labels);
                 last.set(at.as_second());
+            }
+            if let Some(share) = coverage {
+                self.coverage.get_or_create(&labels).set(share);
             }
             let due = self.quarantine_stopped.get_or_create(&labels);
             due.set(i64::try_from(stopped).unwrap_or(i64::MAX));
@@ -500,7 +538,9 @@ mod tests {
             oldest_answer: Some(Timestamp::UNIX_EPOCH),
             exceptions: vec![("hotfix".to_owned(), Timestamp::UNIX_EPOCH)],
             stopped: 0,
+            coverage: Some(0.5),
         };
+        metrics.unaccounted(&BTreeMap::from([("shop".to_owned(), 1)]));
         let hosts = BTreeMap::from([("charts.example.com".to_owned(), 1)]);
         metrics.observe_policies(vec![numbers], hosts);
         metrics

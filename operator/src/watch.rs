@@ -9,8 +9,9 @@
 mod lean;
 mod optional;
 mod picked;
+mod reach;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::future::Future;
 use std::ops::RangeBounds;
@@ -20,36 +21,86 @@ use std::time::Duration;
 
 use backon::ExponentialBuilder;
 use futures::StreamExt as _;
+use k8s_openapi::NamespaceResourceScope;
 use kube::api::ListParams;
 use kube::core::ObjectList;
 use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::ExponentialBackoff;
 use kube::runtime::{WatchStreamExt as _, watcher};
-use kube::{Api, Resource};
+use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 pub use lean::{Lean, LeanMeta};
 pub use optional::{Change, Kind, ObjectName, Optional, State, discover};
 pub use picked::{EACH, FIRST, Kept, LAST, MOST, Only, PRESENT, Path, Picked};
+pub use reach::{Part, Reach};
 
 /// What is known of the objects of one kind, by a key of our choosing.
 #[derive(Debug)]
 pub struct Cache<K, V> {
     values: RwLock<BTreeMap<K, Arc<V>>>,
-    complete: watch::Sender<bool>,
+    parts: watch::Sender<BTreeMap<Part, Answer>>,
+}
+
+/// What the server has said about one part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// Nothing yet.
+    Awaited,
+    /// Everything in it is known.
+    Listed,
+    /// It may not be read; what was known before stands.
+    Refused,
 }
 
 impl<K: Clone + Ord, V> Default for Cache<K, V> {
     fn default() -> Self {
-        Self {
-            values: RwLock::default(),
-            complete: watch::Sender::new(false),
-        }
+        Self::of(&Reach::Everywhere)
     }
 }
 
 impl<K: Clone + Ord, V> Cache<K, V> {
+    /// Of what is looked at here; nothing is known of it yet.
+    pub fn of(reach: &Reach) -> Self {
+        let parts = reach.parts().into_iter();
+        let parts = parts.map(|part| (part, Answer::Awaited)).collect();
+        Self {
+            values: RwLock::default(),
+            parts: watch::Sender::new(parts),
+        }
+    }
+
+    /// Whether everything was listed that lies in a namespace: what is not known there does not exist.
+    pub fn is_listed(&self, namespace: &str) -> bool {
+        let parts = self.parts.borrow();
+        let mut parts = parts.iter().filter(|(part, _)| part.holds(namespace));
+        parts.any(|(_, answer)| *answer == Answer::Listed)
+    }
+
+    /// Whether what lies in a namespace may not be read: what is not known there may exist.
+    pub fn is_refused(&self, namespace: &str) -> bool {
+        let parts = self.parts.borrow();
+        let mut parts = parts.iter().filter(|(part, _)| part.holds(namespace));
+        parts.any(|(_, answer)| *answer == Answer::Refused)
+    }
+
+    /// The namespaces that may not be read.
+    pub fn refused(&self) -> BTreeSet<String> {
+        let parts = self.parts.borrow();
+        let refused = parts
+            .iter()
+            .filter(|(_, answer)| **answer == Answer::Refused);
+        let names = refused.filter_map(|(part, _)| part.namespace());
+        names.map(str::to_owned).collect()
+    }
+
+    fn answer(&self, part: &Part, answer: Answer) {
+        self.parts.send_modify(|parts| {
+            parts.insert(part.clone(), answer);
+        });
+    }
+
     /// What is known under a key.
     pub fn find(&self, key: &K) -> Option<Arc<V>> {
         self.values
@@ -90,11 +141,15 @@ impl<K: Clone + Ord, V> Cache<K, V> {
         self.len() == 0
     }
 
-    /// Waits until everything has been listed once.
+    /// Waits until everything has been listed once, as far as it may be read.
     pub async fn completed(&self) {
-        let mut complete = self.complete.subscribe();
+        let mut parts = self.parts.subscribe();
+        let is_complete = |parts: &BTreeMap<Part, Answer>| {
+            let mut answers = parts.values();
+            answers.all(|answer| *answer != Answer::Awaited)
+        };
         // Invariant: the sender lives as long as `self`, so waiting cannot fail.
-        let _ = complete.wait_for(|complete| *complete).await;
+        let _ = parts.wait_for(is_complete).await;
     }
 
     /// Keeps a value, or forgets it.
@@ -106,16 +161,81 @@ impl<K: Clone + Ord, V> Cache<K, V> {
         }
     }
 
-    /// Replaces everything; returns the keys that are gone.
-    fn replace(&self, listed: BTreeMap<K, Arc<V>>) -> Vec<K> {
+    /// Replaces everything that `is_here`; returns the keys that are gone.
+    fn replace(&self, listed: BTreeMap<K, Arc<V>>, is_here: impl Fn(&K) -> bool) -> Vec<K> {
         let mut values = self.values.write().unwrap_or_else(PoisonError::into_inner);
-        let gone = values
+        let gone: Vec<K> = values
             .keys()
-            .filter(|key| !listed.contains_key(key))
+            .filter(|key| is_here(key) && !listed.contains_key(key))
             .cloned()
             .collect();
-        *values = listed;
+        for key in &gone {
+            values.remove(key);
+        }
+        values.extend(listed);
         gone
+    }
+}
+
+/// A key that tells in which namespace its object lies.
+pub trait Located {
+    /// The namespace.
+    fn namespace(&self) -> &str;
+}
+
+/// What one watch follows.
+#[derive(Debug)]
+pub struct Followed<O> {
+    api: Api<O>,
+    config: watcher::Config,
+    part: Part,
+}
+
+impl<O> Followed<O> {
+    /// Which part it is.
+    pub fn part(&self) -> &Part {
+        &self.part
+    }
+
+    /// Everything that an API gives.
+    pub fn whole(api: Api<O>) -> Self {
+        let (config, part) = (config(), Part::Whole);
+        Self { api, config, part }
+    }
+
+    /// A namespaced kind, in each part that is looked at, narrowed by a configuration.
+    pub fn each(client: &Client, reach: &Reach, config: &watcher::Config) -> Vec<Self>
+    where
+        O: Resource<Scope = NamespaceResourceScope>,
+        O::DynamicType: Default,
+    {
+        let one = |part: Part| Self {
+            api: part.api(client),
+            config: config.clone(),
+            part,
+        };
+        reach.parts().into_iter().map(one).collect()
+    }
+
+    /// Cluster-wide objects, all of them or those of these names, each by a watch of its own: a right to
+    /// one object by its name is a right to list and watch it by its name.
+    pub fn named(api: &Api<O>, reach: &Reach) -> Vec<Self>
+    where
+        O: Clone,
+    {
+        let one = |part: Part| {
+            let by_name = part.namespace().map(|name| format!("metadata.name={name}"));
+            let whole = Self::whole(api.clone());
+            Self {
+                config: match by_name {
+                    Some(selector) => config().fields(&selector),
+                    None => whole.config,
+                },
+                api: whole.api,
+                part,
+            }
+        };
+        reach.parts().into_iter().map(one).collect()
     }
 }
 
@@ -134,11 +254,10 @@ const WATCH_SECONDS: u32 = 60;
 /// Objects in one answer of a list. kube's own 500 may be 128 MiB of other people's annotations at a time.
 pub const PAGE: u32 = 50;
 
-/// Follows `api` for ever. `keep` says under which key an object is kept, and what of it; `None`
+/// Follows something for ever. `keep` says under which key an object is kept, and what of it; `None`
 /// leaves it out. `changed` hears of every key that appeared, changed or went.
 pub async fn follow<O, K, V>(
-    api: Api<O>,
-    config: watcher::Config,
+    followed: Followed<O>,
     cache: &Cache<K, V>,
     keep: impl Fn(&O) -> Option<(K, V)>,
     changed: impl Fn(&K),
@@ -146,30 +265,128 @@ pub async fn follow<O, K, V>(
     O: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     K: Clone + Ord,
 {
-    let mut events = pin!(watcher(api, config).backoff(patience()));
+    follow_part(&followed, cache, |_| true, &keep, &changed).await;
+}
+
+/// Follows all parts for ever, each by a watch of its own. One that may not be read is asked for again and
+/// again, and holds up no other.
+pub async fn follow_each<O, K, V>(
+    all: Vec<Followed<O>>,
+    cache: &Cache<K, V>,
+    keep: impl Fn(&O) -> Option<(K, V)>,
+    changed: impl Fn(&K),
+) where
+    O: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    K: Clone + Ord + Located,
+{
+    let parts = all.iter().map(|one| {
+        let is_here = |key: &K| one.part.holds(key.namespace());
+        follow_part(one, cache, is_here, &keep, &changed)
+    });
+    futures::future::join_all(parts).await;
+}
+
+async fn follow_part<O, K, V>(
+    followed: &Followed<O>,
+    cache: &Cache<K, V>,
+    is_here: impl Fn(&K) -> bool,
+    keep: &impl Fn(&O) -> Option<(K, V)>,
+    changed: &impl Fn(&K),
+) where
+    O: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    K: Clone + Ord,
+{
     let mut listed = BTreeMap::new();
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(watcher::Event::Apply(object)) => {
-                if let Some((key, value)) = keep(&object) {
-                    cache.set(key.clone(), Some(value));
-                    changed(&key);
-                }
+    hear(followed, |heard| match heard {
+        Heard::Applied(object) => {
+            if let Some((key, value)) = keep(&object) {
+                cache.set(key.clone(), Some(value));
+                changed(&key);
             }
-            Ok(watcher::Event::Delete(object)) => {
-                if let Some((key, _)) = keep(&object) {
-                    cache.set(key.clone(), None);
-                    changed(&key);
-                }
-            }
-            Ok(watcher::Event::Init) => listed.clear(),
-            Ok(watcher::Event::InitApply(object)) => {
-                listed.extend(keep(&object).map(|(key, value)| (key, Arc::new(value))));
-            }
-            Ok(watcher::Event::InitDone) => relisted(cache, std::mem::take(&mut listed), &changed),
-            Err(error) => tracing::warn!(%error, kind = std::any::type_name::<O>(), "watch failed"),
         }
+        Heard::Deleted(object) => {
+            if let Some((key, _)) = keep(&object) {
+                cache.set(key.clone(), None);
+                changed(&key);
+            }
+        }
+        Heard::Listing => listed.clear(),
+        Heard::Listed(object) => {
+            listed.extend(keep(&object).map(|(key, value)| (key, Arc::new(value))));
+        }
+        Heard::AllListed => {
+            let listed = std::mem::take(&mut listed);
+            let keys: Vec<K> = listed.keys().cloned().collect();
+            let gone = cache.replace(listed, &is_here);
+            cache.answer(&followed.part, Answer::Listed);
+            // Everything listed counts as changed: what changed while the watch was broken came without
+            // an event.
+            keys.iter().chain(&gone).for_each(changed);
+        }
+        // Without a right to the whole there is nothing to do, and the start waits for it.
+        Heard::Refused if followed.part == Part::Whole => {}
+        Heard::Refused => cache.answer(&followed.part, Answer::Refused),
+    })
+    .await;
+}
+
+/// What a watch tells.
+#[derive(Debug)]
+pub enum Heard<O> {
+    /// Everything that is there was told.
+    AllListed,
+    /// An object appeared or changed.
+    Applied(O),
+    /// An object went.
+    Deleted(O),
+    /// An object that is there.
+    Listed(O),
+    /// From now on it is told what is there; what was told before and is not told again is gone.
+    Listing,
+    /// It may not be read; it is asked for again and again.
+    Refused,
+}
+
+/// Follows something for ever, and tells everything that is heard of it.
+pub async fn hear<O>(followed: &Followed<O>, mut on: impl FnMut(Heard<O>))
+where
+    O: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let Followed { api, config, part } = followed;
+    loop {
+        let mut events = pin!(watcher(api.clone(), config.clone()).backoff(patience()));
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(watcher::Event::Apply(object)) => on(Heard::Applied(object)),
+                Ok(watcher::Event::Delete(object)) => on(Heard::Deleted(object)),
+                Ok(watcher::Event::Init) => on(Heard::Listing),
+                Ok(watcher::Event::InitApply(object)) => on(Heard::Listed(object)),
+                Ok(watcher::Event::InitDone) => on(Heard::AllListed),
+                Err(error) => {
+                    let namespace = part.namespace();
+                    let kind = std::any::type_name::<O>();
+                    tracing::warn!(%error, kind, namespace, "watch failed");
+                    if refusal(&error) == Some(403) {
+                        on(Heard::Refused);
+                        break;
+                    }
+                }
+            }
+        }
+        tokio::time::sleep(LONGEST_PAUSE).await;
     }
+}
+
+/// What the server does not let be read, by the code of its answer.
+fn refusal(error: &watcher::Error) -> Option<u16> {
+    let code = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => status.code,
+        _ => return None,
+    };
+    [403, 404, 405].contains(&code).then_some(code)
 }
 
 /// How long to wait after a watch broke. kube's own would grow to half a minute and stay there for
@@ -185,21 +402,8 @@ fn patience() -> impl Backoff {
 
 // With jitter: replicas and kinds that lost their watches together do not come back together.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(400);
-/// Longest wait after a watch broke, jitter apart.
+/// Longest wait after a watch broke or was refused, jitter apart.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-fn relisted<K: Clone + Ord, V>(
-    cache: &Cache<K, V>,
-    listed: BTreeMap<K, Arc<V>>,
-    changed: &impl Fn(&K),
-) {
-    let keys: Vec<K> = listed.keys().cloned().collect();
-    let gone = cache.replace(listed);
-    cache.complete.send_replace(true);
-    // Everything listed counts as changed: what changed while the watch was broken came without an
-    // event.
-    keys.iter().chain(&gone).for_each(changed);
-}
 
 /// Lists everything in pages, each of which is reduced before the next is asked for.
 ///

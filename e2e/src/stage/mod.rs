@@ -61,7 +61,7 @@ pub struct Setting<'a> {
     pub proxy: Option<&'a Proxy>,
     /// Further arguments of `charttrust run`.
     pub more: Vec<String>,
-    /// Values of the operator's chart, as `--set` takes them.
+    /// Values of the operator's chart, each as `--set` takes it.
     pub values: Vec<String>,
 }
 
@@ -75,6 +75,16 @@ impl Setting<'_> {
             more: vec!["--no-leader-election".to_owned()],
             values: Vec::new(),
         }
+    }
+
+    /// One that looks for releases in these namespaces only, and has no rights elsewhere.
+    #[must_use]
+    pub fn within(mut self, namespaces: &[&str]) -> Self {
+        let names = namespaces.join(",");
+        self.more.push(format!("--discover-namespaces={names}"));
+        self.values
+            .push(format!("discovery.namespaces={{{names}}}"));
+        self
     }
 }
 
@@ -107,9 +117,8 @@ impl Stage {
             more.push("--quarantine".to_owned());
             values.push("quarantine.enabled=true".to_owned());
         }
-        let values = values.iter().flat_map(|value| ["--set", value.as_str()]);
-        let values: Vec<_> = values.collect();
-        install_chart(&helm, cluster.kubeconfig(), &values).await?;
+        let arguments: Vec<&str> = values.iter().flat_map(|value| ["--set", value]).collect();
+        install_chart(&helm, cluster.kubeconfig(), &arguments).await?;
         let identity = cluster.identity(OPERATOR_NAMESPACE, OPERATOR).await?;
         let options = Options {
             binary: setting.binary,

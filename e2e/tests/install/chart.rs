@@ -54,6 +54,9 @@ async fn values_that_cannot_work_are_refused_by_name() {
         ("image.registry=", "image.registry is empty"),
         ("quarantines.enabled=true", "quarantines"),
         ("crds.keeep=false", "keeep"),
+        ("discovery.namespaces={Team}", "namespaces"),
+        ("discovery.namespaces={a,a}", "namespaces"),
+        ("discovery.unaccounted=perhaps", "unaccounted"),
         (
             "prometheusRule.runbookBaseUrl=operator/chart/runbooks",
             "runbookBaseUrl",

@@ -229,3 +229,95 @@ async fn without_rbac_no_role_is_made() {
         assert!(of_kind(&objects, kind).is_empty(), "{kind}");
     }
 }
+
+/// Kinds that lie in no namespace.
+const CLUSTER_WIDE: [&str; 9] = [
+    "/apiservices",
+    "/charttrustpolicies",
+    "/charttrustpolicies/status",
+    "/customresourcedefinitions",
+    "/mutatingwebhookconfigurations",
+    "/namespaces",
+    "/trustedkeys",
+    "/trustedkeys/status",
+    "/validatingwebhookconfigurations",
+];
+
+fn is_cluster_wide(permission: &str) -> bool {
+    let permission = permission.split('=').next().unwrap_or_default();
+    CLUSTER_WIDE.iter().any(|kind| permission.ends_with(kind))
+}
+
+/// Where namespaces are named, the same may be done there as everywhere else, and nothing elsewhere.
+#[tokio::test]
+async fn with_namespaces_the_same_may_be_done_there_and_nothing_elsewhere() {
+    for quarantine in ["quarantine.enabled=false", "quarantine.enabled=true"] {
+        let everywhere = render(Version::V4, &["--set", quarantine]).await;
+        let everywhere = permissions(&everywhere, of_operator);
+        let set = format!("{quarantine},discovery.namespaces={{bank,shop}}");
+        let objects = render(Version::V4, &["--set", &set]).await;
+        let is_operators = |name: &str| {
+            let for_people = ["charttrust-admin", "charttrust-edit", "charttrust-view"];
+            !for_people.contains(&name)
+        };
+        let all = permissions(&objects, is_operators);
+        for one in all.iter().filter(|one| !one.contains(" in ")) {
+            assert!(is_cluster_wide(one), "{one}");
+        }
+        let of_all = everywhere.iter().filter(|one| !one.contains(" in "));
+        let named: Permissions = of_all
+            .clone()
+            .filter(|one| !is_cluster_wide(one))
+            .cloned()
+            .collect();
+        for namespace in ["bank", "shop"] {
+            let place = format!(" in {namespace}");
+            let there = all.iter().filter_map(|one| one.strip_suffix(&place));
+            // Of the hook before an uninstallation too.
+            let there: Permissions = there.map(str::to_owned).collect();
+            assert!(there.is_superset(&named), "{:?}", named.difference(&there));
+            let more: Vec<_> = there.difference(&named).collect();
+            assert!(more.is_empty(), "{more:?}");
+        }
+        for one in of_all.filter(|one| is_cluster_wide(one) && !one.ends_with("/namespaces")) {
+            assert!(all.contains(one), "{one}");
+        }
+        assert!(all.contains("watch /namespaces=bankshop"), "{all:?}");
+        assert!(all.contains("list /secrets in charttrust-system"));
+        let jobs = of_kind(&objects, "Job");
+        let arguments = texts(&jobs[0]["spec"]["template"]["spec"]["containers"][0]["args"]);
+        assert!(arguments.contains(&"--discover-namespaces=bank,shop".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn without_unaccounted_no_workload_may_be_read() {
+    let set = "discovery.unaccounted=false";
+    let objects = render(Version::V4, &["--set", set]).await;
+    let all = permissions(&objects, of_operator);
+    assert!(
+        !all.iter()
+            .any(|one| one.contains("apps/") || one.contains("batch/")),
+        "{all:?}"
+    );
+    assert!(
+        !objects
+            .iter()
+            .any(|one| one.to_string().contains("--discover-unaccounted"))
+    );
+    let objects = render(Version::V4, &[]).await;
+    let all = permissions(&objects, of_operator);
+    for kind in [
+        "apps/deployments",
+        "apps/statefulsets",
+        "apps/daemonsets",
+        "batch/cronjobs",
+        "batch/jobs",
+    ] {
+        for verb in ["list", "watch"] {
+            assert!(all.contains(&format!("{verb} {kind}")), "{verb} {kind}");
+        }
+    }
+    let deployment = of_kind(&objects, "Deployment")[0].to_string();
+    assert!(deployment.contains("--discover-unaccounted"));
+}

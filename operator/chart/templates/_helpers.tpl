@@ -115,3 +115,111 @@ r'^[{]"incident":"[^"\\]*","quarantine":"[^"\\]*","uid":"[^"\\]*"(,"revision":[0
         variables.tail{{ . }}.contains(',"owners":[') ? variables.tail{{ . }}.split(',"owners":[', 2)[0] :
         variables.tail{{ . }}.endsWith('}') ? variables.tail{{ . }}.substring(0, size(variables.tail{{ . }}) - 1) : '?'
 {{- end -}}
+
+{{- /* What the operator may do in the namespaces that it looks at: all of them, or those of discovery.namespaces. */ -}}
+{{- define "charttrust.discoveryRules" -}}
+# Helm stores releases in Secrets or ConfigMaps; RBAC cannot select by type. Single objects are
+# read by list too, never by get.
+- apiGroups: [""]
+  resources: [secrets, configmaps]
+  verbs: [list, watch]
+- apiGroups: [charttrust.io]
+  resources: [quarantines/status, releasetrusts/status]
+  verbs: [update]
+- apiGroups: [charttrust.io]
+  resources: [quarantines]
+  verbs: [get, list, watch, patch]
+- apiGroups: [charttrust.io]
+  resources: [releasetrusts]
+  verbs: [get, list, watch, create, delete]
+# What deploys releases, and says where their charts come from. Where there is none of these kinds, the
+# rules do nothing.
+- apiGroups: [helm.toolkit.fluxcd.io]
+  resources: [helmreleases]
+  verbs: [get, list, watch]
+- apiGroups: [source.toolkit.fluxcd.io]
+  resources: [helmcharts, helmrepositories, ocirepositories]
+  verbs: [get, list, watch]
+- apiGroups: [helm.cattle.io]
+  resources: [helmcharts]
+  verbs: [list, watch]
+# What Argo CD deploys leaves no record: its Applications say themselves which charts they are made of.
+- apiGroups: [argoproj.io]
+  resources: [applications]
+  verbs: [list, watch]
+{{- if .Values.discovery.unaccounted }}
+# What runs with Helm's marks and without a record. Asked for are metadata; RBAC cannot say so.
+- apiGroups: [apps]
+  resources: [daemonsets, deployments, statefulsets]
+  verbs: [list, watch]
+- apiGroups: [batch]
+  resources: [cronjobs, jobs]
+  verbs: [list, watch]
+{{- end }}
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+{{- end -}}
+
+{{- /* What it may do there beyond that where quarantine is on. */ -}}
+{{- define "charttrust.quarantineRules" -}}
+- apiGroups: [charttrust.io]
+  resources: [quarantines]
+  verbs: [create, delete]
+- apiGroups: [apps]
+  resources: [daemonsets, deployments, replicasets, statefulsets]
+  verbs: [get, list, patch]
+- apiGroups: [batch]
+  resources: [cronjobs, jobs]
+  verbs: [get, list, patch]
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [list]
+# Whose Pods a selector selects.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [get, list, create, delete]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get]
+# Deployers that would undo the rest.
+- apiGroups: [helm.toolkit.fluxcd.io]
+  resources: [helmreleases]
+  verbs: [get, list, patch]
+- apiGroups: [helm.cattle.io]
+  resources: [helmcharts]
+  verbs: [get, list, patch]
+- apiGroups: [argoproj.io]
+  resources: [applications]
+  verbs: [get, list, patch]
+{{- end -}}
+
+{{- /* A Role of this name and these rules in one namespace, and its binding to the operator. */ -}}
+{{- define "charttrust.roleIn" }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: {{ .name }}
+  namespace: {{ .namespace }}
+  labels:
+    {{- include "charttrust.labels" .root | nindent 4 }}
+rules:
+  {{- include .rules .root | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  name: {{ .name }}
+  namespace: {{ .namespace }}
+  labels:
+    {{- include "charttrust.labels" .root | nindent 4 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: Role
+  name: {{ .name }}
+{{ include "charttrust.subjects" .root }}
+{{- end -}}

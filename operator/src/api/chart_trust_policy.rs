@@ -8,7 +8,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bounds;
-pub use super::policy_status::{ChartTrustPolicyStatus, QuarantineCounts, ReleaseCounts};
+pub use super::policy_status::{
+    ChartTrustPolicyStatus, Coverage, QuarantineCounts, ReleaseCounts, UnknownCount,
+};
 use super::quarantine_words::QuarantineAction;
 use super::schema;
 pub use super::source_login::{KubernetesToken, NameRef, ProvenanceSource};

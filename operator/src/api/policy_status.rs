@@ -25,6 +25,10 @@ pub struct ChartTrustPolicyStatus {
     #[serde(default)]
     pub releases: ReleaseCounts,
 
+    /// How much of what runs is trusted by this policy, and why the rest is not known.
+    #[serde(default)]
+    pub coverage: Coverage,
+
     /// Automatic quarantines of this policy.
     #[serde(default)]
     pub quarantine: QuarantineCounts,
@@ -67,6 +71,57 @@ pub struct ReleaseCounts {
     #[serde(default)]
     #[schemars(with = "i32", range(min = 0))]
     pub exempt: u32,
+    /// Of which workloads run, by Helm's marks on them, and no record exists. They are not part of the total:
+    /// nobody can tell what they are made of.
+    #[serde(default)]
+    #[schemars(with = "i32", range(min = 0))]
+    pub unaccounted: u32,
+}
+
+impl ReleaseCounts {
+    /// The share of the trusted in all that runs, those without a record too, in whole percent; `None` if there
+    /// is nothing.
+    pub fn trusted_percent(&self) -> Option<u32> {
+        let all = u64::from(self.total) + u64::from(self.unaccounted);
+        let percent = (u64::from(self.trusted) * 100).checked_div(all)?;
+        u32::try_from(percent).ok()
+    }
+
+    /// The same share, between 0 and 1.
+    pub fn trusted_share(&self) -> Option<f64> {
+        let all = f64::from(self.total) + f64::from(self.unaccounted);
+        (all > 0.0).then(|| f64::from(self.trusted) / all)
+    }
+}
+
+/// How much of what runs is trusted by a policy.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Coverage {
+    /// The share of trusted releases in all that the policy applies to and those without a record, in whole
+    /// percent, rounded down; absent if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i32>", range(min = 0, max = 100))]
+    pub trusted_percent: Option<u32>,
+    /// How many releases are unknown, by cause.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = bounds::SHORT_LIST),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["cause"])
+    )]
+    pub unknown: Vec<UnknownCount>,
+}
+
+/// How many releases are unknown for one cause.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnknownCount {
+    /// The cause, as in the condition `Trusted` of the releases.
+    #[schemars(length(max = bounds::WORD))]
+    pub cause: String,
+    /// How many.
+    #[schemars(with = "i32", range(min = 0))]
+    pub releases: u32,
 }
 
 /// Numbers of automatic quarantines.

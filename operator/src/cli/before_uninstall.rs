@@ -20,7 +20,7 @@ use super::{INTERNAL, TRUSTED, UNTRUSTED, USAGE, complain};
 use crate::api::quarantine::EndedBy;
 use crate::api::{GROUP, VERSION};
 use crate::quarantine::FINALIZER;
-use crate::watch::within_deadline;
+use crate::watch::{Reach, within_deadline};
 
 /// Tells which releases are contained before the operator is removed.
 ///
@@ -30,6 +30,9 @@ pub struct BeforeUninstall {
     /// Restores them, with the help of the operator, instead of stopping.
     #[arg(long)]
     pub restore: bool,
+    /// Looks in these namespaces only, as the operator does. Separated by commas, or repeated.
+    #[arg(long, value_name = "NAMESPACE", value_delimiter = ',')]
+    pub discover_namespaces: Vec<String>,
     /// The command that brings back the release of the operator itself, which Helm refuses to upgrade once
     /// it has begun to uninstall it.
     #[arg(long, value_name = "COMMAND")]
@@ -67,7 +70,8 @@ pub async fn main(arguments: BeforeUninstall) -> u8 {
 async fn look(arguments: &BeforeUninstall) -> Result<Vec<DynamicObject>, UninstallError> {
     let client = Client::try_default().await;
     let client = client.map_err(UninstallError::NoCluster)?;
-    let found = list(&client).await?;
+    let reach = Reach::of(arguments.discover_namespaces.iter().cloned());
+    let found = list(&client, &reach).await?;
     if !arguments.restore {
         return Ok(found);
     }
@@ -82,7 +86,7 @@ async fn look(arguments: &BeforeUninstall) -> Result<Vec<DynamicObject>, Uninsta
     }
     let deadline = crate::clock::tick() + PATIENCE;
     loop {
-        let left = list(&client).await?;
+        let left = list(&client, &reach).await?;
         if left.is_empty() || crate::clock::tick() >= deadline {
             return Ok(left);
         }
@@ -90,14 +94,19 @@ async fn look(arguments: &BeforeUninstall) -> Result<Vec<DynamicObject>, Uninsta
     }
 }
 
-async fn list(client: &Client) -> Result<Vec<DynamicObject>, UninstallError> {
-    let api = Api::<DynamicObject>::all_with(client.clone(), &resource());
-    match within_deadline(api.list(&ListParams::default())).await {
-        Ok(found) => Ok(found.items.into_iter().filter(holds_something).collect()),
-        // The kind is not defined, so there is none: servers say so in plain text, so only the code tells.
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
-        Err(error) => Err(UninstallError::Api("list Quarantines", error)),
+async fn list(client: &Client, reach: &Reach) -> Result<Vec<DynamicObject>, UninstallError> {
+    let mut all = Vec::new();
+    for part in reach.parts() {
+        let api = part.api_with::<DynamicObject>(client, &resource());
+        match within_deadline(api.list(&ListParams::default())).await {
+            Ok(found) => all.extend(found.items.into_iter().filter(holds_something)),
+            // The kind is not defined, so there is none: servers say so in plain text, so only the code
+            // tells.
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Vec::new()),
+            Err(error) => return Err(UninstallError::Api("list Quarantines", error)),
+        }
     }
+    Ok(all)
 }
 
 /// Whether something may be contained by it. Where the operator only reports, or has refused it, a

@@ -14,11 +14,14 @@ use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
 use crate::controllers::{self, Context, QuarantineSettings, Settings};
-use crate::leader::{self, Containing, Election, Leadership, Loss, QUARANTINE, Told};
+use crate::leader::{
+    self, Containing, DISCOVERY, Discovering, Election, Leadership, Loss, QUARANTINE, Told,
+};
 use crate::metrics::Metrics;
 use crate::quarantine::PROTECTED;
 use crate::serve;
 use crate::sources::{self, AllowedHost, AuthHost, TokenAudience};
+use crate::watch::Reach;
 
 /// Runs the operator, with the cluster of KUBECONFIG or the one it runs in.
 #[derive(Args, Clone, Debug)]
@@ -53,6 +56,14 @@ pub struct Run {
     /// Repeatable.
     #[arg(long, value_name = "NAMESPACE")]
     pub protect_namespace: Vec<String>,
+    /// Looks for releases in these namespaces only, and asks for nothing in others but its own. Separated by
+    /// commas, or repeated.
+    #[arg(long, value_name = "NAMESPACE", value_delimiter = ',', value_parser = namespace_name)]
+    pub discover_namespaces: Vec<String>,
+    /// Looks for workloads that carry Helm's marks and of whose release there is no record: nobody can tell what
+    /// they are made of. Needs the right to list and watch workloads.
+    #[arg(long)]
+    pub discover_unaccounted: bool,
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
@@ -112,7 +123,7 @@ pub async fn run(arguments: Run) -> Result<(), RunError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     let config = config().await?;
     let (step_down, stepped_down) = watch::channel(false);
-    let (tell, told) = watch::channel(Told::from([(QUARANTINE, containing(&arguments).text())]));
+    let (tell, told) = watch::channel(told(&arguments));
     let (leadership, mut election) = elect(&arguments, &config, stepped_down, told)?;
     let client = leadership.guard(config).map_err(RunError::Client)?;
     let metrics = Arc::new(Metrics::default());
@@ -222,6 +233,35 @@ async fn config() -> Result<Config, RunError> {
 const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("charttrust/", env!("CARGO_PKG_VERSION")));
 
+/// The name of a namespace, as the API server takes it (RFC 1123 label).
+fn namespace_name(text: &str) -> Result<String, String> {
+    let is_inner = |letter: u8| matches!(letter, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    let is_outer = |letter: Option<&u8>| letter.is_some_and(|letter| *letter != b'-');
+    let bytes = text.as_bytes();
+    let is_name = (1..=63).contains(&bytes.len())
+        && bytes.iter().copied().all(is_inner)
+        && is_outer(bytes.first())
+        && is_outer(bytes.last());
+    if is_name {
+        Ok(text.to_owned())
+    } else {
+        let example = "lower-case letters, digits and -, at most 63, such as team-a,team-b";
+        Err(format!("is no name of a namespace: {example}"))
+    }
+}
+
+/// What the leader tells from the start.
+fn told(arguments: &Run) -> Told {
+    let discovering = Discovering {
+        namespaces: arguments.discover_namespaces.iter().cloned().collect(),
+        unaccounted: arguments.discover_unaccounted,
+    };
+    Told::from([
+        (DISCOVERY, discovering.text()),
+        (QUARANTINE, containing(arguments).text()),
+    ])
+}
+
 /// What commands are told of it, so that none promises what would be refused.
 fn containing(arguments: &Run) -> Containing {
     let named = arguments.protect_namespace.iter().cloned();
@@ -236,6 +276,8 @@ fn settings(arguments: &Run) -> Settings {
     Settings {
         namespace: arguments.namespace.clone(),
         instance: pod(),
+        reach: Reach::of(arguments.discover_namespaces.iter().cloned()),
+        unaccounted: arguments.discover_unaccounted,
         sources: sources::Settings {
             allowed_hosts: arguments.allow_host.clone(),
             auth_hosts: arguments.auth_host.clone(),
@@ -259,5 +301,33 @@ fn log(format: LogFormat) {
     match format {
         LogFormat::Json => builder.json().init(),
         LogFormat::Text => builder.with_ansi(false).init(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_namespaces_are_taken() {
+        let longest = "a".repeat(63);
+        for name in ["a", "team-a", "1", longest.as_str()] {
+            assert_eq!(namespace_name(name).as_deref(), Ok(name));
+        }
+        let longer = "a".repeat(64);
+        for name in [
+            "",
+            "-a",
+            "a-",
+            "A",
+            "a.b",
+            "a/b",
+            "*",
+            "a b",
+            longer.as_str(),
+        ] {
+            let said = namespace_name(name).unwrap_err();
+            assert!(said.contains("team-a,team-b"), "{name}: {said}");
+        }
     }
 }

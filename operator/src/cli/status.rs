@@ -11,10 +11,10 @@ use super::asking::Asking;
 use super::cluster::{self, Failure, all, named};
 use super::leading::checked;
 use super::looked::Looks;
-use super::missing;
 use super::screen::{Table, plain, say};
 use super::signers;
 use super::{TRUSTED, UNKNOWN, UNTRUSTED};
+use super::{coverage, missing, unaccounted};
 use crate::api::conditions::{Condition, ReleaseCondition, Status as Said, find};
 use crate::api::release_trust::{Finding, ReleaseTrustStatus};
 use crate::api::{ReleaseTrust, TrustedKey};
@@ -41,6 +41,9 @@ pub struct Status {
     /// Only those that have a good signature by this TrustedKey.
     #[arg(long, value_name = "NAME", conflicts_with = "release")]
     pub key: Option<String>,
+    /// Lists what runs with Helm's marks and has no record, so that nobody can tell what it is made of.
+    #[arg(long, conflicts_with_all = ["release", "untrusted", "key"])]
+    pub unaccounted: bool,
     /// How to ask, and how to print.
     #[command(flatten)]
     pub asking: Asking,
@@ -51,7 +54,12 @@ pub struct Status {
 /// # Errors
 /// If the cluster cannot be asked, or the release does not exist.
 pub(super) async fn run(arguments: &Status) -> Result<u8, Failure> {
-    let client = arguments.asking.connection.client().await?;
+    let asking = &arguments.asking;
+    let client = asking.connection.client().await?;
+    if arguments.unaccounted {
+        let (operator, namespace) = (&asking.operator, arguments.namespace.as_deref());
+        return unaccounted::list(&client, operator, namespace, asking.output).await;
+    }
     let code = match &arguments.release {
         Some(release) => one(&client, arguments, release).await?,
         None => several(&client, arguments).await?,
@@ -75,6 +83,13 @@ async fn one(client: &Client, arguments: &Status, release: &str) -> Result<u8, F
 
 async fn several(client: &Client, arguments: &Status) -> Result<u8, Failure> {
     let mut trusts = listed(client, arguments.namespace.as_deref()).await?;
+    let coverage = match arguments.namespace {
+        Some(_) => coverage::told(&trusts, None),
+        None => coverage::told(
+            &trusts,
+            unaccounted::told(client, &arguments.asking.operator).await,
+        ),
+    };
     if let Some(key) = &arguments.key {
         let fingerprint = cluster::key(client, key).await?.spec.fingerprint;
         trusts.retain(|trust| is_signed_by(trust, &fingerprint));
@@ -88,7 +103,7 @@ async fn several(client: &Client, arguments: &Status) -> Result<u8, Failure> {
         let looks = Looks::told(client, &arguments.asking.operator).await;
         let keys = all(&Api::<TrustedKey>::all(client.clone()), "TrustedKeys").await;
         let listed = table(&trusts, &looks, clock::now()).to_string();
-        listed + &missing::told(&trusts, &keys.unwrap_or_default())
+        listed + &missing::told(&trusts, &keys.unwrap_or_default()) + &coverage
     })?;
     Ok(code)
 }

@@ -1,7 +1,7 @@
 //! What the watches keep: the objects of our kinds, and what we need of others.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +14,10 @@ use serde::{Deserialize, Deserializer};
 
 use crate::api::{self, ChartTrustPolicy, Quarantine, ReleaseTrust, TrustedKey};
 use crate::controllers::store::shown::Shown;
+use crate::inventory::workloads::Workloads;
 use crate::inventory::{Deployed, Deployers, Mark, RecordId, ReleaseId, Stored};
 use crate::parse::{UnreadableKey, unreadable_key};
-use crate::watch::{Cache, Lean, LeanMeta};
+use crate::watch::{Cache, Lean, LeanMeta, Located, Reach};
 
 /// An object of ours, or why it cannot be read.
 pub(super) type Ours<K> = Result<K, String>;
@@ -78,18 +79,31 @@ pub(super) fn keep_key(Lean(object): &Lean<SentKey>) -> Option<(String, ReadKey)
 }
 
 /// What is known of the objects on the API server.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Caches {
+    /// Where objects of namespaced kinds are looked at.
+    pub(super) reach: Reach,
     pub(super) records: Stored,
     pub(super) deployers: Deployers,
+    pub(super) workloads: Workloads,
     pub(super) keys: Cache<String, ReadKey>,
     pub(super) policies: Cache<String, Ours<ChartTrustPolicy>>,
     pub(super) trusts: Cache<ReleaseId, Shown>,
     pub(super) quarantines: Cache<ReleaseId, Ours<Quarantine>>,
-    pub(super) namespaces: Cache<String, BTreeMap<String, String>>,
+    pub(super) namespaces: Cache<NamespaceName, BTreeMap<String, String>>,
     /// Resource versions of Secrets and ConfigMaps in the operator's own namespace.
     pub(super) own: Cache<OwnObject, String>,
     pub(super) own_config_maps: Cache<OwnObject, String>,
+}
+
+/// A namespace, by its name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct NamespaceName(pub(super) String);
+
+impl Located for NamespaceName {
+    fn namespace(&self) -> &str {
+        &self.0
+    }
 }
 
 /// How long a start waits for an answer about deployers.
@@ -129,6 +143,49 @@ pub(super) enum OwnObject {
 }
 
 impl Caches {
+    /// What is looked at; nothing is known of it yet.
+    pub(super) fn new(reach: Reach) -> Self {
+        Self {
+            records: Stored::new(&reach),
+            deployers: Deployers::new(&reach),
+            workloads: Workloads::default(),
+            keys: Cache::default(),
+            policies: Cache::default(),
+            trusts: Cache::of(&reach),
+            quarantines: Cache::of(&reach),
+            namespaces: Cache::of(&reach),
+            own: Cache::default(),
+            own_config_maps: Cache::default(),
+            reach,
+        }
+    }
+
+    /// What of the namespaces to look at cannot be seen, and why.
+    pub(super) fn unseen(&self) -> Vec<String> {
+        let Some(named) = self.reach.named() else {
+            return Vec::new();
+        };
+        let records = [&self.records.secrets, &self.records.config_maps];
+        let mut refused: BTreeSet<String> = records.into_iter().flat_map(Cache::refused).collect();
+        refused.extend(self.trusts.refused());
+        refused.extend(self.quarantines.refused());
+        let is_missing = |name: &String| {
+            self.namespaces.is_listed(name) && self.namespace_labels(name).is_none()
+        };
+        let (missing, there): (Vec<_>, Vec<_>) = named.iter().partition(|name| is_missing(name));
+        let refused = there.into_iter().filter(|name| refused.contains(*name));
+        let told = |which: Vec<&String>, why: &str| {
+            let first = which.first()?;
+            Some(match which.len() - 1 {
+                0 => format!("namespace {first}: {why}"),
+                more => format!("namespace {first} and {more} more: {why}"),
+            })
+        };
+        let missing = told(missing, "it does not exist");
+        let refused = told(refused.collect(), "the operator may not read it");
+        missing.into_iter().chain(refused).collect()
+    }
+
     /// A release as policies select it.
     pub(super) fn placed<'a>(&self, id: &'a ReleaseId) -> Placed<'a> {
         Placed {
@@ -147,7 +204,7 @@ impl Caches {
         &self,
         namespace: &str,
     ) -> Option<Arc<BTreeMap<String, String>>> {
-        self.namespaces.find(&namespace.to_owned())
+        self.namespaces.find(&NamespaceName(namespace.to_owned()))
     }
 
     /// Waits until everything has been listed once.
@@ -244,8 +301,9 @@ pub(super) fn readable<K: Clone>(object: &DeserializeGuard<Lean<K>>) -> Ours<K> 
 
 pub(super) fn keep_labels(
     object: &LeanMeta<Namespace>,
-) -> Option<(String, BTreeMap<String, String>)> {
-    Some((object.metadata.name.clone()?, object.labels().clone()))
+) -> Option<(NamespaceName, BTreeMap<String, String>)> {
+    let name = object.metadata.name.clone()?;
+    Some((NamespaceName(name), object.labels().clone()))
 }
 
 pub(super) fn keep_own<K>(

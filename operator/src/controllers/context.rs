@@ -18,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::parse::LoadedPolicy;
 use crate::quarantine::Neighbourhoods;
 use crate::sources::{Settings as SourceSettings, TokenAudience};
+use crate::watch::Reach;
 
 /// How the operator runs.
 #[derive(Clone, Debug)]
@@ -26,6 +27,10 @@ pub struct Settings {
     pub namespace: String,
     /// What this replica is called in events: the name of its Pod.
     pub instance: String,
+    /// Where releases are looked for.
+    pub reach: Reach,
+    /// Whether it is looked for workloads of releases of which there is no record.
+    pub unaccounted: bool,
     /// How sources are looked at.
     pub sources: SourceSettings,
     /// Where tokens of the operator's own `ServiceAccount` may be sent, and for whom they are.
@@ -76,14 +81,15 @@ impl Context {
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
-            neighbourhoods: Neighbourhoods::new(client.clone(), clock::tick),
+            neighbourhoods: Neighbourhoods::new(client.clone(), clock::tick)
+                .within(settings.reach.clone()),
             client,
             leadership,
             fetcher: evidence::fetcher(settings.sources.clone()),
             tokens: Tokens::default(),
+            cache: Caches::new(settings.reach.clone()),
             settings,
             store: Store::default(),
-            cache: Caches::default(),
             queues: Queues::default(),
             metrics,
         }

@@ -21,7 +21,7 @@ use crate::api::{ReleaseTrust, bounds, create_params};
 use crate::clock;
 use crate::inventory::ReleaseId;
 use crate::names;
-use crate::watch::within_deadline;
+use crate::watch::{Reach, within_deadline};
 
 /// Something to announce.
 #[derive(Debug)]
@@ -68,9 +68,15 @@ pub(super) fn reference_to<K: Resource<DynamicType = ()>>(
 
 /// Publishes an announcement. An event that cannot be written is not worth failing for.
 pub(super) async fn publish(context: &Context, announcement: Option<Announcement>) {
-    let Some(announcement) = announcement else {
+    let Some(mut announcement) = announcement else {
         return;
     };
+    if context.settings.reach != Reach::Everywhere {
+        // Nothing is asked of namespaces that are not looked at, `default` among them. The server takes an
+        // event only where what it is about is said to lie.
+        let about = &mut announcement.regarding.namespace;
+        about.get_or_insert_with(|| context.settings.namespace.clone());
+    }
     let namespace = namespace(&announcement);
     let event = event(&announcement, &context.settings.instance);
     let api = Api::<Event>::namespaced(context.client.clone(), &namespace);
@@ -143,7 +149,8 @@ fn name(announcement: &Announcement, now: Timestamp) -> String {
     names::derived("", name, &after)
 }
 
-/// Events about cluster-wide objects lie in the namespace `default`: the server wants it so.
+/// Events about cluster-wide objects lie in the namespace `default`, as the server wants it, unless the
+/// operator looks at some namespaces only: then in its own.
 pub(super) fn namespace(announcement: &Announcement) -> String {
     let own = announcement.regarding.namespace.clone();
     own.unwrap_or_else(|| "default".to_owned())

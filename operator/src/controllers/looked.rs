@@ -12,7 +12,10 @@ use super::context::Context;
 use super::numbers::{AskedSince, Polls};
 use crate::api::rounded_down;
 use crate::clock::Moment;
-use crate::leader::{LEASE, LOOKED, Look, Looked, Told, looked, looked_text};
+use crate::inventory::workloads::Claimed;
+use crate::leader::{
+    LEASE, LOOKED, Look, Looked, Told, UNACCOUNTED, Unaccounted, looked, looked_text,
+};
 use crate::watch::within_deadline;
 
 /// How often it is found out anew. It is told by the minute.
@@ -27,9 +30,24 @@ impl Context {
         let mut before = self.told_before().await;
         loop {
             let text = looked_text(&self.looked(&mut before, Moment::now()));
-            told.send_if_modified(|told| told.insert(LOOKED, text.clone()) != Some(text));
+            let unaccounted = self.told_unaccounted();
+            told.send_if_modified(|told| {
+                let before = told.clone();
+                told.insert(LOOKED, text);
+                told.extend(unaccounted.map(|unaccounted| (UNACCOUNTED, unaccounted.text())));
+                *told != before
+            });
             tokio::time::sleep(EVERY).await;
         }
+    }
+
+    /// How much runs without a record, if that is looked for. Else nothing is known of it.
+    fn told_unaccounted(&self) -> Option<Unaccounted> {
+        let all = self.store.unaccounted.all();
+        self.settings.unaccounted.then(|| Unaccounted {
+            releases: all.iter().map(Claimed::releases).sum(),
+            workloads: all.iter().map(|one| one.workloads).sum(),
+        })
     }
 
     /// What the leader before this one has told.

@@ -15,6 +15,8 @@ mod error;
 mod events;
 pub mod key;
 mod lanes;
+#[cfg(test)]
+mod limited;
 mod looked;
 #[cfg(test)]
 mod made_again;
@@ -35,6 +37,7 @@ mod tokens;
 #[cfg(test)]
 mod told;
 mod triggers;
+mod unaccounted;
 #[cfg(test)]
 mod unreadable;
 

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::context::Context;
 use super::quarantine::scope;
 use super::store::{PollState, Trust};
+use crate::api::chart_trust_policy::ReleaseCounts;
 use crate::clock::Moment;
 use crate::metrics::{PolicyNumbers, PolicyVerdict};
 use crate::parse::LoadedPolicy;
@@ -32,9 +33,18 @@ impl Context {
         self.store
             .polls(|judgement, states| polls.add(judgement, states));
         let stopped = |policy: &str| self.store.outcomes(policy).due();
-        let policies = polls.by_policy(&trust, stopped, Moment::now());
+        let mut policies = polls.by_policy(&trust, stopped, Moment::now());
+        let counts = counts(&verdicts);
+        for numbers in &mut policies {
+            let mut counts = counts.get(&numbers.policy).copied().unwrap_or_default();
+            if let Some(loaded) = trust.policies.get(&numbers.policy) {
+                counts.unaccounted = self.unaccounted(&loaded.policy.selection);
+            }
+            numbers.coverage = counts.trusted_share();
+        }
         self.metrics
             .observe_policies(policies, polls.silent_by_host());
+        self.metrics.unaccounted(&self.unaccounted_workloads());
         self.metrics.quarantined(scope::active(self));
         self.metrics.quarantines_awaiting(scope::awaiting(self));
         if self.leadership.is_held() {
@@ -45,6 +55,17 @@ impl Context {
         self.metrics
             .observe(verdicts, &self.cache.key_states(), &self.fetcher.counts());
     }
+}
+
+/// How many releases each policy trusts, of how many.
+fn counts(verdicts: &[PolicyVerdict]) -> BTreeMap<String, ReleaseCounts> {
+    let mut counts: BTreeMap<String, ReleaseCounts> = BTreeMap::new();
+    for said in verdicts {
+        let of_policy = counts.entry(said.policy.clone()).or_default();
+        of_policy.total += 1;
+        of_policy.trusted += u32::from(said.verdict.is_trusted());
+    }
+    counts
 }
 
 /// The looks at the sources that the deciding rules name; others are history.
@@ -142,6 +163,7 @@ impl Polls {
                 .map(|exception| (exception.name.clone(), exception.expires_at))
                 .collect(),
             stopped: stopped(name),
+            coverage: None,
         };
         policies.map(numbers).collect()
     }

@@ -16,7 +16,7 @@ use super::queue::Work;
 use super::release::{self, poll, read, seal};
 use super::store::seal::Seal;
 use super::task::Task;
-use super::{policy, triggers};
+use super::{policy, triggers, unaccounted};
 use crate::clock::{Moment, tick};
 
 /// How many things are judged and written at a time.
@@ -201,6 +201,10 @@ impl Context {
             Task::PolicyStatus(name) => ("policy", policy::write_status(self, name, moment).await),
             Task::Quarantine(id) => ("quarantine", quarantine::reconcile(self, id, moment).await),
             Task::Incidents => ("quarantine", incidents::reconcile(self, moment).await),
+            Task::Unaccounted => ("policy", {
+                unaccounted::reconcile(self, moment);
+                Ok(())
+            }),
         };
         let took = tick().saturating_duration_since(moment.tick);
         self.metrics.reconciled(controller, &result, took);

@@ -50,6 +50,8 @@ pub(super) enum Task {
     Quarantine(ReleaseId),
     /// Note which incidents there are.
     Incidents,
+    /// Find out which workloads have no record.
+    Unaccounted,
 }
 
 impl Item for Task {
@@ -63,7 +65,8 @@ impl Item for Task {
             | Self::Learned(_)
             | Self::Incidents
             | Self::PolicyStatus(_)
-            | Self::Quarantine(_) => 3,
+            | Self::Quarantine(_)
+            | Self::Unaccounted => 3,
         }
     }
 
@@ -76,7 +79,8 @@ impl Item for Task {
             | Self::Learned(_)
             | Self::Incidents
             | Self::Policy(_)
-            | Self::PolicyStatus(_) => "",
+            | Self::PolicyStatus(_)
+            | Self::Unaccounted => "",
         }
     }
 }

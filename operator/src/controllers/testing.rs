@@ -28,6 +28,7 @@ use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::parse;
 use crate::sources;
+use crate::watch::Reach;
 
 /// The operator's own namespace.
 pub(super) const OPERATOR_NAMESPACE: &str = "charttrust-system";
@@ -40,7 +41,7 @@ pub(super) const POLICY: &str = "strict";
 pub(super) struct Scene {
     pub(super) context: Context,
     pub(super) cluster: FakeCluster,
-    _server: MockServer,
+    server: MockServer,
 }
 
 impl Scene {
@@ -73,27 +74,42 @@ impl Scene {
         quarantine: Option<QuarantineSettings>,
         leadership: Leadership,
     ) -> Self {
-        let (server, client) = cluster.clone().start().await;
+        let mut settings = settings(allowed_hosts);
+        settings.quarantine = quarantine;
+        Self::of(cluster, settings, leadership).await
+    }
+
+    /// One that contains, and looks at these namespaces only.
+    pub(super) async fn limited(cluster: FakeCluster, namespaces: &[&str]) -> Self {
+        let named = namespaces.iter().map(ToString::to_string);
         let settings = Settings {
-            namespace: OPERATOR_NAMESPACE.to_owned(),
-            instance: "charttrust-0".to_owned(),
-            sources: sources::Settings {
-                allowed_hosts,
-                auth_hosts: Vec::new(),
-                limits: sources::Limits::default(),
-                user_agent: "charttrust".to_owned(),
-            },
-            token_audiences: Vec::new(),
-            quarantine,
+            reach: Reach::of(named),
+            quarantine: Some(QuarantineSettings::default()),
+            ..settings(Vec::new())
         };
+        Self::of(cluster, settings, Leadership::Alone).await
+    }
+
+    async fn of(cluster: FakeCluster, settings: Settings, leadership: Leadership) -> Self {
+        let (server, client) = cluster.clone().start().await;
         let context = Context::new(client, leadership, settings, Arc::new(Metrics::default()));
         context.cache.deployers.suppose_absent();
         context.cache.records.applications.suppose_absent();
         Self {
             context,
             cluster,
-            _server: server,
+            server,
         }
+    }
+
+    /// The paths of all requests that have reached the server, in order.
+    pub(super) async fn asked(&self) -> Vec<String> {
+        let all = self.server.received_requests().await.unwrap();
+        let path = |request: &wiremock::Request| {
+            let query = request.url.query().unwrap_or_default();
+            format!("{}?{query}", request.url.path())
+        };
+        all.iter().map(path).collect()
     }
 
     /// One that contains by itself: `shop/web` was installed, and is bad by its policy.
@@ -241,6 +257,23 @@ impl Scene {
                 format!("{} {place}", write.verb)
             })
             .collect()
+    }
+}
+
+fn settings(allowed_hosts: Vec<sources::AllowedHost>) -> Settings {
+    Settings {
+        namespace: OPERATOR_NAMESPACE.to_owned(),
+        instance: "charttrust-0".to_owned(),
+        reach: Reach::Everywhere,
+        unaccounted: true,
+        sources: sources::Settings {
+            allowed_hosts,
+            auth_hosts: Vec::new(),
+            limits: sources::Limits::default(),
+            user_agent: "charttrust".to_owned(),
+        },
+        token_audiences: Vec::new(),
+        quarantine: None,
     }
 }
 

@@ -8,7 +8,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
 
 use super::cache::{
-    OwnObject, keep_key, keep_labels, keep_named, keep_own, keep_release, keep_trust, material_of,
+    NamespaceName, OwnObject, keep_key, keep_labels, keep_named, keep_own, keep_release,
+    keep_trust, material_of,
 };
 use super::context::Context;
 use super::key::learned;
@@ -18,7 +19,7 @@ use crate::clock::tick;
 use crate::inventory::argocd::PREFIX;
 use crate::inventory::helm::{self, RecordKey};
 use crate::inventory::{Concerned, ReleaseId};
-use crate::watch::{LeanMeta, config, follow};
+use crate::watch::{Followed, LeanMeta, Reach, config, follow, follow_each};
 
 /// How long a new release may wait for its first look before it shows as `Pending`.
 // Most charts are judged sooner, and a status that says Pending first would be one more write for
@@ -27,13 +28,18 @@ const PENDING_AFTER: Duration = Duration::from_secs(2);
 
 /// Follows everything for ever.
 pub(super) async fn follow_all(context: Arc<Context>) {
-    let context = &*context;
+    follow_everything(&context).await;
+}
+
+pub(super) async fn follow_everything(context: &Context) {
     tokio::join!(
         follow_records(context),
         follow_kinds(context),
         follow_namespaces(context),
         follow_own(context),
         follow_deployers(context),
+        follow_unseen(context),
+        follow_workloads(context),
         follow_applications(context),
     );
 }
@@ -41,15 +47,15 @@ pub(super) async fn follow_all(context: Arc<Context>) {
 /// The records of releases, wherever Helm keeps them.
 async fn follow_records(context: &Context) {
     let client = &context.client;
-    let records = &context.cache.records;
+    let (records, reach) = (&context.cache.records, &context.cache.reach);
     let changed = || {
         working(context, |key: &RecordKey| {
             context.record_changed(&key.release);
         })
     };
     tokio::join!(
-        helm::follow_secrets(client.clone(), &records.secrets, changed()),
-        helm::follow_config_maps(client.clone(), &records.config_maps, changed()),
+        helm::follow_secrets(client, reach, &records.secrets, changed()),
+        helm::follow_config_maps(client, reach, &records.config_maps, changed()),
     );
 }
 
@@ -61,31 +67,28 @@ async fn follow_kinds(context: &Context) {
     let policy_changed = |name: &String| tasks.add(Task::Policy(name.clone()));
     let trust_changed = |id: &ReleaseId| context.trust_changed(id);
     let quarantine_changed = |id: &ReleaseId| context.quarantine_changed(id);
+    let (reach, all) = (&cache.reach, config());
     tokio::join!(
         follow(
-            Api::all(client.clone()),
-            config(),
+            Followed::whole(Api::all(client.clone())),
             &cache.keys,
             keep_key,
             working(context, key_changed)
         ),
         follow(
-            Api::all(client.clone()),
-            config(),
+            Followed::whole(Api::all(client.clone())),
             &cache.policies,
             keep_named,
             working(context, policy_changed)
         ),
-        follow(
-            Api::all(client.clone()),
-            config(),
+        follow_each(
+            Followed::each(client, reach, &all),
             &cache.trusts,
             keep_trust,
             working(context, trust_changed)
         ),
-        follow(
-            Api::all(client.clone()),
-            config(),
+        follow_each(
+            Followed::each(client, reach, &all),
             &cache.quarantines,
             keep_release,
             working(context, quarantine_changed)
@@ -95,11 +98,36 @@ async fn follow_kinds(context: &Context) {
 
 /// The labels of namespaces, which select policies.
 async fn follow_namespaces(context: &Context) {
-    let api = Api::all(context.client.clone());
+    let all = Followed::named(&Api::all(context.client.clone()), &context.cache.reach);
     let namespaces = &context.cache.namespaces;
-    let changed = working(context, |name: &String| context.namespace_changed(name));
-    follow(api, config(), namespaces, keep_labels, changed).await;
+    let changed = working(context, |name: &NamespaceName| {
+        context.namespace_changed(&name.0);
+    });
+    follow_each(all, namespaces, keep_labels, changed).await;
 }
+
+/// Namespaces that are to be looked at and cannot be, or can again: policies say so.
+async fn follow_unseen(context: &Context) {
+    if context.cache.reach == Reach::Everywhere {
+        return std::future::pending().await;
+    }
+    let mut before = Vec::new();
+    loop {
+        let unseen = context.cache.unseen();
+        if unseen != before {
+            before = unseen;
+            let policies = context.cache.policies.all().into_iter();
+            let told = working(context, |name: &String| {
+                context.queues.tasks.add(Task::PolicyStatus(name.clone()));
+            });
+            policies.for_each(|(name, _)| told(&name));
+        }
+        tokio::time::sleep(UNSEEN_EVERY).await;
+    }
+}
+
+/// How often it is looked at what may be read; nothing is asked for that.
+const UNSEEN_EVERY: Duration = Duration::from_secs(1);
 
 /// What the operator's own namespace holds.
 async fn follow_own(context: &Context) {
@@ -110,8 +138,13 @@ async fn follow_own(context: &Context) {
     let (secret, map) = (keep_own(OwnObject::Secret), keep_own(OwnObject::ConfigMap));
     let changed = || working(context, |object: &OwnObject| context.own_changed(object));
     tokio::join!(
-        follow(secrets, config(), &cache.own, secret, changed()),
-        follow(maps, config(), &cache.own_config_maps, map, changed()),
+        follow(Followed::whole(secrets), &cache.own, secret, changed()),
+        follow(
+            Followed::whole(maps),
+            &cache.own_config_maps,
+            map,
+            changed()
+        ),
     );
 }
 
@@ -123,6 +156,19 @@ pub(super) async fn follow_deployers(context: &Context) {
         .deployers
         .follow(&context.client, working(context, changed));
     // Five watches are too much for the future of all.
+    Box::pin(following).await;
+}
+
+/// What runs, as far as it says to be of a release.
+async fn follow_workloads(context: &Context) {
+    if !context.settings.unaccounted {
+        return std::future::pending().await;
+    }
+    let (client, cache) = (&context.client, &context.cache);
+    let changed = working(context, |(): &()| context.account_again());
+    let following = cache
+        .workloads
+        .follow(client, &cache.reach, || changed(&()));
     Box::pin(following).await;
 }
 
@@ -178,6 +224,7 @@ impl Context {
         cache
             .own_config_maps()
             .for_each(|object| self.own_changed(&object));
+        self.account_again();
     }
 
     fn record_changed(&self, id: &ReleaseId) {
@@ -185,6 +232,7 @@ impl Context {
         let task = Task::Release(id.clone());
         self.queues.tasks.add_at(task, tick() + PENDING_AFTER);
         self.queue_quarantine(id);
+        self.account_again();
     }
 
     /// Of a `ReleaseTrust` that is gone, nothing stands that we wrote: it is written again.
@@ -254,6 +302,7 @@ impl Context {
 
     /// What an Application says takes the place of a record.
     fn application_changed(&self, concerned: &Concerned) {
+        self.account_again();
         match concerned {
             Concerned::Release(id) => self.said_otherwise(id),
             Concerned::Marked(_) => {}

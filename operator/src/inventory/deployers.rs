@@ -12,7 +12,7 @@ use kube::Client;
 
 use super::flux::{self, Found, HelmRelease, SourceRef};
 use super::{Owner, ReleaseId, k3s};
-use crate::watch::{Change, ObjectName, Optional, State};
+use crate::watch::{Change, ObjectName, Optional, Reach, State};
 
 /// Which `HelmRelease` a record says it is of: Flux writes that into all that it installs, so it is the word
 /// of whoever may write records, and not of whoever may write a `HelmRelease`.
@@ -80,22 +80,21 @@ pub struct Deployers {
     helm_charts: Optional<k3s::HelmChart>,
 }
 
-impl Default for Deployers {
-    fn default() -> Self {
+impl Deployers {
+    /// Those in what is looked at; nothing is known of them yet.
+    pub fn new(reach: &Reach) -> Self {
         let sources = [
             flux::HELM_CHARTS,
             flux::HELM_REPOSITORIES,
             flux::OCI_REPOSITORIES,
         ];
         Self {
-            helm_releases: Optional::new(flux::HELM_RELEASES),
-            sources: sources.map(Optional::new),
-            helm_charts: Optional::new(k3s::HELM_CHARTS),
+            helm_releases: Optional::new(flux::HELM_RELEASES, reach),
+            sources: sources.map(|kind| Optional::new(kind, reach)),
+            helm_charts: Optional::new(k3s::HELM_CHARTS, reach),
         }
     }
-}
 
-impl Deployers {
     /// Follows all of them for ever. `changed` hears what each change concerns.
     pub async fn follow(&self, client: &Client, changed: impl Fn(&Concerned)) {
         let each = |concerned: BTreeSet<Concerned>| concerned.iter().for_each(&changed);
@@ -163,14 +162,26 @@ impl Deployers {
 
     /// Which kinds cannot be read, and why.
     pub fn unreadable(&self) -> Vec<String> {
-        let mut all = vec![(self.helm_releases.kind(), self.helm_releases.state())];
-        all.extend(self.sources.iter().map(|one| (one.kind(), one.state())));
-        all.push((self.helm_charts.kind(), self.helm_charts.state()));
-        let unreadable = all.into_iter().filter_map(|(kind, state)| match state {
-            State::Unreadable(why) => Some(format!("{}.{}: {why}", kind.plural, kind.group)),
-            State::Absent | State::Listed | State::Unlisted => None,
+        let mut all = vec![(self.helm_releases.kind(), self.helm_releases.unreadable())];
+        all.extend(
+            self.sources
+                .iter()
+                .map(|one| (one.kind(), one.unreadable())),
+        );
+        all.push((self.helm_charts.kind(), self.helm_charts.unreadable()));
+        let told = all.into_iter().filter_map(|(kind, unreadable)| {
+            let (_, why) = unreadable.first()?;
+            let places: Vec<_> = unreadable
+                .iter()
+                .filter_map(|(part, _)| part.namespace())
+                .collect();
+            let places = match places.as_slice() {
+                [] => String::new(),
+                places => format!(" in {}", places.join(", ")),
+            };
+            Some(format!("{}.{}{places}: {why}", kind.plural, kind.group))
         });
-        unreadable.collect()
+        told.collect()
     }
 
     #[cfg(test)]
@@ -214,10 +225,13 @@ impl Deployers {
     /// The record has to say so, or whoever may write a `HelmRelease` anywhere could speak for the releases
     /// of others.
     fn add_flux(&self, release: &ReleaseId, mark: &Mark, deployed: &mut Deployed) {
-        let state = self.helm_releases.state();
+        let state = match mark {
+            Mark::Of(name) => self.helm_releases.state_in(&name.namespace),
+            Mark::None | Mark::Unclear | Mark::Unread => self.helm_releases.state(),
+        };
         let name = match (&state, mark) {
             (State::Absent, _) | (_, Mark::None) => return,
-            (State::Listed, Mark::Unread) if self.helm_releases.is_empty() => return,
+            (_, Mark::Unread) if self.helm_releases.is_nowhere() => return,
             (State::Unlisted, _) => {
                 deployed.missing = Some(Missing::Objects);
                 return;
@@ -264,7 +278,8 @@ impl Deployers {
     }
 
     fn state_of(&self, source: &SourceRef) -> Option<State> {
-        self.source_kind(source).map(Optional::state)
+        let kind = self.source_kind(source)?;
+        Some(kind.state_in(&source.name.namespace))
     }
 
     fn find(&self, source: &SourceRef) -> Found {
@@ -274,7 +289,7 @@ impl Deployers {
         if let Some(found) = kind.find(&source.name) {
             return Ok(found);
         }
-        Err(match kind.state() {
+        Err(match kind.state_in(&source.name.namespace) {
             State::Unreadable(why) => format!("cannot be read: {why}"),
             State::Absent | State::Listed | State::Unlisted => "does not exist".to_owned(),
         })

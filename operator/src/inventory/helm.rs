@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::inventory::ReleaseId;
-use crate::watch::{self, Cache, LeanMeta, pages, within_deadline};
+use crate::watch::{self, Cache, Followed, LeanMeta, Located, Reach, pages, within_deadline};
 
 /// Where Helm stored a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,6 +47,12 @@ pub struct RecordKey {
     pub revision: u32,
 }
 
+impl Located for RecordKey {
+    fn namespace(&self) -> &str {
+        &self.release.namespace
+    }
+}
+
 /// What the metadata of a stored revision says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordMeta {
@@ -64,19 +70,29 @@ const CONFIG_MAP_LABEL: &str = "owner=helm";
 const NAME_PREFIX: &str = "sh.helm.release.v1.";
 
 /// Follows the metadata of Helm's Secrets for ever.
-pub async fn follow_secrets(client: Client, records: &Records, changed: impl Fn(&RecordKey)) {
-    let api = Api::<LeanMeta<Secret>>::all(client);
+pub async fn follow_secrets(
+    client: &Client,
+    reach: &Reach,
+    records: &Records,
+    changed: impl Fn(&RecordKey),
+) {
     let config = watch::config().fields(SECRET_TYPE);
     let keep = |object: &LeanMeta<Secret>| identify(Driver::Secret, object);
-    watch::follow(api, config, records, keep, changed).await;
+    let all = Followed::each(client, reach, &config);
+    watch::follow_each(all, records, keep, changed).await;
 }
 
 /// Follows the metadata of Helm's ConfigMaps for ever.
-pub async fn follow_config_maps(client: Client, records: &Records, changed: impl Fn(&RecordKey)) {
-    let api = Api::<LeanMeta<ConfigMap>>::all(client);
+pub async fn follow_config_maps(
+    client: &Client,
+    reach: &Reach,
+    records: &Records,
+    changed: impl Fn(&RecordKey),
+) {
     let config = watch::config().labels(CONFIG_MAP_LABEL);
     let keep = |object: &LeanMeta<ConfigMap>| identify(Driver::ConfigMap, object);
-    watch::follow(api, config, records, keep, changed).await;
+    let all = Followed::each(client, reach, &config);
+    watch::follow_each(all, records, keep, changed).await;
 }
 
 fn identify<K>(driver: Driver, object: &LeanMeta<K>) -> Option<(RecordKey, RecordMeta)> {

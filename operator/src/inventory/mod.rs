@@ -8,12 +8,15 @@ pub mod helm;
 mod item;
 pub mod k3s;
 mod stored;
+pub mod workloads;
 
 use std::fmt;
 
 pub use deployers::{Concerned, Deployed, Deployers, Mark, Missing};
 pub use item::{Claim, Item, Owner, RecordId};
 pub use stored::Stored;
+
+use crate::watch::Located;
 
 /// A release by the namespace of its stored record and its name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,6 +25,12 @@ pub struct ReleaseId {
     pub namespace: String,
     /// Name of the release.
     pub name: String,
+}
+
+impl Located for ReleaseId {
+    fn namespace(&self) -> &str {
+        &self.namespace
+    }
 }
 
 impl fmt::Display for ReleaseId {

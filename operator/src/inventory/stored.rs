@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::argocd::{self, Applications, Claimed};
 use super::helm::{self, Driver, RecordMeta};
 use super::{RecordId, ReleaseId};
+use crate::watch::Reach;
 
 /// The records of all releases, and what has none, as the watches say.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Stored {
     /// Those in Secrets.
     pub secrets: helm::Records,
@@ -18,6 +19,20 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// Those in what is looked at; none is known yet.
+    pub fn new(reach: &Reach) -> Self {
+        Self {
+            secrets: helm::Records::of(reach),
+            config_maps: helm::Records::of(reach),
+            applications: Applications::new(reach),
+        }
+    }
+
+    /// Whether records of a namespace may not be read, so that there may be some that are not known.
+    pub fn are_refused(&self, namespace: &str) -> bool {
+        self.secrets.is_refused(namespace) || self.config_maps.is_refused(namespace)
+    }
+
     /// The records that a driver of Helm keeps.
     pub fn of(&self, driver: Driver) -> &helm::Records {
         match driver {

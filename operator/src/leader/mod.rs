@@ -24,7 +24,10 @@ use tokio::time::Instant;
 use tower::filter::FilterLayer;
 
 pub use elector::Loss;
-pub use told::{Containing, LOOKED, Look, Looked, QUARANTINE, Told, looked, looked_text};
+pub use told::{
+    Containing, DISCOVERY, Discovering, LOOKED, Look, Looked, QUARANTINE, Told, UNACCOUNTED,
+    Unaccounted, looked, looked_text,
+};
 
 use crate::api::create_params;
 use crate::clock;

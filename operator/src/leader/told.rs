@@ -13,6 +13,12 @@ pub const QUARANTINE: &str = "charttrust.io/quarantine";
 /// Since when each source that a policy asks was asked about each release.
 pub const LOOKED: &str = "charttrust.io/looked-at";
 
+/// Where the operator looks for releases.
+pub const DISCOVERY: &str = "charttrust.io/discovery";
+
+/// How much runs without a record.
+pub const UNACCOUNTED: &str = "charttrust.io/unaccounted";
+
 /// The annotations by their names; what is not there stays as it is.
 pub type Told = BTreeMap<&'static str, String>;
 
@@ -35,6 +41,53 @@ impl Containing {
     /// From the annotations of a Lease; `None` if no leader has told it, or not readably.
     pub fn of(metadata: &ObjectMeta) -> Option<Self> {
         let text = metadata.annotations.as_ref()?.get(QUARANTINE)?;
+        serde_json::from_str(text).ok()
+    }
+}
+
+/// Where releases are looked for, and what else.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Discovering {
+    /// The namespaces; empty is all of them.
+    pub namespaces: BTreeSet<String>,
+    /// Whether workloads without a record are looked for.
+    #[serde(default)]
+    pub unaccounted: bool,
+}
+
+impl Discovering {
+    /// As the annotation has it.
+    pub fn text(&self) -> String {
+        // Invariant: plain data, which JSON can always hold.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// From the annotations of a Lease; `None` if no leader has told it, or not readably.
+    pub fn of(metadata: &ObjectMeta) -> Option<Self> {
+        let text = metadata.annotations.as_ref()?.get(DISCOVERY)?;
+        serde_json::from_str(text).ok()
+    }
+}
+
+/// What runs, by Helm's marks on it, and has no record.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Unaccounted {
+    /// Releases.
+    pub releases: usize,
+    /// Workloads of them.
+    pub workloads: usize,
+}
+
+impl Unaccounted {
+    /// As the annotation has it.
+    pub fn text(self) -> String {
+        // Invariant: plain data, which JSON can always hold.
+        serde_json::to_string(&self).unwrap_or_default()
+    }
+
+    /// From the annotations of a Lease; `None` if no leader has told it, or not readably.
+    pub fn of(metadata: &ObjectMeta) -> Option<Self> {
+        let text = metadata.annotations.as_ref()?.get(UNACCOUNTED)?;
         serde_json::from_str(text).ok()
     }
 }

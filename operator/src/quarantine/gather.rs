@@ -6,7 +6,7 @@ use charttrust_verify::release::{Record, Status};
 use jiff::{SignedDuration, Timestamp};
 use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
-use kube::{Api, Client, ResourceExt};
+use kube::{Client, ResourceExt};
 use serde_json::Value;
 
 use super::annotation::{Annotation, Carried};
@@ -28,7 +28,7 @@ use crate::api::quarantine::ContainedObject;
 use crate::api::quarantine_words::QuarantineAction;
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::{self, ReadError, RecordKey, Writer};
-use crate::watch::within_deadline;
+use crate::watch::{Reach, within_deadline};
 
 /// Reads the recorded objects, as they are. What there is around the release shows which of them may be its
 /// own, so that is read before.
@@ -169,7 +169,8 @@ pub async fn observed(
 ) -> Result<Observed, GatherError> {
     let client = neighbourhoods.client();
     let mut observed = Observed::of(listed(client, records, unfinished).await?);
-    deployers(client, release, &mut observed).await?;
+    deployers(neighbourhoods, release, &mut observed).await?;
+    deployers_elsewhere(neighbourhoods.reach(), &mut observed);
     if let Unfinished::WaitedFor(now) = unfinished
         && observed.is_syncing(release, now, PATIENCE)
     {
@@ -177,6 +178,14 @@ pub async fn observed(
     }
     let placement = observed.placement(release);
     let namespace = placement.namespace();
+    if !neighbourhoods.reach().covers(namespace) {
+        let why = format!("it deploys into namespace {namespace}, {NOT_LOOKED_AT}");
+        observed
+            .unlisted_kinds
+            .push(("Application".to_owned(), why));
+        observed.gone = gone(neighbourhoods, observed.deployers.iter()).await?;
+        return Ok(observed);
+    }
     let needs = actions::needs(actions);
     if needs(Need::Neighbours) {
         observed.neighbours = neighbourhoods.of(namespace).await?;
@@ -196,7 +205,7 @@ pub async fn observed(
     ))
     .await?;
     let carriers = observed.workloads.iter().chain(&observed.deployers);
-    observed.gone = gone(client, carriers).await?;
+    observed.gone = gone(neighbourhoods, carriers).await?;
     Ok(observed)
 }
 
@@ -225,7 +234,8 @@ pub async fn has_workloads(
     // What an Application has deployed lies elsewhere. Nothing but whether it is there is told.
     let elsewhere = stopped().filter(|_| application::may_be(release));
     let elsewhere = elsewhere.filter_map(|one| one.namespace.as_deref());
-    let places: BTreeSet<&str> = elsewhere.chain([release.namespace.as_str()]).collect();
+    let mut places: BTreeSet<&str> = elsewhere.chain([release.namespace.as_str()]).collect();
+    places.retain(|place| neighbourhoods.reach().covers(place));
     let is_recorded = |object: &&Value| {
         let uid = fields::text(object, &["metadata", "uid"]);
         uid.is_some_and(|uid| uids.contains(uid)) && !fields::is_being_deleted(object)
@@ -244,7 +254,7 @@ pub async fn has_workloads(
 /// uids of Quarantines that objects carry and that are gone. Whoever may not list all of them cannot
 /// tell.
 async fn gone(
-    client: &Client,
+    neighbourhoods: &Neighbourhoods,
     objects: impl Iterator<Item = &Value>,
 ) -> Result<BTreeSet<String>, GatherError> {
     let mut carried: BTreeSet<String> = objects
@@ -256,22 +266,24 @@ async fn gone(
     if carried.is_empty() {
         return Ok(carried);
     }
-    let all = Api::<PartialObjectMeta<Quarantine>>::all(client.clone());
-    match within_deadline(all.list_metadata(&ListParams::default())).await {
-        Ok(all) => {
-            for living in all.items.iter().filter_map(ResourceExt::uid) {
-                carried.remove(&living);
+    for part in neighbourhoods.reach().parts() {
+        let all = part.api::<PartialObjectMeta<Quarantine>>(neighbourhoods.client());
+        match within_deadline(all.list_metadata(&ListParams::default())).await {
+            Ok(all) => {
+                for living in all.items.iter().filter_map(ResourceExt::uid) {
+                    carried.remove(&living);
+                }
             }
-            Ok(carried)
+            // A tenant who restores their own namespace may not list Quarantines elsewhere: then none
+            // counts as gone, and nothing is overwritten.
+            Err(kube::Error::Api(status)) if status.is_forbidden() => return Ok(BTreeSet::new()),
+            Err(source) => {
+                let what = "the list of Quarantines".to_owned();
+                return Err(GatherError { what, source });
+            }
         }
-        // A tenant who restores their own namespace may not list Quarantines elsewhere: then none
-        // counts as gone, and nothing is overwritten.
-        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(BTreeSet::new()),
-        Err(source) => Err(GatherError {
-            what: "the list of Quarantines".to_owned(),
-            source,
-        }),
     }
+    Ok(carried)
 }
 
 /// What the judged revisions of a release list, together. One that cannot be read hides no other: who
@@ -469,21 +481,43 @@ async fn workloads(client: &Client, listed: &Listed) -> Result<Vec<Value>, Gathe
 /// The deployers that deploy the release, or may. Which Application does is told by all of them; every
 /// other deployer says so itself, and a cluster has more of them than fit beside each other.
 async fn deployers(
-    client: &Client,
+    neighbourhoods: &Neighbourhoods,
     release: &ReleaseId,
     observed: &mut Observed,
 ) -> Result<(), GatherError> {
+    let client = neighbourhoods.client();
     for target in TARGETS.iter().filter(|target| target.is_deployer()) {
         let concerns = |object: &Value| {
             target.kind == "Application" || target::deploys(object, target, release)
         };
         let needed = |object: Value| Some(object).filter(concerns).into_iter().collect();
-        let found = select(client, &resources::of(target), None, needed).await;
-        let found = unless_forbidden(found, &mut observed.unlisted_kinds)?;
-        observed.deployers.extend(found);
+        for part in neighbourhoods.reach().parts() {
+            let found = select(client, &resources::of(target), part.namespace(), needed).await;
+            let found = unless_forbidden(found, &mut observed.unlisted_kinds)?;
+            observed.deployers.extend(found);
+        }
     }
     Ok(())
 }
+
+/// What deploys the release from where nobody looks would undo the rest, and is told.
+fn deployers_elsewhere(reach: &Reach, observed: &mut Observed) {
+    let Ok(listed) = &observed.listed else {
+        return;
+    };
+    let all = listed.helm_releases.iter();
+    for name in all.filter(|name| !reach.covers(&name.namespace)) {
+        let why = format!("{name} deploys the release, {OUTSIDE}");
+        observed
+            .unlisted_kinds
+            .push(("HelmRelease".to_owned(), why));
+    }
+}
+
+const NOT_LOOKED_AT: &str = "which the operator does not look at: what runs there runs on";
+
+const OUTSIDE: &str =
+    "and lies in a namespace that the operator does not look at: suspend it by hand";
 
 #[cfg(test)]
 mod tests {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::application::{self, Application};
 use super::fields;
+use super::neighbourhood::Neighbourhoods;
 use super::reading::{GatherError, list, select, unless_unknown};
 use super::resources;
 use super::target::{TARGETS, Target, deploys, is_of_release};
@@ -20,7 +21,7 @@ use crate::watch::each;
 /// Those of the releases that hold nothing for sure. What cannot be found out of a release is taken for
 /// something.
 pub async fn empty(
-    client: &Client,
+    neighbourhoods: &Neighbourhoods,
     releases: &BTreeSet<ReleaseId>,
     actions: &[QuarantineAction],
 ) -> BTreeSet<ReleaseId> {
@@ -31,14 +32,14 @@ pub async fn empty(
     }
     let mut empty = BTreeSet::new();
     for (namespace, releases) in by_namespace {
-        let Ok(marked) = workloads(client, namespace, HELMS).await else {
+        let Ok(marked) = workloads(neighbourhoods.client(), namespace, HELMS).await else {
             continue;
         };
         let is_empty = |release: &&&ReleaseId| !owns_any(marked.iter(), release);
         empty.extend(releases.iter().filter(is_empty).copied().cloned());
     }
     if !empty.is_empty() && actions.contains(&QuarantineAction::PauseDeployer) {
-        retain_without_deployer(client, &mut empty).await;
+        retain_without_deployer(neighbourhoods, &mut empty).await;
     }
     empty
 }
@@ -46,7 +47,7 @@ pub async fn empty(
 /// Those of the Applications that hold no workload for sure: none that they list carries their tracking id.
 /// What cannot be found out of one is taken for something.
 pub async fn empty_applications(
-    client: &Client,
+    neighbourhoods: &Neighbourhoods,
     releases: &BTreeSet<ReleaseId>,
 ) -> BTreeSet<ReleaseId> {
     let mut empty = BTreeSet::new();
@@ -54,9 +55,14 @@ pub async fn empty_applications(
     let Some(target) = target else {
         return empty;
     };
-    let Ok(all) = list(client, &resources::of(target), None).await else {
-        return empty;
-    };
+    let client = neighbourhoods.client();
+    let mut all = Vec::new();
+    for part in neighbourhoods.reach().parts() {
+        let Ok(found) = list(client, &resources::of(target), part.namespace()).await else {
+            return empty;
+        };
+        all.extend(found);
+    }
     let mut by_namespace = BTreeMap::<String, Vec<(&ReleaseId, Application)>>::new();
     for release in releases {
         if let Some(object) = all.iter().find(|one| application::is_of(one, release)) {
@@ -65,6 +71,7 @@ pub async fn empty_applications(
             of_place.or_default().push((release, application));
         }
     }
+    by_namespace.retain(|namespace, _| neighbourhoods.reach().covers(namespace));
     for (namespace, applications) in by_namespace {
         let Ok(workloads) = workloads(client, &namespace, "").await else {
             continue;
@@ -90,17 +97,20 @@ pub(super) fn owns_any<'a>(
     objects.any(|object| is_of_release(object, release) && !fields::is_being_deleted(object))
 }
 
-async fn retain_without_deployer(client: &Client, empty: &mut BTreeSet<ReleaseId>) {
+async fn retain_without_deployer(neighbourhoods: &Neighbourhoods, empty: &mut BTreeSet<ReleaseId>) {
+    let client = neighbourhoods.client();
     for target in TARGETS.iter().filter(|target| target.is_deployer()) {
-        let deployed = |object: Value| {
-            let of_it = empty.iter().filter(|one| deploys(&object, target, one));
-            of_it.cloned().collect()
-        };
-        match select(client, &resources::of(target), None, deployed).await {
-            Ok(found) => empty.retain(|release| !found.contains(release)),
-            // What cannot be listed could not be paused either.
-            Err(error) if error.is_forbidden() => {}
-            Err(_) => empty.clear(),
+        for part in neighbourhoods.reach().parts() {
+            let deployed = |object: Value| {
+                let of_it = empty.iter().filter(|one| deploys(&object, target, one));
+                of_it.cloned().collect()
+            };
+            match select(client, &resources::of(target), part.namespace(), deployed).await {
+                Ok(found) => empty.retain(|release| !found.contains(release)),
+                // What cannot be listed could not be paused either.
+                Err(error) if error.is_forbidden() => {}
+                Err(_) => empty.clear(),
+            }
         }
     }
 }

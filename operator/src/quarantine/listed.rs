@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use charttrust_verify::release::{ManifestObject, Record};
+use charttrust_verify::release::{HelmReleaseMark, HelmReleaseName, ManifestObject, Record};
 use jiff::Timestamp;
 
 use crate::api::bounds;
+use crate::watch::ObjectName;
 
 /// What the records of a release list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,12 +29,21 @@ pub struct Listed {
     pub installed: Option<Timestamp>,
     /// Records of it that could not be used, and why: what they list is not known.
     pub unreadable_records: Vec<String>,
+    /// The `HelmRelease`s that its records say they are of.
+    pub helm_releases: BTreeSet<ObjectName>,
 }
 
 impl Listed {
     /// What one record lists.
     pub(super) fn of(record: Record, revision: u32) -> Self {
+        let of = match record.helm_release {
+            HelmReleaseMark::Of(HelmReleaseName { namespace, name }) => {
+                Some(ObjectName { namespace, name })
+            }
+            HelmReleaseMark::None | HelmReleaseMark::Unclear => None,
+        };
         Self {
+            helm_releases: of.into_iter().collect(),
             namespace: record.namespace,
             objects: record.objects,
             hooks: record.hooks,
@@ -54,6 +64,7 @@ impl Listed {
             self.stopped = other.stopped;
         }
         self.revisions.extend(other.revisions);
+        self.helm_releases.extend(other.helm_releases);
         self.installed = self.installed.into_iter().chain(other.installed).min();
         add(&mut self.objects, other.objects);
         add(&mut self.hooks, other.hooks);

@@ -14,6 +14,7 @@ use super::pod::Pod;
 use super::reading::GatherError;
 use super::target::TARGETS;
 use super::{reduced, resources};
+use crate::watch::Reach;
 
 /// What else lives in a namespace, reduced to what tells whose it is.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +56,7 @@ async fn of_kinds(
 /// The neighbourhoods that are looked at just now.
 pub struct Neighbourhoods {
     client: Client,
+    reach: Reach,
     tick: fn() -> Instant,
     known: Mutex<BTreeMap<String, Arc<Place>>>,
 }
@@ -82,9 +84,21 @@ impl Neighbourhoods {
     pub fn new(client: Client, tick: fn() -> Instant) -> Self {
         Self {
             client,
+            reach: Reach::Everywhere,
             tick,
             known: Mutex::default(),
         }
+    }
+
+    /// Deployers and Quarantines are looked for here only.
+    #[must_use]
+    pub fn within(self, reach: Reach) -> Self {
+        Self { reach, ..self }
+    }
+
+    /// Where deployers and Quarantines are looked for.
+    pub(super) fn reach(&self) -> &Reach {
+        &self.reach
     }
 
     /// The client that it is listed by.

@@ -18,7 +18,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, watch};
 
 use super::picked::{Kept, Picked};
-use super::{Cache, config, patience, within_deadline};
+use super::reach::{Part, Reach};
+use super::{Cache, Located, config, patience, refusal, within_deadline};
 
 /// An object by its namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,6 +33,12 @@ pub struct ObjectName {
 impl fmt::Display for ObjectName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+impl Located for ObjectName {
+    fn namespace(&self) -> &str {
+        &self.namespace
     }
 }
 
@@ -72,20 +79,24 @@ pub enum Change<'a, V> {
 #[derive(Debug)]
 pub struct Optional<V> {
     kind: Kind,
+    reach: Reach,
     objects: Cache<ObjectName, V>,
-    state: watch::Sender<State>,
+    states: watch::Sender<BTreeMap<Part, State>>,
     again: Notify,
     /// In which version it is followed.
     resource: Mutex<Option<ApiResource>>,
 }
 
 impl<V: Kept + Send + Sync + 'static> Optional<V> {
-    /// Nothing is known of it.
-    pub fn new(kind: Kind) -> Self {
+    /// Nothing is known of it, in what is looked at.
+    pub fn new(kind: Kind, reach: &Reach) -> Self {
+        let parts = reach.parts().into_iter();
+        let states = parts.map(|part| (part, State::Unlisted)).collect();
         Self {
             kind,
-            objects: Cache::default(),
-            state: watch::Sender::new(State::Unlisted),
+            reach: reach.clone(),
+            objects: Cache::of(reach),
+            states: watch::Sender::new(states),
             again: Notify::new(),
             resource: Mutex::default(),
         }
@@ -96,9 +107,38 @@ impl<V: Kept + Send + Sync + 'static> Optional<V> {
         self.kind
     }
 
-    /// What is known of the kind.
+    /// What is known of the kind: absent if that is known of all parts, and listed if it is of one.
     pub fn state(&self) -> State {
-        *self.state.borrow()
+        overall(&self.states.borrow())
+    }
+
+    /// What is known of the objects of the kind in a namespace.
+    pub fn state_in(&self, namespace: &str) -> State {
+        let states = self.states.borrow();
+        match self.reach.part_of(namespace) {
+            Some(part) => states.get(&part).copied().unwrap_or(State::Unlisted),
+            None if overall(&states) == State::Absent => State::Absent,
+            None => State::Unreadable(OUTSIDE),
+        }
+    }
+
+    /// Whether it is certain that there is no object of the kind in the whole cluster.
+    pub fn is_nowhere(&self) -> bool {
+        match self.state() {
+            State::Absent => true,
+            State::Listed => self.reach == Reach::Everywhere && self.objects.is_empty(),
+            State::Unlisted | State::Unreadable(_) => false,
+        }
+    }
+
+    /// Which parts cannot be read, and why.
+    pub fn unreadable(&self) -> Vec<(Part, &'static str)> {
+        let states = self.states.borrow();
+        let unreadable = states.iter().filter_map(|(part, state)| match state {
+            State::Unreadable(why) => Some((part.clone(), *why)),
+            State::Absent | State::Listed | State::Unlisted => None,
+        });
+        unreadable.collect()
     }
 
     /// What is kept of an object.
@@ -114,7 +154,7 @@ impl<V: Kept + Send + Sync + 'static> Optional<V> {
     #[cfg(test)]
     /// As if the server had said this.
     pub fn suppose(&self, state: State) {
-        self.state.send_replace(state);
+        self.set_all(state);
     }
 
     #[cfg(test)]
@@ -123,16 +163,15 @@ impl<V: Kept + Send + Sync + 'static> Optional<V> {
         self.objects.set(name, Some(value));
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.objects.is_empty()
-    }
-
     /// Waits until the server has answered once, whatever it has said.
     pub async fn answered(&self) {
-        let mut state = self.state.subscribe();
+        let mut states = self.states.subscribe();
+        let is_answered = |states: &BTreeMap<Part, State>| {
+            let mut states = states.values();
+            states.all(|state| *state != State::Unlisted)
+        };
         // Invariant: the sender lives as long as `self`, so waiting cannot fail.
-        let _ = state.wait_for(|state| *state != State::Unlisted).await;
+        let _ = states.wait_for(is_answered).await;
     }
 
     /// Looks now for an object of which somebody else has heard: a watch may be behind, and the kind new.
@@ -141,10 +180,10 @@ impl<V: Kept + Send + Sync + 'static> Optional<V> {
     /// # Errors
     /// If the server gives no answer.
     pub async fn look_again(&self, client: &Client, name: &ObjectName) -> kube::Result<()> {
-        match self.state() {
+        match self.state_in(&name.namespace) {
             State::Absent => {
                 if !matches!(discover(client, self.kind).await, Ok(None)) {
-                    self.state.send_replace(State::Unlisted);
+                    self.set_all(State::Unlisted);
                 }
                 self.again.notify_one();
                 Ok(())
@@ -178,38 +217,82 @@ impl<V: Kept + Send + Sync + 'static> Optional<V> {
     /// Follows the kind for ever. `changed` hears of everything that is another than before.
     pub async fn follow(&self, client: &Client, changed: impl Fn(Change<'_, V>)) {
         loop {
-            let state = match discover(client, self.kind).await {
-                Ok(None) => State::Absent,
+            match discover(client, self.kind).await {
+                Ok(None) => self.take_for_absent(&changed),
                 Ok(Some(resource)) => {
-                    let api = Api::all_with(client.clone(), &resource);
                     let known = self.resource.lock();
-                    *known.unwrap_or_else(PoisonError::into_inner) = Some(resource);
-                    self.follow_until_refused(api, &changed).await
+                    *known.unwrap_or_else(PoisonError::into_inner) = Some(resource.clone());
+                    self.follow_all(client, &resource, &changed).await;
+                    self.take_for_absent(&changed);
                 }
-                Err(error) => self.unless_known(&error),
-            };
-            // First, so that nobody takes for gone what can only not be read.
-            self.set(state, &changed);
-            if state != State::Listed {
-                self.relist(BTreeMap::new(), &changed);
+                Err(error) => self.take_for_silent(&error, &changed),
             }
-            let again = self.again.notified();
-            // Whoever has installed the kind has objects of it soon, and they say themselves that it is
-            // there ([`Optional::look_again`]).
-            let _ = tokio::time::timeout(AGAIN, again).await;
+            self.pause().await;
         }
     }
 
-    /// Follows the objects until the server does not let them be read, and says what is so then.
-    async fn follow_until_refused(
+    /// Whoever has installed the kind has objects of it soon, and they say themselves that it is there
+    /// ([`Optional::look_again`]).
+    async fn pause(&self) {
+        let again = self.again.notified();
+        let _ = tokio::time::timeout(AGAIN, again).await;
+    }
+
+    /// Follows the objects of all parts until the server does not know the kind any more.
+    async fn follow_all(
         &self,
-        api: Api<Picked<V>>,
+        client: &Client,
+        resource: &ApiResource,
         changed: &impl Fn(Change<'_, V>),
-    ) -> State
+    ) where
+        Picked<V>: DeserializeOwned,
+    {
+        let parts = self.reach.parts().into_iter();
+        let following =
+            parts.map(|part| Box::pin(self.follow_part((client, resource), part, changed)));
+        futures::future::select_all(following).await;
+    }
+
+    /// Follows the objects of one part until the server does not know the kind any more, at least not in
+    /// this version. What may not be read is asked for again and again.
+    async fn follow_part(
+        &self,
+        (client, resource): (&Client, &ApiResource),
+        part: Part,
+        changed: &impl Fn(Change<'_, V>),
+    ) where
+        Picked<V>: DeserializeOwned,
+    {
+        let api = part.api_with(client, resource);
+        loop {
+            if self.is_gone_after_following(&api, &part, changed).await {
+                return;
+            }
+            // First, so that nobody takes for gone what can only not be read.
+            self.set(&part, State::Unreadable(FORBIDDEN), changed);
+            self.relist(&part, BTreeMap::new(), changed);
+            self.pause().await;
+            // Whether there is such a kind at all, a server says to who may read it.
+            if let Ok(found) = discover(client, self.kind).await
+                && found.as_ref() != Some(resource)
+            {
+                return;
+            }
+        }
+    }
+
+    /// Follows the objects until the server does not let them be read, and says whether that is because it
+    /// does not know the kind.
+    async fn is_gone_after_following(
+        &self,
+        api: &Api<Picked<V>>,
+        part: &Part,
+        changed: &impl Fn(Change<'_, V>),
+    ) -> bool
     where
         Picked<V>: DeserializeOwned,
     {
-        let mut events = pin!(watcher(api, config()).backoff(patience()));
+        let mut events = pin!(watcher(api.clone(), config()).backoff(patience()));
         let mut listed = BTreeMap::new();
         while let Some(event) = events.next().await {
             match event {
@@ -228,37 +311,60 @@ impl<V: Kept + Send + Sync + 'static> Optional<V> {
                     listed.extend(named(&object).zip(V::of(&object.value)));
                 }
                 Ok(watcher::Event::InitDone) => {
-                    self.relist(std::mem::take(&mut listed), changed);
-                    self.set(State::Listed, changed);
+                    self.relist(part, std::mem::take(&mut listed), changed);
+                    self.set(part, State::Listed, changed);
                 }
                 Err(error) => {
-                    tracing::warn!(%error, kind = self.kind.kind, "watch failed");
+                    tracing::warn!(%error, kind = self.kind.kind, namespace = part.namespace(), "watch failed");
                     match refusal(&error) {
-                        Some(404) => return State::Absent,
-                        Some(_) => return State::Unreadable(FORBIDDEN),
-                        None => self.set(self.unless_known(&error), changed),
+                        Some(404) => return true,
+                        Some(_) => return false,
+                        None => self.doubt(part, &error, changed),
                     }
                 }
             }
         }
-        State::Unreadable(SILENT)
+        false
+    }
+
+    fn take_for_absent(&self, changed: &impl Fn(Change<'_, V>)) {
+        for part in self.reach.parts() {
+            self.set(&part, State::Absent, changed);
+            self.relist(&part, BTreeMap::new(), changed);
+        }
+    }
+
+    fn take_for_silent(&self, error: &dyn fmt::Display, changed: &impl Fn(Change<'_, V>)) {
+        for part in self.reach.parts() {
+            self.doubt(&part, error, changed);
+        }
     }
 
     /// What is known stands until the server answers again.
-    fn unless_known(&self, error: &dyn fmt::Display) -> State {
-        match self.state() {
-            State::Unlisted => {
-                tracing::warn!(%error, kind = self.kind.kind, "cannot be read");
-                State::Unreadable(SILENT)
-            }
-            known => known,
+    fn doubt(&self, part: &Part, error: &dyn fmt::Display, changed: &impl Fn(Change<'_, V>)) {
+        let state = self.states.borrow().get(part).copied();
+        if matches!(state, None | Some(State::Unlisted)) {
+            tracing::warn!(%error, kind = self.kind.kind, "cannot be read");
+            self.set(part, State::Unreadable(SILENT), changed);
         }
     }
 
-    fn set(&self, state: State, changed: &impl Fn(Change<'_, V>)) {
-        if self.state.send_replace(state) != state {
+    fn set(&self, part: &Part, state: State, changed: &impl Fn(Change<'_, V>)) {
+        let is_news = self.states.send_if_modified(|states| {
+            let before = states.insert(part.clone(), state);
+            before != Some(state)
+        });
+        if is_news {
             changed(Change::State);
         }
+    }
+
+    fn set_all(&self, state: State) {
+        self.states.send_modify(|states| {
+            for one in states.values_mut() {
+                *one = state;
+            }
+        });
     }
 
     fn put(&self, name: &ObjectName, now: Option<V>, changed: &impl Fn(Change<'_, V>)) {
@@ -270,10 +376,15 @@ impl<V: Kept + Send + Sync + 'static> Optional<V> {
         changed(Change::Object(name, [before, self.objects.find(name)]));
     }
 
-    /// Everything there is, each as if it had just changed or gone, unless nothing about it has.
-    fn relist(&self, listed: BTreeMap<ObjectName, V>, changed: &impl Fn(Change<'_, V>)) {
+    /// Everything there is in a part, each as if it had just changed or gone, unless nothing about it has.
+    fn relist(
+        &self,
+        part: &Part,
+        listed: BTreeMap<ObjectName, V>,
+        changed: &impl Fn(Change<'_, V>),
+    ) {
         let before = self.objects.all().into_iter().map(|(name, _)| name);
-        let gone = before.filter(|name| !listed.contains_key(name));
+        let gone = before.filter(|name| part.holds(&name.namespace) && !listed.contains_key(name));
         for name in gone.collect::<Vec<_>>() {
             self.put(&name, None, changed);
         }
@@ -288,6 +399,15 @@ const AGAIN: Duration = Duration::from_secs(10);
 
 const FORBIDDEN: &str = "the operator may not list and watch them";
 const SILENT: &str = "the API server did not list them";
+const OUTSIDE: &str = "charttrust does not look at that namespace";
+
+fn overall(states: &BTreeMap<Part, State>) -> State {
+    let of = |wanted: fn(&State) -> bool| states.values().copied().find(wanted);
+    of(|state| *state == State::Unlisted)
+        .or_else(|| of(|state| *state == State::Listed))
+        .or_else(|| of(|state| matches!(state, State::Unreadable(_))))
+        .unwrap_or(State::Absent)
+}
 
 fn named<V>(object: &Picked<V>) -> Option<ObjectName> {
     let meta = object.meta();
@@ -295,18 +415,6 @@ fn named<V>(object: &Picked<V>) -> Option<ObjectName> {
         namespace: meta.namespace.clone()?,
         name: meta.name.clone()?,
     })
-}
-
-/// What the server does not let be read, by the code of its answer.
-fn refusal(error: &watcher::Error) -> Option<u16> {
-    let code = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => status.code,
-        _ => return None,
-    };
-    [403, 404, 405].contains(&code).then_some(code)
 }
 
 /// The resource of a kind in the version that the server prefers of those that have it.

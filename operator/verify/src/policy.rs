@@ -214,7 +214,12 @@ pub struct Exception {
 
 /// A glob of a release: `name`, or `namespace/name` if it has a slash.
 #[derive(Clone, Debug)]
-pub struct ReleasePattern(Pattern, bool);
+pub struct ReleasePattern {
+    glob: Pattern,
+    has_namespace: bool,
+    /// The only namespace in which it matches anything, if it names one.
+    namespace: Option<String>,
+}
 
 /// A Kubernetes label selector.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -272,6 +277,25 @@ impl Selection {
             && any_or_empty(&self.releases, release)
     }
 
+    /// Whether it is certain that nothing outside these namespaces is selected: they are named, by releases
+    /// or by the label that Kubernetes gives each namespace.
+    pub fn is_within(&self, namespaces: &BTreeSet<String>) -> bool {
+        let are_named = |pattern: &ReleasePattern| {
+            let named = pattern.namespace.as_ref();
+            named.is_some_and(|named| namespaces.contains(named))
+        };
+        let by_releases = !self.releases.is_empty() && self.releases.iter().all(are_named);
+        let requirements = self.namespaces.iter().flat_map(|selector| &selector.0);
+        let mut by_label = requirements.filter_map(|requirement| match requirement {
+            Requirement::In(label, values) if label == NAME_OF_NAMESPACE => Some(values),
+            Requirement::DoesNotExist(_)
+            | Requirement::Exists(_)
+            | Requirement::In(..)
+            | Requirement::NotIn(..) => None,
+        });
+        by_releases || by_label.any(|values| values.is_subset(namespaces))
+    }
+
     fn selects_namespace(&self, labels: Option<&BTreeMap<String, String>>) -> bool {
         match (&self.namespaces, labels) {
             (Some(selector), Some(labels)) => selector.matches(labels),
@@ -281,6 +305,9 @@ impl Selection {
         }
     }
 }
+
+/// The API server writes the name of each namespace into this label of it.
+const NAME_OF_NAMESPACE: &str = "kubernetes.io/metadata.name";
 
 fn any_or_empty(patterns: &[ReleasePattern], release: &ReleaseRef<'_>) -> bool {
     patterns.is_empty()
@@ -332,15 +359,21 @@ impl Exception {
 impl ReleasePattern {
     /// A glob from its text; with a slash it is compared with `namespace/name`.
     pub fn new(text: &str) -> Self {
-        Self(Pattern::new(text), text.contains('/'))
+        let namespace = text.split_once('/').map(|(namespace, _)| namespace);
+        let literal = namespace.filter(|text| !text.contains(['*', '?']));
+        Self {
+            glob: Pattern::new(text),
+            has_namespace: namespace.is_some(),
+            namespace: literal.map(str::to_owned),
+        }
     }
 
     /// Whether the release matches.
     pub fn matches(&self, namespace: &str, name: &str) -> bool {
-        if self.1 {
-            self.0.matches(&format!("{namespace}/{name}"))
+        if self.has_namespace {
+            self.glob.matches(&format!("{namespace}/{name}"))
         } else {
-            self.0.matches(name)
+            self.glob.matches(name)
         }
     }
 }

@@ -11,7 +11,7 @@ use super::report::{Line, State};
 use super::server::{self, UNNOTICED};
 use super::{Containment, said};
 use crate::cli::leading::{Operator, RENEWAL, holder};
-use crate::leader::{Containing, LEASE};
+use crate::leader::{Containing, Discovering, LEASE};
 
 /// The Deployments of the operator's namespace that run an operator.
 pub(super) async fn deployments(
@@ -67,6 +67,29 @@ pub(super) fn containment(
     arguments.map_or(Containment::Unknown, |arguments| {
         of(arguments.flatten().any(|one| one == "--quarantine"))
     })
+}
+
+/// Where the operator looks for releases, as its leader tells, or else as it is started.
+pub(super) fn discovering(
+    lease: Option<&Lease>,
+    deployments: &Result<Vec<Deployment>, String>,
+) -> Discovering {
+    if let Some(told) = lease.and_then(|lease| Discovering::of(&lease.metadata)) {
+        return told;
+    }
+    let deployment = deployments.as_ref().ok().and_then(|all| all.first());
+    let arguments = deployment
+        .and_then(container)
+        .and_then(|one| one.args.as_ref());
+    let arguments = || arguments.into_iter().flatten();
+    let named = arguments().filter_map(|one| one.strip_prefix("--discover-namespaces="));
+    Discovering {
+        unaccounted: arguments().any(|one| one == "--discover-unaccounted"),
+        namespaces: named
+            .flat_map(|names| names.split(','))
+            .map(str::to_owned)
+            .collect(),
+    }
 }
 
 /// What is said of an operator that has no Deployment, which is no fault: it is run by hand, if its Lease tells
@@ -347,7 +370,8 @@ pub(super) fn others(looks: &Looks) -> Line {
         CHECK,
         State::Failed,
         format!(
-            "another operator leads in namespace {}: both write the same verdicts",
+            "another operator leads in namespace {}: both write the statuses of the same keys and policies, \
+             wherever they look for releases",
             namespaces.join(", ")
         ),
         "remove one of them: helm list -A",
@@ -356,6 +380,8 @@ pub(super) fn others(looks: &Looks) -> Line {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_json::json;
 
     use super::*;
@@ -443,6 +469,29 @@ mod tests {
             (None, &by_hand, Containment::Unknown),
         ] {
             assert_eq!(containment(lease, deployments), expected);
+        }
+    }
+
+    #[test]
+    fn where_it_looks_is_told_by_its_leader_or_its_arguments() {
+        let two = || BTreeSet::from(["bank", "shop"].map(str::to_owned));
+        let limited = Ok(vec![deployment(1, 1, &["--discover-namespaces=bank,shop"])]);
+        let by_hand = Ok(Vec::new());
+        let mut told = lease("charttrust-system", "a", "2026-11-29T12:00:00.000000Z", "1");
+        let namespaces = two();
+        let by_leader = Discovering {
+            namespaces,
+            unaccounted: true,
+        };
+        let annotation = by_leader.text();
+        let name = crate::leader::DISCOVERY.to_owned();
+        told.annotations_mut().insert(name, annotation);
+        for (lease, deployments, expected) in [
+            (Some(&told), &by_hand, two()),
+            (None, &limited, two()),
+            (None, &by_hand, BTreeSet::new()),
+        ] {
+            assert_eq!(discovering(lease, deployments).namespaces, expected);
         }
     }
 

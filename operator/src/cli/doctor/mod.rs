@@ -2,6 +2,7 @@
 //! asks the API server about rights.
 
 mod declared;
+mod discovery;
 mod installation;
 mod kinds;
 mod report;
@@ -67,7 +68,11 @@ async fn examine(client: &Client, server: Server, operator: &Operator) -> Vec<Li
     lines.push(installation::running(&deployments, &looks, operator));
     lines.extend(installation::leading(&looks, &deployments, operator));
     lines.push(installation::others(&looks));
-    let needed = rights::needed(&operator.operator_namespace, containment);
+    let discovering = installation::discovering(lease, &deployments);
+    lines.extend(discovery::told(
+        &discovery::look(client, &discovering).await,
+    ));
+    let needed = rights::needed(&operator.operator_namespace, containment, &discovering);
     let operators = match (&account, &deployments) {
         (Some(account), _) => Some(rights::of_operator(client, account, needed).await),
         (None, Err(why)) => Some(Err(why.clone())),

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::report::{Line, State};
 use super::{Containment, said};
+use crate::leader::Discovering;
 
 /// One thing that may be allowed.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -33,14 +34,60 @@ const CONTAINING: &str = include_str!("../../../install/quarantine/rbac.yaml");
 /// The roles of the operator in them; the others are for people.
 const ROLES: [&str; 2] = ["charttrust", "charttrust-quarantine"];
 
-/// What the operator needs in a namespace.
-pub(super) fn needed(namespace: &str, containment: Containment) -> Vec<Right> {
+/// What the operator needs, whose own namespace this is.
+pub(super) fn needed(
+    namespace: &str,
+    containment: Containment,
+    discovering: &Discovering,
+) -> Vec<Right> {
     let mut all = rights(REPORTING, namespace);
+    all.retain(|right| discovering.unaccounted || !WORKLOADS.contains(&right.resource.as_str()));
     if containment == Containment::On {
         all.extend(rights(CONTAINING, namespace));
     }
-    all
+    if discovering.namespaces.is_empty() {
+        return all;
+    }
+    let limited = all.into_iter().flat_map(|right| right.within(discovering));
+    limited.chain(own_reads(namespace)).collect()
 }
+
+/// What it reads and writes in its own namespace, and needs no right to if it may do so everywhere.
+fn own_reads(namespace: &str) -> impl Iterator<Item = Right> {
+    let needs = [
+        ("list", "", "secrets"),
+        ("watch", "", "secrets"),
+        ("list", "", "configmaps"),
+        ("watch", "", "configmaps"),
+        ("create", "events.k8s.io", "events"),
+    ];
+    needs.into_iter().map(|(verb, group, resource)| Right {
+        verb: verb.to_owned(),
+        group: group.to_owned(),
+        resource: resource.to_owned(),
+        namespace: Some(namespace.to_owned()),
+        ..Right::default()
+    })
+}
+
+/// What an operator that only reports reads to tell what has no record.
+const WORKLOADS: [&str; 5] = [
+    "cronjobs",
+    "daemonsets",
+    "deployments",
+    "jobs",
+    "statefulsets",
+];
+
+/// Kinds that lie in no namespace.
+const CLUSTER_WIDE: [&str; 6] = [
+    "apiservices",
+    "charttrustpolicies",
+    "customresourcedefinitions",
+    "mutatingwebhookconfigurations",
+    "trustedkeys",
+    "validatingwebhookconfigurations",
+];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -213,11 +260,39 @@ impl Right {
         }
     }
 
+    /// The same where releases are looked for in some namespaces only.
+    fn within(self, discovering: &Discovering) -> Vec<Self> {
+        let is_elsewhere = CLUSTER_WIDE.contains(&self.resource.as_str());
+        if self.namespace.is_some() || is_elsewhere {
+            return vec![self];
+        }
+        let of = |namespace: &String| {
+            if self.resource == "namespaces" {
+                Self {
+                    name: Some(namespace.clone()),
+                    ..self.clone()
+                }
+            } else {
+                Self {
+                    namespace: Some(namespace.clone()),
+                    ..self.clone()
+                }
+            }
+        };
+        discovering.namespaces.iter().map(of).collect()
+    }
+
     /// As people say it.
     fn words(&self) -> String {
         let sub = self.subresource.as_ref();
         let sub = sub.map_or_else(String::new, |sub| format!("/{sub}"));
         format!("{} {}{sub}", self.verb, self.resource)
+    }
+
+    /// Where it is missing, if not everywhere.
+    fn place(&self) -> String {
+        let namespace = self.namespace.as_ref();
+        namespace.map_or_else(String::new, |namespace| format!(" in {namespace}"))
     }
 }
 
@@ -260,7 +335,8 @@ pub(super) fn told_operators(answers: &Answers<Right>) -> Line {
         Ok(answers) => answers,
     };
     let missing = answers.iter().filter(|(_, may)| !may);
-    let missing: Vec<_> = missing.map(|(right, _)| right.words()).collect();
+    let missing = missing.map(|(right, _)| right.words() + &right.place());
+    let missing: Vec<_> = missing.collect();
     if missing.is_empty() {
         let message = format!("the operator has all {} that it needs", answers.len());
         return Line::ok(CHECK, message);
@@ -280,7 +356,7 @@ mod tests {
     /// The files are those that the chart is rendered to, and every rule of them is asked.
     #[test]
     fn every_right_of_the_chart_is_asked() {
-        let all = needed("trust", Containment::Off);
+        let all = needed("trust", Containment::Off, &Discovering::default());
         let words: Vec<_> = all.iter().map(Right::words).collect();
         for expected in [
             "list secrets",
@@ -294,7 +370,7 @@ mod tests {
                 "{expected}: {words:?}"
             );
         }
-        let more = needed("trust", Containment::On);
+        let more = needed("trust", Containment::On, &Discovering::default());
         assert!(all.len() > 25 && more.len() > all.len() + 25, "{words:?}");
         let is_lease = |right: &&Right| right.resource == "leases" && right.verb == "update";
         let lease = all.iter().find(is_lease).unwrap();
@@ -310,6 +386,37 @@ mod tests {
             !words.contains(&"delete trustedkeys".to_owned()),
             "{words:?}"
         );
+    }
+
+    #[test]
+    fn of_an_operator_that_looks_at_some_namespaces_nothing_is_asked_elsewhere() {
+        let namespaces = ["bank", "shop"].map(str::to_owned).into();
+        let discovering = Discovering {
+            namespaces,
+            unaccounted: true,
+        };
+        let all = needed("trust", Containment::On, &discovering);
+        for right in &all {
+            let is_fine = match right.namespace.as_deref() {
+                Some(namespace) => ["bank", "shop", "trust"].contains(&namespace),
+                None if right.resource == "namespaces" => right.name.is_some(),
+                None => CLUSTER_WIDE.contains(&right.resource.as_str()),
+            };
+            assert!(is_fine, "{right:?}");
+        }
+        for (resource, namespace) in [
+            ("secrets", "bank"),
+            ("secrets", "trust"),
+            ("deployments", "shop"),
+        ] {
+            let is_one = |right: &&Right| {
+                right.resource == resource && right.namespace.as_deref() == Some(namespace)
+            };
+            assert!(
+                all.iter().any(|right| is_one(&right)),
+                "{resource} {namespace}"
+            );
+        }
     }
 
     #[test]

@@ -223,7 +223,8 @@ pub(in crate::controllers) async fn write_status(
     let Some(loaded) = trust.policies.get(name) else {
         return Ok(());
     };
-    let counted = status::count(&context.store, name);
+    let counted = status::count(&context.store, name)
+        .with_unaccounted(context.unaccounted(&loaded.policy.selection));
     let due = due(context, loaded);
     let handled = handled(context, object, name, moment.tick);
     if due > 0 {
@@ -237,7 +238,8 @@ pub(in crate::controllers) async fn write_status(
             trust: &trust,
             counted: &counted,
             progress: progress(old, loaded, due),
-            unread: context.cache.unreadable(),
+            unread: unread(context),
+            reach: &context.cache.reach,
             handled,
         };
         status::conclude(old, &known, moment.date)
@@ -254,6 +256,17 @@ pub(in crate::controllers) async fn write_status(
     announce::publish(context, announced).await;
     let what = "write the status of a ChartTrustPolicy";
     statuses.write(&context.client, update, what).await
+}
+
+/// Namespaces and kinds of deployers that are to be looked at and cannot be.
+fn unread(context: &Context) -> Vec<String> {
+    let mut unread = context.cache.unseen();
+    unread.extend(context.cache.unreadable());
+    let refused = context.cache.workloads.are_refused();
+    unread.extend(
+        refused.then(|| "workloads: the operator may not list and watch all of them".to_owned()),
+    );
+    unread
 }
 
 /// How many releases of a policy are not judged by the keys and policies of now.

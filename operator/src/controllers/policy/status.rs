@@ -8,12 +8,15 @@ use charttrust_verify::policy::{Demands, Policy, Rule};
 use charttrust_verify::verdict::{Cause, Verdict};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::chart_trust_policy::{ChartTrustPolicyStatus, QuarantineCounts, ReleaseCounts};
+use crate::api::chart_trust_policy::{
+    ChartTrustPolicyStatus, Coverage, QuarantineCounts, ReleaseCounts, UnknownCount,
+};
 use crate::api::conditions::{Condition, PolicyCondition, Status, merge};
 use crate::api::reasons::PolicyReason;
 use crate::controllers::store::{Outcomes, Store, Trust};
 use crate::inventory::ReleaseId;
 use crate::parse::LoadedPolicy;
+use crate::watch::Reach;
 
 /// What a policy's releases came to.
 #[derive(Clone, Debug, Default)]
@@ -23,12 +26,22 @@ pub(in crate::controllers) struct Counted {
     untrusted: Vec<String>,
     /// Releases that could not be judged.
     could_not_tell: u32,
+    /// How many of them for each cause.
+    causes: BTreeMap<&'static str, u32>,
     /// Rules that decide about some release.
     rules: BTreeSet<String>,
     /// Sources whose last look failed, and what happened.
     silent: BTreeMap<String, String>,
     /// What became of its quarantines.
     quarantine: Outcomes,
+}
+
+impl Counted {
+    /// With releases of which there is no record.
+    pub(in crate::controllers) fn with_unaccounted(mut self, releases: u32) -> Self {
+        self.releases.unaccounted = releases;
+        self
+    }
 }
 
 /// Counts the verdicts that a policy gave.
@@ -66,9 +79,10 @@ impl Counted {
             }
             Verdict::Unknown(Cause::Exempt) => counts.exempt += 1,
             Verdict::Unknown(Cause::Unmanaged) => counts.unmanaged += 1,
-            Verdict::Unknown(_) => {
+            Verdict::Unknown(cause) => {
                 counts.unknown += 1;
                 self.could_not_tell += 1;
+                *self.causes.entry(cause.word()).or_default() += 1;
             }
         }
     }
@@ -102,8 +116,10 @@ pub(in crate::controllers) struct Known<'a> {
     pub(in crate::controllers) trust: &'a Trust,
     pub(in crate::controllers) counted: &'a Counted,
     pub(in crate::controllers) progress: Progress,
-    /// Kinds of deployers that cannot be read.
+    /// Kinds of deployers, and namespaces, that cannot be read.
     pub(in crate::controllers) unread: Vec<String>,
+    /// Where releases are looked for.
+    pub(in crate::controllers) reach: &'a Reach,
     /// The annotation that asked for looks, once all of them have ended.
     pub(in crate::controllers) handled: Option<String>,
 }
@@ -127,8 +143,23 @@ pub(in crate::controllers) fn conclude(
             .clone()
             .or_else(|| old.and_then(|old| old.last_handled_reconcile_at.clone())),
         releases: counted.releases,
+        coverage: coverage(counted),
         quarantine: quarantine_counts(&counted.quarantine),
         conditions: merge(before, conditions(known, now)),
+    }
+}
+
+/// How much is covered. What runs without a record is not covered either.
+fn coverage(counted: &Counted) -> Coverage {
+    let causes = counted.causes.iter();
+    Coverage {
+        trusted_percent: counted.releases.trusted_percent(),
+        unknown: causes
+            .map(|(cause, releases)| UnknownCount {
+                cause: (*cause).to_owned(),
+                releases: *releases,
+            })
+            .collect(),
     }
 }
 
@@ -152,7 +183,7 @@ fn conditions(known: &Known<'_>, now: Timestamp) -> Vec<Condition> {
         ..
     } = *known;
     let keys = keys_resolved(&loaded.policy, trust, now);
-    let ready = match readiness(loaded, &keys, &known.unread) {
+    let ready = match readiness(known, &keys) {
         ((Status::True, _), _) if progress == Progress::UnderWay => progressing(Status::Unknown),
         ready => ready,
     };
@@ -198,11 +229,13 @@ fn progressing(status: Status) -> State {
 }
 
 /// The message is the column STATUS: it says what is wrong with keys too, though the others count.
-fn readiness(loaded: &LoadedPolicy, keys: &State, unread: &[String]) -> State {
+fn readiness(known: &Known<'_>, keys: &State) -> State {
+    let loaded = known.loaded;
     if loaded.problems.is_empty() {
-        let unread = unread.iter().map(|kind| format!("without {kind}"));
+        let unread = known.unread.iter().map(|kind| format!("without {kind}"));
         let said = Some(keys.1.clone()).filter(|said| !said.is_empty());
-        let said: Vec<_> = said.into_iter().chain(unread).collect();
+        let only = sees_only(&loaded.policy, known.reach);
+        let said: Vec<_> = said.into_iter().chain(only).chain(unread).collect();
         return ((Status::True, PolicyReason::Reconciled), said.join("; "));
     }
     let problems: Vec<_> = loaded.problems.iter().map(ToString::to_string).collect();
@@ -216,6 +249,14 @@ fn readiness(loaded: &LoadedPolicy, keys: &State, unread: &[String]) -> State {
     };
     let message = format!("{effect}: {}", problems.join("; "));
     ((Status::False, PolicyReason::InvalidSpec), message)
+}
+
+/// That releases are looked for in some namespaces only, if the policy may select others.
+fn sees_only(policy: &Policy, reach: &Reach) -> Option<String> {
+    let named = reach.named()?;
+    let names: Vec<_> = named.iter().cloned().collect();
+    let said = || format!("sees the namespaces {} only", some_of(&names));
+    (!policy.selection.is_within(named)).then(said)
 }
 
 fn keys_resolved(policy: &Policy, trust: &Trust, now: Timestamp) -> State {
@@ -311,9 +352,19 @@ fn compliance(policy: &Policy, counted: &Counted) -> State {
         [] => String::new(),
         idle => format!("no release has a chart of rule {}", some_of(idle)),
     };
-    let parts = [message, said];
+    let parts = [message, said, without_record(counted.releases.unaccounted)];
     let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     (state, parts.join("; "))
+}
+
+/// That something runs of which nobody can tell whether it is to be trusted.
+fn without_record(releases: u32) -> String {
+    let which = "charttrust status --unaccounted lists what runs";
+    match releases {
+        0 => String::new(),
+        1 => format!("of 1 more release there is no record: {which}"),
+        many => format!("of {many} more releases there is no record: {which}"),
+    }
 }
 
 /// True only with proof for some release and a doubt about none.
@@ -470,6 +521,7 @@ mod tests {
             counted,
             progress: Progress::Ended,
             unread: Vec::new(),
+            reach: &Reach::Everywhere,
             handled: None,
         };
         conclude(None, &known, Timestamp::UNIX_EPOCH)
@@ -517,6 +569,78 @@ mod tests {
         let found = find(&status.conditions, PolicyCondition::Compliant).unwrap();
         let word = format!("{:?}/{}", found.status, found.reason);
         (word, found.message.clone())
+    }
+
+    #[test]
+    fn how_much_is_covered_is_counted_with_what_has_no_record() {
+        let mut counted = Counted::default();
+        for verdict in [
+            Verdict::Trusted(Basis::SignatureVerified),
+            Verdict::Untrusted(Reason::Unsigned),
+            Verdict::Unknown(Cause::SourceUnavailable),
+            Verdict::Unknown(Cause::Pending),
+            Verdict::Unknown(Cause::SourceUnavailable),
+            Verdict::Unknown(Cause::Exempt),
+            Verdict::Unknown(Cause::Unmanaged),
+        ] {
+            counted.add("shop/web", verdict);
+        }
+        let counted = counted.with_unaccounted(2);
+        let (loaded, trust) = (loaded(), Trust::default());
+        let status = concluded_of(&loaded, &trust, &counted);
+        assert_eq!((status.releases.total, status.releases.unaccounted), (7, 2));
+        assert_eq!(status.coverage.trusted_percent, Some(11), "one of nine");
+        let unknown: Vec<_> = status.coverage.unknown.iter().collect();
+        let unknown: Vec<_> = unknown
+            .iter()
+            .map(|one| (one.cause.as_str(), one.releases))
+            .collect();
+        assert_eq!(unknown, [("Pending", 1), ("SourceUnavailable", 2)]);
+        let compliant = find(&status.conditions, PolicyCondition::Compliant).unwrap();
+        let said = "of 2 more releases there is no record: charttrust status --unaccounted";
+        assert!(compliant.message.contains(said), "{}", compliant.message);
+        let nothing = concluded_of(&loaded, &trust, &Counted::default());
+        assert_eq!(nothing.coverage.trusted_percent, None);
+    }
+
+    #[test]
+    fn a_policy_says_which_namespaces_it_sees_where_it_may_select_more() {
+        let trust = Trust::default();
+        let counted = Counted::default();
+        let ready = |releases: &str, reach: &Reach| {
+            let object = json!({
+                "apiVersion": "charttrust.io/v1alpha1", "kind": "ChartTrustPolicy",
+                "metadata": {"name": "platform"},
+                "spec": {"match": {"releases": [releases]}, "rules": [{"name": "all", "charts": ["*"],
+                    "sources": [{"url": "https://charts.example.com"}], "verify": {"level": "None"}}]},
+            });
+            let loaded = parse::policy(&serde_json::from_value(object).unwrap());
+            let known = Known {
+                loaded: &loaded,
+                trust: &trust,
+                counted: &counted,
+                progress: Progress::Ended,
+                unread: vec!["namespace gone: it does not exist".to_owned()],
+                reach,
+                handled: None,
+            };
+            let status = conclude(None, &known, Timestamp::UNIX_EPOCH);
+            let ready = find(&status.conditions, PolicyCondition::Ready).unwrap();
+            ready.message.clone()
+        };
+        let two = Reach::of(["bank", "shop"].map(str::to_owned));
+        let without = "without namespace gone: it does not exist";
+        for (releases, reach, expected) in [
+            ("*", &Reach::Everywhere, without.to_owned()),
+            ("shop/*", &two, without.to_owned()),
+            (
+                "*",
+                &two,
+                format!("sees the namespaces bank, shop only; {without}"),
+            ),
+        ] {
+            assert_eq!(ready(releases, reach), expected, "{releases}");
+        }
     }
 
     #[test]
@@ -605,6 +729,7 @@ mod tests {
                 counted: &counted,
                 progress: Progress::Ended,
                 unread: Vec::new(),
+                reach: &Reach::Everywhere,
                 handled: None,
             };
             let status = conclude(None, &known, now);

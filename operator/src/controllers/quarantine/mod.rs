@@ -117,6 +117,9 @@ async fn ended_by(context: &Context, view: &View) -> Result<Option<EndedBy>, Err
         return Ok(None);
     }
     if records.has_none(&view.release) {
+        if records.are_refused(&view.release.namespace) {
+            return Ok(None);
+        }
         // Whoever may delete a record could start its workloads otherwise.
         let (all, recorded) = (&context.neighbourhoods, &view.status.objects);
         let is_left = gather::has_workloads(all, &view.release, recorded).await;

@@ -138,8 +138,9 @@ async fn look_for_workloads(context: &Context, survey: &mut Survey, terms: &Quar
     let is_recorded = |id: &ReleaseId| context.cache.records.has_record(id);
     let (recorded, other): (BTreeSet<_>, BTreeSet<_>) =
         free.map(|one| one.id.clone()).partition(is_recorded);
-    let mut empty = holds::empty(&context.client, &recorded, &terms.actions).await;
-    empty.extend(holds::empty_applications(&context.client, &other).await);
+    let all = &context.neighbourhoods;
+    let mut empty = holds::empty(all, &recorded, &terms.actions).await;
+    empty.extend(holds::empty_applications(all, &other).await);
     for one in &mut survey.matched {
         if empty.contains(&one.id) {
             one.holds = Holds::Nothing;

@@ -55,6 +55,10 @@ pub(in crate::controllers) async fn reconcile(
     // What cannot be read at this moment need not be gone.
     let may_be_there = found.is_some() && records.applications.may_have(id);
     if records.has_none(id) && !may_be_there {
+        if records.are_refused(&id.namespace) {
+            // Nobody knows whether there is a record: what is said of the release stands.
+            return Ok(());
+        }
         // An object that somebody made unreadable has no uid that we know, and goes as well.
         let this = found.as_ref().map(|_| Preconditions {
             uid: existing.and_then(ReleaseTrust::uid),

@@ -15,6 +15,7 @@ pub mod seal;
 pub mod shown;
 pub mod texts;
 pub mod tokens;
+pub mod unaccounted;
 pub mod ways;
 pub mod written;
 
@@ -76,6 +77,8 @@ pub struct Store {
     pub deletions: few::Few,
     /// The releases of which no record could be read.
     pub junk: junk::Junk,
+    /// What runs without a record.
+    pub unaccounted: unaccounted::Unaccounted,
     /// How many changes of keys and policies are being taken in.
     changes: AtomicUsize,
 }

@@ -18,7 +18,7 @@ pub use self::application::Application;
 use super::helm::RecordMeta;
 use super::{Claim, Concerned, Deployed, Missing, Owner, RecordId, ReleaseId};
 use crate::names;
-use crate::watch::{Change, Kind, ObjectName, Optional, State};
+use crate::watch::{Change, Kind, ObjectName, Optional, Reach, State};
 
 /// What deploys.
 pub const APPLICATIONS: Kind = Kind {
@@ -81,13 +81,12 @@ pub enum Unsaid {
 #[derive(Debug)]
 pub struct Applications(Optional<Application>);
 
-impl Default for Applications {
-    fn default() -> Self {
-        Self(Optional::new(APPLICATIONS))
-    }
-}
-
 impl Applications {
+    /// Those in what is looked at; nothing is known of them yet.
+    pub fn new(reach: &Reach) -> Self {
+        Self(Optional::new(APPLICATIONS, reach))
+    }
+
     /// Follows them for ever. `changed` hears of each release that is another than before.
     pub async fn follow(&self, client: &Client, changed: impl Fn(&Concerned)) {
         let releases = |name: &ObjectName, both: [Option<Arc<Application>>; 2]| {
@@ -115,18 +114,22 @@ impl Applications {
 
     /// Why they cannot be read, if so.
     pub fn unreadable(&self) -> Option<String> {
-        match self.0.state() {
-            State::Unreadable(why) => {
-                let Kind { group, plural, .. } = APPLICATIONS;
-                Some(format!("{plural}.{group}: {why}"))
-            }
-            State::Absent | State::Listed | State::Unlisted => None,
-        }
+        let unreadable = self.0.unreadable();
+        let (_, why) = unreadable.first()?;
+        let places = unreadable.iter().filter_map(|(part, _)| part.namespace());
+        let places: Vec<_> = places.collect();
+        let places = match places.as_slice() {
+            [] => String::new(),
+            places => format!(" in {}", places.join(", ")),
+        };
+        let Kind { group, plural, .. } = APPLICATIONS;
+        Some(format!("{plural}.{group}{places}: {why}"))
     }
 
     /// Whether a release of this name may be one of theirs, and nobody can tell at this moment.
     pub fn may_have(&self, id: &ReleaseId) -> bool {
-        let is_known = matches!(self.0.state(), State::Absent | State::Listed);
+        let state = self.0.state_in(&id.namespace);
+        let is_known = matches!(state, State::Absent | State::Listed);
         !is_known && id.name.starts_with(PREFIX)
     }
 
@@ -211,7 +214,7 @@ impl Applications {
             .iter()
             .find_map(|one| Some((one, one.chart(record)?)));
         let name = |name: &dyn std::fmt::Display| format!("{} {name}", APPLICATIONS.kind);
-        let (deployers, missing) = match (found, self.0.state()) {
+        let (deployers, missing) = match (found, self.0.state_in(&id.namespace)) {
             (Some((one, Ok(chart))), _) => {
                 let (name, origin) = (name(&one.name), chart.origin());
                 (vec![Deployer { name, origin }], None)

@@ -41,7 +41,7 @@ fn object_name(name: &str) -> ObjectName {
 }
 
 fn held(all: &[(&str, Value)]) -> Applications {
-    let applications = Applications::default();
+    let applications = Applications::new(&Reach::Everywhere);
     for (name, object) in all {
         applications.0.hold(object_name(name), kept(object));
     }

@@ -1,6 +1,6 @@
 //! Several policies: which apply, and that the worst wins.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use charttrust_verify::check::{self, Case};
 use charttrust_verify::key::RevocationReason;
@@ -267,4 +267,61 @@ fn an_excluded_namespace_is_excluded_whatever_else_selects_it() {
         ..Selection::default()
     };
     assert!(!selects(selection, None));
+}
+
+/// What is said to lie within some namespaces selects nothing elsewhere, whatever labels a namespace has that
+/// tell its name truly.
+#[test]
+fn what_is_within_namespaces_selects_nothing_elsewhere() {
+    const NAME: &str = "kubernetes.io/metadata.name";
+    let named = |names: &[&str]| {
+        let names = names.iter().map(ToString::to_string);
+        Requirement::In(NAME.to_owned(), names.collect())
+    };
+    let tier = || Requirement::Exists("tier".to_owned());
+    let releases = |all: &[&str]| Selection {
+        releases: all.iter().map(|text| ReleasePattern::new(text)).collect(),
+        ..Selection::default()
+    };
+    let labels = |all: Vec<Requirement>| Selection {
+        namespaces: Some(LabelSelector(all)),
+        ..Selection::default()
+    };
+    let within = BTreeSet::from(["bank", "shop"].map(str::to_owned));
+    for (selection, expected) in [
+        (Selection::default(), false),
+        (releases(&["shop/*", "bank/web"]), true),
+        (releases(&["shop/*", "web"]), false),
+        (releases(&["*/web"]), false),
+        (releases(&["sho?/web"]), false),
+        (releases(&["yard/web"]), false),
+        (labels(vec![named(&["shop"])]), true),
+        (labels(vec![tier(), named(&["shop", "bank"])]), true),
+        (labels(vec![named(&["shop", "yard"])]), false),
+        (labels(vec![tier()]), false),
+        (
+            labels(vec![Requirement::NotIn(
+                NAME.to_owned(),
+                BTreeSet::from(["yard".to_owned()]),
+            )]),
+            false,
+        ),
+    ] {
+        assert_eq!(selection.is_within(&within), expected, "{selection:?}");
+        for namespace in ["bank", "shop", "yard", "shopping", "sho", ""] {
+            let labels = BTreeMap::from([
+                (NAME.to_owned(), namespace.to_owned()),
+                ("tier".to_owned(), "a".to_owned()),
+            ]);
+            let release = ReleaseRef {
+                namespace,
+                namespace_labels: Some(&labels),
+                name: "web",
+            };
+            let is_elsewhere = !within.contains(namespace);
+            if expected && is_elsewhere {
+                assert!(!selection.selects(&release), "{selection:?} {namespace}");
+            }
+        }
+    }
 }
