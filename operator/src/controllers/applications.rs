@@ -367,7 +367,7 @@ async fn definitions_that_come_late_or_in_another_version_are_read() {
         object["metadata"] = json!({"namespace": "argocd", "name": "shop"});
         let path = format!("{GROUP}/v1beta7/namespaces/argocd/applications/shop");
         scene.cluster.put(&path, object);
-        applications.look_again(&scene.context.client).await;
+        assert!(applications.look_again(&scene.context.client).await);
         until(&scene, &shop(), "DigestPinned").await;
     })
     .await;

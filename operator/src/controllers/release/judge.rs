@@ -323,8 +323,12 @@ mod tests {
     use charttrust_verify::evidence::Evidence;
     use charttrust_verify::verdict::{Basis, Reason};
 
+    use serde_json::json;
+
     use super::*;
-    use crate::inventory::{Mark, ReleaseId};
+    use crate::inventory::argocd::Applications;
+    use crate::inventory::{Claim, Mark, ReleaseId};
+    use crate::watch::ObjectName;
 
     #[test]
     fn each_policy_says_the_worst_of_all_revisions() {
@@ -448,6 +452,70 @@ mod tests {
             };
             let found = contradicted(&stored, &release, &of_each);
             assert_eq!(found.contains("strict"), expected, "{secret:?} {map:?}");
+        }
+    }
+
+    /// What is contained under a name that several things have need not be what is bad.
+    #[test]
+    fn what_an_application_says_under_a_name_of_others_is_contradicted() {
+        use Says::{Bad, Good, Unreadable};
+        let source = json!({"repoURL": "https://a.example", "chart": "web"});
+        let object = |sources: usize| json!({"spec": {"sources": vec![&source; sources]}});
+        let app = |claim| RecordId::Application { claim, revision: 0 };
+        let helm = |driver| RecordId::Helm {
+            driver,
+            revision: 1,
+        };
+        let (first, further) = (app(Claim::First), app(Claim::Further(2)));
+        let (secret, map) = (helm(Driver::Secret), helm(Driver::ConfigMap));
+        // In each row: what is judged, what it says, how many Applications have the name, and the outcome.
+        for (said, names, expected) in [
+            (&[(first, Bad)][..], 1, false),
+            (&[(first, Bad), (secret, Good)], 1, true),
+            (&[(first, Bad), (secret, Unreadable)], 1, true),
+            (&[(first, Bad), (map, Good)], 1, true),
+            (&[(first, Good), (map, Bad)], 1, true),
+            (&[(first, Good), (secret, Bad)], 1, false),
+            (&[(first, Bad), (further, Good)], 2, true),
+            (&[(first, Good), (further, Bad)], 2, true),
+        ] {
+            let applications = Applications::default();
+            let name = |name: &str| ObjectName {
+                namespace: "argocd".into(),
+                name: name.into(),
+            };
+            applications.hold(name("shop.2"), &object(1));
+            if names > 1 {
+                applications.hold(name("shop"), &object(2));
+            }
+            let id = ReleaseId {
+                namespace: "argocd".into(),
+                name: "argocd.shop.2".into(),
+            };
+            let (mut release, mut stored) = (
+                Release::default(),
+                Stored {
+                    placed: Placed::nowhere(&id),
+                    judged: BTreeMap::new(),
+                    omitted: Vec::new(),
+                    deployed: BTreeMap::new(),
+                    applications: applications.claimed(&id),
+                },
+            );
+            let mut of_each = Vec::new();
+            for (record, says) in said {
+                stored.judged.insert(*record, meta("1"));
+                of_each.extend(take(&mut release, *record, *says));
+            }
+            let found = contradicted(&stored, &release, &of_each);
+            assert_eq!(found.contains("strict"), expected, "{said:?} {names}");
+        }
+    }
+
+    fn meta(resource_version: &str) -> RecordMeta {
+        RecordMeta {
+            resource_version: resource_version.into(),
+            claimed_status: "deployed".into(),
         }
     }
 

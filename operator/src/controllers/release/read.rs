@@ -95,7 +95,7 @@ fn take_in(context: &Context, item: &Item) {
             Ok((chart, version)) => {
                 let said = Chart {
                     digest: Sha256Digest::of(format!("{}\n{chart}\n{version}", item.id).as_bytes()),
-                    chart,
+                    name: chart,
                     version,
                 };
                 Ok(said.content(release))
@@ -134,7 +134,7 @@ struct Said {
 /// What evidence is about.
 #[derive(Clone)]
 struct Chart {
-    chart: String,
+    name: String,
     version: String,
     digest: Sha256Digest,
 }
@@ -144,7 +144,7 @@ impl Said {
         Self {
             chart: Chart {
                 digest: record.content_digest(),
-                chart: record.chart.metadata.name,
+                name: record.chart.metadata.name,
                 version: record.chart.metadata.version,
             },
             helm_release: record.helm_release,
@@ -161,12 +161,12 @@ impl Chart {
     fn content(self, known: &Release) -> Content {
         let same = known.contents().find(|content| {
             content.digest == self.digest
-                && content.chart == self.chart
+                && content.chart == self.name
                 && content.version == self.version
         });
         let evidence = same.map(|content| content.evidence.clone());
         Content {
-            chart: self.chart,
+            chart: self.name,
             version: self.version,
             digest: self.digest,
             evidence: evidence.unwrap_or_default(),

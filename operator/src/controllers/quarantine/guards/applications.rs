@@ -98,7 +98,7 @@ async fn one_of_which_nothing_runs_holds_nothing() {
     type Case = (&'static str, fn(&Scene));
     let cases: [Case; 3] = [
         ("no workload is there", |scene| {
-            scene.cluster.remove(WORKLOAD)
+            scene.cluster.remove(WORKLOAD);
         }),
         ("it is of another Application", |scene| {
             let mut object = scene.cluster.find(WORKLOAD).unwrap();
