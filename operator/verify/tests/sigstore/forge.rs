@@ -218,12 +218,12 @@ pub(crate) struct Shape<'a> {
     pub(crate) names: Vec<(u8, String)>,
     pub(crate) claims: Vec<(&'static str, String)>,
     pub(crate) at: Timestamp,
-    /// When the log, or the timestamp authority, says it was.
+    /// When the log says it was.
     pub(crate) logged_at: Timestamp,
-    pub(crate) stamped_at: Option<Timestamp>,
-    pub(crate) purpose: &'static str,
     pub(crate) log: Log,
+    pub(crate) stamped_at: Option<Timestamp>,
     pub(crate) content: Content,
+    pub(crate) purpose: &'static str,
     pub(crate) artifact: Vec<u8>,
     /// Of a signature without a certificate.
     pub(crate) key: Option<&'a Key>,

@@ -282,7 +282,7 @@ fn each_reason_has_its_word_and_its_shape() {
                     assert_eq!(word(identity.standing(&bundle, &today())), expected);
                 }
                 Err(error) => {
-                    assert_eq!((is_hard, error), (false, RevocationError::NotFromAMoment))
+                    assert_eq!((is_hard, error), (false, RevocationError::NotFromAMoment));
                 }
             }
         }
