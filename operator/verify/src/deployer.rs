@@ -113,7 +113,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// An address without credentials, query and slashes at its end, its host as clients read it. `None` for
+/// An address without credentials, query and slashes at its end, its host as clients read it; of the three names
+/// of Docker Hub one. `None` for
 /// what clients might read in more than one way.
 fn normal(address: &str) -> Option<String> {
     let (scheme, rest) = Scheme::split(address)?;
@@ -136,6 +137,10 @@ fn normal(address: &str) -> Option<String> {
     if host.is_empty() || host.contains('%') {
         return None;
     }
+    let host = match (scheme, host) {
+        (Scheme::Oci, "docker.io" | "index.docker.io") => "registry-1.docker.io",
+        (_, host) => host,
+    };
     let whole = format!("{}://{host}/{path}", scheme.word());
     Some(whole.trim_end_matches('/').to_owned())
 }

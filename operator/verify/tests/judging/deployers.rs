@@ -116,6 +116,37 @@ fn mirrors_and_repositories_of_one_chart_count_as_their_source() {
             "other",
             ELSEWHERE,
         ),
+        // Docker Hub has three names, and nobody else has.
+        (
+            "oci://docker.io/a",
+            "oci://registry-1.docker.io/a",
+            "web",
+            TRUSTED,
+        ),
+        (
+            "oci://registry-1.docker.io/a",
+            "oci://index.docker.io/a",
+            "web",
+            TRUSTED,
+        ),
+        (
+            "oci://docker.io/a",
+            "oci://docker.io:8443/a",
+            "web",
+            ELSEWHERE,
+        ),
+        (
+            "oci://docker.io/a",
+            "oci://hub.docker.io/a",
+            "web",
+            ELSEWHERE,
+        ),
+        (
+            "https://docker.io/a",
+            "https://index.docker.io/a",
+            "web",
+            ELSEWHERE,
+        ),
         (
             "oci://a.example/charts",
             "oci://a.example/more",
