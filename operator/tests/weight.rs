@@ -141,6 +141,7 @@ fn revision(url: &str) -> Revision {
         content: Ok(Content {
             chart: "payments".into(),
             version: "2.4.1".into(),
+            manifest: None,
             digest: Sha256Digest::of(b"content"),
             evidence,
         }),

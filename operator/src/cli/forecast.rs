@@ -310,6 +310,7 @@ fn content(trust: &ReleaseTrust) -> Option<Content> {
     Some(Content {
         chart: release.chart.clone(),
         version: release.version.clone(),
+        manifest: None,
         digest: Sha256Digest::from_bytes([0; 32]),
         evidence: Evidence::default(),
     })

@@ -437,6 +437,46 @@ async fn a_helm_chart_of_k3s_names_the_origin_once_the_controller_has_taken_it_o
     .await;
 }
 
+/// Helm's record is there before Flux says which manifest it has deployed.
+#[tokio::test]
+async fn a_record_that_flux_has_marked_is_read_again_once_flux_says_of_which_manifest() {
+    let scene = scene(named("any")).await;
+    flux(&scene);
+    repository(&scene, SOURCE);
+    helm_release(&scene, "v2");
+    let manifest = Sha256Digest::of(b"manifest").to_string();
+    let marked = format!("1.0.0+{}", &manifest[7..19]);
+    scene.context.store.update(&web(), |known| {
+        for content in known.contents_mut() {
+            content.version.clone_from(&marked);
+        }
+    });
+    let is_forgotten = || {
+        let release = scene.context.store.release(&web()).unwrap();
+        release
+            .revisions
+            .values()
+            .all(|one| one.resource_version.is_empty())
+    };
+    following(&scene, async {
+        while judged(&scene).await.1 != "Flux" {
+            queued(&scene, &web()).await;
+        }
+        assert!(!is_forgotten());
+        let path = format!("{RELEASES}/v2/namespaces/flux/helmreleases/any");
+        let mut object = scene.cluster.find(&path).unwrap();
+        object["status"]["history"][0]["ociDigest"] = manifest.clone().into();
+        scene.cluster.put(&path, object);
+        while !is_forgotten() {
+            queued(&scene, &web()).await;
+            judged(&scene).await;
+        }
+        let work = scene.context.queues.records.next().await;
+        assert_eq!(work.item, web());
+    })
+    .await;
+}
+
 /// The condition of the policy names the kind; without such a kind it says nothing.
 #[tokio::test]
 async fn a_policy_says_which_deployers_it_does_not_see() {

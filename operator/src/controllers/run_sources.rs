@@ -50,6 +50,7 @@ fn read(context: &Context, release: &ReleaseId, chart: &str) {
     let content = Content {
         chart: chart.to_owned(),
         version: "1.0.0".to_owned(),
+        manifest: None,
         digest: Sha256Digest::of(chart.as_bytes()),
         evidence: Evidence::default(),
     };

@@ -382,6 +382,7 @@ pub(super) fn signed_revision(key: &Fingerprint, ends: &[Option<&str>]) -> Revis
         content: Ok(Content {
             chart: "web".into(),
             version: "1.0.0".into(),
+            manifest: None,
             digest: Sha256Digest::of(b"content"),
             evidence,
         }),

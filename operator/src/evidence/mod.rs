@@ -113,7 +113,8 @@ impl Gathered {
         let mut claimed_digest = fetched.claimed_digest.iter();
         let disagrees = claimed_digest.any(|claimed| *claimed != fetched.archive.digest);
         // What a mirror's index says is no word of the source's.
-        facts.index_disagrees = disagrees && fetched.place == Place::Main;
+        let is_told_otherwise = disagrees || fetched.is_moved;
+        facts.index_disagrees = is_told_otherwise && fetched.place == Place::Main;
         Self::Found(Box::new(Found {
             chart,
             facts,

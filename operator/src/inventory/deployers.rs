@@ -11,6 +11,7 @@ use charttrust_verify::release::{HelmReleaseMark, HelmReleaseName};
 use kube::Client;
 
 use super::flux::{self, Found, HelmRelease, SourceRef};
+use super::manifest::Manifest;
 use super::{Owner, ReleaseId, k3s};
 use crate::watch::{Change, ObjectName, Optional, Reach, State};
 
@@ -48,6 +49,8 @@ pub struct Deployed {
     pub owner: Owner,
     /// All that say so, or of which the record says so.
     pub deployers: Vec<Deployer>,
+    /// The manifests of a registry that Flux says it has taken the chart from.
+    pub manifests: Vec<Manifest>,
     /// What has to be done before that is known.
     pub missing: Option<Missing>,
 }
@@ -199,6 +202,7 @@ impl Deployers {
         let mut deployed = Deployed {
             owner: Owner::Helm,
             deployers: Vec::new(),
+            manifests: Vec::new(),
             missing: None,
         };
         self.add_k3s(release, &mut deployed);
@@ -262,7 +266,9 @@ impl Deployers {
                 if self.refers_to(&found, is_unlisted) {
                     deployed.missing = Some(Missing::Objects);
                 }
-                found.origin(&|source| self.find(source))
+                let find = |source: &SourceRef| self.find(source);
+                deployed.manifests = found.manifests(&find);
+                found.origin(&find)
             }
         };
         deployed.owner = Owner::Flux;
@@ -305,7 +311,7 @@ impl Deployers {
             .and_then(|kind| kind.find(&source.name));
         let by_chart = match found.as_deref() {
             Some(flux::Source::Chart(Some((_, of)))) => is_it(of),
-            Some(flux::Source::Chart(None) | flux::Source::At(_)) | None => false,
+            Some(flux::Source::Chart(None) | flux::Source::At(..)) | None => false,
         };
         is_it(source) || by_chart
     }

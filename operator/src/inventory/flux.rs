@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use charttrust_verify::deployer::{ChartOrigin, Place};
+use charttrust_verify::scheme::Scheme;
 use serde_json::Value;
 
 use super::ReleaseId;
 use super::fields::{is_there, text};
-use crate::watch::{FIRST, Kept, Kind, ObjectName, Path};
+use super::manifest::Manifest;
+use crate::watch::{EACH, Kept, Kind, ObjectName, Path};
 
 /// What deploys.
 pub const HELM_RELEASES: Kind = Kind {
@@ -42,6 +44,8 @@ pub struct HelmRelease {
     revision: Option<u64>,
     /// Whether it deploys into another cluster, whatever its record here is called.
     is_elsewhere: bool,
+    /// The manifests of a registry that it has deployed, or has tried to.
+    manifests: Vec<Manifest>,
     chart: Chart,
 }
 
@@ -70,8 +74,8 @@ pub struct SourceRef {
 /// An object of source-controller, as far as it says where charts are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// At an address.
-    At(Option<String>),
+    /// At an address; in a registry, what was resolved there last.
+    At(Option<String>, Option<Manifest>),
     /// A chart of another source.
     Chart(Option<(String, SourceRef)>),
 }
@@ -91,8 +95,10 @@ impl Kept for HelmRelease {
         &["spec", "chartRef", "name"],
         &["spec", "chartRef", "namespace"],
         &["status", "storageNamespace"],
-        &["status", "history", FIRST, "name"],
-        &["status", "history", FIRST, "version"],
+        &["status", "history", EACH, "name"],
+        &["status", "history", EACH, "version"],
+        &["status", "history", EACH, "ociDigest"],
+        &["status", "lastAttemptedRevisionDigest"],
     ];
 
     fn of(object: &Value) -> Option<Self> {
@@ -112,6 +118,7 @@ impl Kept for HelmRelease {
                 .pointer("/status/history/0/version")
                 .and_then(Value::as_u64),
             is_elsewhere: is_there(object, "/spec/kubeConfig"),
+            manifests: manifests(object),
             chart: match (of_chart, by_ref) {
                 (Some((chart, source)), None) => Chart::Of(chart, source),
                 (None, Some(source)) => Chart::Ref(source),
@@ -141,6 +148,16 @@ impl HelmRelease {
     /// The revision that it says it has deployed last.
     pub fn revision(&self) -> Option<u64> {
         self.revision
+    }
+
+    /// The manifests of a registry that it has deployed, as it and what it refers to say.
+    pub fn manifests(&self, find: &impl Fn(&SourceRef) -> Found) -> Vec<Manifest> {
+        let mut manifests = self.manifests.clone();
+        let source = self.source().and_then(|source| find(source).ok());
+        if let Some(Source::At(_, Some(resolved))) = source.as_deref() {
+            manifests.push(resolved.clone());
+        }
+        manifests
     }
 
     /// What it refers to.
@@ -181,8 +198,8 @@ fn below(
         ));
     }
     match &*seek(source, find)? {
-        Source::At(Some(url)) => Place::new(url, chart).ok_or_else(|| unusable(source)),
-        Source::At(None) | Source::Chart(_) => Err(unusable(source)),
+        Source::At(Some(url), _) => Place::new(url, chart).ok_or_else(|| unusable(source)),
+        Source::At(None, _) | Source::Chart(_) => Err(unusable(source)),
     }
 }
 
@@ -194,9 +211,9 @@ fn at(source: &SourceRef, find: &impl Fn(&SourceRef) -> Found) -> Result<Place, 
         ));
     }
     match &*seek(source, find)? {
-        Source::At(Some(url)) => Place::of_repository(url).ok_or_else(|| unusable(source)),
+        Source::At(Some(url), _) => Place::of_repository(url).ok_or_else(|| unusable(source)),
         Source::Chart(Some((chart, of))) => below(chart, of, find),
-        Source::At(None) | Source::Chart(None) => Err(unusable(source)),
+        Source::At(None, _) | Source::Chart(None) => Err(unusable(source)),
     }
 }
 
@@ -236,16 +253,35 @@ impl Kept for Source {
         &["spec", "chart"],
         &["spec", "sourceRef", "kind"],
         &["spec", "sourceRef", "name"],
+        &["status", "artifact", "revision"],
     ];
 
     fn of(object: &Value) -> Option<Self> {
         let of = SourceRef::of(object, "/spec/sourceRef");
-        Some(if of.is_some() {
-            Self::Chart(text(object, "/spec/chart").zip(of))
-        } else {
-            Self::At(text(object, "/spec/url"))
-        })
+        if of.is_some() {
+            return Some(Self::Chart(text(object, "/spec/chart").zip(of)));
+        }
+        let url = text(object, "/spec/url");
+        // Of a repository over HTTP it is the revision of the index, which changes with every chart.
+        let is_registry =
+            |url: &String| Scheme::split(url).is_some_and(|(it, _)| it == Scheme::Oci);
+        let revision = text(object, "/status/artifact/revision");
+        let revision = revision.filter(|_| url.as_ref().is_some_and(is_registry));
+        let manifest = revision.and_then(|revision| Manifest::of_revision(&revision));
+        Some(Self::At(url, manifest))
     }
+}
+
+/// What the status of a `HelmRelease` says of manifests.
+fn manifests(object: &Value) -> Vec<Manifest> {
+    let history = object.pointer("/status/history").and_then(Value::as_array);
+    let history = history.into_iter().flatten();
+    let deployed = history.filter_map(|one| text(one, "/ociDigest"));
+    let attempted = text(object, "/status/lastAttemptedRevisionDigest");
+    let digests = deployed.chain(attempted);
+    digests
+        .filter_map(|digest| Manifest::of_revision(&digest))
+        .collect()
 }
 
 #[cfg(test)]
@@ -446,6 +482,38 @@ mod tests {
             };
             assert!(why.contains(expected), "{changes}: {why}");
         }
+    }
+
+    #[test]
+    fn the_manifests_that_flux_has_deployed_are_those_of_its_history_and_of_its_source() {
+        let digest = |digit: &str| format!("sha256:{}", digit.repeat(64));
+        let manifest = |revision: &str| Manifest::of_revision(revision).unwrap();
+        let object = helm_release(&json!({
+            "spec": chart_ref("OCIRepository", "web")["spec"],
+            "status": {
+                "history": [{"ociDigest": digest("1")}, {"name": "web"}, {"ociDigest": digest("2")}],
+                "lastAttemptedRevisionDigest": digest("3"),
+            },
+        }));
+        let source = |url: &str, revision: &str| {
+            let object = json!({
+                "metadata": {"namespace": "flux"}, "spec": {"url": url},
+                "status": {"artifact": {"revision": revision}},
+            });
+            let source = Arc::new(kept::<Source>(&object));
+            move |_: &SourceRef| Ok(Arc::clone(&source))
+        };
+        let revision = format!("1.0.0@{}", digest("4"));
+        let release = kept::<HelmRelease>(&object);
+        let known = ["1", "2", "3"].map(|digit| manifest(&digest(digit)));
+        let of_registry = release.manifests(&source("oci://a.example/web", &revision));
+        assert_eq!(of_registry[..3], known);
+        assert_eq!(of_registry[3..], [manifest(&revision)]);
+        // The revision of an index changes with every chart, and is none of a manifest.
+        let of_http = release.manifests(&source("https://a.example", &digest("5")));
+        assert_eq!(of_http, known);
+        let absent = release.manifests(&|_: &SourceRef| Err("does not exist".to_owned()));
+        assert_eq!(absent, known);
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod flux;
 pub mod helm;
 mod item;
 pub mod k3s;
+mod manifest;
 mod stored;
 pub mod workloads;
 
@@ -14,6 +15,7 @@ use std::fmt;
 
 pub use deployers::{Concerned, Deployed, Deployers, Mark, Missing};
 pub use item::{Claim, Item, Owner, RecordId};
+pub use manifest::{Manifest, Published};
 pub use stored::Stored;
 
 use crate::watch::Located;

@@ -102,6 +102,7 @@ impl Timestamped<Catalogue> {
             at: self.at,
             archive,
             claimed_digest: published.claimed_digest,
+            is_moved: false,
             size: None,
             provenance: Statement::Beside(provenance),
         })

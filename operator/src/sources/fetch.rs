@@ -32,6 +32,7 @@ pub(super) struct Shared<T> {
 pub(super) struct Kept<T> {
     pub(super) answered: Answered,
     pub(super) claimed_digest: Option<Sha256Digest>,
+    pub(super) is_moved: bool,
     pub(super) provenance: Provenance,
     pub(super) stored: Stored<T>,
 }
@@ -41,6 +42,7 @@ impl<T> Clone for Kept<T> {
         Self {
             answered: self.answered,
             claimed_digest: self.claimed_digest,
+            is_moved: self.is_moved,
             provenance: self.provenance.clone(),
             stored: self.stored.clone(),
         }
@@ -135,6 +137,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
         Ok(Kept {
             answered,
             claimed_digest: located.claimed_digest,
+            is_moved: located.is_moved,
             provenance,
             stored,
         })

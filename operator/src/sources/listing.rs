@@ -23,6 +23,7 @@ impl<T: Send + Sync + 'static> Fetcher<T> {
         let wanted = Wanted {
             chart: chart.unwrap_or_default(),
             version: "",
+            manifest: None,
         };
         let origin = Origin::main(source, wanted)?;
         let asking = Asking {

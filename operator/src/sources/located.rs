@@ -9,6 +9,8 @@ use tokio::time::Instant;
 pub(super) struct Wanted<'a> {
     pub(super) chart: &'a str,
     pub(super) version: &'a str,
+    /// The manifest that a deployer says it has taken, of a registry.
+    pub(super) manifest: Option<Sha256Digest>,
 }
 
 /// One published version.
@@ -28,6 +30,8 @@ pub(super) struct Located {
     pub(super) archive: Url,
     /// SHA-256 that the origin claims for the archive. It is signed by nobody.
     pub(super) claimed_digest: Option<Sha256Digest>,
+    /// Whether its tag stands for another archive by now, or for none, than the manifest that was wanted.
+    pub(super) is_moved: bool,
     /// Its size, where the address is that of a digest: then there are never other bytes.
     pub(super) size: Option<u64>,
     /// Its provenance file.

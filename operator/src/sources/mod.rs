@@ -131,6 +131,9 @@ pub struct Asked {
     pub anew: Option<Instant>,
     /// How long a source is left alone after its index could not be had.
     pub rest: Rest,
+    /// The manifest that a deployer says it has taken: where the tag stands for another archive by now, this
+    /// one is asked for. Only registries have any.
+    pub manifest: Option<Sha256Digest>,
 }
 
 /// How long a source is left alone after a failure, however recent an answer has to be.
@@ -150,6 +153,7 @@ impl Asked {
             since: Instant::now(),
             anew: None,
             rest: Rest::default(),
+            manifest: None,
         }
     }
 }
@@ -163,6 +167,8 @@ pub struct Fetched<T> {
     pub archive: Arc<Archive<T>>,
     /// SHA-256 that the source claims for the archive. It is signed by nobody.
     pub claimed_digest: Option<Sha256Digest>,
+    /// Whether the tag stands for another archive by now, or for none, than the manifest that was asked for.
+    pub is_moved: bool,
     /// Which of the mirrors has had a say, by its position.
     pub mirror: Option<usize>,
     /// Which of the addresses has the archive.
@@ -237,7 +243,11 @@ impl<T: Send + Sync + 'static> Fetcher<T> {
         version: &str,
         asked: Asked,
     ) -> Result<Fetched<T>, FetchError> {
-        let wanted = Wanted { chart, version };
+        let wanted = Wanted {
+            chart,
+            version,
+            manifest: asked.manifest,
+        };
         let main = Target::main(source, wanted)?;
         let mut choice = Choice::of_main(self.fetch_at(&main, wanted, asked).await);
         for (position, mirror) in source.mirrors.iter().enumerate() {
@@ -263,7 +273,11 @@ impl<T: Send + Sync + 'static> Fetcher<T> {
         to: &str,
         (chart, version): (&str, &str),
     ) -> Result<(), FetchError> {
-        let wanted = Wanted { chart, version };
+        let wanted = Wanted {
+            chart,
+            version,
+            manifest: None,
+        };
         let origin = |url: &str| Origin::main(&Source::at(url), wanted);
         let (from, to) = (origin(from)?, origin(to)?);
         let (from, to) = (from.configured(), to.configured());
@@ -348,6 +362,7 @@ impl<T> Fetched<T> {
         Self {
             answered: kept.answered,
             claimed_digest: kept.claimed_digest,
+            is_moved: kept.is_moved,
             mirror: None,
             place: target.place,
             provenance: kept.provenance.answer,

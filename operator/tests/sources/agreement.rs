@@ -84,7 +84,7 @@ fn without_addresses(text: &str) -> String {
         .map(without_address);
     let text: String = words.collect();
     text.replace("the index of", "the list of")
-        .replace("the manifest of", "the list of")
+        .replace("the tag or manifest of", "the list of")
 }
 
 fn without_address(word: &str) -> String {

@@ -65,7 +65,7 @@ words! {
         /// A published version changed, or index and archive disagree.
         Republished:
             "A published version has changed since it was bound, or the index names another \
-             digest than the archive's."
+             digest than the archive's, or a registry's tag another archive than Flux has deployed."
             => "Find out who published it again; publish changes under a new version.",
         /// Default values differ from the archive's, as `--reuse-values` makes them.
         ValuesDiffer: "Default values are not the archive's: `--reuse-values` makes them so."

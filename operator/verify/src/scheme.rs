@@ -34,7 +34,7 @@ macro_rules! schemes {
 schemes! {
     Https = "https", "index": "a chart repository, the address to which `/index.yaml` is added",
     Http = "http", "index": "the same without encryption, which needs the operator's `--allow-host`",
-    Oci = "oci", "manifest": "an OCI registry with a path in it, to which `/` and the chart's name are added",
+    Oci = "oci", "tag or manifest": "an OCI registry with a path in it, to which `/` and the chart's name are added",
 }
 
 impl Scheme {

@@ -112,7 +112,7 @@ impl Deployers {
         let mut source = of_place(&place, chart)?;
         let referred = self.find(release.source()?)?;
         let place = match flux::Source::of(referred)? {
-            flux::Source::At(_) => referred,
+            flux::Source::At(..) => referred,
             flux::Source::Chart(of) => self.find(&of?.1)?,
         };
         let secrets = [

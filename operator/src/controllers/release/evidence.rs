@@ -274,6 +274,7 @@ fn content(
     Some(Content {
         chart: release.chart.clone(),
         version: release.version.clone(),
+        manifest: None,
         digest: Sha256Digest::from_bytes(bytes.try_into().ok()?),
         evidence: restored,
     })
@@ -741,6 +742,7 @@ mod tests {
         Content {
             chart: "web".into(),
             version: "1.0.0".into(),
+            manifest: None,
             digest: Sha256Digest::of(b"content"),
             evidence,
         }

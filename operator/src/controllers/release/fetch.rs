@@ -303,6 +303,8 @@ impl Asking<'_> {
             chart: &content.chart,
             version: &content.version,
         };
+        let manifest = content.manifest;
+        let asked = Asked { manifest, ..asked };
         let gathered = gather(&self.context.fetcher, source, claimed, asked).await;
         let (others, retry_after) = (gathered.others(source), gathered.retry_after());
         let is_refused = gathered.is_refused();
@@ -340,9 +342,11 @@ impl Asking<'_> {
         if let RecordId::Application { .. } = item.record {
             return Some(Bound::NoRecord);
         }
-        let digest = content.digest;
-        let compare = move |record: Record| {
+        let (digest, version) = (content.digest, content.version.clone());
+        let compare = move |mut record: Record| {
             let is_same = record.content_digest() == digest;
+            // Without the mark of Flux, if it has one.
+            record.chart.metadata.version = version;
             is_same.then(|| Bound::compare(&chart, &record))
         };
         let read = item.read(&self.context.client, compare).await.ok()?;
@@ -384,7 +388,8 @@ impl Asking<'_> {
         else {
             return heard;
         };
-        if known.digest != content.digest {
+        // Nor what was asked about another version, before Flux has said what it has deployed.
+        if known.digest != content.digest || known.version != content.version {
             return heard;
         }
         // Who asks without credentials may be shown less: no word against who asks with them.

@@ -384,6 +384,7 @@ mod tests {
         let content = Content {
             chart: "web".into(),
             version: "1.0.0".into(),
+            manifest: None,
             digest: Sha256Digest::of(b""),
             evidence: Evidence::default(),
         };

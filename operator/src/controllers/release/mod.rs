@@ -40,7 +40,7 @@ use crate::controllers::store::shown::Shown;
 use crate::controllers::store::written::Written;
 use crate::controllers::store::{Release, Requests, Told, Trust};
 use crate::controllers::task::Task;
-use crate::inventory::{Deployed, Missing, RecordId, ReleaseId};
+use crate::inventory::{Deployed, Missing, Published, RecordId, ReleaseId};
 use crate::watch::within_deadline;
 
 /// Brings the `ReleaseTrust` of a release in line with what is known.
@@ -133,16 +133,23 @@ fn deployed(context: &Context, id: &ReleaseId, release: &Release) -> BTreeMap<Re
             (*record, deployed)
         })
         .collect();
-    for (record, _) in deployed
-        .iter()
-        .filter(|(_, one)| one.missing == Some(Missing::Record))
-    {
+    let is_outdated = |(record, one): &(&RecordId, &Deployed)| {
+        one.missing == Some(Missing::Record) || is_called_otherwise(release, **record, one)
+    };
+    for (record, _) in deployed.iter().filter(is_outdated) {
         context
             .store
             .update(id, |release| release.forget_reading(*record));
         context.queues.records.add(id.clone());
     }
     deployed
+}
+
+/// Whether Flux has said since, by the manifest that it has deployed, what the publisher calls the version.
+fn is_called_otherwise(release: &Release, record: RecordId, deployed: &Deployed) -> bool {
+    let revision = release.revisions.get(&record);
+    let content = revision.and_then(|revision| revision.content.as_ref().ok());
+    content.is_some_and(|content| Published::of(&content.version, &deployed.manifests).is_some())
 }
 
 /// A release and its object, as a reconcile has found them.

@@ -60,6 +60,7 @@ pub(in crate::controllers) async fn poll(context: &Context, work: &Work<Poll>) {
                 longest: longest_pause(every),
                 of_too_large: every,
             },
+            manifest: None,
         };
         let pace = asking.fetch(&way.source, every, asked).await;
         context.queues.polls.pace(&way.lane, pace);

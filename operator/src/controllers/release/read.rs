@@ -12,7 +12,7 @@ use crate::controllers::store::{Content, Release, Revision};
 use crate::controllers::task::Task;
 use crate::inventory::argocd::Unsaid;
 use crate::inventory::helm::{Read, ReadError, RecordMeta, Writer};
-use crate::inventory::{Item, Mark, RecordId, ReleaseId};
+use crate::inventory::{Item, Manifest, Mark, Published, RecordId, ReleaseId};
 
 /// Reads what is new or has changed, drops what is judged no more, and plans the looks at sources.
 ///
@@ -66,11 +66,12 @@ async fn read(context: &Context, item: &Item, watched: &RecordMeta) {
     if let Err(error) = deployers.look_again(&context.client, &mark).await {
         return read_later(context, item, &error);
     }
+    let manifests = deployers.of(&item.id, &mark).manifests;
     // From the evidence of this moment: a key may have explained it since the reading began.
     context.store.update(&item.id, |release| {
         let revision = match content {
             Ok(read) => Revision {
-                content: self::content(item, &read, release),
+                content: self::content(item, (&read, &manifests), release),
                 resource_version: read.meta.resource_version,
                 mark,
             },
@@ -98,7 +99,7 @@ fn take_in(context: &Context, item: &Item) {
                     name: chart,
                     version,
                 };
-                Ok(said.content(release))
+                Ok(said.content(&[], release))
             }
             Err(Unsaid::NotYet(why)) => Err((Cause::Pending, why.to_owned())),
             Err(Unsaid::Unclear(why)) => Err((Cause::ReleaseUnreadable, why.to_owned())),
@@ -156,18 +157,28 @@ impl Said {
 }
 
 impl Chart {
-    /// What to keep of it. Evidence gathered for the same content, chart and version by another revision, or
-    /// before a change of mere status, stays.
-    fn content(self, known: &Release) -> Content {
-        let same = known.contents().find(|content| {
-            content.digest == self.digest
-                && content.chart == self.name
-                && content.version == self.version
-        });
+    /// What to keep of it, when Flux says that it has deployed these manifests. Evidence gathered for the same
+    /// content, chart and version by another revision, or before a change of mere status, stays.
+    fn content(self, manifests: &[Manifest], known: &Release) -> Content {
+        let is_alike =
+            |content: &&Content| content.digest == self.digest && content.chart == self.name;
+        let alike: Vec<_> = known.contents().filter(is_alike).collect();
+        let published = Published::of(&self.version, manifests);
+        let manifest = published.as_ref().map(|published| published.manifest);
+        let version = match published {
+            Some(published) => published.version,
+            // What Flux has said before of the very same record, it may have forgotten.
+            None => alike
+                .iter()
+                .find(|content| Published::may_be(&content.version, &self.version))
+                .map_or_else(|| self.version.clone(), |content| content.version.clone()),
+        };
+        let same = alike.iter().find(|content| content.version == version);
         let evidence = same.map(|content| content.evidence.clone());
         Content {
             chart: self.name,
-            version: self.version,
+            version,
+            manifest,
             digest: self.digest,
             evidence: evidence.unwrap_or_default(),
         }
@@ -178,10 +189,14 @@ impl Chart {
 const RETRY_READ: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What to keep of a record.
-fn content(item: &Item, read: &Read<Said>, known: &Release) -> Result<Content, (Cause, String)> {
+fn content(
+    item: &Item,
+    (read, manifests): (&Read<Said>, &[Manifest]),
+    known: &Release,
+) -> Result<Content, (Cause, String)> {
     match contradiction(item, read) {
         Some(message) => Err((Cause::ReleaseUnreadable, message)),
-        None => Ok(read.taken.chart.clone().content(known)),
+        None => Ok(read.taken.chart.clone().content(manifests, known)),
     }
 }
 
@@ -206,4 +221,112 @@ fn contradiction(item: &Item, read: &Read<Said>) -> Option<String> {
     Some(format!(
         "revision {revision}: the record says {what} {inside:?}, its object {outside:?}"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use charttrust_verify::evidence::Answer;
+
+    use super::*;
+    use crate::controllers::testing::web;
+    use crate::inventory::helm::Driver;
+
+    const RECORD: RecordId = RecordId::Helm {
+        driver: Driver::Secret,
+        revision: 1,
+    };
+
+    /// What is kept of a record of this version, when Flux says that it has deployed these manifests.
+    fn kept(version: &str, manifests: &[Sha256Digest], known: &Release) -> Content {
+        let item = Item {
+            id: web(),
+            record: RECORD,
+        };
+        let said = Said {
+            name: "web".to_owned(),
+            revision: 1,
+            status: Status::Deployed,
+            chart: Chart {
+                chart: "web".to_owned(),
+                version: version.to_owned(),
+                digest: Sha256Digest::of(b"content"),
+            },
+            helm_release: HelmReleaseMark::None,
+        };
+        let read = Read {
+            meta: RecordMeta {
+                resource_version: "1".to_owned(),
+                claimed_status: "deployed".to_owned(),
+            },
+            writer: Writer::Helm,
+            taken: said,
+        };
+        let revision = |digest: &Sha256Digest| Manifest::of_revision(&digest.to_string());
+        let manifests: Vec<_> = manifests.iter().filter_map(revision).collect();
+        content(&item, (&read, &manifests), known).unwrap()
+    }
+
+    fn known(mut content: Content) -> Release {
+        let evidence = &mut content.evidence;
+        evidence.answers.insert("oci://a".into(), Answer::NotFound);
+        let revision = Revision {
+            resource_version: "1".to_owned(),
+            content: Ok(content),
+            mark: Mark::None,
+        };
+        let mut release = Release::default();
+        release.revisions.insert(RECORD, revision);
+        release
+    }
+
+    fn is_known(content: &Content) -> bool {
+        content.evidence.answers.get("oci://a").is_some()
+    }
+
+    #[test]
+    fn a_version_is_kept_without_the_mark_of_what_flux_has_deployed() {
+        let manifest = Sha256Digest::of(b"manifest");
+        let digits = manifest.to_string();
+        let marked = format!("1.0.0+{}", &digits[7..19]);
+        let none = Release::default();
+        let seen = |content: &Content| (content.version.clone(), content.manifest);
+        let published = ("1.0.0".to_owned(), Some(manifest));
+        let deployed = kept(&marked, &[manifest], &none);
+        assert_eq!(seen(&deployed), published);
+        // Of another, or before Flux has said of which, it is the publisher's own.
+        let other = Sha256Digest::of(b"other");
+        for manifests in [&[][..], &[other]] {
+            assert_eq!(
+                seen(&kept(&marked, manifests, &none)),
+                (marked.clone(), None)
+            );
+        }
+        let own = kept("1.0.0+build.7", &[manifest], &none);
+        assert_eq!(seen(&own), ("1.0.0+build.7".to_owned(), None));
+    }
+
+    /// Flux keeps few digests, and the operator may start anew.
+    #[test]
+    fn what_flux_has_forgotten_stands_in_what_is_known_of_the_same_record() {
+        let manifest = Sha256Digest::of(b"manifest");
+        let marked = format!("1.0.0+{}", &manifest.to_string()[7..19]);
+        let release = known(kept(&marked, &[manifest], &Release::default()));
+        for (manifests, digest) in [(&[][..], None), (&[manifest], Some(manifest))] {
+            let again = kept(&marked, manifests, &release);
+            assert_eq!((again.version.as_str(), again.manifest), ("1.0.0", digest));
+            assert!(is_known(&again));
+        }
+        let other = kept("1.0.1+a1b2c3d4e5f6", &[], &release);
+        assert_eq!(other.version, "1.0.1+a1b2c3d4e5f6");
+        assert!(!is_known(&other));
+    }
+
+    #[test]
+    fn what_was_answered_about_the_marked_version_is_nothing_about_the_published_one() {
+        let manifest = Sha256Digest::of(b"manifest");
+        let marked = format!("1.0.0+{}", &manifest.to_string()[7..19]);
+        let release = known(kept(&marked, &[], &Release::default()));
+        assert!(is_known(&kept(&marked, &[], &release)));
+        assert!(!is_known(&kept(&marked, &[manifest], &release)));
+    }
 }

@@ -575,6 +575,7 @@ mod tests {
         Content {
             chart: "web".into(),
             version: "1.0.0".into(),
+            manifest: None,
             digest: Sha256Digest::of(b"content"),
             evidence: Evidence {
                 answers,

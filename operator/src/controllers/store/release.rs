@@ -165,8 +165,10 @@ pub struct Revision {
 pub struct Content {
     /// Chart name.
     pub chart: String,
-    /// Chart version.
+    /// Chart version, as its publisher calls it: without the mark that Flux leaves in the record.
     pub version: String,
+    /// Digest of the manifest that Flux says it has taken the chart from, by the mark in the record.
+    pub manifest: Option<Sha256Digest>,
     /// Digest of the record's signed parts. Evidence is about this content only.
     pub digest: Sha256Digest,
     /// What sources have answered about it.

@@ -148,6 +148,7 @@ mod tests {
             content: Ok(Content {
                 chart: "web".into(),
                 version: "1.0.0".into(),
+                manifest: None,
                 digest: Sha256Digest::of(b"content"),
                 evidence,
             }),

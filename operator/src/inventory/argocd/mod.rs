@@ -233,6 +233,7 @@ impl Applications {
         Deployed {
             owner: Owner::ArgoCd,
             deployers,
+            manifests: Vec::new(),
             missing,
         }
     }

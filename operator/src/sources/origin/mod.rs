@@ -100,12 +100,15 @@ impl Origin {
 
     /// Identity of a fetch from here. The scheme is in the site's: two kinds at one address share nothing.
     pub(in crate::sources) fn key(&self, wanted: Wanted<'_>) -> Fingerprint {
-        let own = match self {
-            Self::Http(site) => site.key,
-            Self::Oci(repository) => repository.key(),
-        };
         let (chart, version) = (wanted.chart.as_bytes(), wanted.version.as_bytes());
-        fingerprint(&[&own, chart, version])
+        match self {
+            Self::Http(site) => fingerprint(&[&site.key, chart, version]),
+            Self::Oci(repository) => {
+                let manifest = wanted.manifest.as_ref();
+                let manifest = manifest.map_or(&[][..], |digest| digest.as_bytes().as_slice());
+                fingerprint(&[&repository.key(), chart, version, manifest])
+            }
+        }
     }
 }
 
@@ -221,6 +224,7 @@ mod tests {
             let wanted = Wanted {
                 chart: "a",
                 version: "1.0.0",
+                manifest: None,
             };
             for origin in [
                 Origin::main(&source, wanted),

@@ -1,7 +1,6 @@
-//! Charts in registries that answer as real ones do, and as they should not.
-
 mod answers;
 mod blobs;
+mod deployed;
 mod hostile;
 mod logins;
 mod manifests;

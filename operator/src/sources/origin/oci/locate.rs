@@ -28,7 +28,10 @@ pub(in crate::sources) async fn locate(
     wanted: Wanted<'_>,
     not_before: NotBefore,
 ) -> Result<Located, FetchError> {
-    let key = fingerprint(&[&client.repository.key(), wanted.version.as_bytes()]);
+    let deployed = wanted.manifest.as_ref();
+    let deployed = deployed.map_or(&[][..], |digest| digest.as_bytes().as_slice());
+    let version = wanted.version.as_bytes();
+    let key = fingerprint(&[&client.repository.key(), version, deployed]);
     let entry = client.registries.resolved.entry(key);
     // An index is shared by all its charts for a while; a tag is of one version, and is asked for anew.
     let now = NotBefore {
@@ -50,6 +53,7 @@ pub(in crate::sources) async fn locate(
         at: resolved.at,
         archive: client.repository.blob(&archive.digest),
         claimed_digest: Some(archive.digest),
+        is_moved: resolved.value.is_moved,
         size: Some(archive.size),
         provenance: provenance.map_or(Statement::None, listed),
     })
@@ -63,24 +67,101 @@ async fn resolve(
     if let Some(kept) = kept {
         match digest_of(client, &kept.tag).await? {
             Some(digest) if digest == kept.digest => return Ok(kept),
-            Some(digest) => return at_digest(client, kept.tag, digest).await,
+            Some(digest) => {
+                let tagged = at_digest(client, kept.tag, digest).await?;
+                return as_deployed(client, wanted, tagged).await;
+            }
             None => {}
         }
     }
     let tags = name::tags(wanted.version);
+    let missing = match tagged(client, &tags).await? {
+        Ok(tagged) => return as_deployed(client, wanted, tagged).await,
+        Err(missing) => missing,
+    };
+    if let Some(digest) = wanted.manifest
+        && let Some(chart) = of_digest(client, digest).await?
+    {
+        return Ok(Resolved {
+            chart,
+            digest,
+            is_moved: true,
+            tag: digest.to_string(),
+        });
+    }
+    Err(absent(client, wanted, &tags, missing).await)
+}
+
+/// What the first of the tags that is there stands for, or what the registry says of none.
+async fn tagged(
+    client: Client<'_>,
+    tags: &[String],
+) -> Result<Result<Resolved, NotThere>, FetchError> {
     let mut missing = NotThere::Manifest;
-    for tag in &tags {
+    for tag in tags {
         match manifest(client, tag).await? {
             Answer::Found { bytes, digest } => {
-                let chart = chart(client, tag, &bytes).await?;
-                let tag = tag.clone();
-                return Ok(Resolved { chart, digest, tag });
+                return Ok(Ok(Resolved {
+                    chart: chart(client, tag, &bytes).await?,
+                    digest,
+                    is_moved: false,
+                    tag: tag.clone(),
+                }));
             }
             Answer::NotThere(NotThere::Manifest) => {}
             Answer::NotThere(NotThere::Unclear) => missing = NotThere::Unclear,
         }
     }
-    Err(absent(client, wanted, &tags, missing).await)
+    Ok(Err(missing))
+}
+
+/// The chart that was deployed, where that is known and the tag stands for another by now. Which manifest that
+/// was, somebody says whom nobody has to believe: what is not there or is no chart leaves what the tag has.
+async fn as_deployed(
+    client: Client<'_>,
+    wanted: Wanted<'_>,
+    tagged: Resolved,
+) -> Result<Resolved, FetchError> {
+    let Some(digest) = wanted.manifest.filter(|digest| *digest != tagged.digest) else {
+        return Ok(tagged);
+    };
+    let Some(deployed) = of_digest(client, digest).await? else {
+        return Ok(Resolved {
+            is_moved: true,
+            ..tagged
+        });
+    };
+    let of_tag = tagged.chart;
+    // Who signs a chart later pushes it again: the tag has the statement then.
+    let is_same = deployed.archive.digest == of_tag.archive.digest;
+    let signed_since = of_tag.provenance.filter(|_| is_same);
+    Ok(Resolved {
+        chart: Chart {
+            provenance: signed_since.or(deployed.provenance),
+            ..deployed
+        },
+        is_moved: !is_same,
+        ..tagged
+    })
+}
+
+/// The chart of a manifest that somebody has named, if there is one.
+async fn of_digest(client: Client<'_>, digest: Sha256Digest) -> Result<Option<Chart>, FetchError> {
+    let reference = digest.to_string();
+    let found = async {
+        match manifest(client, &reference).await? {
+            Answer::Found { bytes, .. } => chart(client, &reference, &bytes).await.map(Some),
+            Answer::NotThere(_) => Ok(None),
+        }
+    };
+    match found.await {
+        Err(
+            FetchError::Ambiguous { .. }
+            | FetchError::TooLarge { .. }
+            | FetchError::Unusable { .. },
+        ) => Ok(None),
+        found => found,
+    }
 }
 
 /// What the tag stands for now, if the registry says so for a HEAD, which counts for no quota.
@@ -104,7 +185,12 @@ async fn at_digest(
     match manifest(client, &reference).await? {
         Answer::Found { bytes, .. } => {
             let chart = chart(client, &reference, &bytes).await?;
-            Ok(Resolved { chart, digest, tag })
+            Ok(Resolved {
+                chart,
+                digest,
+                is_moved: false,
+                tag,
+            })
         }
         Answer::NotThere(_) => {
             let url = client.repository.manifest(&reference);

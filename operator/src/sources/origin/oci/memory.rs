@@ -25,6 +25,8 @@ pub(in crate::sources) struct Registries {
 pub(super) struct Resolved {
     pub(super) chart: Chart,
     pub(super) digest: Sha256Digest,
+    /// Whether the chart is of another manifest, which was asked for, or was to be.
+    pub(super) is_moved: bool,
     pub(super) tag: String,
 }
 
