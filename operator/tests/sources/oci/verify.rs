@@ -199,6 +199,30 @@ async fn a_login_goes_to_no_token_service_but_the_registrys_own_and_the_named_on
     assert!(requests.iter().all(has_secret) && requests.len() == 1);
 }
 
+/// As a policy says with `repository`.
+#[tokio::test]
+async fn a_repository_may_have_another_name_than_its_chart() {
+    let registry = Registry::named("team/helm-hashtest", |_, _| None).await;
+    registry.push(VERSION, &[(ARCHIVE, SIGNED_CHART), (PROVENANCE, STATEMENT)]);
+    let chart = format!(
+        "oci://{}/team/helm-hashtest:{VERSION}",
+        registry.server.address()
+    );
+    let at = ["--at", "2026-01-01T00:00:00Z"];
+    let named = ["--chart", "hashtest", "--version", VERSION];
+    let said = User::new()
+        .verify(&chart, &[&at[..], &named].concat(), &[])
+        .await;
+    said.is(0, &["hashtest 1.2.3", "trusted/ArchiveVerified"]);
+    let without = User::new().verify(&chart, &at, &[]).await;
+    without.is(1, &["untrusted/MetadataMismatch"]);
+    let other = ["--chart", "other", "--version", VERSION];
+    let other = User::new()
+        .verify(&chart, &[&at[..], &other].concat(), &[])
+        .await;
+    other.is(1, &["untrusted/MetadataMismatch"]);
+}
+
 /// As the operator, which asks for both tags of the version that the chart says.
 #[tokio::test]
 async fn a_tag_may_have_a_v_before_the_version_of_its_chart() {
