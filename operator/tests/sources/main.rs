@@ -15,6 +15,7 @@ mod mirrors;
 mod oci;
 mod redirects;
 mod registry;
+mod script;
 mod server;
 mod tls;
 mod varying;
