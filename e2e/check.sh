@@ -77,7 +77,8 @@ once_more() {
 # Charts in real OCI registries. Building these takes minutes, so this is no part of `make test`.
 check_registry() {
   cargo run --locked --quiet --package charttrust-e2e --bin testbed -- build \
-    etcd kube-apiserver kube-controller-manager kubectl helm3 helm4 registry referrers || return
+    etcd kube-apiserver kube-controller-manager kubectl helm3 helm4 registry referrers conformance \
+    source-controller helm-controller k3s-helm-controller redis argocd || return
   cargo build --locked --package charttrust-e2e --bins || return
   CHARTTRUST_BINARY=$(target)/debug/charttrust cargo test --locked --no-fail-fast --package charttrust-e2e \
     --test registry -- --test-threads "$(threads)"

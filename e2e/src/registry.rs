@@ -90,6 +90,35 @@ impl Registry {
         helm.push(&chart.archive, &self.url()).await
     }
 
+    /// Has what lies below [`url`](Self::url) under a name in another repository too, whole and unchanged.
+    ///
+    /// # Errors
+    /// What the registry answers instead.
+    pub async fn copy(&self, chart: &Chart, to: &str) -> Result<(), RegistryError> {
+        let (client, from) = (reqwest::Client::new(), format!("charts/{}", chart.name));
+        let tag = chart.version.replace('+', "_");
+        let at = |name: &str, rest: &str| format!("http://{}/v2/{name}/{rest}", self.address);
+        let manifest = format!("manifests/{tag}");
+        let asked = client.get(at(&from, &manifest)).header("accept", MANIFEST);
+        let bytes = asked.send().await?.error_for_status()?.bytes().await?;
+        let document: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let layers = document["layers"].as_array().into_iter().flatten();
+        for blob in layers.chain([&document["config"]]) {
+            let digest = blob["digest"].as_str().unwrap_or_default();
+            let mount = format!("blobs/uploads/?mount={digest}&from={from}");
+            client
+                .post(at(to, &mount))
+                .send()
+                .await?
+                .error_for_status()?;
+        }
+        let put = client
+            .put(at(to, &manifest))
+            .header("content-type", MANIFEST);
+        put.body(bytes).send().await?.error_for_status()?;
+        Ok(())
+    }
+
     /// Goes down: open connections break, new ones are refused.
     pub fn stop(&mut self) {
         self.process = None;
@@ -167,6 +196,9 @@ pub enum RegistryError {
     /// The folder or the port cannot be used.
     #[error("failed to serve a registry")]
     Io(#[from] std::io::Error),
+    /// It does not do what is asked of it.
+    #[error("failed to ask the registry")]
+    Asked(#[from] reqwest::Error),
     /// It does not answer in time.
     #[error("the registry does not answer: {last}")]
     NotReady {
@@ -181,5 +213,6 @@ pub enum RegistryError {
     Tool(#[from] ToolError),
 }
 
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const START_DEADLINE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);

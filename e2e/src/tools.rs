@@ -17,6 +17,8 @@ use crate::command::{CommandError, run};
 pub enum Tool {
     /// Argo CD: all of its programs in one.
     ArgoCd,
+    /// The conformance suite of the OCI distribution specification.
+    Conformance,
     /// The store behind the API server.
     Etcd,
     /// Flux's helm-controller.
@@ -53,7 +55,7 @@ pub enum Tool {
 
 impl Tool {
     /// Every tool, in the order in which tests need them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
@@ -68,6 +70,7 @@ impl Tool {
         Self::FluxHelm,
         Self::Registry,
         Self::Referrers,
+        Self::Conformance,
         Self::K3s,
         Self::Redis,
         Self::ArgoCd,
@@ -86,6 +89,7 @@ impl Tool {
     fn recipe(self) -> Recipe {
         let (family, binary, module, package, flags) = match self {
             Self::ArgoCd => ("argo", "argocd", ARGO, "/cmd", ""),
+            Self::Conformance => ("conformance", "conformance", CONFORMANCE, "", ""),
             Self::Etcd => ("etcd", "etcd", ETCD, "", ""),
             Self::FluxHelm => ("flux-helm", "helm-controller", FLUX_HELM, "", ""),
             Self::FluxSource => ("flux-source", "source-controller", FLUX_SOURCE, "", ""),
@@ -353,6 +357,7 @@ fn kube(binary: &'static str, package: &'static str) -> Row {
 }
 
 const ARGO: &str = "github.com/argoproj/argo-cd/v3";
+const CONFORMANCE: &str = "github.com/opencontainers/distribution-spec/conformance";
 const ETCD: &str = "go.etcd.io/etcd/server/v3";
 const FLUX_HELM: &str = "github.com/fluxcd/helm-controller";
 const FLUX_SOURCE: &str = "github.com/fluxcd/source-controller";

@@ -14,6 +14,11 @@ use charttrust_e2e::stage::{Power, Setting, Stage, Story, StoryKey};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+/// The cluster of all stories.
+pub(crate) async fn cluster() -> &'static Cluster {
+    stage().await.cluster
+}
+
 /// One plane and one operator for all stories.
 pub(crate) async fn stage() -> &'static Stage {
     static STAGE: OnceCell<Stage> = OnceCell::const_new();
@@ -77,6 +82,13 @@ impl Published {
         self.story.done(&format!("push {}", chart.name), pushed);
     }
 
+    /// Has a pushed chart lie in another repository of the registry as well.
+    pub(crate) async fn done_copying(&self, chart: &Chart, to: &str) {
+        let copied = self.registry.copy(chart, to).await;
+        self.story
+            .done(&format!("copy {} to {to}", chart.name), copied);
+    }
+
     /// Installs a chart from the registry.
     pub(crate) async fn install(&self, release: &str, chart: &Chart) {
         let address = format!("{}/{}", self.registry.url(), chart.name);
@@ -98,9 +110,20 @@ impl Published {
     /// What `charttrust verify` says about what the registry has, in one word, and its exit code.
     pub(crate) async fn verified(&self, chart: &Chart, logins: Logins) -> (String, i32) {
         let reference = self.registry.reference(chart);
+        self.verified_at(&reference, &[], logins).await
+    }
+
+    /// The same of an address, with more arguments.
+    pub(crate) async fn verified_at(
+        &self,
+        reference: &str,
+        more: &[&str],
+        logins: Logins,
+    ) -> (String, i32) {
         let key = self.key_file();
         let mut command = Command::new(binary());
-        command.args(["verify", &reference, "--allow-host", &self.registry.host()]);
+        command.args(["verify", reference, "--allow-host", &self.registry.host()]);
+        command.args(more);
         command.arg("--key").arg(&key).args(["--output", "json"]);
         // Nothing of whoever runs the test.
         let nowhere = key.with_file_name("nowhere");
