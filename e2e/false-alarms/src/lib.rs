@@ -27,15 +27,27 @@ use serde_json::json;
 
 use charttrust_e2e::helm::{Helm, Version};
 use charttrust_e2e::record;
+use charttrust_e2e::registry::{Kind, Registry};
 use charttrust_e2e::stage::{Stage, Story, StoryKey};
 use gather::{Found, Packaged, Packager};
 use install::{Installed, Installer, Order, record_name};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
+/// Where the charts are published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In a repository over HTTP.
+    Http,
+    /// In an OCI registry.
+    Registry,
+}
+
 /// How much to do.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
+    /// Where the charts are published.
+    pub place: Place,
     /// Installations at a time.
     pub parallel: usize,
     /// Every how many charts one is also installed from its folder, and one upgraded.
@@ -59,13 +71,20 @@ pub async fn run(stage: &Stage, folders: &[&Path], options: Options) -> Result<R
     let kubeconfig = stage.cluster.kubeconfig();
     let helm = |version| Helm::new(version).map(|helm| helm.on(kubeconfig));
     let helms = [helm(Version::V3)?, helm(Version::V4)?];
-    let (charts, copies) = publish(&story, &key, &helms, folders, &mut report).await?;
-    for row in charts
-        .iter()
-        .map(|chart| chart.row)
-        .collect::<BTreeSet<_>>()
-    {
-        declare(&story, &key, row).await?;
+    let (mut charts, copies) = package(&story, &key, &helms, folders, &mut report).await?;
+    let registry = match options.place {
+        Place::Http => None,
+        Place::Registry => Some(Registry::start(Kind::Distribution).await?),
+    };
+    if let Some(registry) = &registry {
+        charts = push(registry, &helms[1], charts, &mut report).await;
+    }
+    report.charts = charts.len();
+    let publishers = charts.iter().map(|chart| chart.publisher.clone());
+    report.publishers = publishers.collect();
+    let rows: BTreeSet<_> = charts.iter().map(|chart| chart.row).collect();
+    for row in rows {
+        declare(&story, &key, registry.as_ref(), row).await?;
     }
     step(&mut report, "packaging and signing");
 
@@ -86,15 +105,19 @@ pub async fn run(stage: &Stage, folders: &[&Path], options: Options) -> Result<R
 }
 
 /// Publishes one row, with a policy of its own over what is installed from it.
-async fn declare(story: &Story, key: &StoryKey, row: usize) -> Result {
-    story
-        .helm
-        .index(&story.repository.dir().join(row.to_string()))
-        .await?;
+async fn declare(story: &Story, key: &StoryKey, registry: Option<&Registry>, row: usize) -> Result {
+    let url = match registry {
+        Some(registry) => registry.url(),
+        None => {
+            let folder = story.repository.dir().join(row.to_string());
+            story.helm.index(&folder).await?;
+            story.repository.url()
+        }
+    };
     let rule = json!({
         "name": "all",
         "charts": ["*"],
-        "sources": [{"url": format!("{}/{row}", story.repository.url())}],
+        "sources": [{"url": format!("{url}/{row}")}],
         "verify": {"signers": {"keys": [key.name]}},
     });
     let releases = format!("{}-{row}-*/*", story.namespace);
@@ -103,7 +126,25 @@ async fn declare(story: &Story, key: &StoryKey, row: usize) -> Result {
     Ok(())
 }
 
-async fn publish(
+/// Puts every chart into the registry, each row below a path of its own. Those that it has no place for are told.
+async fn push(
+    registry: &Registry,
+    helm: &Helm,
+    charts: Vec<Packaged>,
+    report: &mut Report,
+) -> Vec<Packaged> {
+    let mut pushed = Vec::new();
+    for chart in charts {
+        let below = format!("{}/{}", registry.url(), chart.row);
+        match helm.push(&chart.archive, &below).await {
+            Ok(()) => pushed.push(chart),
+            Err(error) => report.not_packaged.push((chart.archive, error.to_string())),
+        }
+    }
+    pushed
+}
+
+async fn package(
     story: &Story,
     key: &StoryKey,
     helms: &[Helm; 2],
@@ -120,9 +161,6 @@ async fn publish(
         charts.extend(packaged);
         report.not_packaged.extend(skipped);
     }
-    report.charts = charts.len();
-    let publishers = charts.iter().map(|chart| chart.publisher.clone());
-    report.publishers = publishers.collect();
     Ok((charts, packager.into_copies()))
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use charttrust_e2e::cluster::{Cluster, built};
 use charttrust_e2e::stage::{Power, Setting, Stage};
-use charttrust_false_alarms::{Options, Report};
+use charttrust_false_alarms::{Options, Place, Report};
 use clap::Parser;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -22,6 +22,9 @@ struct Arguments {
     /// Every how many charts one is also installed from its folder, and one upgraded.
     #[arg(long, default_value_t = 10)]
     sample: usize,
+    /// Publishes the charts in an OCI registry, and not in a repository over HTTP.
+    #[arg(long)]
+    registry: bool,
     /// How many records to change in the cluster.
     #[arg(long, default_value_t = 30)]
     altered: usize,
@@ -56,7 +59,13 @@ async fn run(arguments: &Arguments) -> Result<Report> {
     let cluster = Cluster::shared(&built("testbed")?.to_string_lossy());
     let stage = Stage::set(cluster, setting).await;
     let (parallel, sample, altered) = (arguments.parallel, arguments.sample, arguments.altered);
+    let place = if arguments.registry {
+        Place::Registry
+    } else {
+        Place::Http
+    };
     let options = Options {
+        place,
         parallel,
         sample,
         altered,

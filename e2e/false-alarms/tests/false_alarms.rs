@@ -8,7 +8,7 @@ use charttrust_e2e::cluster::{Cluster, built};
 use charttrust_e2e::operator::binary;
 use charttrust_e2e::stage::{Power, Setting, Stage};
 use charttrust_e2e::tools::{self, Tool};
-use charttrust_false_alarms::{self as false_alarms, Options, Report};
+use charttrust_false_alarms::{self as false_alarms, Options, Place, Report};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::sync::OnceCell;
@@ -27,6 +27,7 @@ async fn stage() -> &'static Stage {
 async fn run(folders: &[&Path], sample: usize) -> Report {
     let deadline = Duration::from_secs(120);
     let options = Options {
+        place: Place::Http,
         parallel: 2,
         sample,
         altered: 4,
