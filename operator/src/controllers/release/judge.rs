@@ -480,7 +480,7 @@ mod tests {
             (&[(first, Bad), (further, Good)], 2, true),
             (&[(first, Good), (further, Bad)], 2, true),
         ] {
-            let applications = Applications::default();
+            let applications = Applications::new(&crate::watch::Reach::Everywhere);
             let name = |name: &str| ObjectName {
                 namespace: "argocd".into(),
                 name: name.into(),

@@ -247,7 +247,7 @@ mod tests {
             revision: 1,
             status: Status::Deployed,
             chart: Chart {
-                chart: "web".to_owned(),
+                name: "web".to_owned(),
                 version: version.to_owned(),
                 digest: Sha256Digest::of(b"content"),
             },
