@@ -16,7 +16,7 @@ use charttrust::sources::{Asked, Cause, Fetcher, Limits, Reader, Settings, Sourc
 use charttrust_verify::check::{Judgement, PolicyVerdict};
 use charttrust_verify::digest::{Digested, Sha256Digest};
 use charttrust_verify::evidence::{
-    Answer, ArchiveFacts, Bound, Claim, Claimed, Claims, Evidence, Outcome, Place, ProvenanceFacts,
+    Answer, ArchiveFacts, Claim, Claimed, Claims, Evidence, Outcome, Place, ProvenanceFacts,
     SignatureFacts, Signed,
 };
 use charttrust_verify::openpgp::{Fingerprint, SignatureRecord, VerifiedSignature};
@@ -119,19 +119,10 @@ fn revision(url: &str) -> Revision {
         place: Place::Main,
         message: None,
     };
+    let provenance = ProvenanceFacts::Signed(Box::new(signed));
     let facts = ArchiveFacts {
-        digest,
-        name: "payments".into(),
-        version: "2.4.1".into(),
-        binding: Bound::Same(Vec::new()),
-        has_subcharts: false,
-        subcharts: Vec::new(),
-        content: None,
-        index_disagrees: false,
-        provenance: ProvenanceFacts::Signed(Box::new(signed)),
-        place: Place::Main,
         settled: true,
-        first_verified: None,
+        ..ArchiveFacts::plain(digest, ("payments", "2.4.1"), provenance)
     };
     let mut evidence = Evidence::default();
     let answer = Answer::Archive(Box::new(facts));

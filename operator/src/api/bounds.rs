@@ -48,6 +48,16 @@ pub const SHORT_LIST: usize = 16;
 /// Most entries of a long list: namespaces, pins, findings.
 pub const LONG_LIST: usize = 256;
 
+/// Most first verifications that a release keeps of other contents: those of two umbrella charts.
+pub const WITNESSES: usize = 128;
+/// Length of one of them.
+pub const WITNESS: usize = 32;
+/// Largest evidence of a release, as JSON, in bytes: a third of what etcd takes of an object. Whoever publishes
+/// a chart decides how much there is.
+pub const EVIDENCE_SIZE: usize = 524_288;
+/// Most subcharts that an archive is said to carry: one more than are looked at says that there are more.
+pub const SUBCHARTS: usize = LIST + 1;
+
 /// Most objects of one quarantine. What etcd takes of a whole object is a little more than a MiB, so
 /// their size is bounded too.
 pub const OBJECTS: usize = 2048;

@@ -26,6 +26,7 @@ pub mod release_trust;
 mod schema;
 mod source_login;
 pub mod trusted_key;
+mod witness;
 
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::bounds;
 use super::conditions::Condition;
 use super::schema;
+pub use super::witness::Witness;
 
 /// Nothing: all of it is status, because only the operator writes it.
 #[derive(CustomResource, Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -114,7 +115,7 @@ pub struct ReleaseTrustStatus {
 
     /// Every signature that the provenance carries, also by keys that are not known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = bounds::LIST), extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(length(max = bounds::LONG_LIST), extend("x-kubernetes-list-type" = "atomic"))]
     pub signers: Vec<Signer>,
 
     /// What is known of the archive behind the release. Kept for good: a revocation is judged by
@@ -258,8 +259,18 @@ pub struct Evidence {
     #[schemars(length(max = bounds::LIST), extend("x-kubernetes-list-type" = "atomic"))]
     pub dependencies: Vec<SourceEvidence>,
 
-    /// What of other revisions was verified, and when first: the verdict is about one that is worse,
-    /// and a key may be revoked with grandfather: Witnessed.
+    /// What else was verified, and when first, of revisions that are judged beside this one or were before it,
+    /// their subcharts included: a key may be revoked with grandfather: Witnessed. Each is half of a digest
+    /// over the digests of archive and provenance, and seconds since 1970, in base64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = bounds::WITNESSES),
+        inner(length(max = bounds::WITNESS)),
+        extend("x-kubernetes-list-type" = "atomic")
+    )]
+    pub earlier: Vec<String>,
+
+    /// The same, as earlier versions have written it; read, and written no more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = bounds::SHORT_LIST), extend("x-kubernetes-list-type" = "atomic"))]
     pub witnesses: Vec<Witness>,
@@ -269,23 +280,6 @@ pub struct Evidence {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::WORD))]
     pub tag: Option<String>,
-}
-
-/// That an archive was verified.
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Witness {
-    /// sha256 of the archive.
-    #[schemars(length(max = bounds::DIGEST))]
-    pub archive: String,
-
-    /// sha256 of the provenance.
-    #[schemars(length(max = bounds::DIGEST))]
-    pub provenance: String,
-
-    /// When this operator first verified a signature of this very archive by a known key.
-    #[schemars(schema_with = "schema::time")]
-    pub first_verified: Time,
 }
 
 /// A chart within an archive.
@@ -389,9 +383,9 @@ pub struct SourceEvidence {
     #[serde(default, skip_serializing_if = "is_false")]
     pub subcharts: bool,
 
-    /// The subcharts that it carries. Absent if there are none, or too many to list.
+    /// The subcharts that it carries. One more than 64 says that there are more, and none is looked at then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = bounds::LIST), extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(length(max = bounds::SUBCHARTS), extend("x-kubernetes-list-type" = "atomic"))]
     pub dependencies: Vec<BundledChart>,
 
     /// Digest of the content of a subchart's own archive, however it was packaged.
@@ -643,6 +637,7 @@ mod tests {
             }],
             evidence: Some(Evidence {
                 content: "Dx4tPEtaaXiHlqW0w9Lh8A8eLTxLWml4h5altMPS4fA".to_owned(),
+                earlier: Vec::new(),
                 witnesses: Vec::new(),
                 dependencies: Vec::new(),
                 sources: vec![origin()],

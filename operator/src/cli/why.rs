@@ -476,6 +476,7 @@ mod tests {
         let status = one.status.as_mut().unwrap();
         status.evidence = Some(v1::Evidence {
             content: String::new(),
+            earlier: Vec::new(),
             witnesses: Vec::new(),
             dependencies: Vec::new(),
             sources: vec![source],

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::{
-    Answer, ArchiveFacts, Bound, Evidence, Place, ProvenanceFacts, SubchartFacts, SubchartId,
+    Answer, ArchiveFacts, Evidence, ProvenanceFacts, SubchartFacts, SubchartId,
 };
 use serde_json::json;
 use wiremock::matchers::any;
@@ -213,18 +213,9 @@ fn umbrella(server: &MockServer) -> Answer {
         content: digest,
     };
     Answer::Archive(Box::new(ArchiveFacts {
-        digest,
-        name: "umbrella-0".to_owned(),
-        version: "1.0.0".to_owned(),
-        binding: Bound::Same(Vec::new()),
         has_subcharts: true,
         subcharts: vec![subchart],
-        content: None,
-        index_disagrees: false,
-        provenance: ProvenanceFacts::Missing,
-        place: Place::Main,
-        settled: false,
-        first_verified: None,
+        ..ArchiveFacts::plain(digest, ("umbrella-0", "1.0.0"), ProvenanceFacts::Missing)
     }))
 }
 

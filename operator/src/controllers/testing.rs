@@ -6,8 +6,8 @@ use std::sync::Arc;
 use charttrust_verify::check::{Judgement, PolicyVerdict};
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::{
-    Answer, ArchiveFacts, Bound, Claim, Claims, Evidence, Outcome, Place, ProvenanceFacts,
-    SignatureFacts, Signed,
+    Answer, ArchiveFacts, Claim, Claims, Evidence, Outcome, Place, ProvenanceFacts, SignatureFacts,
+    Signed,
 };
 use charttrust_verify::key::{HardRevocation, RevokedBy};
 use charttrust_verify::openpgp::{Fingerprint, SignatureRecord, VerifiedSignature};
@@ -358,19 +358,10 @@ pub(super) fn signed_revision(key: &Fingerprint, ends: &[Option<&str>]) -> Revis
         place: Place::Main,
         message: None,
     };
+    let provenance = ProvenanceFacts::Signed(Box::new(signed));
     let facts = ArchiveFacts {
-        digest,
-        name: "web".into(),
-        version: "1.0.0".into(),
-        binding: Bound::Same(Vec::new()),
-        has_subcharts: false,
-        subcharts: Vec::new(),
-        content: None,
-        index_disagrees: false,
-        provenance: ProvenanceFacts::Signed(Box::new(signed)),
-        place: Place::Main,
         settled: true,
-        first_verified: None,
+        ..ArchiveFacts::plain(digest, ("web", "1.0.0"), provenance)
     };
     let mut evidence = Evidence::default();
     let source = "https://charts.example.com".to_owned();

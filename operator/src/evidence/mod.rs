@@ -173,11 +173,12 @@ impl Found {
         self
     }
 
-    /// The answer about a subchart: its own archive.
+    /// The answer about a subchart: its own archive. What that carries is covered by who has signed it.
     pub fn of_subchart(self) -> Answer {
         let content = Some(self.chart.content);
         let facts = ArchiveFacts {
             content,
+            subcharts: Vec::new(),
             ..self.facts
         };
         Answer::Archive(Box::new(facts))

@@ -15,6 +15,7 @@ use crate::case::{Case, Subject};
 use crate::evidence::{Answer, ArchiveFacts, Evidence, ProvenanceFacts, Signed, SubchartFacts};
 use crate::finding::Fact;
 use crate::key_validity::Approval;
+use crate::limits::MOST_SUBCHARTS;
 use crate::policy::{Dependencies, Rule};
 use crate::rule_result::RuleResult;
 use crate::verdict::{Cause, Reason};
@@ -30,6 +31,13 @@ pub(crate) fn check(subject: &Subject<'_>, provenance: Provenance, result: &mut 
     }
     if facts.subcharts.is_empty() {
         return result.doubt(Cause::Pending, "its subcharts were not looked at yet");
+    }
+    if facts.has_too_many_subcharts() {
+        let message = format!(
+            "it has more than {MOST_SUBCHARTS} subcharts, and no more are looked at; with dependencies: Inherit \
+             the signature of the chart covers them"
+        );
+        return result.doubt(Cause::LimitExceeded, message);
     }
     for subchart in &facts.subcharts {
         check_one(subject, subchart, provenance, result);
@@ -53,7 +61,7 @@ fn check_one(
     let about = |what: String| format!("subchart {} {}: {what}", id.name, id.version);
     let untrusted = |what: String| (Reason::DependencyNotTrusted, about(what));
     if !id.is_published() {
-        let what = "Chart.yaml names no repository that has its signed archive; with dependencies: \
+        let what = "Chart.yaml names no repository, or several, for its signed archive; with dependencies: \
                     Inherit the signature of the chart covers it";
         let (reason, message) = untrusted(what.to_owned());
         return result.fail(reason, message);
@@ -154,8 +162,7 @@ impl Evidence {
                 if known.content == Some(subchart.content)
                     && known.signed().is_some_and(|it| it.good_signers().next().is_some()))
         };
-        let asked = facts.subcharts.iter().filter(|it| it.id.is_published());
-        asked.filter(is_open).cloned().collect()
+        facts.asked_subcharts().filter(is_open).cloned().collect()
     }
 
     /// Whether the repository of a subchart of the archive of a source did not answer.
@@ -163,7 +170,7 @@ impl Evidence {
         let Some(Answer::Archive(facts)) = self.answers.get(source) else {
             return false;
         };
-        let mut answers = facts.subcharts.iter().map(|it| self.subcharts.get(&it.id));
+        let mut answers = facts.asked_subcharts().map(|it| self.subcharts.get(&it.id));
         answers.any(|answer| answer.is_some_and(is_silence))
     }
 
@@ -172,10 +179,9 @@ impl Evidence {
         let Some(facts) = self.vouched(release, source, rules) else {
             return false;
         };
-        let is_unheard =
-            |it: &SubchartFacts| it.id.is_published() && !self.subcharts.contains_key(&it.id);
+        let is_unheard = |it: &SubchartFacts| !self.subcharts.contains_key(&it.id);
         let is_unlisted = facts.has_subcharts && facts.subcharts.is_empty();
-        is_unlisted || facts.subcharts.iter().any(is_unheard)
+        is_unlisted || facts.asked_subcharts().any(is_unheard)
     }
 
     fn vouched(
@@ -205,6 +211,21 @@ impl Evidence {
             signed.is_some_and(|it| it.good_signers().next().is_some())
         });
         is_signed || rules.iter().any(|rule| rule.pins(chart, version, digest))
+    }
+}
+
+impl ArchiveFacts {
+    fn has_too_many_subcharts(&self) -> bool {
+        self.subcharts.len() > MOST_SUBCHARTS
+    }
+
+    /// Those whose own archives are asked for.
+    fn asked_subcharts(&self) -> impl Iterator<Item = &SubchartFacts> {
+        let all = self
+            .subcharts
+            .iter()
+            .filter(|_| !self.has_too_many_subcharts());
+        all.filter(|it| it.id.is_published())
     }
 }
 

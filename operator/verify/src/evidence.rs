@@ -63,7 +63,7 @@ pub struct ArchiveFacts {
     pub binding: Bound,
     /// Whether it carries subcharts.
     pub has_subcharts: bool,
-    /// Its subcharts; empty too where an earlier engine has looked.
+    /// Its subcharts; empty too where an earlier engine has looked. Of too many to look at, some.
     pub subcharts: Vec<SubchartFacts>,
     /// Digest of its content, if this is the archive of a subchart itself.
     pub content: Option<Sha256Digest>,
@@ -77,17 +77,6 @@ pub struct ArchiveFacts {
     pub settled: bool,
     /// When this operator first verified a signature of these very bytes by a known key.
     pub first_verified: Option<Timestamp>,
-}
-
-/// That this very archive was verified with this very provenance, and when first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct FirstVerification {
-    /// Digest of the archive.
-    pub archive: Sha256Digest,
-    /// Digest of the provenance.
-    pub provenance: Sha256Digest,
-    /// See [`ArchiveFacts::first_verified`].
-    pub first_verified: Timestamp,
 }
 
 /// Whether a release is made of an archive.
@@ -255,28 +244,6 @@ impl Evidence {
         found
     }
 
-    /// What was verified, and when first.
-    pub fn first_verifications(&self) -> impl Iterator<Item = FirstVerification> {
-        self.archives()
-            .filter_map(|(_, facts)| facts.first_verification())
-    }
-
-    /// Dates what is verified now back to when the very same had been verified before.
-    pub fn restore_first_verified(&mut self, known: &[FirstVerification]) {
-        for answer in self.answers.values_mut() {
-            if let Answer::Archive(facts) = answer
-                && let Some(now) = facts.first_verification()
-            {
-                let is_same = |before: &&FirstVerification| {
-                    before.archive == now.archive && before.provenance == now.provenance
-                };
-                let before = known.iter().filter(is_same);
-                let first = before.map(|before| before.first_verified).min();
-                facts.first_verified = first.into_iter().chain(facts.first_verified).min();
-            }
-        }
-    }
-
     /// Whether a look at a source could verify a signature that a known key claims to have made, but
     /// whose text is at hand no more.
     pub fn wants_text(&self, source: &str, keys: &[Key]) -> bool {
@@ -363,17 +330,30 @@ impl Evidence {
 impl ArchiveFacts {
     /// What an archive, the provenance beside it and a comparison show. Nothing is verified yet.
     pub fn of(chart: &Chart, provenance: ProvenanceFacts, binding: Bound) -> Self {
+        let metadata = &chart.metadata;
+        let named = (metadata.name.as_str(), metadata.version.as_str());
+        let subcharts = chart.subcharts.iter();
         Self {
-            digest: chart.digest,
-            name: chart.metadata.name.clone(),
-            version: chart.metadata.version.clone(),
             binding,
             has_subcharts: !chart.subcharts.is_empty(),
-            subcharts: chart
-                .subcharts
-                .iter()
-                .map(|subchart| SubchartFacts::of(chart, subchart))
-                .collect(),
+            subcharts: subcharts.map(|it| SubchartFacts::of(chart, it)).collect(),
+            ..Self::plain(chart.digest, named, provenance)
+        }
+    }
+
+    /// An archive without subcharts that a source itself serves, with a release made of it.
+    pub fn plain(
+        digest: Sha256Digest,
+        (name, version): (&str, &str),
+        provenance: ProvenanceFacts,
+    ) -> Self {
+        Self {
+            digest,
+            name: name.to_owned(),
+            version: version.to_owned(),
+            binding: Bound::Same(Vec::new()),
+            has_subcharts: false,
+            subcharts: Vec::new(),
             content: None,
             index_disagrees: false,
             provenance,
@@ -397,14 +377,6 @@ impl ArchiveFacts {
             | ProvenanceFacts::Missing
             | ProvenanceFacts::Unavailable { .. } => None,
         }
-    }
-
-    fn first_verification(&self) -> Option<FirstVerification> {
-        Some(FirstVerification {
-            archive: self.digest,
-            provenance: self.signed()?.digest,
-            first_verified: self.first_verified?,
-        })
     }
 
     fn try_keys(&mut self, keys: &[Key], now: Timestamp) -> bool {

@@ -51,6 +51,7 @@ mod values;
 pub mod verdict;
 pub mod version;
 pub mod vocabulary;
+pub mod witness;
 mod yaml;
 
 pub use key_validity::reason as reason_of;

@@ -140,5 +140,9 @@ impl Default for ProvenanceLimits {
     }
 }
 
+/// Most subcharts of one archive whose own signatures are asked for. Real umbrella charts have about 60 in the
+/// whole tree; each costs requests to a place that the publisher names, and room in what is kept.
+pub const MOST_SUBCHARTS: usize = 64;
+
 const MIB: usize = 1024 * 1024;
 const NAME_MAX: usize = 255;

@@ -8,12 +8,10 @@ use charttrust_verify::evidence::{ArchiveFacts, SubchartFacts, SubchartId};
 use crate::api::bounds;
 use crate::api::release_trust as v1;
 
-/// The subcharts of an archive. A list that is cut would leave some unchecked.
+/// The subcharts of an archive. Of more than are looked at there is one more, and none of them is checked.
 pub(super) fn bundled(facts: &ArchiveFacts) -> Vec<v1::BundledChart> {
-    if facts.subcharts.len() > bounds::LIST {
-        return Vec::new();
-    }
-    let bundled = facts.subcharts.iter().map(|subchart| v1::BundledChart {
+    let listed = facts.subcharts.iter().take(bounds::SUBCHARTS);
+    let bundled = listed.map(|subchart| v1::BundledChart {
         name: subchart.id.name.clone(),
         version: subchart.id.version.clone(),
         repository: Some(subchart.id.repository.clone()).filter(|it| !it.is_empty()),

@@ -9,16 +9,19 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::{
-    Answer, ArchiveFacts, Bound, Claim, Claims, Evidence, FirstVerification, Outcome, Place,
-    ProvenanceFacts, SignatureFacts, Signed, SubchartId,
+    Answer, ArchiveFacts, Bound, Claim, Claims, Evidence, Outcome, Place, ProvenanceFacts,
+    SignatureFacts, Signed, SubchartId,
 };
 use charttrust_verify::key::Key;
 use charttrust_verify::openpgp::{self, Fingerprint, SignatureRecord, VerifiedSignature};
 use charttrust_verify::seal::{self, Attestation};
+use charttrust_verify::witness::FirstVerification;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::bundled::{bundled, unbundled};
+use super::earlier;
+use super::room::Room;
 use crate::api::release_trust as v1;
 use crate::api::{bounds, time};
 use crate::controllers::store::Content;
@@ -35,6 +38,9 @@ struct Sealed<'a> {
     sources: &'a [v1::SourceEvidence],
     signers: &'a [v1::Signer],
     /// Absent where there are none, as in the seals of earlier versions.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    earlier: &'a [String],
+    /// Of earlier versions only.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     witnesses: &'a [v1::Witness],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -87,7 +93,7 @@ pub(in crate::controllers) struct Described<'a> {
     /// The source whose archive was judged. Without a record nothing else shows which of them it is.
     pub(in crate::controllers) origin: Option<&'a str>,
     /// What was verified of others.
-    pub(in crate::controllers) others: &'a BTreeSet<FirstVerification>,
+    pub(in crate::controllers) others: &'a [FirstVerification],
     /// The keys, by which a signature that holds may count for nothing nevertheless.
     pub(in crate::controllers) keys: &'a [Key],
     /// When.
@@ -106,28 +112,15 @@ pub(in crate::controllers) fn describe(
     let Described {
         content, others, ..
     } = described;
-    let signers = content.map(|content| signers(content, described));
+    let mut room = Room::default();
+    let sources = content.map(|content| sources(content, described.origin, &mut room));
+    let sources = sources.unwrap_or_default();
+    let dependencies = content.map(|content| dependencies(content, &mut room));
+    let dependencies = dependencies.unwrap_or_default();
+    let signers = content.map(|content| signers(content, &room, described));
     let signers = signers.unwrap_or_default();
-    let mut sources: Vec<_> = content
-        .iter()
-        .flat_map(|content| {
-            let answers = content.evidence.answers.iter();
-            answers.map(|(url, answer)| source(content, url, answer))
-        })
-        .collect();
-    let is_origin = |source: &v1::SourceEvidence| described.origin == Some(source.url.as_str());
-    sources.sort_by_key(|source| {
-        let is_same = source.binding == Some(v1::Binding::Same);
-        (!is_same, !is_origin(source))
-    });
-    sources.truncate(bounds::LIST);
-    let dependencies = content.map(dependencies).unwrap_or_default();
-    let witnesses: Vec<_> = others
-        .iter()
-        .take(bounds::SHORT_LIST)
-        .map(witness)
-        .collect();
-    if sources.is_empty() && witnesses.is_empty() {
+    let earlier = earlier::written(others);
+    if sources.is_empty() && earlier.is_empty() {
         return (None, signers);
     }
     let content = content.map(|content| BASE64_STANDARD_NO_PAD.encode(content.digest.as_bytes()));
@@ -139,7 +132,8 @@ pub(in crate::controllers) fn describe(
         content: &content,
         sources: &sources,
         signers: &signers,
-        witnesses: &witnesses,
+        earlier: &earlier,
+        witnesses: &[],
         dependencies: &dependencies,
         epoch: sealing.age.epoch(),
     };
@@ -149,7 +143,8 @@ pub(in crate::controllers) fn describe(
             content,
             sources,
             dependencies,
-            witnesses,
+            earlier,
+            witnesses: Vec::new(),
             tag: Some(tag),
         }),
         signers,
@@ -173,7 +168,7 @@ pub(in crate::controllers) struct Restored {
     /// The content that the verdict was about, if sources had answered about it.
     pub(in crate::controllers) content: Option<Content>,
     /// What was verified of other revisions.
-    pub(in crate::controllers) witnesses: BTreeSet<FirstVerification>,
+    pub(in crate::controllers) witnesses: Vec<FirstVerification>,
     /// Which engine has found it.
     pub(in crate::controllers) age: Age,
 }
@@ -193,6 +188,7 @@ pub(in crate::controllers) fn restore(
             content: &evidence.content,
             sources: &evidence.sources,
             signers: &status.signers,
+            earlier: &evidence.earlier,
             witnesses: &evidence.witnesses,
             dependencies: &evidence.dependencies,
             epoch,
@@ -211,7 +207,7 @@ pub(in crate::controllers) fn restore(
     } else {
         Age::Older
     };
-    let witnesses: Option<_> = evidence.witnesses.iter().map(witnessed).collect();
+    let witnesses = earlier::read(evidence);
     let content = if evidence.sources.is_empty() {
         Some(None)
     } else {
@@ -224,22 +220,6 @@ pub(in crate::controllers) fn restore(
         age,
     });
     Some(restored.ok_or(Rejected::Unreadable))
-}
-
-fn witness(witness: &FirstVerification) -> v1::Witness {
-    v1::Witness {
-        archive: witness.archive.to_string(),
-        provenance: witness.provenance.to_string(),
-        first_verified: time(witness.first_verified),
-    }
-}
-
-fn witnessed(witness: &v1::Witness) -> Option<FirstVerification> {
-    Some(FirstVerification {
-        archive: Sha256Digest::from_str(&witness.archive).ok()?,
-        provenance: Sha256Digest::from_str(&witness.provenance).ok()?,
-        first_verified: witness.first_verified.0,
-    })
 }
 
 /// What a status says of a release's content, whoever wrote it: for people who ask what would be,
@@ -285,8 +265,26 @@ fn is_answer(source: &v1::SourceEvidence) -> bool {
         && source.provenance_problem != Some(v1::ProvenanceProblem::Unavailable)
 }
 
+/// What the sources have answered, the origin first.
+fn sources<'a>(
+    content: &'a Content,
+    origin: Option<&str>,
+    room: &mut Room<'a>,
+) -> Vec<v1::SourceEvidence> {
+    let answers = content.evidence.answers.iter();
+    let described = answers.map(|(url, answer)| (source(content, url, answer), answer));
+    let mut described: Vec<_> = described.collect();
+    described.sort_by_key(|(source, _)| {
+        let is_same = source.binding == Some(v1::Binding::Same);
+        (!is_same, origin != Some(source.url.as_str()))
+    });
+    let listed = described.into_iter().take(bounds::LIST);
+    let listed = listed.filter(|(source, answer)| room.takes(source, answer));
+    listed.map(|(source, _)| source).collect()
+}
+
 /// What was answered about the subcharts of its archives. Those that are not listed are asked about again.
-fn dependencies(content: &Content) -> Vec<v1::SourceEvidence> {
+fn dependencies<'a>(content: &'a Content, room: &mut Room<'a>) -> Vec<v1::SourceEvidence> {
     let evidence = &content.evidence;
     let archives = evidence.archives();
     let listed: BTreeSet<_> = archives
@@ -294,12 +292,19 @@ fn dependencies(content: &Content) -> Vec<v1::SourceEvidence> {
         .collect();
     let answers = evidence.subcharts.iter();
     let answers = answers.filter(|(id, _)| listed.contains(id));
-    let described = answers.map(|(id, answer)| v1::SourceEvidence {
-        chart: Some(bounds::fit(&id.name, bounds::NAME)),
-        version: Some(bounds::fit(&id.version, bounds::VERSION)),
-        ..source(content, &id.repository, answer)
+    let described = answers.map(|(id, answer)| {
+        let described = v1::SourceEvidence {
+            chart: Some(bounds::fit(&id.name, bounds::NAME)),
+            version: Some(bounds::fit(&id.version, bounds::VERSION)),
+            ..source(content, &id.repository, answer)
+        };
+        (described, answer)
     });
-    described.take(bounds::LIST).collect()
+    let fitting = described.filter(|(described, answer)| room.takes(described, answer));
+    fitting
+        .take(bounds::LIST)
+        .map(|(described, _)| described)
+        .collect()
 }
 
 fn source(content: &Content, url: &str, answer: &Answer) -> v1::SourceEvidence {
@@ -500,10 +505,14 @@ fn problem(provenance: &ProvenanceFacts) -> Option<v1::ProvenanceProblem> {
     }
 }
 
-/// Every signature of every statement; each names its statement only if there are several.
-fn signers(content: &Content, described: Described<'_>) -> Vec<v1::Signer> {
+/// Every signature of every statement that is told; each names its statement only if there are several.
+fn signers(content: &Content, room: &Room<'_>, described: Described<'_>) -> Vec<v1::Signer> {
     let mut statements: Vec<&Signed> = Vec::new();
-    for signed in content.evidence.statements() {
+    for signed in content
+        .evidence
+        .statements()
+        .filter(|signed| room.has(signed))
+    {
         if statements.iter().all(|known| known.digest != signed.digest) {
             statements.push(signed);
         }
@@ -516,7 +525,7 @@ fn signers(content: &Content, described: Described<'_>) -> Vec<v1::Signer> {
             .iter()
             .map(move |signature| signer(signature, digest.as_ref(), described))
     });
-    all.take(bounds::LIST).collect()
+    all.collect()
 }
 
 fn signer(
@@ -605,6 +614,7 @@ mod tests {
 
     use charttrust_verify::evidence::SubchartFacts;
     use charttrust_verify::key::Scope;
+    use charttrust_verify::limits::MOST_SUBCHARTS;
     use charttrust_verify::verdict::Cause;
 
     use super::*;
@@ -632,7 +642,7 @@ mod tests {
 
     fn described<'a>(
         content: Option<&'a Content>,
-        others: &'a BTreeSet<FirstVerification>,
+        others: &'a [FirstVerification],
     ) -> Described<'a> {
         Described {
             content,
@@ -749,12 +759,12 @@ mod tests {
     }
 
     fn status_of(content: &Content) -> v1::ReleaseTrustStatus {
-        status_with(Some(content), &BTreeSet::new())
+        status_with(Some(content), &[])
     }
 
     fn status_with(
         content: Option<&Content>,
-        others: &BTreeSet<FirstVerification>,
+        others: &[FirstVerification],
     ) -> v1::ReleaseTrustStatus {
         let (evidence, signers) = describe(
             &id(),
@@ -843,8 +853,10 @@ mod tests {
 
     /// One that is not listed would not be checked.
     #[test]
-    fn a_list_of_subcharts_is_whole_or_there_is_none() {
-        for (count, listed) in [(bounds::LIST, bounds::LIST), (bounds::LIST + 1, 0)] {
+    fn a_list_of_subcharts_is_whole_or_has_more_than_are_looked_at() {
+        assert_eq!(bounds::SUBCHARTS, MOST_SUBCHARTS + 1);
+        let most = bounds::SUBCHARTS;
+        for (count, listed) in [(most - 1, most - 1), (most, most), (most + 1, most)] {
             let mut facts = facts_of(signed(Vec::new(), None));
             facts.subcharts = vec![facts.subcharts.remove(0); count];
             let status = status_of(&content_of(Answer::Archive(Box::new(facts))));
@@ -900,10 +912,9 @@ mod tests {
         }];
         let signatures = vec![verified_signature(KEY), Outcome::UnknownIssuer];
         let content = content_of(archive_facts(signed(signatures, None)));
-        let others = BTreeSet::new();
         let described = Described {
             keys: &keys,
-            ..described(Some(&content), &others)
+            ..described(Some(&content), &[])
         };
         let (evidence, signers) = describe(&id(), &release(), described, sealing(Age::Current));
         let said = signers
@@ -961,12 +972,7 @@ mod tests {
 
     #[test]
     fn what_was_verified_of_others_is_sealed_too_also_beside_nothing() {
-        let witness = |archive: &[u8]| FirstVerification {
-            archive: Sha256Digest::of(archive),
-            provenance: Sha256Digest::of(b"provenance"),
-            first_verified: "2026-09-01T00:00:00Z".parse().unwrap(),
-        };
-        let others = BTreeSet::from([witness(b"one"), witness(b"another")]);
+        let others = [witness(b"one"), witness(b"another")];
         let content = content_of(every_answer().remove(4));
         for content in [Some(&content), None] {
             let status = status_with(content, &others);
@@ -976,13 +982,110 @@ mod tests {
 
             let mut forged = status.clone();
             let evidence = forged.evidence.as_mut().unwrap();
-            evidence.witnesses[0].first_verified = time("2020-01-01T00:00:00Z".parse().unwrap());
+            let earlier = others[0].dated("2020-01-01T00:00:00Z".parse().unwrap());
+            evidence.earlier[0] = earlier.to_string();
             assert_eq!(
                 restore(&id(), &forged, &seal()).unwrap().err(),
                 Some(Rejected::Seal)
             );
         }
-        assert_eq!(status_with(None, &BTreeSet::new()).evidence, None);
+        assert_eq!(status_with(None, &[]).evidence, None);
+    }
+
+    fn witness(archive: &[u8]) -> FirstVerification {
+        let (archive, provenance) = (Sha256Digest::of(archive), Sha256Digest::of(b"provenance"));
+        let date = "2026-09-01T00:00:00Z".parse().unwrap();
+        FirstVerification::new(&archive, &provenance, date)
+    }
+
+    /// Dates are for good: an upgrade of the operator must not lose them.
+    #[test]
+    fn what_an_earlier_version_wrote_of_others_is_read() {
+        let old = v1::Witness {
+            archive: Sha256Digest::of(b"one").to_string(),
+            provenance: Sha256Digest::of(b"provenance").to_string(),
+            first_verified: time("2026-09-01T00:00:00Z".parse().unwrap()),
+        };
+        // Sealed as it was: without a word of what came later.
+        let sealed = serde_json::json!({
+            "namespace": "shop", "name": "web", "release": release(), "content": "", "sources": [],
+            "signers": [], "witnesses": [old], "epoch": seal::EPOCH,
+        });
+        let evidence = serde_json::json!({
+            "content": "", "witnesses": [old], "tag": seal().tag(&ordered(&sealed)),
+        });
+        let status = v1::ReleaseTrustStatus {
+            release: Some(release()),
+            evidence: Some(serde_json::from_value(evidence).unwrap()),
+            ..v1::ReleaseTrustStatus::default()
+        };
+        let restored = restore(&id(), &status, &seal()).unwrap().unwrap();
+        assert_eq!(restored.witnesses, [witness(b"one")]);
+    }
+
+    /// The fields in the order in which they are sealed.
+    fn ordered(sealed: &serde_json::Value) -> Vec<u8> {
+        let order = [
+            "namespace",
+            "name",
+            "release",
+            "content",
+            "sources",
+            "signers",
+            "witnesses",
+            "epoch",
+        ];
+        let release = serde_json::to_string(&release()).unwrap();
+        let fields = order.map(|name| match name {
+            "release" => format!("\"release\":{release}"),
+            "witnesses" => {
+                let old: Vec<v1::Witness> = serde_json::from_value(sealed[name].clone()).unwrap();
+                format!("\"witnesses\":{}", serde_json::to_string(&old).unwrap())
+            }
+            name => format!("\"{name}\":{}", sealed[name]),
+        });
+        format!("{{{}}}", fields.join(",")).into_bytes()
+    }
+
+    /// A statement with some of its signatures would be judged as another, and trust lost at a restart.
+    #[test]
+    fn what_has_no_room_is_left_out_whole() {
+        let statement = |number: usize, signatures: usize| {
+            let outcomes = (0..signatures).map(|_| verified_signature(KEY)).collect();
+            let archive = Sha256Digest::of(b"archive");
+            let mut facts = facts_of(signed(outcomes, Some(archive)));
+            if let ProvenanceFacts::Signed(signed) = &mut facts.provenance {
+                signed.digest = Sha256Digest::of(number.to_string().as_bytes());
+            }
+            facts
+        };
+        for (signatures, told) in [(1, 64), (4, 63), (16, 15)] {
+            let mut content = content_of(Answer::Archive(Box::new(statement(1000, signatures))));
+            for number in 0..64 {
+                let id = SubchartId {
+                    name: format!("part-{number}"),
+                    ..subchart()
+                };
+                let mut own = statement(number, signatures);
+                (own.name, own.version) = (id.name.clone(), id.version.clone());
+                own.subcharts.clear();
+                let answers = &mut content.evidence.answers;
+                if let Some(Answer::Archive(facts)) = answers.values_mut().next() {
+                    let content = Sha256Digest::of(b"subchart");
+                    let id = id.clone();
+                    facts.subcharts.push(SubchartFacts { id, content });
+                }
+                let answer = Answer::Archive(Box::new(own));
+                content.evidence.subcharts.insert(id, answer);
+            }
+            let status = status_of(&content);
+            assert!(status.signers.len() <= bounds::LONG_LIST);
+            let restored = content_in(&status);
+            let evidence = &restored.evidence;
+            assert_eq!(evidence.subcharts.len(), told, "{signatures}");
+            let mut all = evidence.statements();
+            assert!(all.all(|signed| signed.signatures.len() == signatures));
+        }
     }
 
     #[test]
@@ -1017,11 +1120,7 @@ mod tests {
     /// Never trusted without proof: what a faulty engine has found is not believed for ever.
     #[test]
     fn what_an_earlier_engine_has_found_is_told_apart() {
-        let witnesses = BTreeSet::from([FirstVerification {
-            archive: Sha256Digest::of(b"archive"),
-            provenance: Sha256Digest::of(b"provenance"),
-            first_verified: "2026-11-18T00:00:00Z".parse().unwrap(),
-        }]);
+        let witnesses = [witness(b"archive")];
         for age in [Age::Current, Age::Older] {
             let (evidence, signers) =
                 describe(&id(), &release(), described(None, &witnesses), sealing(age));

@@ -2,12 +2,14 @@
 
 mod bundled;
 pub(in crate::controllers) mod credentials;
+mod earlier;
 pub(in crate::controllers) mod events;
 pub(in crate::controllers) mod evidence;
 mod fetch;
 mod judge;
 pub(in crate::controllers) mod poll;
 pub(in crate::controllers) mod read;
+mod room;
 pub mod seal;
 mod status;
 
@@ -599,7 +601,8 @@ impl Judged {
 #[cfg(test)]
 mod tests {
     use charttrust_verify::digest::Sha256Digest;
-    use charttrust_verify::evidence::{Answer, FirstVerification};
+    use charttrust_verify::evidence::Answer;
+    use charttrust_verify::witness::FirstVerification;
     use serde_json::json;
 
     use super::*;
@@ -674,47 +677,21 @@ mod tests {
             "it is told there"
         );
 
-        let look = |first: Option<&str>, witnesses: &BTreeSet<FirstVerification>| {
+        let look = |first: Option<&str>, witnesses: &[FirstVerification]| {
             store.update(&id, |release| {
                 *release = signed_until(&[None]);
-                release.witnesses = witnesses.clone();
+                release.witnesses = witnesses.to_vec();
                 date(release, first);
             });
             first_verified(&store.release(&id).unwrap())
         };
         assert_eq!(look(Some(now), &told).as_deref(), Some(before));
         assert_eq!(look(None, &told), None, "not verified by any key of now");
-        assert_eq!(look(Some(now), &BTreeSet::new()).as_deref(), Some(now));
-        let of_other = |mut witness: FirstVerification| {
-            witness.provenance = Sha256Digest::of(b"signed again by a thief");
-            witness
-        };
-        let other = told.iter().copied().map(of_other).collect();
-        assert_eq!(look(Some(now), &other).as_deref(), Some(now));
-
-        look(Some(now), &told);
-        let count = |judged: usize| {
-            store.update(&id, |release| release.forget_witnesses(judged));
-            store.release(&id).unwrap().witnesses.len()
-        };
-        assert_eq!(count(2), 1, "another revision may still need it");
-        let answer = |answer: Option<Answer>| {
-            store.update(&id, |release| {
-                let revision = release.revisions.get_mut(&FIRST).unwrap();
-                let source = "https://charts.example.com".to_owned();
-                let answers = answer.map(|answer| (source, answer));
-                revision.content.as_mut().unwrap().evidence.answers = answers.into_iter().collect();
-            });
-        };
-        answer(None);
-        assert_eq!(count(1), 1, "it was not looked at yet");
-        answer(Some(Answer::Unavailable {
-            cause: Cause::SourceUnavailable,
-            message: String::new(),
-        }));
-        assert_eq!(count(1), 1, "the source is silent");
-        look(Some(now), &told);
-        assert_eq!(count(1), 0);
+        assert_eq!(look(Some(now), &[]).as_deref(), Some(now));
+        let of_thief = Sha256Digest::of(b"signed again by a thief");
+        let archive = Sha256Digest::of(b"archive");
+        let other = FirstVerification::new(&archive, &of_thief, before.parse().unwrap());
+        assert_eq!(look(Some(now), &[other]).as_deref(), Some(now));
     }
 
     #[test]

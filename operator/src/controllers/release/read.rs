@@ -40,10 +40,7 @@ pub(in crate::controllers) async fn read_changed(context: &Context, id: &Release
         RecordId::Helm { .. } => false,
     };
     context.store.update(id, |release| {
-        release
-            .revisions
-            .retain(|record, _| judged.contains_key(record) || may_be_there(record));
-        release.forget_witnesses(judged.len());
+        release.keep(|record| judged.contains_key(record) || may_be_there(record));
     });
     context.queues.tasks.add(Task::Release(id.clone()));
     poll::plan(context, id);
@@ -81,7 +78,7 @@ async fn read(context: &Context, item: &Item, watched: &RecordMeta) {
                 mark,
             },
         };
-        release.revisions.insert(item.record, revision);
+        release.put(item.record, revision);
     });
 }
 

@@ -7,19 +7,19 @@ use std::time::Duration;
 
 use charttrust_verify::check::Judgement;
 use charttrust_verify::digest::Sha256Digest;
-use charttrust_verify::evidence::{
-    Answer, Evidence, FirstVerification, Outcome, ProvenanceFacts, SignatureFacts,
-};
+use charttrust_verify::evidence::{Answer, Evidence, Outcome, ProvenanceFacts, SignatureFacts};
 use charttrust_verify::finding::{Fact, Finding};
 use charttrust_verify::key::Key;
 use charttrust_verify::openpgp::Fingerprint;
 use charttrust_verify::policy::Source;
 use charttrust_verify::small_map::SmallMap;
 use charttrust_verify::verdict::Cause;
+use charttrust_verify::witness::FirstVerification;
 use tokio::time::Instant;
 
 use super::shown::Shown;
 use super::written::Written;
+use crate::api::bounds;
 use crate::api::conditions::{ReleaseCondition, find};
 use crate::api::release_trust::ReleaseTrustStatus;
 use crate::inventory::{Mark, RecordId};
@@ -30,8 +30,9 @@ use crate::watch::ObjectName;
 pub struct Release {
     /// The judged revisions.
     pub revisions: SmallMap<RecordId, Revision>,
-    /// What an earlier run of the operator had verified of revisions that have to be looked at again.
-    pub witnesses: BTreeSet<FirstVerification>,
+    /// What was verified of contents that are judged no more, or have to be looked at again: what was left
+    /// last comes first.
+    pub witnesses: Vec<FirstVerification>,
     /// What was last concluded.
     pub judgement: Option<Judgement>,
     /// Whose good signatures it had then. Their keys count it.
@@ -226,6 +227,7 @@ impl Release {
             judgement.findings.shrink_to_fit();
         }
         self.notices.values_mut().for_each(Vec::shrink_to_fit);
+        self.witnesses.shrink_to_fit();
     }
 
     /// Notes on which archives trust rests, by the judgements of its revisions. Returns whether any is new.
@@ -283,42 +285,67 @@ impl Release {
         others.any(|(way, state)| way != source && way.url == source.url && state.failures == 0)
     }
 
+    /// Puts what was read of a record in the place of what was known of it.
+    pub fn put(&mut self, record: RecordId, revision: Revision) {
+        let before = self.revisions.insert(record, revision);
+        let left = before.and_then(|before| before.content.ok());
+        self.leave(left.iter().map(Left::of).collect());
+    }
+
+    /// Drops the revisions that are judged no more.
+    pub fn keep(&mut self, is_judged: impl Fn(&RecordId) -> bool) {
+        let dropped = self
+            .revisions
+            .iter()
+            .filter(|(record, _)| !is_judged(record));
+        let left = dropped.filter_map(|(_, revision)| revision.content.as_ref().ok());
+        let left = left.map(Left::of).collect();
+        self.revisions.retain(|record, _| is_judged(record));
+        self.leave(left);
+    }
+
+    /// Who upgrades, and goes back, has a chart again that was verified before; and another version of a chart
+    /// may carry a subchart that was.
+    fn leave(&mut self, left: Vec<Left>) {
+        for Left { verified, listed } in left {
+            if verified.is_empty() {
+                // Nothing was looked at: what was left before may still be needed.
+                continue;
+            }
+            drop(self.witnesses.splice(0..0, verified));
+            self.restore();
+            let told: Vec<_> = self
+                .contents()
+                .flat_map(Content::first_verifications)
+                .collect();
+            let mut witnesses = first_of_each(self.witnesses.iter().copied(), &told);
+            witnesses.truncate(listed.saturating_add(PAST).min(bounds::WITNESSES));
+            self.witnesses = witnesses;
+        }
+    }
+
     /// What was verified before is not verified for the first time.
     pub(super) fn restore(&mut self) {
         if self.witnesses.is_empty() {
             return;
         }
-        let witnesses: Vec<_> = self.witnesses.iter().copied().collect();
+        let witnesses = std::mem::take(&mut self.witnesses);
         for content in self.contents_mut() {
             content.evidence.restore_first_verified(&witnesses);
         }
+        self.witnesses = witnesses;
     }
 
-    /// Forgets what was verified before, once the only revision was looked at that it could be about.
-    /// `judged` is how many revisions are judged.
-    pub fn forget_witnesses(&mut self, judged: usize) {
-        let is_answered = |content: &Content| {
-            let answers = &content.evidence.answers;
-            let is_silent = |answer: &Answer| matches!(answer, Answer::Unavailable { .. });
-            !answers.is_empty() && !answers.values().any(is_silent)
-        };
-        let answered = self.contents().filter(|content| is_answered(content));
-        if judged == 1 && answered.count() == 1 {
-            self.witnesses.clear();
-        }
-    }
-
-    /// What was verified of any revision, beside what the evidence about one of them tells itself.
-    pub fn witnesses_beside(&self, told: Option<&Content>) -> BTreeSet<FirstVerification> {
-        let told: BTreeSet<_> = told
-            .iter()
-            .flat_map(|told| told.evidence.first_verifications())
+    /// What was verified of any content, beside what the evidence about one of them tells itself.
+    pub fn witnesses_beside(&self, told: Option<&Content>) -> Vec<FirstVerification> {
+        let told: Vec<_> = told
+            .into_iter()
+            .flat_map(Content::first_verifications)
             .collect();
-        let known = self
-            .contents()
-            .flat_map(|content| content.evidence.first_verifications());
-        let all: BTreeSet<_> = known.chain(self.witnesses.iter().copied()).collect();
-        all.difference(&told).copied().collect()
+        let known = self.contents().flat_map(Content::first_verifications);
+        let mut all = first_of_each(known.chain(self.witnesses.iter().copied()), &told);
+        all.truncate(bounds::WITNESSES);
+        all
     }
 
     /// What a source said last instead of an answer, if that is known.
@@ -366,6 +393,51 @@ impl Release {
     }
 }
 
+impl Content {
+    fn first_verifications(&self) -> impl Iterator<Item = FirstVerification> {
+        self.evidence.first_verifications()
+    }
+}
+
+/// What is remembered of a content that is known no more.
+struct Left {
+    verified: Vec<FirstVerification>,
+    /// How many subcharts its archive has.
+    listed: usize,
+}
+
+impl Left {
+    fn of(content: &Content) -> Self {
+        let archives = content.evidence.archives();
+        Self {
+            verified: content.first_verifications().collect(),
+            listed: archives
+                .map(|(_, facts)| facts.subcharts.len())
+                .max()
+                .unwrap_or_default(),
+        }
+    }
+}
+
+/// Of how many contents that are known no more what was verified is remembered: as many revisions as Helm
+/// keeps by default (`--history-max`), so that a rollback finds it.
+const PAST: usize = 10;
+
+/// Each once, with its earliest date, but for those that are told elsewhere.
+fn first_of_each(
+    all: impl Iterator<Item = FirstVerification>,
+    told: &[FirstVerification],
+) -> Vec<FirstVerification> {
+    let mut each: Vec<FirstVerification> = Vec::new();
+    for one in all.filter(|one| !told.iter().any(|told| told.is_of_same(one))) {
+        match each.iter_mut().find(|known| known.is_of_same(&one)) {
+            Some(known) => known.first_verified = known.first_verified.min(one.first_verified),
+            None => each.push(one),
+        }
+    }
+    each
+}
+
 fn issuers_of(signature: &SignatureFacts) -> impl Iterator<Item = &str> {
     let known = match &signature.outcome {
         Outcome::Verified(verified) => Some(verified.primary().as_str()),
@@ -380,7 +452,11 @@ fn issuers_of(signature: &SignatureFacts) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
+    use charttrust_verify::evidence::{SubchartFacts, SubchartId};
+
     use super::*;
+    use crate::controllers::testing::signed_revision;
+    use crate::inventory::helm::Driver;
 
     #[test]
     fn two_ways_of_asking_one_url_keep_their_own_looks() {
@@ -407,6 +483,118 @@ mod tests {
         assert_eq!(release.asked.get(&without).unwrap().failures, 2);
         let best = release.polls.get("https://charts.example.com").unwrap();
         assert_eq!(best.failures, 0);
+    }
+
+    fn record(revision: u32) -> RecordId {
+        let driver = Driver::Secret;
+        RecordId::Helm { driver, revision }
+    }
+
+    /// A revision whose archive, and those of its subcharts, were verified on a day of November.
+    fn verified(archive: &str, subcharts: &[&str], day: u32) -> Revision {
+        let key = "0123456789ABCDEF0123456789ABCDEF01234567".parse().unwrap();
+        let mut revision = signed_revision(&key, &[None]);
+        let content = revision.content.as_mut().unwrap();
+        content.digest = Sha256Digest::of(archive.as_bytes());
+        let evidence = &mut content.evidence;
+        let mut of_subcharts = Vec::new();
+        for answer in evidence.answers.values_mut() {
+            let Answer::Archive(facts) = answer else {
+                continue;
+            };
+            facts.first_verified = Some(format!("2026-11-{day:02}T00:00:00Z").parse().unwrap());
+            for name in subcharts {
+                let id = SubchartId {
+                    repository: "https://parts.example.com".to_owned(),
+                    name: (*name).to_owned(),
+                    version: "1.0.0".to_owned(),
+                };
+                let content = Sha256Digest::of(name.as_bytes());
+                let mut own = facts.clone();
+                (own.digest, own.content) = (content, Some(content));
+                of_subcharts.push((id.clone(), Answer::Archive(own)));
+                facts.subcharts.push(SubchartFacts { id, content });
+            }
+            facts.digest = Sha256Digest::of(archive.as_bytes());
+        }
+        evidence.subcharts = of_subcharts.into_iter().collect();
+        revision
+    }
+
+    /// Upgrades to a revision, as reading its record does; gives the days on which all of it was verified.
+    fn upgraded(release: &mut Release, revision: u32, read: Revision) -> Vec<String> {
+        let answered = |it: &Content| !it.evidence.answers.is_empty();
+        let is_answered_at_once = read.content.as_ref().is_ok_and(answered);
+        release.put(record(revision), read);
+        release.keep(|one| *one == record(revision));
+        release.restore();
+        assert!(release.witnesses.len() <= bounds::WITNESSES);
+        if !is_answered_at_once {
+            return Vec::new();
+        }
+        let verified = release.contents().flat_map(Content::first_verifications);
+        let days = verified.map(|one| one.first_verified.strftime("%d").to_string());
+        days.collect()
+    }
+
+    /// Never lose the way back: what `grandfather: Witnessed` keeps trusted stays so in the next version, and
+    /// after a rollback.
+    #[test]
+    fn what_was_verified_of_a_chart_and_its_subcharts_outlives_an_upgrade() {
+        let mut release = Release::default();
+        let first = upgraded(&mut release, 1, verified("1.0", &["cache", "db"], 1));
+        assert_eq!(first, ["01", "01", "01"]);
+        // The source is silent when it comes.
+        let mut silent = verified("1.1", &[], 5);
+        silent.content.as_mut().unwrap().evidence = Evidence::default();
+        upgraded(&mut release, 2, silent);
+        let next = upgraded(
+            &mut release,
+            3,
+            verified("1.1", &["cache", "db", "queue"], 9),
+        );
+        assert_eq!(next, ["09", "01", "01", "09"]);
+        // And back; by way of what it cannot tell: another process has read a status of it.
+        let mut after = Release {
+            witnesses: release.witnesses_beside(None),
+            ..Release::default()
+        };
+        for release in [&mut release, &mut after] {
+            let back = upgraded(release, 4, verified("1.0", &["cache", "db"], 20));
+            assert_eq!(back, ["01", "01", "01"]);
+            let told = release.witnesses_beside(release.contents().next());
+            assert!(told.len() < 5, "each once: {told:?}");
+        }
+    }
+
+    /// Another record of it changes nothing, and neither do many.
+    #[test]
+    fn what_was_verified_is_kept_of_as_many_contents_as_helm_keeps_revisions_and_no_more() {
+        for subcharts in [0, 1, 64] {
+            let names: Vec<_> = (0..subcharts).map(|one| format!("part-{one}")).collect();
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            let mut release = Release::default();
+            for number in 0..40_u32 {
+                let archive = format!("1.{number}");
+                upgraded(&mut release, number, verified(&archive, &names, 1));
+                upgraded(&mut release, number, verified(&archive, &names, 2));
+            }
+            // Those of the subcharts are told by the revision that is there.
+            let most = PAST + subcharts;
+            assert_eq!(release.witnesses.len(), most.min(39), "{subcharts}");
+            let past = u32::try_from(PAST).unwrap();
+            let beyond = u32::try_from(most + 1).unwrap();
+            for (back, day) in [(1, "01"), (past, "01"), (beyond, "03")] {
+                let mut release = release.clone();
+                let archive = format!("1.{}", 39_u32.saturating_sub(back));
+                if 39 < back {
+                    continue;
+                }
+                let days = upgraded(&mut release, 50, verified(&archive, &names, 3));
+                assert_eq!(days[0], day, "{subcharts} subcharts, {back} back");
+                assert!(days[1..].iter().all(|day| day == "01"), "{days:?}");
+            }
+        }
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use charttrust_verify::evidence::{
-        Answer, ArchiveFacts, Bound, Claimed, Evidence, Outcome, Place, ProvenanceFacts,
+        Answer, ArchiveFacts, Claimed, Evidence, Outcome, ProvenanceFacts,
     };
 
     use serde_json::json;
@@ -126,20 +126,8 @@ mod tests {
     }
 
     fn look(store: &Store, release: &ReleaseId, provenance: ProvenanceFacts) {
-        let facts = ArchiveFacts {
-            digest: Sha256Digest::of(b"archive"),
-            name: "web".into(),
-            version: "1.0.0".into(),
-            binding: Bound::Same(Vec::new()),
-            has_subcharts: false,
-            subcharts: Vec::new(),
-            content: None,
-            index_disagrees: false,
-            provenance,
-            place: Place::Main,
-            settled: false,
-            first_verified: None,
-        };
+        let digest = Sha256Digest::of(b"archive");
+        let facts = ArchiveFacts::plain(digest, ("web", "1.0.0"), provenance);
         let mut evidence = Evidence::default();
         let answer = Answer::Archive(Box::new(facts));
         evidence.answers.insert(URL.to_owned(), answer);

@@ -4,7 +4,8 @@ use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::{
     Answer, Claimed, Place, ProvenanceFacts, SubchartFacts, SubchartId,
 };
-use charttrust_verify::key::RevocationReason;
+use charttrust_verify::key::{Grandfather, RevocationReason};
+use charttrust_verify::limits::MOST_SUBCHARTS;
 use charttrust_verify::policy::{Dependencies, Level};
 use charttrust_verify::verdict::{Basis, Cause, Reason, Verdict};
 
@@ -258,6 +259,87 @@ fn repositories_are_asked_for_what_somebody_vouches_for() {
         assert_eq!(is_pending, is_asked, "{verdict:?}");
         assert!(!verdict.is_trusted());
     }
+}
+
+/// The limit is the same before and after a restart: of more, one more is kept.
+#[test]
+fn more_subcharts_than_are_looked_at_are_said_and_nobody_is_asked() {
+    for (count, verdict) in [
+        (MOST_SUBCHARTS, Verdict::Trusted(Basis::SignatureVerified)),
+        (MOST_SUBCHARTS + 1, Verdict::Unknown(Cause::LimitExceeded)),
+        (MOST_SUBCHARTS + 2, Verdict::Unknown(Cause::LimitExceeded)),
+    ] {
+        let mut world = World::good();
+        let db = own("db", signed("db", &person(1), |sig| sig));
+        for number in 0..count {
+            world.subchart("db");
+            let name = format!("db-{number}");
+            let subchart = world.facts().subcharts.last_mut().unwrap();
+            subchart.id.name.clone_from(&name);
+            world.evidence.subcharts.insert(id(&name), db.clone());
+        }
+        world.evidence.subcharts.remove(&id("db"));
+        world.verify().dependencies = Dependencies::Verify;
+        // What it is called elsewhere is not what its statement says.
+        let mut judged = world.clone();
+        for number in 0..count {
+            let subchart = &mut judged.facts().subcharts[number];
+            subchart.id = id("db");
+        }
+        judged.evidence.subcharts.insert(id("db"), db);
+        assert_eq!(judged.verdict(), verdict, "{count}");
+
+        world.try_keys();
+        let mut policy = world.policies[0].clone();
+        let rules = [&*crate::world::rule(&mut policy)];
+        let source = crate::world::SOURCE;
+        let release = ("web", "1.2.3");
+        for known in [true, false] {
+            if !known {
+                world.evidence.subcharts.clear();
+            }
+            let is_looked_at = count <= MOST_SUBCHARTS;
+            let open = world.evidence.open_subcharts(release, source, &rules);
+            let lacks = world.evidence.lacks_subcharts(release, source, &rules);
+            assert_eq!(open.len(), if is_looked_at && !known { count } else { 0 });
+            assert_eq!(lacks, is_looked_at && !known, "{count} {known}");
+        }
+        let told = judged.judge().findings;
+        let mut told = told.into_iter().map(|it| it.message);
+        let is_told = told.any(|it| it.contains("more than 64 subcharts"));
+        assert_eq!(is_told, count > MOST_SUBCHARTS);
+    }
+}
+
+/// A subchart that two versions carry was verified when the first of them was.
+#[test]
+fn a_subchart_is_witnessed_as_a_chart_is() {
+    let revoked = |first_verified: Option<u32>, since: u32| {
+        let mut world = umbrella();
+        world.signers(&["alice", "bob"], 1);
+        let by_bob = own("db", signed("db", &person(2), |sig| sig));
+        world.evidence.subcharts.insert(id("db"), by_bob);
+        let revocation = world.revoke("bob", RevocationReason::Compromised);
+        revocation.grandfather = Grandfather::Witnessed;
+        revocation.since = Some(time(day(since)));
+        world.try_keys();
+        let now = world.evidence.first_verifications().collect::<Vec<_>>();
+        assert_eq!(now.len(), 4, "the chart and three subcharts");
+        if let Some(first) = first_verified {
+            let before = now.into_iter().map(|one| one.dated(time(day(first))));
+            let before: Vec<_> = before.collect();
+            world.evidence.restore_first_verified(&before);
+        }
+        world.verdict()
+    };
+    let since = SIGNED + 20;
+    assert_eq!(
+        revoked(None, since),
+        UNTRUSTED,
+        "verified now for the first time"
+    );
+    assert!(revoked(Some(SIGNED + 10), since).is_trusted());
+    assert_eq!(revoked(Some(SIGNED + 30), since), UNTRUSTED);
 }
 
 #[test]
