@@ -136,6 +136,12 @@ pub struct QuarantineStatus {
     #[schemars(with = "EndedBy")]
     pub ended_by: Option<EndedBy>,
 
+    /// The operator's seal (an HMAC in base64) over endedBy. Without it endedBy ends nothing, and is taken
+    /// away; Uninstall has none: who says that deletes the object too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::WORD))]
+    pub ended_tag: Option<String>,
+
     /// Ready and Active; of the others those that hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(

@@ -143,10 +143,10 @@ words! {
         HostNetwork: "Pods of the release use the network of their node, which NetworkPolicies do not reach."
             => "Add `ScaleToZero`, or stop those that the message names by hand.",
         MadeByOthers:
-            "It names a policy, and the operator has not made it: it contains nothing, and counts for no \
-             policy."
-            => "Delete it: the policy begins one by itself where it is due. A person who contains a release \
-                leaves `spec.policy` out, as `charttrust quarantine` does.",
+            "It names a policy, and the operator has not made it, or an earlier version has, or the seal is lost \
+             under which it did: it contains nothing, and counts for no policy."
+            => "`kubectl delete quarantine RELEASE`: the policy begins one by itself where it is due. A person who \
+                contains a release leaves `spec.policy` out, as `charttrust quarantine` does.",
         NothingToContain: "The release has nothing that these actions could contain."
             => "Look at `status.uncontained`; stop that by hand.",
         ObjectRefused:

@@ -19,7 +19,7 @@ use super::screen::{note, plain, say, tell};
 use super::site::Site;
 use super::{TRUSTED, UNKNOWN, UNTRUSTED};
 use crate::api::conditions::{Condition, Status, find};
-use crate::api::quarantine::{ContainedObject, QuarantineSpec};
+use crate::api::quarantine::{ContainedObject, QuarantineSpec, QuarantineState};
 use crate::api::quarantine_words::{QuarantineAction, QuarantineCondition, QuarantineReason};
 use crate::api::{FIELD_MANAGER, Quarantine, ReleaseTrust, create_params};
 use crate::inventory::{ReleaseId, helm};
@@ -460,8 +460,22 @@ async fn approve(api: &Api<Quarantine>, id: &ReleaseId, reason: &str) -> Result<
     Ok(())
 }
 
+/// Why nothing is done for a Quarantine, if it was refused.
+fn why_refused(there: &Quarantine) -> Option<String> {
+    let status = there.status.as_ref()?;
+    let is_refused = status.state == Some(QuarantineState::Refused);
+    let active = find(&status.conditions, QuarantineCondition::Active).filter(|_| is_refused)?;
+    Some(plain(&format!("{}: {}", active.reason, active.message)))
+}
+
 /// A Quarantine cannot be changed: one that does less than was asked for is said.
 fn already(id: &ReleaseId, asked: &Quarantine, there: &Quarantine) -> Made {
+    if let Some(why) = why_refused(there) {
+        tell(&format!(
+            "there is a Quarantine of {id}, and it contains nothing: {why}\n"
+        ));
+        return Made::Otherwise;
+    }
     let lacks = |action: &&QuarantineAction| !there.spec.actions.contains(action);
     let lacking: Vec<_> = asked.spec.actions.iter().filter(lacks).collect();
     if lacking.is_empty() {

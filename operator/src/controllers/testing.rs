@@ -242,6 +242,13 @@ impl Scene {
             let made = json!({"metadata": {"annotations": {made::MADE: tag}}});
             json_patch::merge(&mut object, &made);
         }
+        let ended = &object["status"]["endedBy"];
+        let is_ours = ended.is_string() && ended != "Uninstall";
+        if is_ours && object["status"]["endedTag"].is_null() {
+            let ended = serde_json::from_value(ended.clone()).unwrap();
+            let tag = made::end_tag(self.context.store.seal(), (release, UID), ended);
+            object["status"]["endedTag"] = json!(tag);
+        }
         let object = self.cluster.put(&quarantine_of(release), object);
         let object: Quarantine = serde_json::from_value(object).unwrap();
         let quarantines = &self.context.cache.quarantines;

@@ -9,7 +9,9 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
 
+use super::made;
 use super::scope::{is_in_force, revocations_of};
+use crate::api::quarantine::QuarantineStatus;
 use crate::api::{Quarantine, create_params};
 use crate::clock::Moment;
 use crate::controllers::context::Context;
@@ -164,10 +166,10 @@ fn active(context: &Context, ending: &BTreeSet<String>) -> Vec<(RevocationId, Re
     let of = |(id, object): &(ReleaseId, _)| {
         let object: &Result<Quarantine, String> = std::sync::Arc::as_ref(object);
         let object = object.as_ref().ok().filter(|object| is_active(object))?;
-        let status = object
-            .status
-            .as_ref()
-            .filter(|status| status.ended_by.is_none())?;
+        let about = (id, object.metadata.uid.as_deref().unwrap_or_default());
+        let is_over =
+            |status: &QuarantineStatus| made::is_our_end(context.store.seal(), about, status);
+        let status = object.status.as_ref().filter(|status| !is_over(status))?;
         let incident = status.incident.as_deref()?;
         let revocations = match incident.parse() {
             Ok(IncidentId::Revoked(revocation, _)) => BTreeSet::from([revocation]),

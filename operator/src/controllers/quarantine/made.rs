@@ -1,16 +1,17 @@
-//! Which Quarantines this operator has begun itself, and which are over.
+//! Which Quarantines this operator has begun itself, which it ends, and which are over.
 //!
 //! Whoever may create one may name any policy in it, and would use up what that policy may contain, or
 //! stand in the place where it would begin one. So each that a policy begins carries a tag under the key of
 //! the seal, over where it lies and what it asks for, which cannot be changed. It is written with the object
-//! and costs no write of its own.
+//! and costs no write of its own. Whoever may write the status of one could end it likewise, so that why it ends
+//! carries a tag too.
 
 use kube::ResourceExt as _;
 use kube::api::ObjectMeta;
 use serde_json::json;
 
 use crate::api::Quarantine;
-use crate::api::quarantine::QuarantineSpec;
+use crate::api::quarantine::{EndedBy, QuarantineSpec, QuarantineStatus};
 use crate::controllers::store::seal::Seal;
 use crate::inventory::ReleaseId;
 use crate::quarantine::FINALIZER;
@@ -33,6 +34,41 @@ pub(super) fn is_ours(seal: &Seal, object: &Quarantine) -> bool {
     let attested = tag.and_then(|tag| seal.attest(text(&id, &object.spec).as_bytes(), tag));
     object.spec.policy.is_some() && attested.is_some()
 }
+
+/// Whether it names a policy that has not begun it, and nothing was changed for it. What was begun goes on,
+/// or nothing would put it back.
+pub(super) fn is_claim(seal: &Seal, object: &Quarantine) -> bool {
+    object.spec.policy.is_some() && !has_begun(object) && !is_ours(seal, object)
+}
+
+/// What stands beside our word that a Quarantine ends: for this very object.
+pub(in crate::controllers) fn end_tag(
+    seal: &Seal,
+    (id, uid): (&ReleaseId, &str),
+    ended: EndedBy,
+) -> String {
+    seal.tag(end_text((id, uid), ended).as_bytes())
+}
+
+/// Whether we have written why a Quarantine ends.
+pub(super) fn is_our_end(
+    seal: &Seal,
+    (id, uid): (&ReleaseId, &str),
+    status: &QuarantineStatus,
+) -> bool {
+    let said = status.ended_by.zip(status.ended_tag.as_ref());
+    said.is_some_and(|(ended, tag)| {
+        let text = end_text((id, uid), ended);
+        seal.attest(text.as_bytes(), tag).is_some()
+    })
+}
+
+fn end_text((id, uid): (&ReleaseId, &str), ended: EndedBy) -> String {
+    json!([ENDED, id.namespace, id.name, uid, ended]).to_string()
+}
+
+/// The word that a tag of an end begins with.
+const ENDED: &str = "charttrust.io/ended";
 
 /// Whether anything was changed for it, or is about to be.
 pub(super) fn has_begun(object: &Quarantine) -> bool {
@@ -106,5 +142,44 @@ mod tests {
         let other = Seal::new(&[8; Seal::LENGTH]);
         let object = serde_json::from_value(quarantine()).unwrap();
         assert!(!super::is_ours(&other, &object));
+    }
+
+    #[test]
+    fn a_word_about_the_end_holds_for_one_object_and_no_other_word() {
+        let id = |name: &str| ReleaseId {
+            namespace: "shop".to_owned(),
+            name: name.to_owned(),
+        };
+        let said = |ended_by: Option<EndedBy>, ended_tag: Option<String>| QuarantineStatus {
+            ended_by,
+            ended_tag,
+            ..QuarantineStatus::default()
+        };
+        let (web, other) = (id("web"), id("other"));
+        let spec = serde_json::from_value(quarantine()["spec"].clone()).unwrap();
+        let back = EndedBy::TrustReturned;
+        let tag = Some(end_tag(&seal(), (&web, "u"), back));
+        let is_ours = |about: (&ReleaseId, &str), status: &QuarantineStatus| {
+            is_our_end(&seal(), about, status)
+        };
+        let ours = said(Some(back), tag.clone());
+        assert!(is_ours((&web, "u"), &ours));
+        assert!(!is_ours((&web, "another"), &ours));
+        assert!(!is_ours((&other, "u"), &ours));
+        for forged in [
+            said(Some(EndedBy::ReleaseGone), tag.clone()),
+            said(Some(back), None),
+            said(Some(back), Some(String::new())),
+            said(None, tag),
+            // No other tag of ours is one.
+            said(Some(back), Some(super::tag(&seal(), &web, &spec))),
+        ] {
+            assert!(!is_ours((&web, "u"), &forged), "{forged:?}");
+        }
+        assert!(!is_our_end(
+            &Seal::new(&[8; Seal::LENGTH]),
+            (&web, "u"),
+            &ours
+        ));
     }
 }

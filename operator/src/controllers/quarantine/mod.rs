@@ -52,12 +52,13 @@ pub(in crate::controllers) async fn reconcile(
     let Some(object) = found else {
         return Ok(());
     };
-    let view = View {
+    let mut view = View {
         protected: protected(context).map(str::to_owned).collect(),
         ..View::of(id, &object, moment.date)
     };
-    let is_claimed = is_claimed(context, &object);
+    let is_claimed = made::is_claim(context.store.seal(), &object);
     drop(object);
+    forget_forged(context, &mut view).await?;
     if view.is_ending {
         let by = if is_claimed { Began::Others } else { Began::Us };
         return end(context, view, moment, by).await;
@@ -82,12 +83,45 @@ pub(in crate::controllers) async fn reconcile(
 const DISABLED: &str = "the operator runs without --quarantine: nothing is changed; what was \
                         changed before is put back by charttrust restore";
 
-/// Whether it names a policy that has not begun it, and nothing was changed for it. What was begun goes on,
-/// or nothing would put it back.
-fn is_claimed(context: &Context, object: &Quarantine) -> bool {
-    object.spec.policy.is_some()
-        && !made::has_begun(object)
-        && !made::is_ours(context.store.seal(), object)
+/// Why it ends counts if we have written that: whoever may write a status could end it otherwise. So it is found
+/// out anew, and what was forged goes.
+async fn forget_forged(context: &Context, view: &mut View) -> Result<(), Error> {
+    let is_said = view.status.ended_by.is_some() || view.status.ended_tag.is_some();
+    if !is_said || is_believed(context, view) {
+        return Ok(());
+    }
+    let status = QuarantineStatus {
+        ended_by: None,
+        ended_tag: None,
+        ..view.status.clone()
+    };
+    if view.is_ending {
+        view.status = status;
+        return Ok(());
+    }
+    tracing::warn!(release = %view.release, "somebody else has written status.endedBy: it counts for nothing");
+    write(context, view, Write::Status(Box::new(status))).await
+}
+
+fn is_believed(context: &Context, view: &View) -> bool {
+    let about = (&view.release, view.uid.as_str());
+    match view.status.ended_by {
+        // Who says so before an uninstallation has no seal, and deletes the object too.
+        Some(EndedBy::Uninstall) => true,
+        _ if made::is_our_end(context.store.seal(), about, &view.status) => true,
+        // An earlier version has written no tag.
+        Some(EndedBy::TrustReturned) => view.is_ending && trusts(context, view),
+        Some(EndedBy::ReleaseGone | EndedBy::Withdrawn) | None => false,
+    }
+}
+
+/// Whether the policy that has begun it trusts the release now.
+fn trusts(context: &Context, view: &View) -> bool {
+    let Some(policy) = view.spec.policy.as_deref() else {
+        return false;
+    };
+    let said = scope::said(context, &view.release, policy);
+    said.is_some_and(|said| said.verdict.is_trusted())
 }
 
 /// Who has begun a quarantine that names a policy.
@@ -99,8 +133,9 @@ enum Began {
     Others,
 }
 
-const CLAIMED: &str = "it names a policy, and the operator has not made it: delete it, and that policy \
-                       begins one by itself; a person who contains the release leaves spec.policy out";
+const CLAIMED: &str = "it names a policy, and the operator has not made it, or under a seal that is lost, or in \
+                       a version that knew none: delete it (kubectl delete quarantine), and that policy begins \
+                       one by itself where it is due; a person who contains the release leaves spec.policy out";
 
 /// Why an automatic quarantine is over: its policy trusts the release again, or there is none. One
 /// that has changed nothing is also over if its policy asks for it no more. What cannot be found out
@@ -109,8 +144,9 @@ async fn ended_by(context: &Context, view: &View) -> Result<Option<EndedBy>, Err
     let Some(policy) = view.spec.policy.as_deref() else {
         return Ok(None);
     };
-    if let Some(ended) = view.status.ended_by {
-        return Ok(Some(ended));
+    let said = view.status.ended_by;
+    if said.is_some_and(|ended| ended != EndedBy::Uninstall) {
+        return Ok(said);
     }
     let records = &context.cache.records;
     if records.applications.may_have(&view.release) && !records.has_record(&view.release) {
@@ -129,8 +165,7 @@ async fn ended_by(context: &Context, view: &View) -> Result<Option<EndedBy>, Err
     if !is_judged(context, &view.release) {
         return Ok(None);
     }
-    let said = scope::said(context, &view.release, policy);
-    if said.is_some_and(|said| said.verdict.is_trusted()) {
+    if trusts(context, view) {
         return Ok(Some(EndedBy::TrustReturned));
     }
     if view.status.incident.is_some() {
@@ -174,9 +209,11 @@ fn is_judged(context: &Context, id: &ReleaseId) -> bool {
 
 /// Says why it ends, then deletes it; the finalizer restores.
 async fn finish(context: &Context, mut view: View, ended: EndedBy) -> Result<(), Error> {
-    if view.status.ended_by.is_none() {
+    if view.status.ended_by != Some(ended) {
+        let about = (&view.release, view.uid.as_str());
         let status = QuarantineStatus {
             ended_by: Some(ended),
+            ended_tag: Some(made::end_tag(context.store.seal(), about, ended)),
             ..view.status.clone()
         };
         write(context, &mut view, Write::Status(Box::new(status))).await?;

@@ -13,6 +13,7 @@ use crate::api::{Quarantine, create_params};
 use crate::clock::Moment;
 use crate::controllers::context::Context;
 use crate::controllers::error::{Error, chain};
+use crate::controllers::store::seal::Seal;
 use crate::controllers::store::{Outcomes, Waiting};
 use crate::controllers::task::Task;
 use crate::inventory::ReleaseId;
@@ -211,20 +212,33 @@ async fn start(context: &Context, id: &ReleaseId, spec: QuarantineSpec) -> Resul
     let api = Api::<Quarantine>::namespaced(context.client.clone(), &id.namespace);
     match within_deadline(api.create(&create_params(), &object)).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_already_exists() => still_there(&api, id).await,
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+            still_there(&api, context.store.seal(), id).await
+        }
         Err(error) => Err(Error::Api("create a Quarantine", error)),
     }
 }
 
-/// Another replica has made it; or one that is over is kept by somebody, and stands in the way.
-async fn still_there(api: &Api<Quarantine>, id: &ReleaseId) -> Result<(), Error> {
-    let found = within_deadline(api.get_metadata_opt(&id.name)).await;
-    let found = found.map_err(|error| Error::Api("read a Quarantine", error))?;
-    let Some(object) = found.filter(|object| made::is_over(&object.metadata)) else {
+/// Another replica has made it; or one that is over is kept by somebody, or one that only claims to be a policy's
+/// is there, and stands in the way.
+async fn still_there(api: &Api<Quarantine>, seal: &Seal, id: &ReleaseId) -> Result<(), Error> {
+    let object = match within_deadline(api.get_opt(&id.name)).await {
+        Ok(Some(object)) => object,
+        // What cannot be read says itself what is wrong with it.
+        Ok(None) | Err(kube::Error::SerdeError(_)) => return Ok(()),
+        Err(error) => return Err(Error::Api("read a Quarantine", error)),
+    };
+    let why = if made::is_over(&object.metadata) {
+        let finalizers = object.finalizers().join(", ");
+        format!("is over and stands in the way: remove its finalizers ({finalizers})")
+    } else if made::is_claim(seal, &object) {
+        let ReleaseId { namespace, name } = id;
+        format!(
+            "names a policy, was not made by the operator, and stands in the way: kubectl delete quarantine \
+             {name} --namespace {namespace}"
+        )
+    } else {
         return Ok(());
     };
-    Err(Error::Quarantine(format!(
-        "Quarantine {id} is over and stands in the way: remove its finalizers ({})",
-        object.finalizers().join(", ")
-    )))
+    Err(Error::Quarantine(format!("Quarantine {id} {why}")))
 }

@@ -80,11 +80,10 @@ fn matched(context: &Context, name: &str) -> Vec<Surveyed> {
     });
     let mut matched = of_wholes(context, name, matched);
     for one in &mut matched {
-        let has_none = scope::quarantine(context, &one.id).is_none();
         one.place = scope::place(context, &one.id);
         let places = [&one.id.namespace, &one.place];
         let is_protected = places.iter().any(|place| is_protected(context, place));
-        one.is_free = has_none && !is_protected;
+        one.is_free = has_room(context, &one.id) && !is_protected;
         one.newest = scope::newest_revision(context, &one.id);
     }
     matched
@@ -126,6 +125,16 @@ fn together(one: Surveyed, other: Surveyed) -> Surveyed {
         said: scope::worse(one.said.clone(), other.said),
         ..one
     }
+}
+
+/// Whether no quarantine of a release goes on. What only claims to be a policy's is in the way, and hides nothing:
+/// that the policy's own is due, and cannot begin, is told.
+fn has_room(context: &Context, id: &ReleaseId) -> bool {
+    let there = scope::quarantine(context, id);
+    there.is_none_or(|object| {
+        let object = object.as_ref().as_ref();
+        object.is_ok_and(|object| made::is_claim(context.store.seal(), object))
+    })
 }
 
 /// Finds out which of the releases that could be contained have anything to contain. What cannot be

@@ -4,13 +4,14 @@
 use serde_json::{Value, json};
 
 use super::{
-    FREE, NOTHING, START, TELL, TRUSTED, active_reason, by_a_person, contained, decided, incident,
-    incidents, of_revocation, outcomes, reconciled, remembered, stolen,
+    END, FREE, NOTHING, START, TELL, TRUSTED, active_reason, being_deleted, by_a_person, contained,
+    decided, incident, incidents, of_revocation, outcomes, reconciled, remembered, stolen, waiting,
 };
 use crate::clock::Moment;
 use crate::controllers::quarantine::made::MADE;
 use crate::controllers::quarantine::scope::{self, Containment};
 use crate::controllers::quarantine::start;
+use crate::controllers::store::Waiting;
 use crate::controllers::testing::{POLICY, Scene, id, quarantine_of, said, web, workload_of};
 use crate::inventory::helm::Driver;
 use crate::quarantine::FINALIZER;
@@ -134,6 +135,113 @@ async fn the_end_of_a_claim_is_nobodys_word() {
             is_released,
             "{word}"
         );
+    }
+}
+
+/// One of an earlier version, or under a seal that is lost, stays until somebody deletes it: so the policy that
+/// would begin its own says that it cannot, and what to do.
+#[tokio::test]
+async fn a_claim_that_stands_in_the_way_of_a_quarantine_is_told_by_its_policy() {
+    let scene = Scene::automatic().await;
+    scene.quarantine(&web(), &claimed(json!({})));
+    let refused = start::reconcile(&scene.context, POLICY, Moment::now()).await;
+    let why = refused.unwrap_err().to_string();
+    let way_on = "kubectl delete quarantine web --namespace shop";
+    assert!(why.contains(way_on), "{why}");
+    let told = outcomes(&scene);
+    assert_eq!(told.active, 0);
+    assert!(told.failed[&web()].contains(way_on), "{told:?}");
+    // What it recommends to a person is told as if there were none.
+    let scene = Scene::automatic().await;
+    scene.declare(&json!({"approval": "Manual"}));
+    scene.quarantine(&web(), &claimed(json!({})));
+    assert_eq!(decided(&scene).await, NOTHING);
+    assert_eq!(waiting(&scene), Some(Waiting::ForApproval));
+    // What goes on is nobody's claim: the policy's own, a person's.
+    for object in [
+        json!({}),
+        by_a_person(json!({})),
+        claimed(contained(&json!({}))),
+    ] {
+        let scene = Scene::automatic().await;
+        scene.quarantine(&web(), &object);
+        assert_eq!(decided(&scene).await, NOTHING, "{object}");
+        assert!(outcomes(&scene).failed.is_empty(), "{object}");
+    }
+}
+
+/// The thief of a key may write the status of the Quarantine that holds him.
+#[tokio::test]
+async fn what_somebody_else_has_written_of_the_end_ends_nothing_and_goes() {
+    for ended in ["TrustReturned", "ReleaseGone", "Withdrawn"] {
+        for tag in ["Zm9yZ2Vk", "", "?"] {
+            let forged = json!({"status": {"endedBy": ended, "endedTag": tag}});
+            let scene = Scene::automatic().await;
+            scene.quarantine(&web(), &contained(&forged));
+            let steps = reconciled(&scene).await;
+            assert!(!steps.contains(&END.to_owned()), "{ended}: {steps:?}");
+            let object = scene.cluster.find(&quarantine_of(&web())).unwrap();
+            for field in ["endedBy", "endedTag"] {
+                assert_eq!(object["status"][field], Value::Null, "{ended}");
+            }
+            // It was in force, and that is remembered: who deletes it has ended the incident.
+            let scene = Scene::automatic().await;
+            scene.quarantine(&web(), &contained(&forged));
+            let taken_in = incidents::reconcile(&scene.context, Moment::now()).await;
+            taken_in.unwrap();
+            assert!(
+                remembered(&scene)
+                    .await
+                    .was_active(&of_revocation(), &web())
+            );
+            let scene = Scene::automatic().await;
+            scene.quarantine(&web(), &being_deleted(&forged));
+            reconciled(&scene).await;
+            assert!(
+                remembered(&scene)
+                    .await
+                    .is_released(&of_revocation(), &web())
+            );
+        }
+    }
+}
+
+/// What is said before an uninstallation has no seal: who says so deletes the object too.
+#[tokio::test]
+async fn the_word_of_an_uninstallation_ends_nothing_before_the_deletion() {
+    let scene = Scene::automatic().await;
+    scene.quarantine(
+        &web(),
+        &contained(&json!({"status": {"endedBy": "Uninstall"}})),
+    );
+    let steps = reconciled(&scene).await;
+    assert!(!steps.contains(&END.to_owned()), "{steps:?}");
+    let object = scene.cluster.find(&quarantine_of(&web())).unwrap();
+    assert_eq!(
+        object["status"]["endedBy"], "Uninstall",
+        "it stays until then"
+    );
+    // Trust that returns meanwhile is our own word again.
+    let scene = Scene::automatic().await;
+    scene.quarantine(
+        &web(),
+        &contained(&json!({"status": {"endedBy": "Uninstall"}})),
+    );
+    scene.judge(&web(), vec![said(TRUSTED)]);
+    assert_eq!(reconciled(&scene).await, [TELL, END]);
+}
+
+/// An earlier version wrote no tag beside its word: what it was ending when it was replaced was no person's end.
+#[tokio::test]
+async fn what_an_earlier_version_was_ending_is_nobodys_release() {
+    for (verdict, is_released) in [(said(TRUSTED), false), (stolen(), true)] {
+        let scene = Scene::automatic().await;
+        scene.judge(&web(), vec![verdict]);
+        let ending = json!({"status": {"endedBy": "TrustReturned", "endedTag": ""}});
+        scene.quarantine(&web(), &being_deleted(&ending));
+        reconciled(&scene).await;
+        let known = remembered(&scene).await;
+        assert_eq!(known.is_released(&of_revocation(), &web()), is_released);
     }
 }
 
