@@ -78,6 +78,12 @@ async fn what_only_names_a_policy_uses_up_nothing_of_it_and_stands_in_nobodys_wa
     let said = "Quarantined=False/NotContained";
     let told = scene.expect_condition(&trusts, "web", said).await;
     assert!(told.contains("MadeByOthers"), "{told}");
+    // And by the policy that would begin its own.
+    let (policies, failed) = (scene.policies(), "QuarantineStopped=True/StartFailed");
+    let told = scene
+        .expect_condition(&policies, &scene.policy, failed)
+        .await;
+    assert!(told.contains("kubectl delete quarantine web"), "{told}");
     let (quarantines, params) = (scene.quarantines(), DeleteParams::default());
     quarantines.delete("web", &params).await.unwrap();
     scene.contained("web").await;
@@ -382,6 +388,39 @@ async fn whoever_deletes_a_refused_claim_gets_the_quarantine_of_the_policy() {
     quarantines.delete("web", &params).await.unwrap();
     scene.contained("web").await;
     assert_eq!(scene.replicas().await, 0);
+}
+
+/// Whoever may write the status of a Quarantine says in it that its policy trusts the release again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_end_ends_nothing_and_is_taken_away() {
+    let stage = stage().await;
+    let scene = Opening::of_every_kind("forged-end")
+        .with_quarantine(automatic())
+        .trusted(stage.cluster)
+        .await;
+    scene.revoke().await;
+    let uid = scene.contained("web").await.uid();
+    let (quarantines, params) = (scene.quarantines(), PatchParams::default());
+    for ended in ["TrustReturned", "ReleaseGone", "Withdrawn"] {
+        let forged = Patch::Merge(json!({"status": {"endedBy": ended, "endedTag": "Zm9yZ2Vk"}}));
+        let patched = quarantines.patch_status("web", &params, &forged).await;
+        drop(scene.done("forge an end", patched));
+        eventually(SOON, "the forged word goes", async || {
+            let object = quarantines.get("web").await;
+            let status = object.map_err(|error| error.to_string())?.status;
+            match status.and_then(|status| status.ended_by) {
+                None => Ok(()),
+                Some(ended) => Err(format!("{ended:?}")),
+            }
+        })
+        .await;
+        assert_eq!(scene.contained("web").await.uid(), uid, "the same");
+        assert_eq!(scene.replicas().await, 0);
+    }
+    // Our own word still ends it.
+    scene.withdraw().await;
+    scene.no_quarantine("web").await;
+    replicas_are(&scene, 3).await;
 }
 
 /// `web` is contained, and takes the only place; `forum` is as bad, and waits.
