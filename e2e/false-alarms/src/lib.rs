@@ -106,13 +106,12 @@ pub async fn run(stage: &Stage, folders: &[&Path], options: Options) -> Result<R
 
 /// Publishes one row, with a policy of its own over what is installed from it.
 async fn declare(story: &Story, key: &StoryKey, registry: Option<&Registry>, row: usize) -> Result {
-    let url = match registry {
-        Some(registry) => registry.url(),
-        None => {
-            let folder = story.repository.dir().join(row.to_string());
-            story.helm.index(&folder).await?;
-            story.repository.url()
-        }
+    let url = if let Some(registry) = registry {
+        registry.url()
+    } else {
+        let folder = story.repository.dir().join(row.to_string());
+        story.helm.index(&folder).await?;
+        story.repository.url()
     };
     let rule = json!({
         "name": "all",

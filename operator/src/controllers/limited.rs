@@ -97,8 +97,8 @@ async fn an_operator_of_some_namespaces_asks_for_nothing_elsewhere() {
     ];
     let of_both =
         |kind: &&str| ["bank", "shop"].map(|namespace| format!("/namespaces/{namespace}/{kind}?"));
-    let kinds: Vec<_> = kinds.iter().flat_map(|kind| of_both(&kind)).collect();
-    listed(&scene, &kinds).await;
+    let kinds: Vec<_> = kinds.iter().flat_map(|kind| of_both(kind)).collect();
+    Box::pin(listed(&scene, &kinds)).await;
     let ours = ["bank", "shop", OPERATOR_NAMESPACE];
     let asked = scene.asked().await;
     let elsewhere: Vec<_> = asked.iter().filter(|one| !is_within(one, &ours)).collect();
@@ -117,7 +117,7 @@ async fn what_may_not_be_read_holds_up_nothing_and_takes_nothing_away() {
     }
     cluster.refuse("GET", "/namespaces/bank/secrets", (403, "Forbidden"));
     let scene = Scene::limited(cluster.clone(), &["bank", "gone", "shop"]).await;
-    listed(&scene, &[]).await;
+    Box::pin(listed(&scene, &[])).await;
     for namespace in ["bank", "shop"] {
         let id = id(namespace, "web");
         let found = cluster.find(&format!("{TRUSTS}/{namespace}/releasetrusts/web"));

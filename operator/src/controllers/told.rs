@@ -342,7 +342,7 @@ fn statuses(scene: &Scene, release: &ReleaseId) -> usize {
 /// The verdict, and that it is contained: a key of a thousand releases must not cost more.
 #[tokio::test]
 async fn containment_costs_one_write_more_of_each_release() {
-    let scene = bad(&[web()]).await;
+    let scene = Box::pin(bad(&[web()])).await;
     decided(&scene, &[web()]).await;
     assert!(scene.cluster.find(&quarantine_of(&web())).is_some());
     seen(&scene, &web()).await;
@@ -363,7 +363,7 @@ async fn a_release_says_that_its_quarantine_was_refused() {
         ("POST", "/namespaces/shop/quarantines"),
         ("GET", "/configmaps"),
     ] {
-        let scene = bad(&[web()]).await;
+        let scene = Box::pin(bad(&[web()])).await;
         scene.cluster.refuse(verb, part, (403, "Forbidden"));
         for _ in 0..3 {
             decided(&scene, &[web()]).await;
@@ -394,7 +394,7 @@ async fn a_release_says_that_its_quarantine_was_refused() {
 #[tokio::test]
 async fn a_release_says_that_it_does_not_fit_the_limit() {
     let all = [web(), id("bank", "api")];
-    let scene = bad(&all).await;
+    let scene = Box::pin(bad(&all)).await;
     scene.declare(&json!({"limit": {"maxReleases": 1}}));
     for _ in 0..3 {
         decided(&scene, &all).await;

@@ -28,7 +28,7 @@ const PENDING_AFTER: Duration = Duration::from_secs(2);
 
 /// Follows everything for ever.
 pub(super) async fn follow_all(context: Arc<Context>) {
-    follow_everything(&context).await;
+    Box::pin(follow_everything(&context)).await;
 }
 
 pub(super) async fn follow_everything(context: &Context) {

@@ -92,7 +92,7 @@ async fn full() -> Scene {
 /// Say what was checked: those beyond are counted, and it is told that they are not shown.
 #[tokio::test]
 async fn records_that_are_none_cost_so_many_objects_in_a_namespace_and_it_is_told_once() {
-    let scene = full().await;
+    let scene = Box::pin(full()).await;
     let shown = |number: &usize| verdict(&scene, &junk(*number)) == "ReleaseUnreadable";
     let all: BTreeSet<_> = (0..MOST_SHOWN + 5).filter(shown).collect();
     assert_eq!(all, (0..MOST_SHOWN).collect());
@@ -139,7 +139,7 @@ async fn junk_hides_nothing_that_can_be_read_and_freezes_no_verdict() {
 
 #[tokio::test]
 async fn when_one_goes_the_next_is_shown() {
-    let scene = full().await;
+    let scene = Box::pin(full()).await;
     let next = junk(MOST_SHOWN);
     let queue = &scene.context.queues.tasks;
     let task = Task::Release(next.clone());

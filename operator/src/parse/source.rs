@@ -1,5 +1,7 @@
 //! Where charts are published.
 
+use std::path::Path;
+
 use charttrust_verify::policy::{CaRef, ProvenanceAt, Source};
 use charttrust_verify::scheme::Scheme;
 
@@ -135,7 +137,11 @@ fn folder(url: &str) -> Result<(), FolderError> {
         Some((Scheme::Http | Scheme::Https, _)) => {}
         Some((Scheme::Oci, _)) | None => return Err(FolderError::Scheme),
     }
-    if url.trim_end_matches('/').ends_with(".prov") {
+    let last = Path::new(url.trim_end_matches('/'));
+    if last
+        .extension()
+        .is_some_and(|extension| extension == "prov")
+    {
         return Err(FolderError::File);
     }
     Ok(())

@@ -345,10 +345,11 @@ mod tests {
                 entry.fetch(not_before(), fail).await.err().unwrap()
             };
             assert_eq!(ask().await, failure);
-            tokio::time::advance(rest - Duration::from_millis(1)).await;
+            let moment = Duration::from_millis(1);
+            tokio::time::advance(rest.saturating_sub(moment)).await;
             assert_eq!(ask().await, failure);
             assert_eq!(asked.load(Ordering::Relaxed), 1, "{failure}");
-            tokio::time::advance(Duration::from_millis(1)).await;
+            tokio::time::advance(moment).await;
             assert_eq!(ask().await, failure);
             assert_eq!(asked.load(Ordering::Relaxed), 2, "{failure}");
         }

@@ -90,13 +90,6 @@ fn mirrors_and_repositories_of_one_chart_count_as_their_source() {
         let world = deployed(world.clone(), vec![from(url, "web")]);
         assert_eq!(world.verdict(), expected, "{url}");
     }
-    let registry = |url: &str| {
-        let mut world = World::good();
-        let answer = world.evidence.answers.remove(SOURCE).unwrap();
-        world.rule().sources = vec![source(url)];
-        world.answer(url, answer);
-        world
-    };
     for (url, named, chart, expected) in [
         (
             "oci://a.example/charts",
@@ -116,37 +109,6 @@ fn mirrors_and_repositories_of_one_chart_count_as_their_source() {
             "other",
             ELSEWHERE,
         ),
-        // Docker Hub has three names, and nobody else has.
-        (
-            "oci://docker.io/a",
-            "oci://registry-1.docker.io/a",
-            "web",
-            TRUSTED,
-        ),
-        (
-            "oci://registry-1.docker.io/a",
-            "oci://index.docker.io/a",
-            "web",
-            TRUSTED,
-        ),
-        (
-            "oci://docker.io/a",
-            "oci://docker.io:8443/a",
-            "web",
-            ELSEWHERE,
-        ),
-        (
-            "oci://docker.io/a",
-            "oci://hub.docker.io/a",
-            "web",
-            ELSEWHERE,
-        ),
-        (
-            "https://docker.io/a",
-            "https://index.docker.io/a",
-            "web",
-            ELSEWHERE,
-        ),
         (
             "oci://a.example/charts",
             "oci://a.example/more",
@@ -163,6 +125,38 @@ fn mirrors_and_repositories_of_one_chart_count_as_their_source() {
     ] {
         let world = deployed(registry(url), vec![from(named, chart)]);
         assert_eq!(world.verdict(), expected, "{url} {named} {chart}");
+    }
+}
+
+/// A rule with this source alone, which answers as the one of the good world.
+fn registry(url: &str) -> World {
+    let mut world = World::good();
+    let answer = world.evidence.answers.remove(SOURCE).unwrap();
+    world.rule().sources = vec![source(url)];
+    world.answer(url, answer);
+    world
+}
+
+/// It has three names, and nobody else has.
+#[test]
+fn the_names_of_docker_hub_are_one_place() {
+    for (url, named, expected) in [
+        ("oci://docker.io/a", "oci://registry-1.docker.io/a", TRUSTED),
+        (
+            "oci://registry-1.docker.io/a",
+            "oci://index.docker.io/a",
+            TRUSTED,
+        ),
+        ("oci://docker.io/a", "oci://docker.io:8443/a", ELSEWHERE),
+        ("oci://docker.io/a", "oci://hub.docker.io/a", ELSEWHERE),
+        (
+            "https://docker.io/a",
+            "https://index.docker.io/a",
+            ELSEWHERE,
+        ),
+    ] {
+        let world = deployed(registry(url), vec![from(named, "web")]);
+        assert_eq!(world.verdict(), expected, "{url} {named}");
     }
 }
 
