@@ -18,7 +18,7 @@ use crate::setup::{DEPLOYMENT, Deployed, stage};
 async fn begin(prefix: &str, level: &str) -> (Deployed, Chart) {
     with_argo().await;
     let mut scene = Deployed::begin(prefix).await;
-    scene.quarantine_namespace = NAMESPACE.to_owned();
+    NAMESPACE.clone_into(&mut scene.quarantine_namespace);
     ask_for(&scene, level).await;
     let chart = Source::new("web", "1.0.0").with_file("values.yaml", "replicas: 3\n");
     let chart = scene.publish(&chart, Some(&scene.key)).await;
