@@ -97,7 +97,7 @@ async fn an_operator_of_some_namespaces_asks_for_nothing_elsewhere() {
     ];
     let of_both =
         |kind: &&str| ["bank", "shop"].map(|namespace| format!("/namespaces/{namespace}/{kind}?"));
-    let kinds: Vec<_> = kinds.iter().flat_map(|kind| of_both(kind)).collect();
+    let kinds: Vec<_> = kinds.iter().flat_map(of_both).collect();
     Box::pin(listed(&scene, &kinds)).await;
     let ours = ["bank", "shop", OPERATOR_NAMESPACE];
     let asked = scene.asked().await;

@@ -247,7 +247,7 @@ async fn whatever_the_folder_answers_shows_at_worst_that_there_is_no_proof() {
         (ResponseTemplate::new(503), "SourceUnavailable"),
         (body(b"<html>no such file"), "SourceUnavailable"),
         (body(b"{}"), "SourceUnavailable"),
-        (body(&[b'x'; 70_000]), "LimitExceeded"),
+        (body(&vec![b'x'; 70_000]), "LimitExceeded"),
         (body(b""), "ProvenanceMalformed"),
         (body(b"nonsense"), "ProvenanceMalformed"),
         (body(of_another.as_bytes()), "SignerNotTrusted"),
