@@ -2,6 +2,10 @@
 //!
 //! It lies where tenants may have rights, so it is believed only with a valid seal.
 
+mod bound;
+mod earlier;
+mod room;
+
 use std::collections::BTreeSet;
 use std::str::FromStr as _;
 
@@ -9,8 +13,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::{
-    Answer, ArchiveFacts, Bound, Claim, Claims, Evidence, Outcome, Place, ProvenanceFacts,
-    SignatureFacts, Signed, SubchartId,
+    Answer, ArchiveFacts, Claim, Claims, Evidence, Outcome, Place, ProvenanceFacts, SignatureFacts,
+    Signed, SubchartId,
 };
 use charttrust_verify::key::Key;
 use charttrust_verify::openpgp::{self, Fingerprint, SignatureRecord, VerifiedSignature};
@@ -19,9 +23,8 @@ use charttrust_verify::witness::FirstVerification;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use self::room::Room;
 use super::bundled::{bundled, unbundled};
-use super::earlier;
-use super::room::Room;
 use crate::api::release_trust as v1;
 use crate::api::{bounds, time};
 use crate::controllers::store::Content;
@@ -113,7 +116,7 @@ pub(in crate::controllers) fn describe(
         content, others, ..
     } = described;
     let mut room = Room::default();
-    let sources = content.map(|content| sources(content, described.origin, &mut room));
+    let sources = content.map(|content| sources((content, described.origin), &mut room));
     let sources = sources.unwrap_or_default();
     let dependencies = content.map(|content| dependencies(content, &mut room));
     let dependencies = dependencies.unwrap_or_default();
@@ -267,16 +270,16 @@ fn is_answer(source: &v1::SourceEvidence) -> bool {
 
 /// What the sources have answered, the origin first.
 fn sources<'a>(
-    content: &'a Content,
-    origin: Option<&str>,
+    (content, origin): (&'a Content, Option<&str>),
     room: &mut Room<'a>,
 ) -> Vec<v1::SourceEvidence> {
     let answers = content.evidence.answers.iter();
     let described = answers.map(|(url, answer)| (source(content, url, answer), answer));
     let mut described: Vec<_> = described.collect();
+    let is_origin = |source: &v1::SourceEvidence| origin == Some(source.url.as_str());
     described.sort_by_key(|(source, _)| {
         let is_same = source.binding == Some(v1::Binding::Same);
-        (!is_same, origin != Some(source.url.as_str()))
+        (!is_same, !is_origin(source))
     });
     let listed = described.into_iter().take(bounds::LIST);
     let listed = listed.filter(|(source, answer)| room.takes(source, answer));
@@ -351,8 +354,8 @@ fn archive(content: &Content, url: &str, facts: &ArchiveFacts) -> v1::SourceEvid
         archive: Some(facts.digest.to_string()),
         chart: other(&content.chart, &facts.name, bounds::NAME),
         version: other(&content.version, &facts.version, bounds::VERSION),
-        binding: Some(binding(&facts.binding)),
-        differences: differences(&facts.binding),
+        binding: Some(bound::written(&facts.binding)),
+        differences: bound::differences(&facts.binding),
         subcharts: facts.has_subcharts,
         dependencies: bundled(facts),
         content: facts.content.map(|digest| digest.to_string()),
@@ -386,17 +389,11 @@ fn facts(
 ) -> Option<ArchiveFacts> {
     let digest = Sha256Digest::from_str(source.archive.as_ref()?).ok()?;
     let or_same = |other: &Option<String>, ours: &str| other.clone().unwrap_or(ours.to_owned());
-    let differences = source.differences.clone();
     Some(ArchiveFacts {
         digest,
         name: or_same(&source.chart, &release.chart),
         version: or_same(&source.version, &release.version),
-        binding: match source.binding? {
-            v1::Binding::Different => Bound::Different(differences),
-            v1::Binding::NoRecord => Bound::NoRecord,
-            v1::Binding::OldWriter => Bound::OldWriter(differences),
-            v1::Binding::Same => Bound::Same(differences),
-        },
+        binding: bound::read(source.binding?, &source.differences),
         has_subcharts: source.subcharts,
         subcharts: source
             .dependencies
@@ -474,25 +471,6 @@ fn message_of(provenance: &ProvenanceFacts) -> Option<String> {
             Some(bounds::fit(message, bounds::MESSAGE))
         }
         ProvenanceFacts::Missing | ProvenanceFacts::Signed(_) => None,
-    }
-}
-
-fn binding(bound: &Bound) -> v1::Binding {
-    match bound {
-        Bound::Different(_) => v1::Binding::Different,
-        Bound::NoRecord | Bound::NotCompared => v1::Binding::NoRecord,
-        Bound::OldWriter(_) => v1::Binding::OldWriter,
-        Bound::Same(_) => v1::Binding::Same,
-    }
-}
-
-fn differences(bound: &Bound) -> Vec<String> {
-    match bound {
-        Bound::Different(all) | Bound::OldWriter(all) | Bound::Same(all) => {
-            let bounded = all.iter().map(|text| bounds::fit(text, bounds::MESSAGE));
-            bounded.take(bounds::SHORT_LIST).collect()
-        }
-        Bound::NoRecord | Bound::NotCompared => Vec::new(),
     }
 }
 
@@ -612,7 +590,7 @@ fn verified(
 mod tests {
     use std::collections::BTreeMap;
 
-    use charttrust_verify::evidence::SubchartFacts;
+    use charttrust_verify::evidence::{Bound, SubchartFacts};
     use charttrust_verify::key::Scope;
     use charttrust_verify::limits::MOST_SUBCHARTS;
     use charttrust_verify::verdict::Cause;

@@ -2,14 +2,12 @@
 
 mod bundled;
 pub(in crate::controllers) mod credentials;
-mod earlier;
 pub(in crate::controllers) mod events;
 pub(in crate::controllers) mod evidence;
 mod fetch;
 mod judge;
 pub(in crate::controllers) mod poll;
 pub(in crate::controllers) mod read;
-mod room;
 pub mod seal;
 mod status;
 

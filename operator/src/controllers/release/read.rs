@@ -106,7 +106,7 @@ fn take_in(context: &Context, item: &Item) {
             resource_version: said.meta.resource_version,
             mark: Mark::None,
         };
-        release.revisions.insert(item.record, revision);
+        release.put(item.record, revision);
     });
 }
 
