@@ -96,7 +96,7 @@ fn answered(scene: &Scene, release: &ReleaseId) {
 
 /// Reads and judges a release; gives the reason and the owner that its status has then.
 async fn judged(scene: &Scene, release: &ReleaseId) -> (String, String) {
-    read_changed(&scene.context, release).await;
+    read_changed(&scene.context, release, crate::clock::tick()).await;
     answered(scene, release);
     let object = scene.cluster.find(&path(release));
     let object = object.map(|object| serde_json::from_value(object).map_err(|e| e.to_string()));

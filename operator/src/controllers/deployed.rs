@@ -7,6 +7,7 @@ use charttrust_verify::digest::Sha256Digest;
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::store::shown::Shown;
 use super::task::Task;
@@ -15,7 +16,7 @@ use super::{policy, release};
 use crate::clock::Moment;
 use crate::fake_cluster::UNKNOWN_KIND;
 use crate::inventory::helm::Driver;
-use crate::inventory::{Mark, Missing, RecordId, ReleaseId};
+use crate::inventory::{Mark, Missing, Owner, RecordId, ReleaseId};
 use crate::leader::Leadership;
 use crate::watch::ObjectName;
 
@@ -153,6 +154,12 @@ fn following<'a>(scene: &'a Scene, test: impl Future<Output = ()> + 'a) -> Local
     following.boxed_local()
 }
 
+/// As for who asks now.
+fn now() -> (Instant, Instant) {
+    let now = crate::clock::tick();
+    (now, now)
+}
+
 /// Judges whenever the release is queued, until it is worth this.
 async fn until(scene: &Scene, expected: &(String, String)) {
     while judged(scene).await != *expected {
@@ -183,7 +190,7 @@ async fn definitions_that_come_after_the_start_are_noticed() {
         // As after each record that is read.
         let deployers = &scene.context.cache.deployers;
         let (client, mark) = (&scene.context.client, named("any"));
-        deployers.look_again(client, &mark).await.unwrap();
+        deployers.look_again(client, &mark, now()).await.unwrap();
         let deployed = deployers.of(&web(), &named("any"));
         assert_eq!(
             deployed.missing,
@@ -242,10 +249,10 @@ async fn a_helm_release_of_which_only_the_record_tells_is_asked_for() {
     scene
         .cluster
         .refuse("GET", "/helmreleases/any", (500, "InternalError"));
-    let looked = deployers.look_again(client, &named("any")).await;
+    let looked = deployers.look_again(client, &named("any"), now()).await;
     assert!(looked.is_err(), "and the record is read again later");
     scene.cluster.allow();
-    let looked = deployers.look_again(client, &named("any")).await;
+    let looked = deployers.look_again(client, &named("any"), now()).await;
     looked.unwrap();
     let deployed = deployers.of(&web(), &named("any"));
     assert_eq!(deployed.deployers.len(), 1);
@@ -475,6 +482,73 @@ async fn a_record_that_flux_has_marked_is_read_again_once_flux_says_of_which_man
         assert_eq!(work.item, web());
     })
     .await;
+}
+
+/// k3s leaves no mark on a record, and a kind that was not there is asked for every ten seconds only: so whoever
+/// reads a record looks. Of ordinary records that costs one request for all that are read in the same second.
+#[tokio::test]
+async fn a_helm_chart_of_a_kind_that_has_just_come_is_not_overlooked() {
+    let scene = scene(Mark::None).await;
+    let context = &scene.context;
+    let secret = json!({"type": "helm.sh/release.v1", "metadata": {
+        "namespace": "shop", "name": "sh.helm.release.v1.web.v1",
+    }});
+    let path = "/api/v1/namespaces/shop/secrets/sh.helm.release.v1.web.v1";
+    scene.cluster.put(path, secret);
+    following(&scene, async {
+        context.cache.deployers.answered().await;
+        assert_eq!(judged(&scene).await, verdict("DigestPinned", "Helm"));
+        let before = scene.cluster.requests();
+        let queued = crate::clock::tick();
+        for _ in 0..20 {
+            read_anew(&scene, queued).await;
+        }
+        let asked = scene.cluster.requests() - before;
+        assert_eq!(
+            asked, 21,
+            "for each its record, and for all of them the kind"
+        );
+        assert_eq!(
+            judged(&scene).await,
+            verdict("DigestPinned", "Helm"),
+            "and nothing waits"
+        );
+
+        define(&scene, K3S, "v1", &["helmcharts"]);
+        let object = json!({
+            "metadata": {"namespace": "kube-system", "name": "web"},
+            "spec": {"chart": "web", "repo": ELSEWHERE, "targetNamespace": "shop"},
+            "status": {"jobName": "helm-install-web"},
+        });
+        let path = format!("{K3S}/v1/namespaces/kube-system/helmcharts/web");
+        scene.cluster.put(&path, object);
+        read_anew(&scene, crate::clock::tick()).await;
+        let deployed = context.cache.deployers.of(&web(), &Mark::None);
+        let is_open = deployed.missing == Some(Missing::Objects);
+        assert!(is_open || deployed.owner == Owner::K3s, "{deployed:?}");
+        until(&scene, &verdict("SourceUnknown", "K3s")).await;
+    })
+    .await;
+}
+
+/// Reads the record as if it had changed.
+async fn read_anew(scene: &Scene, queued: Instant) {
+    let record = RecordId::Helm {
+        driver: Driver::Secret,
+        revision: 1,
+    };
+    let known = scene.context.store.release(&web()).unwrap();
+    let revision = known.revisions.get(&record).unwrap().clone();
+    scene
+        .context
+        .store
+        .update(&web(), |release| release.forget_reading(record));
+    release::read::read_changed(&scene.context, &web(), queued).await;
+    // What the record says is not this test's matter.
+    scene
+        .context
+        .store
+        .update(&web(), |release| release.put(record, revision));
 }
 
 /// The condition of the policy names the kind; without such a kind it says nothing.

@@ -146,7 +146,10 @@ impl Context {
     async fn read_for_ever(self: Arc<Self>) -> Ended {
         loop {
             let work = self.queues.records.next().await;
-            if caught(read::read_changed(&self, &work.item)).await.is_err() {
+            if caught(read::read_changed(&self, &work.item, work.due))
+                .await
+                .is_err()
+            {
                 self.queues
                     .records
                     .add_at(work.item.clone(), tick() + AFTER_PANIC);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use charttrust_verify::deployer::{ChartOrigin, Deployer};
 use charttrust_verify::release::{HelmReleaseMark, HelmReleaseName};
 use kube::Client;
+use tokio::time::Instant;
 
 use super::flux::{self, Found, HelmRelease, SourceRef};
 use super::manifest::Manifest;
@@ -133,11 +134,19 @@ impl Deployers {
         self.helm_charts.answered().await;
     }
 
-    /// A record was read that says of which `HelmRelease` it is: the watch may not have told of that yet.
+    /// A record was read: the watch may not have told yet of the `HelmRelease` that it says it is of. k3s leaves
+    /// no mark on a record, but its kind was there before: one that was absent is asked about again. `since` and
+    /// now as for [`Optional::confirm_absent`].
     ///
     /// # Errors
     /// If the server gives no answer.
-    pub async fn look_again(&self, client: &Client, mark: &Mark) -> kube::Result<()> {
+    pub async fn look_again(
+        &self,
+        client: &Client,
+        mark: &Mark,
+        since: (Instant, Instant),
+    ) -> kube::Result<()> {
+        self.helm_charts.confirm_absent(client, since).await?;
         let Mark::Of(name) = mark else { return Ok(()) };
         self.helm_releases.look_again(client, name).await?;
         let release = self.helm_releases.find(name);

@@ -15,7 +15,8 @@ use kube::core::{GroupVersionKind, Request};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource as _};
 use serde::de::DeserializeOwned;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
+use tokio::time::Instant;
 
 use super::picked::{Kept, Picked};
 use super::reach::{Part, Reach};
@@ -83,6 +84,8 @@ pub struct Optional<V> {
     objects: Cache<ObjectName, V>,
     states: watch::Sender<BTreeMap<Part, State>>,
     again: Notify,
+    /// When the server was last asked whether it has come, where it had said that it is not there.
+    asked: AsyncMutex<Option<Instant>>,
     /// In which version it is followed.
     resource: Mutex<Option<ApiResource>>,
 }
@@ -98,6 +101,7 @@ impl<V: Kept + Send + Sync + 'static> Optional<V> {
             objects: Cache::of(reach),
             states: watch::Sender::new(states),
             again: Notify::new(),
+            asked: AsyncMutex::default(),
             resource: Mutex::default(),
         }
     }
@@ -193,6 +197,32 @@ impl<V: Kept + Send + Sync + 'static> Optional<V> {
         }
     }
 
+    /// Looks whether a kind that was absent has come: then nothing is known of it until its objects are listed.
+    /// `now` is the present moment; an answer to what was asked after `since` is good enough, so that all who ask
+    /// meanwhile share one.
+    ///
+    /// # Errors
+    /// If the server gives no answer.
+    pub async fn confirm_absent(
+        &self,
+        client: &Client,
+        (since, now): (Instant, Instant),
+    ) -> kube::Result<()> {
+        if self.state() != State::Absent {
+            return Ok(());
+        }
+        let mut asked = self.asked.lock().await;
+        if self.state() != State::Absent || asked.is_some_and(|asked| asked >= since) {
+            return Ok(());
+        }
+        if discover(client, self.kind).await?.is_some() {
+            self.set_all(State::Unlisted);
+            self.again.notify_one();
+        }
+        *asked = Some(now);
+        Ok(())
+    }
+
     /// Keeps an object that the watch has not told of yet. One that it tells of later is newer.
     async fn fetch(&self, client: &Client, name: &ObjectName) -> kube::Result<()> {
         let resource = self.resource.lock();
@@ -217,9 +247,17 @@ impl<V: Kept + Send + Sync + 'static> Optional<V> {
     /// Follows the kind for ever. `changed` hears of everything that is another than before.
     pub async fn follow(&self, client: &Client, changed: impl Fn(Change<'_, V>)) {
         loop {
+            let before = self.state();
             match discover(client, self.kind).await {
+                // Somebody has seen it come since this was asked.
+                Ok(None) if self.state() == State::Unlisted && before != State::Unlisted => {
+                    continue;
+                }
                 Ok(None) => self.take_for_absent(&changed),
                 Ok(Some(resource)) => {
+                    if self.state() == State::Absent {
+                        self.set_all(State::Unlisted);
+                    }
                     let known = self.resource.lock();
                     *known.unwrap_or_else(PoisonError::into_inner) = Some(resource.clone());
                     self.follow_all(client, &resource, &changed).await;
@@ -232,7 +270,7 @@ impl<V: Kept + Send + Sync + 'static> Optional<V> {
     }
 
     /// Whoever has installed the kind has objects of it soon, and they say themselves that it is there
-    /// ([`Optional::look_again`]).
+    /// ([`Optional::look_again`]), or whoever reads a record looks ([`Optional::confirm_absent`]).
     async fn pause(&self) {
         let again = self.again.notified();
         let _ = tokio::time::timeout(AGAIN, again).await;

@@ -3,6 +3,7 @@
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::release::{HelmReleaseMark, Record, Status};
 use charttrust_verify::verdict::Cause;
+use tokio::time::Instant;
 
 use super::poll;
 use crate::api::bounds;
@@ -16,8 +17,13 @@ use crate::inventory::{Item, Manifest, Mark, Published, RecordId, ReleaseId};
 
 /// Reads what is new or has changed, drops what is judged no more, and plans the looks at sources.
 ///
-/// In a queue of its own: no source that is slow keeps a record from being read and judged.
-pub(in crate::controllers) async fn read_changed(context: &Context, id: &ReleaseId) {
+/// In a queue of its own: no source that is slow keeps a record from being read and judged. `queued` is when it
+/// was known that there is something to read.
+pub(in crate::controllers) async fn read_changed(
+    context: &Context,
+    id: &ReleaseId,
+    queued: Instant,
+) {
     let judged = context.cache.records.judged(id);
     let known = context.store.release(id).unwrap_or_default();
     let is_known = |(record, meta): &(&RecordId, &RecordMeta)| {
@@ -31,7 +37,7 @@ pub(in crate::controllers) async fn read_changed(context: &Context, id: &Release
         };
         match record {
             RecordId::Application { .. } => take_in(context, &item),
-            RecordId::Helm { .. } => read(context, &item, meta).await,
+            RecordId::Helm { .. } => read(context, &item, (meta, queued)).await,
         }
     }
     // What an Application has said stands while Applications cannot be read.
@@ -46,7 +52,7 @@ pub(in crate::controllers) async fn read_changed(context: &Context, id: &Release
     poll::plan(context, id);
 }
 
-async fn read(context: &Context, item: &Item, watched: &RecordMeta) {
+async fn read(context: &Context, item: &Item, (watched, queued): (&RecordMeta, Instant)) {
     let content = match item.read(&context.client, Said::by).await {
         Ok(read) if read.writer == Writer::Chart => Err(OF_CHART.to_owned()),
         Ok(read) => Ok(read),
@@ -60,7 +66,10 @@ async fn read(context: &Context, item: &Item, watched: &RecordMeta) {
     };
     // Before it is judged: what is not known yet must not pass for absent.
     let deployers = &context.cache.deployers;
-    if let Err(error) = deployers.look_again(&context.client, &mark).await {
+    let now = clock::tick();
+    let since = queued.max(now.checked_sub(SHARED).unwrap_or(queued));
+    let looked = deployers.look_again(&context.client, &mark, (since, now));
+    if let Err(error) = looked.await {
         return read_later(context, item, &error);
     }
     let manifests = deployers.of(&item.id, &mark).manifests;
@@ -181,6 +190,10 @@ impl Chart {
         }
     }
 }
+
+/// How old an answer may be that there is no such kind, where many records are read: no k3s takes on an object
+/// of a new kind and has it installed so soon.
+const SHARED: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// How long to wait after the API server did not give a record.
 const RETRY_READ: std::time::Duration = std::time::Duration::from_secs(5);
