@@ -107,7 +107,7 @@ async fn ready_says(scene: &Scene, parts: &[&str], not: &[&str]) {
             let ready = ready.ok_or_else(|| format!("{conditions:?}"))?;
             let said = ready["message"].as_str().unwrap_or_default();
             let has = |part: &&str| said.contains(*part);
-            if parts.iter().all(|part| has(&part)) && !not.iter().any(|part| has(&part)) {
+            if parts.iter().all(|part| has(part)) && !not.iter().any(|part| has(part)) {
                 Ok(())
             } else {
                 Err(said.to_owned())
@@ -190,7 +190,7 @@ async fn contained_and_restored(scene: &Scene, bank: &Story) {
 
 async fn nothing_is_said_of(yard: &Story) {
     lasting(std::time::Duration::from_secs(1), async || {
-        let found = yard.trusts().list(&Default::default()).await;
+        let found = yard.trusts().list(&kube::api::ListParams::default()).await;
         let found = found.map_err(|error| error.to_string())?.items;
         if found.is_empty() {
             Ok(())
@@ -234,7 +234,9 @@ async fn a_namespace_that_comes_later_is_told_until_it_is_there() {
 
     // And one that goes takes nothing along but what was in it.
     let namespaces = Api::<k8s_openapi::api::core::v1::Namespace>::all(scene.client.clone());
-    let deleted = namespaces.delete("later", &Default::default()).await;
+    let deleted = namespaces
+        .delete("later", &kube::api::DeleteParams::default())
+        .await;
     scene.done("delete the namespace", deleted);
     ready_says(&scene, &["without namespace later"], &[]).await;
     scene.expect("web", "SignatureVerified").await;

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bounds;
-use super::conditions::Condition;
+use super::conditions::{Condition, ReleaseCondition, find};
 use super::schema;
 pub use super::witness::Witness;
 
@@ -75,6 +75,13 @@ pub use super::witness::Witness;
     )
 )]
 pub struct ReleaseTrustSpec {}
+
+impl ReleaseTrust {
+    /// The verdict, if there is one.
+    pub fn verdict(&self) -> Option<&Condition> {
+        find(&self.status.as_ref()?.conditions, ReleaseCondition::Trusted)
+    }
+}
 
 /// The verdict and what it rests on.
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 
 use charttrust_verify::verdict::Cause;
 
-use super::status::verdict;
 use crate::api::ReleaseTrust;
 use crate::api::chart_trust_policy::ReleaseCounts;
 use crate::api::conditions::Status as Said;
@@ -52,7 +51,7 @@ fn count<'a>(
     causes: &mut BTreeMap<&'a str, u32>,
 ) {
     counts.total += 1;
-    let said = verdict(trust);
+    let said = trust.verdict();
     let reason = said.map_or(Cause::Pending.word(), |said| said.reason.as_str());
     match said.map(|said| said.status) {
         Some(Said::True) => counts.trusted += 1,

@@ -287,7 +287,7 @@ impl Picture {
 
 /// What is known of a release of which the engine can say nothing.
 fn unread(trust: &ReleaseTrust) -> Forecast {
-    let before = status::verdict(trust);
+    let before = trust.verdict();
     let before = before.map(|verdict| verdict.reason.clone());
     Forecast {
         namespace: trust.namespace().unwrap_or_default(),
@@ -324,7 +324,7 @@ fn deployers(trust: &ReleaseTrust) -> Vec<Deployer> {
         .as_ref()
         .and_then(|status| status.release.as_ref());
     let is_helm = release.is_none_or(|release| release.owner == Owner::Helm);
-    let verdict = status::verdict(trust).map(|verdict| verdict.reason.as_str());
+    let verdict = trust.verdict().map(|verdict| verdict.reason.as_str());
     if let Some(release) = release.filter(|release| release.driver == Driver::Application)
         && verdict != Some(Cause::SourceUnknown.word())
     {

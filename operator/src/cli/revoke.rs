@@ -20,7 +20,7 @@ use super::leading::{self, Operator};
 use super::manifest::manifest;
 use super::screen::{Table, note, plain, say, tell};
 use super::site::Site;
-use super::{TRUSTED, program, status};
+use super::{TRUSTED, program};
 use crate::api::chart_trust_policy::Approval;
 use crate::api::reasons::KeyReason;
 use crate::api::trusted_key::{Grandfather, Revocation, RevocationReason};
@@ -433,7 +433,7 @@ fn is_judged(one: &Forecast, trusts: &[ReleaseTrust]) -> bool {
     });
     // A release that is gone meanwhile needs no verdict.
     same.next().is_none_or(|trust| {
-        let word = status::verdict(trust).map(|verdict| verdict.reason.as_str());
+        let word = trust.verdict().map(|verdict| verdict.reason.as_str());
         word == one.verdict().map(Verdict::word)
     })
 }

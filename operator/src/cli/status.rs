@@ -173,17 +173,9 @@ pub(super) async fn read(
     })
 }
 
-/// The verdict, if there is one.
-pub(super) fn verdict(trust: &ReleaseTrust) -> Option<&Condition> {
-    find(
-        &trust.status.as_ref()?.conditions,
-        ReleaseCondition::Trusted,
-    )
-}
-
 /// The exit code that the worst of several verdicts asks for.
 pub(super) fn code<'a>(trusts: impl IntoIterator<Item = &'a ReleaseTrust>) -> u8 {
-    let codes = trusts.into_iter().map(|trust| match verdict(trust) {
+    let codes = trusts.into_iter().map(|trust| match trust.verdict() {
         Some(verdict) if is_settled(verdict) => (0, TRUSTED),
         Some(verdict) if verdict.status == Said::False => (2, UNTRUSTED),
         Some(_) | None => (1, UNKNOWN),
@@ -198,7 +190,9 @@ fn is_settled(verdict: &Condition) -> bool {
 }
 
 fn is_untrusted(trust: &ReleaseTrust) -> bool {
-    verdict(trust).is_some_and(|verdict| verdict.status == Said::False)
+    trust
+        .verdict()
+        .is_some_and(|verdict| verdict.status == Said::False)
 }
 
 fn table(trusts: &[ReleaseTrust], looks: &Looks, now: Timestamp) -> Table {
@@ -211,7 +205,7 @@ fn table(trusts: &[ReleaseTrust], looks: &Looks, now: Timestamp) -> Table {
         "DETAIL",
     ]);
     for trust in trusts {
-        let verdict = verdict(trust);
+        let verdict = trust.verdict();
         table.add([
             &trust.namespace().unwrap_or_default(),
             &trust.name_any(),
@@ -243,7 +237,7 @@ fn describe(trust: &ReleaseTrust, looks: &Looks) -> String {
         trust.name_any(),
         chart(trust)
     )];
-    let Some(verdict) = verdict(trust) else {
+    let Some(verdict) = trust.verdict() else {
         lines.push("Verdict:  none yet".to_owned());
         return shown(lines);
     };

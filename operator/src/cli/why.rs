@@ -134,7 +134,7 @@ struct Shown {
 
 fn links(trust: &ReleaseTrust, keys: &[TrustedKey]) -> Vec<Shown> {
     let status = trust.status.clone().unwrap_or_default();
-    let verdict = status::verdict(trust);
+    let verdict = trust.verdict();
     let shown = |link: Link| {
         let facts = facts(link, trust, &status, keys);
         let reasons = reasons(link, &status, verdict);
@@ -170,7 +170,7 @@ fn explanation(trust: &ReleaseTrust, keys: &[TrustedKey]) -> serde_json::Value {
         "schemaVersion": SCHEMA_VERSION,
         "namespace": trust.namespace(),
         "release": trust.name_any(),
-        "trusted": status::verdict(trust),
+        "trusted": trust.verdict(),
         "links": links(trust, keys),
         "findings": findings.into_iter().flatten().collect::<Vec<_>>(),
     })
@@ -181,11 +181,11 @@ fn explain(trust: &ReleaseTrust, keys: &[TrustedKey]) -> String {
     for (number, link) in (1..).zip(links(trust, keys)) {
         lines.extend(lines_of(number, link));
     }
-    lines.extend(conclusion(status::verdict(trust)));
+    lines.extend(conclusion(trust.verdict()));
     let findings = trust.status.as_ref().map(|status| &status.findings);
     let findings = findings.into_iter().flatten();
     lines.extend(findings.map(|finding| format!("  {}", status::of_finding(finding))));
-    lines.extend(next_step(status::verdict(trust)));
+    lines.extend(next_step(trust.verdict()));
     lines.push(format!(
         "Look again now: kubectl annotate releasetrust -n {} {} {REQUESTED_AT}=\"$(date +%s)\" --overwrite",
         trust.namespace().unwrap_or_default(),

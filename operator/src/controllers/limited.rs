@@ -1,5 +1,6 @@
 //! An operator that looks at some namespaces only: what it asks for, and what it makes of what it may not read.
 
+use charttrust_verify::verdict::Reason;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -155,7 +156,7 @@ async fn events_about_keys_lie_in_the_own_namespace() {
             related: None,
             alarming: false,
             action: "Verify",
-            reason: "KeyRevoked".to_owned(),
+            reason: Reason::KeyRevoked.word().to_owned(),
             note: String::new(),
         };
         events::publish(&scene.context, Some(announcement)).await;

@@ -265,7 +265,7 @@ fn releases(found: &Result<Vec<ReleaseTrust>, String>) -> Vec<Line> {
         Err(why) => return vec![Line::unknown(CHECK, "releases", why)],
         Ok(all) => all,
     };
-    let judged = |trust: &&ReleaseTrust| crate::cli::status::verdict(trust).is_some();
+    let judged = |trust: &&ReleaseTrust| trust.verdict().is_some();
     let number = all.iter().filter(judged).count();
     vec![if all.is_empty() {
         Line::new(

@@ -14,7 +14,6 @@ use crate::api::release_trust::{
 };
 use crate::api::trusted_key::{KeyState, RevocationReason};
 use crate::api::{ChartTrustPolicy, ReleaseTrust, TrustedKey};
-use crate::cli::status::verdict;
 
 /// What else is declared: nothing is pinned against it.
 #[derive(Debug, Default)]
@@ -138,7 +137,7 @@ fn archive_of(
 ) -> Result<(PinnedDigest, String, Vec<String>), Why> {
     let none = || Why::Unclear("it was not judged yet: charttrust status tells when it was".into());
     let status = trust.status.as_ref().ok_or_else(none)?;
-    let said = verdict(trust).ok_or_else(none)?;
+    let said = trust.verdict().ok_or_else(none)?;
     let release = status.release.as_ref().ok_or_else(none)?;
     if !wish.is_named {
         needs_one(&said.reason)?;
