@@ -145,7 +145,7 @@ fn shown_by_artifact_hub(chart: Source, url: &str, key: &Key) -> Source {
     chart.with_file("Chart.yaml", &metadata)
 }
 
-/// The API of a ChartMuseum, as far as it takes files: what it has is served by the repository of the folder.
+/// The API of a `ChartMuseum`, as far as it takes files: what it has is served by the repository of the folder.
 async fn museum(folder: &Path) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
