@@ -259,7 +259,8 @@ async fn why_tells_the_chain_and_status_the_verdicts() {
         .await
         .with(UNTRUSTED, &["REASON"]);
     assert!(all.line("forum").contains("Unsigned"));
-    assert_eq!(all.text.lines().count(), 4, "{}", all.text);
+    assert!(all.line("% trusted").contains("3 not trusted"));
+    assert_eq!(all.text.lines().count(), 6, "{}", all.text);
     let untrusted = ["status", "-n", &story.namespace, "--untrusted"];
     let untrusted = charttrust(&untrusted)
         .await

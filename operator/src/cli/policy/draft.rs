@@ -252,7 +252,7 @@ fn rules(
             .filter(|_| !is_proven || known.sources.is_empty())
             .filter(|_| known.told.is_empty());
         let urls = known.sources.iter().chain(more);
-        let mut sources = sources(urls, policies);
+        let mut sources = sources(urls, &known.told, policies);
         sources.extend(missing(&known.told, &sources, policies));
         let keys = known.keys.iter().cloned().collect();
         let group = (kind(&known, &sources), sources, keys);
@@ -329,9 +329,10 @@ fn rule(name: String, (kind, sources, keys): &Group, charts: Vec<Charted>) -> Ru
     }
 }
 
-/// The sources as policies have them, with their logins; what none has is asked without.
+/// The sources as policies have them, or else deployers, with their logins; what neither has is asked without.
 fn sources<'a>(
     urls: impl Iterator<Item = &'a String>,
+    told: &[Source],
     policies: &[ChartTrustPolicy],
 ) -> Vec<Source> {
     let declared: Vec<_> = policies
@@ -343,11 +344,12 @@ fn sources<'a>(
     for url in urls {
         // The repository of one chart is `REPOSITORY#CHART`.
         let repository = url.split_once('#').map(|(repository, _)| repository);
-        let mut known = declared.iter().filter(|one| match repository {
+        let declared = declared.iter().copied().chain(told);
+        let mut known = declared.filter(|one| match repository {
             Some(repository) => one.repository.as_deref() == Some(repository),
             None => one.repository.is_none() && one.url == *url,
         });
-        let source = known.next().map(|one| (*one).clone());
+        let source = known.next().cloned();
         let source = source.or_else(|| repository.is_none().then(|| bare(url)));
         if let Some(source) = source.filter(|source| !sources.contains(source)) {
             sources.push(source);
