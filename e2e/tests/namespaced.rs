@@ -107,7 +107,7 @@ async fn ready_says(scene: &Scene, parts: &[&str], not: &[&str]) {
             let ready = ready.ok_or_else(|| format!("{conditions:?}"))?;
             let said = ready["message"].as_str().unwrap_or_default();
             let has = |part: &&str| said.contains(*part);
-            if parts.iter().all(|part| has(part)) && !not.iter().any(|part| has(part)) {
+            if parts.iter().all(&has) && !not.iter().any(has) {
                 Ok(())
             } else {
                 Err(said.to_owned())

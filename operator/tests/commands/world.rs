@@ -62,9 +62,7 @@ impl World {
         });
         std::fs::write(world.kubeconfig(), config.to_string()).unwrap();
         world.declare();
-        for (namespace, name) in [("shop", "web"), ("bank", "ledger")] {
-            world.install(namespace, name);
-        }
+        world.releases();
         world.lease("charttrust-0", "2099-01-02T03:04:05.000000Z");
         world
     }
@@ -86,6 +84,13 @@ impl World {
         });
         let path = "/apis/charttrust.io/v1alpha1/charttrustpolicies/policy";
         self.cluster.put(path, object);
+    }
+
+    /// Its two releases are there, and judged.
+    pub(crate) fn releases(&self) {
+        for (namespace, name) in [("shop", "web"), ("bank", "ledger")] {
+            self.install(namespace, name);
+        }
     }
 
     fn install(&self, namespace: &str, name: &str) {
