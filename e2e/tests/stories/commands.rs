@@ -259,7 +259,7 @@ async fn why_tells_the_chain_and_status_the_verdicts() {
         .await
         .with(UNTRUSTED, &["REASON"]);
     assert!(all.line("forum").contains("Unsigned"));
-    assert!(all.line("% trusted").contains("3 not trusted"));
+    assert!(all.text.contains("0 of 3, 3 not trusted"), "{}", all.text);
     assert_eq!(all.text.lines().count(), 6, "{}", all.text);
     let untrusted = ["status", "-n", &story.namespace, "--untrusted"];
     let untrusted = charttrust(&untrusted)
