@@ -265,7 +265,7 @@ async fn why_tells_the_chain_and_status_the_verdicts() {
     let untrusted = charttrust(&untrusted)
         .await
         .with(UNTRUSTED, &["KeyCompromised"]);
-    assert_eq!(untrusted.text.lines().count(), 4, "all three");
+    assert_eq!(untrusted.text.lines().count(), 6, "all three");
     programs_read_the_same(&story).await;
 }
 
