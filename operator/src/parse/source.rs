@@ -133,9 +133,8 @@ pub fn repository(url: &str) -> Result<(), AddressError> {
 /// Whether a URL is a folder of files that are asked for by their names.
 fn folder(url: &str) -> Result<(), FolderError> {
     address(url)?;
-    match Scheme::split(url) {
-        Some((Scheme::Http | Scheme::Https, _)) => {}
-        Some((Scheme::Oci, _)) | None => return Err(FolderError::Scheme),
+    if !matches!(Scheme::split(url), Some((Scheme::Http | Scheme::Https, _))) {
+        return Err(FolderError::Scheme);
     }
     let last = Path::new(url.trim_end_matches('/'));
     if last

@@ -129,11 +129,8 @@ fn normal(address: &str) -> Option<String> {
     };
     let host = authority.rsplit('@').next().unwrap_or_default();
     let host = host.to_ascii_lowercase();
-    let port = match scheme {
-        Scheme::Http => ":80",
-        Scheme::Https | Scheme::Oci => ":443",
-    };
-    let host = host.strip_suffix(port).unwrap_or(&host);
+    let port = format!(":{}", scheme.port());
+    let host = host.strip_suffix(port.as_str()).unwrap_or(&host);
     if host.is_empty() || host.contains('%') {
         return None;
     }

@@ -4,7 +4,7 @@
 //! kind of source is asked are made of it.
 
 macro_rules! schemes {
-    ($($name:ident = $word:literal, $states:literal: $publishes:literal,)+) => {
+    ($($name:ident = $word:literal, $port:literal, $states:literal: $publishes:literal,)+) => {
         /// What stands before `://`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Scheme { $(#[doc = $publishes] $name,)+ }
@@ -16,6 +16,11 @@ macro_rules! schemes {
             /// The word itself.
             pub fn word(self) -> &'static str {
                 match self { $(Self::$name => $word,)+ }
+            }
+
+            /// The port that an address means which names none.
+            pub fn port(self) -> u16 {
+                match self { $(Self::$name => $port,)+ }
             }
 
             /// What states the digest of an archive there, for people.
@@ -32,9 +37,9 @@ macro_rules! schemes {
 }
 
 schemes! {
-    Https = "https", "index": "a chart repository, the address to which `/index.yaml` is added",
-    Http = "http", "index": "the same without encryption, which needs the operator's `--allow-host`",
-    Oci = "oci", "tag or manifest": "an OCI registry with a path in it, to which `/` and the chart's name are added",
+    Https = "https", 443, "index": "a chart repository, the address to which `/index.yaml` is added",
+    Http = "http", 80, "index": "the same without encryption, which needs the operator's `--allow-host`",
+    Oci = "oci", 443, "tag or manifest": "an OCI registry with a path in it, to which `/` and the chart's name are added",
 }
 
 impl Scheme {

@@ -49,15 +49,12 @@ impl Address {
         if arguments.prov.is_some() || arguments.source.is_some() {
             return Err(UsageError::SaidTwice(text.into_owned()));
         }
-        let (address, unclear) = match scheme {
-            Scheme::Oci => {
-                let address = Self::parse(rest);
-                let address = address.map(|one| one.of_chart(arguments.chart_name.as_deref()));
-                (address, UsageError::Address(text.to_string()))
-            }
-            Scheme::Http | Scheme::Https => {
-                (Self::archive(&text), UsageError::Archive(text.to_string()))
-            }
+        let (address, unclear) = if scheme == Scheme::Oci {
+            let address = Self::parse(rest);
+            let address = address.map(|one| one.of_chart(arguments.chart_name.as_deref()));
+            (address, UsageError::Address(text.to_string()))
+        } else {
+            (Self::archive(&text), UsageError::Archive(text.to_string()))
         };
         address.map(Some).ok_or(unclear)
     }
