@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use charttrust::cli::pages;
+use charttrust_verify::verdict::{Class, Reason};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::Value;
 
@@ -160,6 +161,22 @@ fn the_columns_are_those_of_kubectl() {
         assert!(page.contains(&said), "{}: {said}", names.kind);
         let row = format!("| `{short}` |");
         assert!(read("README.md").contains(&row), "the README lists {short}");
+    }
+}
+
+/// A word that is new must not page too late: what pages at once is what the engine calls bad.
+#[test]
+fn the_alerts_and_their_runbook_name_the_classes_of_the_engine() {
+    let words = |class: Class| class.reasons().map(Reason::word).collect::<Vec<_>>();
+    let (bad, tampering) = (words(Class::Badness), words(Class::Tampering));
+    let alerts = read("operator/chart/files/alerts.yaml");
+    for matches in ["=~", "!~"] {
+        let said = format!("reason{matches}\"{}\"", bad.join("|"));
+        assert!(alerts.contains(&said), "no alert says {said}");
+    }
+    let runbook = read("operator/chart/runbooks/release-untrusted.md");
+    for word in bad.iter().chain(&tampering) {
+        assert!(runbook.contains(&format!("`{word}`")), "no step for {word}");
     }
 }
 

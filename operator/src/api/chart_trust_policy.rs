@@ -1,7 +1,7 @@
 //! `ChartTrustPolicy`: which releases must be vouched for, by whom, how strictly, and what follows.
 
 use charttrust_verify::scheme::Scheme;
-use charttrust_verify::verdict::Reason;
+use charttrust_verify::verdict::{Class, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -458,11 +458,11 @@ pub struct Exception {
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QuarantineSpec {
-    /// The verdicts that lead to containment. Only proof of badness is accepted: KeyCompromised
-    /// and KeyRevoked.
+    /// The verdicts that lead to containment.
     #[schemars(
         with = "Vec<schema::BadnessReason>",
-        length(min = 1, max = 2),
+        description = schema::described_badness(),
+        length(min = 1, max = Class::Badness.reasons().count()),
         extend("x-kubernetes-list-type" = "set")
     )]
     pub on_reasons: Vec<Reason>,

@@ -39,6 +39,14 @@ impl JsonSchema for BadnessReason {
     }
 }
 
+/// What may start a quarantine, as the schema says it.
+pub(super) fn described_badness() -> String {
+    format!(
+        "The verdicts that lead to containment. Only proof of badness is accepted: {}.",
+        Class::Badness.listed()
+    )
+}
+
 /// In alphabetical order, as every list of words in the schemas.
 fn reasons(description: &str, is_listed: impl Fn(Reason) -> bool) -> Schema {
     let listed = Reason::ALL.iter().filter(|reason| is_listed(**reason));

@@ -3,7 +3,7 @@
 
 use charttrust_verify::finding::Note;
 use charttrust_verify::openpgp::Code;
-use charttrust_verify::verdict::{Basis, Cause, Class, Reason};
+use charttrust_verify::verdict::{Basis, Cause, Class};
 
 use super::words::{self, Entry};
 use crate::api::fields;
@@ -101,7 +101,7 @@ fn verdicts() -> String {
         .iter()
         .map(|one| (one.word(), one.cause(), one.step()));
     let of_class = |class: Class| {
-        let all = Reason::ALL.iter().filter(move |one| one.class() == class);
+        let all = class.reasons();
         all.map(|one| (one.word(), one.cause(), one.step()))
     };
     let groups: [(&str, Vec<Row>); 5] = [
@@ -179,6 +179,8 @@ fn rows_of<T: Copy>(all: &[T], row: impl Fn(T) -> Row) -> Vec<Row> {
 
 #[cfg(test)]
 mod tests {
+    use charttrust_verify::verdict::Reason;
+
     use super::*;
 
     #[test]

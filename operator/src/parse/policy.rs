@@ -190,14 +190,16 @@ fn check_quarantine(quarantine: &QuarantineSpec, problems: &mut Problems) {
     problems.expect_some(
         "spec.quarantine.onReasons",
         reasons,
-        "of KeyCompromised and KeyRevoked",
+        &format!("of {}", Class::Badness.listed()),
     );
     if reasons
         .iter()
         .any(|reason| reason.class() != Class::Badness)
     {
-        let message =
-            "may name KeyCompromised and KeyRevoked only: nothing else is proof of badness";
+        let message = format!(
+            "may name {} only: nothing else is proof of badness",
+            Class::Badness.listed()
+        );
         problems.add("spec.quarantine.onReasons", message);
     }
     problems.expect_some("spec.quarantine.actions", &quarantine.actions, "action");

@@ -199,6 +199,20 @@ impl Reason {
     }
 }
 
+impl Class {
+    /// The reasons of this class, in the order of the list.
+    pub fn reasons(self) -> impl Iterator<Item = Reason> {
+        let all = Reason::ALL.iter().copied();
+        all.filter(move |reason| reason.class() == self)
+    }
+
+    /// The same in a sentence: `KeyCompromised and KeyRevoked`.
+    pub fn listed(self) -> String {
+        let words: Vec<_> = self.reasons().map(Reason::word).collect();
+        words.join(" and ")
+    }
+}
+
 /// The links between a running release and the key behind it, in the order in which they are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Link {
