@@ -1,8 +1,8 @@
 //! The actions of a quarantine, one file each: what it has to know, plans, contains, restores and says.
 //! Here is only which file does it.
 //!
-//! A new action is a file of its own, a row of [`QuarantineAction`], its arms below, and the rights and the
-//! fence in the chart.
+//! A new action is a file of its own, a row of [`QuarantineAction`] and its arms below; unless it denies traffic,
+//! the rights and the fence in the chart too.
 
 mod denial;
 mod deployer;
