@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::{Answer, Bound};
-use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 use serde_json::{Value, json};
 
@@ -127,16 +126,7 @@ fn status(scene: &Scene, release: &ReleaseId) -> Value {
 
 /// Runs a test while Applications are followed, as a replica that leads does it.
 fn following<'a>(scene: &'a Scene, test: impl Future<Output = ()> + 'a) -> LocalBoxFuture<'a, ()> {
-    let open = &scene.context.queues.are_open;
-    open.store(true, std::sync::atomic::Ordering::SeqCst);
-    let test = tokio::time::timeout(Duration::from_secs(60), test);
-    let following = async move {
-        tokio::select! {
-            () = super::triggers::follow_applications(&scene.context) => panic!("the watches have ended"),
-            ended = test => ended.expect("what was waited for"),
-        }
-    };
-    following.boxed_local()
+    scene.following(super::triggers::follow_applications(&scene.context), test)
 }
 
 /// Reads and judges whenever the release is queued, until its reason is this.

@@ -1,7 +1,10 @@
 //! A context over a small API server in memory, for tests of what is decided and written.
 
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use charttrust_verify::check::{Judgement, PolicyVerdict};
 use charttrust_verify::digest::Sha256Digest;
@@ -13,12 +16,14 @@ use charttrust_verify::key::{HardRevocation, RevokedBy};
 use charttrust_verify::openpgp::{Fingerprint, SignatureRecord, VerifiedSignature};
 use charttrust_verify::seal::Attestation;
 use charttrust_verify::verdict::{Reason, Verdict};
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use wiremock::MockServer;
 
 use crate::api::Quarantine;
-use crate::controllers::context::{Context, QuarantineSettings, Settings};
+use crate::controllers::context::{Context, DeployerSecrets, QuarantineSettings, Settings};
 use crate::controllers::quarantine::made;
 use crate::controllers::store::{Content, Reading, Revision};
 use crate::fake_cluster::FakeCluster;
@@ -110,6 +115,24 @@ impl Scene {
             format!("{}?{query}", request.url.path())
         };
         all.iter().map(path).collect()
+    }
+
+    /// Runs a test while something is followed, as a replica that leads does it.
+    pub(super) fn following<'a>(
+        &'a self,
+        watches: impl Future<Output = ()> + 'a,
+        test: impl Future<Output = ()> + 'a,
+    ) -> LocalBoxFuture<'a, ()> {
+        let open = &self.context.queues.are_open;
+        open.store(true, Ordering::SeqCst);
+        let test = tokio::time::timeout(Duration::from_secs(60), test);
+        let following = async move {
+            tokio::select! {
+                () = watches => panic!("the watches have ended"),
+                ended = test => ended.expect("what was waited for"),
+            }
+        };
+        following.boxed_local()
     }
 
     /// One that contains by itself: `shop/web` was installed, and is bad by its policy.
@@ -279,6 +302,7 @@ fn settings(allowed_hosts: Vec<sources::AllowedHost>) -> Settings {
             limits: sources::Limits::default(),
             user_agent: "charttrust".to_owned(),
         },
+        deployer_secrets: DeployerSecrets::default(),
         token_audiences: Vec::new(),
         quarantine: None,
     }

@@ -15,9 +15,10 @@ use super::text::redacted;
 /// The servers that are left alone. What one answers on behalf of a source concerns that source only: a
 /// server where somebody else's charts lie, or to which a source redirects, can close no other.
 #[derive(Default)]
-pub(super) struct Rests(Mutex<HashMap<Fingerprint, Rest>>);
+pub(super) struct Rests(Mutex<HashMap<Fingerprint, Pause>>);
 
-struct Rest {
+/// What one has asked for.
+struct Pause {
     code: u16,
     until: Instant,
 }
@@ -52,7 +53,7 @@ impl Rests {
             rests.clear();
         }
         let until = now + wait;
-        rests.insert(key(site, url), Rest { code, until });
+        rests.insert(key(site, url), Pause { code, until });
     }
 }
 
