@@ -83,6 +83,7 @@ fn observed() -> Observed {
         gone: BTreeSet::new(),
         servers: Servers::default(),
         unlisted_kinds: Vec::new(),
+        is_unseen: false,
     }
 }
 
@@ -149,6 +150,44 @@ fn without_an_application_there_is_no_release() {
     let plan = plan(&shop(), EVERYTHING, &observed, &[], Plans::of_a_person());
     assert_eq!(places(&plan), Vec::<String>::new());
     assert_eq!(plan.problem.unwrap().0, QuarantineReason::ReleaseNotFound);
+}
+
+/// Where only some namespaces are looked at: that nothing was seen there is no word that nothing is there.
+#[test]
+fn what_an_application_deploys_where_nobody_looks_was_not_seen_and_may_run() {
+    let unseen = |resources: Value| {
+        let mut observed = observed();
+        observed.is_unseen = true;
+        observed.workloads = Vec::new();
+        observed.deployers[0]["status"]["resources"] = resources;
+        plan(&shop(), EVERYTHING, &observed, &[], Plans::of_a_person())
+    };
+    let config = json!({"version": "v1", "kind": "ConfigMap", "namespace": "web", "name": "c"});
+    for (resources, expected) in [
+        (
+            json!([resource("a"), resource("b"), config]),
+            &["Deployment a", "Deployment b"][..],
+        ),
+        (json!([config]), &["Namespace web"][..]),
+        (json!([]), &["Namespace web"][..]),
+    ] {
+        let plan = unseen(resources);
+        assert_eq!(places(&plan), ["Application -/shop"]);
+        assert_eq!(left(&plan), expected);
+        assert_eq!(plan.left_out, expected.len(), "it is not contained");
+        for one in &plan.uncontained {
+            let said = &one.message;
+            assert!(
+                said.contains("outside the namespaces that the operator looks at"),
+                "{said}"
+            );
+            assert!(
+                said.contains("may run on") && !said.contains("not there"),
+                "{said}"
+            );
+            assert_eq!(one.namespace.as_deref(), Some("web"));
+        }
+    }
 }
 
 #[test]

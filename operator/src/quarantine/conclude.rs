@@ -37,7 +37,11 @@ pub(super) fn planned(view: &View, plan: &Plan) -> QuarantineStatus {
         return refused(view, QuarantineReason::ReleaseNotFound, &message);
     }
     let nothing = || {
-        let message = "the release has nothing that these actions could contain".to_owned();
+        let mut message = "the release has nothing that these actions could contain".to_owned();
+        if plan.left_out > 0 {
+            message.push_str("; ");
+            message.push_str(&left_out(plan.left_out, &plan.uncontained));
+        }
         ((Status::False, QuarantineReason::NothingToContain), message)
     };
     let active = match &plan.problem {
@@ -298,12 +302,8 @@ fn active(view: &View, status: &QuarantineStatus) -> Saying {
         let message = format!("{so_far}; {waiting}");
         return ((Status::False, QuarantineReason::AwaitingApproval), message);
     }
-    if status.left_out > 0 {
-        let message = format!(
-            "{so_far}; {} left out that run or may run: {}; see status.uncontained",
-            status.left_out,
-            some_left(&status.uncontained)
-        );
+    if let Ok(left @ 1..) = usize::try_from(status.left_out) {
+        let message = format!("{so_far}; {}", left_out(left, &status.uncontained));
         return ((Status::False, QuarantineReason::PartlyContained), message);
     }
     if status.running > 0 {
@@ -352,13 +352,14 @@ fn awaiting(view: &View, uncontained: &[UncontainedObject]) -> Option<String> {
     })
 }
 
-fn some_left(uncontained: &[UncontainedObject]) -> String {
+fn left_out(number: usize, uncontained: &[UncontainedObject]) -> String {
     let running = uncontained.iter().filter(|one| one.runs);
     let named: Vec<_> = running
         .take(NAMED)
         .map(|one| format!("{} {}", one.kind, one.name))
         .collect();
-    named.join(", ")
+    let named = named.join(", ");
+    format!("{number} left out that run or may run: {named}; see status.uncontained")
 }
 
 fn some_pods(view: &View) -> String {

@@ -179,10 +179,7 @@ pub async fn observed(
     let placement = observed.placement(release);
     let namespace = placement.namespace();
     if !neighbourhoods.reach().covers(namespace) {
-        let why = format!("it deploys into namespace {namespace}, {NOT_LOOKED_AT}");
-        observed
-            .unlisted_kinds
-            .push(("Application".to_owned(), why));
+        observed.is_unseen = true;
         observed.gone = gone(neighbourhoods, observed.deployers.iter()).await?;
         return Ok(observed);
     }
@@ -514,8 +511,6 @@ fn deployers_elsewhere(reach: &Reach, observed: &mut Observed) {
     }
 }
 
-const NOT_LOOKED_AT: &str = "which the operator does not look at: what runs there runs on";
-
 const OUTSIDE: &str =
     "and lies in a namespace that the operator does not look at: suspend it by hand";
 
@@ -525,6 +520,7 @@ mod tests {
 
     use super::*;
     use crate::api::Quarantine;
+    use crate::fake_cluster::FakeCluster;
     use crate::inventory::helm::Driver;
 
     fn key(driver: Driver, revision: u32) -> RecordKey {
@@ -573,6 +569,41 @@ mod tests {
         let nothing = together(Vec::new(), garbage);
         assert!(matches!(nothing, Err(Unlisted::Unreadable(_))));
         assert_eq!(together(Vec::new(), Vec::new()), Err(Unlisted::NotFound));
+    }
+
+    /// An operator of some namespaces asks for nothing elsewhere, and knows that it has not looked there.
+    #[tokio::test]
+    async fn of_an_application_that_deploys_elsewhere_nothing_but_itself_is_read() {
+        let cluster = FakeCluster::default();
+        let path = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications/shop";
+        let application = json!({
+            "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+            "metadata": {"namespace": "argocd", "name": "shop"},
+            "spec": {"destination": {"namespace": "web"}},
+            "status": {"controllerNamespace": "argocd"},
+        });
+        cluster.put(path, application);
+        let shop = ReleaseId {
+            namespace: "argocd".to_owned(),
+            name: "argocd.shop".to_owned(),
+        };
+        let now = "2026-11-18T10:00:00Z".parse().unwrap();
+        for (named, is_unseen) in [(&["argocd"][..], true), (&["argocd", "web"], false)] {
+            let (server, client) = cluster.clone().start().await;
+            let reach = Reach::of(named.iter().map(ToString::to_string));
+            let neighbourhoods = Neighbourhoods::new(client, crate::clock::tick).within(reach);
+            let actions = [QuarantineAction::PauseDeployer];
+            let unfinished = Unfinished::Taken(now);
+            let observed = observed(&neighbourhoods, &shop, &[], &actions, unfinished);
+            let observed = observed.await.unwrap();
+            assert_eq!(observed.is_unseen, is_unseen, "{named:?}");
+            assert_eq!(observed.deployers.len(), 1);
+            let asked = server.received_requests().await.unwrap();
+            let elsewhere = asked
+                .iter()
+                .filter(|one| one.url.path().contains("/namespaces/web/"));
+            assert_eq!(elsewhere.count() == 0, is_unseen, "{named:?}");
+        }
     }
 
     #[test]

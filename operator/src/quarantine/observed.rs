@@ -35,6 +35,8 @@ pub struct Observed {
     pub servers: Servers,
     /// Kinds that may not be listed, with what the server says.
     pub unlisted_kinds: Vec<(String, String)>,
+    /// Whether the workloads lie in a namespace that is not looked at.
+    pub is_unseen: bool,
 }
 
 /// Which Quarantine a plan is for.
@@ -120,6 +122,7 @@ impl Observed {
             gone: BTreeSet::new(),
             servers: Servers::default(),
             unlisted_kinds: Vec::new(),
+            is_unseen: false,
         }
     }
 

@@ -6,6 +6,7 @@ use super::actions;
 use super::fields;
 use super::listed::{Listed, Unlisted};
 use super::observed::{Case, Observed, Plans};
+use super::placement::Placement;
 use super::planned::{Plan, Runs};
 use super::pod::Pod;
 use super::pods;
@@ -39,6 +40,7 @@ pub fn plan(
         Ok(listed) if listed.namespace != placement.namespace() => {
             elsewhere(&mut plan, &listed, release);
         }
+        Ok(listed) if observed.is_unseen => unseen_there(&mut plan, &listed, &placement),
         Ok(listed) => {
             leave_others(&mut plan, &listed, &case);
             leave_missing(&mut plan, &listed, observed);
@@ -110,6 +112,22 @@ fn elsewhere(plan: &mut Plan, listed: &Listed, release: &ReleaseId) {
         plan.leave(&object.kind, None, &object.name, &why);
     }
     plan.problem = Some((QuarantineReason::OtherNamespace, message));
+}
+
+/// Leaves what is listed for a namespace that nobody looks at: that it is not there is not known.
+fn unseen_there(plan: &mut Plan, listed: &Listed, placement: &Placement) {
+    let namespace = placement.namespace();
+    let outside = "outside the namespaces that the operator looks at";
+    let workloads = listed.objects.iter().filter(|object| runs_pods(object));
+    for object in workloads {
+        let why =
+            format!("was not seen, as it lies in namespace {namespace}, {outside}: it may run on");
+        plan.leave_that(Runs::Pods, &object.kind, &object.name, &why);
+    }
+    if plan.uncontained.is_empty() {
+        let why = format!("is {outside}: what the release runs there was not seen, and may run on");
+        plan.leave_that(Runs::Pods, "Namespace", namespace, &why);
+    }
 }
 
 /// Leaves everything but the deployer: nothing is changed in a protected namespace.
@@ -304,6 +322,7 @@ mod tests {
             gone: BTreeSet::new(),
             servers: Servers::default(),
             unlisted_kinds: Vec::new(),
+            is_unseen: false,
             autoscalers: Vec::new(),
             neighbours: Arc::new(Neighbourhood {
                 pods: Pod::of(&pod("web-1", "web", "rs-web"))

@@ -413,6 +413,7 @@ impl Server {
             gone: self.gone.clone(),
             servers: self.servers.clone(),
             unlisted_kinds: Vec::new(),
+            is_unseen: false,
         }
     }
 
