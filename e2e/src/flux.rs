@@ -86,6 +86,24 @@ pub async fn repository(cluster: &Cluster, story: &Story, name: &str, url: &str)
     apply(cluster.kubeconfig(), &[repository]).await
 }
 
+/// A `HelmRepository` of this name with the address of the story, and a login in a Secret `charts-login`.
+pub async fn private_repository(
+    cluster: &Cluster,
+    story: &Story,
+    name: &str,
+    (user, password): (&str, &str),
+) -> Result {
+    let namespace = &story.namespace;
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "charts-login", "namespace": namespace},
+        "stringData": {"username": user, "password": password},
+    });
+    let mut repository = helm_repository(namespace, name, &story.repository.url());
+    repository["spec"]["secretRef"] = json!({"name": "charts-login"});
+    apply(cluster.kubeconfig(), &[secret, repository]).await
+}
+
 /// The same for `web` in version 1.0.0, by objects that lie in another namespace than the release.
 pub async fn deploy_from(cluster: &Cluster, story: &Story, place: &str, more: Value) -> Result {
     let there = &story.namespace;

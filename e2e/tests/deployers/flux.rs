@@ -275,3 +275,33 @@ async fn a_release_whose_namespace_goes_leaves_none_suspended_elsewhere() {
     release.operator_wrote::<3>().await;
     release.delete().await;
 }
+
+/// The policy names no login; the `HelmRepository` does, and its Secret is the only one that is got.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_repository_is_asked_with_the_login_of_flux() {
+    with_flux().await;
+    let scene = Deployed::begin("flux-login").await;
+    let stage = stage().await;
+    let mark = stage.cluster.mark();
+    scene.publish(&chart("1.0.0", 3), Some(&scene.key)).await;
+    scene.repository.require_login("ada", "canary");
+    let login = ("ada", "canary");
+    let made = flux::private_repository(stage.cluster, &scene.story, "private", login).await;
+    scene.done("declare the repository", made);
+    let mut spec = eager();
+    spec["chart"] = json!({"spec": {"sourceRef": {"name": "private"}}});
+    let made = flux::release(stage.cluster, &scene.story, "web", "1.0.0", spec).await;
+    scene.done("declare the release", made);
+    let trust = scene.expect("web", "SignatureVerified").await;
+    let said = serde_json::to_string(&trust).unwrap();
+    assert!(!said.contains("canary"), "{said}");
+    let got = stage.cluster.asked_since(mark).by(stage.identity.user());
+    let got = got.of("secrets").only(|event| event.verb == "get");
+    assert!(!got.is_empty());
+    for event in got.iter() {
+        let place = (event.namespace.as_str(), event.name.as_str(), event.code);
+        assert_eq!(place, (scene.namespace.as_str(), "charts-login", 200));
+    }
+    let log = stage.operator(|operator| operator.log());
+    assert!(!log.contains("canary"));
+}

@@ -21,7 +21,13 @@ pub(crate) async fn stage() -> &'static Stage {
     static STAGE: OnceCell<Stage> = OnceCell::const_new();
     let set = async || {
         let cluster = Cluster::shared(env!("CARGO_BIN_EXE_testbed"));
-        Stage::set(cluster, Setting::new(binary(), Power::Contains)).await
+        let mut setting = Setting::new(binary(), Power::Contains);
+        setting.more.push("--read-deployer-secrets".to_owned());
+        setting.more.push("--discover-unaccounted".to_owned());
+        setting
+            .values
+            .push("sources.readDeployerSecrets=true".to_owned());
+        Stage::set(cluster, setting).await
     };
     STAGE.get_or_init(set).await
 }

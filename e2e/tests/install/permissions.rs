@@ -106,6 +106,30 @@ async fn secrets_are_listed_and_never_got() {
     }
 }
 
+/// Only who asks for logins of Flux gives the right, and that is all it gives.
+#[tokio::test]
+async fn logins_of_flux_are_read_with_a_right_and_a_flag_of_their_own() {
+    let set = "sources.readDeployerSecrets=true";
+    let flag = "--read-deployer-secrets";
+    let (with, without) = (
+        render(Version::V4, &["--set", set]).await,
+        render(Version::V4, &[]).await,
+    );
+    let has_flag = |objects: &[Value]| objects.iter().any(|one| one.to_string().contains(flag));
+    assert!(has_flag(&with) && !has_flag(&without));
+    let all = permissions(&with, |_| true);
+    let before = permissions(&without, |_| true);
+    let added: Vec<_> = all.difference(&before).collect();
+    assert_eq!(added, ["get /secrets"]);
+    let limited = format!("{set},discovery.namespaces={{bank,shop}}");
+    let all = permissions(&render(Version::V4, &["--set", &limited]).await, |_| true);
+    let got: Vec<_> = all
+        .iter()
+        .filter(|one| one.starts_with("get /secrets"))
+        .collect();
+    assert_eq!(got, ["get /secrets in bank", "get /secrets in shop"]);
+}
+
 #[tokio::test]
 async fn quarantine_adds_what_containment_needs_and_nothing_else() {
     let without = permissions(&render(Version::V4, &[]).await, of_operator);

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use charttrust::api::ReleaseTrust;
 use charttrust::api::release_trust::Owner;
+use charttrust::api::{ChartTrustPolicy, ReleaseTrust};
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::flux::{self, Flux};
 use charttrust_e2e::helm::Version;
-use charttrust_e2e::stage::{Story, apply, kubectl};
+use charttrust_e2e::stage::{OPERATOR_NAMESPACE, Story, apply, kubectl};
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
@@ -229,4 +229,90 @@ async fn a_repository_that_moves_without_end_costs_little() {
     stage.at_rest(&story.namespace).await;
     let written = stage.written_since(mark, &story.namespace).len() as u64;
     assert!(written <= seconds * 6, "{written} writes in {seconds} s");
+}
+
+/// Without the flag the operator reads no Secret of others, and says which one a source of the policy needs.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_secret_that_a_source_needs_is_named_and_copied_it_is_used() {
+    with_flux().await;
+    let story = story("flux-login", Version::V4).await;
+    let stage = stage().await;
+    let mark = stage.cluster.mark();
+    let key = story.trusted_key("platform").await;
+    story
+        .publish(&Source::new("web", "1.0.0"), Some(&key))
+        .await;
+    story.repository.require_login("ada", "canary");
+    let login = ("ada", "canary");
+    let made = flux::private_repository(stage.cluster, &story, "private", login).await;
+    story.done("declare the repository", made);
+    let policy = story.policy("policy", &[&key], json!({})).await;
+    let spec = json!({"chart": {"spec": {"sourceRef": {"name": "private"}}}});
+    let made = flux::deploy(stage.cluster, &story, "1.0.0", spec).await;
+    story.done("declare the release", made);
+    let named = format!(
+        "logs in with Secret charts-login in namespace {}",
+        story.namespace
+    );
+    let trust = story.expect_told("web", &named).await;
+    assert!(
+        said(&trust).contains("SourceUnavailable"),
+        "{}",
+        said(&trust)
+    );
+    assert!(said(&trust).contains(&named), "{}", said(&trust));
+    let asked = stage.cluster.asked_since(mark).by(stage.identity.user());
+    let got = asked.of("secrets").only(|event| event.verb == "get");
+    assert!(got.is_empty(), "{got:?}");
+
+    let copy = json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": story.namespace, "namespace": OPERATOR_NAMESPACE},
+        "stringData": {"username": "ada", "password": "canary"},
+    });
+    let made = apply(stage.cluster.kubeconfig(), &[copy]).await;
+    story.done("copy the Secret", made);
+    let mut rule = story.rule("*", &[&key], json!({}));
+    rule["sources"][0]["credentialsSecretRef"] = json!({"name": story.namespace});
+    let change = json!({"spec": {"rules": [rule]}});
+    story.patch::<ChartTrustPolicy>(&policy, change).await;
+    story.expect("web", "SignatureVerified").await;
+}
+
+/// Flux merges values from files of the chart, and packs it anew under a version that nobody has published.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chart_that_flux_packs_anew_is_judged_as_the_published_one() {
+    with_flux().await;
+    let story = story("flux-repacked", Version::V4).await;
+    let key = story.trusted_key("platform").await;
+    let chart = Source::new("web", "1.0.0").with_file("values-prod.yaml", "replicas: 5\n");
+    story.publish(&chart, Some(&key)).await;
+    story.policy("policy", &[&key], json!({})).await;
+    let files = json!(["values.yaml", "values-prod.yaml"]);
+    let spec = json!({"chart": {"spec": {"valuesFiles": files}}});
+    let made = flux::deploy(stage().await.cluster, &story, "1.0.0", spec).await;
+    story.done("declare the release", made);
+    let trust = story.expect("web", "SignatureVerified").await;
+    let release = trust.status.unwrap().release.unwrap();
+    assert_eq!(
+        (release.version.as_str(), release.owner),
+        ("1.0.0", Owner::Flux)
+    );
+    let of_record = ["get", "deployment", "web", "-n", &story.namespace];
+    let of_record = [&of_record[..], &["-o", "jsonpath={.spec.replicas}"]].concat();
+    let replicas = kubectl(stage().await.cluster.kubeconfig(), &of_record).await;
+    assert_eq!(replicas.unwrap(), "5", "with the values of the second file");
+
+    // What is no part of the archive under that version is none of it.
+    let other = Source::new("web", "1.1.0").with_file("values-prod.yaml", "replicas: 5\n");
+    story.publish(&other, None).await;
+    let made = flux::deploy(
+        stage().await.cluster,
+        &story,
+        "1.1.0",
+        json!({"chart": {"spec": {"valuesFiles": files}}}),
+    )
+    .await;
+    story.done("upgrade the release", made);
+    story.expect("web", "Unsigned").await;
 }

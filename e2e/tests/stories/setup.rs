@@ -18,6 +18,8 @@ pub(crate) async fn stage() -> &'static Stage {
     let set = async || {
         let cluster = Cluster::shared(env!("CARGO_BIN_EXE_testbed"));
         let mut setting = Setting::new(binary(), Power::Reports);
+        // As the chart has it by default.
+        setting.more.push("--discover-unaccounted".to_owned());
         let host = taking_tokens().await.host();
         for (index, audience) in [AUDIENCE, API_SERVER].into_iter().enumerate() {
             let pair = format!("{host}={audience}");

@@ -123,6 +123,12 @@ r'^[{]"incident":"[^"\\]*","quarantine":"[^"\\]*","uid":"[^"\\]*"(,"revision":[0
 - apiGroups: [""]
   resources: [secrets, configmaps]
   verbs: [list, watch]
+{{- if .Values.sources.readDeployerSecrets }}
+# The logins of sources of Flux, each by the name that the source gives.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get]
+{{- end }}
 - apiGroups: [charttrust.io]
   resources: [quarantines/status, releasetrusts/status]
   verbs: [update]

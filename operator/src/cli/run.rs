@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
-use crate::controllers::{self, Context, QuarantineSettings, Settings};
+use crate::controllers::{self, Context, DeployerSecrets, QuarantineSettings, Settings};
 use crate::leader::{
     self, Containing, DISCOVERY, Discovering, Election, Leadership, Loss, QUARANTINE, Told,
 };
@@ -25,6 +25,10 @@ use crate::watch::Reach;
 
 /// Runs the operator, with the cluster of KUBECONFIG or the one it runs in.
 #[derive(Args, Clone, Debug)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of its own, as people type it"
+)]
 pub struct Run {
     /// The operator's own namespace: key material and credentials are read there.
     #[arg(long, default_value = "charttrust-system")]
@@ -49,6 +53,10 @@ pub struct Run {
     /// may have sent there. Without a port: 443. Repeatable.
     #[arg(long, value_name = "HOST[:PORT]=AUDIENCE")]
     pub token_audience: Vec<TokenAudience>,
+    /// Logs in to a source of a policy that names no login as the object of Flux does that deploys the release
+    /// from there: reads the Secret that this object names in its own namespace.
+    #[arg(long)]
+    pub read_deployer_secrets: bool,
     /// Contains releases as Quarantines and policies say. Without it the operator only reports.
     #[arg(long)]
     pub quarantine: bool,
@@ -283,6 +291,11 @@ fn settings(arguments: &Run) -> Settings {
             auth_hosts: arguments.auth_host.clone(),
             limits: sources::Limits::default(),
             user_agent: concat!("charttrust/", env!("CARGO_PKG_VERSION")).to_owned(),
+        },
+        deployer_secrets: if arguments.read_deployer_secrets {
+            DeployerSecrets::Read
+        } else {
+            DeployerSecrets::Unread
         },
         token_audiences: arguments.token_audience.clone(),
         quarantine: arguments.quarantine.then(|| QuarantineSettings {

@@ -33,10 +33,22 @@ pub struct Settings {
     pub unaccounted: bool,
     /// How sources are looked at.
     pub sources: SourceSettings,
+    /// Whether it may log in to sources as what deploys a release does.
+    pub deployer_secrets: DeployerSecrets,
     /// Where tokens of the operator's own `ServiceAccount` may be sent, and for whom they are.
     pub token_audiences: Vec<TokenAudience>,
     /// Whether releases may be contained, and where never; `None` only reports.
     pub quarantine: Option<QuarantineSettings>,
+}
+
+/// What becomes of the Secrets that objects of deployers name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeployerSecrets {
+    /// They are read, each for the address that the same object names.
+    Read,
+    /// Nobody looks at them.
+    #[default]
+    Unread,
 }
 
 /// Where releases may be contained.

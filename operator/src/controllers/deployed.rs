@@ -4,7 +4,6 @@ use std::future::Future;
 use std::time::Duration;
 
 use charttrust_verify::digest::Sha256Digest;
-use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -20,8 +19,8 @@ use crate::inventory::{Mark, Missing, Owner, RecordId, ReleaseId};
 use crate::leader::Leadership;
 use crate::watch::ObjectName;
 
-const RELEASES: &str = "/apis/helm.toolkit.fluxcd.io";
-const SOURCES: &str = "/apis/source.toolkit.fluxcd.io";
+pub(super) const RELEASES: &str = "/apis/helm.toolkit.fluxcd.io";
+pub(super) const SOURCES: &str = "/apis/source.toolkit.fluxcd.io";
 const K3S: &str = "/apis/helm.cattle.io";
 const SOURCE: &str = "https://charts.example.com";
 const ELSEWHERE: &str = "https://elsewhere.example.com";
@@ -72,7 +71,7 @@ pub(super) fn define(scene: &Scene, group: &str, version: &str, plurals: &[&str]
     scene.cluster.hold(&format!("{group}/{version}"), list);
 }
 
-fn flux(scene: &Scene) {
+pub(super) fn flux(scene: &Scene) {
     define(scene, RELEASES, "v2", &["helmreleases"]);
     let sources = ["helmrepositories", "helmcharts", "ocirepositories"];
     define(scene, SOURCES, "v1", &sources);
@@ -142,16 +141,7 @@ fn verdict(reason: &str, owner: &str) -> (String, String) {
 
 /// Runs a test while the deployers are followed, as a replica that leads does it.
 fn following<'a>(scene: &'a Scene, test: impl Future<Output = ()> + 'a) -> LocalBoxFuture<'a, ()> {
-    let open = &scene.context.queues.are_open;
-    open.store(true, std::sync::atomic::Ordering::SeqCst);
-    let test = tokio::time::timeout(Duration::from_secs(60), test);
-    let following = async move {
-        tokio::select! {
-            () = super::triggers::follow_deployers(&scene.context) => panic!("the watches have ended"),
-            ended = test => ended.expect("what was waited for"),
-        }
-    };
-    following.boxed_local()
+    scene.following(super::triggers::follow_deployers(&scene.context), test)
 }
 
 /// As for who asks now.

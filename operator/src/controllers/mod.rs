@@ -17,6 +17,8 @@ pub mod key;
 mod lanes;
 #[cfg(test)]
 mod limited;
+#[cfg(test)]
+mod logins;
 mod looked;
 #[cfg(test)]
 mod made_again;
@@ -41,6 +43,6 @@ mod unaccounted;
 #[cfg(test)]
 mod unreadable;
 
-pub use context::{Context, QuarantineSettings, Settings};
+pub use context::{Context, DeployerSecrets, QuarantineSettings, Settings};
 pub use release::evidence::stated;
 pub use run::Ended;

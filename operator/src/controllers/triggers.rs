@@ -11,7 +11,7 @@ use super::cache::{
     NamespaceName, OwnObject, keep_key, keep_labels, keep_named, keep_own, keep_release,
     keep_trust, material_of,
 };
-use super::context::Context;
+use super::context::{Context, DeployerSecrets};
 use super::key::learned;
 use super::release::{credentials, poll};
 use super::task::Task;
@@ -268,7 +268,15 @@ impl Context {
     /// Where a chart comes from decides which source counts.
     pub(super) fn deployer_changed(&self, concerned: &Concerned) {
         let tasks = &self.queues.tasks;
-        let judge = |id: ReleaseId| self.calmly(Task::Release(id));
+        let judge = |id: ReleaseId| {
+            let task = Task::Release(id.clone());
+            let at = self.queues.calm.at(&task, tick());
+            // With another login a source is asked in another way.
+            if self.settings.deployer_secrets == DeployerSecrets::Read {
+                self.queues.records.add_at(id, at);
+            }
+            tasks.add_at(task, at);
+        };
         match concerned {
             Concerned::Marked(name) => self.store.each_release(|id, release| {
                 if release.is_marked(name) {

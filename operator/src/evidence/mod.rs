@@ -48,6 +48,8 @@ pub struct Nothing {
     pub answer: Answer,
     /// Whether the source did not know whom it was asked by.
     is_refused: bool,
+    /// Whether it may show more to others.
+    is_denied: bool,
     /// Which of the mirrors has had a say, by its position.
     mirror: Option<usize>,
     retry_after: Option<Duration>,
@@ -78,6 +80,7 @@ pub async fn gather(
         Err(error) => Gathered::Other(Nothing {
             answer: no_archive(&error),
             is_refused: error.is_refusal(),
+            is_denied: error.is_denial(),
             mirror: None,
             retry_after: error.retry_after(),
         }),
@@ -102,6 +105,7 @@ impl Gathered {
                 return Self::Other(Nothing {
                     answer: silence.unwrap_or_else(|| unreadable(error)),
                     is_refused: false,
+                    is_denied: false,
                     mirror: fetched.mirror,
                     retry_after,
                 });
@@ -143,6 +147,14 @@ impl Gathered {
         match self {
             Self::Found(_) => false,
             Self::Other(nothing) => nothing.is_refused,
+        }
+    }
+
+    /// Whether the source may show more to whoever asks with another login.
+    pub fn is_denied(&self) -> bool {
+        match self {
+            Self::Found(_) => false,
+            Self::Other(nothing) => nothing.is_denied,
         }
     }
 

@@ -12,7 +12,7 @@ use kube::Client;
 use tokio::time::Instant;
 
 use super::flux::{self, Found, HelmRelease, SourceRef};
-use super::manifest::Manifest;
+use super::manifest::Trace;
 use super::{Owner, ReleaseId, k3s};
 use crate::watch::{Change, ObjectName, Optional, Reach, State};
 
@@ -50,8 +50,8 @@ pub struct Deployed {
     pub owner: Owner,
     /// All that say so, or of which the record says so.
     pub deployers: Vec<Deployer>,
-    /// The manifests of a registry that Flux says it has taken the chart from.
-    pub manifests: Vec<Manifest>,
+    /// What Flux says it has done with the chart, where that changes its version.
+    pub traces: Vec<Trace>,
     /// What has to be done before that is known.
     pub missing: Option<Missing>,
 }
@@ -154,7 +154,11 @@ impl Deployers {
             return Ok(());
         };
         let found = self.look_for(client, source).await?;
-        if let Some(flux::Source::Chart(Some((_, of)))) = found.as_deref() {
+        if let Some(flux::Source::Chart(flux::Of {
+            chart: Some((_, of)),
+            ..
+        })) = found.as_deref()
+        {
             self.look_for(client, of).await?;
         }
         Ok(())
@@ -211,7 +215,7 @@ impl Deployers {
         let mut deployed = Deployed {
             owner: Owner::Helm,
             deployers: Vec::new(),
-            manifests: Vec::new(),
+            traces: Vec::new(),
             missing: None,
         };
         self.add_k3s(release, &mut deployed);
@@ -276,7 +280,7 @@ impl Deployers {
                     deployed.missing = Some(Missing::Objects);
                 }
                 let find = |source: &SourceRef| self.find(source);
-                deployed.manifests = found.manifests(&find);
+                deployed.traces = found.traces(&find);
                 found.origin(&find)
             }
         };
@@ -319,8 +323,8 @@ impl Deployers {
             .source_kind(source)
             .and_then(|kind| kind.find(&source.name));
         let by_chart = match found.as_deref() {
-            Some(flux::Source::Chart(Some((_, of)))) => is_it(of),
-            Some(flux::Source::Chart(None) | flux::Source::At(..)) | None => false,
+            Some(flux::Source::Chart(of)) => of.chart.as_ref().is_some_and(|(_, of)| is_it(of)),
+            Some(flux::Source::At(_)) | None => false,
         };
         is_it(source) || by_chart
     }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use charttrust_verify::deployer::{ChartOrigin, Place};
+use charttrust_verify::deployer::{ChartOrigin, Login, Place};
+use charttrust_verify::policy::SecretName;
 use charttrust_verify::scheme::Scheme;
 use serde_json::Value;
 
 use super::ReleaseId;
-use super::fields::{is_there, text};
-use super::manifest::Manifest;
+use super::fields::{is_object_name, is_there, text};
+use super::manifest::{Manifest, Trace};
 use crate::watch::{EACH, Kept, Kind, ObjectName, Path};
 
 /// What deploys.
@@ -46,6 +47,8 @@ pub struct HelmRelease {
     is_elsewhere: bool,
     /// The manifests of a registry that it has deployed, or has tried to.
     manifests: Vec<Manifest>,
+    /// Whether it has the chart packed anew, with values from several of its files.
+    is_repacked: bool,
     chart: Chart,
 }
 
@@ -74,10 +77,29 @@ pub struct SourceRef {
 /// An object of source-controller, as far as it says where charts are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// At an address; in a registry, what was resolved there last.
-    At(Option<String>, Option<Manifest>),
+    /// At an address.
+    At(At),
     /// A chart of another source.
-    Chart(Option<(String, SourceRef)>),
+    Chart(Of),
+}
+
+/// A chart of another source, if it says which.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Of {
+    /// Its name and the source.
+    pub chart: Option<(String, SourceRef)>,
+    /// Whether it is packed anew, with values from several of its files.
+    is_repacked: bool,
+}
+
+/// An address, with what is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct At {
+    url: Option<String>,
+    /// In a registry, what was resolved there last.
+    manifest: Option<Manifest>,
+    /// What is shown there, if anything is.
+    secret: Option<SecretName>,
 }
 
 /// What is known of an object that another refers to, or what follows its name.
@@ -91,6 +113,7 @@ impl Kept for HelmRelease {
         &["spec", "chart", "spec", "sourceRef", "kind"],
         &["spec", "chart", "spec", "sourceRef", "name"],
         &["spec", "chart", "spec", "sourceRef", "namespace"],
+        &["spec", "chart", "spec", "valuesFiles", EACH],
         &["spec", "chartRef", "kind"],
         &["spec", "chartRef", "name"],
         &["spec", "chartRef", "namespace"],
@@ -119,6 +142,7 @@ impl Kept for HelmRelease {
                 .and_then(Value::as_u64),
             is_elsewhere: is_there(object, "/spec/kubeConfig"),
             manifests: manifests(object),
+            is_repacked: has_any(object, "/spec/chart/spec/valuesFiles"),
             chart: match (of_chart, by_ref) {
                 (Some((chart, source)), None) => Chart::Of(chart, source),
                 (None, Some(source)) => Chart::Ref(source),
@@ -150,14 +174,21 @@ impl HelmRelease {
         self.revision
     }
 
-    /// The manifests of a registry that it has deployed, as it and what it refers to say.
-    pub fn manifests(&self, find: &impl Fn(&SourceRef) -> Found) -> Vec<Manifest> {
-        let mut manifests = self.manifests.clone();
+    /// What was done with the chart before it was deployed, as it and what it refers to say.
+    pub fn traces(&self, find: &impl Fn(&SourceRef) -> Found) -> Vec<Trace> {
+        let manifests = self.manifests.iter().cloned();
+        let mut traces: Vec<_> = manifests.map(Trace::Manifest).collect();
         let source = self.source().and_then(|source| find(source).ok());
-        if let Some(Source::At(_, Some(resolved))) = source.as_deref() {
-            manifests.push(resolved.clone());
-        }
-        manifests
+        let is_repacked = match source.as_deref() {
+            Some(Source::At(at)) => {
+                traces.extend(at.manifest.clone().map(Trace::Manifest));
+                self.is_repacked
+            }
+            Some(Source::Chart(of)) => of.is_repacked,
+            None => self.is_repacked,
+        };
+        traces.extend(is_repacked.then_some(Trace::Repacked));
+        traces
     }
 
     /// What it refers to.
@@ -198,8 +229,8 @@ fn below(
         ));
     }
     match &*seek(source, find)? {
-        Source::At(Some(url), _) => Place::new(url, chart).ok_or_else(|| unusable(source)),
-        Source::At(None, _) | Source::Chart(_) => Err(unusable(source)),
+        Source::At(at) => at.place(source, |url| Place::new(url, chart)),
+        Source::Chart(_) => Err(unusable(source)),
     }
 }
 
@@ -211,9 +242,11 @@ fn at(source: &SourceRef, find: &impl Fn(&SourceRef) -> Found) -> Result<Place, 
         ));
     }
     match &*seek(source, find)? {
-        Source::At(Some(url), _) => Place::of_repository(url).ok_or_else(|| unusable(source)),
-        Source::Chart(Some((chart, of))) => below(chart, of, find),
-        Source::At(None, _) | Source::Chart(None) => Err(unusable(source)),
+        Source::At(at) => at.place(source, Place::of_repository),
+        Source::Chart(of) => match &of.chart {
+            Some((chart, of)) => below(chart, of, find),
+            None => Err(unusable(source)),
+        },
     }
 }
 
@@ -223,6 +256,23 @@ fn seek(source: &SourceRef, find: &impl Fn(&SourceRef) -> Found) -> Found {
 
 fn unusable(source: &SourceRef) -> String {
     format!("takes its chart from {source}, which does not say in a known way where that is")
+}
+
+impl At {
+    /// The place that it is, for whoever refers to it as this.
+    fn place(
+        &self,
+        named: &SourceRef,
+        place: impl Fn(&str) -> Option<Place>,
+    ) -> Result<Place, String> {
+        let place = self.url.as_deref().and_then(place);
+        let login = self.secret.clone().map(|secret| Login {
+            named_by: named.to_string(),
+            secret: Some(secret),
+        });
+        let place = place.ok_or_else(|| unusable(named))?;
+        Ok(place.with_login(login))
+    }
 }
 
 impl SourceRef {
@@ -253,13 +303,19 @@ impl Kept for Source {
         &["spec", "chart"],
         &["spec", "sourceRef", "kind"],
         &["spec", "sourceRef", "name"],
+        &["spec", "secretRef", "name"],
+        &["spec", "certSecretRef", "name"],
+        &["spec", "valuesFiles", EACH],
         &["status", "artifact", "revision"],
     ];
 
     fn of(object: &Value) -> Option<Self> {
         let of = SourceRef::of(object, "/spec/sourceRef");
         if of.is_some() {
-            return Some(Self::Chart(text(object, "/spec/chart").zip(of)));
+            return Some(Self::Chart(Of {
+                chart: text(object, "/spec/chart").zip(of),
+                is_repacked: has_any(object, "/spec/valuesFiles"),
+            }));
         }
         let url = text(object, "/spec/url");
         // Of a repository over HTTP it is the revision of the index, which changes with every chart.
@@ -268,8 +324,27 @@ impl Kept for Source {
         let revision = text(object, "/status/artifact/revision");
         let revision = revision.filter(|_| url.as_ref().is_some_and(is_registry));
         let manifest = revision.and_then(|revision| Manifest::of_revision(&revision));
-        Some(Self::At(url, manifest))
+        Some(Self::At(At {
+            url,
+            manifest,
+            secret: secret(object),
+        }))
     }
+}
+
+/// Whether a list has anything in it.
+fn has_any(object: &Value, at: &str) -> bool {
+    let list = object.pointer(at).and_then(Value::as_array);
+    list.is_some_and(|list| !list.is_empty())
+}
+
+/// The Secret with a login, else the one with a client certificate. A name that no object has is none: it is to
+/// be part of a path.
+fn secret(object: &Value) -> Option<SecretName> {
+    let named = |at: &str| text(object, at).filter(|name| is_object_name(name));
+    let name = named("/spec/secretRef/name").or_else(|| named("/spec/certSecretRef/name"))?;
+    let namespace = text(object, "/metadata/namespace")?;
+    Some(SecretName { namespace, name })
 }
 
 /// What the status of a `HelmRelease` says of manifests.
@@ -421,6 +496,42 @@ mod tests {
         }
     }
 
+    /// The name is to be part of a path of the API server.
+    #[test]
+    fn a_source_names_its_login_beside_itself_or_none() {
+        let secret = |spec: Value| {
+            let object = json!({"metadata": {"namespace": "flux"}, "spec": spec});
+            match kept::<Source>(&object) {
+                Source::At(at) => at.secret.map(|secret| (secret.namespace, secret.name)),
+                other @ Source::Chart(_) => panic!("{other:?}"),
+            }
+        };
+        let named = |name: &str| Some(("flux".to_owned(), name.to_owned()));
+        for (spec, expected) in [
+            (json!({"secretRef": {"name": "a.b-c"}}), named("a.b-c")),
+            (json!({"certSecretRef": {"name": "tls"}}), named("tls")),
+            (
+                json!({"secretRef": {"name": "login"}, "certSecretRef": {"name": "tls"}}),
+                named("login"),
+            ),
+            (
+                json!({"secretRef": {"name": "x", "namespace": "bank"}}),
+                named("x"),
+            ),
+            (json!({}), None),
+            (json!({"secretRef": {"name": ""}}), None),
+            (json!({"secretRef": {"name": ".."}}), None),
+            (json!({"secretRef": {"name": "../../bank/secrets/x"}}), None),
+            (json!({"secretRef": {"name": "a/b"}}), None),
+            (json!({"secretRef": {"name": "a?b"}}), None),
+            (json!({"secretRef": {"name": "a%2fb"}}), None),
+            (json!({"secretRef": {"name": "A"}}), None),
+            (json!({"secretRef": {"name": "a".repeat(254)}}), None),
+        ] {
+            assert_eq!(secret(spec.clone()), expected, "{spec}");
+        }
+    }
+
     #[test]
     fn what_names_no_repository_of_charts_is_not_resolved_and_says_why() {
         let both = json!({"spec": {"chartRef": {"kind": "HelmChart", "name": "web"}}});
@@ -487,7 +598,7 @@ mod tests {
     #[test]
     fn the_manifests_that_flux_has_deployed_are_those_of_its_history_and_of_its_source() {
         let digest = |digit: &str| format!("sha256:{}", digit.repeat(64));
-        let manifest = |revision: &str| Manifest::of_revision(revision).unwrap();
+        let manifest = |revision: &str| Trace::Manifest(Manifest::of_revision(revision).unwrap());
         let object = helm_release(&json!({
             "spec": chart_ref("OCIRepository", "web")["spec"],
             "status": {
@@ -506,14 +617,38 @@ mod tests {
         let revision = format!("1.0.0@{}", digest("4"));
         let release = kept::<HelmRelease>(&object);
         let known = ["1", "2", "3"].map(|digit| manifest(&digest(digit)));
-        let of_registry = release.manifests(&source("oci://a.example/web", &revision));
+        let of_registry = release.traces(&source("oci://a.example/web", &revision));
         assert_eq!(of_registry[..3], known);
         assert_eq!(of_registry[3..], [manifest(&revision)]);
         // The revision of an index changes with every chart, and is none of a manifest.
-        let of_http = release.manifests(&source("https://a.example", &digest("5")));
+        let of_http = release.traces(&source("https://a.example", &digest("5")));
         assert_eq!(of_http, known);
-        let absent = release.manifests(&|_: &SourceRef| Err("does not exist".to_owned()));
+        let absent = release.traces(&|_: &SourceRef| Err("does not exist".to_owned()));
         assert_eq!(absent, known);
+    }
+
+    #[test]
+    fn a_chart_with_values_files_is_packed_anew() {
+        let files = |files: Value| json!({"spec": {"chart": {"spec": {"valuesFiles": files}}}});
+        let absent = |_: &SourceRef| Err("does not exist".to_owned());
+        for (changes, is_repacked) in [
+            (json!({}), false),
+            (files(json!([])), false),
+            (files(json!(["values.yaml", "values-prod.yaml"])), true),
+        ] {
+            let release = kept::<HelmRelease>(&helm_release(&changes));
+            let expected = is_repacked.then_some(Trace::Repacked);
+            let traces = release.traces(&absent);
+            assert_eq!(traces, Vec::from_iter(expected), "{changes}");
+        }
+        for (files, is_repacked) in [(json!(null), false), (json!(["a.yaml"]), true)] {
+            let object = json!({"metadata": {"namespace": "flux"}, "spec": {"chart": "web",
+                "valuesFiles": files, "sourceRef": {"kind": "HelmRepository", "name": "charts"}}});
+            let chart = Arc::new(kept::<Source>(&object));
+            let release = kept::<HelmRelease>(&helm_release(&chart_ref("HelmChart", "web")));
+            let traces = release.traces(&|_: &SourceRef| Ok(Arc::clone(&chart)));
+            assert_eq!(traces.contains(&Trace::Repacked), is_repacked, "{object}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The manifest of a registry that Flux has taken a chart from, and the mark that this leaves in the record.
+//! What Flux does with a chart before it installs it, and the mark that this leaves in the version of the record.
 
 use charttrust_verify::digest::Sha256Digest;
 
@@ -10,13 +10,22 @@ pub struct Manifest {
     tag: Option<String>,
 }
 
+/// What Flux says it has done with a chart, where that changes its version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trace {
+    /// Taken from this manifest.
+    Manifest(Manifest),
+    /// Packed anew, with other values.
+    Repacked,
+}
+
 /// A chart as its publisher calls it, and the manifest that it was deployed from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
     /// The version in its Chart.yaml.
     pub version: String,
-    /// Digest of the manifest.
-    pub manifest: Sha256Digest,
+    /// Digest of the manifest, if it was one.
+    pub manifest: Option<Sha256Digest>,
 }
 
 impl Manifest {
@@ -47,18 +56,30 @@ impl Manifest {
 }
 
 impl Published {
-    /// What was published, of a version as a record has it that is marked with one of these manifests.
+    /// What was published, of a version as a record has it that is marked by one of these.
     ///
     /// helm-controller replaces the build of a version by the first twelve digits of the manifest's digest, and
-    /// drops a `v`, where the chart is of an `OCIRepository` (`mutateChartWithSourceRevision`).
-    pub fn of(recorded: &str, manifests: &[Manifest]) -> Option<Self> {
+    /// drops a `v`, where the chart is of an `OCIRepository` (`mutateChartWithSourceRevision`). source-controller
+    /// replaces it by the generation of the `HelmChart` where that has `valuesFiles`
+    /// (`internal/helm/chart/builder_remote.go`).
+    pub fn of(recorded: &str, traces: &[Trace]) -> Option<Self> {
         let (base, build) = recorded.split_once('+')?;
-        let mut marking = manifests.iter().filter(|one| one.is_mark(build)).peekable();
-        let manifest = marking.peek()?.digest;
+        let manifests = traces.iter().filter_map(Trace::manifest);
+        let mut marking = manifests.filter(|one| one.is_mark(build)).peekable();
+        let Some(manifest) = marking.peek().map(|one| one.digest) else {
+            let is_repacked = traces.contains(&Trace::Repacked) && is_generation(build);
+            return is_repacked.then(|| Self {
+                version: base.to_owned(),
+                manifest: None,
+            });
+        };
         let mut named = marking.filter(|one| one.digest == manifest);
         let version = named.find_map(|one| one.version_as(base));
         let version = version.unwrap_or_else(|| base.to_owned());
-        Some(Self { version, manifest })
+        Some(Self {
+            version,
+            manifest: Some(manifest),
+        })
     }
 
     /// Whether a version of a record may be marked, and this be what was published.
@@ -67,10 +88,25 @@ impl Published {
             return false;
         };
         let bare = published.split('+').next().unwrap_or_default();
-        build.len() == MARK
-            && build.bytes().all(|digit| digit.is_ascii_hexdigit())
-            && bare.strip_prefix('v').unwrap_or(bare) == base
+        let is_digest = build.len() == MARK && build.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let is_marked = is_digest && bare.strip_prefix('v').unwrap_or(bare) == base;
+        is_marked || (is_generation(build) && published == base)
     }
+}
+
+impl Trace {
+    fn manifest(&self) -> Option<&Manifest> {
+        match self {
+            Self::Manifest(manifest) => Some(manifest),
+            Self::Repacked => None,
+        }
+    }
+}
+
+/// Whether a build is a number that the API server counts an object's changes by.
+fn is_generation(build: &str) -> bool {
+    let is_number = build.bytes().all(|digit| digit.is_ascii_digit());
+    is_number && (1..MARK).contains(&build.len()) && !build.starts_with('0')
 }
 
 /// How many digits of the digest helm-controller takes.
@@ -82,9 +118,10 @@ mod tests {
 
     const DIGEST: &str = "sha256:a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f90";
 
-    fn manifests(revisions: &[&str]) -> Vec<Manifest> {
+    fn manifests(revisions: &[&str]) -> Vec<Trace> {
         let all = revisions.iter().copied();
-        all.filter_map(Manifest::of_revision).collect()
+        let all = all.filter_map(Manifest::of_revision);
+        all.map(Trace::Manifest).collect()
     }
 
     #[test]
@@ -110,7 +147,7 @@ mod tests {
         ] {
             let published = Published::of(recorded, &manifests(&[&revision])).unwrap();
             assert_eq!(published.version, expected, "{recorded} {revision}");
-            assert_eq!(published.manifest.to_string(), DIGEST);
+            assert_eq!(published.manifest.unwrap().to_string(), DIGEST);
             assert!(Published::may_be(expected, recorded));
             // Taken off once, and never again.
             assert_eq!(Published::of(expected, &manifests(&[&revision])), None);
@@ -149,6 +186,28 @@ mod tests {
                 !Published::may_be(published, recorded),
                 "{published} {recorded}"
             );
+        }
+    }
+
+    #[test]
+    fn the_number_of_a_chart_that_was_packed_anew_is_taken_off_a_version() {
+        for (recorded, expected) in [
+            ("1.0.0+1", Some("1.0.0")),
+            ("v1.0.0-rc.1+27", Some("v1.0.0-rc.1")),
+            ("1.0.0", None),
+            ("1.0.0+", None),
+            ("1.0.0+0", None),
+            ("1.0.0+build.7", None),
+            ("1.0.0+1.2", None),
+            ("1.0.0+123456789012", None),
+        ] {
+            let published = Published::of(recorded, &[Trace::Repacked]);
+            let version = published.as_ref().map(|one| one.version.as_str());
+            assert_eq!(version, expected, "{recorded}");
+            assert_eq!(published.and_then(|one| one.manifest), None);
+            assert_eq!(Published::of(recorded, &manifests(&[DIGEST])), None);
+            let known = expected.unwrap_or("1.0.0");
+            assert_eq!(Published::may_be(known, recorded), expected.is_some());
         }
     }
 

@@ -7,7 +7,7 @@ pub mod flux;
 pub mod helm;
 mod item;
 pub mod k3s;
-mod manifest;
+pub(crate) mod manifest;
 mod stored;
 pub mod workloads;
 
@@ -15,7 +15,7 @@ use std::fmt;
 
 pub use deployers::{Concerned, Deployed, Deployers, Mark, Missing};
 pub use item::{Claim, Item, Owner, RecordId};
-pub use manifest::{Manifest, Published};
+pub use manifest::{Published, Trace};
 pub use stored::Stored;
 
 use crate::watch::Located;

@@ -64,6 +64,7 @@ fn source(path: &str, source: &api::Source, charts: &[String], problems: &mut Pr
             .kubernetes_token
             .as_ref()
             .map(|token| token.audience.clone()),
+        deployer_secret: None,
         ca: source.ca_ref.as_ref().map(authority),
         provenance: source.provenance.as_ref().map(|elsewhere| {
             problems.take(&format!("{path}.provenance.url"), folder(&elsewhere.url));

@@ -172,6 +172,20 @@ impl FetchError {
         )
     }
 
+    /// Whether the source shows itself to others, or to nobody.
+    pub fn is_denial(&self) -> bool {
+        matches!(
+            self,
+            Self::Denied {
+                code: 401 | 403,
+                ..
+            } | Self::Status {
+                code: 401 | 403,
+                ..
+            }
+        )
+    }
+
     /// The word that a verdict uses for this failure.
     pub fn cause(&self) -> Cause {
         match self {

@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::digest::Sha256Digest;
 use crate::evidence::{Answer, Evidence};
-use crate::policy::{Level, Rule, Source};
+use crate::policy::{Level, Rule, SecretName, Source};
 use crate::scheme::Scheme;
 
 /// Something that deploys the release.
@@ -39,6 +39,16 @@ pub struct Place {
     is_more: bool,
     /// What people read in place of the address.
     told: Option<String>,
+    login: Option<Login>,
+}
+
+/// What is shown where a chart is taken from, as the object says that names the address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// That object, for people.
+    pub named_by: String,
+    /// The Secret, in the namespace of that object; `None` where who deploys may refer to it and not read it.
+    pub secret: Option<SecretName>,
 }
 
 /// No address of a source, and no name of a chart, is longer.
@@ -63,16 +73,28 @@ impl Place {
             chart: chart.to_owned(),
             is_more,
             told: None,
+            login: None,
         })
     }
 
-    /// The same, with a name in place of its address for people who may not read that.
+    /// The same, with a name in place of its address for people who may not read that, nor what is shown there.
     #[must_use]
     pub fn told_as(self, name: String) -> Self {
+        let login = self.login.map(|login| Login {
+            secret: None,
+            ..login
+        });
         Self {
             told: Some(name),
+            login,
             ..self
         }
+    }
+
+    /// The same, with what is shown there.
+    #[must_use]
+    pub fn with_login(self, login: Option<Login>) -> Self {
+        Self { login, ..self }
     }
 
     /// The repository of one chart in a registry; a tag or digest of it is left out.
@@ -89,20 +111,24 @@ impl Place {
 
     /// Whether a source, or a mirror of it, is this place for a chart of this name.
     fn is(&self, source: &Source, chart: &str) -> bool {
-        if self.is_more {
-            return false;
-        }
-        let is_below = |url: &str| {
-            self.chart == chart && normal(url).as_deref() == Some(self.address.as_str())
-        };
-        let is_source = match source.url.split_once('#') {
+        let mut mirrors = source.mirrors.iter();
+        self.is_main(source, chart) || mirrors.any(|mirror| self.is_below(mirror, chart))
+    }
+
+    /// Whether the address of a source itself is this place for a chart of this name.
+    fn is_main(&self, source: &Source, chart: &str) -> bool {
+        match source.url.split_once('#') {
             Some((repository, only)) => {
                 let whole = format!("{}/{}", self.address, self.chart);
-                only == chart && normal(repository) == Some(whole)
+                !self.is_more && only == chart && normal(repository) == Some(whole)
             }
-            None => is_below(&source.url),
-        };
-        is_source || source.mirrors.iter().any(|mirror| is_below(mirror))
+            None => self.is_below(&source.url, chart),
+        }
+    }
+
+    fn is_below(&self, url: &str, chart: &str) -> bool {
+        let is_it = self.chart == chart && normal(url).as_ref() == Some(&self.address);
+        is_it && !self.is_more
     }
 }
 
@@ -143,6 +169,16 @@ fn normal(address: &str) -> Option<String> {
 }
 
 impl Deployer {
+    /// What it logs in with where it takes a chart from, if that is the address of a source itself. A mirror is
+    /// shown nothing.
+    pub fn login(&self, source: &Source, chart: &str) -> Option<&Login> {
+        let ChartOrigin::Place(place) = &self.origin else {
+            return None;
+        };
+        let login = place.login.as_ref();
+        login.filter(|_| place.is_main(source, chart))
+    }
+
     /// The sources of a rule that count for a chart, or why none does.
     pub(crate) fn counted<'a>(
         &self,

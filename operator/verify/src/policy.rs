@@ -84,6 +84,8 @@ pub struct Source {
     pub credentials_secret: Option<String>,
     /// In place of a Secret: a token of the operator's `ServiceAccount` for this audience.
     pub token_audience: Option<String>,
+    /// In place of both, and never by a policy: a Secret that what deploys a release logs in with.
+    pub deployer_secret: Option<SecretName>,
     /// Object with `ca.crt`, in the operator's namespace.
     pub ca: Option<CaRef>,
     /// Where the signed statements are, if they do not lie beside the archives.
@@ -107,10 +109,25 @@ impl Source {
             mirrors: Vec::new(),
             credentials_secret: None,
             token_audience: None,
+            deployer_secret: None,
             ca: None,
             provenance: None,
         }
     }
+
+    /// Whether it says itself what is shown to whom it asks.
+    pub fn has_login(&self) -> bool {
+        self.credentials_secret.is_some() || self.token_audience.is_some()
+    }
+}
+
+/// A Secret, by where it lies.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SecretName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
 }
 
 /// The object that holds a source's certificate authority.

@@ -1,5 +1,5 @@
-//! Where deployers say that charts come from: sources of Flux and `HelmChart`s of k3s, as sources of a policy. Reads
-//! only, and no Secret.
+//! Where deployers say that charts come from: sources of Flux, Applications of Argo CD and `HelmChart`s of k3s, as
+//! sources of a policy. Reads only, and no Secret.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,8 +12,9 @@ use serde_json::Value;
 use crate::api::ReleaseTrust;
 use crate::api::chart_trust_policy::{CaKind, CaRef, NameRef, Source};
 use crate::cli::cluster::{all, chain};
+use crate::inventory::argocd::Application;
 use crate::inventory::flux::{self, HelmRelease, SourceRef};
-use crate::inventory::{ReleaseId, k3s};
+use crate::inventory::{ReleaseId, argocd, k3s};
 use crate::watch::{Kept as _, Kind, ObjectName, discover, within_deadline};
 
 /// Where the chart of a release comes from.
@@ -44,7 +45,10 @@ impl Deployers {
     /// Lists them, of whatever version. A cluster may have none of these kinds.
     pub(super) async fn read(client: &Client) -> Self {
         let mut found = Self::default();
-        for kind in FLUX.into_iter().chain([k3s::HELM_CHARTS]) {
+        for kind in FLUX
+            .into_iter()
+            .chain([k3s::HELM_CHARTS, argocd::APPLICATIONS])
+        {
             match objects(client, kind).await {
                 Ok(objects) => objects.into_iter().for_each(|one| found.add(kind, one)),
                 Err(why) => {
@@ -74,6 +78,7 @@ impl Deployers {
     pub(super) fn told(&self, trusts: &[ReleaseTrust]) -> BTreeMap<ReleaseId, Told> {
         let releases: Vec<_> = self.of(flux::HELM_RELEASES, HelmRelease::of);
         let charts: Vec<_> = self.of(k3s::HELM_CHARTS, k3s::HelmChart::of);
+        let applications = self.of_argo();
         let told = trusts.iter().filter_map(|trust| {
             let chart = &trust.status.as_ref()?.release.as_ref()?.chart;
             let release = ReleaseId {
@@ -84,7 +89,9 @@ impl Deployers {
             let by_flux = by_flux.find_map(|(_, one, _)| self.of_flux(one, chart));
             let mut by_k3s = charts.iter().filter(|(_, one, _)| one.deploys(&release));
             let by_k3s = by_k3s.find_map(|(_, one, object)| of_k3s(one, chart, object));
-            Some((release, by_flux.or(by_k3s)?))
+            let by_argo = || of_argo(applications.get(&release)?, chart);
+            let told = by_flux.or(by_k3s).or_else(by_argo)?;
+            Some((release, told))
         });
         told.collect()
     }
@@ -112,8 +119,8 @@ impl Deployers {
         let mut source = of_place(&place, chart)?;
         let referred = self.find(release.source()?)?;
         let place = match flux::Source::of(referred)? {
-            flux::Source::At(..) => referred,
-            flux::Source::Chart(of) => self.find(&of?.1)?,
+            flux::Source::At(_) => referred,
+            flux::Source::Chart(of) => self.find(&of.chart?.1)?,
         };
         let secrets = [
             ("/spec/secretRef/name", Use::Login),
@@ -124,6 +131,23 @@ impl Deployers {
             source,
             secrets: secrets.into_iter().flatten().collect(),
         })
+    }
+
+    /// Where the charts of Applications come from. Several that have one name in common say nothing of it, unless
+    /// they say the same.
+    fn of_argo(&self) -> BTreeMap<ReleaseId, ChartOrigin> {
+        let mut told = BTreeMap::<_, ChartOrigin>::new();
+        let applications: Vec<_> = self.of(argocd::APPLICATIONS, Application::of);
+        let origins = applications
+            .iter()
+            .flat_map(|(name, application, _)| argocd::origins(name, application));
+        for (release, origin) in origins {
+            let known = told.entry(release).or_insert_with(|| origin.clone());
+            if *known != origin {
+                *known = ChartOrigin::Unknown("is one of several".to_owned());
+            }
+        }
+        told
     }
 
     fn find(&self, source: &SourceRef) -> Option<&Value> {
@@ -152,6 +176,17 @@ fn of_k3s(chart: &k3s::HelmChart, of: &str, object: &Value) -> Option<Told> {
     Some(Told {
         source,
         secrets: secrets.into_iter().flatten().collect(),
+    })
+}
+
+/// Its login lies in no object that it names.
+fn of_argo(origin: &ChartOrigin, of: &str) -> Option<Told> {
+    let ChartOrigin::Place(place) = origin else {
+        return None;
+    };
+    Some(Told {
+        source: of_place(place, of)?,
+        secrets: Vec::new(),
     })
 }
 
@@ -333,5 +368,60 @@ mod tests {
         let own = other.source.repository.as_deref();
         assert_eq!(own, Some("oci://a.example/x/helm-other"));
         assert_eq!(of("dns").secrets, [name("kube-system", "k3s-login")]);
+    }
+
+    #[test]
+    fn an_application_tells_where_what_it_has_deployed_last_comes_from() {
+        let source = |url: &str, chart: &str, version: &str| json!({"repoURL": url, "chart": chart, "targetRevision": version});
+        let web = |url: &str| source(url, "web", "1.x");
+        let application = |name: &str, spec: Value, status: Value| {
+            (
+                argocd::APPLICATIONS,
+                json!({"metadata": {"namespace": "argocd", "name": name}, "spec": spec, "status": status}),
+            )
+        };
+        let deployed = |sources: &[Value]| {
+            let versions: Vec<_> = sources.iter().map(|_| "1.0.0").collect();
+            json!({"history": [{"id": 1, "sources": sources, "revisions": versions}]})
+        };
+        let here = web("https://charts.example.com/");
+        let both = [here.clone(), source("a.example/charts", "x/api", "1.0.0")];
+        let git = json!({"repoURL": "https://git.example.com", "path": "web"});
+        let all = deployers(&[
+            application(
+                "moved",
+                json!({"source": web("https://next.example.com")}),
+                deployed(&[here]),
+            ),
+            application("two", json!({"sources": both}), deployed(&both)),
+            application(
+                "git",
+                json!({"source": git}),
+                deployed(std::slice::from_ref(&git)),
+            ),
+            application(
+                "new",
+                json!({"source": web("https://new.example.com")}),
+                json!({}),
+            ),
+        ]);
+        let trusts = [
+            trust("argocd", "argocd.moved", "web"),
+            trust("argocd", "argocd.two", "web"),
+            trust("argocd", "argocd.two.2", "api"),
+            trust("argocd", "argocd.git", "web"),
+            trust("argocd", "argocd.new", "web"),
+            trust("shop", "argocd.moved", "web"),
+        ];
+        let told = all.told(&trusts);
+        let urls = told
+            .iter()
+            .map(|(id, told)| (id.name.as_str(), told.source.url.as_str()));
+        let expected = [
+            ("argocd.moved", "https://charts.example.com"),
+            ("argocd.two", "https://charts.example.com"),
+            ("argocd.two.2", "oci://a.example/charts/x"),
+        ];
+        assert_eq!(urls.collect::<Vec<_>>(), expected);
     }
 }

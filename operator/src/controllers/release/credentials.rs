@@ -1,8 +1,12 @@
-//! Credentials and certificate authorities of sources, read from the operator's own namespace.
+//! Credentials and certificate authorities of sources, read from the operator's own namespace. With
+//! `--read-deployer-secrets` credentials of what deploys a release too, from where that lies.
 
-use charttrust_verify::policy::{self, CaRef};
+use std::collections::BTreeMap;
+
+use charttrust_verify::policy::{self, CaRef, SecretName};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::Api;
 use zeroize::Zeroizing;
 
 use crate::clock;
@@ -12,6 +16,7 @@ use crate::controllers::own;
 use crate::controllers::store::credentials::{Resolved, Versions};
 use crate::controllers::tokens;
 use crate::sources::{Credentials, NoLogin, ProvenanceAt, Source, docker_login};
+use crate::watch::within_deadline;
 
 /// The source with its credentials. The error names the object and the next step.
 pub(in crate::controllers) async fn resolve(
@@ -19,18 +24,43 @@ pub(in crate::controllers) async fn resolve(
     wanted: &policy::Source,
 ) -> Result<Source, String> {
     let source = declared(context, wanted).await?;
-    let Some(audience) = &wanted.token_audience else {
-        return Ok(source);
+    let credentials = match (&wanted.token_audience, &wanted.deployer_secret) {
+        (Some(audience), _) => Some(Credentials::Renewed {
+            audience: audience.clone(),
+            token: tokens::token(context, (&wanted.url, audience)).await?,
+        }),
+        (None, Some(secret)) => of_deployer(context, secret, &wanted.url).await?,
+        (None, None) => return Ok(source),
     };
-    let token = tokens::token(context, (&wanted.url, audience)).await?;
-    let credentials = Some(Credentials::Renewed {
-        audience: audience.clone(),
-        token,
-    });
     Ok(Source {
         credentials,
         ..source
     })
+}
+
+/// What a Secret of a deployer has to be shown at the address that the same object names; nothing if it has
+/// authorities only. Read at each look and not kept: it is followed nowhere.
+async fn of_deployer(
+    context: &Context,
+    SecretName { namespace, name }: &SecretName,
+    url: &str,
+) -> Result<Option<Credentials>, String> {
+    let place = place(name, namespace);
+    let secrets = Api::<Secret>::namespaced(context.client.clone(), namespace);
+    let found = within_deadline(secrets.get_opt(name)).await;
+    let found = found.map_err(|error| match error {
+        kube::Error::Api(status) if status.code == 403 => format!(
+            "the operator may not read {place}; sources.readDeployerSecrets of the chart grants it"
+        ),
+        _ => format!("the API server did not give {place}"),
+    })?;
+    let data = found.ok_or_else(|| format!("{place} does not exist"))?.data;
+    let data = data.unwrap_or_default();
+    let has = |key: &str| data.contains_key(key);
+    if has(CA_KEY) && !LOGINS.into_iter().any(has) {
+        return Ok(None);
+    }
+    login(data, &place, url).map(Some)
 }
 
 /// The source with a token in place of the one that was refused, if there is another.
@@ -130,9 +160,17 @@ fn objects(wanted: &policy::Source) -> [Option<OwnObject>; 3] {
     [secret, ca, of_provenance.map(OwnObject::Secret)]
 }
 
-/// By the keys of the Secret, whatever its type.
 async fn credentials(context: &Context, name: &str, url: &str) -> Result<Credentials, String> {
-    let mut data = secret(context, name).await?;
+    let data = secret(context, name).await?;
+    login(data, &place(name, &context.settings.namespace), url)
+}
+
+/// By the keys of a Secret, whatever its type. `place` is what it is called.
+fn login(
+    mut data: BTreeMap<String, ByteString>,
+    place: &str,
+    url: &str,
+) -> Result<Credentials, String> {
     let mut text = |key: &str| {
         let bytes = data.remove(key)?.0;
         Some(Zeroizing::new(String::from_utf8(bytes).ok()?))
@@ -145,9 +183,7 @@ async fn credentials(context: &Context, name: &str, url: &str) -> Result<Credent
     }
     if let Some(config) = data.remove(DOCKER_CONFIG) {
         let config = Zeroizing::new(config.0);
-        let namespace = &context.settings.namespace;
-        let named =
-            |why: NoLogin| format!("Secret {name} in namespace {namespace}: {DOCKER_CONFIG} {why}");
+        let named = |why: NoLogin| format!("{place}: {DOCKER_CONFIG} {why}");
         return docker_login(&config, url).map_err(named);
     }
     match (data.remove("tls.crt"), data.remove("tls.key")) {
@@ -156,9 +192,7 @@ async fn credentials(context: &Context, name: &str, url: &str) -> Result<Credent
             key: Zeroizing::new(key.0),
         }),
         _ => Err(format!(
-            "Secret {name} in namespace {} has none of username and password, bearerToken, \
-             .dockerconfigjson, tls.crt and tls.key",
-            context.settings.namespace
+            "{place} has none of username and password, bearerToken, .dockerconfigjson, tls.crt and tls.key"
         )),
     }
 }
@@ -178,13 +212,22 @@ async fn authority(context: &Context, place: &CaRef) -> Result<Vec<u8>, String> 
     found.ok_or_else(|| format!("{kind} {name} in namespace {namespace} has no {CA_KEY}"))
 }
 
+fn place(name: &str, namespace: &str) -> String {
+    format!("Secret {name} in namespace {namespace}")
+}
+
+/// The keys by which something is shown.
+const LOGINS: [&str; 5] = [
+    "username",
+    "password",
+    "bearerToken",
+    DOCKER_CONFIG,
+    "tls.crt",
+];
 const DOCKER_CONFIG: &str = ".dockerconfigjson";
 const CA_KEY: &str = "ca.crt";
 
-async fn secret(
-    context: &Context,
-    name: &str,
-) -> Result<std::collections::BTreeMap<String, ByteString>, String> {
+async fn secret(context: &Context, name: &str) -> Result<BTreeMap<String, ByteString>, String> {
     let found = own::find::<Secret>(context, name).await;
     let found = found.map_err(|_| unread("Secret", name))?;
     let found = found.ok_or_else(|| absent("Secret", name, &context.settings.namespace))?;

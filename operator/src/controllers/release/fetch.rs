@@ -9,7 +9,7 @@ use charttrust_verify::deployer::Deployer;
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::{Answer, Bound, Claimed, ProvenanceFacts, SubchartId};
 use charttrust_verify::later::JudgedBy;
-use charttrust_verify::policy::{self, Dependencies, ReleaseRef};
+use charttrust_verify::policy::{self, Dependencies, ReleaseRef, SecretName};
 use charttrust_verify::release::Record;
 use charttrust_verify::verdict::Cause;
 use tokio::time::Instant;
@@ -45,6 +45,8 @@ struct Answered {
     answer: Answer,
     /// Whether the source did not know whom it was asked by.
     is_refused: bool,
+    /// Whether it may show more to others.
+    is_denied: bool,
     /// The source without the mirrors that have had a say, if there are others.
     others: Option<Source>,
     /// How long it asks to be left alone.
@@ -153,6 +155,7 @@ impl Asking<'_> {
                 mirrors: Vec::new(),
                 credentials_secret: known.and_then(|it| it.credentials_secret.clone()),
                 token_audience: known.and_then(|it| it.token_audience.clone()),
+                deployer_secret: None,
                 ca: known.and_then(|it| it.ca.clone()),
                 provenance: known.and_then(|it| it.provenance.clone()),
             };
@@ -280,17 +283,44 @@ impl Asking<'_> {
         about: (&Item, &Content),
         resolved: &mut Source,
     ) -> Answered {
-        let answered = self.ask(about, resolved, look.asked).await;
-        if !answered.is_refused {
-            return answered;
+        let mut answered = self.ask(about, resolved, look.asked).await;
+        if answered.is_refused
+            && let Some(renewed) = credentials::renewed(self.context, look.source, resolved).await
+        {
+            *resolved = renewed;
+            answered = self.ask(about, resolved, Asked::now()).await;
         }
-        match credentials::renewed(self.context, look.source, resolved).await {
-            Some(renewed) => {
-                *resolved = renewed;
-                self.ask(about, resolved, Asked::now()).await
-            }
-            None => answered,
+        if let Answer::Unavailable { message, .. } = &mut answered.answer
+            && answered.is_denied
+            && let Some(hint) = self.hint(look.source, about)
+        {
+            message.push_str("; ");
+            message.push_str(&hint);
         }
+        answered
+    }
+
+    /// Whose login a source does not take, or which it might.
+    fn hint(self, source: &policy::Source, (item, content): (&Item, &Content)) -> Option<String> {
+        if let Some(SecretName { namespace, name }) = &source.deployer_secret {
+            return Some(format!("asked with Secret {name} in namespace {namespace}"));
+        }
+        let deployed = self.deployed(item);
+        let mut deployers = deployed.deployers.iter().filter(|_| !source.has_login());
+        let login = deployers.find_map(|one| one.login(source, &content.chart))?;
+        let own = &self.context.settings.namespace;
+        let named =
+            format!("give this source a credentialsSecretRef with that login, in namespace {own}");
+        let by = &login.named_by;
+        Some(match &login.secret {
+            Some(SecretName { namespace, name }) => format!(
+                "{by} logs in with Secret {name} in namespace {namespace}: {named}, or have the operator read \
+                 it (--read-deployer-secrets)"
+            ),
+            None => format!(
+                "{by} has a login, in another namespace than what deploys the release: {named}"
+            ),
+        })
     }
 
     async fn ask(
@@ -307,13 +337,14 @@ impl Asking<'_> {
         let asked = Asked { manifest, ..asked };
         let gathered = gather(&self.context.fetcher, source, claimed, asked).await;
         let (others, retry_after) = (gathered.others(source), gathered.retry_after());
-        let is_refused = gathered.is_refused();
+        let (is_refused, is_denied) = (gathered.is_refused(), gathered.is_denied());
         let found = match gathered {
             Gathered::Found(found) => found,
             Gathered::Other(nothing) => {
                 return Answered {
                     answer: nothing.answer,
                     is_refused,
+                    is_denied,
                     others,
                     retry_after,
                 };
@@ -331,6 +362,7 @@ impl Asking<'_> {
         Answered {
             answer,
             is_refused,
+            is_denied,
             others,
             retry_after,
         }
@@ -460,6 +492,7 @@ impl Answered {
         Self {
             answer: unavailable(Cause::SourceUnavailable, message),
             is_refused: false,
+            is_denied: false,
             others: None,
             retry_after: None,
         }

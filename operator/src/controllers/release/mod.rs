@@ -145,11 +145,11 @@ fn deployed(context: &Context, id: &ReleaseId, release: &Release) -> BTreeMap<Re
     deployed
 }
 
-/// Whether Flux has said since, by the manifest that it has deployed, what the publisher calls the version.
+/// Whether Flux has said since, by what it has done with the chart, what the publisher calls the version.
 fn is_called_otherwise(release: &Release, record: RecordId, deployed: &Deployed) -> bool {
     let revision = release.revisions.get(&record);
     let content = revision.and_then(|revision| revision.content.as_ref().ok());
-    content.is_some_and(|content| Published::of(&content.version, &deployed.manifests).is_some())
+    content.is_some_and(|content| Published::of(&content.version, &deployed.traces).is_some())
 }
 
 /// A release and its object, as a reconcile has found them.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use charttrust_verify::check::Judgement;
+use charttrust_verify::deployer::Deployer;
 use charttrust_verify::evidence::Answer;
 use charttrust_verify::policy::{self, Level};
 use charttrust_verify::verdict::Verdict;
@@ -15,11 +16,11 @@ use tokio::time::Instant;
 use super::fetch::{Asking, subchart_rules};
 use crate::clock;
 use crate::controllers::backoff;
-use crate::controllers::context::Context;
+use crate::controllers::context::{Context, DeployerSecrets};
 use crate::controllers::queue::Work;
 use crate::controllers::store::{Content, Release, Trust};
 use crate::controllers::task::{Poll, Task};
-use crate::inventory::ReleaseId;
+use crate::inventory::{Mark, RecordId, ReleaseId};
 use crate::sources::{Asked, Rest};
 
 /// Plans the looks at the sources of a release, each in the lane of its own way of asking.
@@ -139,26 +140,60 @@ fn sources_of(
     let reference = placed.reference();
     let release = context.store.release(id).unwrap_or_default();
     let mut sources = BTreeMap::new();
-    for loaded in trust
-        .policies
-        .values()
-        .filter(|loaded| !loaded.policy.suspended)
-    {
-        for content in release.contents() {
+    let policies = trust.policies.values();
+    let looking = || policies.clone().filter(|loaded| !loaded.policy.suspended);
+    for (record, revision) in release.revisions.iter() {
+        let Ok(content) = &revision.content else {
+            continue;
+        };
+        let deployers = whose_logins_count(context, id, (*record, &revision.mark));
+        for loaded in looking() {
             let Some(Ok(rule)) = loaded.policy.rule_for(&reference, &content.chart) else {
                 continue;
             };
-            for source in rule
-                .sources
-                .iter()
-                .filter(|_| rule.verify.level != Level::None)
-            {
-                let every = sources.entry(source.clone()).or_insert(loaded.interval);
+            let named = rule.sources.iter();
+            let asked = named.filter(|_| rule.verify.level != Level::None);
+            for way in asked.flat_map(|source| ways(source, &content.chart, &deployers)) {
+                let every = sources.entry(way).or_insert(loaded.interval);
                 *every = loaded.interval.min(*every);
             }
         }
     }
     sources
+}
+
+/// Whether what deploys a release may decide how a source is asked.
+fn is_open_to_deployers(context: &Context, source: &policy::Source) -> bool {
+    context.settings.deployer_secrets == DeployerSecrets::Read && !source.has_login()
+}
+
+/// What deploys a revision, where its logins may be used.
+fn whose_logins_count(
+    context: &Context,
+    id: &ReleaseId,
+    revision: (RecordId, &Mark),
+) -> Vec<Deployer> {
+    match context.settings.deployer_secrets {
+        DeployerSecrets::Read => context.cache.deployed(id, revision).deployers,
+        DeployerSecrets::Unread => Vec::new(),
+    }
+}
+
+/// How a source is asked about a chart: as the policy says, and where that names no login, with those of what
+/// deploys it from there.
+fn ways(source: &policy::Source, chart: &str, deployers: &[Deployer]) -> Vec<policy::Source> {
+    let of_deployers = deployers.iter().filter(|_| !source.has_login());
+    let secrets = of_deployers.filter_map(|one| one.login(source, chart)?.secret.clone());
+    let mut ways: Vec<_> = secrets
+        .map(|secret| policy::Source {
+            deployer_secret: Some(secret),
+            ..source.clone()
+        })
+        .collect();
+    if ways.is_empty() {
+        ways.push(source.clone());
+    }
+    ways
 }
 
 /// Has these sources asked at once for every release that is looked up there: what they are asked
@@ -221,6 +256,12 @@ fn due_at(context: &Context, id: &ReleaseId, source: &policy::Source, every: Dur
         // Whoever may write records must not either.
         Some(state) => state.last_asked + every.min(backoff::SHORTEST),
         None if answered && !is_asked && !wants_text => clock::tick() + first_wait(id, every),
+        // Nor whoever has what deploys the release name another Secret each second.
+        None if is_open_to_deployers(context, source) => {
+            let last = release.polls.get(url);
+            let rested = last.map(|last| last.last_asked + every.min(ASKED_AT_MOST_EVERY));
+            rested.map_or_else(clock::tick, |rested| rested.max(clock::tick()))
+        }
         None => clock::tick(),
     }
 }
@@ -255,9 +296,12 @@ pub(super) fn longest_pause(every: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use charttrust_verify::evidence::Evidence;
+
     use super::*;
     use crate::controllers::store::PollState;
-    use crate::controllers::testing::{Scene, id, web};
+    use crate::controllers::testing::{Scene, id, signed_revision, web};
+    use crate::inventory::helm::Driver;
 
     const URL: &str = "https://charts.example.com";
     const HOUR: Duration = Duration::from_secs(3600);
@@ -305,6 +349,43 @@ mod tests {
         assert_eq!(left_alone(0, asks).await, ASKED_AT_MOST_EVERY);
         assert!(left_alone(9, asks).await >= Duration::from_secs(300));
         assert_eq!(left_alone(9, is_renewed).await, Duration::ZERO);
+    }
+
+    /// With another login it is another way of asking, of which nothing is known.
+    #[tokio::test(start_paused = true)]
+    async fn whoever_names_another_secret_each_second_cannot_hammer_a_source_either() {
+        let mut context = Scene::automatic().await.context;
+        let due = |context: &Context, name: &str| {
+            let secret = policy::SecretName {
+                namespace: "shop".to_owned(),
+                name: name.to_owned(),
+            };
+            let way = policy::Source {
+                deployer_secret: Some(secret),
+                ..source()
+            };
+            let forgotten = BTreeMap::from([(way.clone(), HOUR)]);
+            forget_others(context, &web(), &forgotten);
+            due_at(context, &web(), &way, HOUR).saturating_duration_since(clock::tick())
+        };
+        context.settings.deployer_secrets = DeployerSecrets::Read;
+        let unanswered = |release: &mut Release| {
+            let key = "0123456789ABCDEF0123456789ABCDEF01234567".parse().unwrap();
+            let mut revision = signed_revision(&key, &[]);
+            let content = revision.content.as_mut().unwrap();
+            content.evidence = Evidence::default();
+            let record = RecordId::Helm {
+                driver: Driver::Secret,
+                revision: 1,
+            };
+            release.revisions.insert(record, revision);
+        };
+        left_alone_by(&context, &web(), 0, unanswered);
+        for name in ["a", "b", "a"] {
+            assert_eq!(due(&context, name), ASKED_AT_MOST_EVERY, "{name}");
+        }
+        tokio::time::advance(ASKED_AT_MOST_EVERY).await;
+        assert_eq!(due(&context, "b"), Duration::ZERO);
     }
 
     /// A judgement may come between: it would say that nothing is answered, and be the last.

@@ -13,7 +13,7 @@ use crate::controllers::store::{Content, Release, Revision};
 use crate::controllers::task::Task;
 use crate::inventory::argocd::Unsaid;
 use crate::inventory::helm::{Read, ReadError, RecordMeta, Writer};
-use crate::inventory::{Item, Manifest, Mark, Published, RecordId, ReleaseId};
+use crate::inventory::{Item, Mark, Published, RecordId, ReleaseId, Trace};
 
 /// Reads what is new or has changed, drops what is judged no more, and plans the looks at sources.
 ///
@@ -72,12 +72,12 @@ async fn read(context: &Context, item: &Item, (watched, queued): (&RecordMeta, I
     if let Err(error) = looked.await {
         return read_later(context, item, &error);
     }
-    let manifests = deployers.of(&item.id, &mark).manifests;
+    let traces = deployers.of(&item.id, &mark).traces;
     // From the evidence of this moment: a key may have explained it since the reading began.
     context.store.update(&item.id, |release| {
         let revision = match content {
             Ok(read) => Revision {
-                content: self::content(item, (&read, &manifests), release),
+                content: self::content(item, (&read, &traces), release),
                 resource_version: read.meta.resource_version,
                 mark,
             },
@@ -163,14 +163,14 @@ impl Said {
 }
 
 impl Chart {
-    /// What to keep of it, when Flux says that it has deployed these manifests. Evidence gathered for the same
+    /// What to keep of it, when Flux says that it has done this with the chart. Evidence gathered for the same
     /// content, chart and version by another revision, or before a change of mere status, stays.
-    fn content(self, manifests: &[Manifest], known: &Release) -> Content {
+    fn content(self, traces: &[Trace], known: &Release) -> Content {
         let is_alike =
             |content: &&Content| content.digest == self.digest && content.chart == self.name;
         let alike: Vec<_> = known.contents().filter(is_alike).collect();
-        let published = Published::of(&self.version, manifests);
-        let manifest = published.as_ref().map(|published| published.manifest);
+        let published = Published::of(&self.version, traces);
+        let manifest = published.as_ref().and_then(|published| published.manifest);
         let version = match published {
             Some(published) => published.version,
             // What Flux has said before of the very same record, it may have forgotten.
@@ -201,12 +201,12 @@ const RETRY_READ: std::time::Duration = std::time::Duration::from_secs(5);
 /// What to keep of a record.
 fn content(
     item: &Item,
-    (read, manifests): (&Read<Said>, &[Manifest]),
+    (read, traces): (&Read<Said>, &[Trace]),
     known: &Release,
 ) -> Result<Content, (Cause, String)> {
     match contradiction(item, read) {
         Some(message) => Err((Cause::ReleaseUnreadable, message)),
-        None => Ok(read.taken.chart.clone().content(manifests, known)),
+        None => Ok(read.taken.chart.clone().content(traces, known)),
     }
 }
 
@@ -240,6 +240,7 @@ mod tests {
     use super::*;
     use crate::controllers::testing::web;
     use crate::inventory::helm::Driver;
+    use crate::inventory::manifest::Manifest;
 
     const RECORD: RecordId = RecordId::Helm {
         driver: Driver::Secret,
@@ -248,6 +249,12 @@ mod tests {
 
     /// What is kept of a record of this version, when Flux says that it has deployed these manifests.
     fn kept(version: &str, manifests: &[Sha256Digest], known: &Release) -> Content {
+        let revision = |digest: &Sha256Digest| Manifest::of_revision(&digest.to_string());
+        let traces = manifests.iter().filter_map(revision).map(Trace::Manifest);
+        kept_of(version, &traces.collect::<Vec<_>>(), known)
+    }
+
+    fn kept_of(version: &str, traces: &[Trace], known: &Release) -> Content {
         let item = Item {
             id: web(),
             record: RECORD,
@@ -271,9 +278,7 @@ mod tests {
             writer: Writer::Helm,
             taken: said,
         };
-        let revision = |digest: &Sha256Digest| Manifest::of_revision(&digest.to_string());
-        let manifests: Vec<_> = manifests.iter().filter_map(revision).collect();
-        content(&item, (&read, &manifests), known).unwrap()
+        content(&item, (&read, traces), known).unwrap()
     }
 
     fn known(mut content: Content) -> Release {
@@ -313,6 +318,20 @@ mod tests {
         }
         let own = kept("1.0.0+build.7", &[manifest], &none);
         assert_eq!(seen(&own), ("1.0.0+build.7".to_owned(), None));
+    }
+
+    /// Whose `valuesFiles` are taken away later has deployed it with them.
+    #[test]
+    fn a_version_is_kept_without_the_number_that_flux_gives_what_it_packs_anew() {
+        let none = Release::default();
+        let repacked = kept_of("1.0.0+2", &[Trace::Repacked], &none);
+        assert_eq!(
+            (repacked.version.as_str(), repacked.manifest),
+            ("1.0.0", None)
+        );
+        assert_eq!(kept_of("1.0.0+2", &[], &none).version, "1.0.0+2");
+        let again = kept_of("1.0.0+2", &[], &known(repacked));
+        assert!(again.version == "1.0.0" && is_known(&again));
     }
 
     /// Flux keeps few digests, and the operator may start anew.

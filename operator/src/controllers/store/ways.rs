@@ -47,7 +47,7 @@ impl Ways {
 
 #[cfg(test)]
 mod tests {
-    use charttrust_verify::policy::{CaRef, ProvenanceAt};
+    use charttrust_verify::policy::{CaRef, ProvenanceAt, SecretName};
     use proptest::prelude::*;
 
     use super::*;
@@ -78,20 +78,25 @@ mod tests {
             url,
             credentials_secret,
         });
+        let logins = (
+            prop::option::of(text()),
+            prop::option::of(text()),
+            prop::option::of((text(), text())),
+        );
         let parts = (
             text(),
             mirrors,
-            prop::option::of(text()),
-            prop::option::of(text()),
+            logins,
             prop::option::of(ca),
             prop::option::of(elsewhere),
         );
         parts.prop_map(
-            |(url, mirrors, credentials_secret, token_audience, ca, provenance)| Source {
+            |(url, mirrors, (credentials_secret, token_audience, of), ca, provenance)| Source {
                 url,
                 mirrors,
                 credentials_secret,
                 token_audience,
+                deployer_secret: of.map(|(namespace, name)| SecretName { namespace, name }),
                 ca,
                 provenance,
             },

@@ -48,6 +48,16 @@ fn chart_of(application: &ObjectName, claim: Claim) -> ReleaseId {
     }
 }
 
+/// Where each chart that an Application has deployed comes from, by the release that it is.
+pub fn origins(name: &ObjectName, application: &Application) -> Vec<(ReleaseId, ChartOrigin)> {
+    let claims = application.claims().filter_map(|claim| {
+        let mut said = application.said(claim).into_iter();
+        let chart = said.find_map(|(_, chart)| chart.ok())?;
+        Some((chart_of(name, claim), chart.origin()))
+    });
+    claims.collect()
+}
+
 /// A chart of an Application, by which it is judged.
 #[derive(Clone, Debug)]
 pub struct Claimed {
@@ -233,7 +243,7 @@ impl Applications {
         Deployed {
             owner: Owner::ArgoCd,
             deployers,
-            manifests: Vec::new(),
+            traces: Vec::new(),
             missing,
         }
     }

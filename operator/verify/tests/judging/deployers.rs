@@ -1,10 +1,10 @@
 //! What deploys a release says where its chart comes from: then only that source counts.
 
-use charttrust_verify::deployer::{ChartOrigin, Deployer, Place};
+use charttrust_verify::deployer::{ChartOrigin, Deployer, Login, Place};
 use charttrust_verify::evidence::{Answer, Bound, ProvenanceFacts};
 use charttrust_verify::finding::{Fact, Finding};
 use charttrust_verify::key::RevocationReason;
-use charttrust_verify::policy::Level;
+use charttrust_verify::policy::{Level, SecretName, Source};
 use charttrust_verify::verdict::{Basis, Cause, Class, Reason, Verdict};
 
 use crate::world::{
@@ -80,6 +80,47 @@ fn an_address_that_is_told_by_a_name_is_not_in_what_is_said() {
     let same = Place::new(SOURCE, "web").expect("an address");
     let named = ChartOrigin::Place(same.told_as("HelmRepository other/charts".to_owned()));
     assert_eq!(deployed(World::good(), vec![named]).verdict(), TRUSTED);
+}
+
+/// A login goes with the address that the same object names, and to no mirror of a source.
+#[test]
+fn a_login_is_for_the_address_of_a_source_itself() {
+    let login = |named: Option<SecretName>| Login {
+        named_by: "HelmRepository shop/charts".to_owned(),
+        secret: named,
+    };
+    let secret = SecretName {
+        namespace: "shop".to_owned(),
+        name: "login".to_owned(),
+    };
+    let whole = login(Some(secret));
+    let mut source = Source::at(SOURCE);
+    source.mirrors = vec![MIRROR.to_owned()];
+    for (url, chart, is_used) in [
+        (SOURCE, "web", true),
+        ("https://user:secret@CHARTS.example.com/", "web", true),
+        (SOURCE, "other", false),
+        (MIRROR, "web", false),
+        ("https://charts.example.com?a=b", "web", false),
+        ("https://charts.example.com/below", "web", false),
+        ("http://charts.example.com", "web", false),
+        ("https://evil.example", "web", false),
+    ] {
+        let place = Place::new(url, chart).expect("an address");
+        let place = place.with_login(Some(whole.clone()));
+        let found = deployer(ChartOrigin::Place(place.clone()));
+        let expected = is_used.then_some(&whole);
+        assert_eq!(found.login(&source, "web"), expected, "{url} {chart}");
+        let told = deployer(ChartOrigin::Place(place.told_as("elsewhere".to_owned())));
+        let expected = is_used.then(|| login(None));
+        assert_eq!(told.login(&source, "web"), expected.as_ref(), "{url}");
+    }
+    let repository = Source::at("oci://a.example/one#web");
+    let place = Place::new("oci://a.example", "one").expect("an address");
+    let found = deployer(ChartOrigin::Place(place.with_login(Some(whole.clone()))));
+    assert_eq!(found.login(&repository, "web"), Some(&whole));
+    let unclear = deployer(ChartOrigin::Unknown("is odd".to_owned()));
+    assert_eq!(unclear.login(&source, "web"), None);
 }
 
 #[test]
