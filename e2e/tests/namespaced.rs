@@ -208,12 +208,15 @@ async fn a_namespace_that_comes_later_is_told_until_it_is_there() {
     let cluster = cluster();
     let shop = Story::begin(cluster, "shop", Version::V4).await;
     let here = shop.namespace.clone();
+    let start = cluster.mark();
     let mut setting = Setting::new(binary(), Power::Reports).within(&[&here]);
+    let off = "discovery.unaccounted=false".to_owned();
+    setting.values.push(off);
     setting.more.pop();
     setting
         .more
         .push(format!("--discover-namespaces={here},later"));
-    let _stage = Stage::set(cluster, setting).await;
+    let stage = Stage::set(cluster, setting).await;
 
     let scene = declared(shop, json!({})).await;
     let chart = scene.publish(&web("1.0.0"), Some(&scene.key)).await;
@@ -240,4 +243,20 @@ async fn a_namespace_that_comes_later_is_told_until_it_is_there() {
     scene.done("delete the namespace", deleted);
     ready_says(&scene, &["without namespace later"], &[]).await;
     scene.expect("web", "SignatureVerified").await;
+    asked_for_no_workloads(&stage, start);
+}
+
+/// Where nobody looks for what has no record, workloads are neither asked for nor refused.
+fn asked_for_no_workloads(stage: &Stage, start: charttrust_e2e::audit::Mark) {
+    let asked = stage.cluster.asked_since(start).by(stage.identity.user());
+    for kind in [
+        "cronjobs",
+        "daemonsets",
+        "deployments",
+        "jobs",
+        "statefulsets",
+    ] {
+        let of_kind = asked.clone().of(kind);
+        assert!(of_kind.is_empty(), "{of_kind:?}");
+    }
 }

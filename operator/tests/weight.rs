@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use charttrust::controllers::store::shown::Shown;
@@ -11,8 +12,10 @@ use charttrust::controllers::store::written::Written;
 use charttrust::controllers::store::{Content, PollState, Revision, Store};
 use charttrust::evidence;
 use charttrust::inventory::helm::Driver;
+use charttrust::inventory::workloads::{MOST_WORKLOADS, Workloads};
 use charttrust::inventory::{Mark, RecordId, ReleaseId};
 use charttrust::sources::{Asked, Cause, Fetcher, Limits, Reader, Settings, Source};
+use charttrust::watch::Reach;
 use charttrust_verify::check::{Judgement, PolicyVerdict};
 use charttrust_verify::digest::{Digested, Sha256Digest};
 use charttrust_verify::evidence::{
@@ -24,8 +27,11 @@ use charttrust_verify::policy;
 use charttrust_verify::seal::Attestation;
 use charttrust_verify::verdict::{Basis, Verdict};
 use futures::StreamExt as _;
+use kube::{Client, Config};
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 const MIB: usize = 1 << 20;
 
@@ -33,6 +39,7 @@ const MIB: usize = 1 << 20;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hostile_source_costs_little_memory() {
     many_releases_take_little();
+    many_workloads_take_little().await;
     indexes_take_little_whatever_they_are_made_of().await;
     heads_of_answers_are_not_kept().await;
     long_texts_of_charts_count_as_what_they_take().await;
@@ -52,6 +59,87 @@ fn many_releases_take_little() {
     println!("{MANY} releases: {each} bytes each");
     assert!(each < 5300, "{each} bytes for each of {MANY} releases");
     drop(shown);
+}
+
+/// What is kept of each workload that carries Helm's marks, and of each that carries none, followed from an API
+/// server. As many as a namespace may have, of which each says to be of a release with a few others.
+async fn many_workloads_take_little() {
+    let url = serve(|head, stream| Box::pin(workloads(head, stream))).await;
+    let client = Client::try_from(Config::new(url.parse().unwrap())).unwrap();
+    let (kept, seen) = (Workloads::default(), AtomicUsize::new(0));
+    let all_seen = Notify::new();
+    let before = reset_peak();
+    let following = kept.follow(&client, &Reach::Everywhere, || {
+        if seen.fetch_add(1, Ordering::SeqCst) + 1 == MARKED {
+            all_seen.notify_one();
+        }
+    });
+    tokio::select! {
+        () = following => panic!("the watches have ended"),
+        () = all_seen.notified() => {}
+    }
+    let each = memory("VmRSS:").saturating_sub(before) / MARKED;
+    println!(
+        "{MARKED} workloads with marks, and as many without: {each} bytes for each with marks"
+    );
+    let counted: usize = kept.claimed(|_| true).iter().map(|one| one.workloads).sum();
+    assert_eq!(counted, MARKED);
+    assert!(each < 250, "{each} bytes for each of {MARKED} workloads");
+}
+
+const NAMESPACES: usize = 5;
+const MARKED: usize = NAMESPACES * MOST_WORKLOADS;
+
+/// An API server with workloads of one kind only: every other one carries marks, and each carries more than
+/// is looked at.
+async fn workloads(head: String, mut stream: TcpStream) -> std::io::Result<()> {
+    let asked = head.split(' ').nth(1).unwrap_or_default();
+    let value = |name: &str| {
+        let query = asked.split(['?', '&']);
+        let mut values = query.filter_map(|pair| pair.strip_prefix(name));
+        values.find_map(|value| value.parse::<usize>().ok())
+    };
+    if asked.contains("watch=") {
+        // Nothing changes.
+        return std::future::pending().await;
+    }
+    let all = if asked.contains("/deployments") {
+        2 * MARKED
+    } else {
+        0
+    };
+    let from = value("continue=").unwrap_or_default();
+    let to = all.min(from + value("limit=").unwrap_or(all));
+    let more = (to < all).then(|| to.to_string());
+    let items: Vec<_> = (from..to).map(workload).collect();
+    let body = json!({
+        "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
+        "metadata": {"resourceVersion": "1", "continue": more}, "items": items,
+    });
+    let body = body.to_string();
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\
+         connection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(body.as_bytes()).await?;
+    stream.shutdown().await
+}
+
+fn workload(number: usize) -> Value {
+    let namespace = format!("team-{}", number % NAMESPACES);
+    let release = format!("shop-{}", number / 2 / NAMESPACES % 1000);
+    let mut annotations = json!({"example.com/notes": "x".repeat(1000)});
+    if (number / NAMESPACES).is_multiple_of(2) {
+        annotations["meta.helm.sh/release-name"] = json!(release);
+        annotations["meta.helm.sh/release-namespace"] = json!(namespace);
+    }
+    json!({
+        "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
+        "metadata": {"name": format!("web-{number}"), "namespace": namespace, "resourceVersion": "1",
+            "annotations": annotations},
+    })
 }
 
 /// A release of one source, with one good signature, judged by one policy, and as the watch shows it.

@@ -7,6 +7,7 @@ use charttrust::api::release_trust::{Binding, Driver, Owner};
 use charttrust_e2e::argo::NAMESPACE;
 use charttrust_e2e::charts::{Chart, Source};
 use charttrust_e2e::eventually;
+use charttrust_e2e::operator::binary;
 use charttrust_e2e::stage::{SOON, verdict};
 use kube::Api;
 use serde_json::{Value, json};
@@ -86,6 +87,8 @@ async fn an_application_of_a_repository_names_owner_origin_and_digest() {
     deploy(&scene, json!({})).await;
     let trust = expect(&scene, &release(&scene), "ArchiveVerified").await;
     names(&trust, &scene.repository.url(), &chart);
+    let draft = charttrust(&["policy", "init", "-n", NAMESPACE]).await;
+    assert!(draft.contains(&scene.repository.url()), "{draft}");
     ask_for(&scene, "Strict").await;
     let trust = expect(&scene, &release(&scene), "NotBindable").await;
     names(&trust, &scene.repository.url(), &chart);
@@ -171,4 +174,57 @@ async fn a_bad_application_is_contained_by_its_policy_and_comes_back_as_it_was()
     expect(&scene, &release, "ArchiveVerified").await;
     application.until("is synced again", is_synced).await;
     argo_puts_back(&workload).await;
+}
+
+/// It deploys no chart, so nothing of it is judged: it is counted and listed.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_of_a_git_chart_is_counted_as_unaccounted() {
+    with_argo().await;
+    let scene = Deployed::begin("argo-git").await;
+    let cluster = stage().await.cluster;
+    // Of what other stories deploy it asks nothing.
+    let nothing = json!([{"name": "nothing", "charts": ["*"], "verify": {"level": "None"}}]);
+    let all = json!({"releases": [format!("{NAMESPACE}/*")]});
+    let change = json!({"spec": {"match": all, "rules": nothing}});
+    scene.patch::<ChartTrustPolicy>(&scene.policy, change).await;
+    let git = json!({"source": null, "sources": [{
+        "repoURL": "https://git.example.com/shop.git", "path": "charts/web", "targetRevision": "main",
+    }]});
+    let argo = with_argo().await;
+    let made = argo.deploy(cluster, &scene, "1.0.0", git).await;
+    scene.done("declare the Application", made);
+    eventually(SOON, "the policy counts the Application", async || {
+        let found = scene.policies().get_status(&scene.policy).await;
+        let found = found.map_err(|error| error.to_string())?;
+        let counted = found.status.unwrap_or_default().releases;
+        if counted.unaccounted > 0 {
+            Ok(())
+        } else {
+            Err(format!("{counted:?}"))
+        }
+    })
+    .await;
+    let listed = unaccounted().await;
+    let line = listed.lines().find(|line| line.contains(&scene.namespace));
+    let line = line.unwrap_or_else(|| panic!("{listed}"));
+    assert!(line.contains("Application"), "{line}");
+    let application = scene.object_in(NAMESPACE, APPLICATION, &scene.namespace);
+    application.delete().await;
+    let listed = unaccounted().await;
+    assert!(!listed.contains(&scene.namespace), "{listed}");
+}
+
+/// What `charttrust status --unaccounted` lists in Argo CD's namespace.
+async fn unaccounted() -> String {
+    charttrust(&["status", "--unaccounted", "-n", NAMESPACE]).await
+}
+
+/// What a command prints that asks the cluster.
+async fn charttrust(arguments: &[&str]) -> String {
+    let mut command = std::process::Command::new(binary());
+    command
+        .args(arguments)
+        .env("KUBECONFIG", stage().await.cluster.kubeconfig());
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+    String::from_utf8(output.await.unwrap().stdout).unwrap()
 }

@@ -7,10 +7,11 @@ use charttrust_e2e::charts::Source;
 use charttrust_e2e::eventually;
 use charttrust_e2e::helm::Version;
 use charttrust_e2e::prometheus::{self, metrics, rules, samples};
-use charttrust_e2e::stage::{SOON, Story};
+use charttrust_e2e::stage::{SOON, Story, apply};
 use serde_json::{Value, json};
 
 use crate::setup::{stage, story};
+use crate::unaccounted::marked;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_raises_its_alert_with_the_key_and_the_number_of_releases() {
@@ -32,7 +33,14 @@ async fn a_revocation_raises_its_alert_with_the_key_and_the_number_of_releases()
             .await;
         story.install(&chart.name, &chart).await;
     }
+    let ghost = marked(("apps/v1", "Deployment"), "ghost", &story, "ghost");
+    let made = apply(stage().await.cluster.kubeconfig(), &[ghost]).await;
+    story.done("make a workload with marks", made);
     let trusted = [
+        format!(
+            "charttrust_unaccounted_workloads{{namespace=\"{}\"}} 1",
+            story.namespace
+        ),
         format!("charttrust_trusted_key_releases{{key=\"{}\"}} 2", key.name),
         releases(&story, &policy, "trusted", "SignatureVerified"),
     ];
@@ -137,6 +145,18 @@ fn expectations(series: &[Value], story: &Story, key: &str, policy: &str, number
             "runbook": "operator/chart/runbooks/release-untrusted.md",
         },
     });
+    let unaccounted = json!({
+        "exp_labels": {"severity": "info", "namespace": namespace},
+        "exp_annotations": {
+            "summary": format!("1 workloads in {namespace} are of no release that can be judged"),
+            "description": format!(
+                "For 15 minutes there has been no record of the releases that 1 workloads in namespace \
+                 {namespace} say to be of, or they are Applications that deploy no chart: nobody can tell what \
+                 they are made of."
+            ),
+            "runbook": "operator/chart/runbooks/unaccounted.md",
+        },
+    });
     let at = |time: &str, alert: &str, alerts: &[&Value]| json!({"alertname": alert, "eval_time": time, "exp_alerts": alerts});
     json!({
         "rule_files": [rules()],
@@ -150,6 +170,7 @@ fn expectations(series: &[Value], story: &Story, key: &str, policy: &str, number
                 at("1m", "ChartTrustKeyCompromised", &[&compromised]),
                 at("1m", "ChartTrustReleaseUntrusted", &[&untrusted]),
                 at("60m", "ChartTrustKeyCompromised", &[&compromised]),
+                at("60m", "ChartTrustUnaccounted", &[&unaccounted]),
                 at("60m", "ChartTrustSourceUnavailable", &[]),
                 at("60m", "ChartTrustControllerDown", &[]),
             ],

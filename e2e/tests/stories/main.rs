@@ -20,3 +20,4 @@ mod sources;
 mod steady;
 mod tenant;
 mod tokens;
+mod unaccounted;
