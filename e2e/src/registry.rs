@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use charttrust_verify::digest::Sha256Digest;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -119,6 +120,72 @@ impl Registry {
         Ok(())
     }
 
+    /// Whether it lists itself what refers to a manifest.
+    pub fn lists_referrers(&self) -> bool {
+        self.kind == Kind::WithReferrers
+    }
+
+    /// A manifest or index at a tag or digest; null if there is none.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn manifest(&self, (name, reference): (&str, &str)) -> Result<Value, RegistryError> {
+        let bytes = self.bytes(name, reference).await?;
+        Ok(serde_json::from_slice(&bytes).unwrap_or_default())
+    }
+
+    /// The digest of what lies at a tag.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn digest(&self, (name, tag): (&str, &str)) -> Result<Sha256Digest, RegistryError> {
+        let bytes = self.bytes(name, tag).await?;
+        Ok(Sha256Digest::of(&bytes))
+    }
+
+    async fn bytes(&self, name: &str, reference: &str) -> Result<Vec<u8>, RegistryError> {
+        let url = format!("http://{}/v2/{name}/manifests/{reference}", self.address);
+        let asked = reqwest::Client::new().get(url);
+        let asked = asked.header("accept", format!("{MANIFEST}, {INDEX}"));
+        Ok(asked.send().await?.bytes().await?.to_vec())
+    }
+
+    /// Puts a manifest and what it names into a repository, under a tag or its digest.
+    ///
+    /// # Errors
+    /// What the registry answers instead.
+    pub async fn put(
+        &self,
+        (name, reference): (&str, &str),
+        manifest: &Value,
+        blobs: &[&[u8]],
+    ) -> Result<(), RegistryError> {
+        let client = reqwest::Client::new();
+        let at = |rest: &str| format!("http://{}/v2/{name}/{rest}", self.address);
+        for blob in blobs {
+            let begun = client.post(at("blobs/uploads/")).send().await?;
+            let begun = begun.error_for_status()?;
+            let place = begun.headers().get("location");
+            let place = place.and_then(|place| place.to_str().ok());
+            let place = place.and_then(|place| begun.url().join(place).ok());
+            let mut place = place.ok_or_else(|| std::io::Error::other("no place for a blob"))?;
+            let digest = Sha256Digest::of(blob).to_string();
+            place.query_pairs_mut().append_pair("digest", &digest);
+            let put = client.put(place).body(blob.to_vec()).send().await?;
+            put.error_for_status()?;
+        }
+        let kind = manifest["mediaType"]
+            .as_str()
+            .unwrap_or(MANIFEST)
+            .to_owned();
+        let put = client
+            .put(at(&format!("manifests/{reference}")))
+            .header("content-type", kind);
+        let put = put.body(manifest.to_string()).send().await?;
+        put.error_for_status()?;
+        Ok(())
+    }
+
     /// Goes down: open connections break, new ones are refused.
     pub fn stop(&mut self) {
         self.process = None;
@@ -213,6 +280,7 @@ pub enum RegistryError {
     Tool(#[from] ToolError),
 }
 
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const START_DEADLINE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);

@@ -59,6 +59,8 @@ async fn a_tag_that_is_pushed_again_is_a_finding_and_not_a_verdict() {
     let first = published.publish(&source, key).await;
     published.install("web", &first).await;
     published.story.expect("web", "SignatureVerified").await;
+    let repository = ("charts/web", "1.0.0");
+    let digest = published.registry.digest(repository).await.unwrap();
     let more = source.with_file("templates/more.yaml", "# more\n");
     let second = published.publish(&more, key).await;
     let trust = published.story.expect_finding("web", "Republished").await;
@@ -66,6 +68,14 @@ async fn a_tag_that_is_pushed_again_is_a_finding_and_not_a_verdict() {
     // Who installs it now gets, and runs, the other archive.
     published.install("other", &second).await;
     published.story.expect("other", "SignatureVerified").await;
+    // What was there before is there still, by its digest.
+    assert_ne!(published.registry.digest(repository).await.unwrap(), digest);
+    let url = published.registry.url();
+    for last in [format!("web@{digest}"), format!("web:1.0.0@{digest}")] {
+        let address = format!("{url}/{last}");
+        let said = published.verified_at(&address, &[], Logins::None);
+        assert_eq!(said.await, offline("SignatureVerified"), "{last}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

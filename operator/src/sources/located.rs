@@ -9,8 +9,29 @@ use tokio::time::Instant;
 pub(super) struct Wanted<'a> {
     pub(super) chart: &'a str,
     pub(super) version: &'a str,
-    /// The manifest that a deployer says it has taken, of a registry.
-    pub(super) manifest: Option<Sha256Digest>,
+    /// Which manifest of a registry is meant, if not the one that the tag stands for.
+    pub(super) manifest: Option<Manifest>,
+}
+
+/// A manifest of a registry, by its digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manifest {
+    /// The one that a deployer says it has taken: where the tag stands for another archive by now, it is asked
+    /// for.
+    Deployed(Sha256Digest),
+    /// This one, and no tag is asked.
+    Exactly(Sha256Digest),
+}
+
+impl Manifest {
+    /// Tells apart what is asked about one version, for a fingerprint.
+    pub(super) fn key(wanted: Option<&Self>) -> [&[u8]; 2] {
+        match wanted {
+            None => [b"tag", b""],
+            Some(Self::Deployed(digest)) => [b"deployed", digest.as_bytes()],
+            Some(Self::Exactly(digest)) => [b"exactly", digest.as_bytes()],
+        }
+    }
 }
 
 /// One published version.

@@ -44,7 +44,7 @@ pub use credentials::Credentials;
 pub use error::{Amount, Cause, FetchError, Part};
 pub use guard::{AllowedHost, AuthHost, InvalidHost, Refused, TokenAudience};
 pub use limits::Limits;
-pub use located::Listed;
+pub use located::{Listed, Manifest};
 pub use origin::{Helper, NoLogin, docker_login, is_spelling};
 pub use provenance::{Body as ProvenanceBody, EMPTY, ProvenanceAnswer};
 
@@ -131,9 +131,8 @@ pub struct Asked {
     pub anew: Option<Instant>,
     /// How long a source is left alone after its index could not be had.
     pub rest: Rest,
-    /// The manifest that a deployer says it has taken: where the tag stands for another archive by now, this
-    /// one is asked for. Only registries have any.
-    pub manifest: Option<Sha256Digest>,
+    /// Which manifest is meant, if not the one that the tag stands for. Only registries have any.
+    pub manifest: Option<Manifest>,
 }
 
 /// How long a source is left alone after a failure, however recent an answer has to be.

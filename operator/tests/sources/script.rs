@@ -126,6 +126,11 @@ impl Content {
         manifests.keys().filter(is_next).cloned().collect()
     }
 
+    /// The manifest at a tag, wherever it was asked for.
+    pub(crate) fn tagged(&self, tag: &str) -> ResponseTemplate {
+        self.manifest_at(self.name, tag)
+    }
+
     fn manifest_at(&self, name: &str, reference: &str) -> ResponseTemplate {
         if name != self.name {
             return refusal(404, "NAME_UNKNOWN");

@@ -2,6 +2,7 @@
 //! does.
 
 use charttrust_verify::chart::Chart;
+use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::{Answer, ArchiveFacts, Bound, Claimed, SubchartId};
 use charttrust_verify::scheme::Scheme;
 use charttrust_verify::verdict::{Cause, Reason, Verdict};
@@ -10,21 +11,24 @@ use super::Verify;
 use super::inputs::UsageError;
 use super::logins;
 use crate::evidence::{Fetcher, Gathered, fetcher, gather, unavailable};
-use crate::sources::{Asked, FetchError, Limits, Listed, Settings, Source, is_spelling};
+use crate::sources::{Asked, FetchError, Limits, Listed, Manifest, Settings, Source, is_spelling};
 
-/// A chart as `helm pull` names it: `oci://HOST/PATH/CHART:VERSION`, or the address of its archive.
+/// A chart as `helm pull` names it: `oci://HOST/PATH/CHART:VERSION`, with the digest of a manifest after it or in
+/// place of the version, or the address of its archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Address {
     /// What a policy would name as source; of a repository that has another name than its chart, with `#` and the
     /// chart's.
     pub(super) source: String,
     pub(super) named: Named,
+    /// The manifest that is meant, whatever its tag stands for.
+    pub(super) manifest: Option<Sha256Digest>,
 }
 
 /// Which chart is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Named {
-    /// A chart and its version.
+    /// A chart and its version, or the digest of its manifest where no version is named.
     Chart(Listed),
     /// What its archive is called without `.tgz`. Both parts may have dashes in them: the index knows.
     File(String),
@@ -49,27 +53,40 @@ impl Address {
         if arguments.prov.is_some() || arguments.source.is_some() {
             return Err(UsageError::SaidTwice(text.into_owned()));
         }
-        let (address, unclear) = if scheme == Scheme::Oci {
-            let address = Self::parse(rest);
-            let address = address.map(|one| one.of_chart(arguments.chart_name.as_deref()));
-            (address, UsageError::Address(text.to_string()))
+        let address = if scheme == Scheme::Oci {
+            let address = Self::parse(rest).map_err(|flaw| flaw.about(&text))?;
+            address.of_chart(arguments.chart_name.as_deref())
         } else {
-            (Self::archive(&text), UsageError::Archive(text.to_string()))
+            Self::archive(&text).ok_or_else(|| UsageError::Archive(text.to_string()))?
         };
-        address.map(Some).ok_or(unclear)
+        Ok(Some(address))
     }
 
-    fn parse(rest: &str) -> Option<Self> {
-        let (path, last) = rest.rsplit_once('/')?;
-        let (chart, tag) = last.split_once(':')?;
-        let is_whole = ![path, chart, tag].contains(&"");
-        (is_whole && !last.contains('@')).then(|| Self {
+    fn parse(rest: &str) -> Result<Self, Flaw> {
+        let (path, last) = rest.rsplit_once('/').ok_or(Flaw::NoVersion)?;
+        let (named, manifest) = match last.split_once('@') {
+            Some((named, digest)) => {
+                let digest = digest.parse::<Sha256Digest>();
+                (named, Some(digest.map_err(|_| Flaw::Digest)?))
+            }
+            None => (last, None),
+        };
+        let (chart, version) = match (named.split_once(':'), manifest) {
+            // Tags have no `+`, and versions no `_`.
+            (Some((chart, tag)), _) => (chart, tag.replace('_', "+")),
+            (None, Some(digest)) => (named, digest.to_string()),
+            (None, None) => return Err(Flaw::NoVersion),
+        };
+        if [path, chart, &version].contains(&"") {
+            return Err(Flaw::NoVersion);
+        }
+        Ok(Self {
             source: format!("oci://{path}"),
             named: Named::Chart(Listed {
                 chart: chart.to_owned(),
-                // Tags have no `+`, and versions no `_`.
-                version: tag.replace('_', "+"),
+                version,
             }),
+            manifest,
         })
     }
 
@@ -82,8 +99,17 @@ impl Address {
                     chart: name.to_owned(),
                     ..own
                 }),
+                manifest: self.manifest,
             },
             (named, _) => Self { named, ..self },
+        }
+    }
+
+    /// What is asked for: now, and by the digest if one is named.
+    pub(super) fn asked(&self) -> Asked {
+        Asked {
+            manifest: self.manifest.map(Manifest::Exactly),
+            ..Asked::now()
         }
     }
 
@@ -99,7 +125,26 @@ impl Address {
         is_whole.then(|| Self {
             source: folder.to_owned(),
             named: Named::File(stem.to_owned()),
+            manifest: None,
         })
+    }
+}
+
+/// Why an address in a registry names no chart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flaw {
+    /// What follows the `@` is no digest.
+    Digest,
+    /// It is not whole.
+    NoVersion,
+}
+
+impl Flaw {
+    fn about(self, address: &str) -> UsageError {
+        match self {
+            Self::Digest => UsageError::Digest(address.to_owned()),
+            Self::NoVersion => UsageError::Address(address.to_owned()),
+        }
     }
 }
 
@@ -184,8 +229,10 @@ impl Asking {
                 let chart = Box::new(found.chart().clone());
                 let own = &chart.metadata.version;
                 // Some publishers put a `v` before the version: the operator asks for either tag of the version
-                // that the chart says, and whoever names the tag means that version.
-                let is_its = self.is_registry() && is_spelling(&wanted.version, own);
+                // that the chart says, and whoever names the tag means that version. Whoever names nothing but a
+                // digest means what lies there.
+                let is_spelled = self.is_registry() && is_spelling(&wanted.version, own);
+                let is_its = is_spelled || wanted.version.parse::<Sha256Digest>().is_ok();
                 let version = if is_its { own } else { &wanted.version }.clone();
                 let claimed = Claimed {
                     version: &version,
@@ -301,8 +348,6 @@ mod tests {
             ("ghcr.io/a/payments:", None),
             ("ghcr.io/a/:1", None),
             ("payments:1", None),
-            ("ghcr.io/a/payments@sha256:00", None),
-            ("ghcr.io/a/payments:1@sha256:00", None),
         ] {
             let expected = expected.map(|(source, chart, version)| Address {
                 source: source.to_owned(),
@@ -310,8 +355,50 @@ mod tests {
                     chart: chart.to_owned(),
                     version: version.to_owned(),
                 }),
+                manifest: None,
             });
+            let expected = expected.ok_or(Flaw::NoVersion);
             assert_eq!(Address::parse(rest), expected, "{rest}");
+        }
+    }
+
+    #[test]
+    fn an_address_may_name_a_manifest_by_its_digest() {
+        let digest = Sha256Digest::of(b"a manifest");
+        let host = "127.0.0.1:5000";
+        for (last, version) in [
+            (format!("payments@{digest}"), digest.to_string()),
+            (format!("payments:2.4.1_x@{digest}"), "2.4.1+x".to_owned()),
+        ] {
+            let address = Address::parse(&format!("{host}/charts/{last}"));
+            let expected = Address {
+                source: format!("oci://{host}/charts"),
+                named: Named::Chart(Listed {
+                    chart: "payments".to_owned(),
+                    version,
+                }),
+                manifest: Some(digest),
+            };
+            assert_eq!(address, Ok(expected), "{last}");
+        }
+        let text = digest.to_string();
+        for (last, flaw) in [
+            ("payments@".to_owned(), Flaw::Digest),
+            ("payments@sha256:00".to_owned(), Flaw::Digest),
+            ("payments:1@sha256:00".to_owned(), Flaw::Digest),
+            (format!("payments@{}", &text[7..]), Flaw::Digest),
+            (format!("payments@{}", text.to_uppercase()), Flaw::Digest),
+            (format!("payments@{text}0"), Flaw::Digest),
+            (format!("payments@{text}@{text}"), Flaw::Digest),
+            (
+                format!("payments@{}", text.replace("256", "512")),
+                Flaw::Digest,
+            ),
+            (format!("@{text}"), Flaw::NoVersion),
+            (format!("payments:@{text}"), Flaw::NoVersion),
+        ] {
+            let address = Address::parse(&format!("{host}/charts/{last}"));
+            assert_eq!(address, Err(flaw), "{last}");
         }
     }
 
@@ -337,6 +424,7 @@ mod tests {
             let expected = expected.map(|(source, stem)| Address {
                 source: source.to_owned(),
                 named: Named::File(stem.to_owned()),
+                manifest: None,
             });
             assert_eq!(Address::archive(url), expected, "{url}");
         }

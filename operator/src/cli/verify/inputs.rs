@@ -22,12 +22,17 @@ use crate::sources::{EMPTY, Part, ProvenanceBody};
 /// Why nothing could be verified.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum UsageError {
-    #[error("{0}: name chart and version: oci://HOST/PATH/CHART:VERSION")]
+    #[error(
+        "{0}: name chart and version, or the digest of its manifest: oci://HOST/PATH/CHART:VERSION, \
+         oci://HOST/PATH/CHART@sha256:DIGEST"
+    )]
     Address(String),
     #[error("{0}: name the .tgz that the repository lists, or the repository itself with --repo")]
     Archive(String),
     #[error("--chart and --version go together where an archive is named")]
     ChartAlone,
+    #[error("{0}: a digest is sha256: and 64 hexadecimal digits in lower case")]
+    Digest(String),
     #[error("{path}: cannot be read")]
     File {
         path: String,

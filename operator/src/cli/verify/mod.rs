@@ -28,7 +28,7 @@ use self::inputs::{Contents, Kind, UsageError};
 use self::report::Report;
 use super::{INTERNAL, TRUSTED, UNKNOWN, UNTRUSTED, USAGE, complain, runtime};
 use crate::clock;
-use crate::sources::{AllowedHost, Asked, AuthHost};
+use crate::sources::{AllowedHost, AuthHost};
 
 /// Verifies chart archives, files, in a registry or a whole repository, by the same rules as the operator.
 ///
@@ -36,8 +36,8 @@ use crate::sources::{AllowedHost, Asked, AuthHost};
 /// not be found out, 4: charttrust failed.
 #[derive(Args, Clone, Debug)]
 pub struct Verify {
-    /// The chart archives, as `helm package` makes them, or their addresses: `oci://HOST/PATH/CHART:VERSION`,
-    /// `https://HOST/PATH/CHART-VERSION.tgz` below an index.
+    /// The chart archives, as `helm package` makes them, or their addresses: `oci://HOST/PATH/CHART:VERSION`, with
+    /// `@sha256:DIGEST` after it or in place of the version, `https://HOST/PATH/CHART-VERSION.tgz` below an index.
     #[arg(value_name = "CHART.tgz", required_unless_present = "repo")]
     pub charts: Vec<PathBuf>,
     /// Verifies every chart version that a repository lists, or with --chart and --version one: `https://…`, or
@@ -231,7 +231,7 @@ fn verify_fetched(arguments: &Verify, address: &Address) -> Result<(Verdict, Rep
     // A chart that no rule is about is told before it is fetched.
     let rule = rule(arguments, trust.policy.clone(), chart)?;
     Ok(
-        match runtime.block_on(asking.fetch(&listed, Asked::now())) {
+        match runtime.block_on(asking.fetch(&listed, address.asked())) {
             Fetched::Archive(chart, facts, version) => {
                 let wanted = Wanted::at(arguments, &listed.chart, &version);
                 let evidence = subcharts::gathered(&asking, &trust, (&wanted, &rule), &facts);

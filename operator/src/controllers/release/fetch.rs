@@ -22,7 +22,7 @@ use crate::controllers::store::{Content, PollState, Release, Revision, Trust};
 use crate::evidence::{Gathered, gather, unavailable};
 use crate::inventory::helm::Writer;
 use crate::inventory::{Deployed, Item, RecordId, ReleaseId};
-use crate::sources::{Asked, Source};
+use crate::sources::{Asked, Manifest, Source};
 
 /// Who asks, and for whom.
 #[derive(Clone, Copy)]
@@ -333,7 +333,7 @@ impl Asking<'_> {
             chart: &content.chart,
             version: &content.version,
         };
-        let manifest = content.manifest;
+        let manifest = content.manifest.map(Manifest::Deployed);
         let asked = Asked { manifest, ..asked };
         let gathered = gather(&self.context.fetcher, source, claimed, asked).await;
         let (others, retry_after) = (gathered.others(source), gathered.retry_after());

@@ -20,7 +20,7 @@ use crate::sources::credentials::{Credentials, Fingerprint, fingerprint};
 use crate::sources::error::{FetchError, Part};
 use crate::sources::guard::Refused;
 use crate::sources::http::{Ask, How, Reply, Validator, Web};
-use crate::sources::located::{Listed, Located, Wanted};
+use crate::sources::located::{Listed, Located, Manifest, Wanted};
 use crate::sources::singleflight::NotBefore;
 use crate::sources::site::Site;
 use crate::sources::text::{escaped, redacted};
@@ -104,9 +104,8 @@ impl Origin {
         match self {
             Self::Http(site) => fingerprint(&[&site.key, chart, version]),
             Self::Oci(repository) => {
-                let manifest = wanted.manifest.as_ref();
-                let manifest = manifest.map_or(&[][..], |digest| digest.as_bytes().as_slice());
-                fingerprint(&[&repository.key(), chart, version, manifest])
+                let [kind, digest] = Manifest::key(wanted.manifest.as_ref());
+                fingerprint(&[&repository.key(), chart, version, kind, digest])
             }
         }
     }

@@ -1,6 +1,6 @@
 //! A registry whose tag stands for another manifest than the one that Flux says it has deployed.
 
-use charttrust::sources::{Asked, Cause, Fetched, Fetcher, ProvenanceAnswer};
+use charttrust::sources::{Asked, Cause, Fetched, Fetcher, Manifest, ProvenanceAnswer};
 use charttrust_verify::digest::Sha256Digest;
 use serde_json::json;
 
@@ -19,7 +19,7 @@ async fn fetched(
     manifest: Sha256Digest,
 ) -> Fetched<Vec<u8>> {
     let asked = Asked {
-        manifest: Some(manifest),
+        manifest: Some(Manifest::Deployed(manifest)),
         ..Asked::now()
     };
     let source = registry.source();
@@ -140,7 +140,7 @@ async fn a_chart_that_is_neither_at_its_tag_nor_at_the_digest_is_not_found() {
     let registry = Registry::empty().await;
     registry.push("2.4.0", &[(ARCHIVE, GZIP)]);
     let asked = Asked {
-        manifest: Some(Sha256Digest::of(b"gone")),
+        manifest: Some(Manifest::Deployed(Sha256Digest::of(b"gone"))),
         ..Asked::now()
     };
     let source = registry.source();
@@ -167,7 +167,7 @@ async fn who_asks_with_a_digest_shares_nothing_with_who_asks_without() {
 async fn a_repository_over_http_knows_no_manifests() {
     let server = repository().await;
     let asked = Asked {
-        manifest: Some(Sha256Digest::of(b"any")),
+        manifest: Some(Manifest::Deployed(Sha256Digest::of(b"any"))),
         ..Asked::now()
     };
     let source = source(server.uri());

@@ -5,10 +5,11 @@ use std::process::{Command, Output};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use charttrust_verify::digest::Sha256Digest;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::court::{KEY, REPOSITORY, SIGNED_CHART, STATEMENT, VERSION};
+use crate::court::{KEY, OTHER_CHART, REPOSITORY, SIGNED_CHART, STATEMENT, VERSION};
 use crate::registry::*;
 use crate::server::has_secret;
 
@@ -254,4 +255,96 @@ async fn a_tag_may_have_a_v_before_the_version_of_its_chart() {
             .await
             .is(1, &["untrusted/MetadataMismatch"]);
     }
+}
+
+const AT: [&str; 2] = ["--at", "2026-01-01T00:00:00Z"];
+
+/// A registry whose tag stands for another chart than at first, and the digest of what it stood for.
+async fn moved() -> (Registry, Sha256Digest) {
+    let registry = Registry::named(REPOSITORY, |_, _| None).await;
+    let layers = [(ARCHIVE, SIGNED_CHART), (PROVENANCE, STATEMENT)];
+    let signed = registry.push(VERSION, &layers);
+    registry.push(VERSION, &[(ARCHIVE, OTHER_CHART)]);
+    (registry, signed)
+}
+
+#[tokio::test]
+async fn a_manifest_that_is_named_by_its_digest_is_judged_and_no_tag_is_asked() {
+    let (registry, signed) = moved().await;
+    let chart = |last: &str| format!("{}/hashtest{last}", registry.url());
+    for last in [format!("@{signed}"), format!(":{VERSION}@{signed}")] {
+        let said = User::new().verify(&chart(&last), &AT, &[]).await;
+        said.is(0, &["hashtest 1.2.3", "trusted/ArchiveVerified"]);
+    }
+    let asked = registry.asked().await;
+    let is_of_tag = |line: &String| line.contains("/manifests/") && !line.contains("sha256:");
+    assert!(!asked.iter().any(is_of_tag), "{asked:?}");
+    assert_eq!(asked.len(), 6, "{asked:?}");
+    let by_tag = chart(&format!(":{VERSION}"));
+    let said = User::new().verify(&by_tag, &AT, &[]).await;
+    said.is(1, &["untrusted/"]);
+}
+
+/// The tag beside a digest says which version is expected, and so do the options.
+#[tokio::test]
+async fn a_digest_is_judged_as_the_version_that_is_named_beside_it() {
+    let (registry, signed) = moved().await;
+    let chart = |last: &str| format!("{}/hashtest{last}", registry.url());
+    let (bare, other) = (format!("@{signed}"), format!(":9.9.9@{signed}"));
+    let named = |version| ["--chart", "hashtest", "--version", version];
+    for (last, more, code) in [
+        (&bare, &named(VERSION)[..], 0),
+        (&bare, &named("9.9.9"), 1),
+        (&other, &[], 1),
+        (&other, &named(VERSION), 1),
+    ] {
+        let more = [&AT[..], more].concat();
+        let said = User::new().verify(&chart(last), &more, &[]).await;
+        let word = match code {
+            0 => "trusted/ArchiveVerified",
+            _ => "untrusted/MetadataMismatch",
+        };
+        said.is(code, &[word]);
+    }
+}
+
+#[tokio::test]
+async fn a_digest_that_is_none_or_that_the_registry_does_not_have_is_told() {
+    let (registry, signed) = moved().await;
+    let chart = |last: &str| format!("{}/hashtest{last}", registry.url());
+    let short = signed.to_string()[..20].to_owned();
+    for last in [
+        "@sha256:00".to_owned(),
+        format!(":1.2.3@{short}"),
+        format!("@{}", signed.to_string().to_uppercase()),
+        "@".to_owned(),
+    ] {
+        let said = User::new().verify(&chart(&last), &AT, &[]).await;
+        said.is(2, &[&last, "64 hexadecimal digits"]);
+    }
+    assert!(registry.asked().await.is_empty());
+    let absent = format!("@{}", Sha256Digest::of(b"absent"));
+    let said = User::new().verify(&chart(&absent), &AT, &[]).await;
+    said.is(
+        3,
+        &["unknown/SourceUnavailable", "the registry does not have it"],
+    );
+    let elsewhere = format!("{}/other@{signed}", registry.url());
+    let said = User::new().verify(&elsewhere, &AT, &[]).await;
+    said.is(3, &["unknown/SourceUnavailable", "asked without a login"]);
+}
+
+#[tokio::test]
+async fn a_registry_with_other_bytes_at_a_digest_is_told() {
+    let wanted = Sha256Digest::of(b"what is wanted");
+    let registry = Registry::named(REPOSITORY, move |request, content| {
+        let path = request.url.path();
+        let is_wanted = path.ends_with(&wanted.to_string());
+        is_wanted.then(|| content.tagged(VERSION))
+    });
+    let registry = registry.await;
+    registry.push(VERSION, &[(ARCHIVE, SIGNED_CHART), (PROVENANCE, STATEMENT)]);
+    let chart = format!("{}/hashtest@{wanted}", registry.url());
+    let said = User::new().verify(&chart, &AT, &[]).await;
+    said.is(3, &["unknown/SourceUnavailable", "its digest is another"]);
 }

@@ -14,7 +14,7 @@ use super::token::denied;
 use crate::sources::credentials::fingerprint;
 use crate::sources::error::{Amount, FetchError, Part};
 use crate::sources::http::{Head, How};
-use crate::sources::located::{Located, Statement, Wanted};
+use crate::sources::located::{Located, Manifest, Statement, Wanted};
 use crate::sources::singleflight::NotBefore;
 use crate::sources::text::{escaped, redacted};
 
@@ -28,10 +28,9 @@ pub(in crate::sources) async fn locate(
     wanted: Wanted<'_>,
     not_before: NotBefore,
 ) -> Result<Located, FetchError> {
-    let deployed = wanted.manifest.as_ref();
-    let deployed = deployed.map_or(&[][..], |digest| digest.as_bytes().as_slice());
+    let [kind, digest] = Manifest::key(wanted.manifest.as_ref());
     let version = wanted.version.as_bytes();
-    let key = fingerprint(&[&client.repository.key(), version, deployed]);
+    let key = fingerprint(&[&client.repository.key(), version, kind, digest]);
     let entry = client.registries.resolved.entry(key);
     // An index is shared by all its charts for a while; a tag is of one version, and is asked for anew.
     let now = NotBefore {
@@ -64,22 +63,32 @@ async fn resolve(
     wanted: Wanted<'_>,
     kept: Option<Resolved>,
 ) -> Result<Resolved, FetchError> {
+    let deployed = match wanted.manifest {
+        Some(Manifest::Exactly(digest)) => {
+            return match kept {
+                Some(kept) => Ok(kept),
+                None => exactly(client, digest).await,
+            };
+        }
+        Some(Manifest::Deployed(digest)) => Some(digest),
+        None => None,
+    };
     if let Some(kept) = kept {
         match digest_of(client, &kept.tag).await? {
             Some(digest) if digest == kept.digest => return Ok(kept),
             Some(digest) => {
                 let tagged = at_digest(client, kept.tag, digest).await?;
-                return as_deployed(client, wanted, tagged).await;
+                return as_deployed(client, deployed, tagged).await;
             }
             None => {}
         }
     }
     let tags = name::tags(wanted.version);
     let missing = match tagged(client, &tags).await? {
-        Ok(tagged) => return as_deployed(client, wanted, tagged).await,
+        Ok(tagged) => return as_deployed(client, deployed, tagged).await,
         Err(missing) => missing,
     };
-    if let Some(digest) = wanted.manifest
+    if let Some(digest) = deployed
         && let Some(chart) = of_digest(client, digest).await?
     {
         return Ok(Resolved {
@@ -119,10 +128,10 @@ async fn tagged(
 /// was, somebody says whom nobody has to believe: what is not there or is no chart leaves what the tag has.
 async fn as_deployed(
     client: Client<'_>,
-    wanted: Wanted<'_>,
+    deployed: Option<Sha256Digest>,
     tagged: Resolved,
 ) -> Result<Resolved, FetchError> {
-    let Some(digest) = wanted.manifest.filter(|digest| *digest != tagged.digest) else {
+    let Some(digest) = deployed.filter(|digest| *digest != tagged.digest) else {
         return Ok(tagged);
     };
     let Some(deployed) = of_digest(client, digest).await? else {
@@ -176,11 +185,36 @@ async fn digest_of(client: Client<'_>, tag: &str) -> Result<Option<Sha256Digest>
     }
 }
 
+/// The chart of the manifest that is wanted, whatever a tag stands for.
+async fn exactly(client: Client<'_>, digest: Sha256Digest) -> Result<Resolved, FetchError> {
+    let reference = digest.to_string();
+    let url = client.repository.manifest(&reference);
+    match manifest(client, &reference).await? {
+        Answer::Found { bytes, .. } => Ok(Resolved {
+            chart: chart(client, &reference, &bytes).await?,
+            digest,
+            is_moved: false,
+            tag: reference,
+        }),
+        // No list has digests: that it is not there may as well be that it is not shown.
+        Answer::NotThere(NotThere::Manifest) => {
+            let why = "the registry does not have it";
+            Err(FetchError::unusable(Part::Manifest, &url, why))
+        }
+        Answer::NotThere(NotThere::Unclear) => {
+            let code = StatusCode::NOT_FOUND;
+            Err(denied(&url, code, &client.repository.site))
+        }
+    }
+}
+
 async fn at_digest(
+/// The bytes of a manifest. Their digest is computed; what the registry says it was is only compared.
     client: Client<'_>,
     tag: String,
     digest: Sha256Digest,
 ) -> Result<Resolved, FetchError> {
+    let limit = client.web.limits.manifest_bytes;
     let reference = digest.to_string();
     match manifest(client, &reference).await? {
         Answer::Found { bytes, .. } => {
@@ -209,12 +243,10 @@ enum Answer {
     NotThere(NotThere),
 }
 
-/// The bytes of a manifest. Their digest is computed; what the registry says it was is only compared.
 async fn manifest(client: Client<'_>, reference: &str) -> Result<Answer, FetchError> {
     let url = client.repository.manifest(reference);
     let head = client.send(question(&url, How::Accept(ACCEPTED))).await?;
     let unusable = |why| FetchError::unusable(Part::Manifest, &url, why);
-    let limit = client.web.limits.manifest_bytes;
     match head.status() {
         StatusCode::OK => {}
         StatusCode::NOT_FOUND => {
