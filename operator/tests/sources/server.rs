@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use charttrust::sources::{
-    Cause, FetchError, Fetched, Fetcher, Limits, ProvenanceAnswer, Reader, Settings, Source,
+    AuthHost, Cause, FetchError, Fetched, Fetcher, Limits, ProvenanceAnswer, Reader, Settings,
+    Source,
 };
 use charttrust_verify::digest::Digested;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -40,6 +41,15 @@ pub(crate) fn fetcher() -> Fetcher<Vec<u8>> {
 }
 
 pub(crate) fn fetcher_with(named: &[&str], limits: Limits) -> Fetcher<Vec<u8>> {
+    fetcher_by(named, Vec::new(), limits)
+}
+
+/// As [`fetcher`], for which token services of registries were named.
+pub(crate) fn fetcher_of(auth_hosts: Vec<AuthHost>) -> Fetcher<Vec<u8>> {
+    fetcher_by(&["127.0.0.1", "localhost"], auth_hosts, limits())
+}
+
+fn fetcher_by(named: &[&str], auth_hosts: Vec<AuthHost>, limits: Limits) -> Fetcher<Vec<u8>> {
     let allowed_hosts = named.iter().map(|host| host.parse().unwrap()).collect();
     let reader = Reader {
         read: Arc::new(|archive: &Digested<'_>| archive.bytes().to_vec()),
@@ -48,7 +58,7 @@ pub(crate) fn fetcher_with(named: &[&str], limits: Limits) -> Fetcher<Vec<u8>> {
     Fetcher::new(
         Settings {
             allowed_hosts,
-            auth_hosts: Vec::new(),
+            auth_hosts,
             limits,
             user_agent: "charttrust/test".to_owned(),
         },

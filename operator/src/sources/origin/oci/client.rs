@@ -43,13 +43,39 @@ impl Client<'_> {
         let login = self.choose(&Challenges::of(head.headers()), question.url)?;
         let credentials = self.log_in(&login, Age::After(asked)).await?;
         let identity = self.repository.site.key;
+        self.registries.remember_login(identity, login.clone());
+        let head = self.speak(question, credentials).await?;
+        if !self.is_refusal(&head) {
+            return Ok(head);
+        }
+        let refused = || {
+            denied(
+                question.url,
+                StatusCode::UNAUTHORIZED,
+                &self.repository.site,
+            )
+        };
+        let exchange = self.exchange(&login, &Challenges::of(head.headers()));
+        let login = exchange.ok_or_else(refused)?;
+        let credentials = self.log_in(&login, Age::After(asked)).await?;
         self.registries.remember_login(identity, login);
         let head = self.speak(question, credentials).await?;
         if self.is_refusal(&head) {
-            let code = StatusCode::UNAUTHORIZED;
-            return Err(denied(question.url, code, &self.repository.site));
+            return Err(refused());
         }
         Ok(head)
+    }
+
+    /// A token of our own is no token of the registry's everywhere. Where one is refused, the registry's own token
+    /// service may take it for one of its own.
+    fn exchange(self, refused: &Login, challenges: &Challenges) -> Option<Login> {
+        let own = self.repository.site.credentials();
+        let is_ours = matches!(own, Some(Credentials::Renewed { .. }));
+        let bearer = challenges.bearer.as_ref()?;
+        let may_be = is_ours
+            && matches!(refused, Login::AsTheyAre)
+            && self.check_realm(&bearer.realm).is_ok();
+        may_be.then(|| Login::Token(bearer.clone()))
     }
 
     /// A good answer to a question.
@@ -137,8 +163,8 @@ impl Client<'_> {
 
     fn check_realm(self, realm: &Url) -> Result<(), FetchError> {
         let load = match self.repository.site.credentials() {
-            Some(Credentials::Basic { .. } | Credentials::Identity(_)) => Load::Credentials,
-            _ => Load::Nothing,
+            None | Some(Credentials::Tls { .. }) => Load::Nothing,
+            Some(_) => Load::Credentials,
         };
         realm::check(&self.web.guard, &self.registry(), realm, load)
     }

@@ -99,7 +99,9 @@ impl Exchange<'_> {
         let asked = Instant::now();
         let (credentials, form) = match self.site.credentials() {
             Some(Credentials::Identity(token)) => (None, Some(self.form(token))),
-            Some(basic @ Credentials::Basic { .. }) => (Some(basic.clone()), None),
+            Some(own @ (Credentials::Basic { .. } | Credentials::Renewed { .. })) => {
+                (Some(own.clone()), None)
+            }
             _ => (None, None),
         };
         let (url, how) = match &form {
