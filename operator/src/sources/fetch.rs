@@ -13,15 +13,16 @@ use super::http::Web;
 use super::located::{Located, Wanted};
 use super::named::Named;
 use super::origin::{Asking, Origin, Registries};
-use super::provenance::{Provenance, ProvenanceAnswer, provenance};
+use super::provenance::{Folders, Provenance, ProvenanceAnswer, Sought, provenance};
 use super::singleflight::{Cache, NotBefore};
-use super::target::{Proof, Target};
+use super::target::Target;
 use super::{Answered, Asked, Reader, Rest};
 
 /// Everything that fetches share.
 pub(super) struct Shared<T> {
     pub(super) catalogues: Catalogues,
     pub(super) fetched: Cache<Kept<T>>,
+    pub(super) folders: Folders,
     pub(super) named: Named,
     pub(super) reader: Reader<T>,
     pub(super) registries: Registries,
@@ -63,7 +64,15 @@ impl<T: Send + Sync + 'static> Shared<T> {
             question: asked.anew,
             ..NotBefore::both(asked.since)
         };
-        let locate = |kept| self.locate_and_download(target, wanted, kept, asked.rest);
+        let locate = |kept| {
+            let sought = Sought {
+                folders: &self.folders,
+                not_before: since,
+                proof: &target.proof,
+                wanted,
+            };
+            self.locate_and_download(target, sought, kept, asked.rest)
+        };
         let fetched = entry.fetch(since, locate);
         let fetched = fetched.await?.value;
         self.fetched.set_cost(key, self.cost(&fetched));
@@ -73,11 +82,11 @@ impl<T: Send + Sync + 'static> Shared<T> {
     async fn locate_and_download(
         &self,
         target: &Target,
-        wanted: Wanted<'_>,
+        sought: Sought<'_>,
         kept: Option<Kept<T>>,
         rest: Rest,
     ) -> Result<Kept<T>, FetchError> {
-        let now = Instant::now();
+        let (now, wanted) = (Instant::now(), sought.wanted);
         let earliest = now.checked_sub(self.web.limits.index_fresh_for);
         let not_before = NotBefore {
             answer: earliest.unwrap_or(now),
@@ -96,8 +105,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
         };
         let located = locate(not_before).await?;
         let download = async |located: &Located, kept| {
-            let what = (located, (&target.proof, wanted));
-            let downloaded = self.download(asking, what, kept).await;
+            let downloaded = self.download(asking, (located, sought), kept).await;
             downloaded.map(|kept| self.told(key, kept))
         };
         let downloaded = match download(&located, kept.clone()).await {
@@ -128,12 +136,12 @@ impl<T: Send + Sync + 'static> Shared<T> {
     async fn download(
         &self,
         asking: Asking<'_>,
-        (located, proof): (&Located, (&Proof, Wanted<'_>)),
+        (located, sought): (&Located, Sought<'_>),
         kept: Option<Kept<T>>,
     ) -> Result<Kept<T>, FetchError> {
         let (archived, proven) = kept.map(|kept| (kept.stored, kept.provenance)).unzip();
         let (stored, answered) = archive(asking, &self.reader, located, archived).await?;
-        let provenance = provenance(asking, located, proof, proven).await;
+        let provenance = provenance(asking, located, sought, proven).await;
         Ok(Kept {
             answered,
             claimed_digest: located.claimed_digest,
@@ -164,10 +172,12 @@ impl<T> Shared<T> {
         let limits = &web.limits;
         let catalogues = Catalogues::new(limits.cached_indexes, limits.cached_bytes);
         let fetched = Cache::new(limits.cached_fetches, limits.cached_bytes);
+        let folders = Folders::new(limits.cached_fetches);
         let registries = Registries::new(limits.cached_fetches);
         Arc::new(Self {
             catalogues,
             fetched,
+            folders,
             named: Named::default(),
             reader,
             registries,

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use charttrust_verify::digest::Sha256Digest;
 use reqwest::Url;
 
+use super::credentials::fingerprint;
 use super::error::{Amount, FetchError, Part};
 use super::http::{Ask, Found, How, Reply, Validator, Web};
 use super::located::{Located, Statement, Wanted};
 use super::origin::Asking;
+use super::singleflight::{Cache, NotBefore};
 use super::site::Site;
 use super::target::Proof;
 use super::text::redacted;
@@ -34,23 +36,65 @@ pub(super) struct Provenance {
     validator: Option<Validator>,
 }
 
+/// Which provenance file is asked for, and how recent what its folder says has to be.
+#[derive(Clone, Copy)]
+pub(super) struct Sought<'a> {
+    pub(super) folders: &'a Folders,
+    pub(super) not_before: NotBefore,
+    pub(super) proof: &'a Proof,
+    pub(super) wanted: Wanted<'a>,
+}
+
+/// What folders of provenance files have answered: a source and all its mirrors ask theirs once.
+pub(super) struct Folders(Cache<Provenance>);
+
 /// The provenance file of an archive, from the folder that the source names for it, or else as the origin has
 /// it.
 pub(super) async fn provenance(
     asking: Asking<'_>,
     located: &Located,
-    (proof, wanted): (&Proof, Wanted<'_>),
+    sought: Sought<'_>,
     kept: Option<Provenance>,
 ) -> Provenance {
-    let Some((folder, url)) = proof.file(wanted) else {
+    let Some((folder, url)) = sought.proof.file(sought.wanted) else {
         return of_origin(asking, located, kept).await;
     };
-    let named = in_folder((asking.web, folder), &url, kept.as_ref()).await;
-    if named.is_present() || !proof.may_be_beside() {
+    let folders = sought.folders;
+    let named = folders.ask((asking.web, folder), &url, sought.not_before);
+    let named = named.await;
+    if named.is_present() || !sought.proof.may_be_beside() {
         return named;
     }
     let beside = of_origin(asking, located, kept).await;
     if beside.is_present() { beside } else { named }
+}
+
+impl Folders {
+    pub(super) fn new(entries: usize) -> Self {
+        Self(Cache::new(entries, FOLDER_BYTES))
+    }
+
+    /// What a folder says of one file, silence too.
+    async fn ask(
+        &self,
+        (web, folder): (&Web, &Site),
+        url: &Url,
+        not_before: NotBefore,
+    ) -> Provenance {
+        let key = fingerprint(&[&folder.key, url.as_str().as_bytes()]);
+        let entry = self.0.entry(key);
+        let asking = entry.fetch(not_before, async |kept| {
+            Ok(in_folder((web, folder), url, kept.as_ref()).await)
+        });
+        match asking.await {
+            Ok(answer) => {
+                self.0.set_cost(key, answer.value.cost());
+                answer.value
+            }
+            // Whatever it says is an answer, and none an error.
+            Err(error) => Provenance::unavailable(url, error),
+        }
+    }
 }
 
 async fn in_folder(
@@ -199,6 +243,14 @@ impl Provenance {
         file + self.url.as_str().len() + self.validator.as_ref().map_or(0, Validator::cost)
     }
 
+    fn unavailable(url: &Url, error: FetchError) -> Self {
+        Self {
+            answer: ProvenanceAnswer::Unavailable(error),
+            url: url.clone(),
+            validator: None,
+        }
+    }
+
     /// The origin names no place for one.
     fn none(located: &Located) -> Self {
         Self {
@@ -288,5 +340,8 @@ fn unusable(url: &Url, why: &str) -> ProvenanceAnswer {
 
 /// What is said of an empty one.
 pub const EMPTY: &str = "the provenance file is empty";
+
+/// Bytes of files in folders that are kept beside what was fetched; one that is forgotten is asked for again.
+const FOLDER_BYTES: usize = 4 << 20;
 
 const MESSAGE: &[u8] = b"-----BEGIN PGP SIGNED MESSAGE-----";

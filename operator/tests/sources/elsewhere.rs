@@ -299,3 +299,50 @@ async fn a_mirror_stands_in_for_archives_and_for_statements() {
         "a source without an index is silent"
     );
 }
+
+/// Three mirrors that have the archive and no statement, whatever the folder says and whether or not the source
+/// itself has the archive.
+#[tokio::test]
+async fn a_folder_is_asked_once_for_a_source_and_all_its_mirrors() {
+    for status in [404, 503] {
+        for (main, mirrors) in [
+            (unsigned_repository().await, 3),
+            (MockServer::start().await, 3),
+            (MockServer::start().await, 0),
+        ] {
+            let folder = MockServer::start().await;
+            serve(&folder, FILE, ResponseTemplate::new(status)).await;
+            let (fetcher, mirror) = (fetcher(), unsigned_repository().await);
+            let mut source = proven_at(&main, &format!("{}{FOLDER}", folder.uri()), None);
+            let paths = (0..mirrors).map(|at| format!("{}?mirror={at}", mirror.uri()));
+            source.mirrors = paths.collect();
+            let is_known = mirrors > 0;
+            for looks in 1..=2 {
+                let fetched = fetcher.fetch(&source, CHART, VERSION).await;
+                assert_eq!(fetched.is_ok(), is_known);
+                let expected = if is_known { looks } else { 0 };
+                assert_eq!(asked(&folder, FILE).await, expected, "{status} {mirrors}");
+            }
+        }
+    }
+}
+
+/// What was said to somebody else before is not what it says now.
+#[tokio::test]
+async fn a_folder_that_has_said_nothing_is_asked_again_at_the_next_look() {
+    let (main, folder) = (unsigned_repository().await, MockServer::start().await);
+    let (fetcher, url) = (fetcher(), format!("{}{FOLDER}", folder.uri()));
+    let source = proven_at(&main, &url, None);
+    let look = async || {
+        fetcher
+            .fetch(&source, CHART, VERSION)
+            .await
+            .unwrap()
+            .provenance
+    };
+    replace(&folder, &[(FILE, ResponseTemplate::new(503))]).await;
+    assert!(matches!(look().await, ProvenanceAnswer::Unavailable(_)));
+    let file = ResponseTemplate::new(200).set_body_string(SIGNED);
+    replace(&folder, &[(FILE, file)]).await;
+    assert_eq!(look().await, present());
+}
