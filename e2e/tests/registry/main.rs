@@ -9,4 +9,5 @@ mod conformance;
 mod deployers;
 mod logins;
 mod publishing;
+mod referrers;
 mod setup;

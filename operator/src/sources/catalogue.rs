@@ -103,6 +103,7 @@ impl Timestamped<Catalogue> {
             archive,
             claimed_digest: published.claimed_digest,
             is_moved: false,
+            manifest: None,
             size: None,
             provenance: Statement::Beside(provenance),
         })

@@ -307,6 +307,10 @@ pub enum Part {
     Manifest,
     /// The provenance file.
     Provenance,
+    /// What refers to a manifest of a registry.
+    Referrers,
+    /// A Sigstore signature.
+    Signature,
     /// The tags of a repository of a registry.
     Tags,
     /// An answer of a registry's token service.
@@ -321,6 +325,8 @@ impl fmt::Display for Part {
             Self::Key => "OpenPGP key",
             Self::Manifest => "manifest",
             Self::Provenance => "provenance file",
+            Self::Referrers => "list of referrers",
+            Self::Signature => "signature",
             Self::Tags => "list of tags",
             Self::Token => "token",
         })
@@ -330,6 +336,8 @@ impl fmt::Display for Part {
 /// A limit with its unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Amount {
+    /// Bytes of several things together.
+    AllBytes(usize),
     /// Bytes on the wire.
     Bytes(u64),
     /// The budget of the YAML parser.
@@ -340,6 +348,10 @@ pub enum Amount {
     EntryBytes(usize),
     /// Manifests in an index of a registry.
     Manifests(usize),
+    /// What refers to a manifest.
+    Referrers(usize),
+    /// Signatures in one manifest.
+    Signatures(usize),
     /// Tags of a repository.
     Tags(usize),
     /// Bytes of names, versions and URLs.
@@ -351,11 +363,14 @@ pub enum Amount {
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::AllBytes(bytes) => write!(f, "{bytes} bytes, with those before it"),
             Self::Bytes(bytes) => write!(f, "{bytes} bytes"),
             Self::Budget => f.write_str("the budget of the YAML parser"),
             Self::Charts(charts) => write!(f, "{charts} charts"),
             Self::EntryBytes(bytes) => write!(f, "{bytes} bytes an entry"),
             Self::Manifests(manifests) => write!(f, "{manifests} manifests"),
+            Self::Referrers(count) => write!(f, "{count} referrers"),
+            Self::Signatures(count) => write!(f, "{count} signatures"),
             Self::Tags(tags) => write!(f, "{tags} tags"),
             Self::TextBytes(bytes) => write!(f, "{bytes} bytes of text"),
             Self::Versions(versions) => write!(f, "{versions} chart versions"),

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::archive::{Stored, archive};
 use super::catalogue::Catalogues;
+use super::claimed::Known;
 use super::credentials::Fingerprint;
 use super::error::{FetchError, Part};
 use super::http::Web;
@@ -26,6 +27,7 @@ pub(super) struct Shared<T> {
     pub(super) named: Named,
     pub(super) reader: Reader<T>,
     pub(super) registries: Registries,
+    pub(super) signatures: Cache<Known>,
     pub(super) web: Web,
 }
 
@@ -34,6 +36,7 @@ pub(super) struct Kept<T> {
     pub(super) answered: Answered,
     pub(super) claimed_digest: Option<Sha256Digest>,
     pub(super) is_moved: bool,
+    pub(super) manifest: Option<Sha256Digest>,
     pub(super) provenance: Provenance,
     pub(super) stored: Stored<T>,
 }
@@ -44,6 +47,7 @@ impl<T> Clone for Kept<T> {
             answered: self.answered,
             claimed_digest: self.claimed_digest,
             is_moved: self.is_moved,
+            manifest: self.manifest,
             provenance: self.provenance.clone(),
             stored: self.stored.clone(),
         }
@@ -146,12 +150,13 @@ impl<T: Send + Sync + 'static> Shared<T> {
             answered,
             claimed_digest: located.claimed_digest,
             is_moved: located.is_moved,
+            manifest: located.manifest,
             provenance,
             stored,
         })
     }
 
-    fn asking<'a>(&'a self, origin: &'a Origin) -> Asking<'a> {
+    pub(super) fn asking<'a>(&'a self, origin: &'a Origin) -> Asking<'a> {
         Asking {
             catalogues: &self.catalogues,
             origin,
@@ -174,6 +179,7 @@ impl<T> Shared<T> {
         let fetched = Cache::new(limits.cached_fetches, limits.cached_bytes);
         let folders = Folders::new(limits.cached_fetches);
         let registries = Registries::new(limits.cached_fetches);
+        let signatures = Cache::new(limits.cached_fetches, SIGNATURE_BYTES);
         Arc::new(Self {
             catalogues,
             fetched,
@@ -181,10 +187,14 @@ impl<T> Shared<T> {
             named: Named::default(),
             reader,
             registries,
+            signatures,
             web,
         })
     }
 }
+
+/// Bytes of signatures that are remembered. One that is forgotten is asked for again.
+const SIGNATURE_BYTES: usize = 8 << 20;
 
 /// Bytes that a remembered answer takes in the tables, about.
 const KEPT_BYTES: usize = 1024;

@@ -46,6 +46,8 @@ pub struct Limits {
     /// Longest wait that a `Retry-After` header can ask for.
     // A source that asks for a day would blind us for a day to what it says of a key.
     pub retry_after: Duration,
+    /// Most bytes of a signature, and of a manifest that lists some.
+    pub signature_bytes: u64,
     /// Longest time for one answer, redirects and body included.
     pub total: Duration,
 }
@@ -76,6 +78,8 @@ impl Default for Limits {
             // stored.
             redirects: 3,
             retry_after: Duration::from_secs(3600),
+            // What the engine reads of a bundle at most.
+            signature_bytes: MIB,
             total: Duration::from_secs(60),
         }
     }

@@ -53,6 +53,8 @@ pub(super) struct Located {
     pub(super) claimed_digest: Option<Sha256Digest>,
     /// Whether its tag stands for another archive by now, or for none, than the manifest that was wanted.
     pub(super) is_moved: bool,
+    /// The manifest that lists it, in a registry.
+    pub(super) manifest: Option<Sha256Digest>,
     /// Its size, where the address is that of a digest: then there are never other bytes.
     pub(super) size: Option<u64>,
     /// Its provenance file.

@@ -7,6 +7,7 @@
 mod archive;
 mod body;
 mod catalogue;
+mod claimed;
 mod clients;
 mod counts;
 mod credentials;
@@ -25,6 +26,7 @@ mod network;
 mod origin;
 mod provenance;
 mod rest;
+mod signatures;
 mod singleflight;
 mod site;
 mod target;
@@ -39,6 +41,7 @@ use charttrust_verify::digest::{Digested, Sha256Digest};
 pub use charttrust_verify::evidence::Place;
 use tokio::time::Instant;
 
+pub use claimed::{ClaimedSignature, Form, Signatures};
 pub use counts::{CodeClass, Counts};
 pub use credentials::Credentials;
 pub use error::{Amount, Cause, FetchError, Part};
@@ -47,6 +50,7 @@ pub use limits::Limits;
 pub use located::{Listed, Manifest};
 pub use origin::{Helper, NoLogin, docker_login, is_spelling};
 pub use provenance::{Body as ProvenanceBody, EMPTY, ProvenanceAnswer};
+pub use signatures::Signed;
 
 use clients::Clients;
 use counts::Counters;
@@ -168,6 +172,8 @@ pub struct Fetched<T> {
     pub claimed_digest: Option<Sha256Digest>,
     /// Whether the tag stands for another archive by now, or for none, than the manifest that was asked for.
     pub is_moved: bool,
+    /// SHA-256 of the manifest that lists the archive, in a registry.
+    pub manifest: Option<Sha256Digest>,
     /// Which of the mirrors has had a say, by its position.
     pub mirror: Option<usize>,
     /// Which of the addresses has the archive.
@@ -362,6 +368,7 @@ impl<T> Fetched<T> {
             answered: kept.answered,
             claimed_digest: kept.claimed_digest,
             is_moved: kept.is_moved,
+            manifest: kept.manifest,
             mirror: None,
             place: target.place,
             provenance: kept.provenance.answer,

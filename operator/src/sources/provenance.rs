@@ -312,10 +312,14 @@ pub enum Body {
 }
 
 impl Body {
+    /// Whether these bytes are a page for people.
+    pub(super) fn is_page(bytes: &[u8]) -> bool {
+        text(bytes).starts_with(b"<")
+    }
+
     /// Of these bytes, or of their beginning.
     pub fn of(bytes: &[u8]) -> Self {
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let text = bytes.trim_ascii_start();
+        let text = text(bytes);
         match text.first() {
             Some(b'<') => Self::Mistaken("it is HTML"),
             Some(b'{' | b'[') => Self::Mistaken("it is JSON"),
@@ -324,6 +328,12 @@ impl Body {
             None => Self::Empty,
         }
     }
+}
+
+/// Without what may stand before the first letter.
+fn text(bytes: &[u8]) -> &[u8] {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    bytes.trim_ascii_start()
 }
 
 fn is_index(text: &[u8]) -> bool {

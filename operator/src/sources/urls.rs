@@ -40,6 +40,13 @@ pub(super) fn provenance(archive: &Url) -> Url {
     url
 }
 
+/// Address of a Sigstore bundle of an archive: the suffix ends the path, the query stays.
+pub(super) fn signature(archive: &Url) -> Url {
+    let mut url = archive.clone();
+    url.set_path(&format!("{}.sigstore.json", archive.path()));
+    url
+}
+
 /// Where Helm looks for the provenance file: the suffix ends the query. `None` without a query.
 pub(super) fn provenance_as_helm(archive: &Url) -> Option<Url> {
     let query = archive.query()?;

@@ -17,5 +17,6 @@ mod redirects;
 mod registry;
 mod script;
 mod server;
+mod signatures;
 mod tls;
 mod varying;

@@ -24,6 +24,8 @@ pub(crate) struct Content {
     name: &'static str,
     blobs: Mutex<BTreeMap<String, Vec<u8>>>,
     manifests: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// What it lists as referring to a manifest, whichever, if it keeps such lists.
+    referrers: Mutex<Option<Vec<u8>>>,
     /// The `Authorization` without which nothing is shown, and the challenge then.
     login: Mutex<Option<(String, String)>>,
 }
@@ -37,6 +39,7 @@ impl Content {
             name,
             blobs: Mutex::default(),
             manifests: Mutex::default(),
+            referrers: Mutex::default(),
             login: Mutex::default(),
         }
     }
@@ -64,11 +67,23 @@ impl Content {
     }
 
     pub(crate) fn tag(&self, tag: &str, bytes: Vec<u8>) -> Sha256Digest {
-        let digest = Sha256Digest::of(&bytes);
+        let digest = self.untagged(&bytes);
         let mut manifests = self.manifests.lock().unwrap();
-        manifests.insert(digest.to_string(), bytes.clone());
         manifests.insert(tag.to_owned(), bytes);
         digest
+    }
+
+    /// A manifest that has no tag.
+    pub(crate) fn untagged(&self, bytes: &[u8]) -> Sha256Digest {
+        let digest = Sha256Digest::of(bytes);
+        let mut manifests = self.manifests.lock().unwrap();
+        manifests.insert(digest.to_string(), bytes.to_vec());
+        digest
+    }
+
+    /// Lists what refers to a manifest.
+    pub(crate) fn list_referrers(&self, index: Vec<u8>) {
+        *self.referrers.lock().unwrap() = Some(index);
     }
 
     /// Whether a request shows what has to be shown.
@@ -106,6 +121,12 @@ impl Content {
             return match self.blobs.lock().unwrap().get(digest) {
                 Some(bytes) => digested(digest, bytes, "application/octet-stream"),
                 None => refusal(404, "BLOB_UNKNOWN"),
+            };
+        }
+        if rest.contains("/referrers/") {
+            return match &*self.referrers.lock().unwrap() {
+                Some(index) => ResponseTemplate::new(200).set_body_raw(index.clone(), INDEX),
+                None => ResponseTemplate::new(404),
             };
         }
         match rest.strip_suffix("/tags/list") {

@@ -7,6 +7,7 @@ mod oci;
 
 use std::collections::BTreeSet;
 
+use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::scheme::Scheme;
 use reqwest::Url;
 use tokio::time::Instant;
@@ -16,6 +17,7 @@ pub use oci::{Helper, NoLogin, docker_login, is_spelling};
 
 use crate::sources::Source;
 use crate::sources::catalogue::Catalogues;
+use crate::sources::claimed::Known;
 use crate::sources::credentials::{Credentials, Fingerprint, fingerprint};
 use crate::sources::error::{FetchError, Part};
 use crate::sources::guard::Refused;
@@ -190,6 +192,21 @@ impl Asking<'_> {
                     how,
                 };
                 Box::pin(self.client(repository).get(question)).await
+            }
+        }
+    }
+
+    /// What was published in a registry to sign a manifest; nothing elsewhere.
+    pub(in crate::sources) async fn referrers(
+        self,
+        subject: Sha256Digest,
+        kept: Option<Known>,
+    ) -> Result<Known, FetchError> {
+        match self.origin {
+            Origin::Http(_) => Ok(Known::default()),
+            // Boxed, as what locates a chart there is.
+            Origin::Oci(repository) => {
+                Box::pin(oci::referrers(self.client(repository), subject, kept)).await
             }
         }
     }

@@ -8,5 +8,6 @@ mod logins;
 mod manifests;
 mod quirks;
 mod realms;
+mod referrers;
 mod registries;
 mod verify;

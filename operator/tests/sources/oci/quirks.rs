@@ -97,6 +97,33 @@ const QUIRKS: &[Row] = &[
         ],
     ),
     (
+        "ECR public",
+        "a token service of its own, which exchanges user and password",
+        &["logins::a_token_is_asked_for_to_pull_this_repository_and_nothing_else"],
+    ),
+    (
+        "distribution, GHCR",
+        "no list of what refers to a manifest, but an index under a tag",
+        &[
+            "referrers::a_registry_without_a_list_has_an_index_under_a_tag",
+            "referrers::where_there_is_none_three_places_were_asked_and_then_two",
+            "src memory::a_repository_is_taken_to_have_no_list_of_referrers_for_a_day",
+        ],
+    ),
+    (
+        "any that lists referrers",
+        "no type in the list, or that of an empty configuration; no narrower list than asked for",
+        &[
+            "referrers::a_descriptor_hides_a_bundle_only_by_naming_something_else",
+            "referrers::a_registry_is_asked_for_all_that_refers_to_a_manifest",
+        ],
+    ),
+    (
+        "Harbor",
+        "NOT_FOUND for a tag that is not there",
+        &["referrers::a_404_without_the_registrys_own_word_counts_once_the_tags_are_read"],
+    ),
+    (
         "distribution",
         "no HEAD behind some proxies",
         &["hostile::a_registry_that_changes_its_answers_between_requests_has_its_words"],

@@ -41,6 +41,7 @@ pub(in crate::sources) async fn locate(
     let resolved = resolved.await?;
     let Chart {
         archive,
+        manifest,
         provenance,
     } = resolved.value.chart;
     let listed = |blob: Blob| Statement::Listed {
@@ -53,6 +54,7 @@ pub(in crate::sources) async fn locate(
         archive: client.repository.blob(&archive.digest),
         claimed_digest: Some(archive.digest),
         is_moved: resolved.value.is_moved,
+        manifest: Some(manifest),
         size: Some(archive.size),
         provenance: provenance.map_or(Statement::None, listed),
     })
@@ -209,12 +211,10 @@ async fn exactly(client: Client<'_>, digest: Sha256Digest) -> Result<Resolved, F
 }
 
 async fn at_digest(
-/// The bytes of a manifest. Their digest is computed; what the registry says it was is only compared.
     client: Client<'_>,
     tag: String,
     digest: Sha256Digest,
 ) -> Result<Resolved, FetchError> {
-    let limit = client.web.limits.manifest_bytes;
     let reference = digest.to_string();
     match manifest(client, &reference).await? {
         Answer::Found { bytes, .. } => {
@@ -235,7 +235,7 @@ async fn at_digest(
 }
 
 /// What a registry answers for a manifest.
-enum Answer {
+pub(super) enum Answer {
     Found {
         bytes: Vec<u8>,
         digest: Sha256Digest,
@@ -244,6 +244,16 @@ enum Answer {
 }
 
 async fn manifest(client: Client<'_>, reference: &str) -> Result<Answer, FetchError> {
+    manifest_within(client, reference, client.web.limits.manifest_bytes).await
+}
+
+/// The bytes of a manifest, so many at most. Their digest is computed; what the registry says it was is only
+/// compared.
+pub(super) async fn manifest_within(
+    client: Client<'_>,
+    reference: &str,
+    limit: u64,
+) -> Result<Answer, FetchError> {
     let url = client.repository.manifest(reference);
     let head = client.send(question(&url, How::Accept(ACCEPTED))).await?;
     let unusable = |why| FetchError::unusable(Part::Manifest, &url, why);
@@ -364,7 +374,7 @@ fn claimed(headers: &HeaderMap) -> Option<Sha256Digest> {
         .ok()
 }
 
-fn is_encoded(head: &Head) -> bool {
+pub(super) fn is_encoded(head: &Head) -> bool {
     let encoding = head.headers().get(CONTENT_ENCODING);
     encoding.is_some_and(|encoding| encoding != "identity")
 }

@@ -17,6 +17,8 @@ pub(in crate::sources) struct Blob {
 pub(super) struct Chart {
     /// The archive.
     pub(super) archive: Blob,
+    /// SHA-256 of the manifest that lists both.
+    pub(super) manifest: Sha256Digest,
     /// The signed statement about it.
     pub(super) provenance: Option<Blob>,
 }
@@ -73,7 +75,7 @@ impl Content {
                     .config
                     .is_some_and(|config| config.media_type == CONFIG);
                 let config = if is_helm { Config::Helm } else { Config::Other };
-                Ok(Self::Manifest(Chart::of(&layers), config))
+                Ok(Self::Manifest(Chart::of(bytes, &layers), config))
             }
             (None, Some(manifests)) => Ok(Self::Index(children(&manifests))),
         }
@@ -82,7 +84,7 @@ impl Content {
 
 impl Chart {
     /// Layers count by their media type: their order says nothing, since they are sorted by digest.
-    fn of(layers: &[Descriptor]) -> Result<Self, Flaw> {
+    fn of(bytes: &[u8], layers: &[Descriptor]) -> Result<Self, Flaw> {
         let of_kind = |kinds: &'static [&str]| {
             let is_one = move |layer: &&Descriptor| kinds.contains(&layer.media_type.as_str());
             layers.iter().filter(is_one)
@@ -101,6 +103,7 @@ impl Chart {
         }
         Ok(Self {
             archive: archive.blob()?,
+            manifest: Sha256Digest::of(bytes),
             provenance: provenance.map(Descriptor::blob).transpose()?,
         })
     }

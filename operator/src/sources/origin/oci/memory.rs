@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use charttrust_verify::digest::Sha256Digest;
 use reqwest::Url;
+use tokio::time::Instant;
 
 use super::challenge::Bearer;
 use super::manifest::Chart;
@@ -18,6 +20,8 @@ pub(in crate::sources) struct Registries {
     pub(super) resolved: Cache<Resolved>,
     transports: Memory<String, Transport>,
     pub(super) tokens: Tokens,
+    /// Since when repositories are known that have no list of referrers.
+    without_referrers: Memory<Fingerprint, Instant>,
 }
 
 /// What a tag stood for.
@@ -54,7 +58,18 @@ impl Registries {
             resolved: Cache::new(entries, usize::MAX),
             transports: Memory::default(),
             tokens: Tokens::new(),
+            without_referrers: Memory::default(),
         }
+    }
+
+    /// Whether a repository may have a list of referrers: proxies and services learn to keep one.
+    pub(super) fn may_list_referrers(&self, repository: &Fingerprint, now: Instant) -> bool {
+        let since = self.without_referrers.find(repository);
+        since.is_none_or(|since| now.saturating_duration_since(since) >= DAY)
+    }
+
+    pub(super) fn note_no_referrers(&self, repository: Fingerprint, now: Instant) {
+        self.without_referrers.keep(repository, now);
     }
 
     pub(super) fn login(&self, identity: &Fingerprint) -> Option<Login> {
@@ -116,3 +131,23 @@ impl<K, V> Default for Memory<K, V> {
 
 /// Registries and identities remembered; more than any cluster has.
 const MOST_REGISTRIES: usize = 1024;
+
+/// For how long a repository is taken to have no list of referrers.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repository_is_taken_to_have_no_list_of_referrers_for_a_day() {
+        let (registries, now) = (Registries::new(1), Instant::now());
+        let (one, other) = ([1; 32], [2; 32]);
+        registries.note_no_referrers(one, now);
+        let may = |repository, seconds| {
+            registries.may_list_referrers(repository, now + Duration::from_secs(seconds))
+        };
+        assert!(!may(&one, 0) && !may(&one, 24 * 60 * 60 - 1));
+        assert!(may(&one, 24 * 60 * 60) && may(&other, 0));
+    }
+}

@@ -58,6 +58,11 @@ impl Repository {
         self.at(&format!("blobs/{digest}"))
     }
 
+    /// Where a registry that keeps such a list says what refers to a manifest.
+    pub(super) fn referrers(&self, subject: &Sha256Digest) -> Url {
+        self.at(&format!("referrers/{subject}"))
+    }
+
     /// Where tags are listed, as many at once as registries give.
     pub(super) fn tags(&self) -> Url {
         let mut url = self.at("tags/list");

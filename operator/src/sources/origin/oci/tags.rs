@@ -66,7 +66,8 @@ async fn read(
         if look(tags).is_break() {
             return Ok(());
         }
-        next = link.map(|link| resolve(&url, &link)).transpose()?;
+        let follow = |link: String| resolve(&url, &link, Part::Tags);
+        next = link.map(follow).transpose()?;
         if seen > MOST_TAGS || (pages >= MOST_PAGES && next.is_some()) {
             return Err(FetchError::TooLarge {
                 limit: Amount::Tags(seen.min(MOST_TAGS)),
@@ -102,7 +103,7 @@ async fn page(client: Client<'_>, url: &Url) -> Result<(Vec<String>, Option<Stri
 }
 
 /// `Link: </v2/a/tags/list?last=x>; rel="next"`; RFC 8288 as far as registries use it.
-fn next_page(headers: &HeaderMap) -> Option<String> {
+pub(super) fn next_page(headers: &HeaderMap) -> Option<String> {
     let links = headers.get_all(LINK).iter();
     let mut targets = links.filter_map(|link| {
         let (target, parameters) = link
@@ -124,10 +125,10 @@ fn next_page(headers: &HeaderMap) -> Option<String> {
 }
 
 /// The next page is of the same registry, or nobody's.
-fn resolve(page: &Url, link: &str) -> Result<Url, FetchError> {
+pub(super) fn resolve(page: &Url, link: &str, part: Part) -> Result<Url, FetchError> {
     let next = page.join(link).ok();
     let own = next.filter(|next| next.origin() == page.origin() && next != page);
-    own.ok_or_else(|| FetchError::unusable(Part::Tags, page, "its next page is elsewhere"))
+    own.ok_or_else(|| FetchError::unusable(part, page, "its next page is elsewhere"))
 }
 
 #[derive(Deserialize)]
@@ -180,7 +181,7 @@ mod tests {
             ("http://a.example/v2/a/tags/list?last=x", None),
             ("?n=1000", None),
         ] {
-            let next = resolve(&page, link).ok();
+            let next = resolve(&page, link, Part::Tags).ok();
             assert_eq!(next.as_ref().map(Url::as_str), expected, "{link}");
         }
     }
