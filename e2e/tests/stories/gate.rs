@@ -177,6 +177,16 @@ async fn a_repository_is_judged_as_a_whole() {
         .verify(&["--repo", &url, "--after", "web:1.1.0", "-o", "junit"])
         .await;
     last.with(UNTRUSTED, &[r#"tests="1" failures="1" errors="0""#]);
+    // What Helm installs is verified, however the index writes its fields.
+    let index = "apiVersion: v1\nentries:\n  web:\n  - {name: web, version: 1.0.0, urls: [web-1.0.0.tgz]}\n  \
+                 - {name: web, Version: 1.2.0, URLS: [web-1.2.0.tgz]}\n";
+    let written = Fault::Bytes(index.as_bytes().to_vec());
+    story.repository.misbehave("/index.yaml", written);
+    let show = ["show", "chart", "web", "--repo", &url, "--version", "1.2.0"];
+    story.done("show what the index lists", story.helm.run(&show).await);
+    let bad = desk.verify(&["--repo", &url]).await;
+    let listed = "2 chart versions: 1 trusted";
+    bad.with(UNTRUSTED, &["web 1.2.0   untrusted/Unsigned", listed]);
     story.repository.misbehave("/index.yaml", Fault::Html);
     desk.verify(&["--repo", &url])
         .await

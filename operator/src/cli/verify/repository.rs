@@ -244,6 +244,16 @@ const REST: std::time::Duration = std::time::Duration::from_secs(30);
 /// Chart versions between two lines about how far it is.
 const TOLD_EVERY: usize = 100;
 
+/// A place in the list as it can be pasted after `--after`: the repository decides what stands there.
+fn argument(one: &Listed) -> String {
+    let place = plain(&format!("{}:{}", one.chart, one.version));
+    let is_harmless = |letter: char| letter.is_ascii_alphanumeric() || "-._+:/".contains(letter);
+    if place.chars().all(is_harmless) {
+        return place;
+    }
+    format!("'{}'", place.replace('\'', r"'\''"))
+}
+
 /// How many came out how.
 #[derive(Debug, Default)]
 struct Count {
@@ -272,7 +282,7 @@ impl Count {
 
     /// How far it is, and how to go on should it be stopped.
     fn progress(&self, of: usize, last: &Listed) -> String {
-        let place = plain(&format!("{}:{}", last.chart, last.version));
+        let place = argument(last);
         format!(
             "{} of {of} chart versions are verified; go on from here with --after {place}\n",
             self.done()
@@ -293,7 +303,7 @@ impl Count {
         };
         let left = match (selected.beyond, selected.all.last()) {
             (number @ 1.., Some(last)) => {
-                let place = plain(&format!("{}:{}", last.chart, last.version));
+                let place = argument(last);
                 format!("{number} more were not verified: go on with --after {place}\n")
             }
             _ => String::new(),
@@ -419,6 +429,16 @@ mod tests {
         assert_eq!(registry.passed_over, 2);
         let index = selected(&all, &["https://a.example"]).unwrap();
         assert_eq!((index.all.len(), index.passed_over), (4, 0));
+    }
+
+    /// People paste it into a shell, and the repository has made it.
+    #[test]
+    fn where_to_go_on_is_one_argument_whatever_a_repository_lists() {
+        let of = |name| argument(&listed(&[name])[0]);
+        assert_eq!(of("web:1.0.0-rc.1+b"), "web:1.0.0-rc.1+b");
+        assert_eq!(of("$(reboot):1"), "'$(reboot):1'");
+        assert_eq!(of("a';reboot;':1"), r"'a'\'';reboot;'\'':1'");
+        assert_eq!(of("a\nb:1"), r"'a\u{a}b:1'");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use charttrust_verify::digest::Sha256Digest;
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::super::error::Amount;
@@ -134,14 +135,14 @@ impl<'de> Visitor<'de> for &mut Root<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key::<String>()? {
-            match key.as_str() {
-                "apiVersion" => {
-                    self.api_version = map
-                        .next_value::<Option<String>>()?
-                        .is_some_and(|version| !version.is_empty());
-                }
-                "entries" => map.next_value_seed(Entries(self))?,
-                _ => drop(map.next_value::<IgnoredAny>()?),
+            if is_called(&key, "apiversion") {
+                self.api_version = map
+                    .next_value::<Option<String>>()?
+                    .is_some_and(|version| !version.is_empty());
+            } else if is_called(&key, "entries") {
+                map.next_value_seed(Entries(self))?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
             }
         }
         Ok(())
@@ -235,18 +236,110 @@ impl<'de> Visitor<'de> for Versions<'_, '_> {
 }
 
 /// One version as it is listed; unknown fields are passed over.
-#[derive(Default, serde::Deserialize)]
-#[serde(default)]
+#[derive(Default)]
 struct Entry {
     digest: Option<String>,
-    #[serde(rename = "urls", deserialize_with = "first")]
     url: Option<String>,
     version: Option<String>,
 }
 
+/// A field of an entry.
+enum Field {
+    Digest,
+    Other,
+    Urls,
+    Version,
+}
+
+/// Whether Helm takes a key for this field, whose name is in small letters: it pays no regard to case (Go's
+/// `encoding/json`, which folds two letters beyond ASCII as well). What were passed over here, Helm would install.
+fn is_called(key: &str, name: &str) -> bool {
+    let fold = |letter: char| match letter {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        other => other.to_ascii_lowercase(),
+    };
+    key.chars().map(fold).eq(name.chars())
+}
+
+impl<'de> Deserialize<'de> for Field {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_identifier(Key)
+    }
+}
+
+struct Key;
+
+impl Visitor<'_> for Key {
+    type Value = Field;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a field")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<Field, E> {
+        let fields = [
+            ("digest", Field::Digest),
+            ("urls", Field::Urls),
+            ("version", Field::Version),
+        ];
+        let mut fields = fields.into_iter();
+        let found = fields.find(|(name, _)| is_called(key, name));
+        Ok(found.map_or(Field::Other, |(_, field)| field))
+    }
+}
+
+impl<'de> Deserialize<'de> for Entry {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(Fields)
+    }
+}
+
+struct Fields;
+
+impl<'de> Visitor<'de> for Fields {
+    type Value = Entry;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a version of a chart")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entry, A::Error> {
+        let (mut digest, mut url, mut version) = (None, None, None);
+        while let Some(field) = map.next_key::<Field>()? {
+            let before = match field {
+                Field::Digest => digest
+                    .replace(map.next_value::<Option<String>>()?)
+                    .is_some(),
+                Field::Urls => url.replace(map.next_value::<Urls>()?.0).is_some(),
+                Field::Version => version
+                    .replace(map.next_value::<Option<String>>()?)
+                    .is_some(),
+                Field::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                    false
+                }
+            };
+            // Which of two counts, Helm decides otherwise in JSON and in YAML.
+            if before {
+                return Err(Error::custom("an entry has the same field twice"));
+            }
+        }
+        Ok(Entry {
+            digest: digest.flatten(),
+            url: url.flatten(),
+            version: version.flatten(),
+        })
+    }
+}
+
 /// The first of a list of strings, of which there may be none.
-fn first<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    from.deserialize_option(First)
+struct Urls(Option<String>);
+
+impl<'de> Deserialize<'de> for Urls {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_option(First).map(Self)
+    }
 }
 
 struct First;

@@ -49,6 +49,39 @@ fn json_is_read_like_yaml() {
     );
 }
 
+/// Helm 3 and 4 list and install these (Go's `encoding/json`): what we passed over, a gate would let through.
+#[test]
+fn fields_are_read_whatever_their_case_as_helm_does() {
+    let yaml = "ApiVersion: v1\nentries:\n  a:\n  - {VERSION: 1.0.0, Urls: [a], diGest: 0}\n\
+                Entries:\n  b:\n  - {x: 1, ver\u{17f}ion: 2.0.0, url\u{17f}: [b]}\n";
+    let json = r#"{"APIVERSION":"v1","entries":{"a":[{"Version":"1.0.0","URLS":["a"]}]},
+        "ENTRIES":{"b":[{"version":"2.0.0","urls":["b"]}]}}"#;
+    for text in [yaml, json] {
+        let index = read(text).unwrap();
+        for (chart, version) in [("a", "1.0.0"), ("b", "2.0.0")] {
+            let found = index.find(chart, version).unwrap();
+            assert_eq!(found.url.as_deref(), Some(chart), "{text}");
+        }
+    }
+    // Which of two counts is another in each form, so neither does; a chart in both lists is there twice.
+    for entry in [
+        r#"{"version": "1.0.0", "Version": "2.0.0"}"#,
+        r#"{"version": "1.0.0", "urls": ["a"], "URLS": ["b"]}"#,
+        r#"{"version": "1.0.0", "digest": "a", "Digest": "b"}"#,
+    ] {
+        let text = format!(r#"{{"apiVersion": "v1", "entries": {{"a": [{entry}]}}}}"#);
+        assert!(matches!(read(&text), Err(Flaw::Unusable(_))), "{text}");
+        let text = format!("apiVersion: v1\nentries: {{\"a\": [{entry}]}}\n");
+        assert!(matches!(read(&text), Err(Flaw::Unusable(_))), "{text}");
+    }
+    let one = r#"{"a": [{"version": "1.0.0"}]}"#;
+    let both = format!(r#"{{"apiVersion": "v1", "entries": {one}, "Entries": {one}}}"#);
+    assert_eq!(
+        read(&both).unwrap().find("a", "1.0.0").err(),
+        Some(Absence::Twice)
+    );
+}
+
 #[test]
 fn version_strings_are_compared_exactly() {
     let index = index("  c:\n  - version: 1.2.3+a\n  - version: v1.2.4\n  - version: 1.10\n");
