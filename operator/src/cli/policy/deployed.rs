@@ -9,12 +9,14 @@ use kube::api::DynamicObject;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::Value;
 
-use crate::api::ReleaseTrust;
 use crate::api::chart_trust_policy::{CaKind, CaRef, NameRef, Source};
-use crate::cli::cluster::{all, chain};
+use crate::api::release_trust::Owner;
+use crate::api::{ReleaseTrust, bounds};
+use crate::cli::cluster::{all, chain, is_name};
 use crate::inventory::argocd::Application;
 use crate::inventory::flux::{self, HelmRelease, SourceRef};
 use crate::inventory::{ReleaseId, argocd, k3s};
+use crate::parse;
 use crate::watch::{Kept as _, Kind, ObjectName, discover, within_deadline};
 
 /// Where the chart of a release comes from.
@@ -29,6 +31,8 @@ pub(super) struct Told {
 #[derive(Debug, Default)]
 pub(super) struct Deployers {
     objects: BTreeMap<(&'static str, ObjectName), Value>,
+    /// The namespace in which the operator reads Secrets.
+    operator: String,
     /// What could not be read.
     pub(super) unread: Vec<String>,
 }
@@ -43,8 +47,11 @@ const FLUX: [Kind; 4] = [
 
 impl Deployers {
     /// Lists them, of whatever version. A cluster may have none of these kinds.
-    pub(super) async fn read(client: &Client) -> Self {
-        let mut found = Self::default();
+    pub(super) async fn read(client: &Client, operator: &str) -> Self {
+        let mut found = Self {
+            operator: operator.to_owned(),
+            ..Self::default()
+        };
         for kind in FLUX
             .into_iter()
             .chain([k3s::HELM_CHARTS, argocd::APPLICATIONS])
@@ -74,26 +81,53 @@ impl Deployers {
         }
     }
 
-    /// What they say of the releases, by namespace and name.
-    pub(super) fn told(&self, trusts: &[ReleaseTrust]) -> BTreeMap<ReleaseId, Told> {
+    /// What they say of the releases, by namespace and name; and what cannot be taken from them. Whoever may write
+    /// a deployer anywhere may name the release of somebody else in it: of a release that no such deployer has made
+    /// it says nothing, and where several say that they have made one, all have to say the same.
+    pub(super) fn told(&self, trusts: &[ReleaseTrust]) -> (BTreeMap<ReleaseId, Told>, Vec<String>) {
         let releases: Vec<_> = self.of(flux::HELM_RELEASES, HelmRelease::of);
         let charts: Vec<_> = self.of(k3s::HELM_CHARTS, k3s::HelmChart::of);
         let applications = self.of_argo();
-        let told = trusts.iter().filter_map(|trust| {
-            let chart = &trust.status.as_ref()?.release.as_ref()?.chart;
+        let (mut told, mut left) = (BTreeMap::new(), Vec::new());
+        for trust in trusts {
+            let status = trust.status.as_ref();
+            let of = status.and_then(|status| status.release.as_ref());
+            let (Some(of), Some(namespace)) = (of, trust.namespace()) else {
+                continue;
+            };
             let release = ReleaseId {
-                namespace: trust.namespace()?,
+                namespace,
                 name: trust.name_any(),
             };
-            let mut by_flux = releases.iter().filter(|(_, one, _)| one.deploys(&release));
-            let by_flux = by_flux.find_map(|(_, one, _)| self.of_flux(one, chart));
-            let mut by_k3s = charts.iter().filter(|(_, one, _)| one.deploys(&release));
-            let by_k3s = by_k3s.find_map(|(_, one, object)| of_k3s(one, chart, object));
-            let by_argo = || of_argo(applications.get(&release)?, chart);
-            let told = by_flux.or(by_k3s).or_else(by_argo)?;
-            Some((release, told))
-        });
-        told.collect()
+            let own = ObjectName {
+                namespace: release.namespace.clone(),
+                name: release.name.clone(),
+            };
+            let said: Vec<_> = match of.owner {
+                Owner::Flux => {
+                    let all = releases.iter().filter(|(_, one, _)| one.deploys(&release));
+                    all.map(|(name, one, _)| (*name, self.of_flux(one, &of.chart)))
+                        .collect()
+                }
+                Owner::K3s => {
+                    let is_it = |one: &k3s::HelmChart| one.has_begun() && one.deploys(&release);
+                    let all = charts.iter().filter(|(_, one, _)| is_it(one));
+                    all.map(|(name, one, object)| (*name, self.of_k3s(one, &of.chart, object)))
+                        .collect()
+                }
+                Owner::ArgoCD => {
+                    let origin = applications.get(&release);
+                    vec![(&own, origin.and_then(|origin| of_argo(origin, &of.chart)))]
+                }
+                Owner::Helm => continue,
+            };
+            match agreed(&said) {
+                Ok(None) => {}
+                Ok(Some(one)) => drop(told.insert(release, one)),
+                Err(why) => left.push(format!("release {release}: {why}")),
+            }
+        }
+        (told, left)
     }
 
     fn of<V>(
@@ -126,7 +160,7 @@ impl Deployers {
             ("/spec/secretRef/name", Use::Login),
             ("/spec/certSecretRef/name", Use::Authority),
         ];
-        let secrets = secrets.map(|(at, of)| with_secret(&mut source, place, at, of));
+        let secrets = secrets.map(|(at, of)| self.with_secret(&mut source, place, at, of));
         Some(Told {
             source,
             secrets: secrets.into_iter().flatten().collect(),
@@ -150,10 +184,100 @@ impl Deployers {
         told
     }
 
+    fn of_k3s(&self, chart: &k3s::HelmChart, of: &str, object: &Value) -> Option<Told> {
+        let ChartOrigin::Place(place) = chart.origin() else {
+            return None;
+        };
+        let mut source = of_place(&place, of)?;
+        let logins = ["/spec/authSecret/name", "/spec/dockerRegistrySecret/name"];
+        let secrets = logins.map(|at| self.with_secret(&mut source, object, at, Use::Login));
+        Some(Told {
+            source,
+            secrets: secrets.into_iter().flatten().collect(),
+        })
+    }
+
+    /// Names the Secret of an object in the source, as it is to be called where the operator reads it. One that lies
+    /// elsewhere has its namespace before its name: whoever writes the object may name what he likes, and the
+    /// operator's own of that name is not for his server.
+    fn with_secret(
+        &self,
+        source: &mut Source,
+        object: &Value,
+        at: &str,
+        of: Use,
+    ) -> Option<ObjectName> {
+        let name = object.pointer(at)?.as_str()?.to_owned();
+        let namespace = object.pointer("/metadata/namespace")?.as_str()?.to_owned();
+        let secret = ObjectName { namespace, name };
+        let name = copy_of(&secret, &self.operator);
+        match of {
+            Use::Authority => {
+                let kind = CaKind::Secret;
+                source.ca_ref = Some(CaRef { kind, name });
+            }
+            Use::Login => source.credentials_secret_ref = Some(NameRef { name }),
+        }
+        Some(secret)
+    }
+
     fn find(&self, source: &SourceRef) -> Option<&Value> {
         let mut kinds = FLUX.into_iter();
         let kind = kinds.find(|kind| kind.kind == source.kind)?;
         self.objects.get(&(id(kind), source.name.clone()))
+    }
+}
+
+/// What a Secret is called in the operator's namespace.
+pub(super) fn copy_of(secret: &ObjectName, operator: &str) -> String {
+    let ObjectName { namespace, name } = secret;
+    if namespace == operator {
+        name.clone()
+    } else {
+        format!("{namespace}.{name}")
+    }
+}
+
+/// What all that say to have made a release say, if a policy can have that.
+fn agreed(said: &[(&ObjectName, Option<Told>)]) -> Result<Option<Told>, String> {
+    let Some(((name, first), others)) = said.split_first() else {
+        return Ok(None);
+    };
+    if let Some((other, _)) = others.iter().find(|(_, one)| one != first) {
+        return Err(format!(
+            "{name} and {other} both say that they deploy it, and name different places: name its repository with \
+             --source"
+        ));
+    }
+    let Some(told) = first else { return Ok(None) };
+    match usable(&told.source) {
+        Ok(()) => Ok(Some(told.clone())),
+        Err(why) => Err(format!(
+            "{name} names a place that no policy can have: {why}"
+        )),
+    }
+}
+
+/// Whether a policy takes a source.
+fn usable(source: &Source) -> Result<(), String> {
+    let urls = [Some(&source.url), source.repository.as_ref()];
+    for url in urls.into_iter().flatten() {
+        if url.len() > bounds::URL {
+            return Err(format!("its address has more than {} bytes", bounds::URL));
+        }
+        parse::repository(url).map_err(|error| format!("{url} {error}"))?;
+    }
+    let login = source
+        .credentials_secret_ref
+        .as_ref()
+        .map(|named| &named.name);
+    let authority = source.ca_ref.as_ref().map(|named| &named.name);
+    let mut names = [login, authority].into_iter().flatten();
+    let is_odd =
+        |name: &str| !is_name(name) || name.ends_with(['-', '.']) || name.len() > bounds::NAME;
+    match names.find(|name| is_odd(name)) {
+        Some(name) => Err(format!("Secret {name:?} cannot be called so")),
+        None => Ok(()),
     }
 }
 
@@ -164,19 +288,6 @@ fn id(kind: Kind) -> &'static str {
     } else {
         kind.kind
     }
-}
-
-fn of_k3s(chart: &k3s::HelmChart, of: &str, object: &Value) -> Option<Told> {
-    let ChartOrigin::Place(place) = chart.origin() else {
-        return None;
-    };
-    let mut source = of_place(&place, of)?;
-    let logins = ["/spec/authSecret/name", "/spec/dockerRegistrySecret/name"];
-    let secrets = logins.map(|at| with_secret(&mut source, object, at, Use::Login));
-    Some(Told {
-        source,
-        secrets: secrets.into_iter().flatten().collect(),
-    })
 }
 
 /// Its login lies in no object that it names.
@@ -225,23 +336,6 @@ enum Use {
     Login,
 }
 
-/// Names the Secret of an object in the source, under its own name: where the operator reads it, it is to be
-/// copied to.
-fn with_secret(source: &mut Source, object: &Value, at: &str, of: Use) -> Option<ObjectName> {
-    let name = object.pointer(at)?.as_str()?.to_owned();
-    let namespace = object.pointer("/metadata/namespace")?.as_str()?.to_owned();
-    match of {
-        Use::Authority => {
-            source.ca_ref = Some(CaRef {
-                kind: CaKind::Secret,
-                name: name.clone(),
-            });
-        }
-        Use::Login => source.credentials_secret_ref = Some(NameRef { name: name.clone() }),
-    }
-    Some(ObjectName { namespace, name })
-}
-
 /// The objects of a kind; none if the cluster does not know it.
 async fn objects(client: &Client, kind: Kind) -> Result<Vec<Value>, String> {
     let resource = within_deadline(discover(client, kind)).await;
@@ -279,11 +373,12 @@ mod tests {
         all
     }
 
-    fn trust(namespace: &str, release: &str, chart: &str) -> ReleaseTrust {
+    fn trust(owner: &str, release: &str, chart: &str) -> ReleaseTrust {
+        let namespace = if owner == "ArgoCD" { "argocd" } else { "shop" };
         serde_json::from_value(json!({
             "apiVersion": "charttrust.io/v1alpha1", "kind": "ReleaseTrust",
             "metadata": {"namespace": namespace, "name": release}, "spec": {},
-            "status": {"release": {"revision": 1, "chart": chart, "version": "1.0.0", "owner": "Helm",
+            "status": {"release": {"revision": 1, "chart": chart, "version": "1.0.0", "owner": owner,
                 "resourceVersion": "1"}},
         }))
         .unwrap()
@@ -340,14 +435,15 @@ mod tests {
             ),
         ]);
         let trusts = [
-            trust("shop", "web", "web"),
-            trust("shop", "api", "api"),
-            trust("shop", "other", "other"),
-            trust("shop", "lost", "lost"),
-            trust("shop", "dns", "dns"),
-            trust("shop", "manual", "manual"),
+            trust("Flux", "web", "web"),
+            trust("Flux", "api", "api"),
+            trust("Flux", "other", "other"),
+            trust("Flux", "lost", "lost"),
+            trust("K3s", "dns", "dns"),
+            trust("Helm", "manual", "manual"),
         ];
-        let told = all.told(&trusts);
+        let (told, left) = all.told(&trusts);
+        assert_eq!(left, [""; 0]);
         let names: Vec<_> = told.keys().map(|id| id.name.as_str()).collect();
         assert_eq!(names, ["api", "dns", "other", "web"]);
         let of = |release: &str| {
@@ -359,8 +455,8 @@ mod tests {
         let web = of("web");
         assert_eq!(web.source.url, "https://charts.example.com");
         let login = web.source.credentials_secret_ref.as_ref().unwrap();
-        assert_eq!(login.name, "login");
-        assert_eq!(web.source.ca_ref.as_ref().unwrap().name, "ca");
+        assert_eq!(login.name, "flux.login");
+        assert_eq!(web.source.ca_ref.as_ref().unwrap().name, "flux.ca");
         assert_eq!(web.secrets, [name("flux", "login"), name("flux", "ca")]);
         assert_eq!(of("api").source, bare("oci://a.example/charts"));
         let other = of("other");
@@ -406,14 +502,14 @@ mod tests {
             ),
         ]);
         let trusts = [
-            trust("argocd", "argocd.moved", "web"),
-            trust("argocd", "argocd.two", "web"),
-            trust("argocd", "argocd.two.2", "api"),
-            trust("argocd", "argocd.git", "web"),
-            trust("argocd", "argocd.new", "web"),
-            trust("shop", "argocd.moved", "web"),
+            trust("ArgoCD", "argocd.moved", "web"),
+            trust("ArgoCD", "argocd.two", "web"),
+            trust("ArgoCD", "argocd.two.2", "api"),
+            trust("ArgoCD", "argocd.git", "web"),
+            trust("ArgoCD", "argocd.new", "web"),
+            trust("Helm", "argocd.moved", "web"),
         ];
-        let told = all.told(&trusts);
+        let (told, _) = all.told(&trusts);
         let urls = told
             .iter()
             .map(|(id, told)| (id.name.as_str(), told.source.url.as_str()));
@@ -423,5 +519,86 @@ mod tests {
             ("argocd.two.2", "oci://a.example/charts/x"),
         ];
         assert_eq!(urls.collect::<Vec<_>>(), expected);
+    }
+
+    /// A HelmRelease in a tenant's namespace that says what he likes, and its repository.
+    fn forged(release: &str, url: &str, secret: &str) -> [(Kind, Value); 2] {
+        let metadata = json!({"namespace": "yard", "name": release});
+        let spec = json!({"url": url, "secretRef": {"name": secret}});
+        let mut object = helm_release(release, &by_repository(release, release)).1;
+        object["metadata"] = metadata.clone();
+        object["spec"]["storageNamespace"] = json!("shop");
+        [
+            (flux::HELM_RELEASES, object),
+            (
+                flux::HELM_REPOSITORIES,
+                json!({"metadata": metadata, "spec": spec}),
+            ),
+        ]
+    }
+
+    /// Whoever may write a HelmRelease somewhere names the release of another in it.
+    #[test]
+    fn nobody_speaks_for_the_release_of_another() {
+        let evil = forged("web", "https://evil.example.com", "charts-login");
+        for owner in ["Helm", "ArgoCD", "K3s"] {
+            let (told, left) = deployers(&evil).told(&[trust(owner, "web", "web")]);
+            assert!(
+                told.is_empty() && left.is_empty(),
+                "{owner}: {told:?} {left:?}"
+            );
+        }
+        // One that has deployed it says something else, or nothing that a policy can have.
+        let git = json!({"chart": {"spec": {"chart": "./web", "sourceRef": {"kind": "GitRepository", "name": "x"}}}});
+        let open = json!({"url": "https://charts.example.com"});
+        let charts = of(flux::HELM_REPOSITORIES, "charts", &open);
+        for own in [by_repository("web", "charts"), git] {
+            let own = [charts.clone(), helm_release("web", &own)];
+            let (told, left) =
+                deployers(&[&own[..], &evil].concat()).told(&[trust("Flux", "web", "web")]);
+            assert!(told.is_empty(), "{told:?}");
+            assert!(
+                left[0].contains("flux/web and yard/web both say"),
+                "{left:?}"
+            );
+        }
+    }
+
+    /// The operator would send its own Secret of that name to the server that a tenant names.
+    #[test]
+    fn the_secret_of_somebody_elses_object_has_a_name_of_its_own() {
+        for (operator, name) in [
+            ("charttrust-system", "yard.charts-login"),
+            ("yard", "charts-login"),
+        ] {
+            let mut all = deployers(&forged("web", "https://evil.example.com", "charts-login"));
+            all.operator = operator.to_owned();
+            let (told, _) = all.told(&[trust("Flux", "web", "web")]);
+            let source = &told.values().next().unwrap().source;
+            assert_eq!(source.credentials_secret_ref.as_ref().unwrap().name, name);
+        }
+    }
+
+    /// One draft is for all.
+    #[test]
+    fn what_no_policy_takes_is_told_and_spoils_no_draft() {
+        let long = format!("https://a.example/{}", "a".repeat(900));
+        for (url, secret) in [
+            ("https://a.example/a/../b", "a"),
+            ("https://a.example/index.yaml", "a"),
+            (&long, "a"),
+            ("https://a.example", "a b"),
+            ("https://a.example", "a\n"),
+            ("https://a.example", "a-"),
+            ("https://a.example", &"a".repeat(253)),
+        ] {
+            let all = deployers(&forged("web", url, secret));
+            let (told, left) = all.told(&[trust("Flux", "web", "web")]);
+            assert!(told.is_empty(), "{url} {secret}: {told:?}");
+            assert!(
+                left[0].contains("release shop/web: yard/web names a place that no policy"),
+                "{left:?}"
+            );
+        }
     }
 }

@@ -46,6 +46,8 @@ pub(super) struct Draft {
     pub(super) unnamed: Vec<String>,
     /// Secrets of sources that it has from deployers, and must be copied.
     pub(super) secrets: BTreeSet<ObjectName>,
+    /// Places that deployers name and that are in no rule, in words.
+    pub(super) elsewhere: Vec<String>,
 }
 
 /// What is known of one chart.
@@ -80,6 +82,7 @@ impl Draft {
         let (matched, left) = matched::sorted(&trusts, declared, wish);
         let (mut charts, unnamed) = known(&trusts, declared, &matched);
         let secrets = asked.take_told(&trusts, &mut charts);
+        let elsewhere = elsewhere(&mut charts);
         let rules = rules(charts, &declared.policies, &asked.sources)?;
         let policy = policy(rules, asked)?;
         let is_open = |one: &Left| !matches!(one, Left::Aside { .. });
@@ -91,6 +94,7 @@ impl Draft {
             left,
             unnamed,
             secrets,
+            elsewhere,
         })
     }
 }
@@ -136,6 +140,43 @@ impl Asked {
         }
         secrets
     }
+}
+
+impl Known {
+    /// Whether somebody has signed it, or it can be pinned, and it is known where that is.
+    fn is_proven(&self) -> bool {
+        !(self.keys.is_empty() && self.pins.is_empty()) && !self.sources.is_empty()
+    }
+}
+
+/// Takes out what is in no rule, and tells it. A record may claim to be of any chart: where somebody's deployer
+/// takes that from is no source of a chart that is proven by others, and a rule has no more than so many.
+fn elsewhere(charts: &mut BTreeMap<String, Known>) -> Vec<String> {
+    let mut told = Vec::new();
+    for (chart, known) in charts {
+        let (is_proven, known_urls) = (known.is_proven(), known.sources.clone());
+        let asked_as = |one: &Source| match &one.repository {
+            Some(repository) => format!("{repository}#{chart}"),
+            None => one.url.clone(),
+        };
+        let is_of_rule = |one: &Source| {
+            let url = asked_as(one);
+            let mut all = known_urls.iter();
+            !is_proven || all.any(|known| known.trim_end_matches('/') == url)
+        };
+        let (kept, mut left): (Vec<_>, Vec<_>) =
+            known.told.drain(..).partition(|one| is_of_rule(one));
+        known.told = kept;
+        let most = bounds::SHORT_LIST.saturating_sub(known.sources.len());
+        left.extend(known.told.drain(most.min(known.told.len())..));
+        told.extend(left.iter().map(|one| {
+            format!(
+                "a deployer takes chart {chart} from {}, which is no source of its rule: add it if it is yours",
+                one.repository.as_ref().unwrap_or(&one.url)
+            )
+        }));
+    }
+    told
 }
 
 /// What is known of each chart by its name, and names that are none: a record can claim any.
@@ -246,17 +287,19 @@ fn rules(
     let mut groups = Vec::<(Group, Vec<Charted>)>::new();
     for (chart, known) in charts {
         // What is proven has its source; the rest is looked for where people say.
-        let is_proven = !(known.keys.is_empty() && known.pins.is_empty());
         let more = asked
             .iter()
-            .filter(|_| !is_proven || known.sources.is_empty())
+            .filter(|_| !known.is_proven())
             .filter(|_| known.told.is_empty());
         let urls = known.sources.iter().chain(more);
         let mut sources = sources(urls, &known.told, policies);
         sources.extend(missing(&known.told, &sources, policies));
         let keys = known.keys.iter().cloned().collect();
         let group = (kind(&known, &sources), sources, keys);
-        match groups.iter_mut().find(|(own, _)| *own == group) {
+        // The repository of one chart stands in a rule for that alone.
+        let is_of_one = group.1.iter().any(|source| source.repository.is_some());
+        let mut alike = groups.iter_mut().filter(|_| !is_of_one);
+        match alike.find(|(own, _)| *own == group) {
             Some((_, charts)) => charts.push((chart, known.pins)),
             None => groups.push((group, vec![(chart, known.pins)])),
         }
@@ -654,6 +697,74 @@ mod tests {
             .credentials_secret_ref
             .clone();
         assert_eq!(own.unwrap().name, "own");
+    }
+
+    /// A record may say that it is of any chart, and its deployer whence that is.
+    #[test]
+    fn a_deployer_adds_no_source_to_a_chart_that_is_proven() {
+        let told = |url: &str| Told {
+            source: bare(url),
+            secrets: Vec::new(),
+        };
+        let release = |name: &str| ReleaseId {
+            namespace: "shop".to_owned(),
+            name: name.to_owned(),
+        };
+        let evil = "https://evil.example.com";
+        let mut other = new("evil");
+        let status = other.status.as_mut().unwrap();
+        "web".clone_into(&mut status.release.as_mut().unwrap().chart);
+        let told = [("web", told(OURS)), ("evil", told(evil))];
+        let told = told.map(|(name, told)| (release(name), told));
+        let asked = Asked {
+            told: BTreeMap::from(told),
+            ..asked(&[])
+        };
+        let draft = Draft::of(&[signed("web"), other], &declared(), &asked).unwrap();
+        let rules = &draft.policy.spec.rules;
+        assert_eq!(names(rules), [("signed", vec!["web"])]);
+        assert_eq!(rules[0].sources, [bare(OURS)]);
+        assert!(draft.elsewhere[0].contains(evil), "{:?}", draft.elsewhere);
+    }
+
+    /// One draft is for all, whatever a tenant has his deployers say.
+    #[test]
+    fn no_deployer_makes_a_draft_that_no_server_takes() {
+        let release = |name: String| ReleaseId {
+            namespace: "shop".to_owned(),
+            name,
+        };
+        let told = |source: Source| Told {
+            source,
+            secrets: Vec::new(),
+        };
+        // Many places of one chart.
+        let mut many: Vec<_> = (0..20).map(|number| new(&format!("r{number}"))).collect();
+        for one in &mut many {
+            let status = one.status.as_mut().unwrap();
+            "web".clone_into(&mut status.release.as_mut().unwrap().chart);
+        }
+        let place = |number: usize| told(bare(&format!("https://{number}.example.com")));
+        let of = |number| (release(format!("r{number}")), place(number));
+        let asked_of_many = Asked {
+            told: (0..20).map(of).collect(),
+            ..asked(&[])
+        };
+        let draft = Draft::of(&many, &declared(), &asked_of_many).unwrap();
+        assert_eq!(draft.policy.spec.rules[0].sources.len(), bounds::SHORT_LIST);
+        assert_eq!(draft.elsewhere.len(), 20 - bounds::SHORT_LIST);
+        // One repository of two charts.
+        let whole = Source {
+            repository: Some("oci://a.example/x/y".to_owned()),
+            ..bare("oci://a.example/x")
+        };
+        let both = ["web", "api"].map(|name| (release(name.to_owned()), told(whole.clone())));
+        let asked_of_both = Asked {
+            told: BTreeMap::from(both),
+            ..asked(&[])
+        };
+        let draft = Draft::of(&[new("web"), new("api")], &declared(), &asked_of_both).unwrap();
+        assert_eq!(draft.policy.spec.rules.len(), 2);
     }
 
     #[test]

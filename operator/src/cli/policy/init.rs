@@ -3,7 +3,7 @@
 use clap::Args;
 use kube::{Api, Client};
 
-use super::deployed::Deployers;
+use super::deployed::{Deployers, copy_of};
 use super::draft::{Asked, Draft};
 use crate::api::{ChartTrustPolicy, TrustedKey};
 use crate::cli::cluster::{Connection, Failure, all, is_name};
@@ -13,7 +13,6 @@ use crate::cli::pin::matched::{Declared, Left};
 use crate::cli::revoke::count;
 use crate::cli::screen::{plain, say, tell};
 use crate::cli::{TRUSTED, UNTRUSTED, program, status};
-use crate::watch::ObjectName;
 
 /// Drafts a policy from what runs, with the signers and the archives that the operator has found.
 ///
@@ -70,14 +69,15 @@ pub(in crate::cli) async fn run(arguments: &Init) -> Result<u8, Failure> {
         policies: all(&policies, "ChartTrustPolicies").await?,
         keys: all(&Api::<TrustedKey>::all(client.clone()), "TrustedKeys").await?,
     };
-    let deployers = Deployers::read(&client).await;
+    let deployers = Deployers::read(&client, &arguments.operator.operator_namespace).await;
+    let (told_by_deployers, unclear) = deployers.told(&trusts);
     let excluded = ["kube-system", &arguments.operator.operator_namespace];
     let asked = Asked {
         name: arguments.name.clone(),
         sources: arguments.source.clone(),
         namespace: arguments.namespace.clone(),
         excluded: excluded.map(str::to_owned).into(),
-        told: deployers.told(&trusts),
+        told: told_by_deployers,
     };
     if trusts.is_empty() {
         return Err(Failure::Unanswered(format!(
@@ -93,6 +93,7 @@ pub(in crate::cli) async fn run(arguments: &Init) -> Result<u8, Failure> {
         manifest("ChartTrustPolicy", policy, &policy.spec)
     ))?;
     tell(&told(&draft, &arguments.operator.operator_namespace));
+    tell(&lines(unclear));
     tell(&not_read(&deployers));
     Ok(checked(&client, &arguments.operator, code(&draft)).await)
 }
@@ -100,8 +101,12 @@ pub(in crate::cli) async fn run(arguments: &Init) -> Result<u8, Failure> {
 /// What a deployer would have said.
 fn not_read(deployers: &Deployers) -> String {
     let unread = deployers.unread.iter();
-    let unread = unread.map(|why| format!("not asked where it takes charts from: {why}"));
-    unread.map(|line| plain(&line) + "\n").collect()
+    lines(unread.map(|why| format!("not asked where it takes charts from: {why}")))
+}
+
+/// What others wrote, a line each.
+fn lines(all: impl IntoIterator<Item = String>) -> String {
+    all.into_iter().map(|line| plain(&line) + "\n").collect()
 }
 
 /// What people are told besides the draft.
@@ -120,10 +125,11 @@ fn told(draft: &Draft, operator: &str) -> String {
         "of charts without a source nothing is asked: name repositories with --source (helm repo list)".to_owned()
     });
     let secrets = draft.secrets.iter().filter(|one| one.namespace != operator);
-    let secrets = secrets.map(|ObjectName { namespace, name }| {
+    let secrets = secrets.map(|secret| {
         format!(
-            "a source has its login or authority from Secret {namespace}/{name}: copy it to namespace {operator}, \
-             where the operator reads it"
+            "a source has its login or authority from Secret {secret}: copy it to namespace {operator} as {}, \
+             where the operator reads it",
+            copy_of(secret, operator)
         )
     });
     let unasked = (draft.unasked > 0).then(|| {
@@ -132,12 +138,14 @@ fn told(draft: &Draft, operator: &str) -> String {
             count(draft.unasked, "release", "releases")
         )
     });
-    let lines = left
+    let elsewhere = draft.elsewhere.iter().cloned();
+    let all = left
         .chain(unasked)
         .chain(unnamed)
         .chain(hint)
+        .chain(elsewhere)
         .chain(secrets);
-    lines.map(|line| plain(&line) + "\n").collect()
+    lines(all)
 }
 
 fn code(draft: &Draft) -> u8 {
