@@ -29,6 +29,11 @@ pub fn derived(before: &str, name: &str, after: &str) -> String {
     format!("{before}{cut}{filler}{digits}{after}")
 }
 
+/// Whether the name that a derived one was made of cannot be read from it any more.
+pub fn is_cut(derived: &str) -> bool {
+    derived.len() >= NAME
+}
+
 /// So many digits of a digest tell names apart.
 const DIGITS: usize = 32;
 
@@ -80,6 +85,7 @@ mod tests {
                     let derived = derived(before, &name, after);
                     assert!(is_name(&derived), "{derived}");
                     assert!(derived.starts_with(before) && derived.ends_with(after));
+                    assert_eq!(is_cut(&derived), !derived.contains(&name), "{derived}");
                     all.insert(derived);
                     known.insert(name);
                 }

@@ -102,7 +102,9 @@ impl Kept for Application {
         Some(Self {
             wanted: object.get("spec").map(Sources::of).unwrap_or_default(),
             deployed: last.map(Sources::of),
-            number: number.map_or(0, |number| u32::try_from(number).unwrap_or(u32::MAX)),
+            number: number.map_or(0, |number| {
+                u32::try_from(number).unwrap_or(LARGEST).min(LARGEST)
+            }),
             begun: result.map(Sources::of).unwrap_or_default(),
             compared: object
                 .pointer("/status/sync")
@@ -111,6 +113,9 @@ impl Kept for Application {
         })
     }
 }
+
+/// What was begun since has the next number.
+const LARGEST: u32 = u32::MAX - 1;
 
 impl Sources {
     /// Several take the place of one.
@@ -128,10 +133,20 @@ impl Sources {
             is_cut: sources.len() >= MOST,
             ..Self::default()
         };
+        let mut room = MOST_TEXT;
         for (position, (index, source)) in (1..).zip(sources.iter().enumerate()) {
             let version = versions.get(index).cloned().flatten();
             match Chart::of(source, position, version) {
-                Some(chart) => found.charts.push(chart),
+                Some(chart) => match room.checked_sub(chart.bytes()) {
+                    Some(left) => {
+                        room = left;
+                        found.charts.push(chart);
+                    }
+                    None => {
+                        found.is_cut = true;
+                        break;
+                    }
+                },
                 None if deploys(source) => found.others = found.others.saturating_add(1),
                 None => {}
             }
@@ -158,6 +173,10 @@ impl Sources {
     }
 }
 
+/// So many bytes of the texts of all sources together are kept. Those of one always fit; those of an honest
+/// Application of 32 take half of it.
+const MOST_TEXT: usize = 8 * 1024;
+
 /// Whether a source that is no chart deploys anything: one that has only a name is read by others.
 fn deploys(source: &Value) -> bool {
     is_there(source, "/path") || (is_there(source, "/repoURL") && !is_there(source, "/ref"))
@@ -181,6 +200,12 @@ impl Chart {
             wanted: text(source, "/targetRevision"),
             version,
         })
+    }
+
+    fn bytes(&self) -> usize {
+        let texts = [&self.repository, &self.name, &self.wanted, &self.version];
+        let texts = texts.into_iter().flatten();
+        texts.map(String::len).sum()
     }
 
     /// Its name and version, or why they cannot be told.
@@ -330,7 +355,7 @@ impl Application {
         }
         if self.moments().any(|sources| sources.is_cut) {
             found.push(format!(
-                "has {MOST} sources or more: those after are judged nowhere"
+                "has {MOST} sources or more, or longer texts of them than {MOST_TEXT} bytes: those after are judged nowhere"
             ));
         }
         found

@@ -8,7 +8,7 @@ mod application;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use charttrust_verify::deployer::{ChartOrigin, Deployer};
 use charttrust_verify::digest::Sha256Digest;
@@ -89,12 +89,51 @@ pub enum Unsaid {
 
 /// The Applications of a cluster.
 #[derive(Debug)]
-pub struct Applications(Optional<Application>);
+pub struct Applications {
+    all: Optional<Application>,
+    cut: Cut,
+}
+
+/// The charts whose releases have a name from which theirs cannot be read, by that name: whoever may make
+/// Applications may give thousands of them such names, and each is looked for again and again.
+#[derive(Debug, Default)]
+struct Cut(Mutex<BTreeMap<ReleaseId, (ObjectName, Claim)>>);
+
+impl Cut {
+    /// An Application has other charts than before.
+    fn note(&self, name: &ObjectName, [before, now]: [Option<&Application>; 2]) {
+        let of = |one: Option<&Application>| {
+            let claims = one.into_iter().flat_map(|one| one.claims());
+            let charts = claims.map(|claim| (chart_of(name, claim), claim));
+            charts
+                .filter(|(release, _)| names::is_cut(&release.name))
+                .collect::<Vec<_>>()
+        };
+        let mut all = self.lock();
+        for (release, _) in of(before) {
+            all.remove(&release);
+        }
+        for (release, claim) in of(now) {
+            all.insert(release, (name.clone(), claim));
+        }
+    }
+
+    fn find(&self, id: &ReleaseId) -> Option<(ObjectName, Claim)> {
+        self.lock().get(id).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ReleaseId, (ObjectName, Claim)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Applications {
     /// Those in what is looked at; nothing is known of them yet.
     pub fn new(reach: &Reach) -> Self {
-        Self(Optional::new(APPLICATIONS, reach))
+        Self {
+            all: Optional::new(APPLICATIONS, reach),
+            cut: Cut::default(),
+        }
     }
 
     /// Follows them for ever. `changed` hears of each release that is another than before.
@@ -107,8 +146,9 @@ impl Applications {
                 .chain([release_of(name)]);
             all.collect::<BTreeSet<_>>()
         };
-        let following = self.0.follow(client, |change| match change {
+        let following = self.all.follow(client, |change| match change {
             Change::Object(name, both) => {
+                self.cut.note(name, both.each_ref().map(Option::as_deref));
                 let all = releases(name, both).into_iter();
                 all.map(Concerned::Release).for_each(|one| changed(&one));
             }
@@ -119,12 +159,12 @@ impl Applications {
 
     /// Waits until the server has answered once, whatever it has said.
     pub async fn answered(&self) {
-        self.0.answered().await;
+        self.all.answered().await;
     }
 
     /// Why they cannot be read, if so.
     pub fn unreadable(&self) -> Option<String> {
-        let unreadable = self.0.unreadable();
+        let unreadable = self.all.unreadable();
         let (_, why) = unreadable.first()?;
         let places = unreadable.iter().filter_map(|(part, _)| part.namespace());
         let places: Vec<_> = places.collect();
@@ -138,7 +178,7 @@ impl Applications {
 
     /// Whether a release of this name may be one of theirs, and nobody can tell at this moment.
     pub fn may_have(&self, id: &ReleaseId) -> bool {
-        let state = self.0.state_in(&id.namespace);
+        let state = self.all.state_in(&id.namespace);
         let is_known = matches!(state, State::Absent | State::Listed);
         !is_known && id.name.starts_with(PREFIX)
     }
@@ -147,7 +187,7 @@ impl Applications {
     pub fn claimed(&self, id: &ReleaseId) -> Vec<Claimed> {
         let mut found = Vec::new();
         for (name, claim) in self.named(id) {
-            if let Some(application) = self.0.find(&name).filter(|one| one.has(claim)) {
+            if let Some(application) = self.all.find(&name).filter(|one| one.has(claim)) {
                 found.push(Claimed {
                     name,
                     claim,
@@ -163,6 +203,9 @@ impl Applications {
         let Some(rest) = id.name.strip_prefix(PREFIX) else {
             return Vec::new();
         };
+        if names::is_cut(&id.name) {
+            return self.cut.find(id).into_iter().collect();
+        }
         let of = |name: &str| ObjectName {
             namespace: id.namespace.clone(),
             name: name.to_owned(),
@@ -171,28 +214,13 @@ impl Applications {
             let number = position.parse::<u32>().ok()?;
             (number.to_string() == position).then(|| (of(name), Claim::Further(number)))
         });
-        let mut found: Vec<_> = std::iter::once((of(rest), Claim::First))
-            .chain(further)
-            .collect();
-        // Each is asked for its name by the rule, because a long one is cut.
-        found.retain(|(name, claim)| chart_of(name, *claim) == *id);
-        if found.is_empty() {
-            let is_here = |(name, _): &(ObjectName, _)| name.namespace == id.namespace;
-            let all = self.0.all().into_iter().filter(is_here);
-            let charts = all.flat_map(|(name, one)| {
-                let claims: Vec<_> = one.claims().map(|claim| (name.clone(), claim)).collect();
-                claims
-            });
-            found = charts
-                .filter(|(name, claim)| chart_of(name, *claim) == *id)
-                .collect();
-        }
-        found
+        let first = std::iter::once((of(rest), Claim::First));
+        first.chain(further).collect()
     }
 
     /// Every release that is one of theirs.
     pub fn releases(&self) -> BTreeSet<ReleaseId> {
-        let all = self.0.all().into_iter();
+        let all = self.all.all().into_iter();
         let charts = all.flat_map(|(name, one)| {
             let claims = one.claims().map(|claim| chart_of(&name, claim));
             claims.collect::<Vec<_>>()
@@ -203,7 +231,7 @@ impl Applications {
     /// How many Applications of each namespace deploy something, and no chart: nothing of them is judged.
     pub fn unaccounted(&self) -> BTreeMap<String, usize> {
         let mut counted = BTreeMap::new();
-        let all = self.0.all().into_iter();
+        let all = self.all.all().into_iter();
         for (name, _) in all.filter(|(_, one)| one.is_unaccounted()) {
             let count: &mut usize = counted.entry(name.namespace).or_default();
             *count = count.saturating_add(1);
@@ -224,7 +252,7 @@ impl Applications {
             .iter()
             .find_map(|one| Some((one, one.chart(record)?)));
         let name = |name: &dyn std::fmt::Display| format!("{} {name}", APPLICATIONS.kind);
-        let (deployers, missing) = match (found, self.0.state_in(&id.namespace)) {
+        let (deployers, missing) = match (found, self.all.state_in(&id.namespace)) {
             (Some((one, Ok(chart))), _) => {
                 let (name, origin) = (name(&one.name), chart.origin());
                 (vec![Deployer { name, origin }], None)
@@ -255,7 +283,7 @@ impl Applications {
             namespace: String::new(),
             name: String::new(),
         };
-        self.0.look_again(client, &name).await.is_ok()
+        self.all.look_again(client, &name).await.is_ok()
     }
 
     #[cfg(test)]
@@ -263,15 +291,18 @@ impl Applications {
     pub fn hold(&self, name: ObjectName, object: &serde_json::Value) {
         use crate::watch::Kept as _;
         if let Some(application) = Application::of(object) {
-            self.0.hold(name, application);
+            let before = self.all.find(&name);
+            self.cut
+                .note(&name, [before.as_deref(), Some(&application)]);
+            self.all.hold(name, application);
         }
-        self.0.suppose(State::Listed);
+        self.all.suppose(State::Listed);
     }
 
     #[cfg(test)]
     /// As if the server had said that it has none.
     pub fn suppose_absent(&self) {
-        self.0.suppose(State::Absent);
+        self.all.suppose(State::Absent);
     }
 }
 

@@ -43,9 +43,9 @@ fn object_name(name: &str) -> ObjectName {
 fn held(all: &[(&str, Value)]) -> Applications {
     let applications = Applications::new(&Reach::Everywhere);
     for (name, object) in all {
-        applications.0.hold(object_name(name), kept(object));
+        kept(object);
+        applications.hold(object_name(name), object);
     }
-    applications.0.suppose(State::Listed);
     applications
 }
 
@@ -145,6 +145,82 @@ fn sources_that_are_not_kept_are_told() {
         assert_eq!(application.claims().count(), count.min(MOST), "{count}");
         assert_eq!(application.unjudged().len(), usize::from(is_cut), "{count}");
     }
+}
+
+/// Whoever may write an Application decides how long its texts are, and they are kept of three moments.
+#[test]
+fn texts_that_are_too_long_together_are_not_kept_and_told() {
+    for (length, is_cut) in [(200, false), (300, true), (1000, true)] {
+        let long = |number: usize| chart(&format!("https://{number:0>length$}"), "a");
+        let sources: Vec<_> = (0..MOST - 1).map(long).collect();
+        let application = kept(&json!({"spec": {"sources": sources}}));
+        assert_eq!(application.is_cut(), is_cut, "{length}");
+        assert_eq!(
+            application.unjudged().len(),
+            usize::from(is_cut),
+            "{length}"
+        );
+        assert!(application.has(Claim::First) && format!("{application:?}").len() < 16 * 1024);
+    }
+    // One that has the longest of everything is looked at.
+    let longest = |what: &str| format!("{what}{}", "a".repeat(1024 - what.len()));
+    let mut one = deployed(&chart(&longest("https://"), &longest("a")), &longest("1"));
+    one["spec"]["source"]["targetRevision"] = json!(longest("1"));
+    assert!(!kept(&one).is_cut());
+}
+
+/// The numbers of two that are judged are never the same, whatever number somebody writes.
+#[test]
+fn what_was_begun_hides_nothing_that_was_deployed() {
+    for number in [
+        json!(7),
+        json!(u32::MAX),
+        json!(u64::MAX),
+        json!(-1),
+        json!(null),
+    ] {
+        let mut object = deployed(&chart("https://a.example", "a"), "1.0.0");
+        object["status"]["history"][1]["id"] = number.clone();
+        let begun = json!({"source": chart("https://a.example", "a"), "revision": "2.0.0"});
+        object["status"]["operationState"] = json!({"syncResult": begun});
+        let all = held(&[("a", object)]);
+        let said = all.said(&release_of(&object_name("a")));
+        let versions: Vec<_> = said
+            .into_values()
+            .map(|said| said.chart.unwrap().1)
+            .collect();
+        assert_eq!(versions, ["1.0.0", "2.0.0"], "{number}");
+    }
+}
+
+/// A long name is found by what is noted of it, however many there are; of what goes nothing stays.
+#[test]
+fn names_that_were_cut_are_found_and_forgotten() {
+    let long = |number: usize| format!("{number:l>width$}", width = NAME);
+    let object =
+        |count: usize| json!({"spec": {"sources": vec![chart("https://a.example", "a"); count]}});
+    let all = Applications::new(&Reach::Everywhere);
+    for number in 0..20 {
+        all.hold(object_name(&long(number)), &object(3));
+    }
+    let releases = all.releases();
+    assert_eq!(releases.len(), 60);
+    for release in &releases {
+        let [found] = &all.claimed(release)[..] else {
+            panic!("{release}");
+        };
+        assert_eq!(chart_of(&found.name, found.claim), *release);
+    }
+    all.hold(object_name(&long(7)), &object(1));
+    let lost = |release: &&ReleaseId| all.claimed(release).is_empty();
+    assert_eq!(releases.iter().filter(lost).count(), 2);
+    assert_eq!(all.cut.lock().len(), 58);
+    for number in 0..20 {
+        let now = all.all.find(&object_name(&long(number)));
+        all.cut
+            .note(&object_name(&long(number)), [now.as_deref(), None]);
+    }
+    assert!(all.cut.lock().is_empty());
 }
 
 #[test]
