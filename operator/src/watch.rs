@@ -449,6 +449,20 @@ where
     }
 }
 
+/// Whether an object, or a namespace, of the kinds that are asked for by their names can have this one. What others
+/// write as a name may be any text: no request can be made of some, and others lead to another path.
+pub fn is_name(text: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_inner = |byte: u8| is_letter(byte) || matches!(byte, b'-' | b'.');
+    let is_end = |byte: Option<&u8>| byte.is_some_and(|byte| is_letter(*byte));
+    let bytes = text.as_bytes();
+    let is_whole = is_end(bytes.first()) && is_end(bytes.last());
+    is_whole && bytes.len() <= LONGEST_NAME && bytes.iter().copied().all(is_inner)
+}
+
+/// Of a DNS subdomain.
+const LONGEST_NAME: usize = 253;
+
 /// Bounds one request to the API server. kube itself has no read timeout.
 ///
 /// # Errors

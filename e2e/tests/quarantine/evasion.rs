@@ -38,7 +38,7 @@ spec:
       resources: {requests: {storage: 1Mi}}
 ";
 
-/// One that a hook makes, and one inside something else.
+/// One that a hook makes, one inside something else, and one in a hook that no server ever sees.
 const HIDDEN: &str = "\
 apiVersion: apps/v1
 kind: Deployment
@@ -67,6 +67,10 @@ items:
       metadata: {labels: {app: nested}}
       spec:
         containers: [{name: main, image: registry.example.com/pause:1}]
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: a b, annotations: {helm.sh/hook: test}}
 ";
 
 /// Names and uids of the volumes of a namespace that are to stay.

@@ -100,10 +100,84 @@ async fn a_draft_has_the_sources_that_flux_deploys_from() {
         patch,
     ];
     kubectl(kubeconfig, &patch).await.unwrap();
-    let secret = format!("Secret {namespace}/charts-login: copy it to namespace charttrust-system");
+    let copy = format!("{namespace}.charts-login");
+    let secret = format!(
+        "Secret {namespace}/charts-login: copy it to namespace charttrust-system as {copy}"
+    );
     charttrust(&init)
         .await
-        .with(0, &["name: charts-login", &secret]);
+        .with(0, &[&format!("name: {copy}"), &secret]);
+
+    forge(&story).await;
+    let both = "both say that they deploy it, and name different places";
+    let draft = charttrust(&init).await.with(0, &[both]);
+    assert!(!draft.text.contains(EVIL), "{}", draft.text);
+    for kind in ["helmrelease", "helmrepository"] {
+        let delete = ["delete", kind, namespace, "-n", "default"];
+        kubectl(kubeconfig, &delete).await.unwrap();
+    }
+}
+
+/// A mark of Flux that none can have, where no server ever sees it.
+const ODD: &str = "\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: web-test
+  annotations: {helm.sh/hook: test}
+  labels: {helm.toolkit.fluxcd.io/name: a b, helm.toolkit.fluxcd.io/namespace: flux}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mark_that_no_object_can_have_hides_no_release() {
+    with_flux().await;
+    let story = story("flux-odd", Version::V4).await;
+    let key = story.trusted_key("platform").await;
+    story.policy("policy", &[&key], json!({})).await;
+    let odd = Source::new("web", "1.0.0").with_file("templates/test.yaml", ODD);
+    let chart = story.publish(&odd, None).await;
+    story.install("web", &chart).await;
+    story.expect("web", "Unsigned").await;
+}
+
+const EVIL: &str = "https://evil.example.com";
+
+/// What a tenant may write in his own namespace: that he has deployed the release of a story, from his own server.
+async fn forge(story: &Story) {
+    let kubeconfig = stage().await.cluster.kubeconfig();
+    let name = story.namespace.as_str();
+    let metadata = json!({"name": name, "namespace": "default"});
+    let objects = [
+        json!({
+            "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "HelmRepository", "metadata": metadata,
+            "spec": {"url": EVIL, "interval": "1h", "suspend": true, "secretRef": {"name": "charts-login"}},
+        }),
+        json!({
+            "apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease", "metadata": metadata,
+            "spec": {"interval": "1h", "suspend": true, "storageNamespace": name, "chart": {"spec": {
+                "chart": "web", "sourceRef": {"kind": "HelmRepository", "name": name},
+            }}},
+        }),
+    ];
+    story.done("forge a HelmRelease", apply(kubeconfig, &objects).await);
+    let web = json!({
+        "name": "web", "namespace": name, "version": 1, "status": "deployed", "chartName": "web",
+        "chartVersion": "7.0.0", "configDigest": "", "digest": "sha256:00", "firstDeployed": "2026-11-18T10:00:00Z",
+        "lastDeployed": "2026-11-18T10:00:00Z",
+    });
+    let status = json!({"status": {"storageNamespace": name, "history": [web]}}).to_string();
+    let patch = [
+        "patch",
+        "helmrelease",
+        name,
+        "-n",
+        "default",
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        &status,
+    ];
+    kubectl(kubeconfig, &patch).await.unwrap();
 }
 
 /// A story whose chart is signed, and the address of the same files that is no source of its policy.

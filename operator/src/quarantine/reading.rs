@@ -5,7 +5,7 @@ use kube::{Api, Client};
 use serde_json::Value;
 
 use super::resources::{is_unknown, named};
-use crate::watch::{PAGE, each, within_deadline};
+use crate::watch::{PAGE, each, is_name, within_deadline};
 
 /// Why something could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -97,13 +97,17 @@ pub(super) fn unless_unknown(
     }
 }
 
-/// One object, if it is there.
+/// One object, if it is there. Whoever writes a chart may list one by a name that none can have, in a hook that
+/// no server ever sees.
 pub(super) async fn find(
     client: &Client,
     resource: &ApiResource,
     namespace: Option<&str>,
     name: &str,
 ) -> Result<Option<Value>, GatherError> {
+    if !is_name(name) {
+        return Ok(None);
+    }
     let found = within_deadline(api(client, resource, namespace).get_opt(name)).await;
     let found = found.map_err(|source| GatherError {
         what: format!("{} {name}", resource.kind),
@@ -116,5 +120,46 @@ fn api(client: &Client, resource: &ApiResource, namespace: Option<&str>) -> Api<
     match namespace {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
         None => Api::all_with(client.clone(), resource),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake_cluster::FakeCluster;
+    use crate::quarantine::resources;
+    use crate::quarantine::target::Target;
+
+    /// In a hook that only `helm test` applies, a chart lists what no server ever sees; and a request for what
+    /// cannot be asked for would end all that is to be read.
+    #[tokio::test]
+    async fn what_no_object_can_be_called_is_not_there() {
+        let cluster = FakeCluster::default();
+        let (_server, client) = cluster.clone().start().await;
+        let resource = resources::of(Target::of("batch", "Job").unwrap());
+        let path = "/apis/batch/v1/namespaces/shop/jobs/web";
+        cluster.put(
+            path,
+            serde_json::json!({"metadata": {"namespace": "shop", "name": "web"}}),
+        );
+        let find = async |name| find(&client, &resource, Some("shop"), name).await;
+        assert!(find("web").await.unwrap().is_some());
+        let requests = cluster.requests();
+        let long = "a".repeat(254);
+        for name in [
+            "a b",
+            "a\n",
+            "é",
+            "",
+            "..",
+            "../jobs/web",
+            "web?a=b",
+            "web/status",
+            "WEB",
+            &long,
+        ] {
+            assert_eq!(find(name).await.unwrap(), None, "{name:?}");
+        }
+        assert_eq!(cluster.requests(), requests, "nobody is asked");
     }
 }

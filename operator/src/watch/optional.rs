@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use super::picked::{Kept, Picked};
 use super::reach::{Part, Reach};
-use super::{Cache, Located, config, patience, refusal, within_deadline};
+use super::{Cache, Located, config, is_name, patience, refusal, within_deadline};
 
 /// An object by its namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -223,11 +223,13 @@ impl<V: Kept + Send + Sync + 'static> Optional<V> {
         Ok(())
     }
 
-    /// Keeps an object that the watch has not told of yet. One that it tells of later is newer.
+    /// Keeps an object that the watch has not told of yet. One that it tells of later is newer; and of a name that
+    /// none can have, there is none.
     async fn fetch(&self, client: &Client, name: &ObjectName) -> kube::Result<()> {
         let resource = self.resource.lock();
         let resource = resource.unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(resource) = resource else {
+        let Some(resource) = resource.filter(|_| is_name(&name.namespace) && is_name(&name.name))
+        else {
             return Ok(());
         };
         let api = Api::<Picked<V>>::namespaced_with(client.clone(), &name.namespace, &resource);

@@ -28,13 +28,30 @@ pub const PRESENT: &str = "?";
 /// Decodes what some paths name, and skips the rest.
 pub struct Only {
     paths: Vec<Path>,
+    ends: Ends,
+}
+
+/// What is taken at the end of a path.
+#[derive(Clone, Copy)]
+enum Ends {
+    /// Whatever is there.
+    Anything,
+    /// A text, a number or the like. Where a definition leaves open what is there, somebody may put something so
+    /// deep there that no decoder takes it, and with it the list in which it stands.
+    Scalar,
 }
 
 impl Only {
     /// Of these paths.
     pub fn of(paths: &[Path]) -> Self {
-        let paths = paths.to_vec();
-        Self { paths }
+        let (paths, ends) = (paths.to_vec(), Ends::Anything);
+        Self { paths, ends }
+    }
+
+    /// Of these paths, which end with texts, numbers and the like.
+    fn scalars(paths: &[Path]) -> Self {
+        let (paths, ends) = (paths.to_vec(), Ends::Scalar);
+        Self { paths, ends }
     }
 
     /// What of the paths lies below a name.
@@ -43,7 +60,8 @@ impl Only {
         let paths: Vec<Path> = steps
             .filter_map(|(first, rest)| (*first == name).then_some(rest))
             .collect();
-        (!paths.is_empty()).then_some(Self { paths })
+        let ends = self.ends;
+        (!paths.is_empty()).then_some(Self { paths, ends })
     }
 
     fn is_whole(&self) -> bool {
@@ -75,10 +93,56 @@ impl<'de> DeserializeSeed<'de> for Only {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        if self.is_whole() {
-            return Value::deserialize(deserializer);
+        match (self.is_whole(), self.ends) {
+            (true, Ends::Anything) => Value::deserialize(deserializer),
+            (true, Ends::Scalar) => deserializer.deserialize_any(Scalar),
+            (false, _) => deserializer.deserialize_any(self),
         }
-        deserializer.deserialize_any(self)
+    }
+}
+
+/// A text, a number or the like; anything else is as good as absent.
+struct Scalar;
+
+impl<'de> Visitor<'de> for Scalar {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a text or a number")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, it: bool) -> Result<Value, E> {
+        Ok(it.into())
+    }
+
+    fn visit_i64<E>(self, it: i64) -> Result<Value, E> {
+        Ok(it.into())
+    }
+
+    fn visit_u64<E>(self, it: u64) -> Result<Value, E> {
+        Ok(it.into())
+    }
+
+    fn visit_f64<E>(self, it: f64) -> Result<Value, E> {
+        Ok(it.into())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(text.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
     }
 }
 
@@ -186,7 +250,7 @@ const METADATA: [Path; 3] = [
 
 impl<'de, P: Kept> Deserialize<'de> for Picked<P> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let only = Only::of(&[&METADATA, P::PATHS].concat());
+        let only = Only::scalars(&[&METADATA, P::PATHS].concat());
         let value = only.deserialize(deserializer)?;
         let text = |path: &str| Some(value.pointer(path)?.as_str()?.to_owned());
         let metadata = ObjectMeta {
@@ -319,6 +383,23 @@ mod tests {
             let object = picked(&json!({"status": {"history": history}}));
             let name = object.pointer("/status/history/0/name");
             assert_eq!(name, None, "{history}");
+        }
+    }
+
+    /// One object that no decoder took would hide all others of its list.
+    #[test]
+    fn nothing_that_somebody_puts_in_place_of_a_text_spoils_a_list() {
+        let deep = format!("{}1{}", "[".repeat(1000), "]".repeat(1000));
+        let deep_map = format!("{}1{}", r#"{"a":"#.repeat(1000), "}".repeat(1000));
+        for odd in [deep.as_str(), &deep_map, "[1]", "{}", "[{}]"] {
+            for object in [
+                format!(r#"{{"spec": {{"url": {odd}, "content": "a", "more": {odd}}}}}"#),
+                format!(r#"{{"spec": {{"url": {odd}, "content": {odd}}}, "more": {odd}}}"#),
+                format!(r#"{{"spec": {{"content": 1}}, "status": {{"revisions": [{odd}, "1"]}}}}"#),
+            ] {
+                let picked: Picked<Example> = serde_json::from_str(&object).unwrap();
+                assert_eq!(picked.value["spec"], json!({"content": true}), "{object}");
+            }
         }
     }
 }
