@@ -221,6 +221,7 @@ fn revision(url: &str) -> Revision {
             chart: "payments".into(),
             version: "2.4.1".into(),
             manifest: None,
+            recorded: None,
             digest: Sha256Digest::of(b"content"),
             evidence,
         }),

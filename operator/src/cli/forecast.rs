@@ -311,6 +311,7 @@ fn content(trust: &ReleaseTrust) -> Option<Content> {
         chart: release.chart.clone(),
         version: release.version.clone(),
         manifest: None,
+        recorded: None,
         digest: Sha256Digest::from_bytes([0; 32]),
         evidence: Evidence::default(),
     })

@@ -446,6 +446,7 @@ async fn a_record_that_flux_has_marked_is_read_again_once_flux_says_of_which_man
     scene.context.store.update(&web(), |known| {
         for content in known.contents_mut() {
             content.version.clone_from(&marked);
+            content.recorded = Some(marked.clone());
         }
     });
     let is_forgotten = || {
@@ -472,6 +473,98 @@ async fn a_record_that_flux_has_marked_is_read_again_once_flux_says_of_which_man
         assert_eq!(work.item, web());
     })
     .await;
+}
+
+/// Labels in a record are any text, in hooks that no server has seen too, and so is the name of a source: what no
+/// object can be called is not there, and keeps no record from being read.
+#[tokio::test]
+async fn a_name_that_no_object_can_have_is_that_of_none() {
+    let scene = scene(named("any")).await;
+    flux(&scene);
+    helm_release(&scene, "v2");
+    repository(&scene, ELSEWHERE);
+    following(&scene, async {
+        let deployers = &scene.context.cache.deployers;
+        deployers.answered().await;
+        let requests = scene.cluster.requests();
+        for odd in ["a b", "a\n", "é", "a/../any", "any?a=b", "any/status"] {
+            let places = [("flux", odd), (odd, "any")];
+            for (namespace, name) in places {
+                let mark = Mark::Of(ObjectName {
+                    namespace: namespace.to_owned(),
+                    name: name.to_owned(),
+                });
+                let looked = deployers
+                    .look_again(&scene.context.client, &mark, now())
+                    .await;
+                assert!(looked.is_ok(), "{mark:?}: {looked:?}");
+                assert_eq!(deployers.of(&web(), &mark).deployers, []);
+            }
+        }
+        // And each time whether k3s has come.
+        assert!(scene.cluster.requests() < requests + 20);
+        let path = format!("{RELEASES}/v2/namespaces/flux/helmreleases/any");
+        let mut object = scene.cluster.find(&path).unwrap();
+        object["spec"]["chart"]["spec"]["sourceRef"]["name"] = json!("a b");
+        scene.cluster.put(&path, object);
+        let told = || match &deployers.of(&web(), &named("any")).deployers[..] {
+            [one] => format!("{:?}", one.origin),
+            other => format!("{other:?}"),
+        };
+        while !told().contains("does not exist") {
+            queued(&scene, &web()).await;
+        }
+        let looked = deployers
+            .look_again(&scene.context.client, &named("any"), now())
+            .await;
+        assert!(looked.is_ok(), "{looked:?}");
+    })
+    .await;
+}
+
+/// Whoever pushes a chart may call it as if Flux had marked it, with the digits of its own manifest.
+#[tokio::test]
+async fn a_tag_that_looks_like_a_mark_has_no_record_read_again_and_again() {
+    let manifest = Sha256Digest::of(b"manifest");
+    let digest = manifest.to_string();
+    let other = format!("sha256:{}", "ab".repeat(32));
+    let marked = |digest: &str| format!("1.0.0+{}", &digest[7..19]);
+    // Its own, or that of another, which is named as well.
+    for version in [marked(&digest), marked(&other)] {
+        let scene = scene(named("any")).await;
+        flux(&scene);
+        repository(&scene, SOURCE);
+        helm_release(&scene, "v2");
+        let path = format!("{RELEASES}/v2/namespaces/flux/helmreleases/any");
+        let mut object = scene.cluster.find(&path).unwrap();
+        let tagged =
+            |version: &str, digest: &str| format!("{}@{digest}", version.replace('+', "_"));
+        object["status"]["history"][0]["ociDigest"] = tagged(&version, &digest).into();
+        object["status"]["lastAttemptedRevisionDigest"] = tagged(&marked(&digest), &other).into();
+        scene.cluster.put(&path, object);
+        // As read with that.
+        scene.context.store.update(&web(), |known| {
+            for content in known.contents_mut() {
+                content.version.clone_from(&version);
+                content.manifest = Some(manifest);
+                content.recorded = Some(marked(&digest));
+            }
+        });
+        following(&scene, async {
+            while judged(&scene).await.1 != "Flux" {
+                queued(&scene, &web()).await;
+            }
+            let deployed = scene.context.cache.deployers.of(&web(), &named("any"));
+            assert_eq!(deployed.traces.len(), 2);
+            let release = scene.context.store.release(&web()).unwrap();
+            let mut read = release.revisions.values();
+            assert!(
+                read.all(|one| !one.resource_version.is_empty()),
+                "{version}"
+            );
+        })
+        .await;
+    }
 }
 
 /// k3s leaves no mark on a record, and a kind that was not there is asked for every ten seconds only: so whoever

@@ -51,6 +51,7 @@ fn read(context: &Context, release: &ReleaseId, chart: &str) {
         chart: chart.to_owned(),
         version: "1.0.0".to_owned(),
         manifest: None,
+        recorded: None,
         digest: Sha256Digest::of(chart.as_bytes()),
         evidence: Evidence::default(),
     };

@@ -405,6 +405,7 @@ pub(super) fn signed_revision(key: &Fingerprint, ends: &[Option<&str>]) -> Revis
             chart: "web".into(),
             version: "1.0.0".into(),
             manifest: None,
+            recorded: None,
             digest: Sha256Digest::of(b"content"),
             evidence,
         }),

@@ -258,6 +258,7 @@ fn content(
         chart: release.chart.clone(),
         version: release.version.clone(),
         manifest: None,
+        recorded: None,
         digest: Sha256Digest::from_bytes(bytes.try_into().ok()?),
         evidence: restored,
     })
@@ -731,6 +732,7 @@ mod tests {
             chart: "web".into(),
             version: "1.0.0".into(),
             manifest: None,
+            recorded: None,
             digest: Sha256Digest::of(b"content"),
             evidence,
         }

@@ -385,6 +385,7 @@ mod tests {
             chart: "web".into(),
             version: "1.0.0".into(),
             manifest: None,
+            recorded: None,
             digest: Sha256Digest::of(b""),
             evidence: Evidence::default(),
         };

@@ -145,11 +145,18 @@ fn deployed(context: &Context, id: &ReleaseId, release: &Release) -> BTreeMap<Re
     deployed
 }
 
-/// Whether Flux has said since, by what it has done with the chart, what the publisher calls the version.
+/// Whether Flux has said since, by what it has done with the chart, what the publisher calls the version. Asked of
+/// the version as it is recorded, so that reading it again settles it: a tag may look like a mark itself.
 fn is_called_otherwise(release: &Release, record: RecordId, deployed: &Deployed) -> bool {
     let revision = release.revisions.get(&record);
     let content = revision.and_then(|revision| revision.content.as_ref().ok());
-    content.is_some_and(|content| Published::of(&content.version, &deployed.traces).is_some())
+    content.is_some_and(|content| {
+        let recorded = content.recorded.as_deref();
+        let published = recorded.and_then(|it| Published::of(it, &deployed.traces));
+        published.is_some_and(|published| {
+            published.version != content.version || published.manifest != content.manifest
+        })
+    })
 }
 
 /// A release and its object, as a reconcile has found them.

@@ -181,10 +181,12 @@ impl Chart {
         };
         let same = alike.iter().find(|content| content.version == version);
         let evidence = same.map(|content| content.evidence.clone());
+        let may_be_marked = self.version.contains('+');
         Content {
             chart: self.name,
             version,
             manifest,
+            recorded: may_be_marked.then_some(self.version),
             digest: self.digest,
             evidence: evidence.unwrap_or_default(),
         }

@@ -576,6 +576,7 @@ mod tests {
             chart: "web".into(),
             version: "1.0.0".into(),
             manifest: None,
+            recorded: None,
             digest: Sha256Digest::of(b"content"),
             evidence: Evidence {
                 answers,

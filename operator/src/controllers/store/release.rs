@@ -170,6 +170,8 @@ pub struct Content {
     pub version: String,
     /// Digest of the manifest that Flux says it has taken the chart from, by the mark in the record.
     pub manifest: Option<Sha256Digest>,
+    /// The version as the record has it, if there may be such a mark in it.
+    pub recorded: Option<String>,
     /// Digest of the record's signed parts. Evidence is about this content only.
     pub digest: Sha256Digest,
     /// What sources have answered about it.
