@@ -119,7 +119,7 @@ types! {
         Ready,
         /// The object was changed, and its releases are being judged by it. Absent otherwise.
         Reconciling,
-        /// Every source answered the last look.
+        /// Every source that was asked answered the last look.
         SourcesReachable,
         /// Only a person can help. Absent otherwise.
         Stalled,

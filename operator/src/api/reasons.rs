@@ -58,7 +58,9 @@ words! {
 words! {
     /// Reasons of a `ChartTrustPolicy`'s conditions.
     PolicyReason {
-        AllReachable: "Every source answered."
+        AllReachable:
+            "Every source that was asked has answered; the message names those that nobody has asked \
+             yet."
             => "None.",
         AllResolved: "Every key is there and usable."
             => "None.",

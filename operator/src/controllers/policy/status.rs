@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use charttrust_verify::key::Key;
 use charttrust_verify::openpgp::Code;
-use charttrust_verify::policy::{Demands, Policy, Rule};
+use charttrust_verify::policy::{Demands, Level, Policy, Rule};
 use charttrust_verify::verdict::{Cause, Verdict};
 use jiff::{SignedDuration, Timestamp};
 
@@ -32,6 +32,8 @@ pub(in crate::controllers) struct Counted {
     rules: BTreeSet<String>,
     /// Sources whose last look failed, and what happened.
     silent: BTreeMap<String, String>,
+    /// Sources that nobody has heard of yet.
+    unheard: Vec<String>,
     /// What became of its quarantines.
     quarantine: Outcomes,
 }
@@ -63,6 +65,11 @@ pub(in crate::controllers) fn count(store: &Store, name: &str) -> Counted {
         let named: BTreeSet<_> = sources(&loaded.policy).collect();
         counted.silent = store.silent_sources();
         counted.silent.retain(|url, _| named.contains(url.as_str()));
+        let answering = store.answering_sources();
+        let is_heard = |url: &str| answering.contains(url) || counted.silent.contains_key(url);
+        let unheard = asked(&loaded.policy).filter(|url| !is_heard(url));
+        let unheard: BTreeSet<_> = unheard.map(str::to_owned).collect();
+        counted.unheard = unheard.into_iter().collect();
     }
     counted
 }
@@ -100,6 +107,14 @@ fn sources(policy: &Policy) -> impl Iterator<Item = &str> {
         .iter()
         .flat_map(|rule| &rule.sources)
         .map(|source| source.url.as_str())
+}
+
+/// The sources that are asked if a release has a chart from there.
+fn asked(policy: &Policy) -> impl Iterator<Item = &str> {
+    let asking = |rule: &&Rule| rule.verify.level != Level::None;
+    let rules = rules(policy).iter().filter(asking);
+    let sources = rules.flat_map(|rule| &rule.sources);
+    sources.map(|source| source.url.as_str())
 }
 
 /// Whether every release is judged by this generation of the policy.
@@ -322,7 +337,14 @@ fn reachable(loaded: &LoadedPolicy, counted: &Counted) -> State {
         );
     }
     if counted.silent.is_empty() {
-        return ((Status::True, PolicyReason::AllReachable), String::new());
+        let unheard = counted.unheard.as_slice();
+        let said = format!("not asked yet, for want of a release: {}", some_of(unheard));
+        let said = if unheard.is_empty() {
+            String::new()
+        } else {
+            said
+        };
+        return ((Status::True, PolicyReason::AllReachable), said);
     }
     let silent = counted
         .silent
@@ -554,6 +576,23 @@ mod tests {
             "check address, credentials and --allow-host; the last look gave no answer: \
              https://a.example.com; https://b.example.com/index.yaml answered 503; \
              https://c.example.com: a private address needs a flag"
+        );
+    }
+
+    #[test]
+    fn a_source_that_nobody_has_asked_is_not_said_to_have_answered() {
+        let said = |unheard: &[&str]| {
+            let unheard = unheard.iter().map(ToString::to_string).collect();
+            let counted = Counted {
+                unheard,
+                ..Counted::default()
+            };
+            message(&counted, PolicyCondition::SourcesReachable)
+        };
+        assert_eq!(said(&[]), "");
+        assert_eq!(
+            said(&["https://a.example.com"]),
+            "not asked yet, for want of a release: https://a.example.com"
         );
     }
 

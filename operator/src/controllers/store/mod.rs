@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use charttrust_verify::check::Judgement;
+use charttrust_verify::evidence::Answer;
 use charttrust_verify::key::{DeclaredRevocation, Key};
 use charttrust_verify::openpgp::{ClaimedRevocations, Fingerprint};
 use charttrust_verify::policy::Policy;
@@ -401,6 +402,29 @@ impl Store {
             }
         }
         silent
+    }
+
+    /// The sources that have answered about some release, at the last look or at an earlier one.
+    pub fn answering_sources(&self) -> BTreeSet<String> {
+        let mut answering = BTreeSet::new();
+        for release in self.releases().values() {
+            let polls = release.polls.iter();
+            let polled = polls.filter(|(_, state)| state.failures == 0);
+            let answers = release
+                .contents()
+                .flat_map(|one| one.evidence.answers.iter());
+            let is_silence = |answer: &Answer| matches!(answer, Answer::Unavailable { .. });
+            let answers = answers.filter(|(_, answer)| !is_silence(answer));
+            let urls = polled
+                .map(|(url, _)| url)
+                .chain(answers.map(|(url, _)| url));
+            for url in urls {
+                if !answering.contains(url) {
+                    answering.insert(url.clone());
+                }
+            }
+        }
+        answering
     }
 
     /// Calls `visit` with the judgement of, and the looks for, every release that was judged.
