@@ -28,7 +28,7 @@ use crate::api::quarantine::ContainedObject;
 use crate::api::quarantine_words::QuarantineAction;
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::{self, ReadError, RecordKey, Writer};
-use crate::watch::{Reach, within_deadline};
+use crate::watch::{Reach, is_name, within_deadline};
 
 /// Reads the recorded objects, as they are. What there is around the release shows which of them may be its
 /// own, so that is read before.
@@ -178,7 +178,8 @@ pub async fn observed(
     }
     let placement = observed.placement(release);
     let namespace = placement.namespace();
-    if !neighbourhoods.reach().covers(namespace) {
+    // An Application says itself where it deploys to, and may say anything there.
+    if !neighbourhoods.reach().covers(namespace) || !is_name(namespace) {
         observed.is_unseen = true;
         observed.gone = gone(neighbourhoods, observed.deployers.iter()).await?;
         return Ok(observed);

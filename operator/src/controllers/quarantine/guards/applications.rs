@@ -8,7 +8,7 @@ use crate::clock::Moment;
 use crate::controllers::quarantine;
 use crate::controllers::quarantine::scope::{Containment, containment};
 use crate::controllers::store::Waiting;
-use crate::controllers::testing::{POLICY, Scene, id, said, stolen, web};
+use crate::controllers::testing::{POLICY, Scene, id, quarantine_of, said, stolen, web};
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::Driver;
 use crate::watch::ObjectName;
@@ -152,6 +152,22 @@ async fn reconciled(scene: &Scene, release: &ReleaseId) -> Vec<String> {
     done.unwrap();
     let writes = scene.of_quarantines().into_iter();
     writes.filter(|write| write.starts_with("DELETE")).collect()
+}
+
+/// Whoever may change an Application may say that it deploys into what no namespace can be called: what cannot be
+/// looked at is told, and holds up nothing else.
+#[tokio::test]
+async fn a_destination_that_none_can_have_is_told_and_holds_up_nothing() {
+    let (scene, shop) = of_two(&[]).await;
+    let path = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications/shop";
+    let mut object = scene.cluster.find(path).unwrap();
+    object["spec"]["destination"]["namespace"] = json!("a b");
+    scene.cluster.put(path, object);
+    scene.quarantine(&shop, &json!({"spec": {"policy": null}}));
+    let done = quarantine::reconcile(&scene.context, &shop, Moment::now()).await;
+    assert!(done.is_ok(), "{done:?}");
+    let told = scene.cluster.find(&quarantine_of(&shop)).unwrap()["status"].to_string();
+    assert!(told.contains(r#""type":"Active""#), "{told}");
 }
 
 #[tokio::test]
