@@ -40,7 +40,7 @@ use crate::controllers::store::shown::Shown;
 use crate::controllers::store::written::Written;
 use crate::controllers::store::{Release, Requests, Told, Trust};
 use crate::controllers::task::Task;
-use crate::inventory::{Deployed, Missing, Published, RecordId, ReleaseId};
+use crate::inventory::{Deployed, Missing, RecordId, ReleaseId};
 use crate::watch::within_deadline;
 
 /// Brings the `ReleaseTrust` of a release in line with what is known.
@@ -145,18 +145,11 @@ fn deployed(context: &Context, id: &ReleaseId, release: &Release) -> BTreeMap<Re
     deployed
 }
 
-/// Whether Flux has said since, by what it has done with the chart, what the publisher calls the version. Asked of
-/// the version as it is recorded, so that reading it again settles it: a tag may look like a mark itself.
+/// Whether Flux has said since, by what it has done with the chart, what the publisher calls the version.
 fn is_called_otherwise(release: &Release, record: RecordId, deployed: &Deployed) -> bool {
     let revision = release.revisions.get(&record);
     let content = revision.and_then(|revision| revision.content.as_ref().ok());
-    content.is_some_and(|content| {
-        let recorded = content.recorded.as_deref();
-        let published = recorded.and_then(|it| Published::of(it, &deployed.traces));
-        published.is_some_and(|published| {
-            published.version != content.version || published.manifest != content.manifest
-        })
-    })
+    content.is_some_and(|content| content.is_called_otherwise(&deployed.traces))
 }
 
 /// A release and its object, as a reconcile has found them.

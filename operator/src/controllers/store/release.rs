@@ -22,7 +22,7 @@ use super::written::Written;
 use crate::api::bounds;
 use crate::api::conditions::{ReleaseCondition, find};
 use crate::api::release_trust::ReleaseTrustStatus;
-use crate::inventory::{Mark, RecordId};
+use crate::inventory::{Mark, Published, RecordId, Trace};
 use crate::watch::ObjectName;
 
 /// One release.
@@ -396,6 +396,16 @@ impl Release {
 }
 
 impl Content {
+    /// Whether reading the record again, now that Flux says this, gives another version or manifest. Asked of what is
+    /// recorded, so that reading settles it: a tag may look like a mark itself.
+    pub fn is_called_otherwise(&self, traces: &[Trace]) -> bool {
+        let recorded = self.recorded.as_deref();
+        let published = recorded.and_then(|it| Published::of(it, traces));
+        published.is_some_and(|published| {
+            published.version != self.version || published.manifest != self.manifest
+        })
+    }
+
     fn first_verifications(&self) -> impl Iterator<Item = FirstVerification> {
         self.evidence.first_verifications()
     }
