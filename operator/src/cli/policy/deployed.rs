@@ -521,7 +521,7 @@ mod tests {
         assert_eq!(urls.collect::<Vec<_>>(), expected);
     }
 
-    /// A HelmRelease in a tenant's namespace that says what he likes, and its repository.
+    /// A `HelmRelease` in a tenant's namespace that says what he likes, and its repository.
     fn forged(release: &str, url: &str, secret: &str) -> [(Kind, Value); 2] {
         let metadata = json!({"namespace": "yard", "name": release});
         let spec = json!({"url": url, "secretRef": {"name": secret}});
@@ -537,7 +537,7 @@ mod tests {
         ]
     }
 
-    /// Whoever may write a HelmRelease somewhere names the release of another in it.
+    /// Whoever may write a `HelmRelease` somewhere names the release of another in it.
     #[test]
     fn nobody_speaks_for_the_release_of_another() {
         let evil = forged("web", "https://evil.example.com", "charts-login");

@@ -145,7 +145,8 @@ impl Asked {
 impl Known {
     /// Whether somebody has signed it, or it can be pinned, and it is known where that is.
     fn is_proven(&self) -> bool {
-        !(self.keys.is_empty() && self.pins.is_empty()) && !self.sources.is_empty()
+        let has_proof = !self.keys.is_empty() || !self.pins.is_empty();
+        has_proof && !self.sources.is_empty()
     }
 }
 

@@ -137,16 +137,14 @@ impl Sources {
         for (position, (index, source)) in (1..).zip(sources.iter().enumerate()) {
             let version = versions.get(index).cloned().flatten();
             match Chart::of(source, position, version) {
-                Some(chart) => match room.checked_sub(chart.bytes()) {
-                    Some(left) => {
-                        room = left;
-                        found.charts.push(chart);
-                    }
-                    None => {
+                Some(chart) => {
+                    let Some(left) = room.checked_sub(chart.bytes()) else {
                         found.is_cut = true;
                         break;
-                    }
-                },
+                    };
+                    room = left;
+                    found.charts.push(chart);
+                }
                 None if deploys(source) => found.others = found.others.saturating_add(1),
                 None => {}
             }

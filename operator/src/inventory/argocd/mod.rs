@@ -103,7 +103,7 @@ impl Cut {
     /// An Application has other charts than before.
     fn note(&self, name: &ObjectName, [before, now]: [Option<&Application>; 2]) {
         let of = |one: Option<&Application>| {
-            let claims = one.into_iter().flat_map(|one| one.claims());
+            let claims = one.into_iter().flat_map(Application::claims);
             let charts = claims.map(|claim| (chart_of(name, claim), claim));
             charts
                 .filter(|(release, _)| names::is_cut(&release.name))

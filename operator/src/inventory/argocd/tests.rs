@@ -196,7 +196,7 @@ fn what_was_begun_hides_nothing_that_was_deployed() {
 /// A long name is found by what is noted of it, however many there are; of what goes nothing stays.
 #[test]
 fn names_that_were_cut_are_found_and_forgotten() {
-    let long = |number: usize| format!("{number:l>width$}", width = NAME);
+    let long = |number: usize| format!("{number:l>NAME$}");
     let object =
         |count: usize| json!({"spec": {"sources": vec![chart("https://a.example", "a"); count]}});
     let all = Applications::new(&Reach::Everywhere);
