@@ -65,6 +65,7 @@ fn install(scene: &Scene, namespace: &str, url: &str, password: &str) -> Release
         chart: "web".to_owned(),
         version: "1.0.0".to_owned(),
         manifest: None,
+        recorded: None,
         digest: Sha256Digest::of(b"content"),
         evidence: Evidence::default(),
     };
