@@ -15,10 +15,10 @@ check_prerequisites() { e2e/prerequisites.sh cargo rustfmt clippy go cc gpg git;
 # Names the files; `make fmt` mends them.
 check_format() { cargo fmt --all --check -- -l; }
 
-# `weight` is no test of `make test`, and `--all-targets` leaves it out.
+# `weight` and `registry` are no tests of `make test`, and `--all-targets` leaves them out.
 check_clippy() {
   cargo clippy --locked --workspace --all-targets -- --deny warnings &&
-    cargo clippy --locked --workspace --test weight -- --deny warnings
+    cargo clippy --locked --workspace --test weight --test registry -- --deny warnings
 }
 
 check_deny() { with_deny && "$deny" --locked --workspace check licenses bans sources; }
