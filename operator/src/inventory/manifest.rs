@@ -199,7 +199,7 @@ mod tests {
             ("1.0.0+0", None),
             ("1.0.0+build.7", None),
             ("1.0.0+1.2", None),
-            ("1.0.0+123456789012", None),
+            ("1.0.0+1234567890123", None),
         ] {
             let published = Published::of(recorded, &[Trace::Repacked]);
             let version = published.as_ref().map(|one| one.version.as_str());

@@ -574,6 +574,7 @@ mod tests {
 
     /// An operator of some namespaces asks for nothing elsewhere, and knows that it has not looked there.
     #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "nothing is judged by it")]
     async fn of_an_application_that_deploys_elsewhere_nothing_but_itself_is_read() {
         let cluster = FakeCluster::default();
         let path = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications/shop";
@@ -592,7 +593,7 @@ mod tests {
         for (named, is_unseen) in [(&["argocd"][..], true), (&["argocd", "web"], false)] {
             let (server, client) = cluster.clone().start().await;
             let reach = Reach::of(named.iter().map(ToString::to_string));
-            let neighbourhoods = Neighbourhoods::new(client, crate::clock::tick).within(reach);
+            let neighbourhoods = Neighbourhoods::new(client, tokio::time::Instant::now).within(reach);
             let actions = [QuarantineAction::PauseDeployer];
             let unfinished = Unfinished::Taken(now);
             let observed = observed(&neighbourhoods, &shop, &[], &actions, unfinished);
