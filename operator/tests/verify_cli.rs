@@ -1,5 +1,20 @@
 //! `charttrust verify`: Helm's own signed chart, one change at a time, by exit code and reason.
 
+#[allow(dead_code, reason = "shared with the tests of the engine")]
+#[path = "../verify/tests/sigstore/der.rs"]
+mod der;
+#[allow(
+    dead_code,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "shared with the tests of the engine"
+)]
+#[path = "../verify/tests/sigstore/forge.rs"]
+mod forge;
+#[path = "verify_cli/sigstore.rs"]
+mod sigstore;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

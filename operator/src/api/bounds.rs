@@ -30,6 +30,8 @@ pub const TIME: usize = 64;
 pub const WORD: usize = 64;
 /// Length of `sha256:` and its digits.
 pub const DIGEST: usize = 71;
+/// Longest issuer, subject or claim of a certificate, and pattern of one (the engine reads no more).
+pub const FACT: usize = 1024;
 /// Longest fingerprint, in hexadecimal digits.
 // Of version 6 keys; those of version 4 have 40.
 pub const FINGERPRINT: usize = 64;

@@ -25,6 +25,7 @@ pub mod reasons;
 pub mod release_trust;
 mod schema;
 mod source_login;
+pub mod trusted_identity;
 pub mod trusted_key;
 mod witness;
 
@@ -36,6 +37,7 @@ pub use chart_trust_policy::ChartTrustPolicy;
 pub use definitions::definitions;
 pub use quarantine::Quarantine;
 pub use release_trust::ReleaseTrust;
+pub use trusted_identity::TrustedIdentity;
 pub use trusted_key::TrustedKey;
 
 /// The group of every kind.

@@ -220,7 +220,7 @@ impl Picture {
             deployers: &deployers(trust),
             evidence: &content.evidence,
         };
-        check::judge(&case, &by.judged_by, &by.keys, self.now)
+        check::judge(&case, &by.judged_by, by.known(), self.now)
     }
 
     /// What the operator knows, with one thing changed.

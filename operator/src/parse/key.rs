@@ -194,7 +194,7 @@ fn check_refresh(refresh: &api::Refresh, problems: &mut Problems) {
     }
 }
 
-fn scope(scope: &api::Scope, problems: &mut Problems) -> Scope {
+pub(super) fn scope(scope: &api::Scope, problems: &mut Problems) -> Scope {
     if scope.charts.is_none() && scope.sources.is_none() {
         let message = "is empty, name charts, sources or both, or leave it out";
         problems.add("spec.scope", message);
@@ -217,12 +217,6 @@ fn scope(scope: &api::Scope, problems: &mut Problems) -> Scope {
 fn revocation(object: &TrustedKey, problems: &mut Problems) -> Option<DeclaredRevocation> {
     let declared = object.spec.revocation.as_ref()?;
     let since = instant("spec.revocation.since", declared.since.as_ref(), problems);
-    let reason = match declared.reason {
-        api::RevocationReason::Compromised => RevocationReason::Compromised,
-        api::RevocationReason::Retired => RevocationReason::Retired,
-        api::RevocationReason::Superseded => RevocationReason::Superseded,
-        api::RevocationReason::Unspecified => RevocationReason::Unspecified,
-    };
     let grandfather = match declared.grandfather {
         api::Grandfather::Never => Grandfather::Never,
         api::Grandfather::Witnessed => Grandfather::Witnessed,
@@ -230,10 +224,19 @@ fn revocation(object: &TrustedKey, problems: &mut Problems) -> Option<DeclaredRe
     check_revocation(declared, problems);
     Some(DeclaredRevocation {
         declared_by: object.name_any(),
-        reason,
+        reason: reason(declared.reason),
         since,
         grandfather,
     })
+}
+
+pub(super) fn reason(reason: api::RevocationReason) -> RevocationReason {
+    match reason {
+        api::RevocationReason::Compromised => RevocationReason::Compromised,
+        api::RevocationReason::Retired => RevocationReason::Retired,
+        api::RevocationReason::Superseded => RevocationReason::Superseded,
+        api::RevocationReason::Unspecified => RevocationReason::Unspecified,
+    }
 }
 
 fn check_revocation(declared: &api::Revocation, problems: &mut Problems) {
@@ -252,7 +255,11 @@ fn check_revocation(declared: &api::Revocation, problems: &mut Problems) {
     }
 }
 
-fn instant(path: &str, text: Option<&String>, problems: &mut Problems) -> Option<Timestamp> {
+pub(super) fn instant(
+    path: &str,
+    text: Option<&String>,
+    problems: &mut Problems,
+) -> Option<Timestamp> {
     text.and_then(|text| problems.take(path, timestamp(text)))
 }
 

@@ -8,6 +8,7 @@ mod duration;
 #[cfg(test)]
 mod examples;
 mod exception;
+mod identity;
 mod key;
 mod policy;
 mod problem;
@@ -22,6 +23,7 @@ mod time;
 mod unreadable;
 
 pub use duration::{DurationError, duration};
+pub use identity::identity;
 pub use key::{KeyProblem, Remains, claimed, declared_revocation, key, remains};
 pub use policy::{LoadedPolicy, QuarantineTerms, policy, policy_by, unreadable_policy};
 pub use problem::Problem;

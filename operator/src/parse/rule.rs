@@ -86,6 +86,8 @@ fn signers(path: &str, signers: &api::Signers, problems: &mut Problems) -> Signe
             .key_selector
             .as_ref()
             .map(|labels| selector(&path, labels, problems)),
+        identities: std::collections::BTreeSet::new(),
+        identity_selector: None,
         threshold,
     }
 }

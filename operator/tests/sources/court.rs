@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use charttrust::evidence::{Fetcher, Gathered, fetcher, gather};
 use charttrust::sources::{Asked, Limits, ProvenanceAt, Settings, Source};
-use charttrust_verify::check::{self, Case, Judgement};
+use charttrust_verify::check::{self, Case, Judgement, Known};
 use charttrust_verify::evidence::{Answer, Bound, Claimed, Evidence};
 use charttrust_verify::key::{DeclaredRevocation, Grandfather, Key, RevocationReason, Scope};
 use charttrust_verify::openpgp;
 use charttrust_verify::policy::ReleaseRef;
+use charttrust_verify::sigstore::SigstoreSigners;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -158,7 +159,11 @@ fn judge_by(url: &str, answer: Answer, (level, key): (&str, Key)) -> Judgement {
         deployers: &[],
         evidence: &evidence,
     };
-    check::judge(&case, &[policy.policy], &keys, now)
+    let known = Known {
+        keys: &keys,
+        sigstore: &SigstoreSigners::default(),
+    };
+    check::judge(&case, &[policy.policy], known, now)
 }
 
 fn key() -> Key {

@@ -6,6 +6,7 @@ use crate::deployer::Deployer;
 use crate::evidence::{ArchiveFacts, Evidence};
 use crate::key::Key;
 use crate::policy::{ReleaseRef, Rule};
+use crate::sigstore::SigstoreSigners;
 
 /// One judged revision of a release.
 #[derive(Clone, Copy, Debug)]
@@ -22,12 +23,22 @@ pub struct Case<'a> {
     pub evidence: &'a Evidence,
 }
 
+/// Everybody whose signatures are known.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// Keys of OpenPGP.
+    pub keys: &'a [Key],
+    /// Public keys and identities.
+    pub sigstore: &'a SigstoreSigners,
+}
+
 /// One archive, judged under one rule.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subject<'a> {
     pub(crate) case: &'a Case<'a>,
     pub(crate) rule: &'a Rule,
     pub(crate) keys: &'a [Key],
+    pub(crate) sigstore: &'a SigstoreSigners,
     pub(crate) source: &'a str,
     pub(crate) facts: &'a ArchiveFacts,
     pub(crate) now: Timestamp,

@@ -4,24 +4,26 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
-use std::mem::discriminant;
 
 use jiff::Timestamp;
 
+use crate::authenticity::{check_provenance, shows_more_than_its_keeper};
 pub use crate::case::Case;
+pub use crate::case::Known;
 use crate::case::Subject;
 use crate::dependencies;
 use crate::deployer::Deployer;
-use crate::evidence::{ArchiveFacts, Bound, Claims, Place, ProvenanceFacts, Signed};
+use crate::evidence::{Bound, Place, Signed};
 use crate::finding::{Finding, Note};
-use crate::key::{HardRevocation, Key};
+use crate::key::HardRevocation;
 use crate::key_validity::Approval;
 use crate::origin::{Asked, Candidate, bound_archives, difference, first_archive};
 use crate::policy::{Exception, Level, Policy, Rule, Source};
 use crate::rule_result::RuleResult;
 use crate::scheme::Scheme;
-use crate::signers::{self, Statement};
+use crate::signers;
 use crate::verdict::{Basis, Cause, Class, Reason, Verdict};
+use crate::vouching;
 
 /// What was found out about a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +54,7 @@ pub struct PolicyVerdict {
 }
 
 /// Judges a release by all policies. The worst verdict wins; none applies: `NoPolicy`.
-pub fn judge(case: &Case<'_>, policies: &[Policy], keys: &[Key], now: Timestamp) -> Judgement {
+pub fn judge(case: &Case<'_>, policies: &[Policy], known: Known<'_>, now: Timestamp) -> Judgement {
     let mut verdicts = Vec::new();
     let mut findings = Vec::new();
     for policy in policies {
@@ -60,7 +62,7 @@ pub fn judge(case: &Case<'_>, policies: &[Policy], keys: &[Key], now: Timestamp)
             continue;
         };
         let result = match rule {
-            Ok(rule) => judge_rule(case, rule, keys, now),
+            Ok(rule) => judge_rule(case, rule, known, now),
             Err(problem) => unreadable(problem),
         };
         let (verdict, mut found) = conclude(case, policy, rule.ok(), result, now);
@@ -130,9 +132,9 @@ fn unreadable(problem: &str) -> RuleResult {
     result
 }
 
-fn judge_rule(case: &Case<'_>, rule: &Rule, keys: &[Key], now: Timestamp) -> RuleResult {
+fn judge_rule(case: &Case<'_>, rule: &Rule, known: Known<'_>, now: Timestamp) -> RuleResult {
     let all: Vec<_> = rule.sources.iter().collect();
-    let by = |sources: &[&Source]| judge_pinned(case, (rule, sources), keys, now);
+    let by = |sources: &[&Source]| judge_pinned(case, (rule, sources), known, now);
     let result = by(&all);
     // Where nothing is asked, nobody has to say where the chart is from. Proof of badness is about what
     // runs: nothing that a deployer says hides it. Where no record shows what runs, only what it says does.
@@ -162,8 +164,13 @@ fn is_without_record(case: &Case<'_>) -> bool {
 
 /// What is bad without its pins is as bad with them: a pin is a basis of trust where none is signed, and
 /// hides nothing.
-fn judge_pinned(case: &Case<'_>, asked: Asked<'_, '_>, keys: &[Key], now: Timestamp) -> RuleResult {
-    let judge = |pins| judge_sources(case, asked, (keys, now), pins);
+fn judge_pinned(
+    case: &Case<'_>,
+    asked: Asked<'_, '_>,
+    known: Known<'_>,
+    now: Timestamp,
+) -> RuleResult {
+    let judge = |pins| judge_sources(case, asked, (known, now), pins);
     let unpinned = judge(Pins::Ignored);
     match unpinned.verdict().class() {
         Class::Badness | Class::Tampering => unpinned,
@@ -175,7 +182,7 @@ fn judge_pinned(case: &Case<'_>, asked: Asked<'_, '_>, keys: &[Key], now: Timest
 fn judge_sources(
     case: &Case<'_>,
     (rule, sources): Asked<'_, '_>,
-    (keys, now): (&[Key], Timestamp),
+    (known, now): (Known<'_>, Timestamp),
     pins: Pins,
 ) -> RuleResult {
     let mut result = RuleResult::default();
@@ -195,7 +202,8 @@ fn judge_sources(
         let subject = Subject {
             case,
             rule,
-            keys,
+            keys: known.keys,
+            sigstore: known.sigstore,
             source,
             facts,
             now,
@@ -321,162 +329,32 @@ fn judge_archive(subject: &Subject<'_>, pins: Pins) -> RuleResult {
     result
 }
 
-/// Integrity, authenticity and the life and scope of the keys.
-fn check_provenance(subject: &Subject<'_>, result: &mut RuleResult) -> Option<Approval> {
-    match &subject.facts.provenance {
-        ProvenanceFacts::Missing => {
-            result.fail(
-                Reason::Unsigned,
-                format!("{} has no provenance for it", subject.source),
-            );
-            None
-        }
-        ProvenanceFacts::Malformed { message } => {
-            result.fail(Reason::ProvenanceMalformed, message.clone());
-            None
-        }
-        ProvenanceFacts::Unavailable { cause, message } => {
-            result.doubt(*cause, format!("provenance: {message}"));
-            None
-        }
-        ProvenanceFacts::Signed(signed) if signed.place == Place::Elsewhere => {
-            let mut shown = RuleResult::default();
-            let approval = check_signed(subject, signed, &mut shown);
-            if !shows_more_than_its_keeper(signed, approval) {
-                shown.prove_nothing_bad();
-            }
-            result.take_in(shown);
-            approval
-        }
-        ProvenanceFacts::Signed(signed) => check_signed(subject, signed, result),
-    }
-}
-
-/// Whether what a statement shows cannot be the choice of who keeps it: any that somebody has ever signed can
-/// lie elsewhere, but only who is believed can have made one about this very chart and version.
-fn shows_more_than_its_keeper(signed: &Signed, approval: Option<Approval>) -> bool {
-    let is_about_it = signed.claims.claimed_archive.is_some();
-    signed.place != Place::Elsewhere || (is_about_it && approval.is_some())
-}
-
-/// What other sources of the rule have as provenance of the very same archive: who signed these bytes has
-/// signed them, wherever the statement lies.
-fn statements_elsewhere<'a>(subject: &Subject<'a>) -> Vec<Statement<'a>> {
-    let Subject {
-        case, rule, facts, ..
-    } = *subject;
-    let is_of_release = |claims: &Claims| {
-        let claimed = (
-            claims.claimed_name.as_str(),
-            claims.claimed_version.as_str(),
-        );
-        rule.verify.level != Level::Strict || claimed == (case.chart, case.version)
-    };
-    let urls = rule.sources.iter().map(|source| source.url.as_str());
-    let others: BTreeSet<_> = urls.filter(|url| *url != subject.source).collect();
-    let archives = case.evidence.archives();
-    let same = archives.filter(|(source, other)| others.contains(source) && is_same(facts, other));
-    let statements = same.filter_map(|(source, facts)| {
-        let subject = Subject {
-            source,
-            facts,
-            ..*subject
-        };
-        Some((subject, facts.signed()?))
-    });
-    let about_it = statements.filter(|(_, signed)| {
-        signed.claims.claimed_archive == Some(facts.digest) && is_of_release(&signed.claims)
-    });
-    about_it.collect()
-}
-
-/// The same bytes. What is known of them is the same then, or was gathered at different times.
-fn is_same(facts: &ArchiveFacts, other: &ArchiveFacts) -> bool {
-    let of = |facts: &ArchiveFacts| (facts.digest, discriminant(&facts.binding));
-    of(facts) == of(other) && (&facts.name, &facts.version) == (&other.name, &other.version)
-}
-
-fn note_elsewhere(elsewhere: &[Statement<'_>], result: &mut RuleResult) {
-    for (subject, _) in elsewhere {
-        let message = format!(
-            "{} has signatures of the same archive, without which the threshold is not met",
-            subject.source
-        );
-        result.note(Note::OtherSource, message);
-    }
-}
-
-fn check_signed(
-    subject: &Subject<'_>,
-    signed: &Signed,
-    result: &mut RuleResult,
-) -> Option<Approval> {
-    // The version with its build metadata: `+` stays `+` in file names, also where a registry's tag
-    // has `_`.
-    let expected = format!("{}-{}.tgz", subject.case.chart, subject.case.version);
-    let is_about_this_archive = signed.claims.claimed_archive == Some(subject.facts.digest);
-    match signed.claims.claimed_archive {
-        Some(_) if is_about_this_archive => {}
-        Some(digest) => {
-            let message = format!(
-                "signed {digest}, but {expected} is {}",
-                subject.facts.digest
-            );
-            result.fail(Reason::DigestMismatch, message);
-        }
-        None => {
-            let message = format!("the provenance does not name {expected}");
-            result.fail(Reason::MetadataMismatch, message);
-        }
-    }
-    let elsewhere = if is_about_this_archive {
-        statements_elsewhere(subject)
-    } else {
-        Vec::new()
-    };
-    let tally = signers::tally(subject, signed, &elsewhere);
-    if tally.is_united {
-        note_elsewhere(&elsewhere, result);
-    }
-    result.has_lapsed = tally.has_lapsed && is_about_this_archive;
-    for failure in tally.failing {
-        let (reason, message) = (failure.reason, failure.message);
-        // A revoked key that signed something else proves nothing bad of this archive.
-        if is_about_this_archive || reason.class() != Class::Badness {
-            result.fail(reason, message);
-            result.revocations.extend(failure.revocations);
-        } else {
-            result.note(Note::OtherSignature, format!("{reason}: {message}"));
-        }
-    }
-    for message in tally.others {
-        result.note(Note::OtherSignature, message);
-    }
-    tally.approval
-}
-
 /// A pinned digest stands in for a signature that is missing, never for one that is broken or revoked,
 /// whoever made it.
 fn replace_missing_signature(subject: &Subject<'_>, result: &mut RuleResult) {
     // That a signature could not be fetched does not matter to whoever trusts these very bytes.
     result.doubts.clear();
     let signed = subject.facts.signed();
+    let is_marred = |it: Option<&Signed>| it.is_some_and(|it| signers::is_marred(subject, it));
     match signed {
         // Of what a mirror says only trust is taken, and beside a pin none is missing. What lies elsewhere, and
         // gives none, is no better than missing.
-        Some(signed) if signed.place != Place::Main => return result.failing.clear(),
-        Some(signed) if signers::is_marred(subject, signed) => {
+        Some(signed) if signed.place != Place::Main && !vouching::is_marred(subject) => {
+            return result.failing.clear();
+        }
+        _ if vouching::is_marred(subject) || is_marred(signed) => {
             let message = "the pin of this archive does not count: a known key has signed it, and \
                            that signature is broken or the key is revoked";
             return result.note(Note::OtherSignature, message);
         }
-        Some(_) | None => {}
+        _ => {}
     }
     let replaceable = [
         Reason::KeyExpired,
         Reason::KeyOutOfScope,
         Reason::SignerNotTrusted,
         Reason::WeakSignature,
+        Reason::TransparencyMissing,
         Reason::ProvenanceMalformed,
         Reason::Unsigned,
     ];
@@ -494,6 +372,8 @@ fn check_metadata(subject: &Subject<'_>, approval: Option<Approval>, result: &mu
     }
     let release = (subject.case.chart, subject.case.version);
     let facts = subject.facts;
+    // Of a statement on which no trust rests, only the findings of its signatures are told.
+    let signed = facts.signed().filter(|_| !result.is_bundled);
     let mut agree = |what: &str, name: &str, version: &str| {
         if (name, version) != release {
             let message = format!(
@@ -505,7 +385,7 @@ fn check_metadata(subject: &Subject<'_>, approval: Option<Approval>, result: &mu
     };
     agree("the archive", &facts.name, &facts.version);
     let shows = |signed: &&Signed| shows_more_than_its_keeper(signed, approval);
-    if let Some(signed) = facts.signed().filter(shows) {
+    if let Some(signed) = signed.filter(shows) {
         agree(
             "the signed chart",
             &signed.claims.claimed_name,

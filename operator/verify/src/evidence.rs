@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
-use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
+use jiff::Timestamp;
 
 use crate::binding::{self, Binding};
+use crate::bundles::{Bundles, next_second};
 use crate::chart::Chart;
 use crate::digest::Sha256Digest;
 use crate::finding::error_chain;
@@ -16,6 +17,7 @@ use crate::openpgp::{self, ClaimedSignature, Fingerprint, SignedMessage, Verifie
 pub use crate::place::Place;
 use crate::provenance;
 use crate::release::Record;
+use crate::sigstore::SigstoreSigners;
 use crate::small_map::SmallMap;
 pub use crate::subcharts::{SubchartFacts, SubchartId};
 use crate::verdict::Cause;
@@ -71,6 +73,8 @@ pub struct ArchiveFacts {
     pub index_disagrees: bool,
     /// The signed statement beside it.
     pub provenance: ProvenanceFacts,
+    /// The Sigstore signatures of it; absent where nobody has looked for any.
+    pub bundles: Option<Box<Bundles>>,
     /// Who served the archive.
     pub place: Place,
     /// Whether trust has rested on it. Then it counts whatever other sources leave unsaid.
@@ -244,6 +248,20 @@ impl Evidence {
         found
     }
 
+    /// Tries everybody who is known on the Sigstore signatures that nobody could explain yet. Returns whether
+    /// anything was found out.
+    pub fn try_sigstore(&mut self, signers: &SigstoreSigners, now: Timestamp) -> bool {
+        let mut found = false;
+        for answer in self.answers.values_mut().chain(self.subcharts.values_mut()) {
+            if let Answer::Archive(facts) = answer {
+                let archive = facts.digest;
+                let bundles = facts.bundles.as_mut();
+                found |= bundles.is_some_and(|it| it.try_signers(archive, signers, now));
+            }
+        }
+        found
+    }
+
     /// Whether a look at a source could verify a signature that a known key claims to have made, but
     /// whose text is at hand no more.
     pub fn wants_text(&self, source: &str, keys: &[Key]) -> bool {
@@ -357,6 +375,7 @@ impl ArchiveFacts {
             content: None,
             index_disagrees: false,
             provenance,
+            bundles: None,
             place: Place::Main,
             settled: false,
             first_verified: None,
@@ -366,7 +385,10 @@ impl ArchiveFacts {
     /// Whether the source itself has not shown all of it.
     pub fn is_of_mirror(&self) -> bool {
         let of_mirror = |signed: &Signed| signed.place == Place::Mirror;
-        self.place == Place::Mirror || self.signed().is_some_and(of_mirror)
+        let bundles = self.bundles.as_deref();
+        let has_bundle = |it: &Bundles| !it.signatures.is_empty() && it.place == Place::Mirror;
+        let has_signed = || self.signed().is_some_and(of_mirror) || bundles.is_some_and(has_bundle);
+        self.place == Place::Mirror || has_signed()
     }
 
     /// The signed statement, if there is one.
@@ -519,15 +541,6 @@ impl Signed {
         }
         found
     }
-}
-
-/// The second that is not earlier than an instant. Evidence is stored in whole seconds, and one that
-/// was rounded down could be older than a revocation that it is younger than.
-fn next_second(instant: Timestamp) -> Timestamp {
-    let round = TimestampRound::new()
-        .smallest(Unit::Second)
-        .mode(RoundMode::Ceil);
-    instant.round(round).unwrap_or(instant)
 }
 
 /// Tries every key, whatever their order: key IDs collide, and certificates name foreign subkeys.

@@ -39,6 +39,11 @@ words! {
             "A chart of an Application and a release of Helm, or charts of two Applications, have one name \
              in common: one of them was named so that it hides behind the other, or by chance."
             => "Rename one of them. What is bad under that name waits for a person to contain it.",
+        /// Something signed beside the archive that does not say "I sign this".
+        NotASignature:
+            "What was signed is an attestation, such as an SBOM or where something was built: whoever makes one \
+             does not approve of the chart."
+            => "None, if the chart is signed otherwise; else sign it (`cosign sign`, `cosign sign-blob`).",
         /// A check was not made; the message says which and why.
         NotChecked:
             "The level or the command does not make this check: the content at level `Signature`, \
@@ -50,8 +55,8 @@ words! {
              under a second driver."
             => "Finish the upgrade, or uninstall what is not meant.",
         /// A signature that does not count.
-        OtherSignature: "The provenance carries a further signature that does not count."
-            => "None, unless you know the signer: then declare and list the key.",
+        OtherSignature: "There is a further signature that does not count."
+            => "None, unless you know the signer: then declare and list the key or identity.",
         /// What is wrong with an archive of another source, which does not decide.
         OtherSource:
             "Another source of the rule has the version with other content, or something is wrong \

@@ -7,12 +7,12 @@ use std::mem::discriminant;
 
 use jiff::Timestamp;
 
-use crate::case::Case;
+use crate::bundles::Bundles;
+use crate::case::{Case, Known};
 use crate::check::{self, Judgement};
 use crate::deployer::Deployer;
 use crate::evidence::{Answer, ArchiveFacts, Evidence, Place, ProvenanceFacts, Signed, SubchartId};
 use crate::finding::{Fact, Finding, Note};
-use crate::key::Key;
 use crate::policy::{Policy, ReleaseRef};
 use crate::verdict::{Basis, Cause, Reason, Verdict};
 
@@ -29,8 +29,8 @@ pub struct JudgedBy<'a> {
     pub deployers: &'a [Deployer],
     /// Every policy.
     pub policies: &'a [Policy],
-    /// The usable keys.
-    pub keys: &'a [Key],
+    /// Everybody whose signatures are known.
+    pub known: Known<'a>,
     /// The moment of judging.
     pub now: Timestamp,
 }
@@ -38,7 +38,8 @@ pub struct JudgedBy<'a> {
 impl JudgedBy<'_> {
     fn judge(&self, evidence: &Evidence) -> Judgement {
         let mut evidence = evidence.clone();
-        evidence.try_keys(self.keys, self.now);
+        evidence.try_keys(self.known.keys, self.now);
+        evidence.try_sigstore(self.known.sigstore, self.now);
         let case = Case {
             release: self.release,
             chart: self.chart,
@@ -46,7 +47,7 @@ impl JudgedBy<'_> {
             deployers: self.deployers,
             evidence: &evidence,
         };
-        check::judge(&case, self.policies, self.keys, self.now)
+        check::judge(&case, self.policies, self.known, self.now)
     }
 
     /// What each policy makes of some evidence.
@@ -315,7 +316,11 @@ impl ArchiveFacts {
     /// A statement that lies elsewhere, and that trust has rested on, is the source's own from now on: what is
     /// revoked later is as bad as beside the archive. Beside a pin it has shown nothing.
     fn adopt_statement(&mut self, verdict: Verdict) -> bool {
-        let is_by_signature = !matches!(verdict, Verdict::Trusted(Basis::DigestPinned));
+        let bundles = self.bundles.as_deref();
+        let is_bundled =
+            bundles.is_some_and(|it| it.signatures.iter().any(|one| one.verified().is_some()));
+        let is_pinned = matches!(verdict, Verdict::Trusted(Basis::DigestPinned));
+        let is_by_signature = !is_pinned && !is_bundled;
         match &mut self.provenance {
             ProvenanceFacts::Signed(signed) if signed.place == Place::Elsewhere => {
                 signed.place = if is_by_signature {
@@ -339,7 +344,13 @@ impl ArchiveFacts {
             let finding = republished(format!("{source} compares differently now"));
             return Offer::other(Answer::Archive(Box::new(later.clone())), finding);
         }
-        let offer = self.compare_provenance(source, later);
+        let mut offer = self.compare_provenance(source, later);
+        if offer.answer.is_none()
+            && let Some(bundles) = self.compare_bundles(source, later)
+        {
+            let told = std::mem::take(&mut offer.told);
+            offer = Offer { told, ..bundles };
+        }
         let index_disagrees = self.index_as_of(later);
         let is_same = self.index_disagrees == index_disagrees && self.subcharts == later.subcharts;
         if offer.answer.is_some() || is_same {
@@ -358,6 +369,41 @@ impl ArchiveFacts {
         }
     }
 
+    /// What a later look has shown of Sigstore signatures, if it is more than what is known.
+    fn compare_bundles(&self, source: &str, later: &Self) -> Option<Offer> {
+        let new = later.bundles.as_deref()?;
+        let known = self.bundles.as_deref();
+        let is_of_mirror = later.place == Place::Mirror || new.place == Place::Mirror;
+        let has_own = |it: &Bundles| !it.signatures.is_empty() && it.place != Place::Mirror;
+        if is_of_mirror && known.is_some_and(has_own) {
+            return None;
+        }
+        let joined = known.map_or_else(|| new.clone(), |known| known.joined(new));
+        if known.is_some_and(|known| !known.is_less_than(&joined)) {
+            return None;
+        }
+        let is_open = known.is_none_or(|known| known.incomplete.is_some());
+        let count = known.map_or(0, |known| known.signatures.len());
+        let demand = match (joined.signatures.len() > count, is_open, is_of_mirror) {
+            (true, _, true) => Demand::Prove,
+            // Nothing was known yet that could be turned into another word.
+            (_, true, _) => Demand::TakeNoTrust,
+            (true, false, false) => Demand::GiveTrust,
+            (false, false, _) => Demand::Nothing,
+        };
+        let message = format!("{source} has further Sigstore signatures, which satisfy no rule");
+        let facts = Self {
+            bundles: Some(Box::new(joined)),
+            ..self.clone()
+        };
+        let answer = Answer::Archive(Box::new(facts));
+        let finding = Finding::new(Fact::Note(Note::OtherSignature), message);
+        Some(Offer {
+            demand,
+            ..Offer::other(answer, finding)
+        })
+    }
+
     /// The archive of a mirror, now that the source itself serves it. What the source does not answer
     /// about, the mirror has shown.
     fn confirmed_by(&self, main: Self) -> Answer {
@@ -372,8 +418,13 @@ impl ArchiveFacts {
             _ => None,
         };
         let is_same = digest(&self.provenance) == digest(&provenance);
+        let bundles = match (&self.bundles, &main.bundles) {
+            (Some(known), Some(shown)) => Some(Box::new(known.joined(shown))),
+            (known, shown) => shown.clone().or_else(|| known.clone()),
+        };
         Answer::Archive(Box::new(Self {
             provenance,
+            bundles,
             settled: self.settled,
             // We are a witness of the very provenance that we verified, and of no other for the
             // same bytes.

@@ -20,13 +20,16 @@
     )
 )]
 
+mod authenticity;
 pub mod binding;
+pub mod bundles;
 mod case;
 pub mod chart;
 pub mod check;
 mod dependencies;
 pub mod deployer;
 pub mod digest;
+mod evaluation;
 pub mod evidence;
 pub mod finding;
 mod glob;
@@ -51,6 +54,7 @@ mod values;
 pub mod verdict;
 pub mod version;
 pub mod vocabulary;
+mod vouching;
 pub mod witness;
 mod yaml;
 

@@ -159,6 +159,10 @@ pub struct Signers {
     pub keys: BTreeSet<String>,
     /// Labels of `TrustedKey` objects.
     pub selector: Option<LabelSelector>,
+    /// Names of `TrustedIdentity` objects.
+    pub identities: BTreeSet<String>,
+    /// Labels of `TrustedIdentity` objects.
+    pub identity_selector: Option<LabelSelector>,
     /// How many distinct signers are needed.
     pub threshold: NonZeroU32,
 }
@@ -166,12 +170,32 @@ pub struct Signers {
 impl Signers {
     /// Whether the rule lists this key, by name or by labels.
     pub fn list(&self, key: &Key) -> bool {
-        self.keys.contains(&key.name)
-            || self
-                .selector
-                .as_ref()
-                .is_some_and(|selector| selector.matches(&key.labels))
+        self.list_key(&key.name, &key.labels)
     }
+
+    /// Whether the rule lists the `TrustedKey` of this name and labels, of whatever type.
+    pub fn list_key(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
+        is_listed((&self.keys, self.selector.as_ref()), name, labels)
+    }
+
+    /// Whether the rule lists the `TrustedIdentity` of this name and labels.
+    pub fn list_identity(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
+        is_listed(
+            (&self.identities, self.identity_selector.as_ref()),
+            name,
+            labels,
+        )
+    }
+}
+
+/// A list is the union of names and selector.
+fn is_listed(
+    (names, selector): (&BTreeSet<String>, Option<&LabelSelector>),
+    name: &str,
+    labels: &BTreeMap<String, String>,
+) -> bool {
+    let by_labels = |selector: &LabelSelector| selector.matches(labels);
+    names.contains(name) || selector.is_some_and(by_labels)
 }
 
 /// How much is checked.

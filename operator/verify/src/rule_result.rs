@@ -20,6 +20,8 @@ pub(crate) struct RuleResult {
     pub(crate) basis: Option<Basis>,
     /// Whether only time has taken trust away.
     pub(crate) has_lapsed: bool,
+    /// Whether Sigstore signatures alone are what trust would rest on.
+    pub(crate) is_bundled: bool,
     /// What badness rests on.
     pub(crate) revocations: BTreeSet<HardRevocation>,
     pub(crate) findings: Vec<Finding>,
@@ -108,6 +110,28 @@ impl RuleResult {
         }
         left.note_other(&self);
         left
+    }
+
+    /// Turns failures of these reasons, and what goes with them, into notes: something else is enough, or may
+    /// be. Doubts go where nothing is left that could fail.
+    pub(crate) fn become_notes(&mut self, which: impl Fn(Reason) -> bool) {
+        let all = Reason::ALL.iter().all(|reason| which(*reason));
+        self.failing.retain(|reason| !which(*reason));
+        if all {
+            self.doubts.clear();
+            self.revocations.clear();
+        }
+        for finding in &mut self.findings {
+            let is_note = match finding.fact {
+                Fact::Failure(reason) => which(reason),
+                Fact::Doubt(_) => all,
+                Fact::Note(_) => false,
+            };
+            if is_note {
+                let message = format!("{}: {}", finding.fact, finding.message);
+                *finding = Finding::new(Fact::Note(Note::OtherSignature), message);
+            }
+        }
     }
 
     /// Takes in what one check has shown.

@@ -1,17 +1,17 @@
 //! Who approves of a signed statement: counts distinct trusted signers, and says why others do not
 //! count.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeMap;
 
 use crate::case::Subject;
+use crate::evaluation::{Evaluation, Failure, Problem, SignerId, Signers, count};
 use crate::evidence::{Outcome, SignatureFacts, Signed};
-use crate::key::{HardRevocation, Key};
+use crate::key::Key;
 use crate::key_validity::{
     Approval, Clock, KeyValidity, explain, hard_revocations, key_validity, reason,
 };
 use crate::openpgp::{Code, Fingerprint, VerifiedSignature};
-use crate::verdict::{Class, Reason};
+use crate::verdict::{Cause, Class, Reason};
 
 /// What the signatures of one statement add up to.
 #[derive(Debug)]
@@ -24,20 +24,36 @@ pub(crate) struct Tally {
     pub(crate) has_lapsed: bool,
     /// Why the threshold was not met; empty if it was.
     pub(crate) failing: Vec<Failure>,
+    /// Whether that says no more than that too few have signed.
+    pub(crate) is_too_few: bool,
+    /// What cannot be told and might have met it; empty if it was.
+    pub(crate) doubts: Vec<(Cause, String)>,
     /// Signatures that do not count, but do not hurt.
     pub(crate) others: Vec<String>,
+    /// What was signed and is no signature.
+    pub(crate) attestations: Vec<String>,
 }
 
 /// A statement, and the source that has it, of whose scope and first verification it is judged.
 pub(crate) type Statement<'a> = (Subject<'a>, &'a Signed);
 
-/// Counts distinct listed signers by primary fingerprint, never by signature. `elsewhere` is what other
-/// sources have about the same archive: it can add signers and nothing else.
-pub(crate) fn tally(subject: &Subject<'_>, own: &Signed, elsewhere: &[Statement<'_>]) -> Tally {
-    let signatures = own.signatures.iter();
-    let evaluated: Vec<_> = signatures.map(|one| evaluate(subject, one)).collect();
+/// What has to add up.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Votes<'a, 's> {
+    /// The signatures of the statement.
+    pub(crate) own: &'a [SignatureFacts],
+    /// What other sources have about the same archive: it can add signers and nothing else.
+    pub(crate) elsewhere: &'a [Statement<'s>],
+    /// The Sigstore signatures of the archive.
+    pub(crate) bundled: &'a [Evaluation],
+}
+
+/// Counts distinct listed signers, never signatures.
+pub(crate) fn tally(subject: &Subject<'_>, votes: Votes<'_, '_>) -> Tally {
+    let signatures = votes.own.iter().map(|one| evaluate(subject, one));
+    let evaluated: Vec<_> = signatures.chain(votes.bundled.iter().cloned()).collect();
     let alone = count(evaluated.iter().map(|one| &one.now));
-    let signed_elsewhere = elsewhere.iter().flat_map(|(subject, signed)| {
+    let signed_elsewhere = votes.elsewhere.iter().flat_map(|(subject, signed)| {
         let signatures = signed.signatures.iter();
         signatures.map(move |one| evaluate(subject, one))
     });
@@ -54,29 +70,48 @@ pub(crate) fn tally(subject: &Subject<'_>, own: &Signed, elsewhere: &[Statement<
         (false, true) => Some(Approval::Grandfathered),
         (false, false) => None,
     };
-    let has_lapsed = approval.is_none() && suffice(subject, before);
-    let (mut failing, mut others) = (Vec::new(), Vec::new());
-    for problem in evaluated.into_iter().filter_map(|one| one.problem) {
-        match problem {
-            // Nothing that time alone brings is badness.
-            Problem::Listed(failure) if has_lapsed && failure.reason.class() == Class::Badness => {
-                others.push(failure.to_string());
-            }
-            Problem::Listed(failure) if approval.is_none() => failing.push(failure),
-            Problem::Listed(failure) => others.push(failure.to_string()),
-            Problem::NotListed(message) => others.push(message),
-        }
-    }
-    if approval.is_none() && failing.is_empty() {
-        let message = too_few(subject, now, &mut others);
-        failing.push(Failure::new(Reason::SignerNotTrusted, message));
-    }
-    Tally {
+    let mut tally = Tally {
         approval,
         is_united: approval.is_some() && !suffice(subject, alone),
-        has_lapsed,
-        failing,
-        others,
+        has_lapsed: approval.is_none() && suffice(subject, before),
+        failing: Vec::new(),
+        is_too_few: false,
+        doubts: Vec::new(),
+        others: Vec::new(),
+        attestations: Vec::new(),
+    };
+    for problem in evaluated.into_iter().filter_map(|one| one.problem) {
+        tally.add(problem);
+    }
+    if approval.is_none() && tally.failing.is_empty() && tally.doubts.is_empty() {
+        let message = too_few(subject, now, &mut tally.others);
+        tally
+            .failing
+            .push(Failure::new(Reason::SignerNotTrusted, message));
+        tally.is_too_few = true;
+    }
+    tally
+}
+
+impl Tally {
+    /// Sorts in why one signature does not count.
+    fn add(&mut self, problem: Problem) {
+        match problem {
+            Problem::Attestation(message) => self.attestations.push(message),
+            // Nothing that time alone brings is badness.
+            Problem::Listed(failure)
+                if self.has_lapsed && failure.reason.class() == Class::Badness =>
+            {
+                self.others.push(failure.to_string());
+            }
+            Problem::Listed(failure) if self.approval.is_none() => self.failing.push(failure),
+            Problem::Listed(failure) => self.others.push(failure.to_string()),
+            Problem::NotListed(message) => self.others.push(message),
+            Problem::Unclear(cause, message) if self.approval.is_none() => {
+                self.doubts.push((cause, message));
+            }
+            Problem::Unclear(cause, message) => self.others.push(format!("{cause}: {message}")),
+        }
     }
 }
 
@@ -98,93 +133,6 @@ fn too_few(subject: &Subject<'_>, count: usize, others: &mut Vec<String>) -> Str
     // The first of the others becomes the reason, or a status would only say that nobody signed and
     // hide by whom it was signed.
     format!("{}, in rule {rule:?}", others.remove(0))
-}
-
-type Signers = BTreeSet<Fingerprint>;
-
-/// For whom one signature counts. Several certificates can share a subkey.
-#[derive(Debug, Default)]
-struct Evaluation {
-    /// Who approves without reservation.
-    valid: Signers,
-    /// Who approves.
-    now: Signers,
-    /// Who would approve, had no time passed since it was made.
-    before: Signers,
-    /// Why it counts for nobody.
-    problem: Option<Problem>,
-}
-
-#[derive(Debug)]
-enum Problem {
-    /// A listed signer's, but it does not count.
-    Listed(Failure),
-    /// By a key that the rule does not list.
-    NotListed(String),
-}
-
-/// Why a listed signer's signature does not count.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) reason: Reason,
-    pub(crate) message: String,
-    /// What badness rests on.
-    pub(crate) revocations: BTreeSet<HardRevocation>,
-}
-
-impl Failure {
-    fn new(reason: Reason, message: String) -> Self {
-        Self {
-            reason,
-            message,
-            revocations: BTreeSet::new(),
-        }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.reason, self.message)
-    }
-}
-
-impl From<Problem> for Evaluation {
-    fn from(problem: Problem) -> Self {
-        Self {
-            problem: Some(problem),
-            ..Self::default()
-        }
-    }
-}
-
-/// How many signers there are if every signature counts for one: a matching of the greatest size.
-fn count<'a>(approvals: impl Iterator<Item = &'a Signers>) -> usize {
-    let approvals: Vec<_> = approvals.collect();
-    let mut signature_of = BTreeMap::new();
-    for index in 0..approvals.len() {
-        find_signer(index, &approvals, &mut signature_of, &mut BTreeSet::new());
-    }
-    signature_of.len()
-}
-
-/// Finds a signer for a signature; one that is taken is freed if its signature finds another one.
-fn find_signer<'a>(
-    signature: usize,
-    approvals: &[&'a Signers],
-    signature_of: &mut BTreeMap<&'a Fingerprint, usize>,
-    tried: &mut BTreeSet<&'a Fingerprint>,
-) -> bool {
-    for signer in approvals.get(signature).into_iter().copied().flatten() {
-        if !tried.insert(signer) {
-            continue;
-        }
-        let taken = signature_of.get(signer).copied();
-        if taken.is_none_or(|other| find_signer(other, approvals, signature_of, tried)) {
-            signature_of.insert(signer, signature);
-            return true;
-        }
-    }
-    false
 }
 
 fn evaluate(subject: &Subject<'_>, signature: &SignatureFacts) -> Evaluation {
@@ -217,7 +165,11 @@ fn not_listed(subject: &Subject<'_>, what: &str, signer: &str) -> Problem {
 /// That the rule lists keys of which there is no object: one of them may be the signer's.
 fn absent(subject: &Subject<'_>) -> String {
     let names = subject.rule.verify.signers.keys.iter();
-    let is_absent = |name: &&String| subject.keys.iter().all(|key| key.name != **name);
+    let is_absent = |name: &&String| {
+        let public = &subject.sigstore.keys;
+        let is_public = public.iter().any(|key| key.trusted.name == **name);
+        !is_public && subject.keys.iter().all(|key| key.name != **name)
+    };
     let absent: Vec<_> = names.filter(is_absent).map(String::as_str).collect();
     if absent.is_empty() {
         return String::new();
@@ -243,7 +195,7 @@ fn by_known_key(subject: &Subject<'_>, verified: &VerifiedSignature) -> Evaluati
     let claimants = claimants(subject, verified, Clock::Running);
     let of = |approves: fn(&KeyValidity) -> bool| -> Signers {
         let signers = claimants.iter().filter(|(_, one)| approves(&one.validity));
-        signers.map(|(signer, _)| (*signer).clone()).collect()
+        signers.map(|(signer, _)| id(signer)).collect()
     };
     let (valid, now) = (
         of(|validity| *validity == Ok(Approval::Valid)),
@@ -270,8 +222,12 @@ fn signers_before(subject: &Subject<'_>, verified: &VerifiedSignature) -> Signer
     let claimants = claimants(subject, verified, Clock::Stopped).into_iter();
     claimants
         .filter(|(_, one)| one.validity.is_ok())
-        .map(|(signer, _)| signer.clone())
+        .map(|(signer, _)| id(signer))
         .collect()
+}
+
+fn id(fingerprint: &Fingerprint) -> SignerId {
+    SignerId::OpenPgp(fingerprint.clone())
 }
 
 /// A key whose signature it is, and whether it counts as that key's.
@@ -338,7 +294,7 @@ fn problem(
     before: &Signers,
     verified: &VerifiedSignature,
 ) -> Problem {
-    let counts = |signer: &Fingerprint| before.is_empty() || before.contains(signer);
+    let counts = |signer: &Fingerprint| before.is_empty() || before.contains(&id(signer));
     let failures: Vec<_> = claimants
         .iter()
         .filter(|(signer, _)| counts(signer))

@@ -89,6 +89,11 @@ words! {
             "SHA-1, a short key, an algorithm that proves nothing today, or one that we cannot \
              check, as brainpool curves."
             => "Sign with a current key and GnuPG.",
+        /// A log entry or timestamp is demanded and missing.
+        TransparencyMissing:
+            "No log entry or timestamp proves that or when it was signed, and the key (`transparency: Required`), \
+             the certificate, or a window of a revocation asks for one."
+            => "Sign again with a transparency log or a timestamp authority of the trusted root.",
         /// The provenance file cannot be read as one unambiguous signed statement.
         ProvenanceMalformed:
             "The `.prov` is not one readable signed statement: cut off, or two texts in one \
@@ -134,6 +139,11 @@ words! {
             "The rule that decides has no `sources`, or none from which the deployer of the release \
              takes the chart."
             => "Add the repository to the rule, if it is to be trusted.",
+        /// There is no usable trusted root, by which a Sigstore signature could be verified.
+        TrustRootUnknown:
+            "A Sigstore signature is there, and the trusted root of the identity that may have made it cannot be \
+             read."
+            => "Look at the finding; give `trustedRootRef` (`--trusted-root`) a `trusted_root.json`.",
         /// The release cannot be compared with the archive.
         NotBindable:
             "An old Helm wrote the record in a way that cannot be compared; or a chart of \
@@ -189,6 +199,7 @@ impl Reason {
             | Self::KeyOutOfScope
             | Self::SignerNotTrusted
             | Self::WeakSignature
+            | Self::TransparencyMissing
             | Self::ProvenanceMalformed
             | Self::ArchiveAmbiguous
             | Self::Unsigned
@@ -245,6 +256,7 @@ impl Reason {
             Self::ProvenanceMalformed
             | Self::SignatureInvalid
             | Self::SignerNotTrusted
+            | Self::TransparencyMissing
             | Self::Unsigned
             | Self::WeakSignature => Link::Signature,
             Self::DigestMismatch | Self::MetadataMismatch => Link::Statement,
@@ -265,6 +277,7 @@ impl Cause {
             Self::Exempt | Self::NoPolicy | Self::Unmanaged => Link::Rule,
             Self::LimitExceeded | Self::SourceUnavailable | Self::SourceUnknown => Link::Source,
             Self::NotBindable => Link::Content,
+            Self::TrustRootUnknown => Link::Signature,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use charttrust_verify::check::Known;
 use charttrust_verify::evidence::{Claimed, ProvenanceFacts};
 use charttrust_verify::finding::error_chain;
 use charttrust_verify::key::{Key, Scope};
@@ -11,7 +12,10 @@ use charttrust_verify::openpgp;
 use charttrust_verify::policy::{
     Demands, Dependencies, ExpiredKeys, Level, Pattern, Policy, Rule, Selection, Signers,
 };
+use charttrust_verify::sigstore::PublicKey;
 use charttrust_verify::verdict::Cause;
+use kube::Resource;
+use serde::de::DeserializeOwned;
 
 use super::{CheckLevel, Verify};
 use crate::api::{ChartTrustPolicy, TrustedKey, fields};
@@ -49,13 +53,21 @@ pub(in crate::cli) enum UsageError {
     Runtime(#[source] std::io::Error),
     #[error("{0}: source and provenance are what the registry has: leave out --source and --prov")]
     SaidTwice(String),
-    #[error("--prov, --chart and --version are about one archive: name one")]
+    #[error(
+        "--bundle needs somebody to believe: name an identity with --identity, or a public key (PEM) with --key"
+    )]
+    BundleAlone,
+    #[error("no TrustedIdentity was found: --identity takes YAML, files or folders")]
+    NoIdentity,
+    #[error("{0}: Sigstore signatures are verified of files: fetch the archive, and name it")]
+    NotFetched(String),
+    #[error("--prov, --bundle, --chart and --version are about one archive: name one")]
     SeveralArchives,
     #[error("{0}: no chart archive: name the .tgz that helm package makes or helm pull fetches")]
     NoArchive(String),
     #[error(
-        "no key was found: --key takes OpenPGP keys (.asc, .gpg, .key, .pgp, .pub in a folder) and \
-         TrustedKey YAML, files or folders; with --policy only the latter"
+        "no key was found: --key takes OpenPGP keys and public keys in PEM (.asc, .gpg, .key, .pem, .pgp, .pub \
+         in a folder) and TrustedKey YAML, files or folders; with --policy only the latter"
     )]
     NoKey,
     #[error("{0} has no rule for chart {1}")]
@@ -76,10 +88,13 @@ pub(in crate::cli) enum UsageError {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::cli) enum Kind {
     Archive,
+    Bundle,
+    Identity,
     Key,
     Logins,
     Policy,
     Provenance,
+    TrustedRoot,
 }
 
 /// What a file holds.
@@ -95,7 +110,9 @@ impl Kind {
         match self {
             Self::Archive => 20 * 1024 * 1024,
             Self::Key => 512 * 1024,
-            Self::Logins | Self::Policy => 1024 * 1024,
+            Self::Bundle | Self::Identity | Self::Logins | Self::Policy | Self::TrustedRoot => {
+                1024 * 1024
+            }
             Self::Provenance => 64 * 1024,
         }
     }
@@ -104,12 +121,17 @@ impl Kind {
     fn step(self) -> &'static str {
         match self {
             Self::Archive => "fetch it with helm pull --prov, and name the .tgz",
+            Self::Bundle => {
+                "download the bundle that cosign sign-blob --bundle wrote, and name the file"
+            }
+            Self::Identity => "write the TrustedIdentity to a file, and name it",
             Self::Key => "download the key, and compare its fingerprint with what its owner says",
             Self::Logins => {
                 "name the file with HELM_REGISTRY_CONFIG, its folder with DOCKER_CONFIG"
             }
             Self::Policy => "write the ChartTrustPolicy to a file, and name it",
             Self::Provenance => "download the .prov, and name the file",
+            Self::TrustedRoot => "write the trusted_root.json to a file, and name it",
         }
     }
 }
@@ -160,11 +182,36 @@ pub(super) fn keys(arguments: &Verify) -> Result<Vec<Key>, UsageError> {
             keys.extend(keys_of(&file, counting)?);
         }
     }
-    if keys.is_empty() {
-        Err(UsageError::NoKey)
-    } else {
-        Ok(parse::share_revocations(keys.iter()))
+    Ok(parse::share_revocations(keys.iter()))
+}
+
+/// The public keys (PEM) that are given; none with a policy, which lists TrustedKeys.
+pub(super) fn public_keys(arguments: &Verify) -> Result<Vec<PublicKey>, UsageError> {
+    let mut keys = Vec::new();
+    for path in arguments.key.iter().filter(|_| arguments.policy.is_none()) {
+        for file in files(path)?.iter().filter(|file| !is_yaml(file)) {
+            let bytes = read_whole(file, Kind::Key)?;
+            if !is_pem(&bytes) {
+                continue;
+            }
+            let key = PublicKey::parse(&bytes);
+            keys.push(key.map_err(|error| UsageError::Unusable {
+                path: file.display().to_string(),
+                problem: error.to_string(),
+            })?);
+        }
     }
+    Ok(keys)
+}
+
+/// Whether a file is a key of another kind than OpenPGP's.
+fn is_pem(bytes: &[u8]) -> bool {
+    let has = |what: &str| {
+        bytes
+            .windows(what.len())
+            .any(|part| part == what.as_bytes())
+    };
+    has("-----BEGIN ") && !has("-----BEGIN PGP ")
 }
 
 /// The file itself, or the files of a folder in the order of their names that can hold keys.
@@ -189,6 +236,14 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, UsageError> {
     Ok(files)
 }
 
+/// The YAML file itself, or those of a folder.
+pub(super) fn yaml_files(path: &Path) -> Result<Vec<PathBuf>, UsageError> {
+    let files = files(path)?.into_iter();
+    Ok(files
+        .filter(|file| !path.is_dir() || is_yaml(file))
+        .collect())
+}
+
 /// Which keys count: a policy lists `TrustedKey`s by their names, which a bare key has not.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Counting {
@@ -205,7 +260,7 @@ fn keys_of(path: &Path, counting: Counting) -> Result<Vec<Key>, UsageError> {
     if is_yaml(path) {
         return trusted_keys(&bytes).map_err(unusable);
     }
-    if counting == Counting::TrustedKeys {
+    if counting == Counting::TrustedKeys || is_pem(&bytes) {
         return Ok(Vec::new());
     }
     let certificates = openpgp::load_all(&bytes).map_err(|error| unusable(error_chain(&error)))?;
@@ -231,9 +286,12 @@ fn is_yaml(path: &Path) -> bool {
     matches!(extension(path), Some("yaml" | "yml" | "json"))
 }
 
-/// Whether a file is an OpenPGP key by its name.
+/// Whether a file is a key by its name.
 fn is_key(path: &Path) -> bool {
-    matches!(extension(path), Some("asc" | "gpg" | "key" | "pgp" | "pub"))
+    matches!(
+        extension(path),
+        Some("asc" | "gpg" | "key" | "pem" | "pgp" | "pub")
+    )
 }
 
 fn extension(path: &Path) -> Option<&str> {
@@ -246,24 +304,29 @@ pub(in crate::cli) fn declared_keys(paths: &[PathBuf]) -> Result<Vec<TrustedKey>
     for path in paths {
         for file in files(path)?.iter().filter(|file| is_yaml(file)) {
             let bytes = read_whole(file, Kind::Key)?;
-            let found = objects_of(&bytes).map_err(|problem| UsageError::Unusable {
-                path: file.display().to_string(),
-                problem,
-            })?;
+            let found =
+                objects_of::<TrustedKey>(&bytes).map_err(|problem| UsageError::Unusable {
+                    path: file.display().to_string(),
+                    problem,
+                })?;
             objects.extend(found);
         }
     }
     Ok(objects)
 }
 
-/// The TrustedKeys among the documents of a file; other kinds are not ours to judge.
-fn objects_of(bytes: &[u8]) -> Result<Vec<TrustedKey>, String> {
+/// The objects of a kind among the documents of a file; other kinds are not ours to judge.
+pub(super) fn objects_of<K>(bytes: &[u8]) -> Result<Vec<K>, String>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned,
+{
+    let wanted = K::kind(&());
     let mut objects = Vec::new();
     for document in documents(bytes)? {
-        if document.get("kind").and_then(|kind| kind.as_str()) != Some("TrustedKey") {
+        if document.get("kind").and_then(|kind| kind.as_str()) != Some(&*wanted) {
             continue;
         }
-        known("TrustedKey", &document)?;
+        known(&wanted, &document)?;
         objects.push(serde_json::from_value(document).map_err(|e| e.to_string())?);
     }
     Ok(objects)
@@ -271,7 +334,7 @@ fn objects_of(bytes: &[u8]) -> Result<Vec<TrustedKey>, String> {
 
 fn trusted_keys(bytes: &[u8]) -> Result<Vec<Key>, String> {
     let mut keys = Vec::new();
-    for object in objects_of(bytes)? {
+    for object in objects_of::<TrustedKey>(bytes)? {
         let Some(material) = object.spec.public_key.inline.clone() else {
             let name = object.metadata.name.unwrap_or_default();
             return Err(format!(
@@ -299,10 +362,10 @@ fn documents(bytes: &[u8]) -> Result<Vec<serde_json::Value>, String> {
     serde_saphyr::from_multiple(text).map_err(|error| error.to_string())
 }
 
-/// The policy of `--policy`, or one that believes every key given.
-pub(super) fn policy(arguments: &Verify, keys: &[Key]) -> Result<Policy, UsageError> {
+/// The policy of `--policy`, or one that believes everybody given.
+pub(super) fn policy(arguments: &Verify, known: Known<'_>) -> Result<Policy, UsageError> {
     let Some(path) = &arguments.policy else {
-        return Ok(any_key(arguments.level, keys));
+        return Ok(anybody(arguments.level, known));
     };
     policy_of(path)
 }
@@ -341,7 +404,10 @@ pub(in crate::cli) fn declared_policy(path: &Path) -> Result<ChartTrustPolicy, U
     }
 }
 
-fn any_key(level: CheckLevel, keys: &[Key]) -> Policy {
+fn anybody(level: CheckLevel, known: Known<'_>) -> Policy {
+    let public = known.sigstore.keys.iter().map(|key| &key.trusted.name);
+    let keys = known.keys.iter().map(|key| &key.name).chain(public);
+    let identities = known.sigstore.identities.iter();
     let rule = Rule {
         name: "command line".to_owned(),
         charts: vec![Pattern::new("*")],
@@ -353,8 +419,10 @@ fn any_key(level: CheckLevel, keys: &[Key]) -> Policy {
                 CheckLevel::Strict => Level::Strict,
             },
             signers: Signers {
-                keys: keys.iter().map(|key| key.name.clone()).collect(),
+                keys: keys.cloned().collect(),
                 selector: None,
+                identities: identities.map(|one| one.identity.name.clone()).collect(),
+                identity_selector: None,
                 threshold: NonZeroU32::MIN,
             },
             expired_keys: ExpiredKeys::AcceptIfSignedBefore,

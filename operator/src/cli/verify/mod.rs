@@ -8,17 +8,19 @@ mod logins;
 mod printing;
 mod report;
 mod repository;
+mod sigstore;
 mod subcharts;
 
 use std::path::PathBuf;
 
 use charttrust_verify::chart::{self, ArchiveError, Chart};
-use charttrust_verify::check::{self, Case, Judgement};
+use charttrust_verify::check::{self, Case, Judgement, Known};
 use charttrust_verify::evidence::{Answer, ArchiveFacts, Bound, Claimed, Evidence};
 use charttrust_verify::finding::{Fact, Finding};
 use charttrust_verify::key::Key;
 use charttrust_verify::limits::ArchiveLimits;
 use charttrust_verify::policy::{Demands, Policy, ReleaseRef, Rule, Selection, Source};
+use charttrust_verify::sigstore::SigstoreSigners;
 use charttrust_verify::verdict::{Cause, Reason, Verdict};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -61,9 +63,19 @@ pub struct Verify {
     /// The provenance file; default: the archive's name with `.prov` appended.
     #[arg(long, value_name = "FILE")]
     pub prov: Option<PathBuf>,
-    /// An OpenPGP key or a TrustedKey, or a folder of them. Repeatable.
-    #[arg(long, value_name = "PATH", required = true)]
+    /// An OpenPGP key, a public key (PEM) or a TrustedKey, or a folder of them. Repeatable.
+    #[arg(long, value_name = "PATH", required_unless_present = "identity")]
     pub key: Vec<PathBuf>,
+    /// A TrustedIdentity whose Sigstore signature of the archive is good, or a folder of them. Repeatable.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["repo", "policy"])]
+    pub identity: Vec<PathBuf>,
+    /// A Sigstore bundle of the archive; default: the archive's name with `.sigstore.json` appended. Repeatable.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["repo", "policy"])]
+    pub bundle: Vec<PathBuf>,
+    /// The trusted root (`trusted_root.json`) by which Sigstore signatures are verified; default: that of the
+    /// public instance of Sigstore, which is compiled in.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["repo", "policy"])]
+    pub trusted_root: Option<PathBuf>,
     /// A ChartTrustPolicy to judge by; then only TrustedKeys that it lists count.
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
@@ -124,7 +136,8 @@ pub fn main(arguments: &Verify) -> u8 {
     if arguments.chart_name.is_some() != arguments.chart_version.is_some() {
         return complain(&UsageError::ChartAlone, USAGE);
     }
-    let is_about_one = arguments.prov.is_some() || arguments.chart_name.is_some();
+    let has_bundle = !arguments.bundle.is_empty();
+    let is_about_one = arguments.prov.is_some() || has_bundle || arguments.chart_name.is_some();
     if is_about_one && arguments.charts.len() > 1 {
         return complain(&UsageError::SeveralArchives, USAGE);
     }
@@ -206,7 +219,10 @@ fn verify_file(arguments: &Verify) -> Result<(Verdict, Report), UsageError> {
         version: &wanted.version,
     };
     let provenance = inputs::provenance(arguments, claimed)?;
-    let facts = ArchiveFacts::of(&chart, provenance, Bound::NotCompared);
+    let facts = ArchiveFacts {
+        bundles: sigstore::bundles(arguments, &archive, &trust)?,
+        ..ArchiveFacts::of(&chart, provenance, Bound::NotCompared)
+    };
     let answers = subcharts::beside(arguments, &facts, &rule)?;
     let mut evidence = trust.evidence(&facts, &rule);
     subcharts::add(&mut evidence, &facts, answers);
@@ -219,6 +235,7 @@ fn verify_fetched(arguments: &Verify, address: &Address) -> Result<(Verdict, Rep
         ..arguments.clone()
     };
     let trust = Trust::of(arguments)?;
+    trust.asks_no_sigstore(&arguments.chart.display().to_string())?;
     let asking = Asking::of(arguments, &address.source)?;
     let runtime = runtime().map_err(UsageError::Runtime)?;
     let name = arguments.chart.display().to_string();
@@ -246,6 +263,7 @@ fn verify_fetched(arguments: &Verify, address: &Address) -> Result<(Verdict, Rep
 /// Whom to believe, and when.
 struct Trust {
     keys: Vec<Key>,
+    sigstore: SigstoreSigners,
     now: Timestamp,
     policy: Policy,
 }
@@ -253,14 +271,50 @@ struct Trust {
 impl Trust {
     fn of(arguments: &Verify) -> Result<Self, UsageError> {
         let mut keys = inputs::keys(arguments)?;
-        let policy = inputs::policy(arguments, &keys)?;
+        let mut sigstore = sigstore::signers(arguments)?;
+        if keys.is_empty() && sigstore.is_empty() {
+            return Err(UsageError::NoKey);
+        }
+        if sigstore.is_empty() && !arguments.bundle.is_empty() {
+            return Err(UsageError::BundleAlone);
+        }
+        let known = Known {
+            keys: &keys,
+            sigstore: &sigstore,
+        };
+        let policy = inputs::policy(arguments, known)?;
         if arguments.source.is_none() {
-            for key in &mut keys {
-                key.scope.sources.clear();
+            let of_identities = sigstore
+                .identities
+                .iter_mut()
+                .map(|one| &mut one.identity.scope);
+            let of_keys = keys.iter_mut().map(|key| &mut key.scope);
+            for scope in of_keys.chain(of_identities) {
+                scope.sources.clear();
             }
         }
         let now = arguments.at.unwrap_or_else(clock::now);
-        Ok(Self { keys, now, policy })
+        Ok(Self {
+            keys,
+            sigstore,
+            now,
+            policy,
+        })
+    }
+
+    /// Of what is fetched, Sigstore signatures are not looked for yet.
+    fn asks_no_sigstore(&self, place: &str) -> Result<(), UsageError> {
+        if self.sigstore.is_empty() {
+            return Ok(());
+        }
+        Err(UsageError::NotFetched(place.to_owned()))
+    }
+
+    fn known(&self) -> Known<'_> {
+        Known {
+            keys: &self.keys,
+            sigstore: &self.sigstore,
+        }
     }
 
     /// As if every source of the rule had answered with the files.
@@ -272,6 +326,7 @@ impl Trust {
                 .insert(source.url.clone(), Answer::Archive(Box::new(facts.clone())));
         }
         evidence.try_keys(&self.keys, self.now);
+        evidence.try_sigstore(&self.sigstore, self.now);
         evidence
     }
 
@@ -282,10 +337,10 @@ impl Trust {
         rule: Rule,
         (chart, mut evidence): (&Chart, Evidence),
     ) -> (Verdict, Report) {
-        let Self { keys, now, .. } = self;
-        evidence.try_keys(keys, *now);
+        let (known, now) = (self.known(), self.now);
+        evidence.try_keys(&self.keys, now);
         let is_elsewhere = rule.sources.is_empty();
-        let mut judgement = judge(&wanted, rule, &evidence, keys, *now);
+        let mut judgement = judge(&wanted, rule, &evidence, (known, now));
         judgement.findings.extend(wanted.misnamed);
         if let (true, Some(url)) = (is_elsewhere, &arguments.source) {
             let is_it = |finding: &&mut Finding| finding.fact == Fact::Doubt(Cause::SourceUnknown);
@@ -293,7 +348,7 @@ impl Trust {
                 finding.message = format!("{url} is none of the sources that the rule names");
             }
         }
-        let report = report::of(arguments, chart, &evidence, &judgement, (keys, *now));
+        let report = report::of(arguments, chart, &evidence, &judgement, (known, now));
         (judgement.verdict, report)
     }
 }
@@ -398,8 +453,7 @@ fn judge(
     wanted: &Wanted,
     rule: Rule,
     evidence: &Evidence,
-    keys: &[Key],
-    now: Timestamp,
+    (known, now): (Known<'_>, Timestamp),
 ) -> Judgement {
     let policy = Policy {
         name: "policy".to_owned(),
@@ -420,5 +474,5 @@ fn judge(
         deployers: &[],
         evidence,
     };
-    check::judge(&case, &[policy], keys, now)
+    check::judge(&case, &[policy], known, now)
 }

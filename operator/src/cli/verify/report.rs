@@ -1,11 +1,12 @@
 //! What `charttrust verify` prints.
 
+use charttrust_verify::bundles::{BundleFacts, BundleOutcome};
 use charttrust_verify::chart::{ArchiveError, Chart};
-use charttrust_verify::check::Judgement;
-use charttrust_verify::evidence::{Answer, Evidence, Outcome, SignatureFacts};
+use charttrust_verify::check::{Judgement, Known};
+use charttrust_verify::evidence::{Answer, ArchiveFacts, Evidence, Outcome, SignatureFacts};
 use charttrust_verify::finding::{Fact, Finding, Note};
-use charttrust_verify::key::Key;
 use charttrust_verify::openpgp::Code;
+use charttrust_verify::sigstore::{ClaimedSigner, SignerRecord, SigstoreSigners, VerifiedBundle};
 use charttrust_verify::verdict::{Reason, Verdict};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -36,6 +37,16 @@ pub(super) struct Report {
 struct ReportedSigner {
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
+    /// Name of the `TrustedIdentity`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<String>,
+    /// Who has told the certificate authority who it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuer: Option<String>,
+    /// Who it is, by the certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
     fingerprint: String,
     signed_at: Option<String>,
     algorithm: String,
@@ -57,7 +68,7 @@ pub(super) fn of(
     chart: &Chart,
     evidence: &Evidence,
     judgement: &Judgement,
-    (keys, now): (&[Key], Timestamp),
+    (known, now): (Known<'_>, Timestamp),
 ) -> Report {
     let mut findings: Vec<_> = judgement.findings.iter().map(reported).collect();
     if arguments.source.is_none() {
@@ -75,7 +86,7 @@ pub(super) fn of(
             .policies
             .iter()
             .find_map(|policy| policy.rule.clone()),
-        signers: signers(evidence, keys, now),
+        signers: signers(evidence, known, now),
         findings,
     }
 }
@@ -95,9 +106,13 @@ fn reported(finding: &Finding) -> ReportedFinding {
     }
 }
 
-fn signers(evidence: &Evidence, keys: &[Key], now: Timestamp) -> Vec<ReportedSigner> {
-    let first = evidence.archives().next();
-    let signed = first.and_then(|(_, facts)| facts.signed());
+fn signers(evidence: &Evidence, known: Known<'_>, now: Timestamp) -> Vec<ReportedSigner> {
+    let first = evidence.archives().next().map(|(_, facts)| facts);
+    let bundles = first.and_then(|facts| facts.bundles.as_deref());
+    let bundles = bundles.into_iter().flat_map(|it| &it.signatures);
+    let bundled = bundles.map(|it| bundled(it, known.sigstore));
+    let keys = known.keys;
+    let signed = first.and_then(ArchiveFacts::signed);
     let signatures = signed
         .map(|signed| signed.signatures.as_slice())
         .unwrap_or_default();
@@ -112,6 +127,9 @@ fn signers(evidence: &Evidence, keys: &[Key], now: Timestamp) -> Vec<ReportedSig
         let key = known.and_then(|f| keys.iter().find(|key| key.fingerprint() == f));
         ReportedSigner {
             key: key.map(|key| key.name.clone()),
+            identity: None,
+            issuer: None,
+            subject: None,
             fingerprint: known
                 .map(ToString::to_string)
                 .or_else(issuer)
@@ -122,7 +140,57 @@ fn signers(evidence: &Evidence, keys: &[Key], now: Timestamp) -> Vec<ReportedSig
             fault: signature.fault(keys, now).map(Code::word),
         }
     };
-    signatures.iter().map(signer).collect()
+    signatures.iter().map(signer).chain(bundled).collect()
+}
+
+/// What is told of a Sigstore signature.
+fn bundled(bundle: &BundleFacts, known: &SigstoreSigners) -> ReportedSigner {
+    let mut told = ReportedSigner {
+        key: None,
+        identity: None,
+        issuer: None,
+        subject: None,
+        fingerprint: String::new(),
+        signed_at: None,
+        algorithm: "Sigstore".to_owned(),
+        verified: false,
+        fault: None,
+    };
+    if let Some(ClaimedSigner::Identity { issuer, subject }) = &bundle.claimed {
+        (told.issuer, told.subject) = (Some(issuer.clone()), Some(subject.clone()));
+    }
+    match &bundle.outcome {
+        BundleOutcome::Fault { key, code, .. } => {
+            told.fingerprint = key.map(|key| key.to_string()).unwrap_or_default();
+            told.fault = Some(code.word());
+        }
+        BundleOutcome::Open => {}
+        BundleOutcome::Unreadable { said, .. } => told.fault = Some(said.word()),
+        BundleOutcome::Verified(verified) => {
+            told.verified = true;
+            told.signed_at = verified.proven().map(|at| at.to_string());
+            add_signer(&mut told, verified, known);
+        }
+    }
+    told
+}
+
+fn add_signer(told: &mut ReportedSigner, verified: &VerifiedBundle, known: &SigstoreSigners) {
+    match verified.signer() {
+        SignerRecord::Identity(record) => {
+            let mut identities = known.identities.iter();
+            let found = identities.find(|one| one.identity.matches(record).is_ok());
+            told.identity = found.map(|one| one.identity.name.clone());
+        }
+        SignerRecord::Key(key) => {
+            let found = known
+                .keys
+                .iter()
+                .find(|one| one.trusted.fingerprint == *key);
+            told.key = found.map(|one| one.trusted.name.clone());
+            told.fingerprint = key.to_string();
+        }
+    }
 }
 
 /// An archive that cannot be read says nothing about its provenance.
@@ -179,6 +247,11 @@ fn lines(report: &Report) -> Vec<String> {
     let first = format!("{chart} {version}   {verdict}/{reason}");
     let verified = report.signers.iter().filter(|signer| signer.verified);
     let signers = verified.map(|signer| match &signer.key {
+        _ if signer.subject.is_some() => {
+            let subject = signer.subject.as_deref().unwrap_or_default();
+            let name = signer.identity.as_deref().unwrap_or("unknown");
+            format!("   signer {name} ({subject})")
+        }
         Some(key) if *key != signer.fingerprint => {
             format!("   signer {key} ({})", signer.fingerprint)
         }

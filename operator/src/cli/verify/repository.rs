@@ -26,6 +26,7 @@ pub(super) fn main(arguments: &Verify, repository: &str) -> u8 {
         ..arguments.clone()
     };
     let prepared = Trust::of(arguments).and_then(|trust| {
+        trust.asks_no_sigstore(repository)?;
         let asking = Asking::of(arguments, &place.source)?;
         Ok((trust, asking, runtime().map_err(UsageError::Runtime)?))
     });

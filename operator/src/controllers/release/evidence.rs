@@ -407,6 +407,7 @@ fn facts(
         },
         index_disagrees: source.index_disagrees,
         provenance: provenance(release, source, signers, attested)?,
+        bundles: None,
         place: match source.mirrored {
             v1::Mirrored::Archive => Place::Mirror,
             _ => Place::Main,
@@ -666,6 +667,7 @@ mod tests {
     /// Nothing in it is what is read where nothing was written.
     fn facts_of(provenance: ProvenanceFacts) -> ArchiveFacts {
         ArchiveFacts {
+            bundles: None,
             digest: Sha256Digest::of(b"archive"),
             name: "web".into(),
             version: "1.0.0".into(),

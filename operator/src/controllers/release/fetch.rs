@@ -237,7 +237,7 @@ impl Asking<'_> {
             version: &content.version,
             deployers,
             policies: &self.trust.judged_by,
-            keys: &self.trust.keys,
+            known: self.trust.known(),
             now: clock::now(),
         }
     }

@@ -278,7 +278,7 @@ pub(super) fn judge(
         deployers,
         evidence,
     };
-    check::judge(&case, &trust.judged_by, &trust.keys, now)
+    check::judge(&case, &trust.judged_by, trust.known(), now)
 }
 
 pub(super) fn doubt(cause: Cause, message: &str) -> Judgement {

@@ -23,11 +23,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use charttrust_verify::check::Judgement;
+use charttrust_verify::check::{Judgement, Known};
 use charttrust_verify::evidence::Answer;
 use charttrust_verify::key::{DeclaredRevocation, Key};
 use charttrust_verify::openpgp::{ClaimedRevocations, Fingerprint};
 use charttrust_verify::policy::Policy;
+use charttrust_verify::sigstore::SigstoreSigners;
 use charttrust_verify::small_map::SmallMap;
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -128,12 +129,24 @@ pub struct Trust {
     /// The keys to judge by, those that cannot be used among them, revocations of equal fingerprints
     /// shared.
     pub keys: Arc<Vec<Key>>,
+    /// The public keys and identities to judge by.
+    pub sigstore: Arc<SigstoreSigners>,
     /// What each `ChartTrustPolicy` was read as, by name.
     pub policies: Arc<BTreeMap<String, LoadedPolicy>>,
     /// Which state of each policy was read.
     pub policy_readings: Arc<BTreeMap<String, Reading>>,
     /// The policies to judge by, in the order of their names.
     pub judged_by: Arc<Vec<Policy>>,
+}
+
+impl Trust {
+    /// Everybody whose signatures are known.
+    pub fn known(&self) -> Known<'_> {
+        Known {
+            keys: &self.keys,
+            sigstore: &self.sigstore,
+        }
+    }
 }
 
 /// A `TrustedKey` as it was read.

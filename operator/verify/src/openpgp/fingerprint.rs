@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::digest::Sha256Digest;
+
 /// A full fingerprint of a version 4 (40 hex) or version 6 (64 hex) key, in upper case
 /// (RFC 9580 section 5.5.4).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +29,11 @@ pub enum FingerprintError {
 impl Fingerprint {
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         matches!(bytes.len(), V4_BYTES | V6_BYTES).then(|| Self(hex::encode_upper(bytes)))
+    }
+
+    /// A name of the same shape for a signer of another kind.
+    pub fn of_digest(digest: &Sha256Digest) -> Self {
+        Self(hex::encode_upper(digest.as_bytes()))
     }
 
     /// The digits in upper case.

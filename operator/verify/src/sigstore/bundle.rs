@@ -1,5 +1,7 @@
 //! What somebody says is a signature: read, and not verified.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use sigstore_verify::types::bundle::VerificationMaterialContent;
 use sigstore_verify::types::{self, Bundle, HashAlgorithm, Sha256Hash, SignatureContent};
@@ -110,6 +112,17 @@ impl ClaimedBundle {
     pub fn is_keyed(&self) -> bool {
         let material = &self.bundle.verification_material.content;
         matches!(material, VerificationMaterialContent::PublicKey(_))
+    }
+
+    /// The key that it is said to be signed with, by a digest of the key as cosign writes it. Decides nothing.
+    pub fn claimed_key(&self) -> Option<Sha256Digest> {
+        let VerificationMaterialContent::PublicKey(key) =
+            &self.bundle.verification_material.content
+        else {
+            return None;
+        };
+        let bytes = BASE64_STANDARD.decode(&key.hint).ok()?;
+        Some(Sha256Digest::from_bytes(bytes.try_into().ok()?))
     }
 
     /// The signed message as the mathematics want it.

@@ -14,8 +14,9 @@ use crate::finding::bounded;
 
 /// A certificate that was read and not verified.
 pub(super) struct Certificate {
-    certificate: x509_cert::Certificate,
+    read: x509_cert::Certificate,
     info: CertificateInfo,
+    digest: Sha256Digest,
 }
 
 impl Certificate {
@@ -25,7 +26,12 @@ impl Certificate {
         let certificate = certificate.map_err(|error| invalid(error.to_string()))?;
         let info = parse_certificate_info(&DerCertificate::from_bytes(der));
         let info = info.map_err(|error| invalid(error.to_string()))?;
-        Ok(Self { certificate, info })
+        let digest = Sha256Digest::of(der);
+        Ok(Self {
+            read: certificate,
+            info,
+            digest,
+        })
     }
 
     /// Who holds it, as it says.
@@ -41,6 +47,7 @@ impl Certificate {
             claims: claims(&self.info.ci_claims),
             not_before: self.info.not_before,
             not_after: self.info.not_after,
+            certificate: self.digest,
         };
         check_lengths(&identity)?;
         Ok(identity)
@@ -48,7 +55,7 @@ impl Certificate {
 
     /// Fulcio writes one name. Of several the mathematics would look at the first, and others at any.
     fn has_one_name(&self) -> Result<(), Fault> {
-        let names = self.certificate.tbs_certificate.get::<SubjectAltName>();
+        let names = self.read.tbs_certificate.get::<SubjectAltName>();
         let names = names.ok().flatten().map(|(_, names)| names.0);
         match names.unwrap_or_default().as_slice() {
             [GeneralName::Rfc822Name(_) | GeneralName::UniformResourceIdentifier(_)] => Ok(()),
@@ -63,18 +70,18 @@ impl Certificate {
 
     /// Who issued it, as it says.
     pub(super) fn issued_by(&self) -> String {
-        bounded(&self.certificate.tbs_certificate.issuer.to_string())
+        bounded(&self.read.tbs_certificate.issuer.to_string())
     }
 
     /// Whether it names itself as its issuer.
     pub(super) fn is_self_issued(&self) -> bool {
-        let tbs = &self.certificate.tbs_certificate;
+        let tbs = &self.read.tbs_certificate;
         tbs.issuer == tbs.subject
     }
 
     /// The log of certificates whose stamp it carries, if it carries one.
     pub(super) fn certificate_log(&self) -> Option<Sha256Digest> {
-        let stamps = self.certificate.tbs_certificate.get();
+        let stamps = self.read.tbs_certificate.get();
         let (_, stamps): (_, SignedCertificateTimestampList) = stamps.ok().flatten()?;
         let stamps = stamps.parse_timestamps().ok()?;
         let stamp = stamps.first()?.parse_timestamp().ok()?;

@@ -51,19 +51,12 @@ pub enum Code {
 }
 
 /// The word of a verdict.
-///
-/// Two of them are not in the vocabulary of verdicts yet: they come there with the first verdict that
-/// says them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Said {
     /// Not trusted, and why.
     Reason(Reason),
     /// Not known, and why.
     Cause(Cause),
-    /// Not trusted: a proof of when or that it was made public is missing.
-    TransparencyMissing,
-    /// Not known: there is no trusted root.
-    TrustRootUnknown,
 }
 
 impl Code {
@@ -113,7 +106,7 @@ impl Code {
     pub fn said(self) -> Said {
         Said::Reason(match self {
             Self::LimitExceeded => return Said::Cause(Cause::LimitExceeded),
-            Self::NotLogged => return Said::TransparencyMissing,
+            Self::NotLogged => Reason::TransparencyMissing,
             Self::ArtifactMismatch => Reason::DigestMismatch,
             Self::AuthorityNotValid
             | Self::AuthorityUnknown
@@ -137,8 +130,6 @@ impl Said {
         match self {
             Self::Reason(reason) => reason.word(),
             Self::Cause(cause) => cause.word(),
-            Self::TransparencyMissing => "TransparencyMissing",
-            Self::TrustRootUnknown => "TrustRootUnknown",
         }
     }
 }

@@ -73,14 +73,19 @@ impl Identity {
         if self.issuer != record.issuer {
             return Err(Mismatch::Issuer);
         }
-        let is_subject = match &self.subject {
-            SubjectRule::Exact(subject) => *subject == record.subject,
-            SubjectRule::Glob(pattern) => pattern.matches(&record.subject),
-        };
-        if !is_subject {
+        if !self.is_named(&record.issuer, &record.subject) {
             return Err(Mismatch::Subject);
         }
         self.claims.matches(record)
+    }
+
+    /// Whether somebody of this name may be this identity; what is said of the workload is not looked at.
+    pub fn is_named(&self, issuer: &str, subject: &str) -> bool {
+        let is_subject = match &self.subject {
+            SubjectRule::Exact(exact) => exact == subject,
+            SubjectRule::Glob(pattern) => pattern.matches(subject),
+        };
+        self.issuer == issuer && is_subject
     }
 }
 

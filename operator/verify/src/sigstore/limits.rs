@@ -16,6 +16,9 @@ pub const ROOT_BYTES: usize = 1024 * 1024;
 // Each certificate authority is asked in turn. The public-good root has 2 of each kind, that of GitHub 8.
 /// Most entries of one kind in a trusted root.
 pub const ROOT_ENTRIES: usize = 64;
+// Real charts have one or two; whoever may write beside a chart may add more.
+/// Most Sigstore signatures of one archive.
+pub const BUNDLES: usize = 32;
 // Writers put one of each into a bundle; the format has a list, since logs may be several.
 /// Most log entries of a bundle.
 pub const LOG_ENTRIES: usize = 4;

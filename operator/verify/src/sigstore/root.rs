@@ -12,6 +12,7 @@ use super::limits;
 use super::verified::{Authority, AuthorityKind, BundleRecord};
 use crate::digest::Sha256Digest;
 use crate::finding::bounded;
+use crate::verdict::Cause;
 
 /// A trusted root: certificate authorities, logs and timestamp authorities, each with its time.
 pub struct TrustedRoot {
@@ -63,7 +64,7 @@ impl RootError {
 
     /// What signatures that need the root are in a verdict.
     pub fn said(&self) -> Said {
-        Said::TrustRootUnknown
+        Said::Cause(Cause::TrustRootUnknown)
     }
 }
 
@@ -160,7 +161,7 @@ impl TrustedRoot {
     }
 
     /// What it is called in messages.
-    pub(super) fn described(&self) -> String {
+    pub fn described(&self) -> String {
         match self.date() {
             Some(date) => format!("the trusted root of {}", date.strftime("%F")),
             None => "the trusted root".to_owned(),

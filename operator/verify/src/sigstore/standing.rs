@@ -143,7 +143,10 @@ impl TrustedPublicKey {
         if self.transparency == Transparency::Required && !is_public {
             let message = "neither a log entry nor a timestamp under the trusted root, and the key \
                            demands one (`transparency: Required`)";
-            return Err(refusal(Said::TransparencyMissing, message.to_owned()));
+            return Err(refusal(
+                Said::Reason(Reason::TransparencyMissing),
+                message.to_owned(),
+            ));
         }
         Ok(standing)
     }
@@ -289,7 +292,10 @@ fn from_now(made: &Made, at: &Circumstances<'_>) -> Result<(), Refusal> {
 
 fn no_time() -> Refusal {
     let message = "nothing proves when it was made, and the identity is revoked for a time";
-    refusal(Said::TransparencyMissing, message.to_owned())
+    refusal(
+        Said::Reason(Reason::TransparencyMissing),
+        message.to_owned(),
+    )
 }
 
 fn not_trusted(message: &str) -> Refusal {

@@ -25,6 +25,15 @@ impl VerifiedBundle {
         &self.0
     }
 
+    /// The same, without what logs and timestamp authorities say.
+    #[must_use]
+    pub fn without_testimony(&self) -> Self {
+        let mut record = self.0.clone();
+        record.times.clear();
+        record.logs.clear();
+        Self(record)
+    }
+
     /// Who signed.
     pub fn signer(&self) -> &SignerRecord {
         &self.0.signer
@@ -96,6 +105,9 @@ pub struct IdentityRecord {
     pub not_before: Timestamp,
     /// Until when.
     pub not_after: Timestamp,
+    /// Digest of the certificate. One is made for one signature, so that two bundles with the same hold the
+    /// same signature.
+    pub certificate: Sha256Digest,
 }
 
 /// What a certificate of Fulcio says of the workload (extensions 1.3.6.1.4.1.57264.1.11 to 1.21).

@@ -15,7 +15,15 @@ mod forge;
 #[path = "../support/mod.rs"]
 mod support;
 
+#[allow(dead_code, reason = "shared with the tests of the Sigstore room")]
+#[path = "../sigstore/der.rs"]
+mod der;
+#[allow(dead_code, reason = "shared with the tests of the Sigstore room")]
+#[path = "../sigstore/forge.rs"]
+mod sigstore;
+
 mod bits;
+mod bundles;
 mod dependencies;
 mod deployers;
 mod exceptions;

@@ -169,7 +169,7 @@ fn selects(selection: Selection, labels: Option<&BTreeMap<String, String>>) -> b
         deployers: &[],
         evidence,
     };
-    let verdict = check::judge(&case, &world.policies, &world.keys, world.now).verdict;
+    let verdict = check::judge(&case, &world.policies, world.known(), world.now).verdict;
     verdict != NO_POLICY
 }
 

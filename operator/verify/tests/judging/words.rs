@@ -40,6 +40,7 @@ fn provoke(reason: Reason, world: &mut World) {
         Reason::KeyOutOfScope => world.alice().scope.sources = vec!["https://other".into()],
         Reason::SignerNotTrusted => world.signers(&[], 1),
         Reason::WeakSignature => resign(world, |sig| sig.hash(2)),
+        Reason::TransparencyMissing => world.sign_without_log(),
         Reason::ProvenanceMalformed => world.facts().provenance = read(b"signed, believe me"),
         Reason::ArchiveAmbiguous => {
             let message = "two Chart.yaml".into();
@@ -83,6 +84,7 @@ fn give(cause: Cause, world: &mut World) -> bool {
         // Whoever reads records says so; without one there is no case to judge.
         Cause::ReleaseUnreadable => return false,
         Cause::SourceUnknown => world.rule().sources.clear(),
+        Cause::TrustRootUnknown => world.sign_without_root(),
         Cause::NotBindable => world.facts().binding = Bound::NoRecord,
         Cause::Pending => world.evidence.answers.clear(),
         Cause::Exempt => {

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::LazyLock;
 
 use charttrust_verify::chart::Chart;
-use charttrust_verify::check::{self, Case, Judgement};
+use charttrust_verify::check::{self, Case, Judgement, Known};
 use charttrust_verify::deployer::Deployer;
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::{
@@ -17,6 +17,7 @@ use charttrust_verify::policy::{
     Demands, Dependencies, Exception, ExpiredKeys, Level, Pattern, Policy, ReleasePattern,
     ReleaseRef, Rule, Selection, Signers, Source, Verify,
 };
+use charttrust_verify::sigstore::SigstoreSigners;
 use charttrust_verify::verdict::{Class, Reason, Verdict};
 use jiff::Timestamp;
 
@@ -36,6 +37,7 @@ pub(crate) const TODAY: u32 = 100;
 #[derive(Clone, Debug)]
 pub(crate) struct World {
     pub(crate) keys: Vec<Key>,
+    pub(crate) sigstore: SigstoreSigners,
     pub(crate) policies: Vec<Policy>,
     pub(crate) evidence: Evidence,
     pub(crate) chart: String,
@@ -67,6 +69,7 @@ impl World {
     pub(crate) fn of(keys: Vec<Key>, provenance: ProvenanceFacts) -> Self {
         let mut world = Self {
             keys,
+            sigstore: SigstoreSigners::default(),
             policies: vec![policy("policy", &["alice"])],
             evidence: Evidence::default(),
             chart: "web".into(),
@@ -84,6 +87,15 @@ impl World {
 
     pub(crate) fn try_keys(&mut self) {
         self.evidence.try_keys(&self.keys, self.now);
+        self.evidence.try_sigstore(&self.sigstore, self.now);
+    }
+
+    /// Everybody whose signatures are known.
+    pub(crate) fn known(&self) -> Known<'_> {
+        Known {
+            keys: &self.keys,
+            sigstore: &self.sigstore,
+        }
     }
 
     /// What the evidence is judged by.
@@ -94,7 +106,7 @@ impl World {
             version: &self.version,
             deployers: &self.deployers,
             policies: &self.policies,
-            keys: &self.keys,
+            known: self.known(),
             now: self.now,
         }
     }
@@ -109,7 +121,7 @@ impl World {
             deployers: &world.deployers,
             evidence: &world.evidence,
         };
-        let judgement = check::judge(&case, &world.policies, &world.keys, world.now);
+        let judgement = check::judge(&case, &world.policies, world.known(), world.now);
         for said in &judgement.policies {
             let is_bad = said.verdict.class() == Class::Badness;
             assert_eq!(is_bad, !said.revocations.is_empty(), "{said:?}");
@@ -258,6 +270,8 @@ pub(crate) fn policy(name: &str, keys: &[&str]) -> Policy {
                 signers: Signers {
                     keys: names(keys),
                     selector: None,
+                    identities: BTreeSet::new(),
+                    identity_selector: None,
                     threshold: NonZeroU32::MIN,
                 },
                 expired_keys: ExpiredKeys::AcceptIfSignedBefore,

@@ -71,6 +71,7 @@ fn identity_record() -> IdentityRecord {
         },
         not_before: noon(),
         not_after: noon() + SignedDuration::from_mins(10),
+        certificate: Sha256Digest::of(b"certificate"),
     }
 }
 

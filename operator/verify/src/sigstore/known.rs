@@ -1,0 +1,102 @@
+//! Whom somebody has declared: identities and public keys, with the root by which each is believed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::identity::Identity;
+use super::public_key::PublicKey;
+use super::root::TrustedRoot;
+use super::standing::TrustedPublicKey;
+use super::verified::{BundleRecord, VerifiedBundle};
+use crate::digest::Sha256Digest;
+
+/// Everybody whose Sigstore signatures are known. Empty where nobody uses Sigstore.
+#[derive(Clone, Debug, Default)]
+pub struct SigstoreSigners {
+    /// Public keys.
+    pub keys: Vec<KnownPublicKey>,
+    /// Identities.
+    pub identities: Vec<KnownIdentity>,
+}
+
+/// By whose word the signatures of a signer are believed.
+#[derive(Clone, Debug)]
+pub enum Root {
+    /// This one's.
+    Known(Arc<TrustedRoot>),
+    /// Nobody's: why.
+    Unknown(String),
+}
+
+/// A `TrustedIdentity`, ready to judge by.
+#[derive(Clone, Debug)]
+pub struct KnownIdentity {
+    /// Who it is.
+    pub identity: Identity,
+    /// Labels of the object, for `identitySelector`.
+    pub labels: BTreeMap<String, String>,
+    /// Who says that it is.
+    pub root: Root,
+    /// Why it can approve of nothing now. What it revokes is void all the same.
+    pub unusable: Option<String>,
+}
+
+/// A `TrustedKey` of type `PublicKey`, ready to judge by.
+#[derive(Clone, Debug)]
+pub struct KnownPublicKey {
+    /// Which key it is, and what became of it.
+    pub trusted: TrustedPublicKey,
+    /// Labels of the object, for `keySelector`.
+    pub labels: BTreeMap<String, String>,
+    /// The key itself, if it can be read.
+    pub key: Option<PublicKey>,
+    /// By which root logs and timestamps are checked, if by any.
+    pub root: Option<Root>,
+    /// Why it can approve of nothing now.
+    pub unusable: Option<String>,
+}
+
+impl SigstoreSigners {
+    /// Whether there is nobody.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.identities.is_empty()
+    }
+
+    /// Every root of an identity once, in an order that depends on nothing but the roots.
+    pub fn roots(&self) -> Vec<&Arc<TrustedRoot>> {
+        let all = self.identities.iter().filter_map(|one| one.root.known());
+        let by_digest: BTreeMap<Sha256Digest, _> = all.map(|root| (root.digest(), root)).collect();
+        by_digest.into_values().collect()
+    }
+}
+
+impl Root {
+    /// The root, if there is one.
+    pub fn known(&self) -> Option<&Arc<TrustedRoot>> {
+        match self {
+            Self::Known(root) => Some(root),
+            Self::Unknown(_) => None,
+        }
+    }
+}
+
+impl KnownIdentity {
+    /// Whether a verified certificate may be one of this identity: of an authority of its root, or of any
+    /// where that cannot be told. Whoever has the same name by the word of others is somebody else.
+    pub fn may_be(&self, record: &BundleRecord) -> bool {
+        self.root
+            .known()
+            .is_none_or(|root| root.lacks(record).is_none())
+    }
+}
+
+impl KnownPublicKey {
+    /// The bundle as this key's root has it: of whom that has removed, nothing is believed any more.
+    pub fn seen(&self, bundle: &VerifiedBundle) -> VerifiedBundle {
+        let root = self.root.as_ref().and_then(Root::known);
+        match root {
+            Some(root) if root.lacks(bundle.record()).is_some() => bundle.without_testimony(),
+            Some(_) | None => bundle.clone(),
+        }
+    }
+}
