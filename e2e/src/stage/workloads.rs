@@ -176,9 +176,4 @@ apiVersion: v1
 kind: Secret
 metadata: {name: {{ .Release.Name }}-password}
 stringData: {password: a-canary-in-a-coal-mine}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: {{ .Release.Name }}-bare}
-spec: {containers: [{name: main, image: registry.example.com/pause:1}]}
 ";

@@ -11,14 +11,14 @@ use tokio::sync::OnceCell;
 
 use crate::setup::{DEPLOYMENT, Deployed, Kind, Object, stage};
 
-const HELM_RELEASE: Kind = (
+pub(crate) const HELM_RELEASE: Kind = (
     "helm.toolkit.fluxcd.io",
     "v2",
     "HelmRelease",
     "helmreleases",
 );
 
-async fn with_flux() -> &'static Flux {
+pub(crate) async fn with_flux() -> &'static Flux {
     static FLUX: OnceCell<Flux> = OnceCell::const_new();
     let start = async || Flux::start(stage().await.cluster).await.unwrap();
     FLUX.get_or_init(start).await

@@ -7,3 +7,4 @@ mod autoscaler;
 mod flux;
 mod k3s;
 mod setup;
+mod thief;

@@ -68,7 +68,6 @@ async fn the_command_shows_first_and_then_creates() {
     for told in [
         "web: stopped (before: 3)",
         "charttrust-quarantine-web: deny all traffic",
-        "left alone: Pod web-bare",
         "Undo: kubectl delete quarantine",
     ] {
         assert!(said.contains(told), "{told} in {said}");

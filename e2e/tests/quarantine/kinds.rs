@@ -73,10 +73,11 @@ async fn jobs_that_run_are_left_to_end_and_told_and_those_that_do_not_are_suspen
 
     scene.contain("web", &["ScaleToZero"]).await;
     let status = scene
-        .quarantine_has("web", "Active=True/Contained")
+        .quarantine_has("web", "Active=False/PartlyContained")
         .await
         .status
         .unwrap();
+    assert_eq!(status.left_out, 2, "{status:#?}");
     let told = |name: &str| {
         let mut all = status.uncontained.iter();
         let found = all.find(|one| one.kind == "Job" && one.name == name);

@@ -21,6 +21,8 @@ mod kinds;
 mod left;
 mod network;
 mod others;
+mod redeployed;
+mod runs_on;
 mod served;
 mod tenant;
 mod thief;

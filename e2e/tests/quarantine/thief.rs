@@ -17,12 +17,12 @@ use serde_json::{Value, json};
 
 use crate::{ALL, stage};
 
-fn plain() -> Source {
+pub(crate) fn plain() -> Source {
     Source::new("web", "1.0.0")
 }
 
 /// A Deployment of three; `more` goes into its metadata.
-fn deployment(name: &str, more: &str) -> String {
+pub(crate) fn deployment(name: &str, more: &str) -> String {
     format!(
         "\
 ---
@@ -34,7 +34,7 @@ metadata: {{name: {name}{more}}}
     )
 }
 
-fn spec(app: &str) -> String {
+pub(crate) fn spec(app: &str) -> String {
     format!(
         "\
 spec:
@@ -47,13 +47,13 @@ spec:
     )
 }
 
-async fn replicas(scene: &Scene, name: &str) -> Option<i64> {
+pub(crate) async fn replicas(scene: &Scene, name: &str) -> Option<i64> {
     let live = scene.json::<Deployment>(name).await;
     live["spec"]["replicas"].as_i64()
 }
 
 /// Kind and name of what is left out and runs.
-fn left_out(object: &Quarantine) -> Vec<String> {
+pub(crate) fn left_out(object: &Quarantine) -> Vec<String> {
     let status = object.status.as_ref().unwrap();
     let running = status.uncontained.iter().filter(|one| one.runs);
     let mut told: Vec<_> = running

@@ -98,7 +98,8 @@ spec:
 {{/* Whether that field is as the operator sets it. */}}
 {{- define "charttrust.celIsHeld" -}}
 >-
-        variables.resource in ['daemonsets', 'helmcharts'] ? variables.hold{{ . }} != '' :
+        variables.resource == 'daemonsets' ? variables.hold{{ . }} == '"true"' :
+        variables.resource == 'helmcharts' ? variables.hold{{ . }} != '' :
         variables.resource == 'applications' ? variables.hold{{ . }} == '' :
         variables.field == ['suspend'] ? variables.hold{{ . }} == 'true' : variables.hold{{ . }} == '0'
 {{- end -}}

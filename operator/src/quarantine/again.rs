@@ -7,7 +7,7 @@
 
 use super::actions;
 use super::drift::Drift;
-use super::planned::Plan;
+use super::planned::{self, Plan};
 use super::policies;
 use super::view::{Again, View};
 use crate::api::bounds;
@@ -22,8 +22,8 @@ pub(super) fn planned(view: &View, plan: &Plan) -> Option<QuarantineStatus> {
     let mut objects = view.status.objects.clone();
     for (index, object) in objects.iter_mut().enumerate() {
         let is_contained = matches!(actions::drift(view, index), Drift::Contained(_));
-        if is_contained && object.revision < Some(plan.revision) {
-            object.revision = Some(plan.revision);
+        if is_contained && object.revision != Some(plan.in_force) {
+            object.revision = Some(plan.in_force);
         }
     }
     for found in &plan.objects {
@@ -39,21 +39,52 @@ pub(super) fn planned(view: &View, plan: &Plan) -> Option<QuarantineStatus> {
                     };
                 }
             }
-            // More than that a status cannot hold; what is over is left out, counted, and the
-            // quarantine is not called whole.
-            None if objects.len() < bounds::OBJECTS => {
+            None => {
                 let name = free_name(view, &objects, found);
-                objects.push(ContainedObject {
+                let found = ContainedObject {
                     name,
                     ..found.clone()
-                });
+                };
+                add(view, &mut objects, found);
             }
-            None => (),
         }
     }
     (objects != view.status.objects).then(|| QuarantineStatus {
         objects,
         ..view.status.clone()
+    })
+}
+
+/// Records one more object. What a status cannot hold beside the others takes the place of one that was
+/// contained and is gone: a chart that names its workloads anew with every revision must not fill it up.
+fn add(view: &View, objects: &mut Vec<ContainedObject>, found: ContainedObject) {
+    let sizes: Vec<usize> = objects.iter().map(planned::size).collect();
+    let all = sizes.iter().sum::<usize>();
+    let all = all.saturating_add(planned::size(&found));
+    if objects.len() < bounds::OBJECTS && all <= bounds::OBJECTS_SIZE {
+        return objects.push(found);
+    }
+    let is_over = |index: usize, record: &ContainedObject| {
+        record.action == QuarantineAction::ScaleToZero
+            && view.status.objects.get(index) == Some(record)
+            && actions::drift(view, index) == Drift::Gone
+    };
+    let makes_room = |size: usize| all.saturating_sub(size) <= bounds::OBJECTS_SIZE;
+    let mut places = objects.iter_mut().zip(sizes).enumerate();
+    let place = places.find(|(index, (one, size))| is_over(*index, one) && makes_room(*size));
+    if let Some((_, (place, _))) = place {
+        *place = found;
+    }
+}
+
+/// What is planned, and is not recorded because there is no room: it is left out, and counted.
+pub(super) fn unrecorded<'a>(
+    view: &'a View,
+    plan: &'a Plan,
+) -> impl Iterator<Item = &'a ContainedObject> {
+    plan.objects.iter().filter(|found| {
+        let is_it = |one: &ContainedObject| is_one(one, found) && one.uid == found.uid;
+        !view.status.objects.iter().any(is_it)
     })
 }
 
@@ -88,8 +119,9 @@ fn is_one(one: &ContainedObject, other: &ContainedObject) -> bool {
     one.kind == other.kind && one.namespace == other.namespace && one.name == other.name
 }
 
-/// Whether what was found is contained anew: another object of that name, or one that a later
-/// revision has set again. A deployer that a person has resumed stays so.
+/// Whether what was found is contained anew: another object of that name, or one that another revision has
+/// set again; revisions are counted from 1 anew when a release is installed again. A deployer that a person
+/// has resumed stays so.
 fn is_new(record: &ContainedObject, found: &ContainedObject) -> bool {
     if found.selector.is_some() {
         return false;
@@ -97,7 +129,7 @@ fn is_new(record: &ContainedObject, found: &ContainedObject) -> bool {
     record.uid != found.uid
         || (record.action != QuarantineAction::PauseDeployer
             && record.state != ObjectState::Planned
-            && record.revision < found.revision)
+            && record.revision != found.revision)
 }
 
 /// What was found, with what the object does not show any more: that its volumes are kept since it was

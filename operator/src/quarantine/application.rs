@@ -16,6 +16,9 @@ use crate::watch::ObjectName;
 pub(super) struct Application {
     /// Where its objects lie.
     pub(super) destination: String,
+    /// In which cluster, if it does not say that it is this one. It may be this one all the same: a cluster
+    /// may be known by any address and name.
+    pub(super) other_cluster: Option<String>,
     /// How tracking ids name it.
     names: Vec<String>,
     /// What it says that it has deployed.
@@ -64,9 +67,12 @@ impl Application {
     pub(super) fn of(object: &Value, all: &[Value]) -> Self {
         let resources = fields::value(object, &["status", "resources"]).and_then(Value::as_array);
         let objects = resources.into_iter().flatten().filter_map(resource);
-        let destination = fields::text(object, &["spec", "destination", "namespace"]);
+        let destination = |name: &str| fields::text(object, &["spec", "destination", name]);
+        let is_other = |name: &&str| !HERE.contains(name);
+        let cluster = destination("server").or_else(|| destination("name"));
         Self {
-            destination: destination.unwrap_or_default().to_owned(),
+            destination: destination("namespace").unwrap_or_default().to_owned(),
+            other_cluster: cluster.filter(is_other).map(str::to_owned),
             names: names(object, all),
             objects: objects.collect(),
         }
@@ -89,6 +95,13 @@ impl Application {
     /// Whether the tracking id of an object names this Application.
     pub(super) fn tracks(&self, object: &Value) -> bool {
         tracked_as(object).is_some_and(|tracked| self.names.iter().any(|name| name == tracked))
+    }
+
+    /// Whether an object carries a tracking id that names this Application, its own or a copied one.
+    pub(super) fn is_named_by(&self, object: &Value) -> bool {
+        let id = fields::text(object, &["metadata", "annotations", TRACKING_ID]);
+        let tracked = id.and_then(|id| id.split_once(':'));
+        tracked.is_some_and(|(tracked, _)| self.names.iter().any(|name| name == tracked))
     }
 
     /// Whether it has deployed nothing but what is listed.
@@ -169,6 +182,9 @@ fn is(listed: &ManifestObject, object: &Value) -> bool {
 fn group(api_version: &str) -> &str {
     api_version.split_once('/').map_or("", |(group, _)| group)
 }
+
+/// What an Application calls the cluster that it lies in itself; without an address it names none.
+const HERE: [&str; 3] = ["", "https://kubernetes.default.svc", "in-cluster"];
 
 /// <https://argo-cd.readthedocs.io/en/stable/user-guide/resource_tracking/>
 const TRACKING_ID: &str = "argocd.argoproj.io/tracking-id";
@@ -301,6 +317,35 @@ mod tests {
         let all = [ours.clone(), forger.clone()];
         assert_eq!(owns(&forger, &all), [false, false, true]);
         assert_eq!(owns(&ours, &all), [false, true, false]);
+    }
+
+    #[test]
+    fn where_it_deploys_to_is_told_as_far_as_it_says_so() {
+        let of = |destination: Value| {
+            let mut object = application("argocd", "argocd");
+            object["spec"]["destination"] = destination;
+            let found = Application::of(&object, &[]);
+            (found.destination, found.other_cluster)
+        };
+        let web = || ("web".to_owned(), None);
+        assert_eq!(of(json!({"namespace": "web"})), web());
+        let here = "https://kubernetes.default.svc";
+        assert_eq!(of(json!({"namespace": "web", "server": here})), web());
+        assert_eq!(of(json!({"namespace": "web", "name": "in-cluster"})), web());
+        for key in ["name", "server"] {
+            let (_, other) = of(json!({"namespace": "web", key: "far"}));
+            assert_eq!(other.as_deref(), Some("far"));
+        }
+    }
+
+    #[test]
+    fn a_copied_tracking_id_tells_whose_copy_it_is_and_owns_nothing() {
+        let ours = application("argocd", "argocd");
+        let ours = Application::of(&ours, std::slice::from_ref(&ours));
+        let copied = deployment("shop:apps/Deployment:web/of-another-name");
+        assert!(ours.is_named_by(&copied) && !ours.tracks(&copied));
+        assert!(!ours.is_named_by(&deployment("other:apps/Deployment:web/a")));
+        assert!(!ours.is_named_by(&deployment("shop")));
     }
 
     #[test]

@@ -77,6 +77,7 @@ fn observed() -> Observed {
     Observed {
         listed: Err(Unlisted::NotFound),
         workloads: vec![workload("a", "shop"), workload("b", "other")],
+        brought: Vec::new(),
         deployers: vec![application()],
         autoscalers: Vec::new(),
         neighbours: std::sync::Arc::default(),

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::drift::Drift;
-use super::planned::Plan;
+use super::planned::{NO_ROOM, Plan};
 use super::pod::Pod;
 use super::view::{Saying, View};
 use super::{actions, again, fields, pods, undone};
@@ -124,9 +124,21 @@ fn left_as_it_is(view: &View) -> QuarantineStatus {
             ..later(view, plan, status)
         };
     }
+    let mut uncontained = plan.uncontained.clone();
+    let over: Vec<_> = again::unrecorded(view, plan).collect();
+    let room = bounds::LONG_LIST.saturating_sub(over.len().min(NAMED));
+    uncontained.truncate(room);
+    uncontained.extend(over.iter().take(NAMED).map(|one| UncontainedObject {
+        kind: one.kind.clone(),
+        namespace: one.namespace.clone(),
+        name: one.name.clone(),
+        message: NO_ROOM.to_owned(),
+        runs: true,
+        waits_for: None,
+    }));
     QuarantineStatus {
-        uncontained: plan.uncontained.clone(),
-        left_out: number(plan.left_out),
+        uncontained,
+        left_out: number(plan.left_out.saturating_add(over.len())),
         running: number(running),
         ..status
     }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::annotation::{Annotation, Carried};
 use super::apply::api_of;
 use super::listed::{Listed, Unlisted};
-use super::neighbourhood::Neighbourhoods;
+use super::neighbourhood::{Neighbourhood, Neighbourhoods};
 use super::object_error::ObjectError;
 use super::observed::{Need, Observed};
 use super::placement::Placement;
@@ -188,9 +188,13 @@ pub async fn observed(
     if needs(Need::Neighbours) {
         observed.neighbours = neighbourhoods.of(namespace).await?;
     }
-    observed.workloads = match observed.listed(&placement) {
-        Ok(listed) if listed.namespace == namespace => workloads(client, &listed).await?,
-        _ => Vec::new(),
+    let known = needs(Need::Neighbours).then(|| observed.neighbours.as_ref());
+    (observed.workloads, observed.brought) = match observed.listed(&placement) {
+        Ok(listed) if listed.namespace == namespace => (
+            workloads(client, &listed, known).await?,
+            brought(neighbourhoods, &listed).await?,
+        ),
+        _ => (Vec::new(), Vec::new()),
     };
     let autoscalers = list(client, &resources::autoscaler(), Some(namespace)).await;
     observed.autoscalers = unless_forbidden(autoscalers, &mut observed.unlisted_kinds)?;
@@ -403,12 +407,9 @@ fn together(
 /// Whether Helm may be making what the record lists at this moment. It writes the record first, and
 /// one that was killed leaves it so for ever: that is waited for only so long.
 fn is_at_work(record: &Recorded, now: Timestamp) -> bool {
-    let is_pending = matches!(
-        record.status,
-        Status::PendingInstall | Status::PendingRollback | Status::PendingUpgrade
-    );
     let age = record.last_deployed.map(|since| now.duration_since(since));
-    is_pending && age.is_some_and(|age| (SignedDuration::ZERO..PATIENCE).contains(&age))
+    record.status.is_pending()
+        && age.is_some_and(|age| (SignedDuration::ZERO..PATIENCE).contains(&age))
 }
 
 // Helm writes the record, then applies: an ordinary install has made its workloads within a minute.
@@ -450,8 +451,19 @@ impl Unfinished {
     }
 }
 
-/// The listed workloads of the listed namespace. Whatever is listed is only looked at.
-async fn workloads(client: &Client, listed: &Listed) -> Result<Vec<Value>, GatherError> {
+/// The listed workloads of the listed namespace. Whatever is listed is only looked at, and what is not known
+/// to be there is not asked for: a record may list twenty thousand names.
+async fn workloads(
+    client: &Client,
+    listed: &Listed,
+    known: Option<&Neighbourhood>,
+) -> Result<Vec<Value>, GatherError> {
+    let there = known.map(Neighbourhood::workloads);
+    let may_be_there = |target: &Target, name: &str| {
+        there
+            .as_ref()
+            .is_none_or(|there| there.contains(&(target.kind, name)))
+    };
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
     let all = listed.objects.iter().chain(&listed.hooks);
@@ -466,12 +478,39 @@ async fn workloads(client: &Client, listed: &Listed) -> Result<Vec<Value>, Gathe
         let Some(target) = Target::of_manifest(object).filter(|_| is_here) else {
             continue;
         };
-        if !seen.insert((target.kind, object.name.clone())) {
+        if !may_be_there(target, &object.name) || !seen.insert((target.kind, &object.name)) {
             continue;
         }
         let resource = resources::of(target);
         let namespace = Some(listed.namespace.as_str());
         found.extend(find(client, &resource, namespace, &object.name).await?);
+    }
+    Ok(found)
+}
+
+/// The deployers that the release brings itself, where anybody looks. That a kind may not be listed is told of
+/// those that deploy the release.
+async fn brought(
+    neighbourhoods: &Neighbourhoods,
+    listed: &Listed,
+) -> Result<Vec<Value>, GatherError> {
+    let mut found = Vec::new();
+    for target in TARGETS.iter().filter(|target| target.is_deployer()) {
+        let named = listed.named(target.group, target.kind);
+        if named.is_empty() {
+            continue;
+        }
+        let is_named = |object: &Value| {
+            let text = |name: &str| fields::text(object, &["metadata", name]);
+            let place = text("namespace").zip(text("name"));
+            place.is_some_and(|place| named.contains(&place))
+        };
+        let needed = |object: Value| Some(object).filter(is_named).into_iter().collect();
+        for part in neighbourhoods.reach().parts() {
+            let resource = resources::of(target);
+            let all = select(neighbourhoods.client(), &resource, part.namespace(), needed).await;
+            found.extend(unless_forbidden(all, &mut Vec::new())?);
+        }
     }
     Ok(found)
 }

@@ -1,6 +1,6 @@
 //! What a release consists of, as its records or its Application say.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use charttrust_verify::release::{HelmReleaseMark, HelmReleaseName, ManifestObject, Record};
 use jiff::Timestamp;
@@ -23,6 +23,8 @@ pub struct Listed {
     pub unread: usize,
     /// Its newest revision.
     pub revision: u64,
+    /// Its newest revision that Helm has applied whole, or given up; while there is none, the newest.
+    pub settled: u64,
     /// All of its revisions that may be live.
     pub revisions: BTreeSet<u64>,
     /// When it was first installed, as its records say.
@@ -50,6 +52,11 @@ impl Listed {
             stopped: record.stopped,
             unread: record.unread_objects,
             revision: u64::from(revision),
+            settled: if record.status.is_pending() {
+                0
+            } else {
+                u64::from(revision)
+            },
             revisions: BTreeSet::from([u64::from(revision)]),
             installed: record.first_deployed,
             unreadable_records: Vec::new(),
@@ -63,6 +70,7 @@ impl Listed {
             self.revision = other.revision;
             self.stopped = other.stopped;
         }
+        self.settled = self.settled.max(other.settled);
         self.revisions.extend(other.revisions);
         self.helm_releases.extend(other.helm_releases);
         self.installed = self.installed.into_iter().chain(other.installed).min();
@@ -72,11 +80,9 @@ impl Listed {
 }
 
 fn add(known: &mut Vec<ManifestObject>, more: Vec<ManifestObject>) {
-    for object in more {
-        if can_be(&object.name) && !known.contains(&object) {
-            known.push(object);
-        }
-    }
+    let mut seen: HashSet<ManifestObject> = known.iter().cloned().collect();
+    let is_new = |object: &ManifestObject| can_be(&object.name) && seen.insert(object.clone());
+    known.extend(more.into_iter().filter(is_new));
 }
 
 /// Whether an object could have this name. A chart may list any, in a hook that is never run, and what
@@ -87,6 +93,29 @@ fn can_be(name: &str) -> bool {
 }
 
 impl Listed {
+    /// Namespace and name of what is listed of a group's kind.
+    pub(super) fn named(&self, group: &str, kind: &str) -> BTreeSet<(&str, &str)> {
+        let is_one = |object: &&ManifestObject| {
+            let own = object.api_version.split_once('/').map(|(own, _)| own);
+            object.kind == kind && own == Some(group) && !object.generated
+        };
+        let all = self.objects.iter().chain(&self.hooks).filter(is_one);
+        let named = all.map(|object| {
+            let namespace = object.namespace.as_ref().unwrap_or(&self.namespace);
+            (namespace.as_str(), object.name.as_str())
+        });
+        named.collect()
+    }
+
+    /// The revision that what is contained now is contained of. Helm writes a record before it applies what
+    /// that lists: what it applies later is of a newer revision then, and nobody's change.
+    pub(super) fn in_force(&self) -> u64 {
+        match self.settled {
+            0 => self.revision,
+            settled => settled,
+        }
+    }
+
     /// Whether a revision later than this one says that an object runs nothing.
     pub(super) fn stops(&self, kind: &str, name: &str, since: u64) -> bool {
         let is_it = |one: &ManifestObject| one.kind == kind && one.name == name;

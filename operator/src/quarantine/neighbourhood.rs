@@ -3,7 +3,7 @@
 //! A namespace may hold ten thousand Pods and the releases of fifty quarantines. So its lists are read
 //! once for all that ask at the same time, and shared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use kube::Client;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::pod::Pod;
 use super::reading::GatherError;
 use super::target::TARGETS;
-use super::{reduced, resources};
+use super::{fields, reduced, resources};
 use crate::watch::Reach;
 
 /// What else lives in a namespace, reduced to what tells whose it is.
@@ -31,6 +31,16 @@ const INTERMEDIATES: [&str; 2] = ["ReplicaSet", "Job"];
 const POD_OWNERS: [&str; 4] = ["CronJob", "DaemonSet", "Deployment", "StatefulSet"];
 
 impl Neighbourhood {
+    /// Kind and name of every workload.
+    pub(super) fn workloads(&self) -> BTreeSet<(&str, &str)> {
+        let all = self.pod_owners.iter().chain(&self.intermediates);
+        let named = all.filter_map(|object| {
+            let kind = fields::text(object, &["kind"])?;
+            Some((kind, fields::text(object, &["metadata", "name"])?))
+        });
+        named.collect()
+    }
+
     async fn list(client: &Client, namespace: &str) -> Result<Self, GatherError> {
         let pod = resources::pod();
         Ok(Self {

@@ -25,6 +25,8 @@ pub struct Observed {
     pub workloads: Vec<Value>,
     /// The deployers that deploy the release, or may.
     pub deployers: Vec<Value>,
+    /// Deployers that the release brings itself, as they are.
+    pub brought: Vec<Value>,
     /// The autoscalers of the namespace.
     pub autoscalers: Vec<Value>,
     /// What else lives in the namespace.
@@ -108,6 +110,12 @@ impl Case<'_> {
         let listed = self.observed.listed.as_ref();
         listed.map_or(0, |listed| listed.revision)
     }
+
+    /// The newest revision of it that is applied whole.
+    pub(super) fn in_force(&self) -> u64 {
+        let listed = self.observed.listed.as_ref();
+        listed.map_or(0, Listed::in_force)
+    }
 }
 
 impl Observed {
@@ -117,6 +125,7 @@ impl Observed {
             listed,
             workloads: Vec::new(),
             deployers: Vec::new(),
+            brought: Vec::new(),
             autoscalers: Vec::new(),
             neighbours: Arc::default(),
             gone: BTreeSet::new(),

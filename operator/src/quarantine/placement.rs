@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::application::Application;
-use super::target::is_of_release;
+use super::target::{is_annotated, is_of_release};
 use crate::inventory::ReleaseId;
 
 /// Where the workloads of a release lie.
@@ -28,6 +28,23 @@ impl Placement<'_> {
         match self {
             Self::Application(application) => application.owns(object),
             Self::Record(release) => is_of_release(object, release),
+        }
+    }
+
+    /// Whether an object says that it is of the release, as what it has made says too: Kubernetes copies
+    /// annotations from a Deployment to its `ReplicaSets`. Enough to tell of it, and not to change it.
+    pub(super) fn is_marked(&self, object: &Value) -> bool {
+        match self {
+            Self::Application(application) => application.is_named_by(object),
+            Self::Record(release) => is_annotated(object, release),
+        }
+    }
+
+    /// Another cluster, as far as is known, that the workloads lie in.
+    pub(super) fn other_cluster(&self) -> Option<&str> {
+        match self {
+            Self::Application(application) => application.other_cluster.as_deref(),
+            Self::Record(_) => None,
         }
     }
 

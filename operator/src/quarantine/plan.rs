@@ -10,7 +10,7 @@ use super::placement::Placement;
 use super::planned::{Plan, Runs};
 use super::pod::Pod;
 use super::pods;
-use super::target::Target;
+use super::target::{self, Target};
 use super::view::View;
 use crate::api::quarantine_words::{QuarantineAction, QuarantineReason};
 use crate::inventory::ReleaseId;
@@ -33,6 +33,7 @@ pub fn plan(
     };
     let mut plan = Plan {
         revision: case.revision(),
+        in_force: case.in_force(),
         ..Plan::default()
     };
     match observed.listed(&placement) {
@@ -43,7 +44,8 @@ pub fn plan(
         Ok(listed) if observed.is_unseen => unseen_there(&mut plan, &listed, &placement),
         Ok(listed) => {
             leave_others(&mut plan, &listed, &case);
-            leave_missing(&mut plan, &listed, observed);
+            leave_missing(&mut plan, &listed, &case);
+            leave_brought(&mut plan, &case);
             leave_pods_of_hooks(&mut plan, &listed, observed);
             actions::plan_within(&mut plan, &case);
         }
@@ -183,21 +185,50 @@ fn unseen(object: &ManifestObject) -> Runs {
     }
 }
 
-/// A Pod that is on a node is counted; what makes Pods goes on making them.
+/// A Pod that has not ended runs, or will as soon as there is a node for it; what makes Pods goes on making
+/// them.
 fn bare(object: &ManifestObject, observed: &Observed) -> Runs {
     let neighbours = &observed.neighbours;
+    let is_over = |pod: &Pod| object.kind == "Pod" && pod.has_ended;
     let makes = |pod: &Pod| pods::is_made_by(pod, &object.kind, &object.name, neighbours);
-    if object.kind != "Pod" && neighbours.pods.iter().any(makes) {
+    if neighbours
+        .pods
+        .iter()
+        .any(|pod| makes(pod) && !is_over(pod))
+    {
         Runs::Pods
     } else {
         Runs::Not
     }
 }
 
-/// Tells of workloads that are listed and are not there.
-fn leave_missing(plan: &mut Plan, listed: &Listed, observed: &Observed) {
+/// Tells of deployers that the release brings: what they deploy is another release, listed by another record.
+fn leave_brought(plan: &mut Plan, case: &Case) {
+    for object in &case.observed.brought {
+        let target = Target::of_object(object);
+        let other = target.filter(|target| !target::deploys(object, target, case.release));
+        let Some(target) = other else {
+            continue;
+        };
+        let (runs, why) = if target.is_held(object) {
+            (Runs::Not, "rests, and what it has deployed before runs on")
+        } else {
+            (
+                Runs::Pods,
+                "deploys what no record of this release lists: suspend it, and contain that too",
+            )
+        };
+        let text = |name: &str| fields::text(object, &["metadata", name]).unwrap_or_default();
+        let namespace = Some(text("namespace")).filter(|place| *place != case.release.namespace);
+        plan.leave(target.kind, namespace, text("name"), why);
+        plan.last_runs(runs);
+    }
+}
+
+/// Tells of workloads that are listed and are not there; nobody has looked in another cluster.
+fn leave_missing(plan: &mut Plan, listed: &Listed, case: &Case) {
     let is_there = |kind: &str, name: &str| {
-        observed.workloads.iter().any(|object| {
+        case.observed.workloads.iter().any(|object| {
             fields::text(object, &["kind"]) == Some(kind)
                 && fields::text(object, &["metadata", "name"]) == Some(name)
         })
@@ -210,6 +241,12 @@ fn leave_missing(plan: &mut Plan, listed: &Listed, observed: &Observed) {
                 .is_none_or(|namespace| *namespace == listed.namespace)
             && !is_there(&object.kind, &object.name);
         if is_missing {
+            if let Some(cluster) = case.placement.other_cluster() {
+                let why =
+                    format!("is not here, and the Application deploys to {cluster}: stop it there");
+                plan.leave_that(Runs::Pods, &object.kind, &object.name, &why);
+                continue;
+            }
             let why = "is listed and not there; should it appear, it is contained";
             plan.leave(&object.kind, None, &object.name, why);
         }
@@ -227,7 +264,7 @@ fn leave_pods_of_hooks(plan: &mut Plan, listed: &Listed, observed: &Observed) {
     for hook in listed.hooks.iter().filter(|hook| is_bare(&hook.kind)) {
         if hook.kind != "Pod" || pods.contains(&hook.name.as_str()) {
             let why = "was made by a hook, and has no controller that could stop it";
-            plan.leave(&hook.kind, None, &hook.name, why);
+            plan.leave_that(bare(hook, observed), &hook.kind, &hook.name, why);
         }
     }
 }
@@ -319,6 +356,7 @@ mod tests {
             }),
             workloads: vec![deployment("web")],
             deployers: Vec::new(),
+            brought: Vec::new(),
             gone: BTreeSet::new(),
             servers: Servers::default(),
             unlisted_kinds: Vec::new(),
@@ -758,6 +796,80 @@ mod tests {
             ..Plans::of_a_person()
         };
         super::plan(&web(), EVERYTHING, &observed, &[], plans)
+    }
+
+    /// Kubernetes gives the annotations of a Deployment to its `ReplicaSets`, and not the label.
+    #[test]
+    fn what_a_deployment_has_made_is_told_when_nothing_manages_it_any_more() {
+        let left = |owner: &str, change: fn(&mut Value)| {
+            let plan = planned(|observed| {
+                let mut set = deployment("orphan");
+                set["kind"] = json!("ReplicaSet");
+                set["metadata"]["labels"] = json!({});
+                set["metadata"]["ownerReferences"] =
+                    json!([{"controller": true, "kind": "Deployment", "uid": owner}]);
+                let all = neighbours(observed);
+                all.intermediates.push(set);
+                change(&mut all.pod_owners[0]);
+            });
+            plan.left_out
+        };
+        assert_eq!(left("uid-web", |_| ()), 0);
+        assert_eq!(left("uid-gone", |_| ()), 1);
+        let goes = |web: &mut Value| {
+            web["metadata"]["deletionTimestamp"] = json!("2026-11-18T00:00:00Z");
+        };
+        assert_eq!(left("uid-web", goes), 1, "a finalizer keeps it for ever");
+    }
+
+    #[test]
+    fn what_may_make_a_pod_is_never_counted_as_stopped() {
+        let left_out = |kind: &str, name: &str, change: fn(&mut Observed)| {
+            let plan = planned(|observed| {
+                let listed = self::listed("v1", kind, name);
+                observed.listed.as_mut().unwrap().objects.push(listed);
+                change(observed);
+            });
+            plan.left_out
+        };
+        assert_eq!(left_out("Pod", "bare", |_| ()), 0, "it is not there");
+        let pending = |observed: &mut Observed| {
+            let bare = pod("bare", "bare", "nobody");
+            neighbours(observed).pods.extend(Pod::of(&bare));
+        };
+        assert_eq!(left_out("Pod", "bare", pending), 1);
+        let over = |observed: &mut Observed| {
+            let mut bare = pod("bare", "bare", "nobody");
+            bare["status"] = json!({"phase": "Succeeded"});
+            neighbours(observed).pods.extend(Pod::of(&bare));
+        };
+        assert_eq!(left_out("Pod", "bare", over), 0);
+        let between = |observed: &mut Observed| {
+            let mut job = deployment("tries");
+            job["apiVersion"] = json!("batch/v1");
+            job["kind"] = json!("Job");
+            job["status"] = json!({"failed": 1});
+            observed.workloads.push(job);
+        };
+        assert_eq!(left_out("Job", "other", between), 1);
+    }
+
+    #[test]
+    fn a_deployer_that_the_release_brings_is_told_and_runs_unless_it_rests() {
+        let left_out = |suspend: bool, is_own: bool| {
+            let plan = planned(|observed| {
+                let mut child = flux(7);
+                child["spec"]["suspend"] = json!(suspend);
+                if !is_own {
+                    child["status"]["history"][0]["name"] = json!("child");
+                }
+                observed.brought.push(child);
+            });
+            plan.left_out
+        };
+        assert_eq!(left_out(false, false), 1);
+        assert_eq!(left_out(true, false), 0);
+        assert_eq!(left_out(false, true), 0, "it deploys this very release");
     }
 
     #[test]

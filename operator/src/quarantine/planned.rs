@@ -9,6 +9,15 @@ use crate::api::quarantine_words::QuarantineReason;
 /// What the status will say about an object later, in bytes.
 const SAID: usize = 200;
 
+/// Why something is not recorded, and so not contained.
+pub(super) const NO_ROOM: &str = "does not fit into the list of contained objects";
+
+/// How much of a status a record takes, in bytes.
+pub(super) fn size(record: &ContainedObject) -> usize {
+    let own = serde_json::to_string(record).map_or(0, |text| text.len());
+    own.saturating_add(SAID)
+}
+
 /// What will be changed, and what will not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -24,6 +33,8 @@ pub struct Plan {
     pub host_network: Vec<String>,
     /// The newest revision that it is made for.
     pub revision: u64,
+    /// The newest revision that is applied whole: what is recorded is recorded for that one.
+    pub in_force: u64,
     /// How many objects that run are left out, also where there is no room to name them.
     pub left_out: usize,
 }
@@ -102,15 +113,13 @@ impl Plan {
         self.objects.sort_by_cached_key(order);
         let mut size = 0_usize;
         let fits = |one: &ContainedObject| {
-            let own = serde_json::to_string(one).map_or(0, |text| text.len());
-            size = size.saturating_add(own).saturating_add(SAID);
+            size = size.saturating_add(self::size(one));
             size <= bounds::OBJECTS_SIZE
         };
         let fitting = self.objects.iter().take(bounds::OBJECTS);
         let fitting = fitting.map(fits).take_while(|fits| *fits).count();
         for object in self.objects.split_off(fitting) {
-            let why = "does not fit into the list of contained objects";
-            self.leave_that(Runs::Pods, &object.kind, &object.name, why);
+            self.leave_that(Runs::Pods, &object.kind, &object.name, NO_ROOM);
         }
         let order = |one: &ContainedObject| (one.action, one.kind.clone(), one.name.clone());
         self.objects.sort_by_cached_key(order);

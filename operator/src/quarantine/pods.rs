@@ -16,7 +16,8 @@ pub(super) fn is_controlled(object: &Value) -> bool {
 }
 
 /// Whether what controls this one makes and scales it: a Deployment its `ReplicaSets`, a `CronJob` its
-/// Jobs, and it is there. Any other owner is only a claim of whoever wrote the chart.
+/// Jobs, and it is there to stay: one that goes manages nothing any more, however long a finalizer keeps it.
+/// Any other owner is only a claim of whoever wrote the chart.
 pub(super) fn is_managed(object: &Value, observed: &Observed) -> bool {
     let maker = match fields::text(object, &["kind"]) {
         Some("Job") => "CronJob",
@@ -29,6 +30,7 @@ pub(super) fn is_managed(object: &Value, observed: &Observed) -> bool {
     let is_it = |one: &Value| {
         fields::text(one, &["kind"]) == Some(maker)
             && fields::text(one, &["metadata", "uid"]) == Some(uid)
+            && !fields::is_being_deleted(one)
     };
     observed.neighbours.pod_owners.iter().any(is_it)
 }

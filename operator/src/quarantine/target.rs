@@ -85,6 +85,7 @@ impl Guard {
 enum Held {
     Absent,
     Flag,
+    Label,
     Marker,
     Zero,
 }
@@ -161,7 +162,7 @@ const fn workload(
 }
 
 const fn daemon_set() -> Target {
-    let target = workload("apps", ("DaemonSet", "daemonsets"), NOWHERE, Held::Marker);
+    let target = workload("apps", ("DaemonSet", "daemonsets"), NOWHERE, Held::Label);
     Target {
         owned: NODE_SELECTOR,
         ..target
@@ -257,12 +258,13 @@ impl Target {
         match self.held {
             Held::Absent => None,
             Held::Flag => Some(json!(true)),
-            Held::Marker => Some(json!("true")),
+            Held::Label | Held::Marker => Some(json!("true")),
             Held::Zero => Some(json!(0)),
         }
     }
 
-    /// Whether the field is as we would set it. An annotation holds whatever its value is.
+    /// Whether the field is as we would set it. An annotation holds whatever its value is, and a label does
+    /// not: nodes may have that of a chart.
     pub(super) fn is_held(&self, object: &Value) -> bool {
         match (self.held, self.value(object)) {
             (Held::Marker, value) => value.is_some(),
@@ -332,15 +334,16 @@ impl Target {
 /// Whether a workload's live marks name this release: anybody can list any
 /// object in a record, but only Helm, or whoever may change the object itself, writes these.
 pub(super) fn is_of_release(object: &Value, release: &ReleaseId) -> bool {
+    let path = ["metadata", "labels", "app.kubernetes.io/managed-by"];
+    is_annotated(object, release) && fields::text(object, &path) == Some("Helm")
+}
+
+/// Whether annotations of Helm on a workload name this release, whoever has written them there.
+pub(super) fn is_annotated(object: &Value, release: &ReleaseId) -> bool {
     let annotation = |name: &str| fields::text(object, &["metadata", "annotations", name]);
-    let label = fields::text(
-        object,
-        &["metadata", "labels", "app.kubernetes.io/managed-by"],
-    );
     fields::text(object, &["metadata", "namespace"]) == Some(&release.namespace)
         && annotation("meta.helm.sh/release-name") == Some(&release.name)
         && annotation("meta.helm.sh/release-namespace") == Some(&release.namespace)
-        && label == Some("Helm")
 }
 
 /// Whether a deployer's own spec or status says that it deploys this release, and no other.

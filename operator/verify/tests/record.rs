@@ -77,6 +77,28 @@ fn record_is_decoded() {
     assert_eq!(record.unread_objects, 0);
 }
 
+/// Helm installs whatever lies there, before all else and without its marks.
+#[test]
+fn what_is_installed_as_a_definition_is_listed_with_what_hooks_make() {
+    let evil = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: evil\n";
+    let definition = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata:\n  name: b\n";
+    let both = format!("# A comment\n---\n{definition}---\n{evil}");
+    let listed = |name: &str, content: &str| {
+        let file = json!({"name": name, "data": STANDARD.encode(content)});
+        let record = changed(|record| record["chart"]["files"] = json!([file])).unwrap();
+        let names = record.hooks.iter().map(|one| one.name.clone());
+        (names.collect::<Vec<_>>(), record.unread_objects)
+    };
+    for name in ["crds/a.yaml", "crds/below/a.yml", "crds/a.json"] {
+        assert_eq!(listed(name, &both), (vec!["evil".to_owned()], 0), "{name}");
+    }
+    for name in ["a.yaml", "crds/a.txt", "files/crds/a.yaml"] {
+        assert_eq!(listed(name, evil), (Vec::new(), 0), "{name}");
+    }
+    assert_eq!(listed("crds/a.yaml", definition), (Vec::new(), 0));
+    assert_eq!(listed("crds/a.yaml", "no object"), (Vec::new(), 1));
+}
+
 #[test]
 fn what_hooks_make_is_listed_apart() {
     let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: late\n";

@@ -62,7 +62,7 @@ impl Denial {
                 selector: Some(selector.to_string()),
                 autoscaler: None,
                 undone: None,
-                revision: Some(plan.revision),
+                revision: Some(plan.in_force),
                 state: ObjectState::Planned,
                 message: None,
             });

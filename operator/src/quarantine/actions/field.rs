@@ -91,7 +91,7 @@ pub(super) fn record(
         selector: None,
         autoscaler: None,
         undone: None,
-        revision: Some(plan.revision),
+        revision: Some(plan.in_force),
         state: ObjectState::Planned,
         message: None,
     };

@@ -27,7 +27,7 @@ pub(super) fn plan(plan: &mut Plan, case: &Case) {
         }
         if let Some(why) = refusal(object, target, case) {
             let name = fields::text(object, &["metadata", "name"]).unwrap_or_default();
-            plan.leave_that(makes_pods(target), target.kind, name, why);
+            plan.leave_that(Runs::Pods, target.kind, name, why);
         } else if let Some(served) = stops(object, target, case) {
             let name = fields::text(object, &["metadata", "name"]).unwrap_or_default();
             plan.wait(target.kind, name, &served);
@@ -44,7 +44,8 @@ pub(super) fn plan(plan: &mut Plan, case: &Case) {
 }
 
 /// Tells of workloads that carry the marks of the release, and that its record does not list (any more):
-/// an upgrade leaves what its chart wants kept, and a hook or a person may have made others.
+/// an upgrade leaves what its chart wants kept, a hook or a person may have made others, and a Deployment
+/// gives its marks on to what it makes, which may outlive it.
 fn leave_unlisted(plan: &mut Plan, case: &Case) {
     let observed = case.observed;
     let uid = |object: &Value| fields::text(object, &["metadata", "uid"]).map(str::to_owned);
@@ -53,7 +54,7 @@ fn leave_unlisted(plan: &mut Plan, case: &Case) {
     let all = neighbours.pod_owners.iter();
     let all = all.chain(&neighbours.intermediates);
     let is_left = |object: &&Value| {
-        case.placement.owns(object)
+        case.placement.is_marked(object)
             && !is_managed(object, observed)
             && !known.contains(&uid(object))
             && !has_finished(object)
@@ -103,26 +104,23 @@ fn warn(plan: &mut Plan, case: &Case, object: &Value) {
     plan.leave(kind, None, name, &why);
 }
 
-/// A Job makes no Pods anew once it has them: those are counted.
-fn makes_pods(target: &Target) -> Runs {
-    match target.kind {
-        "Job" => Runs::Not,
-        _ => Runs::Pods,
-    }
-}
-
-/// Tells of Jobs that a `CronJob` has started and that go on without it.
+/// Tells of Jobs that a `CronJob` has started and that go on without it: until one has ended it makes Pods in
+/// place of those that fail, and those that it still has to make.
 fn leave_running(plan: &mut Plan, owner: &Value, observed: &Observed) {
     let uid = fields::text(owner, &["metadata", "uid"]);
     let name = |object| fields::text(object, &["metadata", "name"]).unwrap_or_default();
     let is_job = |object: &&Value| fields::text(object, &["kind"]) == Some("Job");
     let jobs = observed.neighbours.intermediates.iter().filter(is_job);
-    for job in jobs.filter(|job| controller(job) == uid && !has_finished(job)) {
+    let goes_on = |job: &&Value| {
+        let is_suspended = fields::value(job, &["spec", "suspend"]) == Some(&Value::Bool(true));
+        !is_suspended && !has_finished(job)
+    };
+    for job in jobs.filter(|job| controller(job) == uid && goes_on(job)) {
         let why = format!(
             "was started by CronJob {} before, and is left to end",
             name(owner)
         );
-        plan.leave("Job", None, name(job), &why);
+        plan.leave_that(Runs::Pods, "Job", name(job), &why);
     }
 }
 

@@ -245,3 +245,67 @@ fn many_workloads_are_all_stopped_by_few_policies() {
         .filter(|one| one.selector.is_some());
     assert!(policies.count() < 10);
 }
+
+/// Helm writes the record of a revision first, and applies what that lists when its hooks have ended.
+#[test]
+fn what_helm_applies_long_after_it_has_begun_is_contained_anew() {
+    let mut server = contained();
+    server.again = Again::AnyRevision;
+    (server.settled, server.revision) = (7, 8);
+    server.run_through(&[], None);
+    server.scale("web", 6);
+    server.run_through(&[], None);
+    server.settled = 8;
+    server.run_through(&[], None);
+    assert_eq!(replicas(&server, "web"), 0);
+    server.scale("web", 7);
+    server.run_through(&[], None);
+    assert_eq!(replicas(&server, "web"), 7, "a person's later change stays");
+}
+
+/// Helm counts from 1 again.
+#[test]
+fn what_outlives_its_release_is_contained_anew_with_the_next_of_that_name() {
+    let mut server = contained();
+    server.again = Again::AnyRevision;
+    server.revision = 1;
+    server.scale("web", 6);
+    server.run_through(&[], None);
+    assert_eq!(replicas(&server, "web"), 0);
+}
+
+/// As many records as a status holds, of objects that are gone.
+fn fill(server: &mut Server, like: &str) {
+    let objects = &mut server.status.objects;
+    let one = objects.iter().find(|one| one.kind == like).unwrap().clone();
+    for number in objects.len()..crate::api::bounds::OBJECTS {
+        objects.push(ContainedObject {
+            name: format!("gone-{number}"),
+            uid: Some(format!("gone-{number}")),
+            state: ObjectState::Gone,
+            original: None,
+            ..one.clone()
+        });
+    }
+}
+
+#[test]
+fn what_is_gone_takes_no_room_from_what_is_there() {
+    let mut server = contained();
+    fill(&mut server, "Deployment");
+    server.add(&deployment("late", 4));
+    server.run_through(&[], None);
+    assert_eq!(replicas(&server, "late"), 0);
+}
+
+#[test]
+fn what_finds_no_room_is_never_called_contained() {
+    let mut server = contained();
+    fill(&mut server, "HelmRelease");
+    server.add(&deployment("late", 4));
+    server.run_through(&[], None);
+    assert_eq!(replicas(&server, "late"), 4);
+    assert_eq!(reason(&server), "PartlyContained");
+    let mut left = server.status.uncontained.iter();
+    assert!(left.any(|one| one.name == "late" && one.runs));
+}

@@ -81,6 +81,8 @@ struct Server {
     told: QuarantineStatus,
     /// The newest revision of the release, and whether it is bad too.
     revision: u64,
+    /// The newest that Helm has applied whole; with none it is that.
+    settled: u64,
     again: Again,
     pods: Vec<Value>,
     /// What the newest revision says that it runs nothing.
@@ -271,6 +273,7 @@ impl Server {
             gone: BTreeSet::new(),
             told: QuarantineStatus::default(),
             revision: 7,
+            settled: 0,
             again: Again::SameRevision,
             pods: Vec::new(),
             stopped: None,
@@ -400,11 +403,13 @@ impl Server {
                 // The record names a workload of a neighbour, as a forged one would.
                 objects: workloads.iter().map(listed).collect(),
                 revision: self.revision,
+                settled: self.settled,
                 stopped: workloads.iter().filter(is_stopped).map(listed).collect(),
                 ..Listed::default()
             }),
             workloads,
             deployers: vec![self.objects[&key("HelmRelease", "web")].clone()],
+            brought: Vec::new(),
             autoscalers: Vec::new(),
             neighbours: Arc::new(Neighbourhood {
                 pods: self.pods.iter().filter_map(Pod::of).collect(),

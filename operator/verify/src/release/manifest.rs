@@ -9,7 +9,7 @@ use super::field::{get, text};
 use super::mark::{self, HelmReleaseMark};
 
 /// An object of a manifest: where to look for it in the cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ManifestObject {
     /// Group and version.
     pub api_version: String,

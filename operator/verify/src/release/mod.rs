@@ -7,6 +7,8 @@
 mod digest;
 mod error;
 mod field;
+mod files;
+mod json;
 mod manifest;
 mod mark;
 mod payload;
@@ -43,9 +45,10 @@ pub struct Record {
     pub objects: Vec<ManifestObject>,
     /// Those of them that say themselves that they run nothing: no replicas, or suspended.
     pub stopped: Vec<ManifestObject>,
-    /// The objects of its hooks, which Helm makes without its marks and never upgrades.
+    /// The objects of its hooks, and what its chart has in `crds/` beside definitions: Helm makes both without
+    /// its marks, and never upgrades them.
     pub hooks: Vec<ManifestObject>,
-    /// Documents of the manifest and of hooks that could not be read as objects.
+    /// Documents of the manifest, of hooks and of `crds/` that could not be read as objects.
     pub unread_objects: usize,
     /// The `HelmRelease` that has made it, if one has.
     pub helm_release: HelmReleaseMark,
@@ -119,6 +122,14 @@ impl Record {
 }
 
 impl Status {
+    /// Whether Helm says that it is at work on the revision.
+    pub fn is_pending(self) -> bool {
+        matches!(
+            self,
+            Self::PendingInstall | Self::PendingRollback | Self::PendingUpgrade
+        )
+    }
+
     /// Returns Helm's word.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -3,21 +3,20 @@
 //! Go's decoder takes keys in any case and lets repetitions merge. Helm never writes such a record,
 //! so both are refused: what we read is what Helm reads.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value as Json;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::error::RecordError;
+use super::files::{Data, Files, definitions};
+use super::json::{Fields, FieldsVisitor, Known, Text, Time};
 use super::manifest::{self, Manifest};
 use super::{Record, RecordedChart};
-use crate::chart::{self, Lock, MARK, Metadata, Part, folds};
+use crate::chart::{self, Lock, Metadata, Part};
 use crate::digest::Sha256Digest;
 use crate::limits::RecordLimits;
 use crate::values::Secret;
@@ -55,6 +54,7 @@ pub(super) fn record(json: &[u8], limits: &RecordLimits) -> Result<Record, Recor
     let text = Zeroizing::new(release.manifest.0.into_owned());
     let manifest = manifest::objects(&text, limits)?;
     let hooks = hooks(release.hooks, limits)?;
+    let definitions = definitions(&chart.definitions, limits)?;
     let info = release.info;
     Ok(Record {
         name: release.name.0.into_owned(),
@@ -67,9 +67,11 @@ pub(super) fn record(json: &[u8], limits: &RecordLimits) -> Result<Record, Recor
         chart: chart.into_chart(limits)?,
         objects: manifest.objects,
         stopped: manifest.stopped,
-        hooks: hooks.objects,
         helm_release: manifest.mark.before(hooks.mark),
-        unread_objects: manifest.unread.saturating_add(hooks.unread),
+        unread_objects: [hooks.unread, definitions.unread]
+            .into_iter()
+            .fold(manifest.unread, usize::saturating_add),
+        hooks: [hooks.objects, definitions.objects].concat(),
         // Only Helm 4 writes it (`ssa` or `csa`), which tells how the record was made.
         apply_method: Some(release.apply_method.0.into_owned()).filter(|text| !text.is_empty()),
         first_deployed: info.first_deployed,
@@ -133,6 +135,7 @@ struct Chart {
     lock: Option<Value>,
     templates: Vec<Part>,
     files: Vec<Part>,
+    definitions: Vec<Zeroizing<String>>,
     values: Json,
     schema: Option<Sha256Digest>,
     schema_without_mark: Option<Sha256Digest>,
@@ -171,13 +174,6 @@ fn read_metadata(value: &Value) -> Result<Metadata, RecordError> {
 fn read_lock(value: Option<&Value>) -> Result<Option<Lock>, RecordError> {
     let lock = chart::decode_lock(value.unwrap_or(&Value::Null));
     lock.map_err(|_| RecordError::Missing("readable lock"))
-}
-
-/// A JSON object whose known keys are read into `T`.
-trait Known<'de>: Default {
-    const KEYS: &'static [&'static str];
-
-    fn set<A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error>;
 }
 
 impl<'de> Known<'de> for Release<'de> {
@@ -356,242 +352,14 @@ impl<'de> Known<'de> for Chart {
                     .filter(|digest| *digest != Sha256Digest::of(b""));
                 self.schema_without_mark = data.without_mark;
             }
-            "files" => self.files = map.next_value::<Files>()?.0,
+            "files" => {
+                let Files(files, definitions) = map.next_value()?;
+                self.files = files;
+                self.definitions = definitions;
+            }
             "modtime" => self.modified = map.next_value::<Time>()?.0,
             _ => drop(map.next_value::<IgnoredAny>()?),
         }
         Ok(())
-    }
-}
-
-/// One item of `templates` or `files`.
-#[derive(Default)]
-struct File<'de> {
-    name: Text<'de>,
-    data: Data,
-    modified: Option<Timestamp>,
-}
-
-impl<'de> Known<'de> for File<'de> {
-    const KEYS: &'static [&'static str] = &["name", "data", "modtime"];
-
-    fn set<A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
-        match key {
-            "name" => self.name = map.next_value()?,
-            "data" => self.data = map.next_value()?,
-            _ => self.modified = map.next_value::<Time>()?.0,
-        }
-        Ok(())
-    }
-}
-
-impl From<File<'_>> for Part {
-    fn from(file: File<'_>) -> Self {
-        Self {
-            name: file.name.0.into_owned(),
-            digest: file.data.digest.unwrap_or_else(|| Sha256Digest::of(b"")),
-            modified: file.modified,
-            without_mark: file.data.without_mark,
-        }
-    }
-}
-
-/// Reads the known keys of an object; null is an empty one.
-struct Fields<T>(T);
-
-impl<'de, T: Known<'de>> Deserialize<'de> for Fields<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(FieldsVisitor(PhantomData))
-    }
-}
-
-struct FieldsVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Known<'de>> Visitor<'de> for FieldsVisitor<T> {
-    type Value = Fields<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-        Ok(Fields(T::default()))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut target = T::default();
-        let mut seen = 0_u32;
-        while let Some(Text(key)) = map.next_key()? {
-            let Some(index) = T::KEYS.iter().position(|known| folds(&key, known)) else {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            let bit = u32::try_from(index).map_or(0, |index| 1_u32.wrapping_shl(index));
-            // Helm takes both spellings, and the last wins: what we compare would not be what Helm
-            // applies.
-            let exact = T::KEYS.get(index).is_some_and(|known| *known == key);
-            if !exact || seen & bit != 0 {
-                return Err(A::Error::custom("repeated key, or key in another case"));
-            }
-            seen |= bit;
-            target.set(&key, &mut map)?;
-        }
-        Ok(Fields(target))
-    }
-}
-
-/// A list of files; null is an empty one.
-#[derive(Default)]
-struct Files(Vec<Part>);
-
-impl<'de> Deserialize<'de> for Files {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(FilesVisitor)
-    }
-}
-
-struct FilesVisitor;
-
-impl<'de> Visitor<'de> for FilesVisitor {
-    type Value = Files;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of files")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-        Ok(Files::default())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        let mut files = Vec::new();
-        while let Some(Fields(file)) = items.next_element::<Fields<File<'de>>>()? {
-            files.push(file.into());
-        }
-        Ok(Files(files))
-    }
-}
-
-/// A text, borrowed where it has no escapes; null is an empty one.
-#[derive(Default)]
-struct Text<'de>(Cow<'de, str>);
-
-impl<'de> Deserialize<'de> for Text<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TextVisitor)
-    }
-}
-
-struct TextVisitor;
-
-impl<'de> Visitor<'de> for TextVisitor {
-    type Value = Text<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-        Ok(Text::default())
-    }
-
-    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Text(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Text(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_string<E: Error>(self, text: String) -> Result<Self::Value, E> {
-        Ok(Text(Cow::Owned(text)))
-    }
-}
-
-/// Base64 that is hashed at once.
-#[derive(Default)]
-struct Data {
-    digest: Option<Sha256Digest>,
-    without_mark: Option<Sha256Digest>,
-}
-
-impl<'de> Deserialize<'de> for Data {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Text(text) = Text::deserialize(deserializer)?;
-        let mut bytes = STANDARD
-            .decode(text.as_bytes())
-            .map_err(|_| D::Error::custom("no base64"))?;
-        let without_mark = bytes.strip_prefix(&MARK).map(Sha256Digest::of);
-        let digest = Some(Sha256Digest::of(&bytes));
-        bytes.zeroize();
-        Ok(Self {
-            digest,
-            without_mark,
-        })
-    }
-}
-
-/// An RFC 3339 instant; null, empty and Go's zero time are none.
-struct Time(Option<Timestamp>);
-
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Text(text) = Text::deserialize(deserializer)?;
-        if text.is_empty() {
-            return Ok(Self(None));
-        }
-        let mut time = None;
-        let read = chart::instant(&mut time, &Value::Text(text.into_owned()));
-        read.map(|()| Self(time)).map_err(D::Error::custom)
-    }
-}
-
-/// Metadata and locks have no numbers.
-impl<'de> Deserialize<'de> for Value {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ValueVisitor)
-    }
-}
-
-struct ValueVisitor;
-
-impl<'de> Visitor<'de> for ValueVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value without numbers")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E: Error>(self, yes: bool) -> Result<Value, E> {
-        Ok(Value::Bool(yes))
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
-        Ok(Value::Text(text.to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(Value::List(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut pairs: Vec<(String, Value)> = Vec::new();
-        let mut seen = std::collections::HashSet::new();
-        while let Some((key, value)) = map.next_entry::<String, Value>()? {
-            // Fields in another case, or twice, would be merged by Go.
-            if !seen.insert(key.clone()) {
-                return Err(A::Error::custom("repeated key"));
-            }
-            pairs.push((key, value));
-        }
-        Ok(Value::Map(pairs))
     }
 }

@@ -109,7 +109,10 @@ pub(crate) fn files() -> Vec<(String, Vec<u8>)> {
         ("templates/deployment.yaml", "kind: Deployment\n"),
         ("templates/service.yaml", "kind: Service\n"),
         ("README.md", "# web\n"),
-        ("crds/thing.yaml", "kind: CustomResourceDefinition\n"),
+        (
+            "crds/thing.yaml",
+            "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: things.example.com}\n",
+        ),
     ]
     .map(|(name, content)| (name.to_owned(), content.as_bytes().to_vec()))
     .to_vec()
