@@ -152,6 +152,16 @@ impl<K: Clone + Ord, V> Cache<K, V> {
         let _ = parts.wait_for(is_complete).await;
     }
 
+    #[cfg(test)]
+    /// As if the server let nobody read it.
+    pub(crate) fn suppose_refused(&self) {
+        self.parts.send_modify(|parts| {
+            for answer in parts.values_mut() {
+                *answer = Answer::Refused;
+            }
+        });
+    }
+
     /// Keeps a value, or forgets it.
     pub(crate) fn set(&self, key: K, value: Option<V>) {
         let mut values = self.values.write().unwrap_or_else(PoisonError::into_inner);

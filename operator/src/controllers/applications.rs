@@ -19,6 +19,7 @@ use crate::fake_cluster::UNKNOWN_KIND;
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::Driver;
 use crate::leader::Leadership;
+use crate::watch::MOST;
 
 const GROUP: &str = "/apis/argoproj.io";
 const SOURCE: &str = "https://charts.example.com";
@@ -440,6 +441,48 @@ async fn what_argo_cd_writes_without_saying_anything_else_is_no_work() {
         until(&scene, &id("argocd", "argocd.other"), "DigestPinned").await;
         assert_eq!(scene.context.queues.records.due_at(&shop()), None);
         assert_eq!(of_shop(), writes);
+    })
+    .await;
+}
+
+/// Whoever may edit an Application may hide a chart after all that are looked at: its first is trusted by nobody.
+#[tokio::test]
+async fn an_application_of_more_sources_than_are_looked_at_is_not_trusted() {
+    let good = source(SOURCE, "web", "1.0.0");
+    for (count, expected) in [(MOST - 1, "DigestPinned"), (MOST, "LimitExceeded")] {
+        let scene = scene("Signature").await;
+        argo(&scene);
+        put(&scene, "shop", of_several(&vec![good.clone(); count]));
+        following(&scene, async {
+            until(&scene, &shop(), expected).await;
+            let second = id("argocd", "argocd.shop.2");
+            assert_eq!(judged(&scene, &second).await.0, "DigestPinned", "{count}");
+        })
+        .await;
+    }
+}
+
+/// A person may contain one of no chart: what it says counts for its quarantine.
+#[tokio::test]
+async fn a_change_of_an_application_of_no_chart_is_looked_at_by_its_quarantine() {
+    let scene = scene("Signature").await;
+    argo(&scene);
+    let git = json!({"repoURL": "https://git.example.com/a", "path": "base"});
+    let into =
+        |namespace: &str| json!({"spec": {"source": git, "destination": {"namespace": namespace}}});
+    put(&scene, "git", into("web"));
+    let release = id("argocd", "argocd.git");
+    following(&scene, async {
+        let records = &scene.context.cache.records;
+        records.applications.answered().await;
+        scene.quarantine(&release, &json!({"spec": {"policy": null}}));
+        put(&scene, "git", into("bank"));
+        loop {
+            let work = scene.context.queues.tasks.next().await;
+            if work.item == Task::Quarantine(release.clone()) {
+                return;
+            }
+        }
     })
     .await;
 }

@@ -141,5 +141,8 @@ mod tests {
         look(&scene, 0);
         look(&scene, 20);
         assert_eq!(counted(&scene), BTreeMap::from([("shop".to_owned(), 1)]));
+        scene.context.cache.records.config_maps.suppose_refused();
+        look(&scene, 40);
+        assert_eq!(counted(&scene), BTreeMap::new());
     }
 }

@@ -118,9 +118,8 @@ fn together(one: Surveyed, other: Surveyed) -> Surveyed {
     let is_bad = |part: &Surveyed| part.said.verdict.class() == Class::Badness;
     // Of what is not bad nobody asks whether it is contradicted.
     let is_believed = |part: &Surveyed| is_bad(part) && !part.is_contradicted;
-    let is_any_bad = is_bad(&one) || is_bad(&other);
     Surveyed {
-        is_contradicted: is_any_bad && !is_believed(&one) && !is_believed(&other),
+        is_contradicted: !is_believed(&one) && !is_believed(&other),
         is_open: one.is_open || other.is_open,
         said: scope::worse(one.said.clone(), other.said),
         ..one

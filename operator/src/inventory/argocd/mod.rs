@@ -300,6 +300,12 @@ impl Applications {
     }
 
     #[cfg(test)]
+    /// As if the server let nobody read them any more.
+    pub fn suppose_unreadable(&self) {
+        self.all.suppose(State::Unreadable("a test"));
+    }
+
+    #[cfg(test)]
     /// As if the server had said that it has none.
     pub fn suppose_absent(&self) {
         self.all.suppose(State::Absent);

@@ -1,16 +1,25 @@
 //! An Application is contained as a whole, if one of its charts is bad.
 
+use std::collections::BTreeSet;
+
+use charttrust_verify::key::{HardRevocation, RevokedBy};
 use charttrust_verify::verdict::{Cause, Verdict};
 use serde_json::{Value, json};
 
-use super::{NOTHING, TRUSTED, WORKLOAD, contained, decided, of_argo_cd, outcomes};
-use crate::clock::Moment;
+use super::{
+    LONG, NOTHING, TRUSTED, WORKLOAD, contained, decided, decided_after, of_argo_cd, outcomes,
+};
+use crate::clock::{Moment, tick};
 use crate::controllers::quarantine;
-use crate::controllers::quarantine::scope::{Containment, containment};
+use crate::controllers::quarantine::scope::{self, Containment, containment};
 use crate::controllers::store::Waiting;
-use crate::controllers::testing::{POLICY, Scene, id, quarantine_of, said, stolen, web};
+use crate::controllers::testing::{
+    POLICY, Scene, id, quarantine_of, revocation, said, stolen, web,
+};
+use crate::fake_cluster::FakeCluster;
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::Driver;
+use crate::quarantine::holds;
 use crate::watch::ObjectName;
 
 const START: &str = "POST argocd/quarantines";
@@ -231,4 +240,90 @@ async fn it_ends_when_the_application_and_what_it_has_stopped_are_gone() {
         let ended = reconciled(&scene, &shop).await;
         assert_eq!(!ended.is_empty(), ends, "{is_left}");
     }
+}
+
+/// What cannot be read is not gone. A release of Helm of that name is known by its record all the same.
+#[tokio::test]
+async fn nothing_ends_because_applications_cannot_be_read() {
+    for (has_record, ends) in [(false, false), (true, true)] {
+        let (scene, shop) = of_two(&[]).await;
+        scene.quarantine(&shop, &contained(&json!({})));
+        let applications = &scene.context.cache.records.applications;
+        let name = ObjectName {
+            namespace: "argocd".to_owned(),
+            name: "shop".to_owned(),
+        };
+        applications.hold(name, &json!({}));
+        applications.suppose_unreadable();
+        scene.cluster.remove(WORKLOAD);
+        if has_record {
+            scene.record(&shop, Driver::Secret);
+        }
+        let ended = reconciled(&scene, &shop).await;
+        assert_eq!(!ended.is_empty(), ends, "{has_record}");
+    }
+}
+
+/// Of two charts that two stolen keys have signed, both thefts count.
+#[tokio::test]
+async fn it_is_contained_by_all_that_its_charts_are_bad_by() {
+    let (scene, shop) = of_two(&[]).await;
+    let mut other = stolen();
+    other.revocations = [HardRevocation {
+        by: RevokedBy::Certificate("0ther".to_owned()),
+        ..revocation()
+    }]
+    .into();
+    scene.judge(&shop, vec![other]);
+    let said = scope::said(&scene.context, &shop, POLICY).unwrap();
+    assert_eq!(said.revocations.len(), 2);
+    assert_eq!(scope::revocations_of(&scene.context, &shop).len(), 2);
+}
+
+/// Nothing begins by what was said before a key or policy has changed, of whichever chart.
+#[tokio::test]
+async fn it_waits_until_each_of_its_bad_charts_was_judged_again() {
+    for open in [id("argocd", "argocd.shop"), second()] {
+        let (scene, shop) = of_two(&[]).await;
+        let store = &scene.context.store;
+        store.present.get_or_init(BTreeSet::new);
+        scene.judge(&shop, vec![stolen()]);
+        drop(scene.context.change(None, tick()));
+        store.update(&open, |release| release.judgings.ask());
+        assert_eq!(decided_after(&scene, LONG).await, NOTHING, "{open}");
+    }
+}
+
+/// Where nobody looks, nobody knows what runs.
+#[tokio::test]
+async fn nothing_is_asked_for_beyond_the_namespaces_that_are_looked_at() {
+    let scene = Scene::limited(FakeCluster::default(), &["argocd"]).await;
+    let path = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications/shop";
+    scene.cluster.put(
+        path,
+        json!({
+            "metadata": {"namespace": "argocd", "name": "shop", "uid": "app"},
+            "spec": {"destination": {"namespace": "web"}},
+        }),
+    );
+    let shop = BTreeSet::from([id("argocd", "argocd.shop")]);
+    let empty = holds::empty_applications(&scene.context.neighbourhoods, &shop).await;
+    assert_eq!(empty, BTreeSet::new());
+    let asked = scene.asked().await;
+    let elsewhere: Vec<_> = asked.iter().filter(|one| one.contains("/web/")).collect();
+    assert!(elsewhere.is_empty(), "{elsewhere:?}");
+}
+
+/// Under a name that a release of Helm has too, each is contained by its own.
+#[tokio::test]
+async fn a_record_of_its_name_lies_where_it_lies() {
+    let (scene, shop) = of_two(&[]).await;
+    let records = &scene.context.cache.records;
+    assert_eq!(scope::place(&scene.context, &shop), "web");
+    assert_eq!(records.wholes(&second()), [shop.clone()].into());
+    scene.record(&shop, Driver::Secret);
+    scene.record(&second(), Driver::Secret);
+    assert_eq!(scope::place(&scene.context, &shop), "argocd");
+    assert_eq!(records.wholes(&second()), [shop.clone(), second()].into());
+    assert_eq!(records.parts(&shop), [shop, second()].into());
 }

@@ -96,6 +96,26 @@ async fn without_a_record_it_lasts_while_a_workload_of_it_is_there_whatever_that
     }
 }
 
+/// What the watch does not show may be there.
+#[tokio::test]
+async fn nothing_is_taken_for_gone_where_records_may_not_be_read() {
+    let cases: [Case; 2] = [
+        ("Secrets", |scene| {
+            scene.context.cache.records.secrets.suppose_refused();
+        }),
+        ("ConfigMaps", |scene| {
+            scene.context.cache.records.config_maps.suppose_refused();
+        }),
+    ];
+    for (why, refuse) in cases {
+        let scene = Scene::automatic().await;
+        scene.quarantine(&web(), &contained(&json!({})));
+        scene.uninstall(&web());
+        refuse(&scene);
+        assert!(!reconciled(&scene).await.contains(&END.to_owned()), "{why}");
+    }
+}
+
 #[tokio::test]
 async fn one_that_has_changed_nothing_ends_when_it_is_asked_for_no_more() {
     let cases: [Case; 6] = [
