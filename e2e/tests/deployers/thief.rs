@@ -48,7 +48,7 @@ spec:
 }
 
 /// An Application that nobody syncs, in the namespace of a story, as Argo CD may be told to look there.
-fn application(scene: &Deployed, name: &str, server: &str, resources: Value) -> Value {
+fn application(scene: &Deployed, name: &str, server: &str, resources: &Value) -> Value {
     json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
         "metadata": {"name": name, "namespace": scene.namespace},
@@ -69,7 +69,7 @@ async fn what_runs_in_another_cluster_is_never_called_contained() {
     let scene = Deployed::begin("argo-far").await;
     let far = json!([{"group": "apps", "version": "v1", "kind": "Deployment",
         "namespace": scene.namespace, "name": "far"}]);
-    let object = application(&scene, "far", "https://far.example.com", far);
+    let object = application(&scene, "far", "https://far.example.com", &far);
     apply(stage().await.cluster.kubeconfig(), &[object])
         .await
         .unwrap();
@@ -89,8 +89,8 @@ async fn an_application_of_applications_is_never_called_contained() {
         "namespace": scene.namespace, "name": "child"}]);
     let here = "https://kubernetes.default.svc";
     let objects = [
-        application(&scene, "parent", here, child),
-        application(&scene, "child", here, json!([])),
+        application(&scene, "parent", here, &child),
+        application(&scene, "child", here, &json!([])),
     ];
     apply(stage().await.cluster.kubeconfig(), &objects)
         .await

@@ -26,6 +26,7 @@ pub(super) fn planned(view: &View, plan: &Plan) -> Option<QuarantineStatus> {
             object.revision = Some(plan.in_force);
         }
     }
+    let mut taken = None;
     for found in &plan.objects {
         match objects.iter().position(|one| is_one(one, found)) {
             Some(index) if is_new(objects.get(index)?, found) => {
@@ -45,7 +46,9 @@ pub(super) fn planned(view: &View, plan: &Plan) -> Option<QuarantineStatus> {
                     name,
                     ..found.clone()
                 };
-                add(view, &mut objects, found);
+                let all = || objects.iter().map(planned::size).sum();
+                let taken = taken.get_or_insert_with(all);
+                add(view, (&mut objects, taken), found);
             }
         }
     }
@@ -57,22 +60,26 @@ pub(super) fn planned(view: &View, plan: &Plan) -> Option<QuarantineStatus> {
 
 /// Records one more object. What a status cannot hold beside the others takes the place of one that was
 /// contained and is gone: a chart that names its workloads anew with every revision must not fill it up.
-fn add(view: &View, objects: &mut Vec<ContainedObject>, found: ContainedObject) {
-    let sizes: Vec<usize> = objects.iter().map(planned::size).collect();
-    let all = sizes.iter().sum::<usize>();
-    let all = all.saturating_add(planned::size(&found));
+fn add(
+    view: &View,
+    (objects, taken): (&mut Vec<ContainedObject>, &mut usize),
+    found: ContainedObject,
+) {
+    let all = taken.saturating_add(planned::size(&found));
     if objects.len() < bounds::OBJECTS && all <= bounds::OBJECTS_SIZE {
+        *taken = all;
         return objects.push(found);
     }
+    let without = |record: &ContainedObject| all.saturating_sub(planned::size(record));
     let is_over = |index: usize, record: &ContainedObject| {
         record.action == QuarantineAction::ScaleToZero
             && view.status.objects.get(index) == Some(record)
             && actions::drift(view, index) == Drift::Gone
+            && without(record) <= bounds::OBJECTS_SIZE
     };
-    let makes_room = |size: usize| all.saturating_sub(size) <= bounds::OBJECTS_SIZE;
-    let mut places = objects.iter_mut().zip(sizes).enumerate();
-    let place = places.find(|(index, (one, size))| is_over(*index, one) && makes_room(*size));
-    if let Some((_, (place, _))) = place {
+    let mut places = objects.iter_mut().enumerate();
+    if let Some((_, place)) = places.find(|(index, one)| is_over(*index, one)) {
+        *taken = without(place);
         *place = found;
     }
 }

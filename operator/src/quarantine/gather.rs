@@ -632,7 +632,8 @@ mod tests {
         for (named, is_unseen) in [(&["argocd"][..], true), (&["argocd", "web"], false)] {
             let (server, client) = cluster.clone().start().await;
             let reach = Reach::of(named.iter().map(ToString::to_string));
-            let neighbourhoods = Neighbourhoods::new(client, tokio::time::Instant::now).within(reach);
+            let neighbourhoods =
+                Neighbourhoods::new(client, tokio::time::Instant::now).within(reach);
             let actions = [QuarantineAction::PauseDeployer];
             let unfinished = Unfinished::Taken(now);
             let observed = observed(&neighbourhoods, &shop, &[], &actions, unfinished);

@@ -40,8 +40,11 @@ pub(crate) fn check_provenance(subject: &Subject<'_>, result: &mut RuleResult) -
         return approval;
     }
     if alone.approval.is_some() {
-        stated.become_notes(|_| true);
-        result.take_in(stated);
+        // That there is no statement is no signature that does not count.
+        if !matches!(subject.facts.provenance, ProvenanceFacts::Missing) {
+            stated.become_notes(|_| true);
+            result.take_in(stated);
+        }
         result.note_each(Note::OtherSignature, alone.others);
         result.is_bundled = true;
         return alone.approval;

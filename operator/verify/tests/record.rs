@@ -267,6 +267,11 @@ fn content_digest_covers_every_compared_part() {
 fn content_digest_is_the_same_in_every_version() {
     let record = changed(|record| {
         record["config"] = json!({"b": {"a": null, "c": true}, "a": [1], "d": false});
+        let files = record["chart"]["files"].as_array_mut().unwrap();
+        let thing = files
+            .iter_mut()
+            .find(|file| file["name"] == "crds/thing.yaml");
+        thing.unwrap()["data"] = json!(STANDARD.encode("kind: CustomResourceDefinition\n"));
     });
     let digest = record.unwrap().content_digest().to_string();
     assert_eq!(

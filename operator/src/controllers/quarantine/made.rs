@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::api::Quarantine;
 use crate::api::quarantine::{EndedBy, QuarantineSpec, QuarantineStatus};
+use crate::api::quarantine_words::QuarantineAction;
 use crate::controllers::store::seal::Seal;
 use crate::inventory::ReleaseId;
 use crate::quarantine::FINALIZER;
@@ -39,6 +40,13 @@ pub(super) fn is_ours(seal: &Seal, object: &Quarantine) -> bool {
 /// or nothing would put it back.
 pub(super) fn is_claim(seal: &Seal, object: &Quarantine) -> bool {
     object.spec.policy.is_some() && !has_begun(object) && !is_ours(seal, object)
+}
+
+/// Whether it is of no policy, and leaves out what a policy would do. Whoever may write a chart may write one into
+/// it; what several policies do of one release is their authors' decision.
+pub(super) fn does_less(object: &Quarantine, actions: &[QuarantineAction]) -> bool {
+    let is_done = |action| object.spec.actions.contains(action);
+    object.spec.policy.is_none() && !actions.iter().all(is_done)
 }
 
 /// What stands beside our word that a Quarantine ends: for this very object.

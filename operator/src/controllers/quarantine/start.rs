@@ -9,6 +9,7 @@ use super::decide::{Decision, decide};
 use super::{incidents, made, scope, survey};
 use crate::api::conditions::{ReleaseCondition, find};
 use crate::api::quarantine::QuarantineSpec;
+use crate::api::quarantine_words::QuarantineAction;
 use crate::api::{Quarantine, create_params};
 use crate::clock::Moment;
 use crate::controllers::context::Context;
@@ -213,29 +214,36 @@ async fn start(context: &Context, id: &ReleaseId, spec: QuarantineSpec) -> Resul
     match within_deadline(api.create(&create_params(), &object)).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
-            still_there(&api, context.store.seal(), id).await
+            still_there(&api, context.store.seal(), (id, &object.spec.actions)).await
         }
         Err(error) => Err(Error::Api("create a Quarantine", error)),
     }
 }
 
 /// Another replica has made it; or one that is over is kept by somebody, or one that only claims to be a policy's
-/// is there, and stands in the way.
-async fn still_there(api: &Api<Quarantine>, seal: &Seal, id: &ReleaseId) -> Result<(), Error> {
+/// or does less is there, and stands in the way.
+async fn still_there(
+    api: &Api<Quarantine>,
+    seal: &Seal,
+    (id, actions): (&ReleaseId, &[QuarantineAction]),
+) -> Result<(), Error> {
     let object = match within_deadline(api.get_opt(&id.name)).await {
         Ok(Some(object)) => object,
         // What cannot be read says itself what is wrong with it.
         Ok(None) | Err(kube::Error::SerdeError(_)) => return Ok(()),
         Err(error) => return Err(Error::Api("read a Quarantine", error)),
     };
+    let ReleaseId { namespace, name } = id;
+    let command = format!("kubectl delete quarantine {name} --namespace {namespace}");
     let why = if made::is_over(&object.metadata) {
         let finalizers = object.finalizers().join(", ");
         format!("is over and stands in the way: remove its finalizers ({finalizers})")
     } else if made::is_claim(seal, &object) {
-        let ReleaseId { namespace, name } = id;
+        format!("names a policy, was not made by the operator, and stands in the way: {command}")
+    } else if made::does_less(&object, actions) {
         format!(
-            "names a policy, was not made by the operator, and stands in the way: kubectl delete quarantine \
-             {name} --namespace {namespace}"
+            "is of no policy, does less than the policy asks for, and stands in the way; the policy begins its own \
+             after: {command}"
         )
     } else {
         return Ok(());

@@ -33,7 +33,7 @@ pub(super) async fn gather(
     moment: Moment,
 ) -> Survey {
     let mut survey = Survey {
-        matched: matched(context, name),
+        matched: matched(context, name, loaded.quarantine.as_ref()),
         active: active(context, name),
         is_settled: false,
         may_contain: context.may_contain(),
@@ -49,7 +49,7 @@ pub(super) async fn gather(
     survey.is_settled =
         !context.store.is_changing() && is_all_judged(context, &loaded.policy, moment.tick);
     // Once more, because the first may have missed who was judged meanwhile.
-    survey.matched = matched(context, name);
+    survey.matched = matched(context, name, Some(terms));
     look_for_workloads(context, &mut survey, terms).await;
     match remembered(context, &survey, terms).await {
         Ok((remembered, gone)) => {
@@ -61,7 +61,7 @@ pub(super) async fn gather(
     survey
 }
 
-fn matched(context: &Context, name: &str) -> Vec<Surveyed> {
+fn matched(context: &Context, name: &str, terms: Option<&QuarantineTerms>) -> Vec<Surveyed> {
     let mut matched = Vec::new();
     context.store.each_release(|id, release| {
         if let Some(said) = verdict_by(release, name) {
@@ -83,7 +83,7 @@ fn matched(context: &Context, name: &str) -> Vec<Surveyed> {
         one.place = scope::place(context, &one.id);
         let places = [&one.id.namespace, &one.place];
         let is_protected = places.iter().any(|place| is_protected(context, place));
-        one.is_free = has_room(context, &one.id) && !is_protected;
+        one.is_free = has_room(context, &one.id, terms) && !is_protected;
         one.newest = scope::newest_revision(context, &one.id);
     }
     matched
@@ -126,13 +126,18 @@ fn together(one: Surveyed, other: Surveyed) -> Surveyed {
     }
 }
 
-/// Whether no quarantine of a release goes on. What only claims to be a policy's is in the way, and hides nothing:
-/// that the policy's own is due, and cannot begin, is told.
-fn has_room(context: &Context, id: &ReleaseId) -> bool {
+/// Whether no quarantine of a release goes on that does what the policy would do. What only claims to be a policy's,
+/// and what anybody else has begun and does less, is in the way, and hides nothing: that the policy's own is due,
+/// and cannot begin, is told.
+fn has_room(context: &Context, id: &ReleaseId, terms: Option<&QuarantineTerms>) -> bool {
     let there = scope::quarantine(context, id);
     there.is_none_or(|object| {
         let object = object.as_ref().as_ref();
-        object.is_ok_and(|object| made::is_claim(context.store.seal(), object))
+        object.is_ok_and(|object| {
+            let terms = terms.filter(|terms| terms.approval == Approval::Automatic);
+            made::is_claim(context.store.seal(), object)
+                || terms.is_some_and(|terms| made::does_less(object, &terms.actions))
+        })
     })
 }
 

@@ -1,7 +1,8 @@
 //! What a release gets after its quarantine was planned, and what of that is contained too.
 
-use super::super::servers;
+use super::super::{planned, servers};
 use super::*;
+use crate::api::bounds;
 
 fn replicas<'a>(server: &'a Server, name: &str) -> &'a Value {
     &server.objects[&key("Deployment", name)]["spec"]["replicas"]
@@ -278,14 +279,20 @@ fn what_outlives_its_release_is_contained_anew_with_the_next_of_that_name() {
 fn fill(server: &mut Server, like: &str) {
     let objects = &mut server.status.objects;
     let one = objects.iter().find(|one| one.kind == like).unwrap().clone();
-    for number in objects.len()..crate::api::bounds::OBJECTS {
-        objects.push(ContainedObject {
+    let mut taken: usize = objects.iter().map(planned::size).sum();
+    for number in objects.len()..bounds::OBJECTS {
+        let gone = ContainedObject {
             name: format!("gone-{number}"),
             uid: Some(format!("gone-{number}")),
             state: ObjectState::Gone,
             original: None,
             ..one.clone()
-        });
+        };
+        taken += planned::size(&gone);
+        if taken > bounds::OBJECTS_SIZE {
+            break;
+        }
+        objects.push(gone);
     }
 }
 

@@ -170,6 +170,47 @@ async fn a_claim_that_stands_in_the_way_of_a_quarantine_is_told_by_its_policy() 
     }
 }
 
+/// A chart may bring a Quarantine of its own release that does little: it is a person's as far as anybody can tell,
+/// so it stays, and the policy says that what it asks for is not done.
+#[tokio::test]
+async fn one_that_does_less_than_the_policy_is_told_and_one_that_does_as_much_is_not() {
+    let asks = json!({"approval": "Automatic", "actions": ["ScaleToZero", "IsolateNetwork"]});
+    for (actions, does_less) in [
+        (json!(["IsolateNetwork"]), true),
+        (json!(["ScaleToZero"]), true),
+        (json!(["PauseDeployer"]), true),
+        (json!(["IsolateNetwork", "ScaleToZero"]), false),
+        (
+            json!(["ScaleToZero", "IsolateNetwork", "PauseDeployer"]),
+            false,
+        ),
+    ] {
+        for state in [json!({}), contained(&json!({}))] {
+            let scene = Scene::automatic().await;
+            scene.declare(&asks);
+            let mut object = by_a_person(state);
+            object["spec"]["actions"] = actions.clone();
+            scene.quarantine(&web(), &object);
+            let result = start::reconcile(&scene.context, POLICY, Moment::now()).await;
+            assert_eq!(result.is_err(), does_less, "{object}");
+            let told = outcomes(&scene);
+            assert_eq!(told.active, 0);
+            let why = told.failed.get(&web());
+            assert_eq!(why.is_some(), does_less, "{object}");
+            let way_on = "kubectl delete quarantine web --namespace shop";
+            assert!(why.is_none_or(|why| why.contains(way_on)), "{why:?}");
+        }
+    }
+    // Where a person decides, it was a person's decision.
+    let scene = Scene::automatic().await;
+    scene.declare(&json!({"approval": "Manual", "actions": ["ScaleToZero", "IsolateNetwork"]}));
+    let mut object = by_a_person(json!({}));
+    object["spec"]["actions"] = json!(["IsolateNetwork"]);
+    scene.quarantine(&web(), &object);
+    assert_eq!(decided(&scene).await, NOTHING);
+    assert!(outcomes(&scene).failed.is_empty());
+}
+
 /// The thief of a key may write the status of the Quarantine that holds him.
 #[tokio::test]
 async fn what_somebody_else_has_written_of_the_end_ends_nothing_and_goes() {
