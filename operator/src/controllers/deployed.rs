@@ -312,6 +312,21 @@ async fn what_may_not_be_read_is_not_trusted_and_told_once_by_the_policy() {
     .await;
 }
 
+#[tokio::test]
+async fn where_flux_has_no_helm_release_no_record_has_to_be_read_again() {
+    let scene = scene(Mark::Unread).await;
+    flux(&scene);
+    let deployers = &scene.context.cache.deployers;
+    following(&scene, async {
+        // Where there is a kind, a mark that is unclear is of it.
+        while deployers.of(&web(), &Mark::Unclear).owner == Owner::Helm {
+            queued(&scene, &web()).await;
+        }
+        assert_eq!(deployers.of(&web(), &Mark::Unread).missing, None);
+    })
+    .await;
+}
+
 /// A record that an earlier process has read is read again before anybody can say who has made it.
 #[tokio::test]
 async fn a_record_that_was_not_read_since_the_start_is_not_trusted_where_flux_is() {

@@ -564,3 +564,76 @@ fn bound_before(content: &Content, url: &str, digest: &Sha256Digest) -> Option<B
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controllers::testing::{Scene, signed_revision, web};
+    use crate::inventory::helm::Driver;
+
+    const URL: &str = "https://charts.example.com";
+    const RECORD: RecordId = RecordId::Helm {
+        driver: Driver::Secret,
+        revision: 1,
+    };
+
+    /// `shop/web`, of which this is known.
+    async fn scene(revision: Revision) -> Scene {
+        let scene = Scene::automatic().await;
+        scene.context.store.update(&web(), |release| {
+            release.revisions.insert(RECORD, revision);
+        });
+        scene
+    }
+
+    fn unsigned() -> Revision {
+        let key = "0123456789ABCDEF0123456789ABCDEF01234567".parse().unwrap();
+        signed_revision(&key, &[])
+    }
+
+    /// A source says of a content that it lacks the chart; gives what is known of the release then.
+    fn lacks(scene: &Scene, content: &Content) -> Option<Answer> {
+        let (context, id) = (&scene.context, web());
+        let trust = context.store.trust();
+        let asking = Asking {
+            context,
+            trust: &trust,
+            id: &id,
+        };
+        let item = Item {
+            id: id.clone(),
+            record: RECORD,
+        };
+        let source = policy::Source::at(URL);
+        asking.apply(&item, content, &source, Answer::NotFound);
+        let release = context.store.release(&id).unwrap();
+        let known = release
+            .revisions
+            .get(&RECORD)
+            .unwrap()
+            .content
+            .clone()
+            .unwrap();
+        known.evidence.answers.get(URL).cloned()
+    }
+
+    #[tokio::test]
+    async fn what_was_asked_about_another_content_or_version_counts_for_nothing() {
+        let mut revision = unsigned();
+        revision.content.as_mut().unwrap().evidence =
+            charttrust_verify::evidence::Evidence::default();
+        let content = revision.content.clone().unwrap();
+        let another = Content {
+            digest: Sha256Digest::of(b"another"),
+            ..content.clone()
+        };
+        let newer = Content {
+            version: "1.0.1".into(),
+            ..content.clone()
+        };
+        for (asked, counts) in [(content, true), (another, false), (newer, false)] {
+            let scene = scene(revision.clone()).await;
+            assert_eq!(lacks(&scene, &asked).is_some(), counts, "{asked:?}");
+        }
+    }
+}

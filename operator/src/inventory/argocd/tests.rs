@@ -276,3 +276,26 @@ fn the_name_of_a_release_leads_back_to_each_that_has_it() {
     }
     assert_eq!(all.claimed(&release_of(&object_name(&long))).len(), 1);
 }
+
+/// Of what deploys something, and is no chart, it is told that nobody judges it.
+#[test]
+fn a_source_that_only_has_a_name_for_others_deploys_nothing() {
+    let git = "https://git.example.com/a";
+    for (source, is_other) in [
+        (json!({"repoURL": git, "path": "base"}), true),
+        (json!({"repoURL": git}), true),
+        (
+            json!({"repoURL": git, "path": "base", "ref": "values"}),
+            true,
+        ),
+        (json!({"repoURL": git, "ref": "values"}), false),
+        (json!({}), false),
+    ] {
+        let alone = kept(&json!({"spec": {"source": source}}));
+        assert_eq!(alone.is_unaccounted(), is_other, "{source}");
+        let sources = [chart("https://a.example", "a"), source.clone()];
+        let beside = kept(&json!({"spec": {"sources": sources}}));
+        assert!(!beside.is_unaccounted(), "{source}");
+        assert_eq!(beside.unjudged().len(), usize::from(is_other), "{source}");
+    }
+}

@@ -122,6 +122,7 @@ mod tests {
         for (registry, realm) in [
             (REGISTRY, "http://registry.example/token"),
             (REGISTRY, "http://127.0.0.1/token"),
+            ("https://plain.example/", "http://plain.example/token"),
             ("http://127.0.0.1:5000/", "http://plain.example.com/token"),
             (REGISTRY, "https://169.254.169.254/latest/meta-data"),
             (REGISTRY, "https://[fd00:ec2::254]/"),
