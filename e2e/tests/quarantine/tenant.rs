@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use charttrust::api::quarantine::Quarantine;
+use charttrust::api::quarantine_words::QuarantineAction;
 use charttrust::api::{ReleaseTrust, TrustedKey};
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::cluster::Cluster;
@@ -388,6 +389,38 @@ async fn whoever_deletes_a_refused_claim_gets_the_quarantine_of_the_policy() {
     quarantines.delete("web", &params).await.unwrap();
     scene.contained("web").await;
     assert_eq!(scene.replicas().await, 0);
+}
+
+/// A chart may bring a Quarantine of its own release that does little. It may be a person's, so it stays; but the
+/// policy says what it asks for and is not done.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_does_less_than_the_policy_keeps_nobody_from_knowing() {
+    let stage = stage().await;
+    let scene = Opening::of_every_kind("little")
+        .with_quarantine(automatic())
+        .trusted(stage.cluster)
+        .await;
+    let mut object = claiming("web", "of-nobody");
+    object.spec.policy = None;
+    object.spec.actions = vec![QuarantineAction::IsolateNetwork];
+    let (quarantines, params) = (scene.quarantines(), PostParams::default());
+    quarantines.create(&params, &object).await.unwrap();
+    let trusts = scene.trusts();
+    let active = "Quarantined=True/Active";
+    scene.expect_condition(&trusts, "web", active).await;
+    scene.revoke().await;
+    let (policies, failed) = (scene.policies(), "QuarantineStopped=True/StartFailed");
+    let told = scene
+        .expect_condition(&policies, &scene.policy, failed)
+        .await;
+    assert!(told.contains("does less"), "{told}");
+    assert!(told.contains("kubectl delete quarantine web"), "{told}");
+    scene.expect_condition(&trusts, "web", active).await;
+    assert_ne!(scene.replicas().await, 0);
+    let params = DeleteParams::default();
+    quarantines.delete("web", &params).await.unwrap();
+    replicas_are(&scene, 0).await;
+    scene.contained("web").await;
 }
 
 /// Whoever may write the status of a Quarantine says in it that its policy trusts the release again.

@@ -41,8 +41,8 @@ pub(super) struct Surveyed {
     pub(super) said: PolicyVerdict,
     /// Since when that is proof of badness, if it was before.
     pub(super) bad_since: Option<Instant>,
-    /// Whether a quarantine may begin there: there is none, and its namespace is not protected.
-    pub(super) is_free: bool,
+    /// Whether a quarantine may begin there.
+    pub(super) room: Room,
     /// Whether it is to be judged by a key or policy that has changed: nothing begins by what was said
     /// before, however long that takes.
     pub(super) is_open: bool,
@@ -56,6 +56,19 @@ pub(super) struct Surveyed {
     pub(super) holds: Holds,
     /// Where its workloads lie.
     pub(super) place: String,
+}
+
+/// Whether a quarantine may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// There is none, or one that only claims to be a policy's: that the policy's own is due, and cannot begin, is
+    /// told.
+    Free,
+    /// One of no policy goes on that does less than the policy would do. That is told too: what was in force is
+    /// that one, and nobody has ended it.
+    Hindered,
+    /// There is one, or the namespace is protected.
+    Taken,
 }
 
 /// Whether a release has workloads of its own, or a deployer.
@@ -105,7 +118,7 @@ pub(super) fn decide(survey: &Survey, policy: &LoadedPolicy, moment: Moment) -> 
     decision.bad_since = bad.iter().map(since).collect();
     decision.outcomes.allowance = limit::allowance(&terms.limit, survey.matched.len());
     decision.outcomes.per_namespace = terms.limit.max_per_namespace;
-    let free = bad.into_iter().filter(|one| one.is_free);
+    let free = bad.into_iter().filter(|one| one.room != Room::Taken);
     let remembered = match &survey.remembered {
         Ok(remembered) => remembered,
         Err(why) => {
@@ -180,13 +193,16 @@ fn candidate<'a>(
     if revocations.is_empty() {
         return None;
     }
+    let was_active = |revocation: &RevocationId| {
+        release.room == Room::Free && remembered.was_active(revocation, id)
+    };
     let is_over = |revocation: &RevocationId| {
-        remembered.is_released(revocation, id) || remembered.was_active(revocation, id)
+        remembered.is_released(revocation, id) || was_active(revocation)
     };
     let is_released = revocations.iter().all(is_over);
     let at = |revocation: &RevocationId| {
         // What was in force, and is not there, is ended by a person at this moment.
-        let is_news = remembered.was_active(revocation, id);
+        let is_news = was_active(revocation);
         let newest = release.newest.filter(|_| is_news);
         remembered.released_at(revocation, id).or(newest)
     };

@@ -8,7 +8,7 @@ use charttrust_verify::verdict::{Cause, Class, Verdict};
 use kube::Api;
 use tokio::time::Instant;
 
-use super::decide::{Holds, Survey, Surveyed, is_long};
+use super::decide::{Holds, Room, Survey, Surveyed, is_long};
 use super::incidents;
 use super::made;
 use super::scope::{self, is_protected, verdict_by};
@@ -69,7 +69,7 @@ fn matched(context: &Context, name: &str, terms: Option<&QuarantineTerms>) -> Ve
                 id: id.clone(),
                 said: said.clone(),
                 bad_since: release.bad_since.get(name).copied(),
-                is_free: false,
+                room: Room::Taken,
                 is_open: release.judgings.are_open(),
                 is_contradicted: release.contradicted.contains(name),
                 newest: None,
@@ -83,7 +83,9 @@ fn matched(context: &Context, name: &str, terms: Option<&QuarantineTerms>) -> Ve
         one.place = scope::place(context, &one.id);
         let places = [&one.id.namespace, &one.place];
         let is_protected = places.iter().any(|place| is_protected(context, place));
-        one.is_free = has_room(context, &one.id, terms) && !is_protected;
+        if !is_protected {
+            one.room = room(context, &one.id, terms);
+        }
         one.newest = scope::newest_revision(context, &one.id);
     }
     matched
@@ -126,19 +128,18 @@ fn together(one: Surveyed, other: Surveyed) -> Surveyed {
     }
 }
 
-/// Whether no quarantine of a release goes on that does what the policy would do. What only claims to be a policy's,
-/// and what anybody else has begun and does less, is in the way, and hides nothing: that the policy's own is due,
-/// and cannot begin, is told.
-fn has_room(context: &Context, id: &ReleaseId, terms: Option<&QuarantineTerms>) -> bool {
-    let there = scope::quarantine(context, id);
-    there.is_none_or(|object| {
-        let object = object.as_ref().as_ref();
-        object.is_ok_and(|object| {
-            let terms = terms.filter(|terms| terms.approval == Approval::Automatic);
-            made::is_claim(context.store.seal(), object)
-                || terms.is_some_and(|terms| made::does_less(object, &terms.actions))
-        })
-    })
+fn room(context: &Context, id: &ReleaseId, terms: Option<&QuarantineTerms>) -> Room {
+    let Some(object) = scope::quarantine(context, id) else {
+        return Room::Free;
+    };
+    let terms = terms.filter(|terms| terms.approval == Approval::Automatic);
+    match object.as_ref().as_ref() {
+        Ok(object) if made::is_claim(context.store.seal(), object) => Room::Free,
+        Ok(object) if terms.is_some_and(|terms| made::does_less(object, &terms.actions)) => {
+            Room::Hindered
+        }
+        Ok(_) | Err(_) => Room::Taken,
+    }
 }
 
 /// Finds out which of the releases that could be contained have anything to contain. What cannot be
@@ -147,7 +148,7 @@ async fn look_for_workloads(context: &Context, survey: &mut Survey, terms: &Quar
     if !survey.may_contain || terms.approval == Approval::Manual {
         return;
     }
-    let free = survey.bad(terms).filter(|one| one.is_free);
+    let free = survey.bad(terms).filter(|one| one.room != Room::Taken);
     let is_recorded = |id: &ReleaseId| context.cache.records.has_record(id);
     let (recorded, other): (BTreeSet<_>, BTreeSet<_>) =
         free.map(|one| one.id.clone()).partition(is_recorded);
@@ -204,7 +205,10 @@ async fn remembered(
     survey: &Survey,
     terms: &QuarantineTerms,
 ) -> Result<(Incidents, Gone), Error> {
-    let free: Vec<_> = survey.bad(terms).filter(|one| one.is_free).collect();
+    let free: Vec<_> = survey
+        .bad(terms)
+        .filter(|one| one.room != Room::Taken)
+        .collect();
     if free.is_empty() {
         return Ok((Incidents::default(), Gone::new()));
     }

@@ -191,6 +191,9 @@ async fn one_that_does_less_than_the_policy_is_told_and_one_that_does_as_much_is
             let mut object = by_a_person(state);
             object["spec"]["actions"] = actions.clone();
             scene.quarantine(&web(), &object);
+            // In force, and remembered: nobody has ended it.
+            let taken_in = incidents::reconcile(&scene.context, Moment::now()).await;
+            taken_in.unwrap();
             let result = start::reconcile(&scene.context, POLICY, Moment::now()).await;
             assert_eq!(result.is_err(), does_less, "{object}");
             let told = outcomes(&scene);
