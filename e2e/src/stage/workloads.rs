@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
+use charttrust::api::quarantine::Quarantine;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -177,3 +178,18 @@ kind: Secret
 metadata: {name: {{ .Release.Name }}-password}
 stringData: {password: a-canary-in-a-coal-mine}
 ";
+
+/// Kind and name of what is left out and runs, in order.
+///
+/// # Panics
+///
+/// If nothing was concluded about it yet.
+pub fn left_out(object: &Quarantine) -> Vec<String> {
+    let status = object.status.as_ref().unwrap();
+    let running = status.uncontained.iter().filter(|one| one.runs);
+    let mut told: Vec<_> = running
+        .map(|one| format!("{} {}", one.kind, one.name))
+        .collect();
+    told.sort();
+    told
+}

@@ -1,9 +1,8 @@
 //! What the thief of a signing key has deployers do, so that something runs on and is called contained.
 
-use charttrust::api::quarantine::Quarantine;
 use charttrust_e2e::argo::NAMESPACE;
 use charttrust_e2e::charts::Source;
-use charttrust_e2e::stage::apply;
+use charttrust_e2e::stage::{apply, workloads::left_out};
 use serde_json::{Value, json};
 
 use crate::argo::with_argo;
@@ -11,17 +10,6 @@ use crate::flux::with_flux;
 use crate::setup::{Deployed, stage};
 
 const ALL: [&str; 3] = ["PauseDeployer", "IsolateNetwork", "ScaleToZero"];
-
-/// Kind and name of what is left out and runs.
-fn left_out(object: &Quarantine) -> Vec<String> {
-    let status = object.status.as_ref().unwrap();
-    let running = status.uncontained.iter().filter(|one| one.runs);
-    let mut told: Vec<_> = running
-        .map(|one| format!("{} {}", one.kind, one.name))
-        .collect();
-    told.sort();
-    told
-}
 
 /// A release of a release: what Flux makes of it is listed by no record of this one.
 #[tokio::test(flavor = "multi_thread")]

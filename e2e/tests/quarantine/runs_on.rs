@@ -3,7 +3,7 @@
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::eventually;
 use charttrust_e2e::helm::Version;
-use charttrust_e2e::stage::workloads::automatic;
+use charttrust_e2e::stage::workloads::{automatic, left_out};
 use charttrust_e2e::stage::{Opening, SOON, Scene, kubectl};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet};
 use k8s_openapi::api::batch::v1::Job;
@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 
 use crate::stage;
-use crate::thief::{deployment, left_out, plain, replicas, spec};
+use crate::thief::{deployment, plain, replicas, spec};
 
 /// Runs kubectl in the namespace of a story, as a pipeline does.
 async fn pipeline(scene: &Scene, kubeconfig: &std::path::Path, arguments: &[&str]) {

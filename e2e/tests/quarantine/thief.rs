@@ -1,13 +1,12 @@
 //! What the thief of a signing key writes into a chart, so that something runs on and is called
 //! contained, or that nothing is contained at all, or that it is called trusted.
 
-use charttrust::api::quarantine::Quarantine;
 use charttrust::api::{ChartTrustPolicy, TrustedKey};
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::helm::Version;
 use charttrust_e2e::stage::{
     Opening, Scene, Stage, StoryKey,
-    workloads::{automatic, chart},
+    workloads::{automatic, chart, left_out},
 };
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Secret;
@@ -50,17 +49,6 @@ spec:
 pub(crate) async fn replicas(scene: &Scene, name: &str) -> Option<i64> {
     let live = scene.json::<Deployment>(name).await;
     live["spec"]["replicas"].as_i64()
-}
-
-/// Kind and name of what is left out and runs.
-pub(crate) fn left_out(object: &Quarantine) -> Vec<String> {
-    let status = object.status.as_ref().unwrap();
-    let running = status.uncontained.iter().filter(|one| one.runs);
-    let mut told: Vec<_> = running
-        .map(|one| format!("{} {}", one.kind, one.name))
-        .collect();
-    told.sort();
-    told
 }
 
 /// A key that is trusted until it is stolen, beside the good one.
