@@ -42,6 +42,14 @@ impl Flux {
                 "-f",
                 &folder,
             ];
+            // kubectl gives up on a definition that is so new that it has no conditions yet.
+            for _ in 0..50 {
+                let waited = kubectl(admin, &established).await;
+                if waited.is_ok() {
+                    break;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            }
             kubectl(admin, &established).await?;
         }
         kubectl(admin, &["create", "namespace", NAMESPACE]).await?;
