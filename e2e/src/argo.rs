@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use crate::cluster::{Cluster, Identity};
 use crate::plane::free_ports;
 use crate::process::Process;
-use crate::stage::{Story, administrator, apply, kubectl, merge};
+use crate::stage::{Story, administrator, apply, established, kubectl, merge};
 use crate::tools::{self, Tool};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -154,14 +154,7 @@ async fn install(admin: &Path) -> Result {
     }
     for file in &files {
         let file = file.to_string_lossy();
-        let wait = [
-            "wait",
-            "--for=condition=Established",
-            "--timeout=60s",
-            "-f",
-            &file,
-        ];
-        kubectl(admin, &wait).await?;
+        established(admin, &file).await?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::cluster::{Cluster, Identity};
 use crate::plane::free_ports;
 use crate::process::Process;
-use crate::stage::{Story, administrator, apply, kubectl, merge};
+use crate::stage::{Story, administrator, apply, established, kubectl, merge};
 use crate::tools::{self, Tool};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -35,22 +35,7 @@ impl Flux {
             let definitions = tools::module_dir(tool)?.join("config/crd/bases");
             let folder = definitions.to_string_lossy();
             kubectl(admin, &["apply", "--server-side", "-f", &folder]).await?;
-            let established = [
-                "wait",
-                "--for=condition=Established",
-                "--timeout=60s",
-                "-f",
-                &folder,
-            ];
-            // kubectl gives up on a definition that is so new that it has no conditions yet.
-            for _ in 0..50 {
-                let waited = kubectl(admin, &established).await;
-                if waited.is_ok() {
-                    break;
-                }
-                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-            }
-            kubectl(admin, &established).await?;
+            established(admin, &folder).await?;
         }
         kubectl(admin, &["create", "namespace", NAMESPACE]).await?;
         let identity = administrator(cluster, NAMESPACE, "flux").await?;

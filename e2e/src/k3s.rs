@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::cluster::{Cluster, Identity};
 use crate::process::Process;
-use crate::stage::{Story, administrator, apply, kubectl};
+use crate::stage::{Story, administrator, apply, established, kubectl};
 use crate::tools::{self, Tool};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -33,14 +33,7 @@ impl K3s {
         let definitions = tools::module_dir(Tool::K3s)?.join("pkg/crds/yaml/generated");
         let folder = definitions.to_string_lossy();
         kubectl(admin, &["apply", "--server-side", "-f", &folder]).await?;
-        let wait = [
-            "wait",
-            "--for=condition=Established",
-            "--timeout=60s",
-            "-f",
-            &folder,
-        ];
-        kubectl(admin, &wait).await?;
+        established(admin, &folder).await?;
         let identity = administrator(cluster, NAMESPACE, "k3s").await?;
         let kubeconfig = identity.kubeconfig();
         let mut command = Command::new(tools::path(Tool::K3s)?);

@@ -6,7 +6,7 @@ use crate::cluster::{Cluster, Identity};
 use crate::helm::Helm;
 
 use super::Result;
-use super::kubectl::kubectl;
+use super::kubectl::{established, kubectl};
 
 /// The operator's namespace.
 pub const OPERATOR_NAMESPACE: &str = "charttrust-system";
@@ -19,7 +19,7 @@ pub fn root() -> PathBuf {
 /// Applies what a user without Helm applies: the definitions, then the permissions.
 pub async fn install(kubeconfig: &Path) -> Result {
     kubectl(kubeconfig, &["apply", "--server-side", "-f", &path("crds")]).await?;
-    established(kubeconfig).await?;
+    established(kubeconfig, &path("crds")).await?;
     let permissions = path("operator/install/rbac.yaml");
     kubectl(kubeconfig, &["apply", "--server-side", "-f", &permissions]).await?;
     Ok(())
@@ -41,7 +41,7 @@ pub async fn install_chart(helm: &Helm, kubeconfig: &Path, more: &[&str]) -> Res
         "replicas=0,image.registry=registry.example.com",
     ];
     helm.run(&[&fixed, more].concat()).await?;
-    established(kubeconfig).await
+    established(kubeconfig, &path("crds")).await
 }
 
 /// The folder of the operator's chart, below the root.
@@ -78,12 +78,6 @@ pub async fn administrator(cluster: &Cluster, namespace: &str, name: &str) -> Re
     let binding = ["create", "clusterrolebinding", name, role, &account];
     kubectl(cluster.kubeconfig(), &binding).await?;
     Ok(identity)
-}
-
-async fn established(kubeconfig: &Path) -> Result {
-    let wait = ["wait", "--for=condition=Established", "--timeout=60s", "-f"];
-    kubectl(kubeconfig, &[&wait[..], &[&path("crds")]].concat()).await?;
-    Ok(())
 }
 
 /// A file or folder of this repository.

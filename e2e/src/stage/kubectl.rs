@@ -5,8 +5,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::tools::{self, Tool};
+use crate::within;
 
-use super::Result;
+use super::{Result, SOON};
 
 /// Runs the real kubectl, and gives what it prints.
 pub async fn kubectl(kubeconfig: &Path, arguments: &[&str]) -> Result<String> {
@@ -22,6 +23,15 @@ pub async fn kubectl(kubeconfig: &Path, arguments: &[&str]) -> Result<String> {
         return Err(format!("kubectl {} failed: {said}", arguments.join(" ")).into());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Waits until the server serves the definitions of a file or folder. Some versions of kubectl give up at once on a
+/// definition that is so new that it has no conditions yet.
+pub async fn established(kubeconfig: &Path, definitions: &str) -> Result {
+    let wait = ["wait", "--for=condition=Established", "--timeout=60s", "-f"];
+    let wait = [&wait[..], &[definitions]].concat();
+    within(SOON, || kubectl(kubeconfig, &wait)).await?;
+    Ok(())
 }
 
 /// Applies objects as a person does, by the real kubectl.

@@ -19,7 +19,7 @@ pub use conditions::{summary, verdict};
 pub use install::{
     CHART, OPERATOR, OPERATOR_NAMESPACE, administrator, install, install_chart, path, root, twin,
 };
-pub use kubectl::{apply, kubectl};
+pub use kubectl::{apply, established, kubectl};
 pub use scene::{Opening, Scene};
 pub(crate) use story::merge;
 pub use story::{Story, StoryKey};

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use charttrust::api::quarantine::Quarantine;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
-use k8s_openapi::api::batch::v1::CronJob;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
@@ -15,8 +15,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::charts::Source;
+use crate::eventually;
 
-use super::{Opening, Scene};
+use super::{Opening, SOON, Scene};
 
 /// A chart with a workload of every kind that is scaled.
 pub fn chart(version: &str) -> Source {
@@ -103,6 +104,32 @@ impl Scene {
         let object = self.json::<Deployment>("web").await;
         let replicas = object["spec"]["replicas"].as_i64();
         self.done("count replicas", replicas.ok_or("there is no number"))
+    }
+
+    /// Waits until the Deployment `web` asks for so many replicas.
+    pub async fn replicas_are(&self, wanted: i64) {
+        eventually(SOON, &format!("{wanted} replicas"), async || {
+            match self.replicas().await {
+                found if found == wanted => Ok(()),
+                found => Err(found),
+            }
+        })
+        .await;
+    }
+
+    /// Waits until a Job has its one Pod.
+    pub async fn job_runs(&self, name: &str) {
+        let jobs = self.api::<Job>();
+        eventually(SOON, &format!("Job {name} runs"), async || {
+            let job = jobs.get(name).await.map_err(|error| error.to_string())?;
+            let active = job.status.and_then(|status| status.active);
+            if active == Some(1) {
+                Ok(())
+            } else {
+                Err(format!("{active:?}"))
+            }
+        })
+        .await;
     }
 
     /// Scales the Deployment as a person does.

@@ -35,20 +35,6 @@ spec:
       containers: [{name: main, image: registry.example.com/pause:1}]
 ";
 
-async fn runs(scene: &Scene, name: &str) {
-    let jobs = scene.api::<Job>();
-    eventually(SOON, &format!("Job {name} runs"), async || {
-        let job = jobs.get(name).await.map_err(|error| error.to_string())?;
-        let active = job.status.and_then(|status| status.active);
-        if active == Some(1) {
-            Ok(())
-        } else {
-            Err(format!("{active:?}"))
-        }
-    })
-    .await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_that_run_are_left_to_end_and_told_and_those_that_do_not_are_suspended() {
     let stage = stage().await;
@@ -67,8 +53,8 @@ async fn jobs_that_run_are_left_to_end_and_told_and_those_that_do_not_are_suspen
     kubectl(kubeconfig, &[&by_hand[..], &place].concat())
         .await
         .unwrap();
-    runs(&scene, "web-nightly-1").await;
-    runs(&scene, "web-runs").await;
+    scene.job_runs("web-nightly-1").await;
+    scene.job_runs("web-runs").await;
     let before = scene.json::<Job>("web-waits").await;
 
     scene.contain("web", &["ScaleToZero"]).await;
@@ -96,7 +82,7 @@ async fn jobs_that_run_are_left_to_end_and_told_and_those_that_do_not_are_suspen
         scene.json::<CronJob>("web-nightly").await["spec"]["suspend"],
         true
     );
-    runs(&scene, "web-nightly-1").await;
+    scene.job_runs("web-nightly-1").await;
 
     scene.delete_quarantine("web").await;
     let after = scene.json::<Job>("web-waits").await;

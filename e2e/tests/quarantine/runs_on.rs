@@ -5,8 +5,7 @@ use charttrust_e2e::eventually;
 use charttrust_e2e::helm::Version;
 use charttrust_e2e::stage::workloads::{automatic, left_out};
 use charttrust_e2e::stage::{Opening, SOON, Scene, kubectl};
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet};
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::apps::v1::{DaemonSet, ReplicaSet};
 use kube::ResourceExt;
 use kube::api::ListParams;
 
@@ -143,17 +142,7 @@ spec:
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_makes_more_pods_is_never_called_contained() {
     let scene = opened("tries", Version::V3, "templates/tries.yaml", TRIES).await;
-    let jobs = scene.api::<Job>();
-    eventually(SOON, "it has a Pod", async || {
-        let job = jobs.get("tries").await.map_err(|error| error.to_string())?;
-        let active = job.status.and_then(|status| status.active);
-        if active == Some(1) {
-            Ok(())
-        } else {
-            Err(format!("{active:?}"))
-        }
-    })
-    .await;
+    scene.job_runs("tries").await;
     let left = partly_contained(&scene).await;
     assert_eq!(left, ["Job tries"]);
 }
@@ -216,16 +205,7 @@ async fn an_uninstallation_that_never_ends_saves_nothing() {
     ];
     assert!(scene.helm.run(&uninstall).await.is_err());
     scene.revoke().await;
-    eventually(SOON, "it is stopped", async || {
-        let found = scene.api::<Deployment>().get("web").await.unwrap();
-        let replicas = found.spec.and_then(|spec| spec.replicas);
-        if replicas == Some(0) {
-            Ok(())
-        } else {
-            Err(format!("{replicas:?}"))
-        }
-    })
-    .await;
+    scene.replicas_are(0).await;
 }
 
 /// Hooks that are never run, and that nobody has to ask for one by one.

@@ -130,16 +130,6 @@ where
     .await;
 }
 
-async fn replicas_are(scene: &Scene, wanted: i64) {
-    eventually(SOON, &format!("{wanted} replicas"), async || {
-        match scene.replicas().await {
-            found if found == wanted => Ok(()),
-            found => Err(found),
-        }
-    })
-    .await;
-}
-
 const DENIAL: &str = "charttrust-quarantine-web";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,7 +148,7 @@ async fn finalizers_of_a_tenant_keep_objects_and_nothing_else() {
     // Everything comes back, and it is not said to be contained.
     scene.withdraw().await;
     scene.expect("web", "SignatureVerified").await;
-    replicas_are(&scene, 3).await;
+    scene.replicas_are(3).await;
     only_theirs_is_left::<Quarantine>(&scene, "web").await;
     only_theirs_is_left::<NetworkPolicy>(&scene, DENIAL).await;
     eventually(SOON, "it is not said to be contained", async || {
@@ -263,7 +253,7 @@ async fn owners_that_a_tenant_invents_end_no_verdict_and_leave_nothing_stopped()
     let quarantines = scene.quarantines();
     quarantines.patch("web", &params, &owned).await.unwrap();
     scene.no_quarantine("web").await;
-    replicas_are(&scene, 3).await;
+    scene.replicas_are(3).await;
     assert_eq!(scene.policies_of_network().await, [] as [String; 0]);
     let released = "Quarantined=False/Released";
     let trusts = scene.trusts();
@@ -419,7 +409,7 @@ async fn one_that_does_less_than_the_policy_keeps_nobody_from_knowing() {
     assert_ne!(scene.replicas().await, 0);
     let params = DeleteParams::default();
     quarantines.delete("web", &params).await.unwrap();
-    replicas_are(&scene, 0).await;
+    scene.replicas_are(0).await;
     scene.contained("web").await;
 }
 
@@ -453,7 +443,7 @@ async fn a_forged_end_ends_nothing_and_is_taken_away() {
     // Our own word still ends it.
     scene.withdraw().await;
     scene.no_quarantine("web").await;
-    replicas_are(&scene, 3).await;
+    scene.replicas_are(3).await;
 }
 
 /// `web` is contained, and takes the only place; `forum` is as bad, and waits.
@@ -482,7 +472,7 @@ async fn is_full_and_comes_back(scene: &Scene) {
     scene.contained("web").await;
     scene.withdraw().await;
     scene.no_quarantine("web").await;
-    replicas_are(scene, 3).await;
+    scene.replicas_are(3).await;
 }
 
 /// As one that an earlier version has begun.
@@ -536,7 +526,7 @@ async fn a_copied_quarantine_is_worth_no_more_than_the_one_it_is_of() {
     };
     let (quarantines, params) = (scene.quarantines(), PostParams::default());
     scene.delete_quarantine("web").await;
-    replicas_are(&scene, 3).await;
+    scene.replicas_are(3).await;
     // Released by a person: the copy goes by itself and stops nothing.
     quarantines.create(&params, &copy()).await.unwrap();
     scene.no_quarantine("web").await;

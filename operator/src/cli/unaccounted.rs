@@ -17,6 +17,7 @@ use super::leading::Operator;
 use super::screen::{Format, Table, say};
 use super::{SCHEMA_VERSION, TRUSTED, UNKNOWN};
 use crate::api::ReleaseTrust;
+use crate::api::release_trust::Owner;
 use crate::inventory::ReleaseId;
 use crate::inventory::argocd::{self, Application};
 use crate::inventory::workloads::claim;
@@ -106,18 +107,26 @@ async fn releases(client: &Client, seen: &Reach) -> Result<BTreeSet<ReleaseId>, 
     let mut found = BTreeSet::new();
     for part in seen.parts() {
         let trusts = &part.api::<ReleaseTrust>(client);
-        let page = |params| async move { trusts.list_metadata(&params).await };
+        let page = |params| async move { trusts.list(&params).await };
         let listed = each(ListParams::default().limit(PAGE), page, |trust| {
-            found.insert(ReleaseId {
-                namespace: trust.namespace().unwrap_or_default(),
-                name: trust.name_any(),
-            });
+            found.extend(recorded(&trust));
         });
         listed
             .await
             .map_err(Failure::api("list the ReleaseTrusts"))?;
     }
     Ok(found)
+}
+
+/// The release of which a verdict says that there is a record. An Application of Argo CD leaves none, so that a
+/// workload that names one as its release has none either.
+fn recorded(trust: &ReleaseTrust) -> Option<ReleaseId> {
+    let release = trust.status.as_ref().and_then(|it| it.release.as_ref());
+    let is_application = release.is_some_and(|it| it.owner == Owner::ArgoCD);
+    (!is_application).then(|| ReleaseId {
+        namespace: trust.namespace().unwrap_or_default(),
+        name: trust.name_any(),
+    })
 }
 
 async fn of_kind<K>(client: &Client, asked: &Reach, known: &Known) -> Result<Vec<Workload>, Failure>
@@ -225,6 +234,28 @@ mod tests {
                 (in_some, in_all)
             );
         }
+    }
+
+    #[test]
+    fn what_names_an_application_as_its_release_has_no_record() {
+        let trust = |owner: &str| -> ReleaseTrust {
+            let value = serde_json::json!({
+                "apiVersion": "charttrust.io/v1alpha1", "kind": "ReleaseTrust",
+                "metadata": {"namespace": "argocd", "name": "argocd.web"},
+                "spec": {},
+                "status": {"release": {"revision": 1, "chart": "web", "version": "1.0.0",
+                    "owner": owner, "resourceVersion": "1"}},
+            });
+            serde_json::from_value(value).unwrap()
+        };
+        let release = || Some(id("argocd", "argocd.web"));
+        assert_eq!(recorded(&trust("ArgoCD")), None);
+        for owner in ["Helm", "Flux", "K3s"] {
+            assert_eq!(recorded(&trust(owner)), release(), "{owner}");
+        }
+        let mut unjudged = trust("Helm");
+        unjudged.status = None;
+        assert_eq!(recorded(&unjudged), release());
     }
 
     #[test]

@@ -80,6 +80,11 @@ pub(in crate::cli) enum UsageError {
     NoChart,
     #[error("{0}: a registry lists no charts: name one, oci://HOST/PATH/CHART")]
     Registry(String),
+    #[error(
+        "{0}: --repo is about every version of a chart: leave out what comes after its name, or verify this one \
+         with `charttrust verify {0}`"
+    )]
+    OneVersion(String),
     #[error("{path}: only files are read here: {step}")]
     Url { path: String, step: &'static str },
 }

@@ -73,12 +73,16 @@ impl Place {
     fn of(arguments: &Verify, repository: &str) -> Result<Self, UsageError> {
         let (chart, version) = (&arguments.chart_name, &arguments.chart_version);
         let url = repository.trim_end_matches('/');
-        let in_address = match Scheme::split(url) {
-            Some((Scheme::Oci, rest)) if chart.is_none() => {
-                let last = rest.rsplit_once('/').map(|(_, last)| last);
-                let last = last.ok_or_else(|| UsageError::Registry(repository.to_owned()))?;
-                Some(last.to_owned())
+        let last = match Scheme::split(url) {
+            Some((Scheme::Oci, rest)) => Some(rest.rsplit_once('/').map(|(_, last)| last)),
+            _ => None,
+        };
+        let in_address = match (last, chart) {
+            (Some(Some(last)), _) if last.contains([':', '@']) => {
+                return Err(UsageError::OneVersion(url.to_owned()));
             }
+            (Some(None), None) => return Err(UsageError::Registry(repository.to_owned())),
+            (Some(Some(last)), None) => Some(last.to_owned()),
             _ => None,
         };
         let source = match &in_address {
@@ -375,6 +379,25 @@ mod tests {
             place(&["oci://a.example"]),
             Err(UsageError::Registry(_))
         ));
+        for (one, chart) in [
+            (":1.0.0", None),
+            ("@sha256:00", None),
+            (":1.0.0@sha256:00", None),
+            (":1.0.0", Some("web")),
+        ] {
+            let address = format!("oci://a.example:5000/x/web{one}");
+            let chart = chart.map(|chart| ["--chart", chart]);
+            let line: Vec<&str> = std::iter::once(address.as_str())
+                .chain(chart.into_iter().flatten())
+                .collect();
+            let told = place(&line).expect_err(one).to_string();
+            assert!(
+                told.ends_with(&format!("`charttrust verify {address}`")),
+                "{told}"
+            );
+        }
+        let host = place(&["oci://a.example:5000", "--chart", "web"]).unwrap();
+        assert_eq!(host.source, "oci://a.example:5000");
         let alone = place(&["https://a.example", "--version", "1.0.0"]);
         assert!(matches!(alone, Err(UsageError::NoChart)));
     }

@@ -113,12 +113,11 @@ pub(super) fn decide(survey: &Survey, policy: &LoadedPolicy, moment: Moment) -> 
     let Some(terms) = &policy.quarantine else {
         return decision;
     };
-    let bad: Vec<_> = survey.bad(terms).collect();
-    let since = |one: &&Surveyed| (one.id.clone(), one.bad_since.unwrap_or(moment.tick));
-    decision.bad_since = bad.iter().map(since).collect();
+    let since = |one: &Surveyed| (one.id.clone(), one.bad_since.unwrap_or(moment.tick));
+    decision.bad_since = survey.bad(terms).map(since).collect();
     decision.outcomes.allowance = limit::allowance(&terms.limit, survey.matched.len());
     decision.outcomes.per_namespace = terms.limit.max_per_namespace;
-    let free = bad.into_iter().filter(|one| one.room != Room::Taken);
+    let free = survey.free(terms);
     let remembered = match &survey.remembered {
         Ok(remembered) => remembered,
         Err(why) => {
@@ -151,6 +150,11 @@ impl Survey {
     pub(super) fn bad(&self, terms: &QuarantineTerms) -> impl Iterator<Item = &Surveyed> {
         let matched = self.matched.iter();
         matched.filter(|one| is_reason(terms, one.said.verdict))
+    }
+
+    /// Those of them for which a quarantine could begin.
+    pub(super) fn free(&self, terms: &QuarantineTerms) -> impl Iterator<Item = &Surveyed> {
+        self.bad(terms).filter(|one| one.room != Room::Taken)
     }
 }
 

@@ -148,7 +148,7 @@ async fn look_for_workloads(context: &Context, survey: &mut Survey, terms: &Quar
     if !survey.may_contain || terms.approval == Approval::Manual {
         return;
     }
-    let free = survey.bad(terms).filter(|one| one.room != Room::Taken);
+    let free = survey.free(terms);
     let is_recorded = |id: &ReleaseId| context.cache.records.has_record(id);
     let (recorded, other): (BTreeSet<_>, BTreeSet<_>) =
         free.map(|one| one.id.clone()).partition(is_recorded);
@@ -205,10 +205,7 @@ async fn remembered(
     survey: &Survey,
     terms: &QuarantineTerms,
 ) -> Result<(Incidents, Gone), Error> {
-    let free: Vec<_> = survey
-        .bad(terms)
-        .filter(|one| one.room != Room::Taken)
-        .collect();
+    let free: Vec<_> = survey.free(terms).collect();
     if free.is_empty() {
         return Ok((Incidents::default(), Gone::new()));
     }
