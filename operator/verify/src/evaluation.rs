@@ -81,12 +81,12 @@ impl From<Problem> for Evaluation {
     }
 }
 
-/// How many signers there are if every signature counts for one: a matching of the greatest size.
-pub(crate) fn count<'a>(approvals: impl Iterator<Item = &'a Signers>) -> usize {
-    let approvals: Vec<_> = approvals.collect();
+/// How many signers there are if every signature counts for one: a matching of the greatest size, and not a sum,
+/// as one person with two certificates that share a subkey is one.
+pub(crate) fn count(approvals: &[Signers]) -> usize {
     let mut signature_of = BTreeMap::new();
     for index in 0..approvals.len() {
-        find_signer(index, &approvals, &mut signature_of, &mut BTreeSet::new());
+        find_signer(index, approvals, &mut signature_of, &mut BTreeSet::new());
     }
     signature_of.len()
 }
@@ -94,11 +94,11 @@ pub(crate) fn count<'a>(approvals: impl Iterator<Item = &'a Signers>) -> usize {
 /// Finds a signer for a signature; one that is taken is freed if its signature finds another one.
 fn find_signer<'a>(
     signature: usize,
-    approvals: &[&'a Signers],
+    approvals: &'a [Signers],
     signature_of: &mut BTreeMap<&'a SignerId, usize>,
     tried: &mut BTreeSet<&'a SignerId>,
 ) -> bool {
-    for signer in approvals.get(signature).into_iter().copied().flatten() {
+    for signer in approvals.get(signature).into_iter().flatten() {
         if !tried.insert(signer) {
             continue;
         }

@@ -50,18 +50,18 @@ pub(crate) struct Votes<'a, 's> {
 
 /// Counts distinct listed signers, never signatures.
 pub(crate) fn tally(subject: &Subject<'_>, votes: Votes<'_, '_>) -> Tally {
-    let signatures = votes.own.iter().map(|one| evaluate(subject, one));
-    let evaluated: Vec<_> = signatures.chain(votes.bundled.iter().cloned()).collect();
-    let alone = count(evaluated.iter().map(|one| &one.now));
+    let vote = |subject, one| (made_by(one), evaluate(subject, one));
+    let signatures = votes.own.iter().map(|one| vote(subject, one));
+    let bundled = votes.bundled.iter().cloned().map(|one| (None, one));
+    let evaluated: Vec<_> = signatures.chain(bundled).collect();
     let signed_elsewhere = votes.elsewhere.iter().flat_map(|(subject, signed)| {
         let signatures = signed.signatures.iter();
-        signatures.map(move |one| evaluate(subject, one))
+        signatures.map(move |one| vote(subject, one))
     });
     let signed_elsewhere: Vec<_> = signed_elsewhere.collect();
     let all = || evaluated.iter().chain(&signed_elsewhere);
-    // A matching and not a sum: one person with two certificates that share a subkey could
-    // otherwise meet a threshold of two with one signature.
-    let count = |signers: fn(&Evaluation) -> &Signers| count(all().map(signers));
+    let alone = count(&joined(evaluated.iter(), |e| &e.now));
+    let count = |signers: fn(&Evaluation) -> &Signers| count(&joined(all(), signers));
     let (valid, now, before) = (count(|e| &e.valid), count(|e| &e.now), count(|e| &e.before));
     let approval = match (suffice(subject, valid), suffice(subject, now)) {
         (true, _) => Some(Approval::Valid),
@@ -80,7 +80,7 @@ pub(crate) fn tally(subject: &Subject<'_>, votes: Votes<'_, '_>) -> Tally {
         others: Vec::new(),
         attestations: Vec::new(),
     };
-    for problem in evaluated.into_iter().filter_map(|one| one.problem) {
+    for problem in evaluated.into_iter().filter_map(|(_, one)| one.problem) {
         tally.add(problem);
     }
     if approval.is_none() && tally.failing.is_empty() && tally.doubts.is_empty() {
@@ -91,6 +91,33 @@ pub(crate) fn tally(subject: &Subject<'_>, votes: Votes<'_, '_>) -> Tally {
         tally.is_too_few = true;
     }
     tally
+}
+
+/// The key that has made a signature, if it is known. Of Sigstore that was looked at before: a certificate is
+/// of one signature.
+fn made_by(signature: &SignatureFacts) -> Option<&Fingerprint> {
+    match &signature.outcome {
+        Outcome::Verified(verified) => Some(verified.signer()),
+        Outcome::Fault(..) | Outcome::Nobodys(_) | Outcome::UnknownIssuer => None,
+    }
+}
+
+/// For whom each signature counts; those that one key has made count as one, however often they were made or
+/// published: certificates can share a subkey, and who holds it is one.
+fn joined<'e>(
+    votes: impl Iterator<Item = &'e (Option<&'e Fingerprint>, Evaluation)>,
+    signers: fn(&Evaluation) -> &Signers,
+) -> Vec<Signers> {
+    let (mut by_key, mut others) = (BTreeMap::<&Fingerprint, Signers>::new(), Vec::new());
+    for (key, evaluation) in votes {
+        let signers = signers(evaluation).clone();
+        match key {
+            Some(key) => by_key.entry(*key).or_default().extend(signers),
+            None => others.push(signers),
+        }
+    }
+    others.extend(by_key.into_values());
+    others
 }
 
 impl Tally {

@@ -12,7 +12,8 @@ use charttrust_verify::verdict::{Basis, Class, Reason, Verdict};
 
 use crate::forge::{self, CERTIFY, CERTIFY_AND_SIGN, ENCRYPT, SIGN, Shape, Sig, day, time};
 use crate::world::{
-    SIGNED, World, key, key_named, name, person, provenance, signature, signature_by, text,
+    MIRROR, SIGNED, World, archive, key, key_named, name, person, provenance, signature,
+    signature_by, source, text,
 };
 
 const TRUSTED: Verdict = Verdict::Trusted(Basis::SignatureVerified);
@@ -353,6 +354,33 @@ fn one_signature_by_a_shared_subkey_is_one_signer() {
     assert_eq!(world.verdict(), TRUSTED);
     world.signers(&["alice", "dave"], 2);
     assert_eq!(world.verdict(), TOO_FEW);
+}
+
+/// Who holds a subkey that two certificates share may sign again, or publish what was signed once more.
+#[test]
+fn a_shared_subkey_is_one_signer_however_often_it_signs() {
+    let shared = person(1);
+    let once = signature_by(shared.signer(), &text(), |sig| sig);
+    let later = Sig::new(0x01, shared.signer(), day(SIGNED + 1));
+    let again = signature_by(shared.signer(), &text(), |_| later);
+    for (signatures, elsewhere) in [
+        (vec![once.clone(), once.clone()], None),
+        (vec![once.clone(), again.clone()], None),
+        (vec![once.clone()], Some(once.clone())),
+        (vec![once], Some(again)),
+    ] {
+        let keys = vec![key(&person(1)), key(&adopter(4, 1, Adoption::Agreed))];
+        let mut world = World::of(keys, provenance(&text(), &signatures));
+        world.signers(&["alice", "dave"], 2);
+        if let Some(signature) = elsewhere {
+            world.rule().sources.push(source(MIRROR));
+            let other = archive(provenance(&text(), &[signature]));
+            world.evidence.answers.insert(MIRROR.to_owned(), other);
+        }
+        assert_eq!(world.verdict(), TOO_FEW);
+        world.signers(&["alice", "dave"], 1);
+        assert_eq!(world.verdict(), TRUSTED);
+    }
 }
 
 #[test]
