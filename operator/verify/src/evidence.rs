@@ -339,6 +339,15 @@ impl Evidence {
             })
     }
 
+    /// The same, and the archives of its subcharts.
+    pub fn all_archives(&self) -> impl Iterator<Item = &ArchiveFacts> {
+        let answers = self.answers.values().chain(self.subcharts.values());
+        answers.filter_map(|answer| match answer {
+            Answer::Archive(facts) => Some(facts.as_ref()),
+            Answer::Ambiguous { .. } | Answer::NotFound | Answer::Unavailable { .. } => None,
+        })
+    }
+
     /// Primary fingerprints with a cryptographically good signature, whatever became of the key.
     pub fn good_signers(&self) -> impl Iterator<Item = &Fingerprint> {
         self.statements().flat_map(Signed::good_signers)

@@ -168,6 +168,12 @@ pub struct Signers {
 }
 
 impl Signers {
+    /// Whether it lists nobody, so that only a pin can satisfy its rule.
+    pub fn believe_nobody(&self) -> bool {
+        let by_labels = self.selector.is_some() || self.identity_selector.is_some();
+        self.keys.is_empty() && self.identities.is_empty() && !by_labels
+    }
+
     /// Whether the rule lists this key, by name or by labels.
     pub fn list(&self, key: &Key) -> bool {
         self.list_key(&key.name, &key.labels)

@@ -8,7 +8,7 @@ use crate::bundles::{BundleFacts, BundleOutcome};
 use crate::case::Subject;
 use crate::digest::Sha256Digest;
 use crate::evaluation::{Evaluation, Failure, Problem, SignerId, Signers};
-use crate::key::{DeclaredRevocation, Grandfather, HardRevocation, RevocationReason, RevokedBy};
+use crate::key::{DeclaredRevocation, HardRevocation, RevocationReason, RevokedBy};
 use crate::openpgp::Fingerprint;
 use crate::policy::ExpiredKeys;
 use crate::sigstore::{
@@ -305,31 +305,11 @@ fn voided(
     if failure.reason.class() == Class::Badness {
         let revoking = subject.sigstore.identities.iter();
         let revoking = revoking.filter(|one| one.identity.name == *name);
-        failure.revocations = revoking.filter_map(revocation_of_identity).collect();
+        failure.revocations = revoking
+            .filter_map(KnownIdentity::hard_revocation)
+            .collect();
     }
     Problem::Listed(failure)
-}
-
-/// What an identity is called among the signers that are revoked.
-fn id_of(name: &str) -> Fingerprint {
-    Fingerprint::of_digest(&Sha256Digest::of(
-        format!("TrustedIdentity/{name}").as_bytes(),
-    ))
-}
-
-/// Which incident it is: that of the object, whatever it matches.
-fn revocation_of_identity(known: &KnownIdentity) -> Option<HardRevocation> {
-    let identity = &known.identity;
-    let reason = identity.revocation.as_ref()?.reason();
-    Some(HardRevocation {
-        fingerprint: id_of(&identity.name),
-        by: RevokedBy::Declared(DeclaredRevocation {
-            declared_by: identity.name.clone(),
-            reason,
-            since: None,
-            grandfather: Grandfather::Never,
-        }),
-    })
 }
 
 fn by_key(
@@ -343,9 +323,16 @@ fn by_key(
         let seen = known.seen(verified);
         let name = &known.trusted.name;
         let standing = |at: &Circumstances<'_>| {
-            usable(name, known.unusable.as_ref())?;
             let standing = known.trusted.standing(&seen, at);
-            standing.map_err(|refusal| refused_key(known, &refusal))
+            let standing = standing.map_err(|refusal| refused_key(known, &refusal));
+            // A fault elsewhere in the object hides no badness.
+            if let Err(Problem::Listed(failure)) = &standing
+                && failure.reason.class() == Class::Badness
+            {
+                return standing;
+            }
+            usable(name, known.unusable.as_ref())?;
+            standing
         };
         Claimant {
             id: SignerId::PublicKey(key),

@@ -9,6 +9,8 @@ use super::root::TrustedRoot;
 use super::standing::TrustedPublicKey;
 use super::verified::{BundleRecord, VerifiedBundle};
 use crate::digest::Sha256Digest;
+use crate::key::{DeclaredRevocation, Grandfather, HardRevocation, RevokedBy};
+use crate::openpgp::Fingerprint;
 
 /// Everybody whose Sigstore signatures are known. Empty where nobody uses Sigstore.
 #[derive(Clone, Debug, Default)]
@@ -81,6 +83,28 @@ impl Root {
 }
 
 impl KnownIdentity {
+    /// What it is called among the signers that are revoked: by its object, whatever it matches.
+    pub fn signer_id(&self) -> Fingerprint {
+        let named = format!("TrustedIdentity/{}", self.identity.name);
+        Fingerprint::of_digest(&Sha256Digest::of(named.as_bytes()))
+    }
+
+    /// What a verdict of badness by it rests on. Windows and archives may be corrected; it is the same
+    /// revocation as long as its reason is.
+    pub fn hard_revocation(&self) -> Option<HardRevocation> {
+        let revocation = self.identity.revocation.as_ref();
+        let revocation = revocation.filter(|revocation| revocation.is_hard())?;
+        Some(HardRevocation {
+            fingerprint: self.signer_id(),
+            by: RevokedBy::Declared(DeclaredRevocation {
+                declared_by: self.identity.name.clone(),
+                reason: revocation.reason(),
+                since: None,
+                grandfather: Grandfather::Never,
+            }),
+        })
+    }
+
     /// Whether a verified certificate may be one of this identity: of an authority of its root, or of any
     /// where that cannot be told. Whoever has the same name by the word of others is somebody else.
     pub fn may_be(&self, record: &BundleRecord) -> bool {

@@ -130,9 +130,18 @@ impl IdentityRevocation {
         &self.windows
     }
 
+    /// The archives that it voids.
+    pub fn digests(&self) -> &BTreeSet<Sha256Digest> {
+        &self.digests
+    }
+
+    /// Whether it voids everything: it names neither windows nor archives.
+    pub fn is_whole(&self) -> bool {
+        self.windows.is_empty() && self.digests.is_empty()
+    }
+
     /// Whether it voids this very archive, or everything.
     pub fn voids_archive(&self, archive: Sha256Digest) -> bool {
-        let everything = self.windows.is_empty() && self.digests.is_empty();
-        everything || self.digests.contains(&archive)
+        self.is_whole() || self.digests.contains(&archive)
     }
 }

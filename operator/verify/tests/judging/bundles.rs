@@ -421,7 +421,7 @@ fn logged() -> Shape<'static> {
     }
 }
 
-const WORDS_OF_KEYS: [Row; 11] = [
+const WORDS_OF_KEYS: [Row; 13] = [
     (
         "with a log entry",
         logged,
@@ -472,6 +472,21 @@ const WORDS_OF_KEYS: [Row; 11] = [
             world.verify().expired_keys = ExpiredKeys::Reject;
         },
         untrusted(Reason::KeyExpired),
+    ),
+    (
+        "its object cannot be used",
+        keyed,
+        |world| world.sigstore.keys[0].unusable = Some("it is odd".to_owned()),
+        NOT_TRUSTED,
+    ),
+    (
+        "its object cannot be used, and says that it was stolen",
+        keyed,
+        |world| {
+            world.sigstore.keys[0].unusable = Some("it is odd".to_owned());
+            world.revoke_key(RevocationReason::Compromised, None);
+        },
+        untrusted(Reason::KeyCompromised),
     ),
     (
         "by another key",
