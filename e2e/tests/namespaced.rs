@@ -25,11 +25,12 @@ fn cluster() -> &'static Cluster {
 }
 
 /// Kinds that lie in no namespace and that the operator may ask for.
-const CLUSTER_WIDE: [&str; 6] = [
+const CLUSTER_WIDE: [&str; 7] = [
     "apiservices",
     "charttrustpolicies",
     "customresourcedefinitions",
     "mutatingwebhookconfigurations",
+    "trustedidentities",
     "trustedkeys",
     "validatingwebhookconfigurations",
 ];

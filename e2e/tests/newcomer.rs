@@ -65,7 +65,7 @@ async fn is_sound(stage: &Stage) {
         "ok        server        Kubernetes v1.",
         "ok        clock         this machine's clock and the API server's agree",
         "ok        clock         the leader's clock and the API server's agree",
-        "ok        kinds         4 definitions, as this program has them",
+        "ok        kinds         5 definitions, as this program has them",
         "warning   operator      Deployment charttrust is scaled to zero",
         "leads, and renews its Lease",
         "ok        its rights    the operator has all ",

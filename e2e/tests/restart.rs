@@ -363,10 +363,11 @@ enum Meanwhile {
     Stopped,
 }
 
-const KINDS: [&str; 4] = [
+const KINDS: [&str; 5] = [
     "charttrustpolicies",
     "quarantines",
     "releasetrusts",
+    "trustedidentities",
     "trustedkeys",
 ];
 

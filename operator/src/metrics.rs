@@ -16,6 +16,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::api::trusted_identity::TrustedIdentityStatus;
 use crate::api::trusted_key::TrustedKeyStatus;
 use crate::sources::Counts;
 
@@ -34,6 +35,9 @@ pub struct Metrics {
     key_states: Family<KeyStateLabels, Gauge>,
     key_releases: Family<KeyLabels, Gauge>,
     key_expiry: Family<KeyLabels, Gauge>,
+    identity_states: Family<IdentityStateLabels, Gauge>,
+    identity_releases: Family<IdentityLabels, Gauge>,
+    identity_expiry: Family<IdentityLabels, Gauge>,
     last_verification: Family<PolicyLabels, Gauge>,
     policy_interval: Family<PolicyLabels, Gauge>,
     exception_expiry: Family<ExceptionLabels, Gauge>,
@@ -137,10 +141,22 @@ struct KeyStateLabels {
     state: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IdentityLabels {
+    identity: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IdentityStateLabels {
+    identity: String,
+    state: String,
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         let metrics = Self::unregistered();
         metrics.register();
+        metrics.register_identities();
         metrics
     }
 }
@@ -162,6 +178,9 @@ impl Metrics {
             key_states: Family::default(),
             key_releases: Family::default(),
             key_expiry: Family::default(),
+            identity_states: Family::default(),
+            identity_releases: Family::default(),
+            identity_expiry: Family::default(),
             last_verification: Family::default(),
             policy_interval: Family::default(),
             exception_expiry: Family::default(),
@@ -449,6 +468,51 @@ impl Metrics {
         }
     }
 
+    fn register_identities(&self) {
+        let Ok(mut registry) = self.registry.lock() else {
+            return;
+        };
+        registry.register(
+            "trusted_identity_state",
+            "State of each identity",
+            self.identity_states.clone(),
+        );
+        registry.register(
+            "trusted_identity_releases",
+            "Releases by identity",
+            self.identity_releases.clone(),
+        );
+        registry.register(
+            "trusted_identity_expiry_timestamp_seconds",
+            "End of each identity",
+            self.identity_expiry.clone(),
+        );
+    }
+
+    /// Takes the numbers of identities of this moment.
+    pub(crate) fn observe_identities(&self, identities: &[(String, TrustedIdentityStatus)]) {
+        self.identity_states.clear();
+        self.identity_releases.clear();
+        self.identity_expiry.clear();
+        for (name, status) in identities {
+            let identity = name.clone();
+            let labels = IdentityLabels { identity };
+            let releases = self.identity_releases.get_or_create(&labels);
+            releases.set(i64::from(status.releases));
+            if let Some(expires) = &status.expires {
+                let expiry = self.identity_expiry.get_or_create(&labels);
+                expiry.set(expires.0.as_second());
+            }
+            if let Some(state) = status.state {
+                let state = IdentityStateLabels {
+                    identity: labels.identity,
+                    state: format!("{state:?}"),
+                };
+                self.identity_states.get_or_create(&state).set(1);
+            }
+        }
+    }
+
     fn observe_keys(&self, keys: &[(String, TrustedKeyStatus)]) {
         self.key_states.clear();
         self.key_releases.clear();
@@ -531,7 +595,13 @@ mod tests {
             downloads: 1,
             requests: BTreeMap::from([(("host".to_owned(), CodeClass::Success), 1)]),
         };
+        let identity = TrustedIdentityStatus {
+            state: Some(KeyState::Active),
+            expires: Some(time(Timestamp::UNIX_EPOCH)),
+            ..TrustedIdentityStatus::default()
+        };
         metrics.observe([verdict], &[("key".to_owned(), status)], &counts);
+        metrics.observe_identities(&[("charts-release".to_owned(), identity)]);
         let numbers = PolicyNumbers {
             policy: "policy".into(),
             interval: Duration::from_secs(3600),

@@ -61,7 +61,7 @@ impl Causes {
         };
         match event.resource.as_str() {
             "charttrustpolicies" => of(&mut self.policies, contains_by_itself),
-            "trustedkeys" => of(&mut self.keys, is_revoked),
+            "trustedidentities" | "trustedkeys" => of(&mut self.keys, is_revoked),
             "quarantines" if event.verb == "create" && event.subresource.is_empty() => {
                 let place = (event.namespace.clone(), name);
                 self.quarantines.insert(place, Cause::Holds);

@@ -116,10 +116,11 @@ fn is_own(event: &Event, own_namespace: &str) -> bool {
     is_our_kind || lies_with_us || event.resource == "events"
 }
 
-const OWN_KINDS: [&str; 4] = [
+const OWN_KINDS: [&str; 5] = [
     "charttrustpolicies",
     "quarantines",
     "releasetrusts",
+    "trustedidentities",
     "trustedkeys",
 ];
 

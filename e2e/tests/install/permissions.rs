@@ -74,9 +74,10 @@ async fn a_report_only_install_may_write_nothing_of_others() {
         .filter(|one| !one.contains(" charttrust.io/") && !one.ends_with(" in charttrust-system"))
         .collect();
     assert_eq!(of_others, ["create events.k8s.io/events"]);
-    let keys_and_policies = writes(&all)
-        .into_iter()
-        .filter(|one| one.ends_with("/trustedkeys") || one.ends_with("/charttrustpolicies"));
+    let keys_and_policies = writes(&all).into_iter().filter(|one| {
+        let kinds = ["/trustedkeys", "/trustedidentities", "/charttrustpolicies"];
+        kinds.iter().any(|kind| one.ends_with(kind))
+    });
     assert_eq!(keys_and_policies.count(), 0, "people write these");
 }
 
@@ -255,13 +256,15 @@ async fn without_rbac_no_role_is_made() {
 }
 
 /// Kinds that lie in no namespace.
-const CLUSTER_WIDE: [&str; 9] = [
+const CLUSTER_WIDE: [&str; 11] = [
     "/apiservices",
     "/charttrustpolicies",
     "/charttrustpolicies/status",
     "/customresourcedefinitions",
     "/mutatingwebhookconfigurations",
     "/namespaces",
+    "/trustedidentities",
+    "/trustedidentities/status",
     "/trustedkeys",
     "/trustedkeys/status",
     "/validatingwebhookconfigurations",

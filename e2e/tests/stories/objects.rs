@@ -161,6 +161,7 @@ fn collection(object: &Value) -> String {
             format!("/apis/charttrust.io/v1alpha1/namespaces/{namespace}/quarantines")
         }
         Some("Secret") => format!("/api/v1/namespaces/{namespace}/secrets"),
+        Some("TrustedIdentity") => "/apis/charttrust.io/v1alpha1/trustedidentities".to_owned(),
         Some("TrustedKey") => "/apis/charttrust.io/v1alpha1/trustedkeys".to_owned(),
         other => panic!("no test knows kind {other:?}"),
     }

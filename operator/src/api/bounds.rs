@@ -82,6 +82,9 @@ pub const RELEASE_GLOB_PATTERN: &str = r"^[^\s/]+(/[^\s/]+)?$";
 pub const DURATION_PATTERN: &str = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$";
 /// A full OpenPGP fingerprint.
 pub const FINGERPRINT_PATTERN: &str = r"^([0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$";
+/// A full OpenPGP fingerprint, or the digest of a public key.
+pub const ANY_FINGERPRINT_PATTERN: &str =
+    r"^([0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}|sha256:[0-9a-f]{64})$";
 /// An address of a folder, over HTTP.
 pub const FOLDER_PATTERN: &str = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$";
 /// A digest of an archive.

@@ -13,6 +13,7 @@ pub use super::policy_status::{
 };
 use super::quarantine_words::QuarantineAction;
 use super::schema;
+pub use super::signers::Signers;
 pub use super::source_login::{KubernetesToken, NameRef, ProvenanceSource};
 
 /// Which releases, what is demanded of them, what is forgiven, what follows.
@@ -356,31 +357,6 @@ pub enum Level {
     Strict,
 }
 
-/// Whom a rule believes: the union of names and selector.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Signers {
-    /// Names of TrustedKeys. Example: `[platform-2026, platform-2027]`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = bounds::LIST),
-        inner(length(min = 1, max = bounds::NAME), regex(pattern = bounds::NAME_PATTERN)),
-        extend("x-kubernetes-list-type" = "set")
-    )]
-    pub keys: Vec<String>,
-
-    /// Labels of TrustedKeys, in addition to keys. Example: `{matchLabels: {team: platform}}`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::label_selector")]
-    pub key_selector: Option<LabelSelector>,
-
-    /// How many different keys must have signed, at least 1. Default 1. More than there are keys
-    /// is never satisfied.
-    #[serde(default = "one")]
-    #[schemars(with = "i32", range(min = 1, max = bounds::LIST))]
-    pub threshold: u32,
-}
-
 /// What the end of a key's life means for signatures made before it.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum ExpiredKeys {
@@ -536,16 +512,6 @@ impl Default for Match {
     }
 }
 
-impl Default for Signers {
-    fn default() -> Self {
-        Self {
-            keys: Vec::new(),
-            key_selector: None,
-            threshold: one(),
-        }
-    }
-}
-
 impl Default for QuarantineLimit {
     fn default() -> Self {
         Self {
@@ -578,8 +544,4 @@ fn default_max_per_namespace() -> u32 {
 
 fn every_release() -> Vec<String> {
     vec!["*".to_owned()]
-}
-
-fn one() -> u32 {
-    1
 }

@@ -85,23 +85,34 @@ macro_rules! types {
 pub(super) use types;
 
 types! {
-    /// Conditions of a `TrustedKey`.
+    /// Conditions of a `TrustedKey`; of a `TrustedIdentity` those of [`KeyCondition::OF_IDENTITIES`].
     KeyCondition {
-        /// The key ends soon. Absent otherwise.
+        /// It ends soon. Absent otherwise.
         Expiring,
-        /// The object was read and its key may vouch or is known to be revoked.
+        /// The object was read, and may vouch or is known to be revoked.
         Ready,
         /// A passing trouble is retried. Absent otherwise.
         Reconciling,
         /// A published copy of the key was looked at for revocations. Absent without spec.refresh.
         Refreshed,
-        /// The key is revoked, by us or by a certificate. Absent otherwise.
+        /// It is revoked, by us or by a certificate, be it for a time. Absent otherwise.
         Revoked,
         /// Only a person can help. Absent otherwise.
         Stalled,
-        /// The key may vouch for charts now.
+        /// It may vouch for charts now.
         Valid,
     }
+}
+
+impl KeyCondition {
+    /// Those of a `TrustedIdentity`.
+    pub const OF_IDENTITIES: &[Self] = &[
+        Self::Expiring,
+        Self::Ready,
+        Self::Revoked,
+        Self::Stalled,
+        Self::Valid,
+    ];
 }
 
 types! {
@@ -111,7 +122,7 @@ types! {
         Compliant,
         /// An exception has ended or ends soon. Absent otherwise.
         ExceptionExpiring,
-        /// Every key that a rule names exists and is usable.
+        /// Every key and identity that a rule names exists and is usable.
         KeysResolved,
         /// What is due does not fit the limit, so no quarantine starts. Absent otherwise.
         QuarantineStopped,

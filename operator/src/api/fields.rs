@@ -37,8 +37,7 @@ struct Row {
 /// The path of a field that an object of a kind has and its definition does not: the API server would
 /// refuse or drop it, and whoever misspelt it means something.
 pub fn unknown(kind: &str, object: &Value) -> Option<String> {
-    let definitions = super::definitions().into_iter();
-    let definitions: Vec<_> = definitions.chain(super::definitions::of_files()).collect();
+    let definitions = super::definitions();
     let mut definitions = definitions.iter();
     let definition = definitions.find(|definition| definition.spec.names.kind == kind)?;
     let fields = schema(definition)?.properties.as_ref()?;

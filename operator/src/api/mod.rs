@@ -16,6 +16,7 @@
 pub mod bounds;
 pub mod chart_trust_policy;
 pub mod conditions;
+pub mod data_ref;
 mod definitions;
 pub mod fields;
 mod policy_status;
@@ -24,9 +25,11 @@ pub mod quarantine_words;
 pub mod reasons;
 pub mod release_trust;
 mod schema;
+mod signers;
 mod source_login;
 pub mod trusted_identity;
 pub mod trusted_key;
+pub mod trusted_root;
 mod witness;
 
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};

@@ -7,12 +7,16 @@ use charttrust_verify::words;
 use super::conditions::{ConditionReason, Status};
 
 words! {
-    /// Reasons of a `TrustedKey`'s conditions.
+    /// Reasons of the conditions of `TrustedKey`s and `TrustedIdentity`s.
     KeyReason {
-        Accepted: "The key may vouch for charts."
+        Accepted: "The key or identity may vouch for charts."
             => "None.",
-        Compromised: "Revoked: the secret is in other hands."
-            => "Sign with another key; look at the releases in USED-BY.",
+        CallerNotTold:
+            "The identity may vouch; a reusable workflow has this subject whoever calls it, and no claim \
+             says who may."
+            => "Name `claims.sourceRepository`, or `sourceRepositoryId`.",
+        Compromised: "Revoked: the secret, or the identity, is in other hands."
+            => "Sign with another; look at the releases in USED-BY.",
         Expired: "The key, or our own `notAfter`, has ended."
             => "Extend it and apply it again, or sign with its successor.",
         ExpiresIn30Days: "The key, or our own `notAfter`, ends within 30 days."
@@ -32,8 +36,8 @@ words! {
         MaterialMissing:
             "The ConfigMap or Secret, or its entry, is not in the operator's namespace."
             => "Create it there.",
-        MaterialUnusable: "The material is no usable OpenPGP key."
-            => "Export the key again: `gpg --armor --export`.",
+        MaterialUnusable: "The material is no usable key of its type."
+            => "Export the key again: `gpg --armor --export`, or `cosign public-key`.",
         ProgressingWithRetry:
             "The API server did not answer, or refused to keep what was learned."
             => "Wait; it is tried again. If the message names a ConfigMap, check the operator's \
@@ -47,11 +51,39 @@ words! {
         RevocationNotVerifiable:
             "A revocation that may be the key's own cannot be checked, so it counts."
             => "Have the revocation made again with a current algorithm, or change keys.",
-        Superseded: "Revoked: another key has taken over."
+        Superseded: "Revoked: another has taken over."
             => "Sign with the successor.",
+        TrustRootUnknown:
+            "The trusted root cannot be read: nobody's word for a certificate, log or timestamp is believed."
+            => "Create or mend the ConfigMap that `spec.trustedRootRef` names, in the operator's namespace.",
         Unspecified:
             "Revoked without a reason that could be milder, so all its signatures are void."
             => "Ask the owner; give the reason in `spec.revocation` if it was ours.",
+    }
+}
+
+impl KeyReason {
+    /// Those of a `TrustedIdentity`.
+    pub const OF_IDENTITIES: &[Self] = &[
+        Self::Accepted,
+        Self::CallerNotTold,
+        Self::Compromised,
+        Self::Expired,
+        Self::ExpiresIn30Days,
+        Self::ExpiresIn7Days,
+        Self::ExpiresIn90Days,
+        Self::InvalidSpec,
+        Self::ProgressingWithRetry,
+        Self::Retired,
+        Self::Superseded,
+        Self::TrustRootUnknown,
+        Self::Unspecified,
+    ];
+
+    /// Those of a `TrustedKey`.
+    pub fn of_keys() -> Vec<Self> {
+        let of_keys = |reason: &&Self| **reason != Self::CallerNotTold;
+        Self::ALL.iter().filter(of_keys).copied().collect()
     }
 }
 
@@ -62,7 +94,7 @@ words! {
             "Every source that was asked has answered; the message names those that nobody has asked \
              yet."
             => "None.",
-        AllResolved: "Every key is there and usable."
+        AllResolved: "Every key and identity is there and usable."
             => "None.",
         AllTrusted: "Every release that the policy applies to is trusted."
             => "None.",
@@ -73,10 +105,9 @@ words! {
         InvalidSpec: "A field cannot be used; until then the policy trusts nobody."
             => "Mend the field that the message names.",
         KeysUnresolved:
-            "A key is missing or cannot be used; the others count. Or a rule asks for more signers \
+            "A key or identity is missing or cannot be used; the others count. Or a rule asks for more signers \
              than it lists."
-            => "Declare or mend the keys that the message names; lower `threshold`, or list more \
-                keys.",
+            => "Declare or mend what the message names; lower `threshold`, or list more signers.",
         LimitReached: "What is due for quarantine does not fit the limit, so none of it starts."
             => "Look at the releases; raise `quarantine.limit`, or contain them by hand.",
         NothingAsked: "All releases are `Unmanaged` or `Exempt`: proof is asked for none."

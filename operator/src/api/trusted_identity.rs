@@ -1,11 +1,15 @@
 //! `TrustedIdentity`: somebody without a key who may vouch for charts, by the word of Sigstore.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bounds;
-use super::trusted_key::{DataRef, RevocationReason, Scope};
+use super::conditions::Condition;
+use super::schema;
+use super::trusted_key::{KeyState, RevocationReason, Scope};
+use super::trusted_root::{TrustedRoot, TrustedRootRef};
 
 /// Who it is, what it may speak for, and how its life ends.
 #[derive(CustomResource, Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -16,8 +20,46 @@ use super::trusted_key::{DataRef, RevocationReason, Scope};
     plural = "trustedidentities",
     shortname = "tid",
     category = "charttrust",
+    status = "TrustedIdentityStatus",
     derive = "PartialEq",
-    doc = "Somebody without a key who may vouch for charts, such as the pipeline of a publisher: who it is, what it may speak for, and when its signatures do not count. Nothing is trusted because of an identity alone; a rule must list it."
+    doc = "Somebody without a key who may vouch for charts, such as the pipeline of a publisher: who it is, what it may speak for, and when its signatures do not count. Nothing is trusted because of an identity alone; a rule must list it.",
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
+    printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
+    printcolumn(name = "Expires", type_ = "string", json_path = ".status.expires"),
+    printcolumn(name = "Used-By", type_ = "integer", json_path = ".status.releases"),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    ),
+    printcolumn(
+        name = "Issuer",
+        type_ = "string",
+        json_path = ".spec.issuer",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Owner",
+        type_ = "string",
+        json_path = ".spec.owner",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Root",
+        type_ = "string",
+        json_path = ".status.trustedRoot.date",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct TrustedIdentitySpec {
@@ -122,14 +164,6 @@ pub struct Claims {
     pub trigger: Vec<String>,
 }
 
-/// Where a trusted root is.
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TrustedRootRef {
-    /// An entry of a ConfigMap in the operator's namespace.
-    pub config_map: DataRef,
-}
-
 /// What of an identity counts for nothing: what is in a window or among the digests; without either everything.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -173,4 +207,42 @@ pub struct Window {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::TIME), extend("format" = "date-time"))]
     pub until: Option<String>,
+}
+
+/// What the operator found.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrustedIdentityStatus {
+    /// In one word, derived from the conditions: Active, Compromised, Expired, Expiring, Invalid,
+    /// Retiring (has a successor) or Revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "KeyState")]
+    pub state: Option<KeyState>,
+
+    /// When it ends: spec.notAfter. Absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub expires: Option<Time>,
+
+    /// The trusted root that its signatures are verified by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trusted_root: Option<TrustedRoot>,
+
+    /// How many releases have evidence of a verified signature by this identity, whatever became of it.
+    #[serde(default)]
+    #[schemars(with = "i32", range(min = 0))]
+    pub releases: u32,
+
+    /// Ready, Valid, and if so: Expiring, Revoked, Stalled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = bounds::SHORT_LIST),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])
+    )]
+    pub conditions: Vec<Condition>,
+
+    /// The `metadata.generation` this status was concluded from; -1 before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1))]
+    pub observed_generation: Option<i64>,
 }

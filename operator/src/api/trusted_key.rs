@@ -1,4 +1,4 @@
-//! `TrustedKey`: an OpenPGP key that may vouch for charts.
+//! `TrustedKey`: an OpenPGP key, or the public key of cosign, that may vouch for charts.
 
 use clap::ValueEnum;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::bounds;
 use super::conditions::Condition;
+use super::data_ref::DataRef;
 use super::schema;
+use super::trusted_root::{TrustedRoot, TrustedRootRef};
 
 /// Which key it is, what it may speak for, and how its life ends.
-#[derive(CustomResource, Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[derive(CustomResource, Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[kube(
     group = "charttrust.io",
     version = "v1alpha1",
@@ -21,7 +23,7 @@ use super::schema;
     category = "charttrust",
     status = "TrustedKeyStatus",
     derive = "PartialEq",
-    doc = "An OpenPGP key that may vouch for charts: which key it is, what it may speak for, and how its life ends. Nothing is trusted because of a key alone; a ChartTrustPolicy must list it.",
+    doc = "A key that may vouch for charts, of OpenPGP or of cosign: which key it is, what it may speak for, and how its life ends. Nothing is trusted because of a key alone; a ChartTrustPolicy must list it.",
     printcolumn(
         name = "Ready",
         type_ = "string",
@@ -55,14 +57,38 @@ use super::schema;
     )
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "(self.type == 'PublicKey') == self.fingerprint.startsWith('sha256:')",
+        "message": "a PublicKey has a fingerprint sha256:… of its DER form, an OpenPGP key one of 40 or 64 digits",
+    },
+    {
+        "rule": "self.type == 'PublicKey' || !(has(self.transparency) || has(self.trustedRootRef))",
+        "message": "transparency and trustedRootRef are for type PublicKey only",
+    },
+    {
+        "rule": "self.type == 'OpenPGP' || !(has(self.refresh) || has(self.revocationCertificates))",
+        "message": "refresh and revocationCertificates are for type OpenPGP only",
+    },
+]))]
 pub struct TrustedKeySpec {
-    /// Full fingerprint of the primary key: 40 or 64 hexadecimal digits, in either case, without
-    /// spaces. It pins the key: material that does not contain this key is refused. Cannot be
-    /// changed. Shown by `gpg --show-keys --with-colons FILE`.
+    /// What kind of key it is. OpenPGP: signs `.prov` files. PublicKey: signs as `cosign sign --key` does.
+    /// Cannot be changed. Default OpenPGP.
+    #[serde(default, rename = "type", skip_serializing_if = "KeyType::is_default")]
+    #[schemars(extend("x-kubernetes-validations" = [{
+        "rule": "self == oldSelf",
+        "message": "type cannot be changed; create another TrustedKey for another key",
+    }]))]
+    pub key_type: KeyType,
+
+    /// Which key it is. Of OpenPGP: the full fingerprint of the primary key, 40 or 64 hexadecimal digits, in
+    /// either case, without spaces, as `gpg --show-keys --with-colons FILE` shows it. Of a PublicKey: `sha256:`
+    /// and the digest of its DER form, as `charttrust key show FILE` shows it. It pins the key: material that
+    /// does not contain this key is refused. Cannot be changed.
     /// Example: `1111222233334444555566667777888899990000`.
     #[schemars(
-        length(min = 40, max = bounds::FINGERPRINT),
-        regex(pattern = bounds::FINGERPRINT_PATTERN),
+        length(min = 40, max = bounds::DIGEST),
+        regex(pattern = bounds::ANY_FINGERPRINT_PATTERN),
         extend("x-kubernetes-validations" = [{
             "rule": "self.lowerAscii() == oldSelf.lowerAscii()",
             "message": "fingerprint cannot be changed; create another TrustedKey for another key",
@@ -71,11 +97,22 @@ pub struct TrustedKeySpec {
     pub fingerprint: String,
 
     /// Where the key material is. Exactly one of inline, configMapRef and secretRef. Several
-    /// armor blocks may follow each other; only the key of this fingerprint is used, and
+    /// armor blocks of OpenPGP may follow each other; only the key of this fingerprint is used, and
     /// revocations of it count wherever they stand.
     pub public_key: PublicKey,
 
-    /// Where to look for revocations of this key now and then. A refresh can only take trust
+    /// Whether a signature has to be public. IfPresent: what it carries of a log or a timestamp is checked.
+    /// Required: there must be one, under the trusted root. PublicKey only. Omitted: IfPresent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Transparency")]
+    pub transparency: Option<Transparency>,
+
+    /// The trusted root (`trusted_root.json`) by which log entries and timestamps are checked. PublicKey only.
+    /// Omitted: that of the public instance of Sigstore, which is compiled in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trusted_root_ref: Option<TrustedRootRef>,
+
+    /// Where to look for revocations of this key now and then. OpenPGP only. A refresh can only take trust
     /// away: new user IDs, keys or a longer life are ignored until the object itself is changed.
     /// Omitted: never refreshed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -108,7 +145,7 @@ pub struct TrustedKeySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revocation: Option<Revocation>,
 
-    /// Bare revocation certificates (armored), as `gpg --gen-revoke` makes them. One that
+    /// Bare revocation certificates (armored), as `gpg --gen-revoke` makes them. OpenPGP only. One that
     /// verifies can never be taken back, not even by removing it here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
@@ -117,6 +154,35 @@ pub struct TrustedKeySpec {
         extend("x-kubernetes-list-type" = "atomic")
     )]
     pub revocation_certificates: Vec<String>,
+}
+
+/// What kind of key it is.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum KeyType {
+    /// Signs provenance files, as `helm package --sign` writes them.
+    #[default]
+    OpenPGP,
+    /// Signs manifests and archives, as `cosign sign --key` does.
+    PublicKey,
+}
+
+impl KeyType {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes a reference"
+    )]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Whether a signature has to be public.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Transparency {
+    /// What is there is checked.
+    IfPresent,
+    /// A log entry or a timestamp under the trusted root must be there.
+    Required,
 }
 
 /// Where the key material is.
@@ -128,8 +194,8 @@ pub struct TrustedKeySpec {
     "message": "set exactly one of inline, configMapRef and secretRef",
 }]))]
 pub struct PublicKey {
-    /// The armored key itself (`-----BEGIN PGP PUBLIC KEY BLOCK-----` …), as `gpg --armor
-    /// --export` prints it.
+    /// The key itself: armored (`-----BEGIN PGP PUBLIC KEY BLOCK-----` …), as `gpg --armor
+    /// --export` prints it, or of type PublicKey in PEM (`-----BEGIN PUBLIC KEY-----` …).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = bounds::MATERIAL))]
     pub inline: Option<String>,
@@ -142,19 +208,6 @@ pub struct PublicKey {
     /// An entry of a Secret in the operator's namespace, armored or binary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<DataRef>,
-}
-
-/// One entry of a ConfigMap or Secret in the operator's namespace.
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DataRef {
-    /// Name of the object. Example: `signing-keys`.
-    #[schemars(length(min = 1, max = bounds::NAME), regex(pattern = bounds::NAME_PATTERN))]
-    pub name: String,
-
-    /// The entry's key. Example: `platform.asc`.
-    #[schemars(length(min = 1, max = bounds::NAME), regex(pattern = bounds::DATA_KEY_PATTERN))]
-    pub key: String,
 }
 
 /// Where to look for revocations, and how often.
@@ -336,6 +389,10 @@ pub struct TrustedKeyStatus {
     #[schemars(with = "i32", range(min = 0))]
     pub releases: u32,
 
+    /// The trusted root that log entries and timestamps are checked by. PublicKey only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trusted_root: Option<TrustedRoot>,
+
     /// Ready, Valid, and if so: Expiring, Refreshed, Revoked, Reconciling, Stalled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
@@ -350,7 +407,7 @@ pub struct TrustedKeyStatus {
     pub observed_generation: Option<i64>,
 }
 
-/// A key in one word.
+/// A signer in one word.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum KeyState {
     /// May vouch.
@@ -374,7 +431,7 @@ pub enum KeyState {
 #[serde(rename_all = "camelCase")]
 pub struct SigningKey {
     /// Its fingerprint, in hexadecimal digits.
-    #[schemars(length(max = bounds::FINGERPRINT))]
+    #[schemars(length(max = bounds::DIGEST))]
     pub fingerprint: String,
 
     /// Algorithm and size. Example: `Ed25519`.

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use charttrust_verify::sigstore::{KnownIdentity, Root};
 use clap::Args;
 use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -13,7 +14,8 @@ use serde::de::DeserializeOwned;
 
 use super::screen::plain;
 use super::{INTERNAL, UNKNOWN, USAGE, program};
-use crate::api::TrustedKey;
+use crate::api::{TrustedIdentity, TrustedKey};
+use crate::parse;
 
 /// Which cluster to ask, as kubectl takes it.
 #[derive(Args, Clone, Debug)]
@@ -188,6 +190,42 @@ pub(super) async fn key(client: &Client, name: &str) -> Result<TrustedKey, Failu
     let found = Api::<TrustedKey>::all(client.clone()).get_opt(name).await;
     let found = found.map_err(Failure::api("read the TrustedKey"))?;
     found.ok_or_else(missing)
+}
+
+/// A `TrustedIdentity` by its name.
+pub(super) async fn identity(client: &Client, name: &str) -> Result<TrustedIdentity, Failure> {
+    let missing = || {
+        let name = plain(name);
+        Failure::Asked(format!(
+            "there is no TrustedIdentity {name}: kubectl get tid lists them"
+        ))
+    };
+    if !is_name(name) {
+        return Err(missing());
+    }
+    let api = Api::<TrustedIdentity>::all(client.clone());
+    let found = api.get_opt(name).await;
+    let found = found.map_err(Failure::api("read the TrustedIdentity"))?;
+    found.ok_or_else(missing)
+}
+
+/// A `TrustedIdentity` by its name, to be compared with signatures: by whose word it is one is not asked.
+pub(super) async fn known_identity(client: &Client, name: &str) -> Result<KnownIdentity, Failure> {
+    let object = identity(client, name).await?;
+    let root = Root::Unknown("it is not read here".to_owned());
+    parse::identity_remains(&object, root, "").ok_or_else(|| {
+        let name = plain(name);
+        Failure::Asked(format!("TrustedIdentity {name} does not say who is meant"))
+    })
+}
+
+/// Every `TrustedIdentity`; none where an earlier version is installed, which has no such kind.
+pub(super) async fn identities(client: &Client) -> Result<Vec<TrustedIdentity>, Failure> {
+    let api = Api::<TrustedIdentity>::all(client.clone());
+    match api.list(&ListParams::default().limit(1)).await {
+        Err(kube::Error::Api(said)) if said.code == 404 => Ok(Vec::new()),
+        _ => all(&api, "TrustedIdentities").await,
+    }
 }
 
 /// What is said of a policy that is not there.

@@ -64,7 +64,7 @@ mod tests {
         assert_eq!(
             yaml.matches("---\napiVersion: apiextensions.k8s.io/v1\n")
                 .count(),
-            4
+            5
         );
         assert_eq!(yaml, super::yaml());
     }

@@ -138,8 +138,12 @@ mod tests {
     #[test]
     fn a_word_of_several_places_is_told_for_each() {
         let text = explained("InvalidSpec").unwrap();
-        assert_eq!(text.matches("InvalidSpec   ").count(), 2, "{text}");
-        for kind in ["TrustedKey: reason", "ChartTrustPolicy: reason"] {
+        assert_eq!(text.matches("InvalidSpec   ").count(), 3, "{text}");
+        for kind in [
+            "TrustedKey: reason",
+            "TrustedIdentity: reason",
+            "ChartTrustPolicy: reason",
+        ] {
             assert!(text.contains(kind), "{text}");
         }
         let text = explained("Compromised").unwrap();

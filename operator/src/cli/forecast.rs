@@ -20,19 +20,24 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::{Api, Client, ResourceExt as _};
 
 use super::cluster::{Failure, all, chain};
-use super::{signers, status};
+use super::sigstore::{self, is_signed};
+use super::status;
+use crate::api::data_ref::DataRef;
 use crate::api::reasons::KeyReason;
 use crate::api::release_trust::{Driver, Owner};
-use crate::api::trusted_key::{DataRef, TrustedKeySpec};
-use crate::api::{ChartTrustPolicy, ReleaseTrust, TrustedKey};
+use crate::api::trusted_key::{KeyType, TrustedKeySpec};
+use crate::api::{ChartTrustPolicy, ReleaseTrust, TrustedIdentity, TrustedKey};
 use crate::controllers::key::learned;
 use crate::controllers::stated;
+use crate::controllers::store::signers::{LoadedIdentity, LoadedPublicKey, Sought};
 use crate::controllers::store::{Content, LoadedKey, Reading, Store, Trust};
 use crate::parse::{self, KeyProblem, Remains};
 
 /// What the operator has to judge by, and what it came to.
 pub(super) struct Picture {
     keys: Vec<TrustedKey>,
+    identities: Vec<TrustedIdentity>,
+    roots: sigstore::Roots,
     material: BTreeMap<String, Result<Vec<u8>, String>>,
     learned: BTreeMap<Fingerprint, charttrust_verify::openpgp::Learned>,
     policies: Vec<ChartTrustPolicy>,
@@ -62,6 +67,7 @@ pub(super) struct Forecast {
 /// What is thought to be otherwise.
 #[derive(Clone, Copy, Debug)]
 enum Change<'a> {
+    Identity(&'a TrustedIdentity),
     Key(&'a TrustedKey),
     Nothing,
     Policy(&'a ChartTrustPolicy),
@@ -85,7 +91,10 @@ impl Picture {
         let policies = Api::<ChartTrustPolicy>::all(client.clone());
         let policies = all(&policies, "ChartTrustPolicies").await?;
         let trusts = all(&Api::<ReleaseTrust>::all(client.clone()), "ReleaseTrusts").await?;
+        let identities = super::cluster::identities(client).await?;
         let mut picture = Self {
+            roots: sigstore::Roots::default(),
+            identities,
             material: BTreeMap::new(),
             learned: BTreeMap::new(),
             namespaces: namespaces(client).await,
@@ -95,6 +104,11 @@ impl Picture {
             now,
         };
         picture.read_material(client, namespace).await;
+        let of_keys = picture.keys.iter().map(|key| &key.spec.trusted_root_ref);
+        let of_identities = picture.identities.iter();
+        let of_identities = of_identities.map(|it| &it.spec.trusted_root_ref);
+        let references = of_keys.chain(of_identities).flatten();
+        picture.roots = sigstore::Roots::read(client, namespace, references).await;
         Ok(picture)
     }
 
@@ -127,12 +141,11 @@ impl Picture {
         &self.policies
     }
 
-    /// How many policies have a rule that lists a key, by name or labels.
-    pub(super) fn policies_that_list(&self, key: &TrustedKey) -> usize {
-        let lists = |rule: &Rule| signers::list(rule, key);
+    /// How many policies have a rule that lists somebody.
+    pub(super) fn policies_that_list(&self, lists: impl Fn(&Rule) -> bool) -> usize {
         let policies = self.policies.iter().map(parse::policy);
         let listing = policies.filter(|loaded| match &loaded.policy.demands {
-            Demands::Rules(rules) => rules.iter().any(lists),
+            Demands::Rules(rules) => rules.iter().any(&lists),
             Demands::TrustNobody { .. } => false,
         });
         listing.count()
@@ -140,15 +153,44 @@ impl Picture {
 
     /// What becomes of each release that the key signed, if the key were as given.
     pub(super) fn forecast(&self, changed: &TrustedKey) -> Vec<Forecast> {
-        let Ok(fingerprint) = changed.spec.fingerprint.parse::<Fingerprint>() else {
+        match changed.spec.key_type {
+            KeyType::OpenPGP => {
+                let Ok(key) = changed.spec.fingerprint.parse::<Fingerprint>() else {
+                    return Vec::new();
+                };
+                let by = |content: &Content| content.evidence.good_signers().any(|f| *f == key);
+                self.foretell_all(Change::Key(changed), by)
+            }
+            KeyType::PublicKey => {
+                let Ok(key) = changed.spec.fingerprint.parse::<Sha256Digest>() else {
+                    return Vec::new();
+                };
+                let sought = Sought::Key(key);
+                self.foretell_all(Change::Key(changed), |content| is_signed(content, sought))
+            }
+        }
+    }
+
+    /// What becomes of each release with a signature by an identity, if the identity were as given.
+    pub(super) fn forecast_identity(&self, changed: &TrustedIdentity) -> Vec<Forecast> {
+        let loaded = self.load_identity(changed);
+        let Some(known) = &loaded.known else {
             return Vec::new();
         };
+        let by = |content: &Content| is_signed(content, Sought::Identity(known));
+        self.foretell_all(Change::Identity(changed), by)
+    }
+
+    fn foretell_all(
+        &self,
+        change: Change<'_>,
+        is_signed: impl Fn(&Content) -> bool,
+    ) -> Vec<Forecast> {
         let now = self.store(Change::Nothing).trust();
-        let then = self.store(Change::Key(changed)).trust();
+        let then = self.store(change).trust();
         let signed = self.trusts.iter().filter_map(|trust| {
             let content = stated(trust.status.as_ref()?)?;
-            let is_signed = content.evidence.good_signers().any(|f| *f == fingerprint);
-            is_signed.then_some((trust, content))
+            is_signed(&content).then_some((trust, content))
         });
         signed
             .map(|(trust, content)| self.foretell(trust, &content, &now, &then))
@@ -230,9 +272,22 @@ impl Picture {
             let name = key.name_any();
             let key = match change {
                 Change::Key(changed) if changed.name_any() == name => changed,
-                Change::Key(_) | Change::Nothing | Change::Policy(_) => key,
+                _ => key,
             };
-            store.set_key(&name, Some(self.load(key)));
+            match key.spec.key_type {
+                KeyType::OpenPGP => drop(store.set_key(&name, Some(self.load(key)))),
+                KeyType::PublicKey => {
+                    store.set_public_key(&name, Some(self.load_public_key(key)));
+                }
+            }
+        }
+        for identity in &self.identities {
+            let name = identity.name_any();
+            let identity = match change {
+                Change::Identity(changed) if changed.name_any() == name => changed,
+                _ => identity,
+            };
+            store.set_identity(&name, Some(self.load_identity(identity)));
         }
         let set = |policy: &ChartTrustPolicy| {
             let loaded = (self.reading(), parse::policy(policy));
@@ -245,12 +300,31 @@ impl Picture {
         store
     }
 
+    fn load_identity(&self, object: &TrustedIdentity) -> LoadedIdentity {
+        let root = self.roots.of(object.spec.trusted_root_ref.as_ref());
+        LoadedIdentity::of(object, None, root, self.reading())
+    }
+
+    fn load_public_key(&self, object: &TrustedKey) -> LoadedPublicKey {
+        let material = self.material_of(object);
+        let root = self.roots.of(object.spec.trusted_root_ref.as_ref());
+        LoadedPublicKey::of(object, material.as_ref().copied(), root, self.reading())
+    }
+
+    fn material_of(&self, object: &TrustedKey) -> Result<&[u8], KeyProblem> {
+        let missing = |why: &str| KeyProblem::new(KeyReason::MaterialMissing, why);
+        match self.material.get(&object.name_any()) {
+            Some(Ok(material)) => Ok(material),
+            Some(Err(why)) => Err(missing(why)),
+            None => Err(missing("not read")),
+        }
+    }
+
     fn load(&self, object: &TrustedKey) -> LoadedKey {
-        let material = self.material.get(&object.name_any());
-        let key = match material {
-            Some(Ok(material)) => parse::key(object, material),
-            Some(Err(why)) => Err(KeyProblem::new(KeyReason::MaterialMissing, why)),
-            None => Err(KeyProblem::new(KeyReason::MaterialMissing, "not read")),
+        let material = self.material_of(object);
+        let key = match &material {
+            Ok(material) => parse::key(object, material),
+            Err(problem) => Err(problem.clone()),
         };
         let key = key.map(|mut key| {
             let learned = self.learned.get(key.fingerprint());
@@ -258,7 +332,7 @@ impl Picture {
             key.certificate = applied.unwrap_or(key.certificate);
             key
         });
-        let material = material.and_then(|material| material.as_deref().ok());
+        let material = material.ok();
         let remains = match &key {
             Ok(_) => Remains {
                 claimed: parse::claimed(object, material),

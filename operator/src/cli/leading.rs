@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Client, ResourceExt as _};
 
-use super::cluster::{Failure, all, chain};
+use super::cluster::{Failure, all, chain, identities};
 use super::screen::{plain, tell};
 use super::{TRUSTED, UNKNOWN};
 use crate::api::{ChartTrustPolicy, TrustedKey};
@@ -148,7 +148,7 @@ pub(super) async fn unread_for_long(client: &Client) -> Result<Vec<String>, Fail
     Ok(second)
 }
 
-/// Keys and policies of which the operator has not read the last change.
+/// Keys, identities and policies of which the operator has not read the last change.
 async fn unread(client: &Client) -> Result<Vec<String>, Failure> {
     let keys = all(&Api::<TrustedKey>::all(client.clone()), "TrustedKeys").await?;
     let policies = Api::<ChartTrustPolicy>::all(client.clone());
@@ -172,7 +172,14 @@ async fn unread(client: &Client) -> Result<Vec<String>, Failure> {
             read,
         )
     });
-    Ok(keys.chain(policies).collect())
+    let identities = identities(client).await?;
+    let identities = identities.iter().filter_map(|identity| {
+        let status = identity.status.as_ref();
+        let read = status.and_then(|status| status.observed_generation);
+        let declared = identity.metadata.generation;
+        lag("TrustedIdentity", &identity.name_any(), declared, read)
+    });
+    Ok(keys.chain(identities).chain(policies).collect())
 }
 
 fn lag(kind: &str, name: &str, declared: Option<i64>, read: Option<i64>) -> Option<String> {

@@ -23,6 +23,7 @@ pub mod revoke;
 pub mod run;
 mod screen;
 mod signers;
+mod sigstore;
 mod site;
 pub mod status;
 mod unaccounted;

@@ -158,7 +158,12 @@ fn faults() -> String {
 /// The reasons of the conditions of a kind, other than `Trusted`.
 fn condition_reasons(kind: &str) -> String {
     let rows: Vec<Row> = match kind {
-        "TrustedKey" => rows_of(KeyReason::ALL, |one| (one.word(), one.cause(), one.step())),
+        "TrustedIdentity" => rows_of(KeyReason::OF_IDENTITIES, |one| {
+            (one.word(), one.cause(), one.step())
+        }),
+        "TrustedKey" => rows_of(&KeyReason::of_keys(), |one| {
+            (one.word(), one.cause(), one.step())
+        }),
         "ChartTrustPolicy" => rows_of(PolicyReason::ALL, |one| {
             (one.word(), one.cause(), one.step())
         }),

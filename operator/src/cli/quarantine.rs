@@ -17,7 +17,7 @@ use super::cluster::{self, Connection, Failure, chain};
 use super::leading::{self, Operator};
 use super::screen::{note, plain, say, tell};
 use super::site::Site;
-use super::{TRUSTED, UNKNOWN, UNTRUSTED};
+use super::{TRUSTED, UNKNOWN, UNTRUSTED, signers};
 use crate::api::conditions::{Condition, Status, find};
 use crate::api::quarantine::{ContainedObject, QuarantineSpec, QuarantineState};
 use crate::api::quarantine_words::{QuarantineAction, QuarantineCondition, QuarantineReason};
@@ -35,7 +35,7 @@ use crate::{clock, parse, quarantine};
 #[derive(Args, Clone, Debug)]
 pub struct Contain {
     /// The release, `NAMESPACE/RELEASE` of its record, or its name with `-n`.
-    #[arg(value_name = "RELEASE", required_unless_present = "key")]
+    #[arg(value_name = "RELEASE", required_unless_present_any = ["key", "identity"])]
     pub release: Option<String>,
     /// The namespace of the release.
     #[arg(short, long, requires = "release")]
@@ -43,6 +43,9 @@ pub struct Contain {
     /// Every release that has a good signature by this TrustedKey instead.
     #[arg(long, value_name = "NAME", conflicts_with = "release")]
     pub key: Option<String>,
+    /// Every release that has a verified signature by this TrustedIdentity instead.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["release", "key"])]
+    pub identity: Option<String>,
     /// Why, for people.
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
@@ -240,22 +243,12 @@ async fn releases(client: &Client, arguments: &Contain) -> Result<Vec<ReleaseId>
         let named = release(text, arguments.namespace.as_deref())?;
         return Ok(vec![whole(client, &named).await?]);
     }
-    let name = arguments.key.as_deref().unwrap_or_default();
-    let key = cluster::key(client, name).await?;
     let trusts = Api::<ReleaseTrust>::all(client.clone());
     let trusts = trusts.list(&ListParams::default()).await;
     let trusts = trusts.map_err(Failure::api("list the releases"))?;
-    let rests_on = |trust: &ReleaseTrust| {
-        let signers = trust.status.iter().flat_map(|status| &status.signers);
-        signers.clone().any(|signer| {
-            signer.verified
-                && signer
-                    .fingerprint
-                    .eq_ignore_ascii_case(&key.spec.fingerprint)
-        })
-    };
+    let (who, signed) = signed_by(client, arguments, &trusts.items).await?;
     let mut found = BTreeSet::new();
-    for trust in trusts.items.iter().filter(|trust| rests_on(trust)) {
+    for trust in signed {
         let id = ReleaseId {
             namespace: trust.namespace().unwrap_or_default(),
             name: trust.name_any(),
@@ -263,10 +256,33 @@ async fn releases(client: &Client, arguments: &Contain) -> Result<Vec<ReleaseId>
         found.insert(whole(client, &id).await?);
     }
     if found.is_empty() {
-        let message = format!("no release has a good signature by TrustedKey {name}");
+        let message = format!("no release has a good signature by {who}");
         return Err(Failure::Asked(message));
     }
     Ok(found.into_iter().collect())
+}
+
+/// The releases that a key or an identity has signed, and who that is.
+async fn signed_by<'a>(
+    client: &Client,
+    arguments: &Contain,
+    trusts: &'a [ReleaseTrust],
+) -> Result<(String, Vec<&'a ReleaseTrust>), Failure> {
+    if let Some(name) = &arguments.identity {
+        let identity = cluster::known_identity(client, name).await?;
+        let signed = trusts.iter();
+        let signed = signed.filter(|trust| signers::has_signed(trust, &identity));
+        return Ok((format!("TrustedIdentity {name}"), signed.collect()));
+    }
+    let name = arguments.key.as_deref().unwrap_or_default();
+    let key = cluster::key(client, name).await?;
+    let fingerprint = &key.spec.fingerprint;
+    let rests_on = |trust: &&ReleaseTrust| {
+        let mut signers = trust.status.iter().flat_map(|status| &status.signers);
+        signers.any(|one| one.verified && one.fingerprint.eq_ignore_ascii_case(fingerprint))
+    };
+    let signed = trusts.iter().filter(rests_on);
+    Ok((format!("TrustedKey {name}"), signed.collect()))
 }
 
 /// An Application is contained as a whole, whichever of its charts is named.

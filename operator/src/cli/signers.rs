@@ -1,10 +1,14 @@
 //! Which signatures stand for the archive of a release. Touches nothing.
 
 use charttrust_verify::policy::Rule;
+use charttrust_verify::sigstore::KnownIdentity;
 use kube::ResourceExt as _;
 
+use super::sigstore::is_signed;
 use crate::api::release_trust::{ReleaseTrustStatus, Signer};
-use crate::api::{ReleaseTrust, TrustedKey};
+use crate::api::{ReleaseTrust, TrustedIdentity, TrustedKey};
+use crate::controllers::stated;
+use crate::controllers::store::signers::Sought;
 
 /// Whether a rule lists a key, by its name or its labels.
 pub(super) fn list(rule: &Rule, key: &TrustedKey) -> bool {
@@ -12,6 +16,18 @@ pub(super) fn list(rule: &Rule, key: &TrustedKey) -> bool {
     let by_labels = signers.selector.as_ref();
     signers.keys.contains(&key.name_any())
         || by_labels.is_some_and(|selector| selector.matches(key.labels()))
+}
+
+/// Whether a release has a verified signature by an identity, whatever became of it.
+pub(super) fn has_signed(trust: &ReleaseTrust, identity: &KnownIdentity) -> bool {
+    let content = trust.status.as_ref().and_then(stated);
+    content.is_some_and(|content| is_signed(&content, Sought::Identity(identity)))
+}
+
+/// Whether a rule lists an identity, by its name or its labels.
+pub(super) fn list_identity(rule: &Rule, identity: &TrustedIdentity) -> bool {
+    let signers = &rule.verify.signers;
+    signers.list_identity(&identity.name_any(), identity.labels())
 }
 
 /// The signatures of a release that hold and are about its archive, whatever became of their keys. One about

@@ -41,8 +41,11 @@ pub struct Status {
     /// Only those that have a good signature by this TrustedKey.
     #[arg(long, value_name = "NAME", conflicts_with = "release")]
     pub key: Option<String>,
+    /// Only those that have a verified signature by this TrustedIdentity.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["release", "key"])]
+    pub identity: Option<String>,
     /// Lists what runs with Helm's marks and has no record, so that nobody can tell what it is made of.
-    #[arg(long, conflicts_with_all = ["release", "untrusted", "key"])]
+    #[arg(long, conflicts_with_all = ["release", "untrusted", "key", "identity"])]
     pub unaccounted: bool,
     /// How to ask, and how to print.
     #[command(flatten)]
@@ -93,6 +96,10 @@ async fn several(client: &Client, arguments: &Status) -> Result<u8, Failure> {
     if let Some(key) = &arguments.key {
         let fingerprint = cluster::key(client, key).await?.spec.fingerprint;
         trusts.retain(|trust| is_signed_by(trust, &fingerprint));
+    }
+    if let Some(identity) = &arguments.identity {
+        let identity = cluster::known_identity(client, identity).await?;
+        trusts.retain(|trust| signers::has_signed(trust, &identity));
     }
     // Of all of them: what could not be found out is no success because it is not listed.
     let code = code(&trusts);

@@ -17,7 +17,7 @@ use crate::api::reasons::{EventReason, KeyReason, PolicyReason, ReleaseReason};
 use crate::api::release_trust::{
     Binding, Driver, Mirrored, Owner, ProvenanceProblem, SourceAnswer, Verdict,
 };
-use crate::api::trusted_key::{Grandfather, KeyState, RevocationReason};
+use crate::api::trusted_key::{Grandfather, KeyState, KeyType, RevocationReason, Transparency};
 
 /// What one word means in one place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -107,9 +107,12 @@ fn findings() -> Vec<Entry> {
 
 /// The reasons of conditions other than Trusted.
 fn reasons() -> Vec<Entry> {
-    let key = KeyReason::ALL
+    let keys = KeyReason::of_keys().into_iter();
+    let keys = keys.map(|one| ("TrustedKey", one.word(), one.cause(), one.step()));
+    let identities = KeyReason::OF_IDENTITIES
         .iter()
-        .map(|one| ("TrustedKey", one.word(), one.cause(), one.step()));
+        .map(|one| ("TrustedIdentity", one.word(), one.cause(), one.step()));
+    let key = keys.chain(identities);
     let policy = PolicyReason::ALL
         .iter()
         .map(|one| ("ChartTrustPolicy", one.word(), one.cause(), one.step()));
@@ -133,6 +136,11 @@ pub(super) fn conditions() -> Vec<Entry> {
         all.iter().map(word).collect()
     }
     let keys = of("TrustedKey", KeyCondition::ALL, KeyCondition::meaning);
+    let identities = of(
+        "TrustedIdentity",
+        KeyCondition::OF_IDENTITIES,
+        KeyCondition::meaning,
+    );
     let policies = of(
         "ChartTrustPolicy",
         PolicyCondition::ALL,
@@ -148,7 +156,7 @@ pub(super) fn conditions() -> Vec<Entry> {
         QuarantineCondition::ALL,
         QuarantineCondition::meaning,
     );
-    [keys, policies, releases, quarantines].concat()
+    [keys, identities, policies, releases, quarantines].concat()
 }
 
 /// What may stand in a field that takes words of a closed list only.
@@ -161,9 +169,13 @@ pub(super) fn values() -> Vec<Entry> {
         of::<CaKind>("ChartTrustPolicy: spec.rules[].sources[].caRef.kind"),
         of::<Approval>("ChartTrustPolicy: spec.quarantine.approval"),
         actions(),
+        of::<KeyType>("TrustedKey: spec.type"),
+        of::<Transparency>("TrustedKey: spec.transparency"),
         of::<RevocationReason>("TrustedKey: spec.revocation.reason"),
         of::<Grandfather>("TrustedKey: spec.revocation.grandfather"),
         of::<KeyState>("TrustedKey: status.state"),
+        of::<RevocationReason>("TrustedIdentity: spec.revocation.reason"),
+        of::<KeyState>("TrustedIdentity: status.state"),
         of::<Driver>("ReleaseTrust: status.release.driver"),
         of::<Owner>("ReleaseTrust: status.release.owner"),
         of::<SourceAnswer>("ReleaseTrust: status.evidence.sources[].answer"),

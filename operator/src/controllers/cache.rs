@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +12,15 @@ use kube::core::{DeserializeGuard, ObjectMeta};
 use kube::{Resource, ResourceExt as _};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
-use crate::api::{self, ChartTrustPolicy, Quarantine, ReleaseTrust, TrustedKey};
+use crate::api::trusted_identity::TrustedIdentityStatus;
+use crate::api::trusted_root::TrustedRootRef;
+use crate::api::{self, ChartTrustPolicy, Quarantine, ReleaseTrust, TrustedIdentity, TrustedKey};
 use crate::controllers::store::shown::Shown;
 use crate::inventory::workloads::Workloads;
 use crate::inventory::{Deployed, Deployers, Mark, RecordId, ReleaseId, Stored};
-use crate::parse::{UnreadableKey, unreadable_key};
+use crate::parse::{UnreadableIdentity, UnreadableKey, unreadable_identity, unreadable_key};
 use crate::watch::{Cache, Lean, LeanMeta, Located, Reach};
 
 /// An object of ours, or why it cannot be read.
@@ -25,44 +29,74 @@ pub(super) type Ours<K> = Result<K, String>;
 /// A key object, or what can be read of it.
 pub(super) type ReadKey = Result<TrustedKey, UnreadableKey>;
 
-/// A key object as the API server sends it. Unlike `DeserializeGuard` it keeps what can be read of one that
-/// does not have the form: a revocation must not get lost with it.
-#[derive(Clone, Debug)]
-pub(super) struct SentKey {
-    metadata: ObjectMeta,
-    read: ReadKey,
+/// An identity object, or what can be read of it.
+pub(super) type ReadIdentity = Result<TrustedIdentity, UnreadableIdentity>;
+
+/// A kind of which something counts even where an object does not have its form.
+pub(super) trait Partly:
+    Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned
+{
+    /// What can be read of such an object.
+    type Remains: Clone + Debug;
+
+    /// Reads it as far as it can be read.
+    fn remains(object: &Value, problem: String) -> Self::Remains;
 }
 
-impl<'de> Deserialize<'de> for SentKey {
+impl Partly for TrustedKey {
+    type Remains = UnreadableKey;
+
+    fn remains(object: &Value, problem: String) -> UnreadableKey {
+        unreadable_key(object, problem)
+    }
+}
+
+impl Partly for TrustedIdentity {
+    type Remains = UnreadableIdentity;
+
+    fn remains(object: &Value, problem: String) -> UnreadableIdentity {
+        unreadable_identity(object, problem)
+    }
+}
+
+/// An object of a signer as the API server sends it. Unlike `DeserializeGuard` it keeps what can be read of one
+/// that does not have the form: a revocation must not get lost with it.
+#[derive(Clone, Debug)]
+pub(super) struct Sent<K: Partly> {
+    metadata: ObjectMeta,
+    read: Result<K, K::Remains>,
+}
+
+impl<'de, K: Partly> Deserialize<'de> for Sent<K> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let object = serde_json::Value::deserialize(from)?;
+        let object = Value::deserialize(from)?;
         let metadata = ObjectMeta::deserialize(&object["metadata"]).map_err(D::Error::custom)?;
-        let read = TrustedKey::deserialize(&object);
+        let read = serde_json::from_value(object.clone());
         Ok(Self {
             metadata,
-            read: read.map_err(|error| unreadable_key(&object, error.to_string())),
+            read: read.map_err(|error| K::remains(&object, error.to_string())),
         })
     }
 }
 
-impl Resource for SentKey {
-    type DynamicType = <TrustedKey as Resource>::DynamicType;
-    type Scope = <TrustedKey as Resource>::Scope;
+impl<K: Partly> Resource for Sent<K> {
+    type DynamicType = ();
+    type Scope = K::Scope;
 
-    fn kind(kind: &Self::DynamicType) -> Cow<'_, str> {
-        TrustedKey::kind(kind)
+    fn kind((): &()) -> Cow<'_, str> {
+        K::kind(&())
     }
 
-    fn group(kind: &Self::DynamicType) -> Cow<'_, str> {
-        TrustedKey::group(kind)
+    fn group((): &()) -> Cow<'_, str> {
+        K::group(&())
     }
 
-    fn version(kind: &Self::DynamicType) -> Cow<'_, str> {
-        TrustedKey::version(kind)
+    fn version((): &()) -> Cow<'_, str> {
+        K::version(&())
     }
 
-    fn plural(kind: &Self::DynamicType) -> Cow<'_, str> {
-        TrustedKey::plural(kind)
+    fn plural((): &()) -> Cow<'_, str> {
+        K::plural(&())
     }
 
     fn meta(&self) -> &ObjectMeta {
@@ -74,7 +108,9 @@ impl Resource for SentKey {
     }
 }
 
-pub(super) fn keep_key(Lean(object): &Lean<SentKey>) -> Option<(String, ReadKey)> {
+pub(super) fn keep_sent<K: Partly>(
+    Lean(object): &Lean<Sent<K>>,
+) -> Option<(String, Result<K, K::Remains>)> {
     Some((object.metadata.name.clone()?, object.read.clone()))
 }
 
@@ -87,6 +123,7 @@ pub(super) struct Caches {
     pub(super) deployers: Deployers,
     pub(super) workloads: Workloads,
     pub(super) keys: Cache<String, ReadKey>,
+    pub(super) identities: Cache<String, ReadIdentity>,
     pub(super) policies: Cache<String, Ours<ChartTrustPolicy>>,
     pub(super) trusts: Cache<ReleaseId, Shown>,
     pub(super) quarantines: Cache<ReleaseId, Ours<Quarantine>>,
@@ -150,6 +187,7 @@ impl Caches {
             deployers: Deployers::new(&reach),
             workloads: Workloads::default(),
             keys: Cache::default(),
+            identities: Cache::default(),
             policies: Cache::default(),
             trusts: Cache::of(&reach),
             quarantines: Cache::of(&reach),
@@ -213,6 +251,7 @@ impl Caches {
         self.own.completed().await;
         self.own_config_maps.completed().await;
         self.keys.completed().await;
+        self.identities.completed().await;
         self.policies.completed().await;
         self.trusts.completed().await;
         self.quarantines.completed().await;
@@ -255,6 +294,18 @@ impl Caches {
             .map(|(object, _)| object)
     }
 
+    /// The state of each identity as its status says.
+    pub(super) fn identity_states(&self) -> Vec<(String, TrustedIdentityStatus)> {
+        let status = |(name, identity): (String, Arc<ReadIdentity>)| {
+            Some((name, identity.as_ref().as_ref().ok()?.status.clone()?))
+        };
+        self.identities
+            .all()
+            .into_iter()
+            .filter_map(status)
+            .collect()
+    }
+
     /// The state of each key as its status says.
     pub(super) fn key_states(&self) -> Vec<(String, api::trusted_key::TrustedKeyStatus)> {
         let status = |(name, key): (String, Arc<ReadKey>)| {
@@ -262,6 +313,11 @@ impl Caches {
         };
         self.keys.all().into_iter().filter_map(status).collect()
     }
+}
+
+/// The ConfigMap that holds a trusted root, unless it is the one that is compiled in.
+pub(super) fn root_of(reference: Option<&TrustedRootRef>) -> Option<OwnObject> {
+    reference.map(|it| OwnObject::ConfigMap(it.config_map.name.clone()))
 }
 
 pub(super) fn keep_named<K>(object: &DeserializeGuard<Lean<K>>) -> Option<(String, Ours<K>)>
@@ -349,8 +405,8 @@ mod tests {
                 "revocation": {"reason": "Compromised"},
             },
         });
-        let sent: Lean<SentKey> = serde_json::from_value(sent).unwrap();
-        let (name, read) = keep_key(&sent).unwrap();
+        let sent: Lean<Sent<TrustedKey>> = serde_json::from_value(sent).unwrap();
+        let (name, read) = keep_sent(&sent).unwrap();
         let unreadable = read.unwrap_err();
         assert_eq!(name, "good-b");
         assert!(unreadable.revocation.is_some() && unreadable.fingerprint.is_some());

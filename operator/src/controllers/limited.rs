@@ -78,7 +78,7 @@ fn is_within(asked: &str, namespaces: &[&str]) -> bool {
         let mut names = namespaces.iter();
         return names.any(|name| query.contains(&format!("metadata.name%3D{name}&")));
     }
-    let of_cluster = ["/trustedkeys", "/charttrustpolicies"];
+    let of_cluster = ["/trustedkeys", "/trustedidentities", "/charttrustpolicies"];
     let is_discovery = path.starts_with("/apis/") && path.split('/').count() <= 4;
     is_discovery || of_cluster.iter().any(|kind| path.ends_with(kind))
 }

@@ -13,8 +13,10 @@ mod context;
 mod deployed;
 mod error;
 mod events;
+mod identity;
 pub mod key;
 mod lanes;
+mod life;
 #[cfg(test)]
 mod limited;
 #[cfg(test)]
@@ -28,9 +30,12 @@ mod policy;
 mod quarantine;
 pub mod queue;
 pub mod release;
+mod root;
 mod run;
 #[cfg(test)]
 mod run_sources;
+mod signer_events;
+mod sigstore;
 pub mod store;
 mod task;
 #[cfg(test)]
@@ -42,6 +47,8 @@ mod triggers;
 mod unaccounted;
 #[cfg(test)]
 mod unreadable;
+#[cfg(test)]
+mod windows;
 
 pub use context::{Context, DeployerSecrets, QuarantineSettings, Settings};
 pub use release::evidence::stated;

@@ -53,6 +53,8 @@ impl Context {
             self.metrics.stands_by();
         }
         self.metrics
+            .observe_identities(&self.cache.identity_states());
+        self.metrics
             .observe(verdicts, &self.cache.key_states(), &self.fetcher.counts());
     }
 }

@@ -16,7 +16,7 @@ use super::queue::Work;
 use super::release::{self, poll, read, seal};
 use super::store::seal::Seal;
 use super::task::Task;
-use super::{policy, triggers, unaccounted};
+use super::{identity, policy, triggers, unaccounted};
 use crate::clock::{Moment, tick};
 
 /// How many things are judged and written at a time.
@@ -106,6 +106,7 @@ impl Context {
         tracing::info!(
             releases = records.secrets.len() + records.config_maps.len(),
             keys = self.cache.keys.len(),
+            identities = self.cache.identities.len(),
             policies = self.cache.policies.len(),
             "everything was read once"
         );
@@ -128,6 +129,9 @@ impl Context {
     async fn read_all_trust(&self) {
         for (name, _) in self.cache.keys.all() {
             key::reconcile(self, &name, Moment::now()).await;
+        }
+        for (name, _) in self.cache.identities.all() {
+            identity::reconcile(self, &name, Moment::now()).await;
         }
         for (name, _) in self.cache.policies.all() {
             policy::reconcile(self, &name, Moment::now()).await;
@@ -193,6 +197,13 @@ impl Context {
                 key::reconcile(self, name, moment).await;
                 Ok(())
             }),
+            Task::Identity(name) => ("identity", {
+                identity::reconcile(self, name, moment).await;
+                Ok(())
+            }),
+            Task::IdentityStatus(name) => {
+                ("identity", identity::write_status(self, name, moment).await)
+            }
             Task::Policy(name) => ("policy", {
                 policy::reconcile(self, name, moment).await;
                 Ok(())

@@ -34,12 +34,16 @@ pub(super) struct Queues {
 pub(super) enum Task {
     /// Read a `TrustedKey`.
     Key(String),
+    /// Read a `TrustedIdentity`.
+    Identity(String),
     /// Read a `ChartTrustPolicy`.
     Policy(String),
     /// Judge a release.
     Release(ReleaseId),
     /// Write the status of a `TrustedKey`.
     KeyStatus(String),
+    /// Write the status of a `TrustedIdentity`.
+    IdentityStatus(String),
     /// Keep what was learned against a key.
     Learned(Fingerprint),
     /// Decide about the quarantines of a `ChartTrustPolicy`, and begin what is due.
@@ -57,10 +61,11 @@ pub(super) enum Task {
 impl Item for Task {
     fn rank(&self) -> u8 {
         match self {
-            Self::Key(_) => 0,
+            Self::Identity(_) | Self::Key(_) => 0,
             Self::Policy(_) => 1,
             Self::Release(_) => 2,
             Self::Decide(_)
+            | Self::IdentityStatus(_)
             | Self::KeyStatus(_)
             | Self::Learned(_)
             | Self::Incidents
@@ -74,6 +79,8 @@ impl Item for Task {
         match self {
             Self::Quarantine(id) | Self::Release(id) => &id.namespace,
             Self::Decide(_)
+            | Self::Identity(_)
+            | Self::IdentityStatus(_)
             | Self::Key(_)
             | Self::KeyStatus(_)
             | Self::Learned(_)

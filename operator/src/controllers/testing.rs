@@ -42,6 +42,14 @@ pub(super) const UID: &str = "quarantine-uid";
 /// The policy of [`Scene::automatic`].
 pub(super) const POLICY: &str = "strict";
 
+/// A trusted root with one log: that of the public instance.
+pub(super) const ROOT: &str = r#"{"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
+  "tlogs": [{"baseUrl": "https://rekor.sigstore.dev", "hashAlgorithm": "SHA2_256",
+    "publicKey": {"rawBytes": "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE2G2Y+2tabdTV5BcGiBIx0a9fAFwrkBbmLSGtks4L3qX6yYY0zufBnhC8Ur/iy55GhWP/9A/bY2LhC30M9+RYtw==",
+      "keyDetails": "PKIX_ECDSA_P256_SHA_256", "validFor": {"start": "2021-01-12T11:53:27.000Z"}},
+    "logId": {"keyId": "wNI9atQGlz+VWfO6LRygH4QUfY/8W4RFwiT5i5WRgB0="}}],
+  "certificateAuthorities": [], "ctlogs": [], "timestampAuthorities": []}"#;
+
 /// What is known of a cluster, and the cluster.
 pub(super) struct Scene {
     pub(super) context: Context,

@@ -8,8 +8,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
 
 use super::cache::{
-    NamespaceName, OwnObject, keep_key, keep_labels, keep_named, keep_own, keep_release,
-    keep_trust, material_of,
+    NamespaceName, OwnObject, keep_labels, keep_named, keep_own, keep_release, keep_sent,
+    keep_trust, material_of, root_of,
 };
 use super::context::{Context, DeployerSecrets};
 use super::key::learned;
@@ -64,6 +64,7 @@ async fn follow_kinds(context: &Context) {
     let (client, cache) = (&context.client, &context.cache);
     let tasks = &context.queues.tasks;
     let key_changed = |name: &String| tasks.add(Task::Key(name.clone()));
+    let identity_changed = |name: &String| tasks.add(Task::Identity(name.clone()));
     let policy_changed = |name: &String| tasks.add(Task::Policy(name.clone()));
     let trust_changed = |id: &ReleaseId| context.trust_changed(id);
     let quarantine_changed = |id: &ReleaseId| context.quarantine_changed(id);
@@ -72,8 +73,14 @@ async fn follow_kinds(context: &Context) {
         follow(
             Followed::whole(Api::all(client.clone())),
             &cache.keys,
-            keep_key,
+            keep_sent,
             working(context, key_changed)
+        ),
+        follow(
+            Followed::whole(Api::all(client.clone())),
+            &cache.identities,
+            keep_sent,
+            working(context, identity_changed)
         ),
         follow(
             Followed::whole(Api::all(client.clone())),
@@ -201,6 +208,11 @@ impl Context {
             .all()
             .into_iter()
             .for_each(|(name, _)| tasks.add(Task::Key(name)));
+        cache
+            .identities
+            .all()
+            .into_iter()
+            .for_each(|(name, _)| tasks.add(Task::Identity(name)));
         cache
             .policies
             .all()
@@ -335,7 +347,7 @@ impl Context {
         }
     }
 
-    /// Keys whose material lies in a changed object are read again, what was learned is kept, and
+    /// Keys and identities whose material or trusted root lies in a changed object are read again, what was learned is kept, and
     /// sources are asked again whose credentials or authorities it holds.
     fn own_changed(&self, object: &OwnObject) {
         if let Some(key) = learned::key_of(object) {
@@ -345,13 +357,26 @@ impl Context {
         if !outdated.is_empty() {
             poll::ask_again(self, &outdated);
         }
+        let holds = |place: Option<OwnObject>| place.as_ref() == Some(object);
         for (name, key) in self.cache.keys.all() {
-            if key
-                .as_ref()
-                .as_ref()
-                .is_ok_and(|key| material_of(key).as_ref() == Some(object))
-            {
+            let key = key.as_ref().as_ref();
+            let is_concerned = key.is_ok_and(|key| {
+                holds(material_of(key)) || holds(root_of(key.spec.trusted_root_ref.as_ref()))
+            });
+            if is_concerned {
                 self.queues.tasks.add(Task::Key(name));
+            }
+        }
+        for (name, identity) in self.cache.identities.all() {
+            let root = match identity.as_ref() {
+                Ok(object) => object.spec.trusted_root_ref.as_ref(),
+                Err(unreadable) => {
+                    let remains = unreadable.remains.as_ref();
+                    remains.and_then(|it| it.spec.trusted_root_ref.as_ref())
+                }
+            };
+            if holds(root_of(root)) {
+                self.queues.tasks.add(Task::Identity(name));
             }
         }
     }

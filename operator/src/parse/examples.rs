@@ -8,13 +8,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use charttrust_verify::sigstore::Root;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Problem, key, policy, quarantine_problems};
+use super::{Problem, identity, key, policy, public_key, quarantine_problems};
 use crate::api::reasons::KeyReason;
-use crate::api::{ChartTrustPolicy, Quarantine, TrustedKey};
+use crate::api::trusted_key::KeyType;
+use crate::api::{ChartTrustPolicy, Quarantine, TrustedIdentity, TrustedKey};
 
 #[test]
 fn every_example_says_when_to_use_it_and_can_be_used() {
@@ -123,10 +125,16 @@ fn problems(document: &Value, material: &BTreeMap<String, String>) -> Result<Vec
     match document["kind"].as_str() {
         Some("ChartTrustPolicy") => Ok(policy(&read::<ChartTrustPolicy>(document)?).problems),
         Some("Quarantine") => Ok(quarantine_problems(&read::<Quarantine>(document)?)),
+        Some("TrustedIdentity") => Ok(identity_problems(&read(document)?)),
         Some("TrustedKey") => key_problems(&read(document)?, material),
         Some("ConfigMap" | "Secret") => Ok(Vec::new()),
         other => Err(format!("kind {other:?}")),
     }
+}
+
+fn identity_problems(object: &TrustedIdentity) -> Vec<Problem> {
+    let read = identity(object, Root::Unknown(String::new()));
+    read.err().unwrap_or_default()
 }
 
 fn key_problems(
@@ -139,7 +147,12 @@ fn key_problems(
         .inline
         .as_ref()
         .or_else(|| material.get(&elsewhere?.key));
-    match key(object, text.map(String::as_bytes).unwrap_or_default()) {
+    let bytes = text.map(String::as_bytes).unwrap_or_default();
+    let read = match object.spec.key_type {
+        KeyType::OpenPGP => key(object, bytes).map(drop),
+        KeyType::PublicKey => public_key(object, bytes, Root::Unknown(String::new())).map(drop),
+    };
+    match read {
         Err(problem) if problem.reason == KeyReason::InvalidSpec || !material.is_empty() => {
             Err(problem.message)
         }

@@ -50,6 +50,7 @@ pub fn key(object: &TrustedKey, material: &[u8]) -> Result<Key, KeyProblem> {
     let spec = &object.spec;
     let mut problems = Problems::default();
     check_places(spec, &mut problems);
+    check_type(spec, &mut problems);
     let fingerprint = problems.take("spec.fingerprint", spec.fingerprint.parse::<Fingerprint>());
     let scope = spec
         .scope
@@ -71,6 +72,22 @@ pub fn key(object: &TrustedKey, material: &[u8]) -> Result<Key, KeyProblem> {
         unusable: None,
         revocations: revocation.into_iter().collect(),
     })
+}
+
+fn check_type(spec: &api::TrustedKeySpec, problems: &mut Problems) {
+    if spec.key_type != api::KeyType::OpenPGP {
+        problems.add(
+            "spec.type",
+            "is no OpenPGP key, and only those are read here",
+        );
+    }
+    let of_others = [
+        ("spec.transparency", spec.transparency.is_some()),
+        ("spec.trustedRootRef", spec.trusted_root_ref.is_some()),
+    ];
+    for (path, _) in of_others.into_iter().filter(|(_, is_set)| *is_set) {
+        problems.add(path, "is for type PublicKey only, leave it out");
+    }
 }
 
 /// What the object itself says against its key, also where the key cannot be used: a revocation
@@ -146,7 +163,7 @@ impl Remains {
     }
 }
 
-fn check_places(spec: &api::TrustedKeySpec, problems: &mut Problems) {
+pub(super) fn check_places(spec: &api::TrustedKeySpec, problems: &mut Problems) {
     let place = &spec.public_key;
     let places = [
         place.inline.is_some(),
@@ -214,7 +231,10 @@ pub(super) fn scope(scope: &api::Scope, problems: &mut Problems) -> Scope {
     }
 }
 
-fn revocation(object: &TrustedKey, problems: &mut Problems) -> Option<DeclaredRevocation> {
+pub(super) fn revocation(
+    object: &TrustedKey,
+    problems: &mut Problems,
+) -> Option<DeclaredRevocation> {
     let declared = object.spec.revocation.as_ref()?;
     let since = instant("spec.revocation.since", declared.since.as_ref(), problems);
     let grandfather = match declared.grandfather {
@@ -350,7 +370,7 @@ mod tests {
             spec.not_after = Some("2027-03-31".to_owned());
         });
         at("spec.publicKey", |spec| {
-            let place = api::DataRef {
+            let place = crate::api::data_ref::DataRef {
                 name: "a".to_owned(),
                 key: "b".to_owned(),
             };

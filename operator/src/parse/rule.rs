@@ -4,6 +4,8 @@ use std::num::NonZeroU32;
 
 use charttrust_verify::policy::{Dependencies, ExpiredKeys, Level, Pin, Rule, Signers, Verify};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+
 use super::Problems;
 use super::selector::selector;
 use super::source::{TokenRule, sources};
@@ -79,15 +81,14 @@ fn signers(path: &str, signers: &api::Signers, problems: &mut Problems) -> Signe
         // Not 0, which everybody would meet.
         NonZeroU32::MIN
     });
-    let path = format!("{path}.keySelector");
+    let mut selected = |field: &str, labels: Option<&LabelSelector>| {
+        labels.map(|labels| selector(&format!("{path}.{field}"), labels, problems))
+    };
     Signers {
         keys: signers.keys.iter().cloned().collect(),
-        selector: signers
-            .key_selector
-            .as_ref()
-            .map(|labels| selector(&path, labels, problems)),
-        identities: std::collections::BTreeSet::new(),
-        identity_selector: None,
+        selector: selected("keySelector", signers.key_selector.as_ref()),
+        identities: signers.identities.iter().cloned().collect(),
+        identity_selector: selected("identitySelector", signers.identity_selector.as_ref()),
         threshold,
     }
 }

@@ -4,11 +4,13 @@
 
 use std::fmt;
 
-use charttrust_verify::key::{DeclaredRevocation, Grandfather, RevocationReason};
+use charttrust_verify::digest::Sha256Digest;
+use charttrust_verify::key::{DeclaredRevocation, Grandfather, RevocationReason, Scope};
 use charttrust_verify::openpgp::{ClaimedRevocations, Fingerprint};
+use charttrust_verify::sigstore::{KnownPublicKey, Transparency, TrustedPublicKey};
 use serde_json::Value;
 
-use super::{Remains, timestamp};
+use super::{KeyProblem, Remains, timestamp};
 
 /// A `TrustedKey` that does not have the form.
 #[derive(Clone, Debug)]
@@ -17,6 +19,8 @@ pub struct UnreadableKey {
     pub problem: String,
     /// The fingerprint that it names, if it names one.
     pub fingerprint: Option<Fingerprint>,
+    /// The public key that it names, if it names one.
+    pub public: Option<Sha256Digest>,
     /// What it declares against its key.
     pub revocation: Option<DeclaredRevocation>,
     /// What else remains of it.
@@ -26,6 +30,31 @@ pub struct UnreadableKey {
 impl fmt::Display for UnreadableKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.problem)
+    }
+}
+
+impl UnreadableKey {
+    /// The public key of the object, which approves of nothing; what is declared against it counts.
+    pub fn public_key(
+        &self,
+        name: &str,
+        fingerprint: Sha256Digest,
+        problem: &KeyProblem,
+    ) -> KnownPublicKey {
+        KnownPublicKey {
+            trusted: TrustedPublicKey {
+                name: name.to_owned(),
+                fingerprint,
+                transparency: Transparency::Required,
+                scope: Scope::default(),
+                not_after: None,
+                revocations: self.revocation.iter().cloned().collect(),
+            },
+            labels: self.remains.labels.clone(),
+            key: None,
+            root: None,
+            unusable: Some(problem.message.clone()),
+        }
     }
 }
 
@@ -52,6 +81,9 @@ pub fn unreadable_key(object: &Value, problem: String) -> UnreadableKey {
     UnreadableKey {
         problem,
         fingerprint: spec["fingerprint"]
+            .as_str()
+            .and_then(|text| text.parse().ok()),
+        public: spec["fingerprint"]
             .as_str()
             .and_then(|text| text.parse().ok()),
         revocation,

@@ -211,7 +211,7 @@ async fn a_sound_installation_has_no_fault_and_each_fault_is_named_with_the_next
     assert_eq!(sound.code, Some(0), "{sound:?}");
     for part in [
         "ok      server        Kubernetes v1.36.3",
-        "ok      kinds         4 definitions, as this program has them",
+        "ok      kinds         5 definitions, as this program has them",
         "ok      operator      Deployment charttrust: 2 of 2 replicas are ready",
         "ok      leader        charttrust-0 leads, and renews its Lease",
         "ok      its rights    the operator has all ",

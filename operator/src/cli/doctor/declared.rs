@@ -8,8 +8,8 @@ use crate::api::conditions::{
     Condition, ConditionType, KeyCondition, PolicyCondition, ReleaseCondition, Status, find,
 };
 use crate::api::reasons::{KeyReason, PolicyReason};
-use crate::api::{ChartTrustPolicy, ReleaseTrust, TrustedKey};
-use crate::cli::cluster::all;
+use crate::api::{ChartTrustPolicy, ReleaseTrust, TrustedIdentity, TrustedKey};
+use crate::cli::cluster::{all, identities};
 use crate::cli::leading::unread_for_long;
 use crate::cli::program;
 
@@ -17,6 +17,7 @@ use crate::cli::program;
 #[derive(Debug)]
 pub(super) struct Declared {
     keys: Result<Vec<TrustedKey>, String>,
+    identities: Result<Vec<TrustedIdentity>, String>,
     policies: Result<Vec<ChartTrustPolicy>, String>,
     trusts: Result<Vec<ReleaseTrust>, String>,
     unread: Result<Vec<String>, String>,
@@ -31,6 +32,9 @@ impl Declared {
         let policies = all(&policies, "ChartTrustPolicies").await;
         let trusts = all(&Api::<ReleaseTrust>::all(client.clone()), "ReleaseTrusts").await;
         Self {
+            identities: identities(client)
+                .await
+                .map_err(|failure| refused(&failure)),
             keys: keys.map_err(|failure| refused(&failure)),
             policies: policies.map_err(|failure| refused(&failure)),
             trusts: trusts.map_err(|failure| refused(&failure)),
@@ -41,6 +45,7 @@ impl Declared {
     /// What is said of it.
     pub(super) fn told(&self) -> Vec<Line> {
         let mut lines = keys(&self.keys);
+        lines.extend(of_identities(&self.identities));
         lines.extend(policies(&self.policies));
         lines.extend(sources(&self.policies, &self.trusts));
         lines.extend(releases(&self.trusts));
@@ -131,6 +136,46 @@ fn keys(found: &Result<Vec<TrustedKey>, String>) -> Vec<Line> {
             0 => "none is declared: only pins can give trust".to_owned(),
             number => format!("{number} declared, all usable or revoked"),
         };
+        lines.push(Line::ok(CHECK, message));
+    }
+    lines
+}
+
+/// Identities; nothing where none is declared, which is no fault.
+fn of_identities(found: &Result<Vec<TrustedIdentity>, String>) -> Vec<Line> {
+    const CHECK: &str = "identities";
+    let all = match found {
+        Err(why) => return vec![Line::unknown(CHECK, "identities", why)],
+        Ok(all) if all.is_empty() => return Vec::new(),
+        Ok(all) => all,
+    };
+    let wanted = [
+        (KeyCondition::Ready, Status::False, State::Failed),
+        (KeyCondition::Ready, Status::Unknown, State::Failed),
+        (KeyCondition::Expiring, Status::True, State::Warning),
+    ];
+    let mut lines = Vec::new();
+    for identity in all {
+        let status = identity.status.as_ref();
+        let conditions = status.map_or(&[][..], |status| &status.conditions);
+        let name = format!("TrustedIdentity {}", identity.name_any());
+        let found = faults(conditions, &wanted, key_step).into_iter().next();
+        let is_untold = find(conditions, KeyCondition::Valid)
+            .is_some_and(|valid| valid.reason == KeyReason::CallerNotTold.word());
+        let untold = is_untold.then(|| {
+            let message = format!("{name}: every caller of its workflow counts");
+            Line::new(
+                CHECK,
+                State::Warning,
+                message,
+                KeyReason::CallerNotTold.step(),
+            )
+        });
+        let found = found.map(|fault| line(CHECK, &name, fault));
+        lines.extend(found.or(untold));
+    }
+    if lines.is_empty() {
+        let message = format!("{} declared, all usable or revoked", all.len());
         lines.push(Line::ok(CHECK, message));
     }
     lines

@@ -80,11 +80,12 @@ const WORKLOADS: [&str; 5] = [
 ];
 
 /// Kinds that lie in no namespace.
-const CLUSTER_WIDE: [&str; 6] = [
+const CLUSTER_WIDE: [&str; 7] = [
     "apiservices",
     "charttrustpolicies",
     "customresourcedefinitions",
     "mutatingwebhookconfigurations",
+    "trustedidentities",
     "trustedkeys",
     "validatingwebhookconfigurations",
 ];
@@ -159,11 +160,18 @@ const OWN: [(&str, &[Need]); 4] = [
             ("list", OURS, "releasetrusts"),
             ("list", OURS, "charttrustpolicies"),
             ("list", OURS, "trustedkeys"),
+            ("list", OURS, "trustedidentities"),
             ("list", OURS, "quarantines"),
         ],
     ),
     ("write policies", &[("patch", OURS, "charttrustpolicies")]),
-    ("revoke keys", &[("patch", OURS, "trustedkeys")]),
+    (
+        "revoke keys and identities",
+        &[
+            ("patch", OURS, "trustedkeys"),
+            ("patch", OURS, "trustedidentities"),
+        ],
+    ),
     (
         "contain and restore releases",
         &[

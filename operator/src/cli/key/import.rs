@@ -117,13 +117,8 @@ fn object(arguments: &Import, material: &[u8]) -> Result<TrustedKey, String> {
             inline: Some(excerpt.armored()),
             ..PublicKey::default()
         },
-        refresh: None,
         owner: arguments.owner.clone(),
-        scope: None,
-        not_after: None,
-        successor: None,
-        revocation: None,
-        revocation_certificates: Vec::new(),
+        ..TrustedKeySpec::default()
     };
     Ok(TrustedKey::new(&name, spec))
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use charttrust_verify::finding::error_chain;
 use charttrust_verify::openpgp::{self, Certificate, Code, Summary};
+use charttrust_verify::sigstore::PublicKey;
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -21,7 +22,7 @@ use crate::clock;
 /// used.
 #[derive(Args, Clone, Debug)]
 pub struct Show {
-    /// An OpenPGP key or a keyring, armored or binary.
+    /// An OpenPGP key or a keyring, armored or binary; or a public key in PEM, as `cosign public-key` prints it.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// The reference time instead of now, such as 2026-11-18T00:00Z, or the day 2026-11-18.
@@ -39,6 +40,9 @@ pub struct Show {
 #[expect(clippy::unused_async, reason = "as all commands are run")]
 pub(super) async fn run(arguments: &Show) -> Result<u8, Failure> {
     let material = read(&arguments.file)?;
+    if inputs::is_pem(&material) {
+        return public(arguments, &material);
+    }
     let found = found(&material, arguments.at.unwrap_or_else(clock::now));
     let found = found.map_err(|why| unusable(&arguments.file, &why))?;
     say(&match arguments.output {
@@ -46,6 +50,38 @@ pub(super) async fn run(arguments: &Show) -> Result<u8, Failure> {
         None => shown(found.lines()),
     })?;
     Ok(found.code())
+}
+
+/// A public key: what a TrustedKey of type `PublicKey` is pinned by.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FoundPublic {
+    schema_version: u32,
+    fingerprint: String,
+    algorithm: String,
+}
+
+fn public(arguments: &Show, material: &[u8]) -> Result<u8, Failure> {
+    let key = PublicKey::parse(material);
+    let key = key.map_err(|error| unusable(&arguments.file, &error_chain(&error)))?;
+    let found = FoundPublic {
+        schema_version: SCHEMA_VERSION,
+        fingerprint: key.fingerprint().to_string(),
+        algorithm: key.algorithm(),
+    };
+    let FoundPublic {
+        fingerprint,
+        algorithm,
+        ..
+    } = &found;
+    say(&match arguments.output {
+        Some(format) => format.write(&found)?,
+        None => shown(vec![
+            format!("Key:      {fingerprint} ({algorithm})"),
+            "Charts:   could vouch for one, as a TrustedKey of type PublicKey".to_owned(),
+        ]),
+    })?;
+    Ok(TRUSTED)
 }
 
 /// The bytes of a key file.

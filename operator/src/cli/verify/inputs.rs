@@ -18,6 +18,7 @@ use kube::Resource;
 use serde::de::DeserializeOwned;
 
 use super::{CheckLevel, Verify};
+use crate::api::trusted_key::KeyType;
 use crate::api::{ChartTrustPolicy, TrustedKey, fields};
 use crate::cli::screen::{plain, tell};
 use crate::parse;
@@ -210,7 +211,7 @@ pub(super) fn public_keys(arguments: &Verify) -> Result<Vec<PublicKey>, UsageErr
 }
 
 /// Whether a file is a key of another kind than OpenPGP's.
-fn is_pem(bytes: &[u8]) -> bool {
+pub(in crate::cli) fn is_pem(bytes: &[u8]) -> bool {
     let has = |what: &str| {
         bytes
             .windows(what.len())
@@ -339,7 +340,8 @@ where
 
 fn trusted_keys(bytes: &[u8]) -> Result<Vec<Key>, String> {
     let mut keys = Vec::new();
-    for object in objects_of::<TrustedKey>(bytes)? {
+    let objects = objects_of::<TrustedKey>(bytes)?.into_iter();
+    for object in objects.filter(|one| one.spec.key_type == KeyType::OpenPGP) {
         let Some(material) = object.spec.public_key.inline.clone() else {
             let name = object.metadata.name.unwrap_or_default();
             return Err(format!(

@@ -12,19 +12,31 @@ use charttrust_verify::sigstore::{
     Transparency, TrustedPublicKey, TrustedRoot, limits,
 };
 
+use kube::ResourceExt as _;
+
 use super::inputs::{self, Contents, Kind, UsageError};
 use super::{Trust, Verify};
-use crate::api::TrustedIdentity;
+use crate::api::trusted_key::KeyType;
+use crate::api::trusted_root::TrustedRootRef;
+use crate::api::{TrustedIdentity, TrustedKey};
 use crate::parse;
 
 /// The identities and public keys that are given.
 pub(super) fn signers(arguments: &Verify) -> Result<SigstoreSigners, UsageError> {
     let pem = inputs::public_keys(arguments)?;
-    if pem.is_empty() && arguments.identity.is_empty() {
+    let declared = inputs::declared_keys(&arguments.key)?.into_iter();
+    let declared = declared.filter(|one| one.spec.key_type == KeyType::PublicKey);
+    let declared: Vec<_> = declared.collect();
+    if pem.is_empty() && declared.is_empty() && arguments.identity.is_empty() {
         return Ok(SigstoreSigners::default());
     }
     let root = root(arguments)?;
-    let keys = pem.into_iter().map(|key| bare(key, &root)).collect();
+    let bare = pem.into_iter().map(|key| bare(key, &root));
+    let mut keys: Vec<_> = bare.collect();
+    for object in &declared {
+        keys.push(declared_key(object, (arguments, &root))?);
+    }
+    parse::share_public_revocations(&mut keys);
     let mut identities = Vec::new();
     for path in &arguments.identity {
         for file in inputs::yaml_files(path)? {
@@ -35,6 +47,24 @@ pub(super) fn signers(arguments: &Verify) -> Result<SigstoreSigners, UsageError>
         return Err(UsageError::NoIdentity);
     }
     Ok(SigstoreSigners { keys, identities })
+}
+
+/// A key as somebody has declared it.
+fn declared_key(
+    object: &TrustedKey,
+    (arguments, root): (&Verify, &Arc<TrustedRoot>),
+) -> Result<KnownPublicKey, UsageError> {
+    let unusable = |problem: String| UsageError::Unusable {
+        path: format!("TrustedKey {}", object.name_any()),
+        problem,
+    };
+    let elsewhere = "spec.publicKey names an object of the cluster, which is not read here: put the key into \
+                     spec.publicKey.inline";
+    let material = object.spec.public_key.inline.as_ref();
+    let material = material.ok_or_else(|| unusable(elsewhere.to_owned()))?;
+    let root = root_of(object.spec.trusted_root_ref.as_ref(), (arguments, root));
+    let key = parse::public_key(object, material.as_bytes(), root);
+    key.map_err(|problem| unusable(problem.to_string()))
 }
 
 /// A key alone: it may speak for anything, for ever.
@@ -83,19 +113,25 @@ fn identities_of(
     };
     let objects = inputs::objects_of::<TrustedIdentity>(&bytes).map_err(unusable)?;
     let identity = |object: &TrustedIdentity| {
-        let is_elsewhere =
-            object.spec.trusted_root_ref.is_some() && arguments.trusted_root.is_none();
-        let root = if is_elsewhere {
-            Root::Unknown(NOT_READ.to_owned())
-        } else {
-            Root::Known(root.clone())
-        };
+        let root = root_of(object.spec.trusted_root_ref.as_ref(), (arguments, root));
         parse::identity(object, root).map_err(|problems| {
             let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
             unusable(problems.join("; "))
         })
     };
     objects.iter().map(identity).collect()
+}
+
+/// The root of an object, unless it names one of the cluster and none is given in its place.
+fn root_of(
+    named: Option<&TrustedRootRef>,
+    (arguments, root): (&Verify, &Arc<TrustedRoot>),
+) -> Root {
+    if named.is_some() && arguments.trusted_root.is_none() {
+        Root::Unknown(NOT_READ.to_owned())
+    } else {
+        Root::Known(root.clone())
+    }
 }
 
 const NOT_READ: &str = "spec.trustedRootRef names an object of the cluster, which is not read here: give its \

@@ -3,8 +3,8 @@
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 
 use crate::api::TrustedKey;
+use crate::api::data_ref::DataRef;
 use crate::api::reasons::KeyReason;
-use crate::api::trusted_key::DataRef;
 use crate::controllers::context::Context;
 use crate::controllers::own;
 use crate::parse::KeyProblem;

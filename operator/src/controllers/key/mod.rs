@@ -1,8 +1,8 @@
 //! Reads a `TrustedKey`, has the releases judged that it concerns, and writes its status.
 
-mod events;
 pub mod learned;
 mod material;
+mod public;
 pub(in crate::controllers) mod refresh;
 mod status;
 
@@ -12,13 +12,18 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use self::status::Known;
+use crate::api::TrustedKey;
 use crate::api::reasons::KeyReason;
+use crate::api::trusted_key::TrustedKeyStatus;
 use crate::clock::Moment;
 use crate::controllers::cache::{ReadKey, material_of};
 use crate::controllers::context::{Context, RETRY};
 use crate::controllers::error::Error;
-use crate::controllers::events as announce;
+use crate::controllers::events::{self as announce, reference_of};
+use crate::controllers::life;
 use crate::controllers::queue::LONGEST_WAIT;
+use crate::controllers::signer_events::{Signer, of_signer};
+use crate::controllers::store::written::Update;
 use crate::controllers::store::{LoadedKey, Reading, issuer_names};
 use crate::controllers::task::Task;
 use crate::parse::{self, KeyProblem, Remains};
@@ -27,6 +32,14 @@ use crate::parse::{self, KeyProblem, Remains};
 pub(in crate::controllers) async fn reconcile(context: &Context, name: &str, moment: Moment) {
     let object = context.cache.keys.find(&name.to_owned());
     let object = object.as_deref();
+    // An object of a name may be of another type than the one before.
+    if public::is_one(object) {
+        if context.store.trust().loaded.contains_key(name) {
+            keep(context, name, None, moment);
+        }
+        return public::reconcile(context, name, object, moment).await;
+    }
+    public::forget(context, name, moment);
     let reading = reading(context, object, moment.date);
     if let Some(known) = still_true(context, name, &reading) {
         refresh::plan(context, name, Some(&known), moment.tick);
@@ -183,7 +196,7 @@ fn ends(loaded: &LoadedKey) -> impl Iterator<Item = Timestamp> {
     let turns = key.map(|key| key.certificate.turns(loaded.reading.at));
     let not_after = key.and_then(|key| key.not_after);
     let ends = turns.into_iter().flatten().chain(not_after);
-    ends.flat_map(|end| status::warnings(end).chain([end]))
+    ends.flat_map(|end| life::warnings(end).chain([end]))
 }
 
 fn is_to_be_retried(loaded: &LoadedKey) -> bool {
@@ -225,6 +238,9 @@ pub(in crate::controllers) async fn write_status(
         return Ok(());
     };
     let trust = context.store.trust();
+    if let Some(loaded) = trust.public_keys.get(name) {
+        return Box::pin(public::write_status(context, object, loaded, moment)).await;
+    }
     let Some(loaded) = trust.loaded.get(name) else {
         return Ok(());
     };
@@ -252,10 +268,27 @@ pub(in crate::controllers) async fn write_status(
     let Some(update) = statuses.concluded(object, conclude) else {
         return Ok(());
     };
+    write(context, update).await
+}
+
+/// Announces what has changed, and writes it.
+async fn write(
+    context: &Context,
+    update: Update<TrustedKey, TrustedKeyStatus>,
+) -> Result<(), Error> {
     // Before the write, as for releases: nothing is lost with a replica that dies in between.
-    for announcement in events::of_key(&update.object, update.told.as_ref(), &update.new) {
+    let told = update.told.as_ref();
+    let conditions = told.map(|old| old.conditions.as_slice());
+    let signer = Signer {
+        reference: reference_of(&update.object),
+        before: conditions.unwrap_or_default(),
+        after: &update.new.conditions,
+        releases: update.new.releases,
+    };
+    for announcement in of_signer(&signer) {
         announce::publish(context, Some(announcement)).await;
     }
+    let statuses = &context.store.key_statuses;
     let what = "write the status of a TrustedKey";
     statuses.write(&context.client, update, what).await
 }
@@ -263,7 +296,6 @@ pub(in crate::controllers) async fn write_status(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::TrustedKey;
 
     #[test]
     fn a_key_is_read_again_at_each_step_towards_its_end() {

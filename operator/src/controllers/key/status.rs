@@ -2,15 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use charttrust_verify::key::{Key, RevocationReason};
+use charttrust_verify::key::Key;
 use charttrust_verify::openpgp::{self, CertificateRevocation, Fingerprint, Summary};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::learned;
 use crate::api::conditions::{Condition, KeyCondition, Status, find, merge};
 use crate::api::reasons::KeyReason;
-use crate::api::trusted_key::{KeyState, SigningKey, TrustedKeyStatus};
+use crate::api::trusted_key::{SigningKey, TrustedKeyStatus};
 use crate::api::{bounds, time};
+use crate::controllers::life::{Beside, Life, declared};
 use crate::controllers::store::LoadedKey;
 use crate::controllers::store::refreshes::Outcome;
 use crate::inventory::ReleaseId;
@@ -43,226 +44,68 @@ pub(in crate::controllers) fn conclude(
     now: Timestamp,
 ) -> TrustedKeyStatus {
     let before = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
-    let life = match (&known.loaded.key, known.key) {
-        (Ok(_), Some(key)) => match &key.unusable {
-            None => Life::of(key, known.successor, now).beside(known.others),
-            Some(doubt) => Life::invalid(KeyReason::RevocationNotVerifiable, doubt),
-        },
-        (Err(problem), _) => Life::invalid(problem.reason, &problem.message),
-        (Ok(_), None) => Life::invalid(KeyReason::ProgressingWithRetry, "the key is being read"),
-    };
+    let (life, summary) = life_of(known, now);
+    let summary = summary.as_ref();
     TrustedKeyStatus {
         state: Some(life.state),
-        algorithm: life
-            .summary
-            .as_ref()
-            .map(|s| bounds::fit(&s.algorithm, bounds::WORD)),
-        user_ids: life.user_ids(),
-        created: life.summary.as_ref().map(|s| time(s.created)),
+        algorithm: summary.map(|it| bounds::fit(&it.algorithm, bounds::WORD)),
+        user_ids: summary.map(user_ids).unwrap_or_default(),
+        created: summary.map(|it| time(it.created)),
         expires: life.ends.map(time),
-        signing_keys: life.signing_keys(),
+        signing_keys: summary.map(signing_keys).unwrap_or_default(),
+        trusted_root: None,
         releases: u32::try_from(known.releases.len()).unwrap_or(u32::MAX),
         conditions: merge(before, conditions(&life, known, before, now)),
         observed_generation: Some(known.loaded.reading.generation),
     }
 }
 
-/// How soon the end of a key is worth a warning, and the word for it; the nearest first.
-const WARNINGS: [(i64, KeyReason); 3] = [
-    (7, KeyReason::ExpiresIn7Days),
-    (30, KeyReason::ExpiresIn30Days),
-    (90, KeyReason::ExpiresIn90Days),
-];
-
-/// The instants at which there is something new to say of a key that ends then.
-pub(in crate::controllers) fn warnings(end: Timestamp) -> impl Iterator<Item = Timestamp> {
-    let before = move |(days, _)| end.checked_sub(SignedDuration::from_hours(days * 24)).ok();
-    WARNINGS.into_iter().filter_map(before)
-}
-
-/// What a key's life has come to.
-struct Life {
-    state: KeyState,
-    summary: Option<Summary>,
-    ends: Option<Timestamp>,
-    valid: (Status, KeyReason),
-    revoked: Option<KeyReason>,
-    /// Within how many days it ends, if that is worth a warning, and the word for it.
-    warning: Option<(i64, KeyReason)>,
-    is_read: bool,
-    message: String,
-}
-
-impl Life {
-    fn invalid(reason: KeyReason, message: &str) -> Self {
-        Self {
-            state: KeyState::Invalid,
-            summary: None,
-            ends: None,
-            valid: (Status::False, reason),
-            revoked: None,
-            warning: None,
-            is_read: false,
-            message: message.to_owned(),
-        }
-    }
-
-    fn of(key: &Key, successor: Option<&str>, now: Timestamp) -> Self {
-        let summary = key.certificate.summary(now);
-        let ends = [summary.expires, key.not_after].into_iter().flatten().min();
-        let life = Self {
-            ends,
-            is_read: true,
-            ..Self::invalid(KeyReason::MaterialUnusable, "")
-        };
-        let life = match (revoked(key, &summary), ends, summary.usable) {
-            (Some(revoked), ..) => life.revoked(&revoked),
-            (None, Some(end), _) if end <= now => Self {
-                state: KeyState::Expired,
-                valid: (Status::False, KeyReason::Expired),
-                message: "signatures made before the end still count where the policy accepts them"
-                    .to_owned(),
-                ..life
-            },
-            (None, _, Err(word)) => Self {
-                message: format!("{word}. {}", word.step()),
-                ..life
-            },
-            (None, _, Ok(())) => life.alive(successor, now),
-        };
-        Self {
-            summary: Some(summary),
-            ..life
-        }
-    }
-
-    fn revoked(self, revoked: &Revoked) -> Self {
-        Self {
-            state: match revoked.reason {
-                KeyReason::Compromised => KeyState::Compromised,
-                _ => KeyState::Revoked,
-            },
-            valid: (Status::False, revoked.reason),
-            revoked: Some(revoked.reason),
-            message: format!("{}; {}", effect(revoked.reason), revoked.by),
-            ..self
-        }
-    }
-
-    fn alive(self, successor: Option<&str>, now: Timestamp) -> Self {
-        let is_within = |end: Timestamp, days: i64| {
-            end.duration_since(now) <= SignedDuration::from_hours(days * 24)
-        };
-        let warning = self.ends.and_then(|end| {
-            let mut warnings = WARNINGS.into_iter();
-            warnings.find(|(days, _)| is_within(end, *days))
-        });
-        let (state, message) = match (successor, warning) {
-            (Some(successor), _) => (KeyState::Retiring, format!("{successor} takes over")),
-            (None, Some(_)) => (
-                KeyState::Expiring,
-                "the key ends soon; sign with a successor".to_owned(),
-            ),
-            (None, None) => (KeyState::Active, String::new()),
-        };
-        Self {
-            state,
-            valid: (Status::True, KeyReason::Accepted),
-            warning,
-            message,
-            ..self
-        }
-    }
-
-    /// Says that other objects pin the same key, unless there is something worse to say.
-    fn beside(self, others: &[&str]) -> Self {
-        if others.is_empty() || !self.message.is_empty() {
-            return self;
-        }
-        let message = format!(
-            "the same key as TrustedKey {}: one signer for thresholds, and a revocation of either counts for \
-             both",
-            others.join(", ")
-        );
-        Self {
-            message: bounds::fit(&message, bounds::MESSAGE),
-            ..self
-        }
-    }
-
-    fn user_ids(&self) -> Vec<String> {
-        let ids = self.summary.iter().flat_map(|summary| &summary.user_ids);
-        ids.take(bounds::SHORT_LIST)
-            .map(|id| bounds::fit(id, bounds::LONG_LIST))
-            .collect()
-    }
-
-    fn signing_keys(&self) -> Vec<SigningKey> {
-        let Some(summary) = &self.summary else {
-            return Vec::new();
-        };
-        let signing = |key: &openpgp::SigningKey| SigningKey {
-            fingerprint: key.fingerprint.to_string(),
-            algorithm: bounds::fit(&key.algorithm, bounds::WORD),
-            expires: key.expires.map(time),
-        };
-        summary
-            .signing_keys
-            .iter()
-            .take(bounds::LIST)
-            .map(signing)
-            .collect()
-    }
-
-    /// When it ends, what depends on it and what to do, if that is worth a warning.
-    fn warn(&self, known: &Known<'_>) -> Option<((Status, KeyReason), String)> {
-        let ((days, reason), end) = (self.warning?, self.ends?);
-        let begin = format!("ends {}, within {days} days", time(end).0);
-        let count = known.releases.len();
-        if count == 0 {
-            return Some((
-                (Status::True, reason),
-                format!("{begin}; no release depends on it"),
-            ));
-        }
-        let (count, depend) = match count {
-            1 => ("1 release".to_owned(), "depends"),
-            many => (format!("{many} releases"), "depend"),
-        };
-        let next = match known.successor {
-            Some(successor) => format!("sign what comes next with {successor}"),
-            None => "name a successor, and sign with it".to_owned(),
-        };
-        let begin = format!("{begin}; {count} {depend} on it: ");
-        let room = bounds::MESSAGE.saturating_sub(begin.len() + next.len() + 2);
-        let names = named(known.releases, room);
-        Some(((Status::True, reason), format!("{begin}{names}; {next}")))
-    }
-}
-
-/// As many of the names as find room, at most [`NAMED`].
-fn named(releases: &BTreeSet<ReleaseId>, room: usize) -> String {
-    let names: Vec<_> = releases
-        .iter()
-        .take(NAMED)
-        .map(ToString::to_string)
-        .collect();
-    let text = |count: usize| {
-        let first = names.get(..count).unwrap_or_default().join(", ");
-        match releases.len() - count {
-            0 => first,
-            more if count == 0 => format!("{more}, whose names are too long"),
-            more => format!("{first} and {more} more"),
+/// How its life stands, and what the key says of itself.
+fn life_of(known: &Known<'_>, now: Timestamp) -> (Life, Option<Summary>) {
+    let key = match (&known.loaded.key, known.key) {
+        (Ok(_), Some(key)) => key,
+        (Err(problem), _) => return (Life::invalid(problem.reason, &problem.message), None),
+        (Ok(_), None) => {
+            let reason = KeyReason::ProgressingWithRetry;
+            return (Life::invalid(reason, "the key is being read"), None);
         }
     };
-    let fitting = (0..=names.len())
-        .rev()
-        .find(|count| text(*count).len() <= room);
-    text(fitting.unwrap_or(0))
+    if let Some(doubt) = &key.unusable {
+        let reason = KeyReason::RevocationNotVerifiable;
+        return (Life::invalid(reason, doubt), None);
+    }
+    let summary = key.certificate.summary(now);
+    let ends = [summary.expires, key.not_after].into_iter().flatten().min();
+    let life = Life::read(ends);
+    let is_over = ends.is_some_and(|end| end <= now);
+    let life = match (revoked(key, &summary), summary.usable) {
+        (Some(Revoked { reason, by }), _) => {
+            let message = format!("{}; {by}", effect(reason));
+            life.revoked(reason, message)
+        }
+        (None, Err(word)) if !is_over => Life {
+            message: format!("{word}. {}", word.step()),
+            ..life
+        },
+        (None, _) => life.ended_or_alive(known.successor, now),
+    };
+    (life.beside(known.others), Some(summary))
 }
 
-/// How many releases a warning names at most.
-const NAMED: usize = 20;
+fn user_ids(summary: &Summary) -> Vec<String> {
+    let ids = summary.user_ids.iter().take(bounds::SHORT_LIST);
+    ids.map(|id| bounds::fit(id, bounds::LONG_LIST)).collect()
+}
+
+fn signing_keys(summary: &Summary) -> Vec<SigningKey> {
+    let signing = |key: &openpgp::SigningKey| SigningKey {
+        fingerprint: key.fingerprint.to_string(),
+        algorithm: bounds::fit(&key.algorithm, bounds::WORD),
+        expires: key.expires.map(time),
+    };
+    let keys = summary.signing_keys.iter().take(bounds::LIST);
+    keys.map(signing).collect()
+}
 
 fn conditions(
     life: &Life,
@@ -270,48 +113,21 @@ fn conditions(
     before: &[Condition],
     now: Timestamp,
 ) -> Vec<Condition> {
-    // It says that the key was read, and what came of it: a revoked key is not accepted.
-    let (_, reason) = life.valid;
-    let ready = if life.is_read {
-        (Status::True, reason)
-    } else {
-        life.valid
-    };
     let generation = known.loaded.reading.generation;
     let new = |type_, state, message: &str| Condition::new(type_, state, message, generation, now);
-    let needs_person = [
-        KeyReason::FingerprintMismatch,
-        KeyReason::InvalidSpec,
-        KeyReason::LearnedUnreadable,
-        KeyReason::MaterialUnusable,
-        KeyReason::RevocationNotVerifiable,
-    ];
-    let is_stalled = !life.is_read && needs_person.contains(&life.valid.1);
-    let optional = [
-        life.revoked
-            .map(|reason| new(KeyCondition::Revoked, (Status::True, reason), &life.message)),
-        life.warn(known)
-            .map(|(state, message)| new(KeyCondition::Expiring, state, &message)),
-        is_stalled.then(|| {
-            new(
-                KeyCondition::Stalled,
-                (Status::True, life.valid.1),
-                &life.message,
-            )
-        }),
-        known.unkept.map(|key| {
-            let state = (Status::True, KeyReason::ProgressingWithRetry);
-            new(KeyCondition::Reconciling, state, &unkept(key))
-        }),
-        refreshed(known, before, &new),
-    ];
-    let always = [
-        new(KeyCondition::Ready, ready, &life.message),
-        new(KeyCondition::Valid, life.valid, &life.message),
-    ];
-    always
+    let beside = Beside {
+        successor: known.successor,
+        releases: known.releases,
+        generation,
+    };
+    let unkept = known.unkept.map(|key| {
+        let state = (Status::True, KeyReason::ProgressingWithRetry);
+        new(KeyCondition::Reconciling, state, &unkept(key))
+    });
+    let own = unkept.into_iter().chain(refreshed(known, before, &new));
+    life.conditions(beside, now)
         .into_iter()
-        .chain(optional.into_iter().flatten())
+        .chain(own)
         .collect()
 }
 
@@ -358,12 +174,7 @@ fn revoked(key: &Key, summary: &Summary) -> Option<Revoked> {
         by: "a revocation certificate says so, which cannot be taken back".to_owned(),
     });
     let ours = key.revocations.iter().map(|revocation| Revoked {
-        reason: match revocation.reason {
-            RevocationReason::Compromised => KeyReason::Compromised,
-            RevocationReason::Unspecified => KeyReason::Unspecified,
-            RevocationReason::Retired => KeyReason::Retired,
-            RevocationReason::Superseded => KeyReason::Superseded,
-        },
+        reason: declared(revocation.reason),
         by: format!("spec.revocation of {} says so", revocation.declared_by),
     });
     let order = [
@@ -403,6 +214,8 @@ fn effect(reason: KeyReason) -> &'static str {
 mod tests {
     use super::*;
     use crate::api::TrustedKey;
+    use crate::api::trusted_key::KeyState;
+    use crate::controllers::life::warnings;
     use crate::controllers::store::Reading;
     use crate::parse::{self, KeyProblem};
 

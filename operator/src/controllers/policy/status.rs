@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use charttrust_verify::key::Key;
 use charttrust_verify::openpgp::Code;
-use charttrust_verify::policy::{Demands, Level, Policy, Rule};
+use charttrust_verify::policy::{Demands, Level, Policy, Rule, Signers};
+use charttrust_verify::sigstore::{KnownPublicKey, Root, Transparency};
 use charttrust_verify::verdict::{Cause, Verdict};
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,6 +14,7 @@ use crate::api::chart_trust_policy::{
 };
 use crate::api::conditions::{Condition, PolicyCondition, Status, merge};
 use crate::api::reasons::PolicyReason;
+use crate::controllers::store::signers::LoadedPublicKey;
 use crate::controllers::store::{Outcomes, Store, Trust};
 use crate::inventory::ReleaseId;
 use crate::parse::LoadedPolicy;
@@ -275,17 +277,14 @@ fn sees_only(policy: &Policy, reach: &Reach) -> Option<String> {
 }
 
 fn keys_resolved(policy: &Policy, trust: &Trust, now: Timestamp) -> State {
-    let rules = rules(policy).iter();
-    let named: BTreeSet<_> = rules.flat_map(|rule| &rule.verify.signers.keys).collect();
-    let missing = named
-        .iter()
-        .filter_map(|name| match trust.loaded.get(*name) {
-            None => Some(format!("TrustedKey {name} does not exist")),
-            Some(loaded) => match &loaded.key {
-                Err(problem) => Some(format!("TrustedKey {name}: {problem}")),
-                Ok(key) => invalid(key, now).map(|code| format!("TrustedKey {name}: {code}")),
-            },
-        });
+    let rules = || rules(policy).iter().map(|rule| &rule.verify.signers);
+    let keys: BTreeSet<_> = rules().flat_map(|signers| &signers.keys).collect();
+    let identities: BTreeSet<_> = rules().flat_map(|signers| &signers.identities).collect();
+    let keys = keys.into_iter().filter_map(|name| of_key(name, trust, now));
+    let identities = identities
+        .into_iter()
+        .filter_map(|name| of_identity(name, trust));
+    let missing = keys.chain(identities);
     let problems: Vec<_> = missing.chain(too_few(policy, trust)).collect();
     if problems.is_empty() {
         return ((Status::True, PolicyReason::AllResolved), String::new());
@@ -294,6 +293,46 @@ fn keys_resolved(policy: &Policy, trust: &Trust, now: Timestamp) -> State {
         (Status::False, PolicyReason::KeysUnresolved),
         problems.join("; "),
     )
+}
+
+/// Why a key that a rule names makes no signature count, if so.
+fn of_key(name: &str, trust: &Trust, now: Timestamp) -> Option<String> {
+    let why = match (trust.loaded.get(name), trust.public_keys.get(name)) {
+        (None, None) => return Some(format!("TrustedKey {name} does not exist")),
+        (Some(loaded), _) => match &loaded.key {
+            Err(problem) => Some(problem.to_string()),
+            Ok(key) => invalid(key, now).map(|code| code.to_string()),
+        },
+        (None, Some(loaded)) => {
+            let problem = loaded.problem.as_ref().map(ToString::to_string);
+            problem.or_else(|| demands_root(loaded))
+        }
+    };
+    why.map(|why| format!("TrustedKey {name}: {why}"))
+}
+
+/// Why nothing of a key counts that demands a proof: nobody's word is believed.
+fn demands_root(loaded: &LoadedPublicKey) -> Option<String> {
+    let known = loaded.known.as_ref()?;
+    match &known.root {
+        Some(Root::Unknown(why)) if known.trusted.transparency == Transparency::Required => {
+            Some(why.clone())
+        }
+        Some(_) | None => None,
+    }
+}
+
+/// Why an identity that a rule names makes no signature count, if so.
+fn of_identity(name: &str, trust: &Trust) -> Option<String> {
+    let Some(loaded) = trust.identities.get(name) else {
+        return Some(format!("TrustedIdentity {name} does not exist"));
+    };
+    let root = loaded.known.as_ref().and_then(|known| match &known.root {
+        Root::Unknown(why) => Some(why.clone()),
+        Root::Known(_) => None,
+    });
+    let why = loaded.problem.clone().or(root);
+    why.map(|why| format!("TrustedIdentity {name}: {why}"))
 }
 
 /// Why a key that was read makes no signature count: revoked and expired ones have served.
@@ -310,23 +349,50 @@ fn invalid(key: &Key, now: Timestamp) -> Option<Code> {
 fn too_few<'a>(policy: &'a Policy, trust: &'a Trust) -> impl Iterator<Item = String> + 'a {
     rules(policy).iter().filter_map(|rule| {
         let signers = &rule.verify.signers;
-        if signers.keys.is_empty() && signers.selector.is_none() {
+        if signers.believe_nobody() {
             // Pins alone can satisfy it, which is said nowhere to be a mistake.
             return None;
         }
-        let usable = trust.keys.iter().filter(|key| signers.list(key));
-        let usable: BTreeSet<_> = usable.map(Key::fingerprint).collect();
-        let is_unusable = |name: &&String| trust.keys.iter().all(|key| key.name != **name);
-        let listed = usable.len() + signers.keys.iter().filter(is_unusable).count();
+        let listed = listed(signers, trust);
         let wanted = signers.threshold.get();
         let is_enough = usize::try_from(wanted).is_ok_and(|wanted| wanted <= listed);
+        let what = if signers.identities.is_empty() && signers.identity_selector.is_none() {
+            "keys"
+        } else {
+            "signers"
+        };
         (!is_enough).then(|| {
             format!(
-                "rule {} asks for {wanted} different keys and lists {listed}",
+                "rule {} asks for {wanted} different {what} and lists {listed}",
                 rule.name
             )
         })
     })
+}
+
+/// How many different signers a rule lists, those that cannot be read among them.
+fn listed(signers: &Signers, trust: &Trust) -> usize {
+    let keys = trust.keys.iter().filter(|key| signers.list(key));
+    let keys: BTreeSet<_> = keys.map(Key::fingerprint).collect();
+    let public = trust.sigstore.keys.iter();
+    let public = public.filter(|key| signers.list_key(&key.trusted.name, &key.labels));
+    let public: BTreeSet<_> = public.map(|key| key.trusted.fingerprint).collect();
+    let of_sigstore = trust.sigstore.identities.iter();
+    let identities = of_sigstore
+        .filter(|it| signers.list_identity(&it.identity.name, &it.labels))
+        .count();
+    let is_unread = |name: &&String| {
+        let is_public = |key: &KnownPublicKey| key.trusted.name == **name;
+        trust.keys.iter().all(|key| key.name != **name)
+            && !trust.sigstore.keys.iter().any(is_public)
+    };
+    let is_nobody = |name: &&String| {
+        let mut all = trust.sigstore.identities.iter();
+        all.all(|it| it.identity.name != **name)
+    };
+    let unread = signers.keys.iter().filter(is_unread).count();
+    let nobody = signers.identities.iter().filter(is_nobody).count();
+    keys.len() + public.len() + identities + unread + nobody
 }
 
 fn reachable(loaded: &LoadedPolicy, counted: &Counted) -> State {
@@ -747,6 +813,15 @@ mod tests {
         assert_eq!(
             resolved(json!({"keySelector": {"matchLabels": {"team": "a"}}})),
             "rule x asks for 1 different keys and lists 0"
+        );
+        assert_eq!(
+            resolved(json!({"keys": ["a"], "identities": ["b"], "threshold": 3})),
+            "TrustedKey a does not exist; TrustedIdentity b does not exist; rule x asks for 3 different \
+             signers and lists 2"
+        );
+        assert_eq!(
+            resolved(json!({"identitySelector": {"matchLabels": {"team": "a"}}})),
+            "rule x asks for 1 different signers and lists 0"
         );
         assert_eq!(
             resolved(json!({})),

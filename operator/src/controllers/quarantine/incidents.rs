@@ -209,7 +209,20 @@ fn in_force(trust: &Trust, now: Timestamp) -> (BTreeSet<RevocationId>, BTreeSet<
     }
     let readable = trust.keys.iter().filter(|key| key.unusable.is_none());
     let readable = readable.map(|key| key.fingerprint().clone());
-    (found, readable.collect())
+    let mut readable: BTreeSet<_> = readable.collect();
+    for key in &trust.sigstore.keys {
+        let fingerprint = Fingerprint::of_digest(&key.trusted.fingerprint);
+        let declared = key.trusted.revocations.iter();
+        found.extend(declared.filter_map(|word| RevocationId::declared(&fingerprint, word)));
+        readable.extend(key.unusable.is_none().then_some(fingerprint));
+    }
+    for identity in &trust.sigstore.identities {
+        let revocation = identity.hard_revocation();
+        found.extend(revocation.as_ref().and_then(RevocationId::of));
+        let is_readable = identity.unusable.is_none();
+        readable.extend(is_readable.then(|| identity.signer_id()));
+    }
+    (found, readable)
 }
 
 async fn known(

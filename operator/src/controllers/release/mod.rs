@@ -1,6 +1,7 @@
 //! Judges one release from what is known, and writes its `ReleaseTrust`.
 
 mod bundled;
+mod counted;
 pub(in crate::controllers) mod credentials;
 pub(in crate::controllers) mod events;
 pub(in crate::controllers) mod evidence;
@@ -12,12 +13,12 @@ pub mod seal;
 mod status;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use charttrust_verify::evidence::Outcome;
-use charttrust_verify::openpgp::{Fingerprint, VerifiedSignature};
+use charttrust_verify::openpgp::VerifiedSignature;
 use charttrust_verify::verdict::{Cause, Reason, Verdict};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -38,7 +39,7 @@ use crate::controllers::error::Error;
 use crate::controllers::queue::LONGEST_WAIT;
 use crate::controllers::store::shown::Shown;
 use crate::controllers::store::written::Written;
-use crate::controllers::store::{Release, Requests, Told, Trust};
+use crate::controllers::store::{Release, Told, Trust};
 use crate::controllers::task::Task;
 use crate::inventory::{Deployed, Missing, RecordId, ReleaseId};
 use crate::watch::within_deadline;
@@ -98,7 +99,7 @@ pub(in crate::controllers) async fn reconcile(
         seal: context.store.seal(),
     };
     let status = status::conclude(old, &known, moment);
-    note_judgement(context, id, &judged, release.judgings);
+    counted::note_judgement(context, id, &judged, release.judgings);
     if is_left_out(context, &seen, found.as_ref(), &judged).await || old == Some(&status) {
         return Ok(());
     }
@@ -433,44 +434,6 @@ fn note_request(
     }
 }
 
-/// Keeps the judgement, and has those counted again whom it concerns.
-fn note_judgement(context: &Context, id: &ReleaseId, judged: &Judged, begun: Requests) {
-    let judgement = &judged.judgement;
-    let (before, contradicted, then, now) = context.store.update(id, |release| {
-        release.judgings.answer(begun);
-        let contradicted =
-            std::mem::replace(&mut release.contradicted, judged.contradicted.clone());
-        let now = release.good_signers();
-        let then = std::mem::replace(&mut release.signers, now.iter().cloned().collect());
-        let then = BTreeSet::from_iter(then);
-        let before = release.judgement.replace(judgement.clone());
-        (before, contradicted, then, now)
-    });
-    if before.as_ref() == Some(judgement) && contradicted == judged.contradicted {
-        return count_again(context, &(&then ^ &now));
-    }
-    count_again(context, &(&then | &now));
-    context.metrics.judged(judgement.verdict);
-    context.queue_quarantine(id);
-    let before = before.iter().flat_map(|judgement| &judgement.policies);
-    for policy in judgement.policies.iter().chain(before) {
-        context
-            .queues
-            .tasks
-            .add(Task::Decide(policy.policy.clone()));
-    }
-}
-
-/// Has the keys count their releases that have, or had, signed one.
-fn count_again(context: &Context, signers: &BTreeSet<Fingerprint>) {
-    for (name, loaded) in context.store.trust().loaded.iter() {
-        let fingerprint = loaded.fingerprint.as_ref();
-        if fingerprint.is_some_and(|fingerprint| signers.contains(fingerprint)) {
-            context.queues.tasks.add(Task::KeyStatus(name.clone()));
-        }
-    }
-}
-
 /// The object to write to, created if it is not there, with the resource version that the status was
 /// concluded from.
 async fn writable(context: &Context, seen: &Seen<'_>) -> Result<ReleaseTrust, Error> {
@@ -583,9 +546,7 @@ async fn remove(
     for policy in policies.unwrap_or_default() {
         context.queues.tasks.add(Task::Decide(policy.policy));
     }
-    for (name, _) in context.store.trust().loaded.iter() {
-        context.queues.tasks.add(Task::KeyStatus(name.clone()));
-    }
+    counted::count_all(context);
     Ok(())
 }
 
@@ -600,6 +561,7 @@ impl Judged {
 mod tests {
     use charttrust_verify::digest::Sha256Digest;
     use charttrust_verify::evidence::Answer;
+    use charttrust_verify::openpgp::Fingerprint;
     use charttrust_verify::witness::FirstVerification;
     use serde_json::json;
 

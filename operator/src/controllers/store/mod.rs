@@ -11,8 +11,10 @@ pub mod learned;
 pub mod refreshes;
 mod release;
 pub mod requests;
+pub mod roots;
 pub mod seal;
 pub mod shown;
+pub mod signers;
 pub mod texts;
 pub mod tokens;
 pub mod unaccounted;
@@ -36,9 +38,11 @@ use tokio::time::Instant;
 pub use self::release::{Content, PollState, Release, Requests, Revision, Told, Waiting};
 use self::requests::PolicyRequests;
 use self::shown::Shown;
+use self::signers::{LoadedIdentity, LoadedPublicKey};
 use self::written::LastWritten;
 use crate::api::chart_trust_policy::ChartTrustPolicyStatus;
 use crate::api::reasons::KeyReason;
+use crate::api::trusted_identity::TrustedIdentityStatus;
 use crate::api::trusted_key::TrustedKeyStatus;
 use crate::clock::Moment;
 use crate::inventory::ReleaseId;
@@ -51,6 +55,8 @@ pub struct Store {
     releases: Mutex<Releases>,
     /// What was written last to each `TrustedKey`.
     pub key_statuses: LastWritten<TrustedKeyStatus>,
+    /// What was written last to each `TrustedIdentity`.
+    pub identity_statuses: LastWritten<TrustedIdentityStatus>,
     /// What was written last to each `ChartTrustPolicy`.
     pub policy_statuses: LastWritten<ChartTrustPolicyStatus>,
     /// The looks that each `ChartTrustPolicy` asked for.
@@ -69,6 +75,8 @@ pub struct Store {
     pub ways: ways::Ways,
     /// What is remembered of incidents.
     pub incidents: tokio::sync::Mutex<incidents::IncidentStore>,
+    /// The trusted roots that signers of Sigstore are believed by.
+    pub roots: roots::Roots,
     /// Under which evidence is sealed, once it was read.
     pub seal: OnceLock<seal::Seal>,
     /// The releases that were there when this replica began to judge.
@@ -129,7 +137,12 @@ pub struct Trust {
     /// The keys to judge by, those that cannot be used among them, revocations of equal fingerprints
     /// shared.
     pub keys: Arc<Vec<Key>>,
-    /// The public keys and identities to judge by.
+    /// What each `TrustedKey` of type `PublicKey` was read as, by name.
+    pub public_keys: Arc<BTreeMap<String, LoadedPublicKey>>,
+    /// What each `TrustedIdentity` was read as, by name.
+    pub identities: Arc<BTreeMap<String, LoadedIdentity>>,
+    /// The public keys and identities to judge by, those that cannot be used among them, revocations of equal
+    /// fingerprints shared.
     pub sigstore: Arc<SigstoreSigners>,
     /// What each `ChartTrustPolicy` was read as, by name.
     pub policies: Arc<BTreeMap<String, LoadedPolicy>>,
@@ -340,9 +353,10 @@ impl Store {
         self.update(id, |release| {
             self.texts.lend(release);
             // Read under the lock, so that no key is missed that comes with the evidence.
-            let keys = self.trust().keys;
+            let Trust { keys, sigstore, .. } = self.trust();
             for content in release.contents_mut() {
                 content.evidence.try_keys(&keys, moment.date);
+                content.evidence.try_sigstore(&sigstore, moment.date);
             }
             if release.misses_text(&keys) {
                 release.request(moment.tick);

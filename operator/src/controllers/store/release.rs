@@ -37,6 +37,8 @@ pub struct Release {
     pub judgement: Option<Judgement>,
     /// Whose good signatures it had then. Their keys count it.
     pub signers: Box<[Fingerprint]>,
+    /// Names of the objects of public keys and identities by which it had verified signatures then.
+    pub sigstore: Box<[String]>,
     /// What was last written, as the server has answered, and the resource version that it got.
     pub written: Option<Written<Arc<Shown>>>,
     /// What events have told last, or what needed none.

@@ -1,12 +1,15 @@
-//! `charttrust revoke`: shows what depends on a key, and says that it is no longer believed.
+//! `charttrust revoke`: shows what depends on a key or an identity, and says that it is no longer believed.
 //!
-//! Writes `spec.revocation` of one `TrustedKey`, on condition that nobody has changed it since.
+//! Writes `spec.revocation` of one `TrustedKey` or `TrustedIdentity`, on condition that nobody has changed it since.
+
+mod identity;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
+use charttrust_verify::sigstore::Root;
 use charttrust_verify::verdict::Verdict;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -20,22 +23,35 @@ use super::leading::{self, Operator};
 use super::manifest::manifest;
 use super::screen::{Table, note, plain, say, tell};
 use super::site::Site;
-use super::{TRUSTED, program};
+use super::{TRUSTED, program, signers};
 use crate::api::chart_trust_policy::Approval;
 use crate::api::reasons::KeyReason;
-use crate::api::trusted_key::{Grandfather, Revocation, RevocationReason};
+use crate::api::trusted_key::{Grandfather, KeyType, Revocation, RevocationReason};
 use crate::api::{ChartTrustPolicy, ReleaseTrust, TrustedKey};
 use crate::{clock, parse};
 
-/// Declares that a key must no longer be believed, after showing what depends on it.
+/// Declares that a key, or an identity for a time, must no longer be believed, after showing what depends on it.
 ///
 /// Exit code 0: it was done, or only shown; 2: the arguments cannot be used; 3: the cluster did not
 /// answer.
 #[derive(Args, Clone, Debug)]
 pub struct Revoke {
     /// Name of the TrustedKey.
-    #[arg(value_name = "NAME")]
-    pub key: String,
+    #[arg(value_name = "NAME", required_unless_present = "identity")]
+    pub key: Option<String>,
+    /// A TrustedIdentity instead: without --from and --digest all its signatures are void.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["key", "since", "grandfather"])]
+    pub identity: Option<String>,
+    /// Voids what the identity signed from then on, by proven time, such as 2026-11-01T00:00Z. A window that is
+    /// declared already stays.
+    #[arg(long, value_name = "TIME", value_parser = super::instant, requires = "identity")]
+    pub from: Option<Timestamp>,
+    /// Ends that window. Without it the window is still open.
+    #[arg(long, value_name = "TIME", value_parser = super::instant, requires = "from")]
+    pub until: Option<Timestamp>,
+    /// Voids this archive, signed by the identity. Repeatable.
+    #[arg(long, value_name = "SHA256", requires = "identity")]
+    pub digest: Vec<String>,
     /// Why. Compromised and Unspecified void every signature, whatever its date; Superseded and
     /// Retired those made at or after --since. Only --dry-run needs none, and shows the worst.
     #[arg(
@@ -97,7 +113,11 @@ pub enum Output {
 /// If the cluster cannot be asked, the key does not exist, or nobody has agreed.
 pub(super) async fn run(arguments: &Revoke) -> Result<u8, Failure> {
     let client = arguments.connection.client().await?;
-    let changed = revoked(&key(&client, &arguments.key).await?, arguments)?;
+    if let Some(name) = &arguments.identity {
+        return Box::pin(identity::run(&client, name, arguments)).await;
+    }
+    let name = arguments.key.as_deref().unwrap_or_default();
+    let changed = revoked(&key(&client, name).await?, arguments)?;
     if let Some(Output::Yaml) = arguments.output {
         say(&manifest("TrustedKey", &changed, &changed.spec))?;
         return Ok(TRUSTED);
@@ -115,11 +135,11 @@ pub(super) async fn run(arguments: &Revoke) -> Result<u8, Failure> {
         return Ok(TRUSTED);
     }
     if !arguments.yes {
-        agree(&arguments.key)?;
+        agree(name)?;
     }
     let written = write(&client, &changed).await?;
     let generation = written.metadata.generation.unwrap_or_default();
-    let key = plain(&arguments.key);
+    let key = plain(name);
     // `kubectl apply` of the file from before would leave the field as it is.
     note(&format!(
         "trustedkey/{key} revoked (generation {generation})\n\
@@ -137,7 +157,13 @@ fn revoked(object: &TrustedKey, arguments: &Revoke) -> Result<TrustedKey, Failur
         grandfather: arguments.grandfather,
     });
     // Whatever else is wrong with the object must not stop a revocation.
-    match parse::key(&changed, b"") {
+    let read = match changed.spec.key_type {
+        KeyType::OpenPGP => parse::key(&changed, b"").map(drop),
+        KeyType::PublicKey => {
+            parse::public_key(&changed, b"", Root::Unknown(String::new())).map(drop)
+        }
+    };
+    match read {
         Err(problem)
             if problem.reason == KeyReason::InvalidSpec
                 && problem.message.contains("spec.revocation.") =>
@@ -160,12 +186,16 @@ fn shown(
         "Key {} ({}), used by {}, {} in {}\n",
         plain(&changed.name_any()),
         short(&changed.spec.fingerprint),
-        count(picture.policies_that_list(changed), "policy", "policies"),
+        count(
+            picture.policies_that_list(|rule| signers::list(rule, changed)),
+            "policy",
+            "policies"
+        ),
         count(forecast.len(), "release", "releases"),
         count(namespaces.len(), "namespace", "namespaces"),
     );
     if let Some(declared) = picture
-        .key(&arguments.key)
+        .key(&changed.name_any())
         .and_then(|key| key.spec.revocation.as_ref())
     {
         // Invariant: writing to a String does not fail.
@@ -334,7 +364,7 @@ fn way_on(arguments: &Revoke) -> String {
     let program = program();
     let mut command = format!(
         "{program} revoke {} --reason {:?}",
-        plain(&arguments.key),
+        plain(arguments.key.as_deref().unwrap_or_default()),
         arguments.reason()
     );
     if let Some(since) = arguments.since {
@@ -377,12 +407,17 @@ async fn write(client: &Client, changed: &TrustedKey) -> Result<TrustedKey, Fail
     };
     let api = Api::<TrustedKey>::all(client.clone());
     let name = changed.name_any();
-    match api.patch(&name, &params, &Patch::Merge(&patch)).await {
-        Err(kube::Error::Api(said)) if said.is_conflict() => Err(Failure::Asked(format!(
-            "TrustedKey {} was changed meanwhile; nothing was written, look again",
-            plain(&name)
-        ))),
-        other => other.map_err(Failure::api("write spec.revocation")),
+    let written = api.patch(&name, &params, &Patch::Merge(&patch)).await;
+    written.map_err(|error| unwritten("TrustedKey", &name, error))
+}
+
+fn unwritten(kind: &str, name: &str, error: kube::Error) -> Failure {
+    match error {
+        kube::Error::Api(said) if said.is_conflict() => Failure::Asked(format!(
+            "{kind} {} was changed meanwhile; nothing was written, look again",
+            plain(name)
+        )),
+        other => Failure::api("write spec.revocation")(other),
     }
 }
 
@@ -417,7 +452,7 @@ async fn follow(client: &Client, forecast: &[Forecast], arguments: &Revoke) -> R
             let what = count(open, "release is", "releases are");
             let advice = leading::advice(client, &arguments.operator()).await;
             return Err(Failure::Unanswered(format!(
-                "the key is revoked, but {what} not judged as shown after {} s; {advice}; then see {} status",
+                "it is revoked, but {what} not judged as shown after {} s; {advice}; then see {} status",
                 arguments.timeout.as_secs(),
                 program()
             )));
@@ -448,7 +483,7 @@ mod tests {
     use super::super::site::tests::site;
     use super::*;
 
-    const KEY: &str = include_str!("../../../examples/trusted-key.yaml");
+    const KEY: &str = include_str!("../../../../examples/trusted-key.yaml");
 
     #[derive(Debug, Parser)]
     struct Command {

@@ -1,42 +1,50 @@
-//! What a change of a key's status is worth announcing.
+//! What a change of a signer's status is worth announcing.
 
-use crate::api::TrustedKey;
+use k8s_openapi::api::core::v1::ObjectReference;
+
+use super::events::Announcement;
 use crate::api::conditions::{Condition, KeyCondition, Status, find};
 use crate::api::reasons::{EventReason, KeyReason};
-use crate::api::trusted_key::TrustedKeyStatus;
-use crate::controllers::events::{Announcement, reference_of};
 
-/// What a change of a key's status is worth announcing: that it is revoked, or not any more, and
-/// each step towards its end. A key that cannot be read says nothing about that.
-pub(in crate::controllers) fn of_key(
-    object: &TrustedKey,
-    old: Option<&TrustedKeyStatus>,
-    new: &TrustedKeyStatus,
-) -> Vec<Announcement> {
-    let is_read = find(&new.conditions, KeyCondition::Ready)
-        .is_some_and(|ready| ready.status == Status::True);
+/// A signer whose status changes.
+#[derive(Clone, Debug)]
+pub(super) struct Signer<'a> {
+    /// Its object.
+    pub(super) reference: ObjectReference,
+    /// Its conditions as they were told last.
+    pub(super) before: &'a [Condition],
+    /// Its conditions now.
+    pub(super) after: &'a [Condition],
+    /// How many releases have a signature by it.
+    pub(super) releases: u32,
+}
+
+/// What a change of a signer's status is worth announcing: that it is revoked, or not any more, and
+/// each step towards its end. One that cannot be read says nothing about that.
+pub(super) fn of_signer(signer: &Signer<'_>) -> Vec<Announcement> {
+    let Signer { before, after, .. } = *signer;
+    let is_read = find(after, KeyCondition::Ready).is_some_and(|one| one.status == Status::True);
     if !is_read {
         return Vec::new();
     }
-    let before = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
     let event = |type_, action, change: Change<'_>| {
         let (reason, message) = change.transition()?;
         Some(Announcement {
-            regarding: reference_of(object),
+            regarding: signer.reference.clone(),
             related: None,
             alarming: type_ == KeyCondition::Revoked && is_hard(&reason),
             action,
             note: match type_ {
                 // Its message names them.
                 KeyCondition::Expiring => message,
-                _ => format!("{message}; {}", dependents(new.releases)),
+                _ => format!("{message}; {}", dependents(signer.releases)),
             },
             reason,
         })
     };
     let change = |type_| Change {
         before: find(before, type_),
-        after: find(&new.conditions, type_),
+        after: find(after, type_),
         type_,
     };
     let ended = change(KeyCondition::Valid).only(KeyReason::Expired);
@@ -117,7 +125,9 @@ fn dependents(count: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::controllers::events::namespace;
+    use crate::api::TrustedKey;
+    use crate::api::trusted_key::TrustedKeyStatus;
+    use crate::controllers::events::{namespace, reference_of};
 
     type Conditions<'a> = &'a [(KeyCondition, Status, KeyReason)];
 
@@ -143,7 +153,14 @@ mod tests {
         let spec = serde_json::json!({"fingerprint": "0".repeat(40), "publicKey": {}});
         let object = TrustedKey::new("platform", serde_json::from_value(spec).unwrap());
         let old = old.map(status);
-        let announced = of_key(&object, old.as_ref(), &status(new));
+        let new = status(new);
+        let before = old.as_ref().map(|old| old.conditions.as_slice());
+        let announced = of_signer(&Signer {
+            reference: reference_of(&object),
+            before: before.unwrap_or_default(),
+            after: &new.conditions,
+            releases: new.releases,
+        });
         let word = |one: &Announcement| {
             assert_eq!(namespace(one), "default");
             let counts = one.note.ends_with("; 2 releases depend on it");
