@@ -2,7 +2,7 @@
 
 mod status;
 
-use charttrust_verify::sigstore::{KnownIdentity, Window};
+use charttrust_verify::sigstore::{IdentityRevocation, KnownIdentity, Window};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
@@ -121,7 +121,9 @@ fn ends(loaded: &LoadedIdentity) -> impl Iterator<Item = Timestamp> {
     let identity = loaded.known.as_ref().map(|known| &known.identity);
     let end = identity.and_then(|identity| identity.not_after);
     let revocation = identity.and_then(|identity| identity.revocation.as_ref());
-    let windows = revocation.map(|it| it.windows()).unwrap_or_default();
+    let windows = revocation
+        .map(IdentityRevocation::windows)
+        .unwrap_or_default();
     let borders = |window: &Window| [Some(window.from()), window.until()];
     let borders = windows.iter().flat_map(borders).flatten();
     let end = end.into_iter();
