@@ -14,6 +14,7 @@
 )]
 
 pub mod bounds;
+mod bundle_evidence;
 pub mod chart_trust_policy;
 pub mod conditions;
 mod definitions;
@@ -25,6 +26,7 @@ pub mod reasons;
 pub mod release_trust;
 mod schema;
 mod source_login;
+mod source_words;
 pub mod trusted_identity;
 pub mod trusted_key;
 mod witness;

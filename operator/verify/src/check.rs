@@ -11,6 +11,7 @@ use crate::authenticity::{check_provenance, shows_more_than_its_keeper};
 pub use crate::case::Case;
 pub use crate::case::Known;
 use crate::case::Subject;
+pub use crate::dependencies::Vouchers;
 use crate::dependencies;
 use crate::deployer::Deployer;
 use crate::evidence::{Bound, Place, Signed};

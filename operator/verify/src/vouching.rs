@@ -19,9 +19,8 @@ use crate::verdict::{Cause, Class, Reason};
 
 /// Whether the rule believes anybody whose signatures are those of Sigstore. Else nobody looks for them.
 pub(crate) fn is_asked(subject: &Subject<'_>) -> bool {
-    let signers = &subject.rule.verify.signers;
-    let by_identity = !signers.identities.is_empty() || signers.identity_selector.is_some();
-    by_identity || listed_keys(subject).next().is_some()
+    let Subject { rule, sigstore, .. } = subject;
+    rule.verify.signers.list_sigstore(sigstore)
 }
 
 /// For whom each signature counts. Two bundles with one certificate hold one signature.

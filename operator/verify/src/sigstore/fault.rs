@@ -100,6 +100,11 @@ impl Code {
         }
     }
 
+    /// The code of a word.
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.word() == word)
+    }
+
     /// What it is in a verdict.
     ///
     /// What the root lacks is never tampering: the root may be the wrong one.

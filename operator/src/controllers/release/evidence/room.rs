@@ -4,7 +4,9 @@
 //! left out whole and asked about again after a restart; a statement with some of its signatures, or an archive
 //! with some of its subcharts, would be judged as another.
 
-use charttrust_verify::evidence::{Answer, Signed};
+use charttrust_verify::bundles::BundleFacts;
+use charttrust_verify::evidence::{Answer, ArchiveFacts, Signed};
+use charttrust_verify::sigstore::ClaimedSigner;
 
 use crate::api::bounds;
 use crate::api::release_trust::SourceEvidence;
@@ -15,6 +17,7 @@ pub(super) struct Room<'a> {
     bytes: usize,
     signatures: usize,
     statements: Vec<&'a Signed>,
+    bundles: Vec<&'a BundleFacts>,
 }
 
 impl<'a> Room<'a> {
@@ -22,14 +25,31 @@ impl<'a> Room<'a> {
     pub(super) fn takes(&mut self, written: &SourceEvidence, answer: &'a Answer) -> bool {
         let new = statement(answer).filter(|signed| !self.has(signed));
         let signatures = new.map_or(0, |signed| signed.signatures.len());
-        let signatures = self.signatures.saturating_add(signatures);
-        let bytes = self.bytes.saturating_add(weight(written));
-        let fits = signatures <= bounds::LONG_LIST && bytes <= bounds::EVIDENCE_SIZE;
+        let bundles: Vec<_> = bundles(answer).filter(|one| !self.has_bundle(one)).collect();
+        let more = [signatures, bundles.len()];
+        let signatures = more.into_iter().fold(self.signatures, usize::saturating_add);
+        let rows: usize = bundles.iter().map(|one| row_weight(one)).sum();
+        let more = [weight(written), rows];
+        let bytes = more.into_iter().fold(self.bytes, usize::saturating_add);
+        let fits = signatures <= bounds::LONG_LIST
+            && bytes <= bounds::EVIDENCE_SIZE
+            && records(written).all(|record| record.len() <= bounds::RECORD);
         if fits {
             (self.bytes, self.signatures) = (bytes, signatures);
             self.statements.extend(new);
+            self.bundles.extend(bundles);
         }
         fits
+    }
+
+    /// Every Sigstore signature that is told, each once.
+    pub(super) fn bundles(&self) -> impl Iterator<Item = &'a BundleFacts> {
+        self.bundles.iter().copied()
+    }
+
+    fn has_bundle(&self, bundle: &BundleFacts) -> bool {
+        let mut bundles = self.bundles.iter();
+        bundles.any(|known| known.digest == bundle.digest)
     }
 
     /// Whether a statement is told.
@@ -40,10 +60,33 @@ impl<'a> Room<'a> {
 }
 
 fn statement(answer: &Answer) -> Option<&Signed> {
+    archive(answer)?.signed()
+}
+
+fn bundles(answer: &Answer) -> impl Iterator<Item = &BundleFacts> {
+    archive(answer).into_iter().flat_map(ArchiveFacts::bundled)
+}
+
+fn archive(answer: &Answer) -> Option<&ArchiveFacts> {
     match answer {
-        Answer::Archive(facts) => facts.signed(),
+        Answer::Archive(facts) => Some(facts),
         Answer::Ambiguous { .. } | Answer::NotFound | Answer::Unavailable { .. } => None,
     }
+}
+
+/// What was verified of each Sigstore signature.
+fn records(written: &SourceEvidence) -> impl Iterator<Item = &String> {
+    let bundles = written.bundles.iter().flat_map(|it| &it.signatures);
+    bundles.filter_map(|one| one.record.as_ref())
+}
+
+/// Bytes of a signature among the signers, about: no less than there are. What is escaped in names takes twice.
+fn row_weight(bundle: &BundleFacts) -> usize {
+    let names = match &bundle.claimed {
+        Some(ClaimedSigner::Identity { issuer, subject }) => issuer.len() + subject.len(),
+        Some(ClaimedSigner::Key | ClaimedSigner::Unreadable) | None => 0,
+    };
+    2 * names + ROW
 }
 
 /// Bytes as JSON, about: no less than there are.
@@ -65,12 +108,16 @@ fn weight(written: &SourceEvidence) -> usize {
         .iter()
         .chain(&written.message)
         .map(String::len);
-    SOURCE + written.url.len() + subcharts.chain(texts).chain(notes).sum::<usize>()
+    let bundles = written.bundles.iter();
+    let bundles = bundles.map(|it| serde_json::to_string(it).map_or(usize::MAX, |it| it.len()));
+    let all = subcharts.chain(texts).chain(notes).chain(bundles);
+    all.fold(SOURCE + written.url.len(), usize::saturating_add)
 }
 
 /// What digests, dates and the names of fields take.
 const SOURCE: usize = 1024;
 const SUBCHART: usize = 160;
+const ROW: usize = 512;
 
 #[cfg(test)]
 mod tests {
