@@ -23,7 +23,15 @@ pub mod clock;
 pub mod controllers;
 pub mod evidence;
 #[cfg(test)]
+#[allow(dead_code, reason = "shared with the tests of the engine")]
+#[path = "../verify/tests/sigstore/der.rs"]
+mod der;
+#[cfg(test)]
 mod fake_cluster;
+#[cfg(test)]
+#[allow(dead_code, reason = "shared with the tests of the engine")]
+#[path = "../verify/tests/sigstore/forge.rs"]
+mod forge;
 pub mod inventory;
 pub mod leader;
 pub mod metrics;

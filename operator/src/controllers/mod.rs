@@ -30,6 +30,8 @@ pub mod queue;
 pub mod release;
 mod run;
 #[cfg(test)]
+mod run_signatures;
+#[cfg(test)]
 mod run_sources;
 pub mod store;
 mod task;

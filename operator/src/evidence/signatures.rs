@@ -31,7 +31,7 @@ impl Forms {
         let lists = |rule: &&Rule| {
             rule.verify.level != Level::None && rule.verify.signers.list_sigstore(known)
         };
-        if rules.iter().any(|rule| lists(rule)) {
+        if rules.iter().any(lists) {
             Self::Every
         } else {
             Self::Statement

@@ -627,7 +627,6 @@ mod tests {
     use charttrust_verify::evidence::{Bound, SubchartFacts};
     use charttrust_verify::key::Scope;
     use charttrust_verify::limits::MOST_SUBCHARTS;
-    use charttrust_verify::verdict::Cause;
 
     use super::*;
 

@@ -284,6 +284,12 @@ impl Store {
         before
     }
 
+    /// Takes in the public keys and identities to judge by.
+    pub fn set_sigstore(&self, signers: SigstoreSigners) {
+        let mut trust = self.trust.write().unwrap_or_else(PoisonError::into_inner);
+        trust.sigstore = Arc::new(signers);
+    }
+
     /// The keys to judge by if a `TrustedKey` is as it was read.
     pub fn with_key(&self, name: &str, key: &LoadedKey) -> Vec<Key> {
         let mut loaded = (*self.trust().loaded).clone();

@@ -60,6 +60,15 @@ impl Texts {
     }
 }
 
+#[cfg(test)]
+impl Texts {
+    /// As if others had needed all of the room.
+    pub(in crate::controllers) fn forget_all(&self) {
+        *held(&self.statements) = Kept::default();
+        *held(&self.bundles) = Kept::default();
+    }
+}
+
 fn held<T>(kept: &Mutex<Kept<T>>) -> MutexGuard<'_, Kept<T>> {
     kept.lock().unwrap_or_else(PoisonError::into_inner)
 }

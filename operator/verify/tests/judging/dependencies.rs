@@ -1,5 +1,6 @@
 //! `dependencies: Verify`: each subchart is signed itself, as its own archive.
 
+use charttrust_verify::check::Vouchers;
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::{
     Answer, Claimed, Place, ProvenanceFacts, SubchartFacts, SubchartId,

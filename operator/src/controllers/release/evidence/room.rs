@@ -121,6 +121,10 @@ const ROW: usize = 512;
 
 #[cfg(test)]
 mod tests {
+    use charttrust_verify::bundles::Bundles;
+    use charttrust_verify::digest::Sha256Digest;
+    use charttrust_verify::evidence::ProvenanceFacts;
+
     use super::*;
     use crate::api::release_trust::{BundledChart, SourceAnswer};
 
@@ -150,5 +154,58 @@ mod tests {
             let has_room = taken > 2 * bounds::LIST || bytes > bounds::EVIDENCE_SIZE / 10;
             assert!(taken < 2000 && has_room, "{bytes} bytes of {taken}");
         }
+    }
+
+    /// A Sigstore signature whose names are as long as they can be, and take twice as much as JSON.
+    fn bundle(number: usize) -> BundleFacts {
+        let mut facts = BundleFacts::read(number.to_string().as_bytes());
+        facts.claimed = Some(ClaimedSigner::Identity {
+            issuer: "\"".repeat(512),
+            subject: "\\".repeat(512),
+        });
+        facts
+    }
+
+    /// An answer with signatures, and what is written of it; each record is so long, and has so many quotes.
+    fn signed(count: usize, record: usize, from: usize) -> (SourceEvidence, Answer) {
+        let digest = Sha256Digest::of(b"archive");
+        let signatures = (from..from + count).map(bundle).collect();
+        let facts = ArchiveFacts {
+            bundles: Some(Box::new(Bundles::of(signatures, None))),
+            ..ArchiveFacts::plain(digest, ("web", "1.0.0"), ProvenanceFacts::Missing)
+        };
+        let mut written = SourceEvidence {
+            bundles: super::super::bundles::written(&facts),
+            ..written(0, 0)
+        };
+        for one in &mut written.bundles.as_mut().unwrap().signatures {
+            one.record = Some("\"".repeat(record));
+        }
+        (written, Answer::Archive(Box::new(facts)))
+    }
+
+    #[test]
+    fn signatures_of_sigstore_take_no_more_than_the_server_takes_either() {
+        for (count, record) in [(0, 0), (1, 2048), (32, 2048), (32, 20_000), (1, bounds::RECORD)] {
+            let all: Vec<_> = (0..200)
+                .map(|number| signed(count, record, number * count))
+                .collect();
+            let mut room = Room::default();
+            let mut bytes = 0;
+            for (written, answer) in &all {
+                if room.takes(written, answer) {
+                    bytes += serde_json::to_string(written).unwrap().len();
+                }
+            }
+            let rows = room.bundles().map(super::super::bundles::signer);
+            let rows: Vec<_> = rows.collect();
+            assert!(rows.len() <= bounds::LONG_LIST);
+            bytes += serde_json::to_string(&rows).unwrap().len();
+            assert!(bytes <= bounds::EVIDENCE_SIZE, "{bytes} bytes of {count} with {record}");
+            let is_used = bytes > bounds::EVIDENCE_SIZE / 4 || rows.len() > 200 || count == 0;
+            assert!(is_used || count == 32, "{bytes} bytes of {count} with {record}");
+        }
+        let (written, answer) = signed(1, bounds::RECORD + 1, 0);
+        assert!(!Room::default().takes(&written, &answer), "the server refuses it");
     }
 }
