@@ -213,7 +213,7 @@ mod tests {
             texts.map(|text| text.weight()).sum::<usize>()
         };
         let evidence: usize = store.release_ids().into_iter().map(in_evidence).sum();
-        evidence + held(&store.texts.statements).bytes
+        evidence + super::held(&store.texts.statements).bytes
     }
 
     #[test]
@@ -284,7 +284,7 @@ mod tests {
                 release.polls.insert(URL.to_owned(), poll);
             });
             if is_forgotten {
-                *held(&store.texts.statements) = Kept::default();
+                *super::held(&store.texts.statements) = Kept::default();
             }
             if is_known {
                 store.set_key("many", Some(loaded(&object)));
