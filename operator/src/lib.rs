@@ -21,11 +21,11 @@ pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod controllers;
-pub mod evidence;
 #[cfg(test)]
 #[allow(dead_code, reason = "shared with the tests of the engine")]
 #[path = "../verify/tests/sigstore/der.rs"]
 mod der;
+pub mod evidence;
 #[cfg(test)]
 mod fake_cluster;
 #[cfg(test)]

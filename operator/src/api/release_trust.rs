@@ -7,10 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bounds;
-use super::conditions::{Condition, ReleaseCondition, find};
 pub use super::bundle_evidence::{
     BundleEvidence, BundleOutcome, BundleSigner, BundlesEvidence, Incomplete,
 };
+use super::conditions::{Condition, ReleaseCondition, find};
 use super::schema;
 use super::source_words::is_false;
 pub use super::source_words::{Binding, Mirrored, ProvenanceProblem, SourceAnswer};
@@ -586,9 +586,9 @@ mod tests {
                 verified: true,
                 fault: None,
                 provenance: None,
-            issuer: None,
-            subject: None,
-            bundle: None,
+                issuer: None,
+                subject: None,
+                bundle: None,
             }],
             evidence: Some(Evidence {
                 content: "Dx4tPEtaaXiHlqW0w9Lh8A8eLTxLWml4h5altMPS4fA".to_owned(),

@@ -159,10 +159,12 @@ fn faults() -> String {
 
 /// The same of Sigstore signatures.
 fn faults_of_sigstore() -> String {
-    sigstore::Code::ALL.iter().fold(table("fault", []), |text, one| {
-        let (word, cause, step) = (one.word(), one.cause(), one.step());
-        format!("{text}| `{word}` | {cause} `{}`. | {step} |\n", one.said())
-    })
+    sigstore::Code::ALL
+        .iter()
+        .fold(table("fault", []), |text, one| {
+            let (word, cause, step) = (one.word(), one.cause(), one.step());
+            format!("{text}| `{word}` | {cause} `{}`. | {step} |\n", one.said())
+        })
 }
 
 /// The reasons of the conditions of a kind, other than `Trusted`.

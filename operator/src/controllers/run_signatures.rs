@@ -9,7 +9,9 @@ use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::Evidence;
 use charttrust_verify::key::RevocationReason;
 use charttrust_verify::policy::{Demands, Level, ReleaseRef, Rule};
-use charttrust_verify::sigstore::{IdentityRevocation, KnownIdentity, Root, SigstoreSigners, Window};
+use charttrust_verify::sigstore::{
+    IdentityRevocation, KnownIdentity, Root, SigstoreSigners, Window,
+};
 use charttrust_verify::verdict::{Basis, Cause, Reason, Verdict};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -174,7 +176,12 @@ impl Stage {
         let ended = tokio::time::timeout(Duration::from_secs(30), waiting).await;
         ended.expect("a look");
         let release = self.context.store.release(&self.release).unwrap();
-        release.asked.values().map(|look| look.failures).max().unwrap()
+        release
+            .asked
+            .values()
+            .map(|look| look.failures)
+            .max()
+            .unwrap()
     }
 
     fn looks(&self) -> Option<tokio::time::Instant> {
@@ -294,10 +301,16 @@ async fn silence_about_signatures_takes_no_trust_that_something_else_gives() {
 async fn whoever_is_declared_after_the_look_is_tried_without_another() {
     let stage = Stage::signed().await;
     assert_eq!(stage.looked().await, 0);
-    assert_eq!(stage.verdict(), Verdict::Untrusted(Reason::SignerNotTrusted));
+    assert_eq!(
+        stage.verdict(),
+        Verdict::Untrusted(Reason::SignerNotTrusted)
+    );
     let release = stage.context.store.release(&stage.release).unwrap();
     let mut evidence = release.contents().next().unwrap().evidence.clone();
-    assert!(evidence.take_bundles().is_empty(), "the bytes are kept once, elsewhere");
+    assert!(
+        evidence.take_bundles().is_empty(),
+        "the bytes are kept once, elsewhere"
+    );
     stage.know(vec![stage.identity()]);
     stage.context.store.learn(&stage.release, Moment::now());
     assert_eq!((stage.asked(BUNDLE).await, stage.verdict()), (1, TRUSTED));

@@ -77,7 +77,10 @@ async fn bundles(main: &MockServer, mirror: &MockServer) -> Option<Bundles> {
     let asked = (Asked::now(), Forms::Every);
     let gathered = gather(&fetcher, &source, claimed, asked).await;
     let sent = mirror.received_requests().await.unwrap();
-    assert!(sent.iter().all(|it| !it.headers.contains_key("authorization")));
+    assert!(
+        sent.iter()
+            .all(|it| !it.headers.contains_key("authorization"))
+    );
     match gathered {
         Gathered::Found(found) => match found.bound(Bound::NotCompared) {
             Answer::Archive(facts) => facts.bundles.map(|it| *it),
@@ -105,7 +108,12 @@ async fn a_mirror_is_asked_where_the_source_does_not_tell_and_only_adds() {
         let (main, mirror) = (repository(main).await, repository(mirror).await);
         let found = bundles(&main, &mirror).await.unwrap();
         let is_silent = matches!(found.incomplete, Some((Cause::SourceUnavailable, _)));
-        let said = (found.signatures.len(), found.place, is_silent, asked(&mirror).await);
+        let said = (
+            found.signatures.len(),
+            found.place,
+            is_silent,
+            asked(&mirror).await,
+        );
         assert_eq!(said, expected);
         assert_eq!(asked(&main).await, 1);
     }
@@ -114,7 +122,10 @@ async fn a_mirror_is_asked_where_the_source_does_not_tell_and_only_adds() {
 /// A statement of the source itself counts in full: what is bad about it is hidden by nothing that a mirror has.
 #[tokio::test]
 async fn beside_a_statement_of_the_source_itself_no_mirror_is_asked() {
-    let (main, mirror) = (repository(Has::Silence).await, repository(Has::Bundle).await);
+    let (main, mirror) = (
+        repository(Has::Silence).await,
+        repository(Has::Bundle).await,
+    );
     serve(&main, PROVENANCE, bytes(STATEMENT)).await;
     let found = bundles(&main, &mirror).await.unwrap();
     assert_eq!((found.signatures.len(), found.place), (0, Place::Main));
@@ -126,7 +137,10 @@ async fn of_an_archive_that_a_mirror_has_served_that_mirror_is_asked() {
     for (has, count) in [(Has::Bundle, 1), (Has::Nothing, 0), (Has::Silence, 0)] {
         let (main, mirror) = (silent().await, repository(has).await);
         let found = bundles(&main, &mirror).await.unwrap();
-        assert_eq!((found.signatures.len(), found.place), (count, Place::Mirror));
+        assert_eq!(
+            (found.signatures.len(), found.place),
+            (count, Place::Mirror)
+        );
         assert!(found.is_silent(), "the source itself may have more");
         assert_eq!((asked(&main).await, asked(&mirror).await), (0, 1));
     }

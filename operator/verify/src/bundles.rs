@@ -12,7 +12,8 @@ use crate::place::Place;
 use crate::sigstore::limits::BUNDLES;
 use crate::sigstore::{
     Artifact, BundleError, ClaimedBundle, ClaimedSigner, Code, Fault, KnownPublicKey, Means,
-    NotProven, Root, Said, SignerRecord, SigstoreSigners, SimpleSignature, TrustedRoot, VerifiedBundle, verify,
+    NotProven, Root, Said, SignerRecord, SigstoreSigners, SimpleSignature, TrustedRoot,
+    VerifiedBundle, verify,
 };
 use crate::verdict::Cause;
 
@@ -279,9 +280,9 @@ impl BundleFacts {
             BundleOutcome::Unreadable { .. } => false,
             BundleOutcome::Verified(verified) => {
                 let unproven = &verified.record().not_proven;
-                unproven.iter().any(|it| {
-                    matches!(it, NotProven::NoRoot | NotProven::UnknownAuthority(_))
-                })
+                unproven
+                    .iter()
+                    .any(|it| matches!(it, NotProven::NoRoot | NotProven::UnknownAuthority(_)))
             }
         }
     }
@@ -305,9 +306,8 @@ impl BundleFacts {
             }
             (_, Some(ClaimedSigner::Identity { issuer, subject })) => {
                 let mut identities = signers.identities.iter();
-                identities.any(|one| {
-                    one.root.known().is_some() && one.identity.is_named(issuer, subject)
-                })
+                identities
+                    .any(|one| one.root.known().is_some() && one.identity.is_named(issuer, subject))
             }
             (_, Some(ClaimedSigner::Key)) => by_key(&|_| true),
             (_, Some(ClaimedSigner::Unreadable) | None) => false,

@@ -93,7 +93,8 @@ impl ArchiveFacts {
         self.bundled().any(|one| {
             one.verified().is_some_and(|verified| {
                 let record = verified.record();
-                let is_about_it = record.kind.is_signature() && one.binds(record.artifact, self.digest);
+                let is_about_it =
+                    record.kind.is_signature() && one.binds(record.artifact, self.digest);
                 is_about_it && signers.have_made(verified)
             })
         })

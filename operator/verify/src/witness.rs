@@ -61,7 +61,9 @@ impl FirstVerification {
     fn earliest(self, known: &[Self]) -> Timestamp {
         let before = known.iter().filter(|before| before.is_of_same(&self));
         let before = before.map(|before| before.first_verified).min();
-        before.map_or(self.first_verified, |before| before.min(self.first_verified))
+        before.map_or(self.first_verified, |before| {
+            before.min(self.first_verified)
+        })
     }
 
     /// Whether another is about the same archive and provenance.
@@ -109,7 +111,9 @@ impl Evidence {
             Answer::Ambiguous { .. } | Answer::NotFound | Answer::Unavailable { .. } => None,
         });
         archives.flat_map(|facts| {
-            let bundled = facts.bundled().filter_map(|one| first_of_bundle(facts.digest, one));
+            let bundled = facts
+                .bundled()
+                .filter_map(|one| first_of_bundle(facts.digest, one));
             facts.first_verification().into_iter().chain(bundled)
         })
     }

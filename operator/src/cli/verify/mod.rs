@@ -252,17 +252,15 @@ fn verify_fetched(arguments: &Verify, address: &Address) -> Result<(Verdict, Rep
     // A chart that no rule is about is told before it is fetched.
     let rule = rule(arguments, trust.policy.clone(), chart)?;
     let asked = (address.asked(), trust.forms(&rule));
-    Ok(
-        match runtime.block_on(asking.fetch(&listed, asked)) {
-            Fetched::Archive(chart, facts, version) => {
-                let wanted = Wanted::at(arguments, &listed.chart, &version);
-                let evidence = subcharts::gathered(&asking, &trust, (&wanted, &rule), &facts);
-                let evidence = runtime.block_on(evidence);
-                trust.judge(arguments, wanted, rule, (&chart, evidence))
-            }
-            Fetched::Nothing(verdict, message) => unread(verdict, message),
-        },
-    )
+    Ok(match runtime.block_on(asking.fetch(&listed, asked)) {
+        Fetched::Archive(chart, facts, version) => {
+            let wanted = Wanted::at(arguments, &listed.chart, &version);
+            let evidence = subcharts::gathered(&asking, &trust, (&wanted, &rule), &facts);
+            let evidence = runtime.block_on(evidence);
+            trust.judge(arguments, wanted, rule, (&chart, evidence))
+        }
+        Fetched::Nothing(verdict, message) => unread(verdict, message),
+    })
 }
 
 /// Whom to believe, and when.

@@ -91,7 +91,9 @@ pub(super) async fn gathered(
         let open =
             sources.flat_map(|source| evidence.open_subcharts(release, &source.url, vouchers));
         for id in open.map(|subchart| subchart.id) {
-            let answer = asking.subchart(&id, (Asked::now(), trust.forms(rule))).await;
+            let answer = asking
+                .subchart(&id, (Asked::now(), trust.forms(rule)))
+                .await;
             answers.push((id, answer));
         }
     }

@@ -220,7 +220,10 @@ impl Asking<'_> {
             let known = known.and_then(|revision| revision.content.as_mut().ok());
             if let Some(known) = known.filter(|known| known.digest == content.digest) {
                 known.evidence.apply_subchart(id, answer, &by);
-                self.context.store.trust().try_on(&mut known.evidence, clock::now());
+                self.context
+                    .store
+                    .trust()
+                    .try_on(&mut known.evidence, clock::now());
             }
             self.context.store.texts.take(release);
         });
@@ -457,7 +460,10 @@ impl Asking<'_> {
         }
         let notices = known.evidence.apply(&source.url, answer, by);
         // Read under the lock, so that a key is not missed that came while the source was asked.
-        context.store.trust().try_on(&mut known.evidence, clock::now());
+        context
+            .store
+            .trust()
+            .try_on(&mut known.evidence, clock::now());
         let heard = match heard {
             Heard::Mirror if known.evidence.is_answered(&source.url, by) => Heard::Source,
             Heard::Part if known.evidence.gives_trust(&source.url, by) => Heard::Source,

@@ -428,9 +428,8 @@ struct Left {
 impl Left {
     fn of(content: &Content) -> Self {
         let archives = content.evidence.archives();
-        let listed = |(_, facts): (&str, &ArchiveFacts)| {
-            facts.subcharts.len() + facts.bundled().count()
-        };
+        let listed =
+            |(_, facts): (&str, &ArchiveFacts)| facts.subcharts.len() + facts.bundled().count();
         Self {
             verified: content.first_verifications().collect(),
             listed: archives.map(listed).max().unwrap_or_default(),

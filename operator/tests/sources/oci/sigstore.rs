@@ -183,7 +183,11 @@ impl Stage {
 
     #[track_caller]
     fn is((code, report): (i32, Value), expected: i32, word: &str) {
-        assert_eq!((code, report["reason"].as_str()), (expected, Some(word)), "{report}");
+        assert_eq!(
+            (code, report["reason"].as_str()),
+            (expected, Some(word)),
+            "{report}"
+        );
     }
 }
 
@@ -200,7 +204,13 @@ async fn each_form_of_each_kind_of_signature_is_enough() {
         let arguments = if is_keyed { &by_key } else { &IDENTITY };
         for form in ["registry", "tag", "sig"] {
             let stage = Stage::new().await;
-            let one = || if is_keyed { stage.keyed() } else { stage.good() };
+            let one = || {
+                if is_keyed {
+                    stage.keyed()
+                } else {
+                    stage.good()
+                }
+            };
             let without = stage.verify(arguments).await;
             Stage::is(without, 1, "Unsigned");
             match form {
@@ -279,7 +289,10 @@ async fn whoever_gives_no_key_of_sigstore_asks_for_no_signature() {
     let said = stage.verify(&["--key", "key.gpg"]).await;
     Stage::is(said, 1, "Unsigned");
     let asked = stage.registry.asked().await;
-    assert!(!asked.iter().any(|it| it.contains("referrers")), "{asked:?}");
+    assert!(
+        !asked.iter().any(|it| it.contains("referrers")),
+        "{asked:?}"
+    );
     assert!(!asked.iter().any(|it| it.contains(".sig")), "{asked:?}");
 }
 
@@ -308,11 +321,21 @@ async fn a_bundle_beside_an_archive_over_http_is_enough() {
         mock.mount(&server).await;
     }
     let chart = format!("{}/hashtest-1.2.3.tgz", server.uri());
-    Stage::is(stage.verify_at(&chart, &IDENTITY).await, 0, "ArchiveVerified");
+    Stage::is(
+        stage.verify_at(&chart, &IDENTITY).await,
+        0,
+        "ArchiveVerified",
+    );
     let repository = ["--repo", &server.uri(), "--key", "cosign.pub"];
     let mut command = Command::new(env!("CARGO_BIN_EXE_charttrust"));
-    command.env_clear().env("HOME", stage.home.path()).current_dir(stage.home.path());
-    command.arg("verify").args(repository).args(["--allow-host", "127.0.0.1"]);
+    command
+        .env_clear()
+        .env("HOME", stage.home.path())
+        .current_dir(stage.home.path());
+    command
+        .arg("verify")
+        .args(repository)
+        .args(["--allow-host", "127.0.0.1"]);
     let output = tokio::task::spawn_blocking(move || command.output());
     let output = output.await.unwrap().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();

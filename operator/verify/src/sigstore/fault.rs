@@ -169,7 +169,9 @@ impl Code {
     /// What to do next.
     pub fn step(self) -> &'static str {
         match self {
-            Self::ArtifactMismatch => "Sign this chart: `cosign sign` by the digest of its manifest.",
+            Self::ArtifactMismatch => {
+                "Sign this chart: `cosign sign` by the digest of its manifest."
+            }
             Self::AuthorityNotValid | Self::AuthorityUnknown => {
                 "Give the trusted root of the Sigstore that it is from (`trustedRootRef`, `--trusted-root`)."
             }
@@ -177,7 +179,9 @@ impl Code {
             Self::CertificateNotValid => "Sign again, and within the life of the certificate.",
             Self::FromFuture => "Set the clock and look again.",
             Self::NotLogged => "Sign with a transparency log or a timestamp authority.",
-            Self::OtherSigner => "List who has signed it, or have it signed by whom the rule lists.",
+            Self::OtherSigner => {
+                "List who has signed it, or have it signed by whom the rule lists."
+            }
             Self::EntryMismatch
             | Self::LogProofInvalid
             | Self::SignatureInvalid

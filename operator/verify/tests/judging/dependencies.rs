@@ -258,7 +258,10 @@ fn repositories_are_asked_for_what_somebody_vouches_for() {
         let source = crate::world::SOURCE;
         let open = evidence.open_subcharts(release, source, vouchers);
         assert_eq!(open.len(), if is_asked { 3 } else { 0 });
-        assert_eq!(evidence.lacks_subcharts(release, source, vouchers), is_asked);
+        assert_eq!(
+            evidence.lacks_subcharts(release, source, vouchers),
+            is_asked
+        );
         let verdict = world.verdict();
         let is_pending = verdict == Verdict::Unknown(Cause::Pending);
         assert_eq!(is_pending, is_asked, "{verdict:?}");

@@ -21,7 +21,9 @@ const OTHER: &str = "https://github.com/example/other/.github/workflows/x.yml@re
 /// What somebody knows whom a look has found, and who keeps no bytes.
 fn kept(world: &mut World) -> BTreeMap<Sha256Digest, usize> {
     let taken = world.evidence.take_bundles();
-    let kept = taken.into_iter().map(|(digest, bundle)| (digest, bundle.weight()));
+    let kept = taken
+        .into_iter()
+        .map(|(digest, bundle)| (digest, bundle.weight()));
     kept.collect()
 }
 
@@ -40,14 +42,20 @@ fn whoever_is_declared_later_is_tried_on_the_bytes_that_are_held() {
     let held = world.evidence.clone().take_bundles();
     assert_eq!(held.len(), 1, "nobody could explain it yet");
     let forgotten = kept(&mut world);
-    assert!(forgotten.values().all(|bytes| *bytes > 2000), "{forgotten:?}");
+    assert!(
+        forgotten.values().all(|bytes| *bytes > 2000),
+        "{forgotten:?}"
+    );
     assert!(world.evidence.wants_bundle(SOURCE, &known));
     world.evidence.lend_bundles(|digest| {
         let mut held = held.iter();
         let (_, bundle) = held.find(|(known, _)| known == digest)?;
         Some(bundle.clone())
     });
-    assert!(!world.evidence.wants_bundle(SOURCE, &known), "they are there");
+    assert!(
+        !world.evidence.wants_bundle(SOURCE, &known),
+        "they are there"
+    );
     world.sigstore = known.clone();
     world.try_keys();
     assert!(kept(&mut world).is_empty(), "nothing is left to find out");
@@ -78,8 +86,16 @@ fn a_look_is_wanted_only_by_whom_the_signature_may_be_of() {
         world.sigstore = SigstoreSigners::default();
         world.try_keys();
         kept(&mut world);
-        assert_eq!(world.evidence.wants_bundle(SOURCE, &known), is_wanted, "{known:?}");
-        assert!(!world.evidence.wants_bundle("https://elsewhere.example.com", &known));
+        assert_eq!(
+            world.evidence.wants_bundle(SOURCE, &known),
+            is_wanted,
+            "{known:?}"
+        );
+        assert!(
+            !world
+                .evidence
+                .wants_bundle("https://elsewhere.example.com", &known)
+        );
     }
 }
 
@@ -87,7 +103,10 @@ fn a_look_is_wanted_only_by_whom_the_signature_may_be_of() {
 fn what_nobody_has_looked_for_and_what_was_not_answered_is_told_apart() {
     let mut world = World::bundled(&[good()]);
     assert!(!world.evidence.lacks_bundles(SOURCE) && !world.evidence.has_silent_bundles(SOURCE));
-    for (cause, is_silent) in [(Cause::SourceUnavailable, true), (Cause::LimitExceeded, false)] {
+    for (cause, is_silent) in [
+        (Cause::SourceUnavailable, true),
+        (Cause::LimitExceeded, false),
+    ] {
         let bundles = world.facts().bundles.as_mut().unwrap();
         bundles.incomplete = Some((cause, "403".into()));
         assert_eq!(world.evidence.has_silent_bundles(SOURCE), is_silent);
@@ -111,7 +130,10 @@ fn a_signature_by_a_key_is_tried_again_when_its_root_can_prove_more() {
     let held = world.evidence.take_bundles();
     assert_eq!(held.len(), 1, "a root may show more");
     let without = world.sigstore.clone();
-    assert!(!world.evidence.wants_bundle(SOURCE, &without), "the same shows the same");
+    assert!(
+        !world.evidence.wants_bundle(SOURCE, &without),
+        "the same shows the same"
+    );
     world.sigstore.keys[0].root = root;
     let with = world.sigstore.clone();
     assert!(world.evidence.wants_bundle(SOURCE, &with));
@@ -122,11 +144,16 @@ fn a_signature_by_a_key_is_tried_again_when_its_root_can_prove_more() {
     let bundles = world.facts().bundles.as_ref().unwrap();
     assert_eq!(bundles.signatures[0].first_verified, first);
     // And the word of nobody takes it back: it is a root less, and none that lacks anybody.
-    let before = world.facts().bundles.clone().unwrap().signatures[0].outcome.clone();
+    let before = world.facts().bundles.clone().unwrap().signatures[0]
+        .outcome
+        .clone();
     world.evidence.lend_bundles(|_| Some(held[0].1.clone()));
     world.sigstore.keys[0].root = None;
     world.try_keys();
-    assert_eq!(world.facts().bundles.as_ref().unwrap().signatures[0].outcome, before);
+    assert_eq!(
+        world.facts().bundles.as_ref().unwrap().signatures[0].outcome,
+        before
+    );
 }
 
 fn vouches(world: &World, sigstore: &SigstoreSigners) -> bool {

@@ -36,7 +36,9 @@ fn why((cause, message): &(Cause, String)) -> (v1::Incomplete, String) {
 
 fn signature(facts: &BundleFacts, archive: Sha256Digest) -> v1::BundleEvidence {
     let manifest = facts.manifest;
-    let layer = manifest.map(|it| it.layer).filter(|layer| *layer != archive);
+    let layer = manifest
+        .map(|it| it.layer)
+        .filter(|layer| *layer != archive);
     let bare = v1::BundleEvidence {
         digest: facts.digest.to_string(),
         manifest: manifest.map(|it| it.digest.to_string()),
@@ -292,14 +294,17 @@ mod tests {
         Sha256Digest::of(ARCHIVE)
     }
 
+    fn of(shape: Shape<'_>) -> Shape<'_> {
+        Shape {
+            artifact: ARCHIVE.to_vec(),
+            ..shape
+        }
+    }
+
     /// A signature of each kind, with every outcome.
     fn every_signature() -> Vec<BundleFacts> {
         let (world, other) = (World::called("ours"), World::called("theirs"));
         let (key, strange) = (Key::new(), Key::new());
-        let of = |shape: Shape<'_>| Shape {
-            artifact: ARCHIVE.to_vec(),
-            ..shape
-        };
         let good = || of(world.good());
         let stamped = good().at + jiff::SignedDuration::from_secs(7);
         let shapes = [
@@ -429,7 +434,10 @@ mod tests {
             "ProvenanceMalformed",
             "LimitExceeded",
         ] {
-            assert!(outcomes.iter().any(|it| it == expected), "{expected}: {outcomes:?}");
+            assert!(
+                outcomes.iter().any(|it| it == expected),
+                "{expected}: {outcomes:?}"
+            );
         }
         let (manifest, layer) = (Sha256Digest::of(b"manifest"), Sha256Digest::of(b"layer"));
         let manifests = [
@@ -444,7 +452,11 @@ mod tests {
             }),
         ];
         let why = |cause| Some((cause, "https://a.example: 403".to_owned()));
-        let incomplete = [None, why(Cause::LimitExceeded), why(Cause::SourceUnavailable)];
+        let incomplete = [
+            None,
+            why(Cause::LimitExceeded),
+            why(Cause::SourceUnavailable),
+        ];
         for (number, manifest) in manifests.into_iter().enumerate() {
             for place in [Place::Main, Place::Mirror] {
                 let mut all = signatures.clone();
@@ -532,7 +544,14 @@ mod tests {
         let evidence = status.evidence.as_ref().unwrap();
         let written = evidence.sources[0].bundles.as_deref().unwrap();
         let changes: [fn(&mut v1::BundleEvidence); 4] = [
-            |one| one.record = Some(one.record.as_ref().unwrap().replacen('{', "{\"more\":1,", 1)),
+            |one| {
+                one.record = Some(
+                    one.record
+                        .as_ref()
+                        .unwrap()
+                        .replacen('{', "{\"more\":1,", 1),
+                )
+            },
             |one| one.record = None,
             |one| one.digest = "sha512:00".into(),
             |one| {

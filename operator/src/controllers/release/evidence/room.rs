@@ -25,9 +25,13 @@ impl<'a> Room<'a> {
     pub(super) fn takes(&mut self, written: &SourceEvidence, answer: &'a Answer) -> bool {
         let new = statement(answer).filter(|signed| !self.has(signed));
         let signatures = new.map_or(0, |signed| signed.signatures.len());
-        let bundles: Vec<_> = bundles(answer).filter(|one| !self.has_bundle(one)).collect();
+        let bundles: Vec<_> = bundles(answer)
+            .filter(|one| !self.has_bundle(one))
+            .collect();
         let more = [signatures, bundles.len()];
-        let signatures = more.into_iter().fold(self.signatures, usize::saturating_add);
+        let signatures = more
+            .into_iter()
+            .fold(self.signatures, usize::saturating_add);
         let rows: usize = bundles.iter().map(|one| row_weight(one)).sum();
         let more = [weight(written), rows];
         let bytes = more.into_iter().fold(self.bytes, usize::saturating_add);
@@ -186,7 +190,13 @@ mod tests {
 
     #[test]
     fn signatures_of_sigstore_take_no_more_than_the_server_takes_either() {
-        for (count, record) in [(0, 0), (1, 2048), (32, 2048), (32, 20_000), (1, bounds::RECORD)] {
+        for (count, record) in [
+            (0, 0),
+            (1, 2048),
+            (32, 2048),
+            (32, 20_000),
+            (1, bounds::RECORD),
+        ] {
             let all: Vec<_> = (0..200)
                 .map(|number| signed(count, record, number * count))
                 .collect();
@@ -201,11 +211,20 @@ mod tests {
             let rows: Vec<_> = rows.collect();
             assert!(rows.len() <= bounds::LONG_LIST);
             bytes += serde_json::to_string(&rows).unwrap().len();
-            assert!(bytes <= bounds::EVIDENCE_SIZE, "{bytes} bytes of {count} with {record}");
+            assert!(
+                bytes <= bounds::EVIDENCE_SIZE,
+                "{bytes} bytes of {count} with {record}"
+            );
             let is_used = bytes > bounds::EVIDENCE_SIZE / 4 || rows.len() > 200 || count == 0;
-            assert!(is_used || count == 32, "{bytes} bytes of {count} with {record}");
+            assert!(
+                is_used || count == 32,
+                "{bytes} bytes of {count} with {record}"
+            );
         }
         let (written, answer) = signed(1, bounds::RECORD + 1, 0);
-        assert!(!Room::default().takes(&written, &answer), "the server refuses it");
+        assert!(
+            !Room::default().takes(&written, &answer),
+            "the server refuses it"
+        );
     }
 }
