@@ -277,7 +277,11 @@ async fn a_source_that_does_not_tell_its_signatures_is_silent_about_these_alone(
     let large = |_: &World| bytes(vec![b' '; (1 << 20) + 1]);
     let stage = Stage::with(large, lists).await;
     stage.know(vec![stage.identity()]);
-    assert_eq!(stage.looked().await, 0, "it has answered, and is asked again after the interval");
+    assert_eq!(
+        stage.looked().await,
+        0,
+        "it has answered, and is asked again after the interval"
+    );
     assert_eq!(stage.verdict(), Verdict::Unknown(Cause::LimitExceeded));
 }
 

@@ -11,7 +11,6 @@ use jiff::Timestamp;
 use crate::digest::Sha256Digest;
 pub use crate::glob::Pattern;
 use crate::key::Key;
-use crate::sigstore::SigstoreSigners;
 use crate::verdict::Reason;
 use crate::version::Constraint;
 
@@ -177,14 +176,6 @@ impl Signers {
     /// Whether the rule lists the `TrustedKey` of this name and labels, of whatever type.
     pub fn list_key(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
         is_listed((&self.keys, self.selector.as_ref()), name, labels)
-    }
-
-    /// Whether the rule lists anybody whose signatures are those of Sigstore: an identity, declared or not, or a
-    /// public key that is declared. Else nobody asks for any.
-    pub fn list_sigstore(&self, known: &SigstoreSigners) -> bool {
-        let by_identity = !self.identities.is_empty() || self.identity_selector.is_some();
-        let mut keys = known.keys.iter();
-        by_identity || keys.any(|one| self.list_key(&one.trusted.name, &one.labels))
     }
 
     /// Whether the rule lists the `TrustedIdentity` of this name and labels.

@@ -6,6 +6,7 @@ mod bound;
 mod bundles;
 mod earlier;
 mod room;
+mod unsigned;
 
 use std::collections::BTreeSet;
 use std::str::FromStr as _;
@@ -20,7 +21,6 @@ use charttrust_verify::evidence::{
 use charttrust_verify::key::Key;
 use charttrust_verify::openpgp::{self, Fingerprint, SignatureRecord, VerifiedSignature};
 use charttrust_verify::seal::{self, Attestation};
-use charttrust_verify::verdict::Cause;
 use charttrust_verify::witness::FirstVerification;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -361,7 +361,7 @@ fn archive(content: &Content, url: &str, facts: &ArchiveFacts) -> v1::SourceEvid
     let claims = signed.map(|signed| &signed.claims);
     let signed_archive = claims.map(|claims| claims.claimed_archive);
     v1::SourceEvidence {
-        message: message_of(&facts.provenance),
+        message: unsigned::message(&facts.provenance),
         archive: Some(facts.digest.to_string()),
         chart: other(&content.chart, &facts.name, bounds::NAME),
         version: other(&content.version, &facts.version, bounds::VERSION),
@@ -379,7 +379,7 @@ fn archive(content: &Content, url: &str, facts: &ArchiveFacts) -> v1::SourceEvid
         },
         provisional: !facts.settled,
         provenance: signed.map(|signed| signed.digest.to_string()),
-        provenance_problem: problem(&facts.provenance),
+        provenance_problem: unsigned::written(&facts.provenance),
         signed_chart: claims
             .and_then(|claims| other(&content.chart, &claims.claimed_name, bounds::NAME)),
         signed_version: claims
@@ -435,7 +435,7 @@ fn provenance(
     attested: Attestation,
 ) -> Option<ProvenanceFacts> {
     if let Some(problem) = source.provenance_problem {
-        return Some(without_provenance(source, problem));
+        return Some(unsigned::read(source, problem));
     }
     let named = source.provenance.as_ref()?;
     let of_this = |signer: &&v1::Signer| {
@@ -468,46 +468,6 @@ fn provenance(
         },
         message: None,
     })))
-}
-
-fn without_provenance(
-    source: &v1::SourceEvidence,
-    problem: v1::ProvenanceProblem,
-) -> ProvenanceFacts {
-    let message = source.message.clone().unwrap_or_default();
-    match problem {
-        v1::ProvenanceProblem::Malformed => ProvenanceFacts::Malformed { message },
-        v1::ProvenanceProblem::Missing => ProvenanceFacts::Missing,
-        v1::ProvenanceProblem::TooLarge => ProvenanceFacts::Unavailable {
-            cause: Cause::LimitExceeded,
-            message,
-        },
-        v1::ProvenanceProblem::Unavailable => ProvenanceFacts::Unavailable {
-            cause: Cause::SourceUnavailable,
-            message,
-        },
-    }
-}
-
-fn message_of(provenance: &ProvenanceFacts) -> Option<String> {
-    match provenance {
-        ProvenanceFacts::Malformed { message } | ProvenanceFacts::Unavailable { message, .. } => {
-            Some(bounds::fit(message, bounds::MESSAGE))
-        }
-        ProvenanceFacts::Missing | ProvenanceFacts::Signed(_) => None,
-    }
-}
-
-fn problem(provenance: &ProvenanceFacts) -> Option<v1::ProvenanceProblem> {
-    match provenance {
-        ProvenanceFacts::Malformed { .. } => Some(v1::ProvenanceProblem::Malformed),
-        ProvenanceFacts::Missing => Some(v1::ProvenanceProblem::Missing),
-        ProvenanceFacts::Signed(_) => None,
-        ProvenanceFacts::Unavailable { cause, .. } if *cause == Cause::LimitExceeded => {
-            Some(v1::ProvenanceProblem::TooLarge)
-        }
-        ProvenanceFacts::Unavailable { .. } => Some(v1::ProvenanceProblem::Unavailable),
-    }
 }
 
 /// Every signature of every statement that is told, each of which names its statement only if there are several;
@@ -627,6 +587,7 @@ mod tests {
     use charttrust_verify::evidence::{Bound, SubchartFacts};
     use charttrust_verify::key::Scope;
     use charttrust_verify::limits::MOST_SUBCHARTS;
+    use charttrust_verify::verdict::Cause;
 
     use super::*;
 

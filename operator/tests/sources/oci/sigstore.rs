@@ -270,8 +270,8 @@ async fn what_is_not_told_is_unknown_and_never_unsigned() {
     Stage::is(stage.verify(&IDENTITY).await, 3, "SourceUnavailable");
 
     let stage = Stage::new().await;
-    let junk = (0..32).map(|number| Shape {
-        artifact: format!("{number}").into_bytes(),
+    let junk = (0..32).map(|_| Shape {
+        content: Content::Statement("https://spdx.dev/Document"),
         ..stage.good()
     });
     let all: Vec<_> = junk.chain([stage.good()]).collect();
