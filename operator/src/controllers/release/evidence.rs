@@ -418,7 +418,10 @@ fn facts(
         },
         index_disagrees: source.index_disagrees,
         provenance: provenance(release, source, signers, attested)?,
-        bundles: bundles::read(source.bundles.as_deref(), digest, attested)?,
+        bundles: match &source.bundles {
+            Some(written) => Some(bundles::read(written, digest, attested)?),
+            None => None,
+        },
         place: match source.mirrored {
             v1::Mirrored::Archive => Place::Mirror,
             _ => Place::Main,

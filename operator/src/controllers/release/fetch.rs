@@ -564,14 +564,15 @@ impl Heard {
 fn is_too_large(answer: &Answer) -> bool {
     let cause = match answer {
         Answer::Unavailable { cause, .. } => Some(cause),
-        Answer::Archive(facts) => match &facts.provenance {
-            ProvenanceFacts::Unavailable { cause, .. } => Some(cause),
-            _ => {
-                let bundles = facts.bundles.as_deref();
-                let incomplete = bundles.and_then(|it| it.incomplete.as_ref());
+        Answer::Archive(facts) => {
+            let bundles = facts.bundles.as_deref();
+            let incomplete = bundles.and_then(|it| it.incomplete.as_ref());
+            if let ProvenanceFacts::Unavailable { cause, .. } = &facts.provenance {
+                Some(cause)
+            } else {
                 incomplete.map(|(cause, _)| cause)
             }
-        },
+        }
         Answer::Ambiguous { .. } | Answer::NotFound => None,
     };
     cause == Some(&Cause::LimitExceeded)

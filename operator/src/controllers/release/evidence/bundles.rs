@@ -100,13 +100,10 @@ fn claiming(bare: v1::BundleEvidence, claimed: Option<&ClaimedSigner>) -> v1::Bu
 
 /// What was written, read back; `None` if this version cannot.
 pub(super) fn read(
-    written: Option<&v1::BundlesEvidence>,
+    written: &v1::BundlesEvidence,
     archive: Sha256Digest,
     attested: Attestation,
-) -> Option<Option<Box<Bundles>>> {
-    let Some(written) = written else {
-        return Some(None);
-    };
+) -> Option<Box<Bundles>> {
     let signatures = written.signatures.iter();
     let signatures: Option<Vec<_>> = signatures
         .map(|one| facts(one, archive, attested))
@@ -122,7 +119,7 @@ pub(super) fn read(
         Place::Main
     };
     let bundles = Bundles::of(signatures?, incomplete).served_by(place);
-    Some(Some(Box::new(bundles)))
+    Some(Box::new(bundles))
 }
 
 fn facts(
@@ -560,11 +557,11 @@ mod tests {
             },
         ];
         let supposed = Attestation::supposed();
-        assert!(read(Some(written), archive(), supposed).is_some());
+        assert!(read(written, archive(), supposed).is_some());
         for change in changes {
             let mut other = written.clone();
             change(&mut other.signatures[0]);
-            assert!(read(Some(&other), archive(), supposed).is_none());
+            assert!(read(&other, archive(), supposed).is_none());
         }
     }
 
