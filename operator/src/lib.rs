@@ -21,9 +21,17 @@ pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod controllers;
+#[cfg(test)]
+#[allow(dead_code, reason = "shared with the tests of the engine")]
+#[path = "../verify/tests/sigstore/der.rs"]
+mod der;
 pub mod evidence;
 #[cfg(test)]
 mod fake_cluster;
+#[cfg(test)]
+#[allow(dead_code, reason = "shared with the tests of the engine")]
+#[path = "../verify/tests/sigstore/forge.rs"]
+mod forge;
 pub mod inventory;
 pub mod leader;
 pub mod metrics;

@@ -57,6 +57,12 @@ pub const WITNESS: usize = 32;
 /// Largest evidence of a release, as JSON, in bytes: a third of what etcd takes of an object. Whoever publishes
 /// a chart decides how much there is.
 pub const EVIDENCE_SIZE: usize = 524_288;
+/// Most Sigstore signatures of an archive (the engine looks at no more).
+pub const BUNDLES: usize = 32;
+/// Longest record of a Sigstore signature that was verified, as JSON. Real ones take 2 KiB.
+// Issuer, subject and seven claims of 1 KiB each take 9 KiB, six times as much where all of it is escaped, and
+// up to 12 names of authorities with 512 bytes.
+pub const RECORD: usize = 131_072;
 /// Most subcharts that an archive is said to carry: one more than are looked at says that there are more.
 pub const SUBCHARTS: usize = LIST + 1;
 

@@ -14,6 +14,7 @@
 )]
 
 pub mod bounds;
+mod bundle_evidence;
 pub mod chart_trust_policy;
 pub mod conditions;
 pub mod data_ref;
@@ -27,6 +28,7 @@ pub mod release_trust;
 mod schema;
 mod signers;
 mod source_login;
+mod source_words;
 pub mod trusted_identity;
 pub mod trusted_key;
 pub mod trusted_root;

@@ -7,8 +7,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bounds;
+pub use super::bundle_evidence::{
+    BundleEvidence, BundleOutcome, BundleSigner, BundlesEvidence, Incomplete,
+};
 use super::conditions::{Condition, ReleaseCondition, find};
 use super::schema;
+use super::source_words::is_false;
+pub use super::source_words::{Binding, Mirrored, ProvenanceProblem, SourceAnswer};
 pub use super::witness::Witness;
 
 /// Nothing: all of it is status, because only the operator writes it.
@@ -120,7 +125,8 @@ pub struct ReleaseTrustStatus {
     )]
     pub conditions: Vec<Condition>,
 
-    /// Every signature that the provenance carries, also by keys that are not known.
+    /// Every signature that the provenance carries, also by keys that are not known, and every Sigstore signature
+    /// that was found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = bounds::LONG_LIST), extend("x-kubernetes-list-type" = "atomic"))]
     pub signers: Vec<Signer>,
@@ -205,21 +211,31 @@ pub enum Owner {
     K3s,
 }
 
-/// One signature of the provenance.
+/// One signature: of the provenance, or of Sigstore.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Signer {
     /// Primary fingerprint if the key is known, else the fingerprint or key ID that the signature
-    /// claims.
-    #[schemars(length(max = bounds::FINGERPRINT))]
+    /// claims. Of Sigstore, the digest of the public key; empty for an identity.
+    #[schemars(length(max = bounds::DIGEST))]
     pub fingerprint: String,
+
+    /// Of Sigstore: who has told the certificate authority who it is, as the certificate says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::FACT))]
+    pub issuer: Option<String>,
+
+    /// Of Sigstore: who it is, as the certificate says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::FACT))]
+    pub subject: Option<String>,
 
     /// Fingerprint of the subkey that signed. Absent: the primary key did, or it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::FINGERPRINT))]
     pub subkey: Option<String>,
 
-    /// When it claims to be made.
+    /// When it claims to be made; of Sigstore, when it is proven to have been there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub signed_at: Option<Time>,
@@ -229,7 +245,7 @@ pub struct Signer {
     #[schemars(schema_with = "schema::time")]
     pub expires_at: Option<Time>,
 
-    /// Key and hash algorithm. Example: `RSA-4096/SHA512`.
+    /// Key and hash algorithm, such as `RSA-4096/SHA512`, or `Sigstore`.
     #[schemars(length(max = bounds::WORD))]
     pub algorithm: String,
 
@@ -246,6 +262,11 @@ pub struct Signer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::DIGEST))]
     pub provenance: Option<String>,
+
+    /// Of Sigstore: digest of the signature itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::DIGEST))]
+    pub bundle: Option<String>,
 }
 
 /// What is known of the archive behind a release.
@@ -310,31 +331,6 @@ pub struct BundledChart {
     /// Digest of its content, as of its own archive.
     #[schemars(length(max = bounds::DIGEST))]
     pub content: String,
-}
-
-/// What a mirror served instead of its source.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-pub enum Mirrored {
-    /// The archive, and what is beside it.
-    Archive,
-    /// The provenance lies where `provenance.url` of the source says, and trust has not rested on it yet: it
-    /// can give trust, and shows at worst that there is no proof.
-    Elsewhere,
-    /// The source itself served everything.
-    #[default]
-    Nothing,
-    /// The provenance of an archive that the source itself served.
-    Provenance,
-}
-
-impl Mirrored {
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde passes a reference"
-    )]
-    fn is_nothing(&self) -> bool {
-        *self == Self::Nothing
-    }
 }
 
 /// What one source has answered, and how it compares with the release.
@@ -420,7 +416,7 @@ pub struct SourceEvidence {
     #[schemars(length(max = bounds::DIGEST))]
     pub provenance: Option<String>,
 
-    /// Why there is no usable provenance: Malformed, Missing or Unavailable. Absent if there is.
+    /// Why there is no usable provenance: Malformed, Missing, TooLarge or Unavailable. Absent if there is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "ProvenanceProblem")]
     pub provenance_problem: Option<ProvenanceProblem>,
@@ -445,6 +441,10 @@ pub struct SourceEvidence {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub first_verified: Option<Time>,
+
+    /// Its Sigstore signatures. Absent: nobody has looked for any, as no rule lists anybody who makes such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundles: Option<Box<BundlesEvidence>>,
 }
 
 impl SourceEvidence {
@@ -471,56 +471,9 @@ impl SourceEvidence {
             signed_version: None,
             signed_archive: None,
             first_verified: None,
+            bundles: None,
         }
     }
-}
-
-/// What a source answered.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-pub enum SourceAnswer {
-    /// Its archive can be read in more than one way.
-    Ambiguous,
-    /// It has the archive.
-    #[default]
-    Archive,
-    /// Its valid, fresh index does not list the version.
-    NotFound,
-    /// It gave no usable answer.
-    Unavailable,
-}
-
-impl SourceAnswer {
-    #[allow(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde passes a reference"
-    )]
-    fn is_archive(&self) -> bool {
-        *self == Self::Archive
-    }
-}
-
-/// Whether a release is made of an archive.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-pub enum Binding {
-    /// The content differs.
-    Different,
-    /// There is no record to compare with.
-    NoRecord,
-    /// The content differs only as an old Helm writes records.
-    OldWriter,
-    /// The content is the same.
-    Same,
-}
-
-/// Why there is no usable provenance.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-pub enum ProvenanceProblem {
-    /// It is not one unambiguous signed statement.
-    Malformed,
-    /// The source says that there is none.
-    Missing,
-    /// The source gave no usable answer.
-    Unavailable,
 }
 
 /// One fact that was checked.
@@ -588,14 +541,6 @@ impl From<verdict::Verdict> for Verdict {
     }
 }
 
-#[allow(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
-fn is_false(value: &bool) -> bool {
-    !value
-}
-
 #[cfg(test)]
 mod tests {
     use charttrust_verify::verdict::Basis;
@@ -641,6 +586,9 @@ mod tests {
                 verified: true,
                 fault: None,
                 provenance: None,
+                issuer: None,
+                subject: None,
+                bundle: None,
             }],
             evidence: Some(Evidence {
                 content: "Dx4tPEtaaXiHlqW0w9Lh8A8eLTxLWml4h5altMPS4fA".to_owned(),

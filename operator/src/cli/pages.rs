@@ -3,6 +3,7 @@
 
 use charttrust_verify::finding::Note;
 use charttrust_verify::openpgp::Code;
+use charttrust_verify::sigstore;
 use charttrust_verify::verdict::{Basis, Cause, Class};
 
 use super::words::{self, Entry};
@@ -39,6 +40,7 @@ pub fn all() -> Vec<Page> {
             ("reasons", verdicts()),
             ("notes", notes()),
             ("faults", faults()),
+            ("faults of Sigstore", faults_of_sigstore()),
             ("events", events()),
             ("conditions", placed("condition", words::conditions())),
             ("values", placed("value", words::values())),
@@ -153,6 +155,16 @@ fn faults() -> String {
         let (word, cause, step) = (one.word(), one.cause(), one.step());
         format!("{text}| `{word}` | {cause}{reason} | {step} |\n")
     })
+}
+
+/// The same of Sigstore signatures.
+fn faults_of_sigstore() -> String {
+    sigstore::Code::ALL
+        .iter()
+        .fold(table("fault", []), |text, one| {
+            let (word, cause, step) = (one.word(), one.cause(), one.step());
+            format!("{text}| `{word}` | {cause} `{}`. | {step} |\n", one.said())
+        })
 }
 
 /// The reasons of the conditions of a kind, other than `Trusted`.

@@ -16,7 +16,7 @@ use super::signers;
 use super::{TRUSTED, UNKNOWN, UNTRUSTED};
 use super::{coverage, missing, unaccounted};
 use crate::api::conditions::{Condition, ReleaseCondition, Status as Said, find};
-use crate::api::release_trust::{Finding, ReleaseTrustStatus};
+use crate::api::release_trust::{Finding, ReleaseTrustStatus, Signer};
 use crate::api::{ReleaseTrust, TrustedKey};
 use crate::clock;
 
@@ -312,7 +312,8 @@ fn signatures(status: &ReleaseTrustStatus) -> Vec<String> {
     let first = first.map(|first| first.0).min();
     let first = first.map_or_else(String::new, |first| format!(", first verified {first}"));
     let good = status.signers.iter().filter(|signer| signer.verified);
-    let good = good.map(|signer| format!("Signed:   by {}{first}", signer.fingerprint));
+    let who = |signer: &Signer| signer.subject.clone().unwrap_or(signer.fingerprint.clone());
+    let good = good.map(|signer| format!("Signed:   by {}{first}", who(signer)));
     let unknown = missing::of_release(status);
     let unknown =
         unknown.map(|key| format!("Missing:  key {key}, which is said to have signed it"));

@@ -355,6 +355,7 @@ fn of_signatures(status: &ReleaseTrustStatus, keys: &[TrustedKey]) -> Vec<String
         let problem = match source.provenance_problem? {
             ProvenanceProblem::Malformed => "its .prov is no readable signed statement",
             ProvenanceProblem::Missing => "has no .prov",
+            ProvenanceProblem::TooLarge => "has a .prov that is larger than is read",
             ProvenanceProblem::Unavailable => "gave no usable answer for the .prov",
         };
         Some(format!("{}: {problem}", source.url))
@@ -367,6 +368,9 @@ fn of_signatures(status: &ReleaseTrustStatus, keys: &[TrustedKey]) -> Vec<String
 }
 
 fn of_signature(signer: &Signer, keys: &[TrustedKey]) -> String {
+    if signer.bundle.is_some() {
+        return of_bundle(signer);
+    }
     let who = match key_of(signer, keys) {
         Some(key) => format!("{} ({})", signer.fingerprint, key.name_any()),
         None => signer.fingerprint.clone(),
@@ -387,6 +391,24 @@ fn of_signature(signer: &Signer, keys: &[TrustedKey]) -> String {
         signer.algorithm,
         when.unwrap_or_default()
     )
+}
+
+/// A Sigstore signature. Whose it is, its certificate says, and of a key the digest.
+fn of_bundle(signer: &Signer) -> String {
+    let names = signer.subject.as_ref().zip(signer.issuer.as_ref());
+    let who = match names {
+        Some((subject, issuer)) => format!("{subject} (issuer {issuer})"),
+        None if signer.fingerprint.is_empty() => "a public key".to_owned(),
+        None => signer.fingerprint.clone(),
+    };
+    let when = signer.signed_at.as_ref();
+    let when = when.map_or_else(String::new, |at| format!(", proven at {}", at.0));
+    let holds = match (&signer.fault, signer.verified) {
+        (_, true) => "holds".to_owned(),
+        (Some(fault), false) => format!("does not hold: {fault}"),
+        (None, false) => "by nobody who is known".to_owned(),
+    };
+    format!("{who}, {}{when}: {holds}", signer.algorithm)
 }
 
 /// A fault in its word, a sentence and the next step.
@@ -491,6 +513,9 @@ mod tests {
             verified: true,
             fault: None,
             provenance: None,
+            issuer: None,
+            subject: None,
+            bundle: None,
         }];
         one
     }

@@ -3,6 +3,7 @@
 
 use charttrust_verify::finding::Note;
 use charttrust_verify::openpgp::Code;
+use charttrust_verify::sigstore;
 use charttrust_verify::verdict::{Basis, Cause, Class, Reason};
 use schemars::{JsonSchema, schema_for};
 use serde::Serialize;
@@ -15,7 +16,8 @@ use crate::api::quarantine::{EndedBy, ObjectState, QuarantineState};
 use crate::api::quarantine_words::{QuarantineAction, QuarantineCondition, QuarantineReason};
 use crate::api::reasons::{EventReason, KeyReason, PolicyReason, ReleaseReason};
 use crate::api::release_trust::{
-    Binding, Driver, Mirrored, Owner, ProvenanceProblem, SourceAnswer, Verdict,
+    Binding, BundleOutcome, BundleSigner, Driver, Incomplete, Mirrored, Owner, ProvenanceProblem,
+    SourceAnswer, Verdict,
 };
 use crate::api::trusted_key::{Grandfather, KeyState, KeyType, RevocationReason, Transparency};
 
@@ -99,9 +101,15 @@ fn findings() -> Vec<Entry> {
         let place = format!("ReleaseTrust: fault of a signature{reason}");
         Entry::new(one.word(), place, one.cause()).with_step(one.step())
     });
+    let of_sigstore = sigstore::Code::ALL.iter().map(|one| {
+        let said = one.said();
+        let place = format!("ReleaseTrust: fault of a Sigstore signature, verdict {said}");
+        Entry::new(one.word(), place, one.cause()).with_step(one.step())
+    });
     let events = EventReason::ALL
         .iter()
         .map(|one| Entry::new(one.word(), "event", one.cause()).with_step(one.step()));
+    let faults = faults.chain(of_sigstore);
     notes.chain(faults).chain(events).collect()
 }
 
@@ -182,6 +190,9 @@ pub(super) fn values() -> Vec<Entry> {
         of::<Binding>("ReleaseTrust: status.evidence.sources[].binding"),
         of::<Mirrored>("ReleaseTrust: status.evidence.sources[].mirrored"),
         of::<ProvenanceProblem>("ReleaseTrust: status.evidence.sources[].provenanceProblem"),
+        of::<Incomplete>("ReleaseTrust: status.evidence.sources[].bundles.incomplete"),
+        of::<BundleOutcome>("ReleaseTrust: status.evidence.sources[].bundles.signatures[].outcome"),
+        of::<BundleSigner>("ReleaseTrust: status.evidence.sources[].bundles.signatures[].signer"),
         of::<Verdict>("ReleaseTrust: status.policies[].verdict"),
         of::<QuarantineState>("Quarantine: status.state"),
         of::<EndedBy>("Quarantine: status.endedBy"),

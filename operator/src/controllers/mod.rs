@@ -33,6 +33,8 @@ pub mod release;
 mod root;
 mod run;
 #[cfg(test)]
+mod run_signatures;
+#[cfg(test)]
 mod run_sources;
 mod signer_events;
 mod sigstore;

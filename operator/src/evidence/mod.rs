@@ -3,6 +3,8 @@
 //! Knows no store, no names of objects and no cluster: the loop that asks again and again,
 //! `charttrust verify` and whoever else has a claimed chart gather here, and judge by the same facts.
 
+mod signatures;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use charttrust_verify::evidence::{Answer, ArchiveFacts, Bound, Claimed, Place, P
 use charttrust_verify::limits::ArchiveLimits;
 use charttrust_verify::verdict::Cause;
 
+pub use self::signatures::Forms;
 use crate::sources::{
     self, Asked, FetchError, Fetched, ProvenanceAnswer, Reader, Settings, Source,
 };
@@ -72,11 +75,18 @@ pub async fn gather(
     fetcher: &Fetcher,
     source: &Source,
     claimed: Claimed<'_>,
-    asked: Asked,
+    (asked, forms): (Asked, Forms),
 ) -> Gathered {
     let fetched = fetcher.fetch_since(source, claimed.chart, claimed.version, asked);
     match fetched.await {
-        Ok(fetched) => Gathered::of(&fetched, claimed),
+        Ok(fetched) => {
+            let mut gathered = Gathered::of(&fetched, claimed);
+            if let (Gathered::Found(found), Forms::Every) = (&mut gathered, forms) {
+                let asking = signatures::ask(fetcher, source, (claimed, asked), &fetched);
+                found.take(Box::pin(asking).await);
+            }
+            gathered
+        }
         Err(error) => Gathered::Other(Nothing {
             answer: no_archive(&error),
             is_refused: error.is_refusal(),
@@ -168,6 +178,11 @@ impl Gathered {
 }
 
 impl Found {
+    fn take(&mut self, asking: signatures::Asking) {
+        self.facts.bundles = Some(Box::new(asking.bundles));
+        self.retry_after = self.retry_after.max(asking.retry_after);
+    }
+
     /// The archive.
     pub fn chart(&self) -> &Chart {
         &self.chart

@@ -34,6 +34,8 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "clock",
                 "evidence",
                 "fake_cluster",
+                // Of the tests of the engine.
+                "forge",
                 "inventory",
                 "leader",
                 "metrics",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use charttrust::evidence::{Fetcher, Gathered, fetcher, gather};
+use charttrust::evidence::{Fetcher, Forms, Gathered, fetcher, gather};
 use charttrust::sources::{Asked, Limits, ProvenanceAt, Settings, Source};
 use charttrust_verify::check::{self, Case, Judgement, Known};
 use charttrust_verify::evidence::{Answer, Bound, Claimed, Evidence};
@@ -54,6 +54,7 @@ pub(crate) async fn word(url: &str) -> &'static str {
 
 /// Looks at one source, each of which may know what those before it have seen.
 pub(crate) struct Looks {
+    pub(crate) forms: Forms,
     fetcher: Fetcher,
     source: Source,
 }
@@ -68,6 +69,7 @@ impl Looks {
         };
         Self {
             fetcher: fetcher(settings),
+            forms: Forms::Statement,
             source: crate::server::source(url),
         }
     }
@@ -113,7 +115,7 @@ impl Looks {
         };
         let (mut source, asked) = (self.source.clone(), Asked::now());
         loop {
-            let gathered = gather(&self.fetcher, &source, claimed, asked).await;
+            let gathered = gather(&self.fetcher, &source, claimed, (asked, self.forms)).await;
             let others = gathered.others(&source);
             let answer = match gathered {
                 Gathered::Found(found) => found.bound(bar.bound.clone()),

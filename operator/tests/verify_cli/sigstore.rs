@@ -308,11 +308,7 @@ fn what_cannot_be_used_is_named_with_its_next_step() {
         refused(&case, &[&arguments], told);
     }
     let fetched = case.of("oci://registry.example.com/charts/hashtest:1.2.3");
-    refused(
-        &fetched,
-        &[&IDENTITY],
-        "Sigstore signatures are verified of files",
-    );
+    refused(&fetched, &[&IDENTITY, &BUNDLE], "--bundle is about a file");
 }
 
 #[test]

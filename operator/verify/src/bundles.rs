@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
+use jiff::Timestamp;
 
 use crate::digest::Sha256Digest;
+use crate::finding::bounded;
+use crate::moment::next_second;
 use crate::place::Place;
 use crate::sigstore::limits::BUNDLES;
 use crate::sigstore::{
-    Artifact, BundleError, ClaimedBundle, ClaimedSigner, Code, Fault, KnownPublicKey, Means, Root,
-    Said, SigstoreSigners, TrustedRoot, VerifiedBundle, verify,
+    Artifact, BundleError, ClaimedBundle, ClaimedSigner, Code, Fault, KnownPublicKey, Means,
+    NotProven, Root, Said, SignerRecord, SigstoreSigners, SimpleSignature, TrustedRoot,
+    VerifiedBundle, verify,
 };
 use crate::verdict::Cause;
 
@@ -78,15 +81,38 @@ pub enum BundleOutcome {
 
 impl Bundles {
     /// Those that lie beside an archive, about the archive itself.
-    pub fn beside(mut signatures: Vec<BundleFacts>) -> Self {
+    pub fn beside(signatures: Vec<BundleFacts>) -> Self {
+        Self::of(signatures, None)
+    }
+
+    /// What was found, and why there may be more. What is more than is looked at is more.
+    pub fn of(mut signatures: Vec<BundleFacts>, incomplete: Option<(Cause, String)>) -> Self {
         let (count, limit) = (signatures.len(), BUNDLES);
         signatures.truncate(limit);
         let message = || format!("there are {count}, and no more than {limit} are looked at");
+        let incomplete = incomplete.map(|(cause, message)| (cause, bounded(&message)));
         Self {
             signatures,
-            incomplete: (count > limit).then(|| (Cause::LimitExceeded, message())),
+            incomplete: incomplete
+                .or_else(|| (count > limit).then(|| (Cause::LimitExceeded, message()))),
             ..Self::default()
         }
+    }
+
+    /// The same, served by this place.
+    #[must_use]
+    pub fn served_by(self, place: Place) -> Self {
+        Self { place, ..self }
+    }
+
+    /// Whether the source did not say what there is, and may the next time.
+    pub fn is_silent(&self) -> bool {
+        matches!(self.incomplete, Some((Cause::SourceUnavailable, _)))
+    }
+
+    /// Whether any of them holds.
+    pub fn has_verified(&self) -> bool {
+        self.signatures.iter().any(|one| one.verified().is_some())
     }
 
     /// With what a later look has shown: the bytes of those that are known, and those that are new. What is
@@ -158,12 +184,24 @@ impl BundleFacts {
         Self::of(Sha256Digest::of(bytes), ClaimedBundle::parse(bytes))
     }
 
+    /// Reads a signature of the older form. Many may have the same payload: the digest is of its annotations as
+    /// well.
+    pub fn read_simple(signature: &SimpleSignature<'_>) -> Self {
+        let annotations = signature.annotations.iter();
+        let texts = annotations.flat_map(|(name, text)| [name.as_bytes(), text.as_bytes()]);
+        let mut all = Vec::new();
+        for bytes in std::iter::once(signature.payload).chain(texts) {
+            all.extend_from_slice(Sha256Digest::of(bytes).as_bytes());
+        }
+        Self::of(Sha256Digest::of(&all), signature.parse())
+    }
+
     /// Of a signature that was read, with a digest by which it can be told from others.
     pub fn of(digest: Sha256Digest, read: Result<ClaimedBundle, BundleError>) -> Self {
         let (outcome, bundle) = match read {
             Ok(bundle) => (BundleOutcome::Open, Some(Arc::new(bundle))),
             Err(error) => {
-                let (said, message) = (error.said(), error.to_string());
+                let (said, message) = (error.said(), bounded(&error.to_string()));
                 (BundleOutcome::Unreadable { said, message }, None)
             }
         };
@@ -213,7 +251,7 @@ impl BundleFacts {
         signers: &SigstoreSigners,
         now: Timestamp,
     ) -> bool {
-        if self.verified().is_some() {
+        if !self.is_open() {
             return false;
         }
         let Some(bundle) = &self.bundle else {
@@ -224,13 +262,74 @@ impl BundleFacts {
         } else {
             by_roots(bundle, artifact, &signers.roots())
         };
+        if self.verified().is_some() && !outcome.proves_more_than(&self.outcome) {
+            return false;
+        }
         let found = outcome != self.outcome;
         self.outcome = outcome;
         if self.verified().is_some() {
-            self.first_verified = Some(next_second(now));
+            self.first_verified.get_or_insert(next_second(now));
         }
         found
     }
+
+    /// Whether somebody else, or the same with another root, may show more of it.
+    pub(crate) fn is_open(&self) -> bool {
+        match &self.outcome {
+            BundleOutcome::Fault { .. } | BundleOutcome::Open => true,
+            BundleOutcome::Unreadable { .. } => false,
+            BundleOutcome::Verified(verified) => {
+                let unproven = &verified.record().not_proven;
+                unproven
+                    .iter()
+                    .any(|it| matches!(it, NotProven::NoRoot | NotProven::UnknownAuthority(_)))
+            }
+        }
+    }
+
+    /// Whether somebody who is known, tried on its bytes, may show more of it than is known.
+    pub(crate) fn may_be_of(&self, signers: &SigstoreSigners) -> bool {
+        let by_key = |is_one: &dyn Fn(&KnownPublicKey) -> bool| {
+            let mut keys = signers.keys.iter().filter(|one| one.key.is_some());
+            keys.any(is_one)
+        };
+        match (&self.outcome, &self.claimed) {
+            (BundleOutcome::Unreadable { .. }, _) => false,
+            (BundleOutcome::Verified(verified), _) => {
+                let record = verified.record();
+                self.is_open()
+                    && by_key(&|one| {
+                        let root = one.root.as_ref().and_then(Root::known);
+                        let is_other = root.is_some_and(|root| Some(root.digest()) != record.root);
+                        record.signer == SignerRecord::Key(one.trusted.fingerprint) && is_other
+                    })
+            }
+            (_, Some(ClaimedSigner::Identity { issuer, subject })) => {
+                let mut identities = signers.identities.iter();
+                identities
+                    .any(|one| one.root.known().is_some() && one.identity.is_named(issuer, subject))
+            }
+            (_, Some(ClaimedSigner::Key)) => by_key(&|_| true),
+            (_, Some(ClaimedSigner::Unreadable) | None) => false,
+        }
+    }
+}
+
+impl BundleOutcome {
+    /// Whether it holds, and more is proven of it.
+    fn proves_more_than(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Verified(new), Self::Verified(old)) => proven(new) > proven(old),
+            (Self::Verified(_), _) => true,
+            (Self::Fault { .. } | Self::Open | Self::Unreadable { .. }, _) => false,
+        }
+    }
+}
+
+/// How much is proven of a signature.
+fn proven(facts: &VerifiedBundle) -> (usize, usize) {
+    let record = facts.record();
+    (record.times.len(), record.logs.len())
 }
 
 /// Tries every key; of objects of one key, the one whose root proves the most.
@@ -251,11 +350,8 @@ fn by_keys(
             Err(_) => {}
         }
     }
-    let proven = |facts: &VerifiedBundle| {
-        let record = facts.record();
-        (record.times.len(), record.logs.len(), record.root)
-    };
-    if let Some(facts) = verified.into_iter().max_by_key(proven) {
+    let rank = |facts: &VerifiedBundle| (proven(facts), facts.record().root);
+    if let Some(facts) = verified.into_iter().max_by_key(rank) {
         return BundleOutcome::Verified(Box::new(facts));
     }
     let worst = faults
@@ -302,13 +398,4 @@ fn of_fault(key: Option<Sha256Digest>, fault: &Fault) -> BundleOutcome {
         code: fault.code(),
         message: fault.detail().to_owned(),
     }
-}
-
-/// The second that is not earlier than an instant. Evidence is stored in whole seconds, and one that
-/// was rounded down could be older than a revocation that it is younger than.
-pub(crate) fn next_second(instant: Timestamp) -> Timestamp {
-    let round = TimestampRound::new()
-        .smallest(Unit::Second)
-        .mode(RoundMode::Ceil);
-    instant.round(round).unwrap_or(instant)
 }

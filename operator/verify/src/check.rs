@@ -12,6 +12,7 @@ pub use crate::case::Case;
 pub use crate::case::Known;
 use crate::case::Subject;
 use crate::dependencies;
+pub use crate::dependencies::Vouchers;
 use crate::deployer::Deployer;
 use crate::evidence::{Bound, Place, Signed};
 use crate::finding::{Finding, Note};

@@ -5,12 +5,13 @@
 //! the signers of the rule.
 //!
 //! Whoever publishes an archive names those repositories. So they are asked only where somebody vouches for it:
-//! a known key has signed it, or a rule pins it.
+//! somebody who is known has signed it, or a rule pins it.
 //!
 //! Decision: what a subchart lacks is `DependencyNotTrusted`, a revoked key of it too: the chart's own signers
 //! have vouched for what it contains, and Helm records no subcharts, so that it is no proof against what runs.
 //! Subcharts of subcharts are what the signers of those have signed.
 
+use crate::bundles::Bundles;
 use crate::case::{Case, Subject};
 use crate::evidence::{Answer, ArchiveFacts, Evidence, ProvenanceFacts, Signed, SubchartFacts};
 use crate::finding::Fact;
@@ -18,7 +19,25 @@ use crate::key_validity::Approval;
 use crate::limits::MOST_SUBCHARTS;
 use crate::policy::{Dependencies, Rule};
 use crate::rule_result::RuleResult;
+use crate::sigstore::SigstoreSigners;
 use crate::verdict::{Cause, Reason};
+
+/// Who may vouch for an archive, so that whom it names is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Vouchers<'a> {
+    /// The rules that ask for signatures of its subcharts: one may pin it.
+    pub rules: &'a [&'a Rule],
+    /// Public keys and identities that are known. Of OpenPGP keys the evidence holds who has signed.
+    pub sigstore: &'a SigstoreSigners,
+}
+
+impl Vouchers<'_> {
+    /// Whether a rule believes anybody whose signatures are those of Sigstore.
+    fn list_sigstore(self) -> bool {
+        let mut rules = self.rules.iter();
+        rules.any(|rule| rule.verify.signers.list_sigstore(self.sigstore))
+    }
+}
 
 /// Judges the statement about an archive.
 type Provenance = fn(&Subject<'_>, &mut RuleResult) -> Option<Approval>;
@@ -55,8 +74,11 @@ fn check_one(
     let case = subject.case;
     let is_vouched = || {
         let release = (case.chart, case.version);
-        let evidence = case.evidence;
-        evidence.vouches(release, subject.facts, &[subject.rule])
+        let vouchers = Vouchers {
+            rules: &[subject.rule],
+            sigstore: subject.sigstore,
+        };
+        case.evidence.vouches(release, subject.facts, vouchers)
     };
     let about = |what: String| format!("subchart {} {}: {what}", id.name, id.version);
     let untrusted = |what: String| (Reason::DependencyNotTrusted, about(what));
@@ -152,15 +174,19 @@ impl Evidence {
         &self,
         release: (&str, &str),
         source: &str,
-        rules: &[&Rule],
+        vouchers: Vouchers<'_>,
     ) -> Vec<SubchartFacts> {
-        let Some(facts) = self.vouched(release, source, rules) else {
+        let Some(facts) = self.vouched(release, source, vouchers) else {
             return Vec::new();
+        };
+        let is_good = |known: &ArchiveFacts| {
+            let mut signed = known.signed().into_iter();
+            signed.any(|it| it.good_signers().next().is_some())
+                || known.is_bundled_by(vouchers.sigstore)
         };
         let is_open = |subchart: &&SubchartFacts| {
             !matches!(self.subcharts.get(&subchart.id), Some(Answer::Archive(known))
-                if known.content == Some(subchart.content)
-                    && known.signed().is_some_and(|it| it.good_signers().next().is_some()))
+                if known.content == Some(subchart.content) && is_good(known))
         };
         facts.asked_subcharts().filter(is_open).cloned().collect()
     }
@@ -175,11 +201,21 @@ impl Evidence {
     }
 
     /// Whether nobody was asked yet about a subchart of the archive of a source.
-    pub fn lacks_subcharts(&self, release: (&str, &str), source: &str, rules: &[&Rule]) -> bool {
-        let Some(facts) = self.vouched(release, source, rules) else {
+    pub fn lacks_subcharts(
+        &self,
+        release: (&str, &str),
+        source: &str,
+        vouchers: Vouchers<'_>,
+    ) -> bool {
+        let Some(facts) = self.vouched(release, source, vouchers) else {
             return false;
         };
-        let is_unheard = |it: &SubchartFacts| !self.subcharts.contains_key(&it.id);
+        let is_bundled = vouchers.list_sigstore();
+        let is_unheard = |it: &SubchartFacts| match self.subcharts.get(&it.id) {
+            None => true,
+            Some(Answer::Archive(known)) => is_bundled && known.bundles.is_none(),
+            Some(Answer::Ambiguous { .. } | Answer::NotFound | Answer::Unavailable { .. }) => false,
+        };
         let is_unlisted = facts.has_subcharts && facts.subcharts.is_empty();
         is_unlisted || facts.asked_subcharts().any(is_unheard)
     }
@@ -188,20 +224,20 @@ impl Evidence {
         &self,
         release: (&str, &str),
         source: &str,
-        rules: &[&Rule],
+        vouchers: Vouchers<'_>,
     ) -> Option<&ArchiveFacts> {
         let Some(Answer::Archive(facts)) = self.answers.get(source) else {
             return None;
         };
-        self.vouches(release, facts, rules).then_some(facts)
+        self.vouches(release, facts, vouchers).then_some(facts)
     }
 
-    /// Whether a known key has signed these very bytes, wherever the statement lies, or a rule pins them.
+    /// Whether somebody who is known has signed these very bytes, wherever the statement lies, or a rule pins them.
     fn vouches(
         &self,
         (chart, version): (&str, &str),
         facts: &ArchiveFacts,
-        rules: &[&Rule],
+        Vouchers { rules, sigstore }: Vouchers<'_>,
     ) -> bool {
         let digest = &facts.digest;
         let mut same = self.archives().filter(|(_, other)| other.digest == *digest);
@@ -209,6 +245,7 @@ impl Evidence {
             let about_it = |it: &&Signed| it.claims.claimed_archive.as_ref() == Some(digest);
             let signed = other.signed().filter(about_it);
             signed.is_some_and(|it| it.good_signers().next().is_some())
+                || other.is_bundled_by(sigstore)
         });
         is_signed || rules.iter().any(|rule| rule.pins(chart, version, digest))
     }
@@ -234,6 +271,7 @@ fn is_silence(answer: &Answer) -> bool {
     match answer {
         Answer::Archive(facts) => {
             matches!(facts.provenance, ProvenanceFacts::Unavailable { .. })
+                || facts.bundles.as_deref().is_some_and(Bundles::is_silent)
         }
         Answer::Ambiguous { .. } | Answer::NotFound => false,
         Answer::Unavailable { .. } => true,

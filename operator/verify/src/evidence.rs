@@ -8,11 +8,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::binding::{self, Binding};
-use crate::bundles::{Bundles, next_second};
+use crate::bundles::Bundles;
 use crate::chart::Chart;
 use crate::digest::Sha256Digest;
 use crate::finding::error_chain;
 use crate::key::Key;
+use crate::moment::next_second;
 use crate::openpgp::{self, ClaimedSignature, Fingerprint, SignedMessage, VerifiedSignature};
 pub use crate::place::Place;
 use crate::provenance;
@@ -254,9 +255,7 @@ impl Evidence {
         let mut found = false;
         for answer in self.answers.values_mut().chain(self.subcharts.values_mut()) {
             if let Answer::Archive(facts) = answer {
-                let archive = facts.digest;
-                let bundles = facts.bundles.as_mut();
-                found |= bundles.is_some_and(|it| it.try_signers(archive, signers, now));
+                found |= facts.try_sigstore(signers, now);
             }
         }
         found

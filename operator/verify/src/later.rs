@@ -131,17 +131,18 @@ impl Evidence {
     /// Whether what a source is known to have said counts for anything: the source itself has said it,
     /// or a mirror's words give trust to a policy.
     pub fn is_answered(&self, source: &str, by: &JudgedBy<'_>) -> bool {
-        let answer = self.answers.get(source);
-        let gives_trust = || {
-            let policies = by.judge(self).policies;
-            let mut trusted = policies.iter().filter(|policy| policy.verdict.is_trusted());
-            trusted.any(|policy| policy.origin.as_deref() == Some(source))
-        };
-        match answer {
-            Some(Answer::Archive(facts)) if facts.is_of_mirror() => gives_trust(),
+        match self.answers.get(source) {
+            Some(Answer::Archive(facts)) if facts.is_of_mirror() => self.gives_trust(source, by),
             Some(answer) => answer.is_known(),
             None => false,
         }
+    }
+
+    /// Whether a policy trusts the release by what a source is known to have said.
+    pub fn gives_trust(&self, source: &str, by: &JudgedBy<'_>) -> bool {
+        let policies = by.judge(self).policies;
+        let mut trusted = policies.iter().filter(|policy| policy.verdict.is_trusted());
+        trusted.any(|policy| policy.origin.as_deref() == Some(source))
     }
 
     fn admits(&self, candidate: &Self, demand: Demand, by: &JudgedBy<'_>) -> bool {
@@ -317,8 +318,7 @@ impl ArchiveFacts {
     /// revoked later is as bad as beside the archive. Beside a pin it has shown nothing.
     fn adopt_statement(&mut self, verdict: Verdict) -> bool {
         let bundles = self.bundles.as_deref();
-        let is_bundled =
-            bundles.is_some_and(|it| it.signatures.iter().any(|one| one.verified().is_some()));
+        let is_bundled = bundles.is_some_and(Bundles::has_verified);
         let is_pinned = matches!(verdict, Verdict::Trusted(Basis::DigestPinned));
         let is_by_signature = !is_pinned && !is_bundled;
         match &mut self.provenance {

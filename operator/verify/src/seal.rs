@@ -9,7 +9,7 @@ use base64::prelude::BASE64_STANDARD_NO_PAD;
 
 /// Which facts this engine finds: raised whenever it would find others in the same bytes, so that what an
 /// earlier one has found can be told apart and compared again.
-pub const EPOCH: u32 = 2;
+pub const EPOCH: u32 = 3;
 
 /// What evidence says of a source in this epoch, by the names in its schema. A fact that is added here, or
 /// found in another way, is a new epoch: raise [`EPOCH`], or it is taken as not so wherever an earlier
@@ -18,6 +18,7 @@ pub const FACTS: &[&str] = &[
     "answer",
     "archive",
     "binding",
+    "bundles",
     "chart",
     "content",
     "dependencies",

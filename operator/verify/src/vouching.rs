@@ -10,18 +10,27 @@ use crate::digest::Sha256Digest;
 use crate::evaluation::{Evaluation, Failure, Problem, SignerId, Signers};
 use crate::key::{DeclaredRevocation, HardRevocation, RevocationReason, RevokedBy};
 use crate::openpgp::Fingerprint;
-use crate::policy::ExpiredKeys;
+use crate::policy::{self, ExpiredKeys};
 use crate::sigstore::{
     Authority, Circumstances, ClaimedSigner, IdentityRecord, KnownIdentity, KnownPublicKey,
-    Mismatch, Refusal, Root, Said, SignerRecord, Standing, VerifiedBundle,
+    Mismatch, Refusal, Root, Said, SignerRecord, SigstoreSigners, Standing, VerifiedBundle,
 };
 use crate::verdict::{Cause, Class, Reason};
 
 /// Whether the rule believes anybody whose signatures are those of Sigstore. Else nobody looks for them.
 pub(crate) fn is_asked(subject: &Subject<'_>) -> bool {
-    let signers = &subject.rule.verify.signers;
-    let by_identity = !signers.identities.is_empty() || signers.identity_selector.is_some();
-    by_identity || listed_keys(subject).next().is_some()
+    let Subject { rule, sigstore, .. } = subject;
+    rule.verify.signers.list_sigstore(sigstore)
+}
+
+impl policy::Signers {
+    /// Whether the rule lists anybody whose signatures are those of Sigstore: an identity, declared or not, or a
+    /// public key that is declared. Else nobody asks for any.
+    pub fn list_sigstore(&self, known: &SigstoreSigners) -> bool {
+        let by_identity = !self.identities.is_empty() || self.identity_selector.is_some();
+        let mut keys = known.keys.iter();
+        by_identity || keys.any(|one| self.list_key(&one.trusted.name, &one.labels))
+    }
 }
 
 /// For whom each signature counts. Two bundles with one certificate hold one signature.

@@ -1,6 +1,7 @@
 //! Who was verified before: what `grandfather: Witnessed` rests on, of a chart and of its subcharts alike.
 //!
-//! A date is about an archive and the very provenance beside it. It stays with a release when it moves on to
+//! A date is about an archive and the very provenance beside it, or a Sigstore signature that nothing else dates.
+//! It stays with a release when it moves on to
 //! another version and comes back, or when two versions carry the same subchart.
 
 use std::fmt;
@@ -10,6 +11,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 use jiff::Timestamp;
 
+use crate::bundles::BundleFacts;
 use crate::digest::Sha256Digest;
 use crate::evidence::{Answer, ArchiveFacts, Evidence};
 
@@ -55,6 +57,15 @@ impl FirstVerification {
         }
     }
 
+    /// When it was first verified, by all that is known of the same.
+    fn earliest(self, known: &[Self]) -> Timestamp {
+        let before = known.iter().filter(|before| before.is_of_same(&self));
+        let before = before.map(|before| before.first_verified).min();
+        before.map_or(self.first_verified, |before| {
+            before.min(self.first_verified)
+        })
+    }
+
     /// Whether another is about the same archive and provenance.
     pub fn is_of_same(&self, other: &Self) -> bool {
         self.statement == other.statement
@@ -95,9 +106,15 @@ impl Evidence {
     /// What was verified, and when first: the archives of the chart, then those of its subcharts.
     pub fn first_verifications(&self) -> impl Iterator<Item = FirstVerification> {
         let answers = self.answers.values().chain(self.subcharts.values());
-        answers.filter_map(|answer| match answer {
-            Answer::Archive(facts) => facts.first_verification(),
+        let archives = answers.filter_map(|answer| match answer {
+            Answer::Archive(facts) => Some(facts),
             Answer::Ambiguous { .. } | Answer::NotFound | Answer::Unavailable { .. } => None,
+        });
+        archives.flat_map(|facts| {
+            let bundled = facts
+                .bundled()
+                .filter_map(|one| first_of_bundle(facts.digest, one));
+            facts.first_verification().into_iter().chain(bundled)
         })
     }
 
@@ -105,15 +122,32 @@ impl Evidence {
     pub fn restore_first_verified(&mut self, known: &[FirstVerification]) {
         let answers = self.answers.values_mut();
         for answer in answers.chain(self.subcharts.values_mut()) {
-            if let Answer::Archive(facts) = answer
-                && let Some(now) = facts.first_verification()
-            {
-                let before = known.iter().filter(|before| before.is_of_same(&now));
-                let first = before.map(|before| before.first_verified).min();
-                facts.first_verified = first.into_iter().chain(facts.first_verified).min();
+            let Answer::Archive(facts) = answer else {
+                continue;
+            };
+            if let Some(now) = facts.first_verification() {
+                facts.first_verified = Some(now.earliest(known));
+            }
+            let archive = facts.digest;
+            let bundles = facts.bundles.as_mut();
+            for one in bundles.into_iter().flat_map(|it| &mut it.signatures) {
+                if let Some(now) = first_of_bundle(archive, one) {
+                    one.first_verified = Some(now.earliest(known));
+                }
             }
         }
     }
+}
+
+/// Of a Sigstore signature that holds. One that a log or an authority dates needs no witness.
+fn first_of_bundle(archive: Sha256Digest, bundle: &BundleFacts) -> Option<FirstVerification> {
+    let undated = bundle.verified().filter(|it| it.proven().is_none());
+    let first_verified = bundle.first_verified.filter(|_| undated.is_some())?;
+    Some(FirstVerification::new(
+        &archive,
+        &bundle.digest,
+        first_verified,
+    ))
 }
 
 impl ArchiveFacts {

@@ -10,7 +10,7 @@ use charttrust_verify::verdict::{Cause, Reason, Verdict};
 use super::Verify;
 use super::inputs::UsageError;
 use super::logins;
-use crate::evidence::{Fetcher, Gathered, fetcher, gather, unavailable};
+use crate::evidence::{Fetcher, Forms, Gathered, fetcher, gather, unavailable};
 use crate::sources::{Asked, FetchError, Limits, Listed, Manifest, Settings, Source, is_spelling};
 
 /// A chart as `helm pull` names it: `oci://HOST/PATH/CHART:VERSION`, with the digest of a manifest after it or in
@@ -219,7 +219,7 @@ impl Asking {
     }
 
     /// Asks for one version, or takes what was answered after a moment.
-    pub(super) async fn fetch(&self, wanted: &Listed, asked: Asked) -> Fetched {
+    pub(super) async fn fetch(&self, wanted: &Listed, asked: (Asked, Forms)) -> Fetched {
         let claimed = Claimed {
             chart: &wanted.chart,
             version: &wanted.version,
@@ -253,7 +253,7 @@ impl Asking {
     }
 
     /// Asks the repository of a subchart, with the login of the source if it is that itself.
-    pub(super) async fn subchart(&self, id: &SubchartId, asked: Asked) -> Answer {
+    pub(super) async fn subchart(&self, id: &SubchartId, asked: (Asked, Forms)) -> Answer {
         let about = (id.name.as_str(), id.version.as_str());
         let sent = self.fetcher.may_send(self.url(), &id.repository, about);
         if let Err(refused) = sent {

@@ -60,8 +60,8 @@ pub(in crate::cli) enum UsageError {
     BundleAlone,
     #[error("no TrustedIdentity was found: --identity takes YAML, files or folders")]
     NoIdentity,
-    #[error("{0}: Sigstore signatures are verified of files: fetch the archive, and name it")]
-    NotFetched(String),
+    #[error("--bundle is about a file: {0} is asked for its Sigstore signatures itself")]
+    BundleOfFile(String),
     #[error("--prov, --bundle, --chart and --version are about one archive: name one")]
     SeveralArchives,
     #[error("{0}: no chart archive: name the .tgz that helm package makes or helm pull fetches")]

@@ -30,6 +30,7 @@ use self::inputs::{Contents, Kind, UsageError};
 use self::report::Report;
 use super::{INTERNAL, TRUSTED, UNKNOWN, UNTRUSTED, USAGE, complain, runtime};
 use crate::clock;
+use crate::evidence::Forms;
 use crate::sources::{AllowedHost, AuthHost};
 
 /// Verifies chart archives, files, in a registry or a whole repository, by the same rules as the operator.
@@ -223,7 +224,7 @@ fn verify_file(arguments: &Verify) -> Result<(Verdict, Report), UsageError> {
         bundles: sigstore::bundles(arguments, &archive, &trust)?,
         ..ArchiveFacts::of(&chart, provenance, Bound::NotCompared)
     };
-    let answers = subcharts::beside(arguments, &facts, &rule)?;
+    let answers = subcharts::beside(arguments, &facts, (&trust, &rule))?;
     let mut evidence = trust.evidence(&facts, &rule);
     subcharts::add(&mut evidence, &facts, answers);
     Ok(trust.judge(arguments, wanted, rule, (&chart, evidence)))
@@ -235,7 +236,10 @@ fn verify_fetched(arguments: &Verify, address: &Address) -> Result<(Verdict, Rep
         ..arguments.clone()
     };
     let trust = Trust::of(arguments)?;
-    trust.asks_no_sigstore(&arguments.chart.display().to_string())?;
+    if !arguments.bundle.is_empty() {
+        let place = arguments.chart.display().to_string();
+        return Err(UsageError::BundleOfFile(place));
+    }
     let asking = Asking::of(arguments, &address.source)?;
     let runtime = runtime().map_err(UsageError::Runtime)?;
     let name = arguments.chart.display().to_string();
@@ -247,17 +251,16 @@ fn verify_fetched(arguments: &Verify, address: &Address) -> Result<(Verdict, Rep
     let chart = arguments.chart_name.as_ref().unwrap_or(&listed.chart);
     // A chart that no rule is about is told before it is fetched.
     let rule = rule(arguments, trust.policy.clone(), chart)?;
-    Ok(
-        match runtime.block_on(asking.fetch(&listed, address.asked())) {
-            Fetched::Archive(chart, facts, version) => {
-                let wanted = Wanted::at(arguments, &listed.chart, &version);
-                let evidence = subcharts::gathered(&asking, &trust, (&wanted, &rule), &facts);
-                let evidence = runtime.block_on(evidence);
-                trust.judge(arguments, wanted, rule, (&chart, evidence))
-            }
-            Fetched::Nothing(verdict, message) => unread(verdict, message),
-        },
-    )
+    let asked = (address.asked(), trust.forms(&rule));
+    Ok(match runtime.block_on(asking.fetch(&listed, asked)) {
+        Fetched::Archive(chart, facts, version) => {
+            let wanted = Wanted::at(arguments, &listed.chart, &version);
+            let evidence = subcharts::gathered(&asking, &trust, (&wanted, &rule), &facts);
+            let evidence = runtime.block_on(evidence);
+            trust.judge(arguments, wanted, rule, (&chart, evidence))
+        }
+        Fetched::Nothing(verdict, message) => unread(verdict, message),
+    })
 }
 
 /// Whom to believe, and when.
@@ -302,12 +305,9 @@ impl Trust {
         })
     }
 
-    /// Of what is fetched, Sigstore signatures are not looked for yet.
-    fn asks_no_sigstore(&self, place: &str) -> Result<(), UsageError> {
-        if self.sigstore.is_empty() {
-            return Ok(());
-        }
-        Err(UsageError::NotFetched(place.to_owned()))
+    /// Which signatures a source is asked for.
+    fn forms(&self, rule: &Rule) -> Forms {
+        Forms::of(&[rule], &self.sigstore)
     }
 
     fn known(&self) -> Known<'_> {

@@ -26,7 +26,6 @@ pub(super) fn main(arguments: &Verify, repository: &str) -> u8 {
         ..arguments.clone()
     };
     let prepared = Trust::of(arguments).and_then(|trust| {
-        trust.asks_no_sigstore(repository)?;
         let asking = Asking::of(arguments, &place.source)?;
         Ok((trust, asking, runtime().map_err(UsageError::Runtime)?))
     });
@@ -221,6 +220,7 @@ impl Gate<'_> {
     }
 
     async fn fetched(&self, one: &Listed, rule: Rule, asked: Asked) -> (Verdict, Report) {
+        let asked = (asked, self.trust.forms(&rule));
         match self.asking.fetch(one, asked).await {
             Fetched::Archive(chart, facts, version) => {
                 let wanted = Wanted {

@@ -2,6 +2,7 @@
 //! the repositories have that the archive names.
 
 use charttrust_verify::chart;
+use charttrust_verify::check::Vouchers;
 use charttrust_verify::evidence::{Answer, ArchiveFacts, Bound, Claimed, Evidence, SubchartId};
 use charttrust_verify::limits::ArchiveLimits;
 use charttrust_verify::policy::{Dependencies, Rule};
@@ -9,7 +10,7 @@ use charttrust_verify::verdict::Cause;
 
 use super::address::Asking;
 use super::inputs::{self, Contents, Kind, UsageError};
-use super::{Trust, Verify, Wanted};
+use super::{Trust, Verify, Wanted, sigstore};
 use crate::evidence::{unavailable, unreadable};
 use crate::sources::Asked;
 
@@ -28,14 +29,14 @@ fn are_wanted(rule: &Rule) -> bool {
 pub(super) fn beside(
     arguments: &Verify,
     facts: &ArchiveFacts,
-    rule: &Rule,
+    (trust, rule): (&Trust, &Rule),
 ) -> Result<Answers, UsageError> {
     let wanted = facts.subcharts.iter().filter(|_| are_wanted(rule));
-    let answer = |id: &SubchartId| Ok((id.clone(), of_file(arguments, id)?));
+    let answer = |id: &SubchartId| Ok((id.clone(), of_file(arguments, trust, id)?));
     wanted.map(|subchart| answer(&subchart.id)).collect()
 }
 
-fn of_file(arguments: &Verify, id: &SubchartId) -> Result<Answer, UsageError> {
+fn of_file(arguments: &Verify, trust: &Trust, id: &SubchartId) -> Result<Answer, UsageError> {
     let name = format!("{}-{}.tgz", id.name, id.version);
     let is_it = |path: &&std::path::PathBuf| path.file_name() == Some(name.as_ref());
     let Some(path) = arguments.charts.iter().find(is_it) else {
@@ -55,6 +56,7 @@ fn of_file(arguments: &Verify, id: &SubchartId) -> Result<Answer, UsageError> {
     let own = Verify {
         chart: path.clone(),
         prov: None,
+        bundle: Vec::new(),
         ..arguments.clone()
     };
     let claimed = Claimed {
@@ -63,6 +65,7 @@ fn of_file(arguments: &Verify, id: &SubchartId) -> Result<Answer, UsageError> {
     };
     let provenance = inputs::provenance(&own, claimed)?;
     Ok(Answer::Archive(Box::new(ArchiveFacts {
+        bundles: sigstore::bundles(&own, &archive, trust)?,
         content: Some(chart.content),
         ..ArchiveFacts::of(&chart, provenance, Bound::NotCompared)
     })))
@@ -81,14 +84,21 @@ pub(super) async fn gathered(
     if are_wanted(rule) {
         let release = (wanted.chart.as_str(), wanted.version.as_str());
         let sources = rule.sources.iter();
+        let vouchers = Vouchers {
+            rules: &[rule],
+            sigstore: &trust.sigstore,
+        };
         let open =
-            sources.flat_map(|source| evidence.open_subcharts(release, &source.url, &[rule]));
+            sources.flat_map(|source| evidence.open_subcharts(release, &source.url, vouchers));
         for id in open.map(|subchart| subchart.id) {
-            let answer = asking.subchart(&id, Asked::now()).await;
+            let answer = asking
+                .subchart(&id, (Asked::now(), trust.forms(rule)))
+                .await;
             answers.push((id, answer));
         }
     }
     add(&mut evidence, facts, answers);
+    evidence.try_sigstore(&trust.sigstore, trust.now);
     evidence
 }
 

@@ -92,10 +92,17 @@ fn keep(context: &Context, name: &str, loaded: Option<LoadedPublicKey>, moment: 
     report(name, loaded.as_ref());
     let pinned = loaded.as_ref().and_then(|loaded| loaded.fingerprint);
     let _change = context.change(None, moment.tick);
+    let known = loaded.as_ref().and_then(|loaded| loaded.known.clone());
     let before = context.store.set_public_key(name, loaded);
-    let pinned_before = before.and_then(|before| before.fingerprint);
+    let pinned_before = before.as_ref().and_then(|before| before.fingerprint);
     let both: BTreeSet<_> = pinned.into_iter().chain(pinned_before).collect();
-    let releases = sigstore::concerned(context, both.iter().map(|key| Sought::Key(*key)));
+    let mut releases = sigstore::concerned(context, both.iter().map(|key| Sought::Key(*key)));
+    let known_before = before.and_then(|before| before.known);
+    let labels = |known: &Option<KnownPublicKey>| known.as_ref().map(|it| it.labels.clone());
+    if labels(&known) != labels(&known_before) {
+        let both = known.iter().chain(&known_before);
+        releases.extend(both.flat_map(|key| sigstore::asked_by(context, key)));
+    }
     sigstore::judge_again(context, releases, moment);
     // What one object says of a key is said of all objects of that key.
     let trust = context.store.trust();

@@ -3,8 +3,10 @@
 //! It lies where tenants may have rights, so it is believed only with a valid seal.
 
 mod bound;
+mod bundles;
 mod earlier;
 mod room;
+mod unsigned;
 
 use std::collections::BTreeSet;
 use std::str::FromStr as _;
@@ -264,9 +266,17 @@ fn content(
     })
 }
 
+/// Whether a source has said what can be judged without asking it. A signature that was verified can be, whatever
+/// is not known of the provenance beside it.
 fn is_answer(source: &v1::SourceEvidence) -> bool {
-    source.answer != v1::SourceAnswer::Unavailable
-        && source.provenance_problem != Some(v1::ProvenanceProblem::Unavailable)
+    let is_silent = match source.provenance_problem {
+        Some(v1::ProvenanceProblem::TooLarge | v1::ProvenanceProblem::Unavailable) => true,
+        Some(v1::ProvenanceProblem::Malformed | v1::ProvenanceProblem::Missing) | None => false,
+    };
+    let bundles = source.bundles.iter().flat_map(|it| &it.signatures);
+    let mut outcomes = bundles.map(|one| one.outcome);
+    let is_verified = outcomes.any(|outcome| outcome == v1::BundleOutcome::Verified);
+    source.answer != v1::SourceAnswer::Unavailable && (is_verified || !is_silent)
 }
 
 /// What the sources have answered, the origin first.
@@ -351,7 +361,7 @@ fn archive(content: &Content, url: &str, facts: &ArchiveFacts) -> v1::SourceEvid
     let claims = signed.map(|signed| &signed.claims);
     let signed_archive = claims.map(|claims| claims.claimed_archive);
     v1::SourceEvidence {
-        message: message_of(&facts.provenance),
+        message: unsigned::message(&facts.provenance),
         archive: Some(facts.digest.to_string()),
         chart: other(&content.chart, &facts.name, bounds::NAME),
         version: other(&content.version, &facts.version, bounds::VERSION),
@@ -369,7 +379,7 @@ fn archive(content: &Content, url: &str, facts: &ArchiveFacts) -> v1::SourceEvid
         },
         provisional: !facts.settled,
         provenance: signed.map(|signed| signed.digest.to_string()),
-        provenance_problem: problem(&facts.provenance),
+        provenance_problem: unsigned::written(&facts.provenance),
         signed_chart: claims
             .and_then(|claims| other(&content.chart, &claims.claimed_name, bounds::NAME)),
         signed_version: claims
@@ -378,6 +388,7 @@ fn archive(content: &Content, url: &str, facts: &ArchiveFacts) -> v1::SourceEvid
             .filter(|digest| *digest != Some(facts.digest))
             .map(|digest| digest.map(|digest| digest.to_string()).unwrap_or_default()),
         first_verified: facts.first_verified.map(time),
+        bundles: bundles::written(facts),
         ..v1::SourceEvidence::new(url, v1::SourceAnswer::Archive)
     }
 }
@@ -407,7 +418,10 @@ fn facts(
         },
         index_disagrees: source.index_disagrees,
         provenance: provenance(release, source, signers, attested)?,
-        bundles: None,
+        bundles: match &source.bundles {
+            Some(written) => Some(bundles::read(written, digest, attested)?),
+            None => None,
+        },
         place: match source.mirrored {
             v1::Mirrored::Archive => Place::Mirror,
             _ => Place::Main,
@@ -423,21 +437,13 @@ fn provenance(
     signers: &[v1::Signer],
     attested: Attestation,
 ) -> Option<ProvenanceFacts> {
-    match source.provenance_problem {
-        Some(v1::ProvenanceProblem::Malformed) => {
-            let message = source.message.clone().unwrap_or_default();
-            return Some(ProvenanceFacts::Malformed { message });
-        }
-        Some(v1::ProvenanceProblem::Missing) => return Some(ProvenanceFacts::Missing),
-        Some(v1::ProvenanceProblem::Unavailable) => return None,
-        None => {}
+    if let Some(problem) = source.provenance_problem {
+        return Some(unsigned::read(source, problem));
     }
     let named = source.provenance.as_ref()?;
     let of_this = |signer: &&v1::Signer| {
-        signer
-            .provenance
-            .as_ref()
-            .is_none_or(|provenance| provenance == named)
+        let provenance = signer.provenance.as_ref();
+        signer.bundle.is_none() && provenance.is_none_or(|provenance| provenance == named)
     };
     let signatures: Option<Vec<_>> = signers
         .iter()
@@ -467,25 +473,8 @@ fn provenance(
     })))
 }
 
-fn message_of(provenance: &ProvenanceFacts) -> Option<String> {
-    match provenance {
-        ProvenanceFacts::Malformed { message } | ProvenanceFacts::Unavailable { message, .. } => {
-            Some(bounds::fit(message, bounds::MESSAGE))
-        }
-        ProvenanceFacts::Missing | ProvenanceFacts::Signed(_) => None,
-    }
-}
-
-fn problem(provenance: &ProvenanceFacts) -> Option<v1::ProvenanceProblem> {
-    match provenance {
-        ProvenanceFacts::Malformed { .. } => Some(v1::ProvenanceProblem::Malformed),
-        ProvenanceFacts::Missing => Some(v1::ProvenanceProblem::Missing),
-        ProvenanceFacts::Signed(_) => None,
-        ProvenanceFacts::Unavailable { .. } => Some(v1::ProvenanceProblem::Unavailable),
-    }
-}
-
-/// Every signature of every statement that is told; each names its statement only if there are several.
+/// Every signature of every statement that is told, each of which names its statement only if there are several;
+/// then those of Sigstore.
 fn signers(content: &Content, room: &Room<'_>, described: Described<'_>) -> Vec<v1::Signer> {
     let mut statements: Vec<&Signed> = Vec::new();
     for signed in content
@@ -505,7 +494,7 @@ fn signers(content: &Content, room: &Room<'_>, described: Described<'_>) -> Vec<
             .iter()
             .map(move |signature| signer(signature, digest.as_ref(), described))
     });
-    all.collect()
+    all.chain(room.bundles().map(bundles::signer)).collect()
 }
 
 fn signer(
@@ -516,6 +505,8 @@ fn signer(
     let claimed = &signature.claimed;
     let unverified = |fingerprint: String, fault| v1::Signer {
         fingerprint,
+        issuer: None,
+        subject: None,
         subkey: None,
         signed_at: claimed.created.map(time),
         expires_at: None,
@@ -523,6 +514,7 @@ fn signer(
         verified: false,
         fault,
         provenance: provenance.cloned(),
+        bundle: None,
     };
     match &signature.outcome {
         // Whatever issuer it may claim, its fault is not that key's.
@@ -533,6 +525,8 @@ fn signer(
         }
         Outcome::Verified(verified) => v1::Signer {
             fingerprint: verified.primary().to_string(),
+            issuer: None,
+            subject: None,
             subkey: (verified.signer() != verified.primary())
                 .then(|| verified.signer().to_string()),
             signed_at: Some(time(verified.created())),
@@ -543,6 +537,7 @@ fn signer(
                 .fault(described.keys, described.now)
                 .map(|code| code.word().to_owned()),
             provenance: provenance.cloned(),
+            bundle: None,
         },
     }
 }

@@ -4,22 +4,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use charttrust_verify::bundles::Bundles;
 use charttrust_verify::chart::Chart;
+use charttrust_verify::check::Vouchers;
 use charttrust_verify::deployer::Deployer;
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::{Answer, Bound, Claimed, ProvenanceFacts, SubchartId};
 use charttrust_verify::later::JudgedBy;
-use charttrust_verify::policy::{self, Dependencies, ReleaseRef, SecretName};
+use charttrust_verify::policy::{self, ReleaseRef, SecretName};
 use charttrust_verify::release::Record;
 use charttrust_verify::verdict::Cause;
 use tokio::time::Instant;
 
-use super::credentials;
+use super::{credentials, rules};
 use crate::clock;
 use crate::controllers::context::Context;
 use crate::controllers::lanes::Pace;
 use crate::controllers::store::{Content, PollState, Release, Revision, Trust};
-use crate::evidence::{Gathered, gather, unavailable};
+use crate::evidence::{Forms, Gathered, gather, unavailable};
 use crate::inventory::helm::Writer;
 use crate::inventory::{Deployed, Item, RecordId, ReleaseId};
 use crate::sources::{Asked, Manifest, Source};
@@ -130,10 +132,15 @@ impl Asking<'_> {
     /// silence of the source.
     async fn ask_subcharts(self, look: Look<'_>, (item, content): (&Item, &Content)) {
         let Self { context, id, trust } = self;
-        let rules = subchart_rules(context, trust, id, &content.chart);
+        let rules = rules::of_subcharts(context, trust, id, &content.chart);
         if rules.is_empty() {
             return;
         }
+        let vouchers = Vouchers {
+            rules: &rules,
+            sigstore: &trust.sigstore,
+        };
+        let forms = Forms::of(&rules, &trust.sigstore);
         let deadline = look.deadline.min(clock::tick() + DEADLINE_OF_SUBCHARTS);
         let open = context.store.inspect(id, |release| {
             let known = release?
@@ -144,7 +151,7 @@ impl Asking<'_> {
                 .ok()?;
             let release = (content.chart.as_str(), content.version.as_str());
             let evidence = &known.evidence;
-            Some(evidence.open_subcharts(release, &look.source.url, &rules))
+            Some(evidence.open_subcharts(release, &look.source.url, vouchers))
         });
         for subchart in open.unwrap_or_default() {
             let is_it =
@@ -160,7 +167,8 @@ impl Asking<'_> {
                 provenance: known.and_then(|it| it.provenance.clone()),
             };
             let on_behalf = known.unwrap_or(look.source);
-            let asking = self.ask_subchart((on_behalf, &place), &subchart.id, look.asked);
+            let wanted = (look.asked, forms);
+            let asking = self.ask_subchart((on_behalf, &place), &subchart.id, wanted);
             let answered = tokio::time::timeout_at(deadline, asking).await;
             let answer = answered.unwrap_or_else(|_| Answered::too_late(&place).answer);
             self.apply_subchart(item, content, &subchart.id, answer);
@@ -172,7 +180,7 @@ impl Asking<'_> {
         self,
         (on_behalf, place): (&policy::Source, &policy::Source),
         id: &SubchartId,
-        asked: Asked,
+        wanted: (Asked, Forms),
     ) -> Answer {
         let fetcher = &self.context.fetcher;
         let about = (id.name.as_str(), id.version.as_str());
@@ -187,10 +195,19 @@ impl Asking<'_> {
             chart: &id.name,
             version: &id.version,
         };
-        match gather(fetcher, &source, claimed, asked).await {
-            Gathered::Found(found) => found.of_subchart(),
+        match gather(fetcher, &source, claimed, wanted).await {
+            Gathered::Found(found) => self.tried(found.of_subchart()),
             Gathered::Other(nothing) => nothing.answer,
         }
+    }
+
+    /// An answer after everybody who is known was tried on its Sigstore signatures: what that takes holds nobody
+    /// else up here.
+    fn tried(self, mut answer: Answer) -> Answer {
+        if let Answer::Archive(facts) = &mut answer {
+            facts.try_sigstore(&self.trust.sigstore, clock::now());
+        }
+        answer
     }
 
     fn apply_subchart(self, item: &Item, content: &Content, id: &SubchartId, answer: Answer) {
@@ -203,8 +220,10 @@ impl Asking<'_> {
             let known = known.and_then(|revision| revision.content.as_mut().ok());
             if let Some(known) = known.filter(|known| known.digest == content.digest) {
                 known.evidence.apply_subchart(id, answer, &by);
-                let keys = self.context.store.trust().keys;
-                known.evidence.try_keys(&keys, clock::now());
+                self.context
+                    .store
+                    .trust()
+                    .try_on(&mut known.evidence, clock::now());
             }
             self.context.store.texts.take(release);
         });
@@ -335,7 +354,9 @@ impl Asking<'_> {
         };
         let manifest = content.manifest.map(Manifest::Deployed);
         let asked = Asked { manifest, ..asked };
-        let gathered = gather(&self.context.fetcher, source, claimed, asked).await;
+        let rules = rules::deciding(self.context, self.trust, self.id, &content.chart);
+        let forms = rules::forms(&rules, &source.url, self.trust);
+        let gathered = gather(&self.context.fetcher, source, claimed, (asked, forms)).await;
         let (others, retry_after) = (gathered.others(source), gathered.retry_after());
         let (is_refused, is_denied) = (gathered.is_refused(), gathered.is_denied());
         let found = match gathered {
@@ -358,7 +379,7 @@ impl Asking<'_> {
             binding = self.compare(item, content, found.chart_shared()).await;
         }
         let changed = || unavailable(Cause::Pending, "the record changed meanwhile".into());
-        let answer = binding.map_or_else(changed, |binding| found.bound(binding));
+        let answer = binding.map_or_else(changed, |binding| self.tried(found.bound(binding)));
         Answered {
             answer,
             is_refused,
@@ -439,11 +460,14 @@ impl Asking<'_> {
         }
         let notices = known.evidence.apply(&source.url, answer, by);
         // Read under the lock, so that a key is not missed that came while the source was asked.
-        let keys = context.store.trust().keys;
-        known.evidence.try_keys(&keys, clock::now());
+        context
+            .store
+            .trust()
+            .try_on(&mut known.evidence, clock::now());
         let heard = match heard {
             Heard::Mirror if known.evidence.is_answered(&source.url, by) => Heard::Source,
-            Heard::Mirror => Heard::Nothing,
+            Heard::Part if known.evidence.gives_trust(&source.url, by) => Heard::Source,
+            Heard::Mirror | Heard::Part => Heard::Nothing,
             heard => heard,
         };
         if heard != Heard::Nothing || !is_answered_otherwise {
@@ -451,22 +475,6 @@ impl Asking<'_> {
         }
         heard
     }
-}
-
-/// The rules that ask for signatures of the subcharts of a chart.
-pub(super) fn subchart_rules<'a>(
-    context: &Context,
-    trust: &'a Trust,
-    id: &ReleaseId,
-    chart: &str,
-) -> Vec<&'a policy::Rule> {
-    let placed = context.cache.placed(id);
-    let reference = placed.reference();
-    let policies = trust.policies.values();
-    let policies = policies.filter(|loaded| !loaded.policy.suspended);
-    let rules = policies.filter_map(|loaded| loaded.policy.rule_for(&reference, chart)?.ok());
-    let asking = rules.filter(|rule| rule.verify.dependencies == Dependencies::Verify);
-    asking.collect()
 }
 
 /// What became of one fetch, all contents together.
@@ -526,6 +534,8 @@ enum Heard {
     Mirror,
     /// Nobody, or not about the provenance.
     Nothing,
+    /// The source, and not about all signatures, so that it counts only if what there is gives trust.
+    Part,
     /// The source, or a mirror that gives trust.
     Source,
 }
@@ -533,11 +543,17 @@ enum Heard {
 impl Heard {
     fn of(answer: &Answer) -> Self {
         match answer {
-            Answer::Archive(facts) => match &facts.provenance {
-                ProvenanceFacts::Unavailable { .. } => Self::Nothing,
-                _ if facts.is_of_mirror() => Self::Mirror,
-                _ => Self::Source,
-            },
+            Answer::Archive(facts) => {
+                let is_silent = facts.bundles.as_deref().is_some_and(Bundles::is_silent);
+                let is_bundled = facts.bundled().next().is_some();
+                match &facts.provenance {
+                    ProvenanceFacts::Unavailable { .. } if is_bundled => Self::Part,
+                    ProvenanceFacts::Unavailable { .. } => Self::Nothing,
+                    _ if is_silent => Self::Part,
+                    _ if facts.is_of_mirror() => Self::Mirror,
+                    _ => Self::Source,
+                }
+            }
             Answer::Unavailable { .. } => Self::Nothing,
             Answer::Ambiguous { .. } | Answer::NotFound => Self::Source,
         }
@@ -548,10 +564,15 @@ impl Heard {
 fn is_too_large(answer: &Answer) -> bool {
     let cause = match answer {
         Answer::Unavailable { cause, .. } => Some(cause),
-        Answer::Archive(facts) => match &facts.provenance {
-            ProvenanceFacts::Unavailable { cause, .. } => Some(cause),
-            _ => None,
-        },
+        Answer::Archive(facts) => {
+            let bundles = facts.bundles.as_deref();
+            let incomplete = bundles.and_then(|it| it.incomplete.as_ref());
+            if let ProvenanceFacts::Unavailable { cause, .. } = &facts.provenance {
+                Some(cause)
+            } else {
+                incomplete.map(|(cause, _)| cause)
+            }
+        }
         Answer::Ambiguous { .. } | Answer::NotFound => None,
     };
     cause == Some(&Cause::LimitExceeded)

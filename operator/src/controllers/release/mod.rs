@@ -9,6 +9,7 @@ mod fetch;
 mod judge;
 pub(in crate::controllers) mod poll;
 pub(in crate::controllers) mod read;
+mod rules;
 pub mod seal;
 mod status;
 

@@ -6,20 +6,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use charttrust_verify::check::Judgement;
+use charttrust_verify::check::{Judgement, Vouchers};
 use charttrust_verify::deployer::Deployer;
 use charttrust_verify::evidence::Answer;
 use charttrust_verify::policy::{self, Level};
 use charttrust_verify::verdict::Verdict;
 use tokio::time::Instant;
 
-use super::fetch::{Asking, subchart_rules};
+use super::fetch::Asking;
+use super::rules;
 use crate::clock;
 use crate::controllers::backoff;
 use crate::controllers::context::{Context, DeployerSecrets};
 use crate::controllers::queue::Work;
 use crate::controllers::store::{Content, Release, Trust};
 use crate::controllers::task::{Poll, Task};
+use crate::evidence::Forms;
 use crate::inventory::{Mark, RecordId, ReleaseId};
 use crate::sources::{Asked, Rest};
 
@@ -221,20 +223,33 @@ fn due_at(context: &Context, id: &ReleaseId, source: &policy::Source, every: Dur
     let is_answer = |answer: &Answer| !matches!(answer, Answer::Unavailable { .. });
     let trust = context.store.trust();
     let lacks_subcharts = |content: &Content| {
-        let rules = subchart_rules(context, &trust, id, &content.chart);
+        let rules = rules::of_subcharts(context, &trust, id, &content.chart);
         let about = (content.chart.as_str(), content.version.as_str());
-        !rules.is_empty() && content.evidence.lacks_subcharts(about, url, &rules)
+        let vouchers = Vouchers {
+            rules: &rules,
+            sigstore: &trust.sigstore,
+        };
+        !rules.is_empty() && content.evidence.lacks_subcharts(about, url, vouchers)
     };
     let awaits_subcharts = |content: &Content| {
         content.evidence.has_silent_subcharts(url)
-            && !subchart_rules(context, &trust, id, &content.chart).is_empty()
+            && !rules::of_subcharts(context, &trust, id, &content.chart).is_empty()
+    };
+    let lacks_bundles = |content: &Content| {
+        let evidence = &content.evidence;
+        let is_open = evidence.lacks_bundles(url)
+            || (evidence.has_silent_bundles(url) && !is_trusted(&release));
+        let rules = || rules::deciding(context, &trust, id, &content.chart);
+        is_open && rules::forms(&rules(), url, &trust) == Forms::Every
     };
     let answered = release.contents().all(|content| {
-        content.evidence.answers.get(url).is_some_and(is_answer) && !lacks_subcharts(content)
+        let is_answered = content.evidence.answers.get(url).is_some_and(is_answer);
+        is_answered && !lacks_subcharts(content) && !lacks_bundles(content)
     });
-    let wants_text = release
-        .contents()
-        .any(|content| content.evidence.wants_text(url, &trust.keys));
+    let wants_text = release.contents().any(|content| {
+        let evidence = &content.evidence;
+        evidence.wants_text(url, &trust.keys) || evidence.wants_bundle(url, &trust.sigstore)
+    });
     let is_asked = release.is_poll_asked_for(source);
     let is_renewed = release.renewed.contains(source);
     match release.asked.get(source) {
@@ -271,12 +286,16 @@ const ASKED_AT_MOST_EVERY: Duration = Duration::from_secs(10);
 
 /// Whether all that is known of a source is what its mirrors have, and that gives no trust (any more).
 fn is_unproven(release: &Release, url: &str) -> bool {
-    let is_trusted = |judgement: &Judgement| matches!(judgement.verdict, Verdict::Trusted(_));
     let is_of_mirror = |content: &Content| match content.evidence.answers.get(url) {
         Some(Answer::Archive(facts)) => facts.is_of_mirror(),
         _ => false,
     };
-    !release.judgement.as_ref().is_some_and(is_trusted) && release.contents().any(is_of_mirror)
+    !is_trusted(release) && release.contents().any(is_of_mirror)
+}
+
+fn is_trusted(release: &Release) -> bool {
+    let is_trusted = |judgement: &Judgement| matches!(judgement.verdict, Verdict::Trusted(_));
+    release.judgement.as_ref().is_some_and(is_trusted)
 }
 
 /// After a start, looks are spread over one interval, for each release at a place of its own.

@@ -466,13 +466,17 @@ fn signer(
     verdict: Verdict,
     now: Timestamp,
 ) -> Option<String> {
-    let counts =
-        |signer: &&v1::Signer| !verdict.is_trusted() || !is_void(&signer.fingerprint, trust, now);
-    let mut names: Vec<_> = signers
-        .iter()
-        .filter(counts)
-        .map(|signer| name(&signer.fingerprint, trust))
-        .collect();
+    let may_count = |signer: &v1::Signer| match &signer.bundle {
+        Some(_) => signer.verified,
+        None => !is_void(&signer.fingerprint, trust, now),
+    };
+    let counts = |signer: &&v1::Signer| !verdict.is_trusted() || may_count(signer);
+    let name = |signer: &v1::Signer| match &signer.bundle {
+        Some(_) => name_by_sigstore(signer, trust),
+        None => name(&signer.fingerprint, trust),
+    };
+    let names = signers.iter().filter(counts).map(name);
+    let mut names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
     names.sort();
     names.dedup();
     (!names.is_empty()).then(|| bounds::fit(&names.join(","), bounds::NAME))
@@ -493,6 +497,27 @@ fn is_void(fingerprint: &str, trust: &Trust, now: Timestamp) -> bool {
         let own = key.certificate.summary(now).revocation;
         declared || own.is_some_and(|own| own.hard)
     })
+}
+
+/// The names of those who may have made a Sigstore signature, or else what it says.
+fn name_by_sigstore(signer: &v1::Signer, trust: &Trust) -> String {
+    let known = &trust.sigstore;
+    let (Some(issuer), Some(subject)) = (&signer.issuer, &signer.subject) else {
+        let mut keys = known.keys.iter();
+        let key = keys.find(|one| one.trusted.fingerprint.to_string() == signer.fingerprint);
+        return key.map_or_else(
+            || signer.fingerprint.clone(),
+            |one| one.trusted.name.clone(),
+        );
+    };
+    let identities = known.identities.iter().map(|one| &one.identity);
+    let named = identities.filter(|one| one.is_named(issuer, subject));
+    let names: Vec<_> = named.map(|one| one.name.as_str()).collect();
+    if names.is_empty() {
+        subject.clone()
+    } else {
+        names.join(",")
+    }
 }
 
 fn name(fingerprint: &str, trust: &Trust) -> String {

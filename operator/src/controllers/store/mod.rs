@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use charttrust_verify::check::{Judgement, Known};
-use charttrust_verify::evidence::Answer;
+use charttrust_verify::evidence::{Answer, Evidence};
 use charttrust_verify::key::{DeclaredRevocation, Key};
 use charttrust_verify::openpgp::{ClaimedRevocations, Fingerprint};
 use charttrust_verify::policy::Policy;
@@ -159,6 +159,12 @@ impl Trust {
             keys: &self.keys,
             sigstore: &self.sigstore,
         }
+    }
+
+    /// Tries everybody who is known on what nobody could explain yet.
+    pub fn try_on(&self, evidence: &mut Evidence, now: Timestamp) {
+        evidence.try_keys(&self.keys, now);
+        evidence.try_sigstore(&self.sigstore, now);
     }
 }
 
@@ -353,12 +359,11 @@ impl Store {
         self.update(id, |release| {
             self.texts.lend(release);
             // Read under the lock, so that no key is missed that comes with the evidence.
-            let Trust { keys, sigstore, .. } = self.trust();
+            let trust = self.trust();
             for content in release.contents_mut() {
-                content.evidence.try_keys(&keys, moment.date);
-                content.evidence.try_sigstore(&sigstore, moment.date);
+                trust.try_on(&mut content.evidence, moment.date);
             }
-            if release.misses_text(&keys) {
+            if release.misses_text(trust.known()) {
                 release.request(moment.tick);
             }
             self.texts.take(release);

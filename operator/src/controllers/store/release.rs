@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use charttrust_verify::check::Judgement;
+use charttrust_verify::check::{Judgement, Known};
 use charttrust_verify::digest::Sha256Digest;
-use charttrust_verify::evidence::{Answer, Evidence, Outcome, ProvenanceFacts, SignatureFacts};
+use charttrust_verify::evidence::{
+    Answer, ArchiveFacts, Evidence, Outcome, ProvenanceFacts, SignatureFacts,
+};
 use charttrust_verify::finding::{Fact, Finding};
-use charttrust_verify::key::Key;
 use charttrust_verify::openpgp::Fingerprint;
 use charttrust_verify::policy::Source;
 use charttrust_verify::small_map::SmallMap;
@@ -211,13 +212,15 @@ impl Release {
         revisions.filter_map(|revision| revision.content.as_mut().ok())
     }
 
-    /// Whether a key may explain a signature whose text is at hand no more, though its source was asked. (One
+    /// Whether somebody may explain a signature whose text is at hand no more, though its source was asked. (One
     /// that was not is asked anyway, see `poll`.)
-    pub(super) fn misses_text(&self, keys: &[Key]) -> bool {
+    pub(super) fn misses_text(&self, known: Known<'_>) -> bool {
         let mut urls = self.polls.keys();
         urls.any(|url| {
-            self.contents()
-                .any(|content| content.evidence.wants_text(url, keys))
+            self.contents().any(|content| {
+                let evidence = &content.evidence;
+                evidence.wants_text(url, known.keys) || evidence.wants_bundle(url, known.sigstore)
+            })
         })
     }
 
@@ -364,7 +367,11 @@ impl Release {
                     ProvenanceFacts::Unavailable { message, .. } => Some(message.as_str()),
                     ProvenanceFacts::Malformed { .. }
                     | ProvenanceFacts::Missing
-                    | ProvenanceFacts::Signed(_) => None,
+                    | ProvenanceFacts::Signed(_) => {
+                        let bundles = facts.bundles.as_deref().filter(|it| it.is_silent());
+                        let incomplete = bundles.and_then(|it| it.incomplete.as_ref());
+                        incomplete.map(|(_, message)| message.as_str())
+                    }
                 },
                 Answer::Unavailable { message, .. } => Some(message.as_str()),
                 Answer::Ambiguous { .. } | Answer::NotFound => None,
@@ -416,19 +423,18 @@ impl Content {
 /// What is remembered of a content that is known no more.
 struct Left {
     verified: Vec<FirstVerification>,
-    /// How many subcharts its archive has.
+    /// How many subcharts and signatures its archive has.
     listed: usize,
 }
 
 impl Left {
     fn of(content: &Content) -> Self {
         let archives = content.evidence.archives();
+        let listed =
+            |(_, facts): (&str, &ArchiveFacts)| facts.subcharts.len() + facts.bundled().count();
         Self {
             verified: content.first_verifications().collect(),
-            listed: archives
-                .map(|(_, facts)| facts.subcharts.len())
-                .max()
-                .unwrap_or_default(),
+            listed: archives.map(listed).max().unwrap_or_default(),
         }
     }
 }

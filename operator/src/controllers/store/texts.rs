@@ -1,82 +1,113 @@
-//! The signed texts that no known key could explain yet: one that is declared later is tried on them without
-//! a download.
+//! The signed texts and Sigstore bundles that nobody who is known could explain yet: whoever is declared later is
+//! tried on them without a download.
 //!
 //! Whoever may write records decides how many there are, and whoever signs a chart how large. So they are
 //! kept once for all releases of a chart, and only so many bytes of them; a text that was forgotten is
-//! fetched again where a key asks for it.
+//! fetched again where somebody asks for it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::openpgp::SignedMessage;
+use charttrust_verify::sigstore::ClaimedBundle;
 
 use super::Release;
 
-/// Signed texts, by the digests of the files that they were read from.
+/// Signed texts and Sigstore bundles, by the digests of the files that they were read from.
 #[derive(Debug, Default)]
-pub struct Texts(Mutex<Kept>);
+pub struct Texts {
+    bundles: Mutex<Kept<ClaimedBundle>>,
+    statements: Mutex<Kept<SignedMessage>>,
+}
 
-#[derive(Debug, Default)]
-struct Kept {
-    by_digest: BTreeMap<Sha256Digest, (u64, Arc<SignedMessage>)>,
+#[derive(Debug)]
+struct Kept<T> {
+    by_digest: BTreeMap<Sha256Digest, (u64, Arc<T>)>,
     /// The digests by when each was put or lent last, counted in turns.
     by_turn: BTreeMap<u64, Sha256Digest>,
     turns: u64,
     bytes: usize,
 }
 
-/// Most bytes of texts: of two thousand files as Helm writes them, or of thirty that are as large as one may
-/// be.
+/// Most bytes of either: of two thousand files as Helm writes them, or of thirty that are as large as one may
+/// be; of a thousand bundles as cosign writes them, or of eight that are as large as one may be.
 const MOST_BYTES: usize = 8 << 20;
 
 impl Texts {
     /// Puts what the evidence of a release holds of texts at its contents.
     pub fn lend(&self, release: &mut Release) {
-        let mut kept = self.kept();
+        let (mut statements, mut bundles) = (held(&self.statements), held(&self.bundles));
         for content in release.contents_mut() {
-            content.evidence.lend_texts(|digest| kept.find(digest));
+            let evidence = &mut content.evidence;
+            evidence.lend_texts(|digest| statements.find(digest));
+            evidence.lend_bundles(|digest| bundles.find(digest));
         }
     }
 
-    /// Takes the texts out of the evidence of a release, and keeps those that a key may still explain.
+    /// Takes the texts out of the evidence of a release, and keeps those that somebody may still explain.
     pub fn take(&self, release: &mut Release) {
+        let (mut statements, mut bundles) = (held(&self.statements), held(&self.bundles));
         for content in release.contents_mut() {
-            for (digest, message) in content.evidence.take_texts() {
-                self.kept().put(digest, message);
+            let evidence = &mut content.evidence;
+            for (digest, message) in evidence.take_texts() {
+                statements.put(digest, message, SignedMessage::weight);
+            }
+            for (digest, bundle) in evidence.take_bundles() {
+                bundles.put(digest, bundle, ClaimedBundle::weight);
             }
         }
     }
+}
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+#[cfg(test)]
+impl Texts {
+    /// As if others had needed all of the room.
+    pub(in crate::controllers) fn forget_all(&self) {
+        *held(&self.statements) = Kept::default();
+        *held(&self.bundles) = Kept::default();
     }
 }
 
-impl Kept {
-    fn find(&mut self, digest: &Sha256Digest) -> Option<Arc<SignedMessage>> {
-        let (turn, message) = self.by_digest.get_mut(digest)?;
+fn held<T>(kept: &Mutex<Kept<T>>) -> MutexGuard<'_, Kept<T>> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self {
+            by_digest: BTreeMap::new(),
+            by_turn: BTreeMap::new(),
+            turns: 0,
+            bytes: 0,
+        }
+    }
+}
+
+impl<T> Kept<T> {
+    fn find(&mut self, digest: &Sha256Digest) -> Option<Arc<T>> {
+        let (turn, text) = self.by_digest.get_mut(digest)?;
         self.by_turn.remove(turn);
         self.turns += 1;
         *turn = self.turns;
         self.by_turn.insert(self.turns, *digest);
-        Some(Arc::clone(message))
+        Some(Arc::clone(text))
     }
 
-    fn put(&mut self, digest: Sha256Digest, message: Arc<SignedMessage>) {
+    fn put(&mut self, digest: Sha256Digest, text: Arc<T>, weight: fn(&T) -> usize) {
         if self.find(&digest).is_some() {
             return;
         }
         self.turns += 1;
-        self.bytes += message.weight();
-        self.by_digest.insert(digest, (self.turns, message));
+        self.bytes += weight(&text);
+        self.by_digest.insert(digest, (self.turns, text));
         self.by_turn.insert(self.turns, digest);
         while self.bytes > MOST_BYTES {
             let Some((_, oldest)) = self.by_turn.pop_first() else {
                 return;
             };
             let forgotten = self.by_digest.remove(&oldest);
-            self.bytes -= forgotten.map_or(0, |(_, message)| message.weight());
+            self.bytes -= forgotten.map_or(0, |(_, text)| weight(&text));
         }
     }
 }
@@ -182,7 +213,7 @@ mod tests {
             texts.map(|text| text.weight()).sum::<usize>()
         };
         let evidence: usize = store.release_ids().into_iter().map(in_evidence).sum();
-        evidence + store.texts.kept().bytes
+        evidence + super::held(&store.texts.statements).bytes
     }
 
     #[test]
@@ -253,7 +284,7 @@ mod tests {
                 release.polls.insert(URL.to_owned(), poll);
             });
             if is_forgotten {
-                *store.texts.kept() = Kept::default();
+                *super::held(&store.texts.statements) = Kept::default();
             }
             if is_known {
                 store.set_key("many", Some(loaded(&object)));

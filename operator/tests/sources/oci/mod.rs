@@ -10,4 +10,5 @@ mod quirks;
 mod realms;
 mod referrers;
 mod registries;
+mod sigstore;
 mod verify;

@@ -8,7 +8,7 @@ use sigstore_verify::types::{self, Bundle, HashAlgorithm, Sha256Hash, SignatureC
 
 use super::certificate::Certificate;
 use super::error::{BundleError, bounded_text};
-use super::verified::Kind;
+use super::verified::{Kind, SignerRecord, VerifiedBundle};
 use super::{limits, shape};
 use crate::digest::Sha256Digest;
 use crate::finding::bounded;
@@ -20,6 +20,8 @@ use crate::finding::bounded;
 pub struct ClaimedBundle {
     pub(super) bundle: Bundle,
     pub(super) message: Message,
+    /// Bytes that it was read from.
+    pub(super) bytes: usize,
 }
 
 /// What was signed.
@@ -71,6 +73,7 @@ impl ClaimedBundle {
         let claimed = Self {
             bundle,
             message: Message::Artifact,
+            bytes: bytes.len(),
         };
         claimed.kind()?;
         Ok(claimed)
@@ -91,6 +94,12 @@ impl ClaimedBundle {
         Ok(Kind::Statement(bounded(&statement.predicate_type)))
     }
 
+    /// About how many bytes of memory it takes.
+    pub fn weight(&self) -> usize {
+        // What is encoded there is decoded here, and in boxes of its own.
+        self.bytes.saturating_add(size_of::<Self>())
+    }
+
     /// Who is said to have signed. Decides nothing.
     pub fn claimed_signer(&self) -> ClaimedSigner {
         if self.is_keyed() {
@@ -100,10 +109,7 @@ impl ClaimedBundle {
             return ClaimedSigner::Unreadable;
         };
         match Certificate::parse(der.as_bytes()).and_then(|one| one.identity()) {
-            Ok(identity) => ClaimedSigner::Identity {
-                issuer: bounded(&identity.issuer),
-                subject: bounded(&identity.subject),
-            },
+            Ok(identity) => ClaimedSigner::named(&identity.issuer, &identity.subject),
             Err(_) => ClaimedSigner::Unreadable,
         }
     }
@@ -155,6 +161,24 @@ impl ClaimedBundle {
                 is_sha256.then(|| Sha256Digest::from_bytes(bytes))
             }
             _ => None,
+        }
+    }
+}
+
+impl ClaimedSigner {
+    /// The holder of a certificate with these names, fit for a status.
+    fn named(issuer: &str, subject: &str) -> Self {
+        Self::Identity {
+            issuer: bounded(issuer),
+            subject: bounded(subject),
+        }
+    }
+
+    /// Who a signature says has made it, of which this was verified.
+    pub fn of(verified: &VerifiedBundle) -> Self {
+        match verified.signer() {
+            SignerRecord::Identity(record) => Self::named(&record.issuer, &record.subject),
+            SignerRecord::Key(_) => Self::Key,
         }
     }
 }

@@ -100,6 +100,11 @@ impl Code {
         }
     }
 
+    /// The code of a word.
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.word() == word)
+    }
+
     /// What it is in a verdict.
     ///
     /// What the root lacks is never tampering: the root may be the wrong one.
@@ -121,6 +126,71 @@ impl Code {
             Self::Malformed => Reason::ProvenanceMalformed,
             Self::Unsupported => Reason::WeakSignature,
         })
+    }
+}
+
+impl Code {
+    /// What usually stands behind it, for people.
+    pub fn cause(self) -> &'static str {
+        match self {
+            Self::ArtifactMismatch => {
+                "It is a good signature of something else: of another chart, or of the archive where the \
+                 manifest of a registry is meant."
+            }
+            Self::AuthorityNotValid => {
+                "Who vouches for it is in the trusted root, for another time than that of the signature."
+            }
+            Self::AuthorityUnknown => {
+                "Who vouches for it is not in the trusted root: it is from another Sigstore, or the root is old."
+            }
+            Self::CertificateInvalid => {
+                "Its certificate is not one for signing, or does not say who holds it."
+            }
+            Self::CertificateNotValid => {
+                "It was made before its certificate began, or after that had ended."
+            }
+            Self::EntryMismatch => "The log entry in it is that of another signature.",
+            Self::FromFuture => "It is dated ahead of our clock: one of the clocks is wrong.",
+            Self::LimitExceeded => "Its certificate says more than is read.",
+            Self::LogProofInvalid => "The log has not said what the signature says it did.",
+            Self::Malformed => "It contradicts itself, or the format.",
+            Self::NotLogged => "Nothing proves that, or when, it was made public.",
+            Self::OtherSigner => {
+                "It is by a key where an identity is asked for, or the other way round, or by another key."
+            }
+            Self::SignatureInvalid => "It was changed after it was made.",
+            Self::TimestampInvalid => "The timestamp in it was made for another signature.",
+            Self::Unsupported => {
+                "The algorithm is not accepted, or signs the archive itself where only its digest is at hand."
+            }
+        }
+    }
+
+    /// What to do next.
+    pub fn step(self) -> &'static str {
+        match self {
+            Self::ArtifactMismatch => {
+                "Sign this chart: `cosign sign` by the digest of its manifest."
+            }
+            Self::AuthorityNotValid | Self::AuthorityUnknown => {
+                "Give the trusted root of the Sigstore that it is from (`trustedRootRef`, `--trusted-root`)."
+            }
+            Self::CertificateInvalid => "Sign with a certificate of Fulcio, or with a key.",
+            Self::CertificateNotValid => "Sign again, and within the life of the certificate.",
+            Self::FromFuture => "Set the clock and look again.",
+            Self::NotLogged => "Sign with a transparency log or a timestamp authority.",
+            Self::OtherSigner => {
+                "List who has signed it, or have it signed by whom the rule lists."
+            }
+            Self::EntryMismatch
+            | Self::LogProofInvalid
+            | Self::SignatureInvalid
+            | Self::TimestampInvalid => {
+                "Find out who has published it so; publish the original signature again."
+            }
+            Self::LimitExceeded | Self::Malformed => "Sign again with a current cosign.",
+            Self::Unsupported => "Sign with a key on P-256 and SHA-256, as cosign does by itself.",
+        }
     }
 }
 

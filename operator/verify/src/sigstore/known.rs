@@ -7,7 +7,7 @@ use super::identity::Identity;
 use super::public_key::PublicKey;
 use super::root::TrustedRoot;
 use super::standing::TrustedPublicKey;
-use super::verified::{BundleRecord, VerifiedBundle};
+use super::verified::{BundleRecord, SignerRecord, VerifiedBundle};
 use crate::digest::Sha256Digest;
 use crate::key::{DeclaredRevocation, Grandfather, HardRevocation, RevokedBy};
 use crate::openpgp::Fingerprint;
@@ -69,6 +69,20 @@ impl SigstoreSigners {
         let all = self.identities.iter().filter_map(|one| one.root.known());
         let by_digest: BTreeMap<Sha256Digest, _> = all.map(|root| (root.digest(), root)).collect();
         by_digest.into_values().collect()
+    }
+}
+
+impl SigstoreSigners {
+    /// Whether one of them has made a signature: by a name that it may have, or by a key.
+    pub(crate) fn have_made(&self, verified: &VerifiedBundle) -> bool {
+        let record = verified.record();
+        match &record.signer {
+            SignerRecord::Identity(identity) => self
+                .identities
+                .iter()
+                .any(|one| one.may_be(record) && one.identity.matches(identity).is_ok()),
+            SignerRecord::Key(key) => self.keys.iter().any(|one| one.trusted.fingerprint == *key),
+        }
     }
 }
 

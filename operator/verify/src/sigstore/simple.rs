@@ -66,7 +66,13 @@ impl SimpleSignature<'_> {
                 bytes: self.payload.to_vec(),
                 artifact,
             },
+            bytes: self.weight(),
         })
+    }
+
+    fn weight(&self) -> usize {
+        let texts = self.annotations.values().map(String::len);
+        texts.fold(self.payload.len(), usize::saturating_add)
     }
 
     fn optional(&self, name: &'static str) -> Result<Option<&str>, BundleError> {

@@ -20,6 +20,19 @@ impl VerifiedBundle {
         Self(record)
     }
 
+    /// Restores a bundle from what [`VerifiedBundle::text`] has written, that is attested to be our own; `None`
+    /// if it cannot be read.
+    pub fn read(text: &str, attested: Attestation) -> Option<Self> {
+        let record = serde_json::from_str(text).ok()?;
+        Some(Self::restore(record, attested))
+    }
+
+    /// The content as a text, to be kept under an authentication tag.
+    pub fn text(&self) -> String {
+        // Invariant: strings, numbers and times always serialize.
+        serde_json::to_string(&self.0).unwrap_or_default()
+    }
+
     /// The content, to be kept under an authentication tag.
     pub fn record(&self) -> &BundleRecord {
         &self.0

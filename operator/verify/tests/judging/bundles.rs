@@ -22,7 +22,7 @@ use serde_json::Value;
 use crate::sigstore::{self, Content, ISSUER, Key, Log, SIGN, SUBJECT, Shape, at, noon};
 use crate::world::{ARCHIVE, World};
 
-const GOOD: Verdict = Verdict::Trusted(Basis::SignatureVerified);
+pub(crate) const GOOD: Verdict = Verdict::Trusted(Basis::SignatureVerified);
 const NOT_TRUSTED: Verdict = Verdict::Untrusted(Reason::SignerNotTrusted);
 
 /// Who signs, and in which form.
@@ -30,23 +30,23 @@ static SIGSTORE: LazyLock<sigstore::World> = LazyLock::new(|| sigstore::World::c
 static ROOT: LazyLock<Arc<TrustedRoot>> = LazyLock::new(|| Arc::new(SIGSTORE.root()));
 static KEY: LazyLock<Key> = LazyLock::new(Key::new);
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     at("2026-11-29T00:00:00Z")
 }
 
-fn hour(hours: i64) -> Timestamp {
+pub(crate) fn hour(hours: i64) -> Timestamp {
     noon() + SignedDuration::from_hours(hours)
 }
 
 /// A signature of the archive by the workflow that the rule lists.
-fn good() -> Shape<'static> {
+pub(crate) fn good() -> Shape<'static> {
     Shape {
         artifact: ARCHIVE.clone(),
         ..SIGSTORE.good()
     }
 }
 
-fn keyed() -> Shape<'static> {
+pub(crate) fn keyed() -> Shape<'static> {
     Shape {
         artifact: ARCHIVE.clone(),
         ..SIGSTORE.keyed(&KEY)
@@ -61,14 +61,14 @@ fn signed_at(hours: i64) -> Shape<'static> {
     }
 }
 
-fn by(subject: &str) -> Shape<'static> {
+pub(crate) fn by(subject: &str) -> Shape<'static> {
     Shape {
         names: vec![(0x86, subject.to_owned())],
         ..good()
     }
 }
 
-fn sbom() -> Shape<'static> {
+pub(crate) fn sbom() -> Shape<'static> {
     Shape {
         content: Content::Statement("https://spdx.dev/Document"),
         ..good()
@@ -80,11 +80,11 @@ fn theirs() -> Root {
     Root::Known(Arc::new(sigstore::World::called("theirs").root()))
 }
 
-fn facts(bundle: &Value) -> BundleFacts {
+pub(crate) fn facts(bundle: &Value) -> BundleFacts {
     BundleFacts::read(bundle.to_string().as_bytes())
 }
 
-fn identity(name: &str, subject: &str) -> KnownIdentity {
+pub(crate) fn identity(name: &str, subject: &str) -> KnownIdentity {
     KnownIdentity {
         identity: Identity {
             name: name.to_owned(),
@@ -101,7 +101,7 @@ fn identity(name: &str, subject: &str) -> KnownIdentity {
     }
 }
 
-fn public_key(name: &str) -> KnownPublicKey {
+pub(crate) fn public_key(name: &str) -> KnownPublicKey {
     let key = PublicKey::parse(KEY.public_pem().as_bytes()).unwrap();
     KnownPublicKey {
         trusted: TrustedPublicKey {
@@ -130,7 +130,7 @@ fn revoked(reason: RevocationReason, windows: &[(i64, Option<i64>)]) -> Option<I
 
 impl World {
     /// The chart without a signed statement, under a rule that lists the workflow alone.
-    fn bundled(bundles: &[Shape<'_>]) -> Self {
+    pub(crate) fn bundled(bundles: &[Shape<'_>]) -> Self {
         let mut world = Self::good();
         world.now = now();
         world.sigstore.identities = vec![identity("release", SUBJECT)];
@@ -143,7 +143,7 @@ impl World {
     }
 
     /// The same, with a public key.
-    fn keyed(bundles: &[Shape<'_>]) -> Self {
+    pub(crate) fn keyed(bundles: &[Shape<'_>]) -> Self {
         let mut world = Self::bundled(bundles);
         world.sigstore.keys = vec![public_key("board")];
         world.verify().signers.identities.clear();

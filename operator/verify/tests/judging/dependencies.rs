@@ -1,5 +1,6 @@
 //! `dependencies: Verify`: each subchart is signed itself, as its own archive.
 
+use charttrust_verify::check::Vouchers;
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::{
     Answer, Claimed, Place, ProvenanceFacts, SubchartFacts, SubchartId,
@@ -250,10 +251,17 @@ fn repositories_are_asked_for_what_somebody_vouches_for() {
         let mut policy = world.policies[0].clone();
         let rules = [&*crate::world::rule(&mut policy)];
         let (release, evidence) = (("web", "1.2.3"), &world.evidence);
+        let vouchers = Vouchers {
+            rules: &rules,
+            sigstore: &world.sigstore,
+        };
         let source = crate::world::SOURCE;
-        let open = evidence.open_subcharts(release, source, &rules);
+        let open = evidence.open_subcharts(release, source, vouchers);
         assert_eq!(open.len(), if is_asked { 3 } else { 0 });
-        assert_eq!(evidence.lacks_subcharts(release, source, &rules), is_asked);
+        assert_eq!(
+            evidence.lacks_subcharts(release, source, vouchers),
+            is_asked
+        );
         let verdict = world.verdict();
         let is_pending = verdict == Verdict::Unknown(Cause::Pending);
         assert_eq!(is_pending, is_asked, "{verdict:?}");
@@ -299,8 +307,12 @@ fn more_subcharts_than_are_looked_at_are_said_and_nobody_is_asked() {
                 world.evidence.subcharts.clear();
             }
             let is_looked_at = count <= MOST_SUBCHARTS;
-            let open = world.evidence.open_subcharts(release, source, &rules);
-            let lacks = world.evidence.lacks_subcharts(release, source, &rules);
+            let vouchers = Vouchers {
+                rules: &rules,
+                sigstore: &world.sigstore,
+            };
+            let open = world.evidence.open_subcharts(release, source, vouchers);
+            let lacks = world.evidence.lacks_subcharts(release, source, vouchers);
             assert_eq!(open.len(), if is_looked_at && !known { count } else { 0 });
             assert_eq!(lacks, is_looked_at && !known, "{count} {known}");
         }

@@ -27,6 +27,7 @@ mod bundles;
 mod dependencies;
 mod deployers;
 mod exceptions;
+mod held;
 mod levels;
 mod looks;
 mod origins;
