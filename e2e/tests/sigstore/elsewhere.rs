@@ -1,13 +1,14 @@
 //! Signatures that lie elsewhere than cosign puts them: with copies of a chart, and beside an archive over HTTP.
 
 use charttrust::sources::{self, Asked, Signed};
+use charttrust_e2e::charts::Chart;
 use charttrust_e2e::registry::Kind;
 use charttrust_e2e::repository::Repository;
 use charttrust_e2e::sigstore::Version::{self, V2, V3};
 use charttrust_verify::chart;
 use charttrust_verify::limits::ArchiveLimits;
 
-use crate::ours;
+use crate::ours::{self, Judged};
 use crate::setup::{Place, Signer, on_the_command_line, world};
 
 /// A copy of the chart alone has no signatures; one with what refers to it has them, whatever its address.
@@ -143,48 +144,8 @@ async fn a_bundle_beside_an_archive_is_worth_what_cosign_says() {
     let repository = Repository::start().unwrap();
     for blob in BLOBS {
         let chart = world.package(blob.name).await;
-        let bundle = format!("{}.sigstore.json", chart.archive.display());
+        blob.is_signed_and_verified(&chart).await;
         let archive = chart.archive.to_string_lossy().into_owned();
-        let (by, believed) = match blob.signer {
-            Signer::Key => (&["--key", "{private}"][..], &["--key", "{public}"][..]),
-            Signer::Job => (
-                &["--identity-token", "{token}"][..],
-                &[
-                    "--certificate-identity",
-                    "{subject}",
-                    "--certificate-oidc-issuer",
-                    "{issuer}",
-                    "--insecure-ignore-sct",
-                ][..],
-            ),
-        };
-        let words = [
-            &[
-                "sign-blob",
-                "-y",
-                "--trusted-root",
-                "{root}",
-                "--bundle",
-                &bundle,
-            ],
-            by,
-            blob.sign,
-            &[archive.as_str()],
-        ];
-        world.run(blob.by, &words.concat(), &[]).await.unwrap();
-        let fixed = [
-            "verify-blob",
-            "--trusted-root",
-            "{root}",
-            "--bundle",
-            &bundle,
-        ];
-        let words = [&fixed, believed, blob.verify, &[archive.as_str()]].concat();
-        world
-            .run(blob.by, &words, &[])
-            .await
-            .unwrap_or_else(|error| panic!("{}: {error}", blob.name));
-
         let (word, code) = on_the_command_line(&archive, blob.signer).await;
         assert_eq!((&*word, code), ("ArchiveVerified", 0), "{}", blob.name);
 
@@ -194,21 +155,41 @@ async fn a_bundle_beside_an_archive_is_worth_what_cosign_says() {
         repository
             .put(&name, std::fs::read(&file).unwrap())
             .unwrap();
-        let fetcher = ours::asking_at(&repository.host());
-        let signed = Signed {
-            chart: &chart.name,
-            version: &chart.version,
-            manifest: None,
-        };
-        let source = sources::Source::at(repository.url());
-        let found = fetcher
-            .signatures(&source, signed, Asked::now())
-            .await
-            .unwrap();
-        let archive = std::fs::read(&chart.archive).unwrap();
-        let archive = chart::read(&archive, &ArchiveLimits::default()).unwrap();
-        let bundles = ours::bundles(&found, None);
-        let judged = ours::judged_with(&archive, bundles, &world.believed(blob.signer));
+        let judged = judged_over_http(&repository, &chart, blob.signer).await;
         assert_eq!(judged.word, "ArchiveVerified", "{} {judged:?}", blob.name);
+    }
+}
+
+async fn judged_over_http(repository: &Repository, chart: &Chart, signer: Signer) -> Judged {
+    let signed = Signed {
+        chart: &chart.name,
+        version: &chart.version,
+        manifest: None,
+    };
+    let source = sources::Source::at(repository.url());
+    let fetcher = ours::asking_at(&repository.host());
+    let found = fetcher
+        .signatures(&source, signed, Asked::now())
+        .await
+        .unwrap();
+    let archive = std::fs::read(&chart.archive).unwrap();
+    let archive = chart::read(&archive, &ArchiveLimits::default()).unwrap();
+    let believed = world().await.believed(signer);
+    ours::judged_with(&archive, ours::bundles(&found, None), &believed)
+}
+
+impl Blob {
+    async fn is_signed_and_verified(&self, chart: &Chart) {
+        let bundle = format!("{}.sigstore.json", chart.archive.display());
+        let archive = chart.archive.to_string_lossy().into_owned();
+        let known = ["--trusted-root", "{root}", "--bundle", &bundle];
+        let archive = &[archive.as_str()][..];
+        let (signs, believed) = (self.signer.signs(), self.signer.is_believed());
+        let sign = [&["sign-blob", "-y"], &known[..], signs, self.sign, archive];
+        let verify = [&["verify-blob"], &known[..], believed, self.verify, archive];
+        for words in [sign.concat(), verify.concat()] {
+            let ran = world().await.run(self.by, &words, &[]).await;
+            ran.unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        }
     }
 }

@@ -237,10 +237,7 @@ impl Form {
     }
 
     pub(crate) async fn sign(&self, pushed: &Pushed) -> Result<String, String> {
-        let by = match self.signer {
-            Signer::Key => &["--key", "{private}"][..],
-            Signer::Job => &["--identity-token", "{token}"],
-        };
+        let by = self.signer.signs();
         // cosign 2 asks for a stamp of a log of certificates, which this Sigstore does not have.
         let unlogged = match (self.by, self.signer) {
             (V2, Signer::Job) => &["--insecure-skip-verify"][..],
@@ -261,16 +258,7 @@ impl Form {
         if let Err(error) = self.sign(pushed).await {
             return (Says::No, format!("it does not sign: {error}"));
         }
-        let believed = match self.signer {
-            Signer::Key => &["--key", "{public}"][..],
-            Signer::Job => &[
-                "--certificate-identity",
-                "{subject}",
-                "--certificate-oidc-issuer",
-                "{issuer}",
-                "--insecure-ignore-sct",
-            ],
-        };
+        let believed = self.signer.is_believed();
         let fixed = [
             "verify",
             "--allow-http-registry",

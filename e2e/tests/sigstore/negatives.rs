@@ -90,13 +90,8 @@ async fn an_attestation_is_no_signature() {
             ("origin", ["--type", "slsaprovenance1"], Signer::Key),
         ] {
             let pushed = place.push(name).await;
-            let (by, believed) = match signer {
-                Signer::Job => (AS_JOB, JOB),
-                Signer::Key => (
-                    &["--key", "{private}", "--signing-config", "{all}"][..],
-                    KEY,
-                ),
-            };
+            let (by, believed) = (signer.signs(), signer.is_believed());
+            let logged = &["--signing-config", "{all}"];
             let fixed = [
                 "attest",
                 "-y",
@@ -106,7 +101,7 @@ async fn an_attestation_is_no_signature() {
                 "--predicate",
                 &predicate,
             ];
-            let all = [&fixed, &words[..], by, &[pushed.image.as_str()]].concat();
+            let all = [&fixed, &words[..], by, logged, &[pushed.image.as_str()]].concat();
             world.run(V3, &all, &[]).await.unwrap();
             let judged = ours::judged(&place.registry, &pushed, &world.believed(signer)).await;
             assert_eq!(judged.word, "Unsigned", "{kind:?} {name} {judged:?}");
@@ -123,15 +118,6 @@ async fn an_attestation_is_no_signature() {
         }
     }
 }
-
-const KEY: &[&str] = &["--key", "{public}"];
-const JOB: &[&str] = &[
-    "--certificate-identity",
-    "{subject}",
-    "--certificate-oidc-issuer",
-    "{issuer}",
-    "--insecure-ignore-sct",
-];
 
 /// Under an `.att` tag, where nobody looks for signatures.
 #[tokio::test(flavor = "multi_thread")]

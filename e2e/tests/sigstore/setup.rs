@@ -41,6 +41,30 @@ pub(crate) enum Signer {
     Job,
 }
 
+impl Signer {
+    /// What tells cosign to sign as him.
+    pub(crate) fn signs(self) -> &'static [&'static str] {
+        match self {
+            Self::Key => &["--key", "{private}"],
+            Self::Job => &["--identity-token", "{token}"],
+        }
+    }
+
+    /// What tells cosign to believe him.
+    pub(crate) fn is_believed(self) -> &'static [&'static str] {
+        match self {
+            Self::Key => &["--key", "{public}"],
+            Self::Job => &[
+                "--certificate-identity",
+                "{subject}",
+                "--certificate-oidc-issuer",
+                "{issuer}",
+                "--insecure-ignore-sct",
+            ],
+        }
+    }
+}
+
 /// The world of all stories.
 pub(crate) async fn world() -> &'static World {
     static WORLD: OnceCell<World> = OnceCell::const_new();
