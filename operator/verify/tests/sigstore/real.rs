@@ -40,7 +40,11 @@ static VECTORS: LazyLock<Vec<Vector>> = LazyLock::new(|| {
     let names = std::fs::read_dir(folder).unwrap();
     let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<_> = names.collect();
-    names.retain(|name| name.ends_with(".json") && name != "trusted_root.json");
+    let is_vector = |name: &String| {
+        let is_json = Path::new(name).extension().is_some_and(|it| it == "json");
+        is_json && name != "trusted_root.json"
+    };
+    names.retain(is_vector);
     names.sort();
     let vector = |name: String| Vector {
         name: name.clone(),
