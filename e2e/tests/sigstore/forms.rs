@@ -5,7 +5,7 @@ use charttrust_e2e::registry::Kind;
 use charttrust_e2e::sigstore::Version::{self, V2, V3};
 
 use crate::ours;
-use crate::setup::{Place, Pushed, Signer, world};
+use crate::setup::{Place, Pushed, Signer, on_the_command_line, world};
 
 /// A way to sign and to verify, and what comes of it.
 pub(crate) struct Form {
@@ -221,9 +221,15 @@ async fn every_form(kind: Kind) {
         let (said, told) = form.signed_and_verified(&pushed).await;
         let signers = world().await.believed(form.signer);
         let judged = ours::judged(&place.registry, &pushed, &signers).await;
-        let row = format!("{:26} cosign {said:?}, we {}", form.name, judged.word);
+        let reference = pushed.reference(&place.registry);
+        let (told_by_us, _) = on_the_command_line(&reference, form.signer).await;
+        let row = format!(
+            "{:26} cosign {said:?}, we {} and {told_by_us}",
+            form.name, judged.word
+        );
         println!("{row}");
-        if said != form.says || judged.word != form.word {
+        let ours = [judged.word.as_str(), &told_by_us];
+        if said != form.says || ours != [form.word; 2] {
             different.push(format!("{row}\n{told}\n{judged:?}"));
         }
     }

@@ -226,6 +226,12 @@ impl Pushed {
         format!("oci://{}/{}", registry.host(), self.folder)
     }
 
+    /// As Helm and `charttrust verify` name it.
+    pub(crate) fn reference(&self, registry: &Registry) -> String {
+        let Chart { name, version, .. } = &self.chart;
+        format!("{}/{name}:{version}", self.source(registry))
+    }
+
     /// The same chart in another folder of the registry.
     pub(crate) fn at(&self, folder: &str) -> Self {
         let image = self
@@ -289,12 +295,13 @@ impl Place {
     }
 }
 
-/// What `charttrust verify` says of an archive with a bundle beside it, and its exit code.
-pub(crate) async fn on_the_command_line(archive: &str, signer: Signer) -> (String, i32) {
+/// What `charttrust verify` says of an archive, with what lies beside it, or of an address; and its exit code.
+pub(crate) async fn on_the_command_line(chart: &str, signer: Signer) -> (String, i32) {
     let world = world().await;
     let mut command = Command::new(binary());
-    command.args(["verify", archive, "--output", "json", "--trusted-root"]);
+    command.args(["verify", chart, "--output", "json", "--trusted-root"]);
     command.arg(world.sigstore.root());
+    command.args(["--allow-host", "127.0.0.1"]);
     match signer {
         Signer::Key => command.arg("--key").arg(&world.key.public),
         Signer::Job => {
@@ -306,10 +313,14 @@ pub(crate) async fn on_the_command_line(archive: &str, signer: Signer) -> (Strin
                     "subject": {"exact": world.job.subject()},
                 },
             });
-            let file = world.file("release.yaml", identity.to_string());
+            let file = world.file(&format!("{:x}.yaml", hash(chart)), identity.to_string());
             command.arg("--identity").arg(file)
         }
     };
+    // Nothing of whoever runs the test.
+    let nowhere = world.files.path().join("nowhere");
+    command.env("DOCKER_CONFIG", &nowhere).env("HOME", &nowhere);
+    command.env("HELM_REGISTRY_CONFIG", &nowhere);
     let output = ran(command).await;
     let said = format!("{output:?}");
     let report: Value = serde_json::from_slice(&output.stdout).expect(&said);
