@@ -1,5 +1,5 @@
 # `make help` lists the commands; what takes more than a few lines lies in e2e/.
-.PHONY: help demo test fmt lint crds manifests deny e2e registry chaos bench weight false-alarms conformance clean
+.PHONY: help demo test fmt lint crds manifests deny e2e registry sigstore chaos bench weight false-alarms conformance clean
 .DEFAULT_GOAL := help
 
 help: ## lists these commands
@@ -34,6 +34,9 @@ e2e: ## runs the user stories on a real control plane
 
 registry: ## runs the stories of charts in real OCI registries
 	@e2e/check.sh operator registry
+
+sigstore: ## runs the stories of charts that real cosign signs, by a Sigstore on loopback
+	@e2e/check.sh operator sigstore
 
 chaos: ## makes every write fail in every way, on the real server
 	@e2e/check.sh operator testbed chaos

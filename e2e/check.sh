@@ -15,10 +15,10 @@ check_prerequisites() { e2e/prerequisites.sh cargo rustfmt clippy go cc gpg git;
 # Names the files; `make fmt` mends them.
 check_format() { cargo fmt --all --check -- -l; }
 
-# `weight` and `registry` are no tests of `make test`, and `--all-targets` leaves them out.
+# `weight`, `registry` and `sigstore` are no tests of `make test`, and `--all-targets` leaves them out.
 check_clippy() {
   cargo clippy --locked --workspace --all-targets -- --deny warnings &&
-    cargo clippy --locked --workspace --test weight --test registry -- --deny warnings
+    cargo clippy --locked --workspace --test weight --test registry --test sigstore -- --deny warnings
 }
 
 check_deny() { with_deny && "$deny" --locked --workspace check licenses bans sources; }
@@ -86,6 +86,14 @@ check_registry() {
   cargo build --locked --package charttrust-e2e --bins || return
   CHARTTRUST_BINARY=$(target)/debug/charttrust cargo test --locked --no-fail-fast --package charttrust-e2e \
     --test registry -- --test-threads "$(threads)"
+}
+
+# Charts that real cosign signs. Building it and a Sigstore takes half an hour, so this is no part of `make test`.
+check_sigstore() {
+  cargo run --locked --quiet --package charttrust-e2e --bin testbed -- build \
+    helm4 registry referrers rekor timestamp-server fulcio cosign oras cosign2 || return
+  CHARTTRUST_BINARY=$(target)/debug/charttrust cargo test --locked --no-fail-fast --package charttrust-e2e \
+    --test sigstore -- --test-threads "$(threads)"
 }
 
 with_deny() {

@@ -29,6 +29,7 @@ pub mod record;
 pub mod registry;
 pub mod repository;
 mod server;
+pub mod sigstore;
 pub mod stage;
 pub mod tls;
 pub mod tools;

@@ -19,12 +19,18 @@ pub enum Tool {
     ArgoCd,
     /// The conformance suite of the OCI distribution specification.
     Conformance,
+    /// cosign, which writes bundles.
+    Cosign,
+    /// cosign before, which writes `.sig` tags.
+    Cosign2,
     /// The store behind the API server.
     Etcd,
     /// Flux's helm-controller.
     FluxHelm,
     /// Flux's source-controller.
     FluxSource,
+    /// The certificate authority of Sigstore.
+    Fulcio,
     /// Helm 3.
     Helm3,
     /// Helm 4.
@@ -43,6 +49,8 @@ pub enum Tool {
     Kubectl,
     /// Makes Pods on a pretended node Ready.
     Kwok,
+    /// Copies what lies in registries, with what refers to it.
+    Oras,
     /// Evaluates the alert rules of Prometheus.
     Promtool,
     /// A redis that lives in memory, for Argo CD.
@@ -51,11 +59,15 @@ pub enum Tool {
     Referrers,
     /// An OCI registry: that of the distribution project.
     Registry,
+    /// The transparency log of Sigstore, of the second kind.
+    Rekor,
+    /// The timestamp authority of Sigstore.
+    TimestampServer,
 }
 
 impl Tool {
     /// Every tool, in the order in which tests need them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 24] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
@@ -74,6 +86,12 @@ impl Tool {
         Self::K3s,
         Self::Redis,
         Self::ArgoCd,
+        Self::Rekor,
+        Self::TimestampServer,
+        Self::Fulcio,
+        Self::Cosign,
+        Self::Oras,
+        Self::Cosign2,
     ];
 
     /// The name of the binary, which is also its name on the command line.
@@ -90,9 +108,12 @@ impl Tool {
         let (family, binary, module, package, flags) = match self {
             Self::ArgoCd => ("argo", "argocd", ARGO, "/cmd", ""),
             Self::Conformance => ("conformance", "conformance", CONFORMANCE, "", ""),
+            Self::Cosign => ("sigstore", "cosign", COSIGN, "/cmd/cosign", ""),
+            Self::Cosign2 => ("cosign2", "cosign2", COSIGN2, "/cmd/cosign", ""),
             Self::Etcd => ("etcd", "etcd", ETCD, "", ""),
             Self::FluxHelm => ("flux-helm", "helm-controller", FLUX_HELM, "", ""),
             Self::FluxSource => ("flux-source", "source-controller", FLUX_SOURCE, "", ""),
+            Self::Fulcio => ("sigstore", "fulcio", FULCIO, "", ""),
             Self::Helm3 => ("helm3", "helm3", HELM3, "/cmd/helm", HELM3_FLAGS),
             Self::Helm4 => ("helm4", "helm4", HELM4, "/cmd/helm", HELM4_FLAGS),
             Self::K3s => ("k3s", "k3s-helm-controller", K3S, "", ""),
@@ -104,10 +125,16 @@ impl Tool {
             Self::Kstatus => ("kstatus", "kstatus", KSTATUS, "./kstatus", ""),
             Self::Kubectl => kube("kubectl", "/cmd/kubectl"),
             Self::Kwok => ("kwok", "kwok", KWOK, "/cmd/kwok", KWOK_FLAGS),
+            Self::Oras => ("sigstore", "oras", ORAS, "/cmd/oras", ""),
             Self::Promtool => ("prometheus", "promtool", PROMETHEUS, "/cmd/promtool", ""),
             Self::Redis => ("argo", "redis", REDIS, "./redis", ""),
             Self::Referrers => ("referrers", "referrers", REFERRERS, "./referrers", ""),
             Self::Registry => ("registry", "registry", REGISTRY, "/cmd/registry", ""),
+            Self::Rekor => ("sigstore", "rekor", REKOR, "/cmd/rekor-server/posix", ""),
+            Self::TimestampServer => {
+                let package = "/cmd/timestamp-server";
+                ("sigstore", "timestamp-server", TIMESTAMPS, package, "")
+            }
         };
         Recipe {
             family,
@@ -358,18 +385,24 @@ fn kube(binary: &'static str, package: &'static str) -> Row {
 
 const ARGO: &str = "github.com/argoproj/argo-cd/v3";
 const CONFORMANCE: &str = "github.com/opencontainers/distribution-spec/conformance";
+const COSIGN: &str = "github.com/sigstore/cosign/v3";
+const COSIGN2: &str = "github.com/sigstore/cosign/v2";
 const ETCD: &str = "go.etcd.io/etcd/server/v3";
 const FLUX_HELM: &str = "github.com/fluxcd/helm-controller";
 const FLUX_SOURCE: &str = "github.com/fluxcd/source-controller";
+const FULCIO: &str = "github.com/sigstore/fulcio";
 const HELM3: &str = "helm.sh/helm/v3";
 const HELM4: &str = "helm.sh/helm/v4";
 const K3S: &str = "github.com/k3s-io/helm-controller";
 const KSTATUS: &str = "sigs.k8s.io/cli-utils";
 const KWOK: &str = "sigs.k8s.io/kwok";
+const ORAS: &str = "oras.land/oras";
 const PROMETHEUS: &str = "github.com/prometheus/prometheus";
 const REDIS: &str = "github.com/alicebob/miniredis/v2";
 const REFERRERS: &str = "github.com/google/go-containerregistry";
 const REGISTRY: &str = "github.com/distribution/distribution/v3";
+const REKOR: &str = "github.com/sigstore/rekor-tiles/v2";
+const TIMESTAMPS: &str = "github.com/sigstore/timestamp-authority/v2";
 
 const BUILD_FLAGS: [&str; 2] = ["-trimpath", "-buildvcs=false"];
 const HELM3_FLAGS: &str = "-X helm.sh/helm/v3/internal/version.version={version}";

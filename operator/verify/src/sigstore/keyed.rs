@@ -229,7 +229,8 @@ fn signed_by(
     Err(Fault::new(Code::SignatureInvalid, message))
 }
 
-/// Keys that sign no digest.
+/// Keys that sign no digest. That what is there was not signed so is no proof that it was changed: cosign hashes
+/// first with such a key (Ed25519ph), and verifies as little of it as is done here.
 fn whole(
     key: &PublicKey,
     signed: &Signed<'_>,
@@ -241,7 +242,10 @@ fn whole(
     let scheme = key.algorithm.default_signing_scheme();
     match verify_signature(&key.der, bytes, signature, scheme) {
         Ok(()) => Ok(Hashing::Usual),
-        Err(error) => Err(Fault::new(Code::SignatureInvalid, error.to_string())),
+        Err(error) => {
+            let message = format!("{error}; one that is hashed first (Ed25519ph) is not read");
+            Err(Fault::new(Code::Unsupported, message))
+        }
     }
 }
 

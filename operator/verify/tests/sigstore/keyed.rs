@@ -217,7 +217,12 @@ fn every_key_and_hash_of_cosign_is_verified() {
         );
         assert_eq!(outcome.is_ok(), by_digest, "{name}: {outcome:?}");
         let other = verify(&claimed, Artifact::Bytes(b"other"), Means::Key(&key, None));
-        assert_eq!(other.unwrap_err().code(), Code::SignatureInvalid, "{name}");
+        // Whether that was hashed first, nobody can tell.
+        let code = match name {
+            "Ed25519" => Code::Unsupported,
+            _ => Code::SignatureInvalid,
+        };
+        assert_eq!(other.unwrap_err().code(), code, "{name}");
     }
 }
 

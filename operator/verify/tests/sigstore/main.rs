@@ -16,6 +16,7 @@ mod incident;
 mod keyed;
 mod limits;
 mod properties;
+mod real;
 mod roots;
 mod simple;
 mod standing;
