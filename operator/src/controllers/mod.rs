@@ -47,9 +47,11 @@ mod triggers;
 mod unaccounted;
 #[cfg(test)]
 mod unreadable;
+pub mod webhook;
 #[cfg(test)]
 mod windows;
 
-pub use context::{Context, DeployerSecrets, QuarantineSettings, Settings};
-pub use release::evidence::stated;
+pub(crate) use cache::{Ours, ReadKey, keep_key, keep_named};
+pub use context::{Context, DeployerSecrets, QuarantineSettings, Settings, WebhookSettings};
+pub use release::evidence::readers::{signed, stated};
 pub use run::Ended;
