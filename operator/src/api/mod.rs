@@ -13,6 +13,7 @@
     reason = "the comments are the descriptions of `kubectl explain`, which shows them as they are"
 )]
 
+mod admission;
 pub mod bounds;
 pub mod chart_trust_policy;
 pub mod conditions;

@@ -51,7 +51,8 @@ pub mod webhook;
 #[cfg(test)]
 mod windows;
 
-pub(crate) use cache::{Ours, ReadKey, keep_key, keep_named};
+pub(crate) use cache::{Ours, ReadIdentity, ReadKey, keep_named, keep_sent};
 pub use context::{Context, DeployerSecrets, QuarantineSettings, Settings, WebhookSettings};
+pub(crate) use identity::{parse as identity_of, readable as readable_identity};
 pub use release::evidence::readers::{signed, stated};
 pub use run::Ended;
