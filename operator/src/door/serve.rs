@@ -212,3 +212,101 @@ impl Serving {
 fn failed(code: StatusCode, why: &str) -> (Fate, Response) {
     (Fate::Failed, (code, why.to_owned()).into_response())
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+    use kube::{Client, Config};
+    use serde_json::json;
+
+    use super::*;
+    use crate::door::Settings;
+    use crate::sources;
+
+    fn serving() -> Serving {
+        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
+        let settings = Settings {
+            namespace: "charttrust-system".to_owned(),
+            exempt: std::collections::BTreeSet::new(),
+            sources: sources::Settings {
+                allowed_hosts: Vec::new(),
+                auth_hosts: Vec::new(),
+                limits: sources::Limits::default(),
+                user_agent: "test".to_owned(),
+            },
+        };
+        let client = Client::try_from(nowhere).unwrap();
+        Serving {
+            door: Arc::new(Door::new(client, settings)),
+            bodies: Arc::new(Semaphore::new(MOST_BODIES)),
+            numbers: Arc::new(Numbers::default()),
+        }
+    }
+
+    /// What a body is answered: what it counts as, the code, and the text.
+    async fn answered(serving: &Serving, body: Body) -> (Fate, u16, String) {
+        let (fate, response) = serving.review(body, Moment::now()).await;
+        let code = response.status().as_u16();
+        let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        (fate, code, String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
+    fn review(padding: usize) -> Vec<u8> {
+        let request = json!({
+            "uid": "u-1", "kind": {"group": "", "kind": "Pod"}, "namespace": "shop", "operation": "CREATE",
+        });
+        let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request});
+        let mut text = review.to_string().into_bytes();
+        text.resize(padding.max(text.len()), b' ');
+        text
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_up_to_its_limit_and_no_further() {
+        let serving = serving();
+        let largest = answered(&serving, Body::from(review(LARGEST_BODY))).await;
+        assert_eq!((largest.0, largest.1), (Fate::Passed, 200));
+        assert!(
+            largest.2.contains("u-1") && largest.2.contains("true"),
+            "{}",
+            largest.2
+        );
+        let larger = answered(&serving, Body::from(review(LARGEST_BODY + 1))).await;
+        assert_eq!((larger.0, larger.1), (Fate::Failed, 413));
+        assert_eq!(serving.bodies.available_permits(), MOST_BODIES);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_review_is_answered_without_quoting_it() {
+        let serving = serving();
+        let deep = "{\"a\":".repeat(100_000);
+        for body in ["password", "", "{}", "[[[[", &deep] {
+            let (fate, code, text) = answered(&serving, Body::from(body.to_owned())).await;
+            assert_eq!((fate, code), (Fate::Failed, 400));
+            assert!(!text.contains("password"), "{text}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_holds_its_place_for_a_second() {
+        let serving = serving();
+        let never = || Body::from_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>());
+        let slow = (0..MOST_BODIES).map(|_| answered(&serving, never()));
+        let slow = futures::future::join_all(slow).await;
+        for (fate, code, _) in slow {
+            assert_eq!((fate, code), (Fate::Failed, 408));
+        }
+        assert_eq!(answered(&serving, Body::from(review(0))).await.1, 200);
+    }
+
+    #[tokio::test]
+    async fn a_record_is_not_answered_before_everything_was_read() {
+        let mut review: serde_json::Value = serde_json::from_slice(&review(0)).unwrap();
+        review["request"]["kind"]["kind"] = json!("Secret");
+        review["request"]["object"] = json!({
+            "metadata": {"name": "sh.helm.release.v1.web.v1"}, "type": "helm.sh/release.v1",
+        });
+        let answer = answered(&serving(), Body::from(review.to_string())).await;
+        assert_eq!((answer.0, answer.1), (Fate::Failed, 503));
+    }
+}
