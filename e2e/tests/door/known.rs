@@ -84,7 +84,7 @@ async fn what_was_verified_before_a_theft_stays_upgradable(version: Version) {
         .await;
     story.install("web", &signed).await;
     story.expect("web", "SignatureVerified").await;
-    let since = Timestamp::now() + SignedDuration::from_secs(1);
+    let since = Timestamp::now() + SignedDuration::from_secs(2);
     let since = since.round(Unit::Second).unwrap();
     eventually(SOON, "the moment of the theft has passed", async || {
         if Timestamp::now() > since {
@@ -100,14 +100,19 @@ async fn what_was_verified_before_a_theft_stays_upgradable(version: Version) {
     story.patch::<TrustedKey>(&key.name, stolen).await;
     story.expect("web", "Grandfathered").await;
     eventually(SOON, "the webhook knows of the theft", async || match story
-        .try_upgrade("web", &newer)
+        .try_install("probe", &newer)
         .await
     {
         Err(error) if error.to_string().contains("KeyCompromised") => Ok(()),
         Err(error) => Err(error.to_string()),
-        Ok(()) => Err("it went in".to_owned()),
+        Ok(()) => {
+            let gone = story.helm.uninstall(&story.namespace, "probe").await;
+            Err(format!("it went in; {gone:?}"))
+        }
     })
     .await;
+    let refused = story.try_upgrade("web", &newer).await.unwrap_err();
+    assert!(refused.to_string().contains("KeyCompromised"), "{refused}");
     let archive = signed.archive.to_string_lossy().into_owned();
     let upgraded = story
         .helm
