@@ -34,13 +34,22 @@ pub(crate) fn run_with_input(command: &mut Command, input: &str) -> Result<Vec<u
 }
 
 /// Runs `command` without blocking the runtime; dropping the future ends the program.
-pub(crate) async fn run_async(mut command: Command) -> Result<Vec<u8>, CommandError> {
+pub(crate) async fn run_async(command: Command) -> Result<Vec<u8>, CommandError> {
+    ended(command).await.map(|output| output.stdout)
+}
+
+/// The same, and returns what it wrote to its standard error.
+pub(crate) async fn told_async(command: Command) -> Result<Vec<u8>, CommandError> {
+    ended(command).await.map(|output| output.stderr)
+}
+
+async fn ended(mut command: Command) -> Result<Output, CommandError> {
     command.stdin(Stdio::null());
     let mut command = tokio::process::Command::from(command);
     command.kill_on_drop(true);
     let output = command.output().await;
     let output = output.map_err(|error| not_started(command.as_std(), error))?;
-    succeeded(command.as_std(), output)
+    checked(command.as_std(), output)
 }
 
 /// Why a program did not do what it was started for.
@@ -85,8 +94,12 @@ pub(crate) fn not_started(command: &Command, source: std::io::Error) -> CommandE
 }
 
 fn succeeded(command: &Command, output: Output) -> Result<Vec<u8>, CommandError> {
+    checked(command, output).map(|output| output.stdout)
+}
+
+fn checked(command: &Command, output: Output) -> Result<Output, CommandError> {
     if output.status.success() {
-        return Ok(output.stdout);
+        return Ok(output);
     }
     Err(CommandError::Failed {
         command: line(command),

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::command::{CommandError, run_async};
+use crate::command::{CommandError, run_async, told_async};
 use crate::gpg::Signer;
 use crate::tools::{self, Tool, ToolError};
 
@@ -71,6 +71,15 @@ impl Helm {
         self.isolate(&mut command);
         let output = run_async(command).await?;
         Ok(String::from_utf8_lossy(&output).into_owned())
+    }
+
+    /// Runs Helm with any arguments and returns what it told beside what it printed, such as warnings.
+    pub async fn told(&self, arguments: &[&str]) -> Result<String, HelmError> {
+        let mut command = Command::new(&self.binary);
+        command.args(arguments);
+        self.isolate(&mut command);
+        let told = told_async(command).await?;
+        Ok(String::from_utf8_lossy(&told).into_owned())
     }
 
     /// Packages the chart folder `source` into `destination`, signed if there is a signer.

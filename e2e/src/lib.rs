@@ -10,6 +10,7 @@ pub mod charts;
 pub mod clock;
 pub mod cluster;
 mod command;
+pub mod door;
 mod eventually;
 
 pub mod flux;

@@ -3,7 +3,8 @@
 //! The rooms, and who may call whom:
 //!
 //! ```text
-//! main → cli ─┬→ controllers ─┬→ inventory   which releases exist, what their records say
+//! main → cli ─┬→ door         answers whoever installs a release, before Helm makes anything of it
+//!             ├→ controllers ─┬→ inventory   which releases exist, what their records say
 //!             │               ├→ quarantine  contains a release and restores it; the only writer to others
 //!             │               ├→ evidence ──→ sources   what is said of a chart; fetched within limits
 //!             │               ├→ watch       follows objects on the API server
@@ -18,6 +19,7 @@
 //! controllers outwards. A test guards these arrows.
 
 pub mod api;
+pub mod certificates;
 pub mod cli;
 pub mod clock;
 pub mod controllers;
@@ -25,6 +27,7 @@ pub mod controllers;
 #[allow(dead_code, reason = "shared with the tests of the engine")]
 #[path = "../verify/tests/sigstore/der.rs"]
 mod der;
+pub mod door;
 pub mod evidence;
 #[cfg(test)]
 mod fake_cluster;

@@ -1,5 +1,7 @@
 //! The metrics, in the names of `charttrust_…` and the words of the vocabulary.
 
+pub mod door;
+
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
@@ -49,6 +51,7 @@ pub struct Metrics {
     quarantine_stopped: Family<PolicyLabels, Gauge>,
     events_dropped: Counter,
     leader: Gauge,
+    webhook_certificate: Gauge,
 }
 
 /// What one policy says of one release.
@@ -192,6 +195,7 @@ impl Metrics {
             quarantine_stopped: Family::default(),
             events_dropped: Counter::default(),
             leader: Gauge::default(),
+            webhook_certificate: Gauge::default(),
         }
     }
 
@@ -254,6 +258,11 @@ impl Metrics {
         );
         let leader = self.leader.clone();
         registry.register("leader", "Whether this replica judges and writes", leader);
+        registry.register(
+            "webhook_certificate_expiry_timestamp_seconds",
+            "End of the certificate that the webhook shows",
+            self.webhook_certificate.clone(),
+        );
         self.register_policies(&mut registry);
     }
 
@@ -330,6 +339,11 @@ impl Metrics {
         if result.is_err() {
             self.errors.get_or_create(&labels).inc();
         }
+    }
+
+    /// The webhook shows a certificate that ends then.
+    pub(crate) fn webhook_certificate(&self, end: Timestamp) {
+        self.webhook_certificate.set(end.as_second());
     }
 
     /// A verdict was concluded that differs from the one before.
@@ -631,7 +645,9 @@ mod tests {
     #[test]
     fn the_documents_list_exactly_the_metrics_that_there_are() {
         let page = include_str!("../../docs/metrics.md");
-        let text = used().text();
+        let of_door = door::Numbers::default();
+        of_door.answered(door::Fate::Allowed, Duration::from_millis(1));
+        let text = used().text() + &of_door.text(None);
         let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
         let rows = rows.filter(|row| row.starts_with("charttrust_"));
         let listed: BTreeSet<_> = rows.filter_map(|row| row.split('`').next()).collect();

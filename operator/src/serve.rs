@@ -79,15 +79,20 @@ pub async fn metrics(
         async move {
             let _alone = one.lock().await;
             context.observe();
-            ([(CONTENT_TYPE, OPEN_METRICS)], metrics.text()).into_response()
+            ([(CONTENT_TYPE, METRICS)], metrics.text()).into_response()
         }
     };
     serve(address, Router::new().route("/metrics", get(text))).await
 }
 
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The form of the metrics.
+pub const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-async fn serve(address: SocketAddr, router: Router) -> std::io::Result<()> {
+/// Serves a port of input-less questions until the process ends.
+///
+/// # Errors
+/// If the address cannot be bound.
+pub async fn serve(address: SocketAddr, router: Router) -> std::io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     tracing::info!(address = %listener.local_addr()?, "listening");
     accept(&listener, &router).await

@@ -213,6 +213,13 @@ impl<O> Followed<O> {
         Self { api, config, part }
     }
 
+    /// One object, by its name: a right to it by its name is a right to list and watch it by its name.
+    pub fn one(api: Api<O>, name: &str) -> Self {
+        let config = config().fields(&format!("metadata.name={name}"));
+        let part = Part::Whole;
+        Self { api, config, part }
+    }
+
     /// A namespaced kind, in each part that is looked at, narrowed by a configuration.
     pub fn each(client: &Client, reach: &Reach, config: &watcher::Config) -> Vec<Self>
     where

@@ -230,3 +230,46 @@ roleRef:
   name: {{ .name }}
 {{ include "charttrust.subjects" .root }}
 {{- end -}}
+
+{{- /* Where the operator and the webhook may go. */ -}}
+{{- define "charttrust.egress" -}}
+- ports:
+    - {port: 53, protocol: UDP}
+    - {port: 53, protocol: TCP}
+# The API server, and chart repositories. Policies name ports after translation.
+{{- $ports := list }}
+{{- range .Values.networkPolicy.egressPorts }}
+{{- $ports = append $ports (int .) }}
+{{- end }}
+{{- range .Values.allowHosts }}
+{{- if regexMatch "^(\\[[^]]+\\]|[^:]+):[0-9]+$" . }}
+{{- $ports = append $ports (regexFind "[0-9]+$" . | int) }}
+{{- end }}
+{{- end }}
+- ports:
+    {{- range $ports | uniq }}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
+{{- with .Values.networkPolicy.extraEgress }}
+{{- toYaml . | nindent 0 }}
+{{- end }}
+{{- end -}}
+
+{{- define "charttrust.webhook" -}}
+{{ include "charttrust.fullname" . }}-webhook
+{{- end -}}
+
+{{- define "charttrust.webhookSecret" -}}
+{{- if eq .Values.admission.tls.mode "existingSecret" -}}
+{{ .Values.admission.tls.secretName }}
+{{- else -}}
+charttrust-webhook-tls
+{{- end -}}
+{{- end -}}
+
+{{- define "charttrust.webhookSubjects" -}}
+subjects:
+  - kind: ServiceAccount
+    name: {{ include "charttrust.webhook" . }}
+    namespace: {{ .Release.Namespace }}
+{{- end -}}

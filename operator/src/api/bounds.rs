@@ -28,6 +28,9 @@ pub const DURATION: usize = 32;
 pub const TIME: usize = 64;
 /// Longest word of a vocabulary.
 pub const WORD: usize = 64;
+
+/// A signature in base64.
+pub const SIGNATURE: usize = 88;
 /// Length of `sha256:` and its digits.
 pub const DIGEST: usize = 71;
 /// Longest issuer, subject or claim of a certificate, and pattern of one (the engine reads no more).

@@ -7,6 +7,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::admission::{Admission, Lookup, Mode, OnUnknown};
 use super::bounds;
 pub use super::policy_status::{
     ChartTrustPolicyStatus, Coverage, QuarantineCounts, ReleaseCounts, UnknownCount,
@@ -94,10 +95,14 @@ pub struct ChartTrustPolicySpec {
     #[serde(default)]
     pub suspend: bool,
 
-    /// What a bad verdict means for new installs. Only Audit (report, block nothing) exists
-    /// until the admission webhook does. Default Audit.
+    /// What a bad verdict means for new installs and upgrades. Warn and Enforce need the admission webhook
+    /// (`admission.enabled` of the chart). Default Audit.
     #[serde(default)]
     pub mode: Mode,
+
+    /// What the webhook does where it cannot tell. Nothing in mode Audit.
+    #[serde(default)]
+    pub admission: Admission,
 
     /// How often sources are looked at again, as a Go duration of at least one second.
     /// Default 1h. Example: `30m`.
@@ -141,14 +146,6 @@ pub struct ChartTrustPolicySpec {
     /// Containment of releases whose key was revoked. Omitted: none is recommended or made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantine: Option<QuarantineSpec>,
-}
-
-/// What a bad verdict means for new installs.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-pub enum Mode {
-    /// Report, block nothing.
-    #[default]
-    Audit,
 }
 
 /// Which releases a policy is about.

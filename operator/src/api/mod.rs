@@ -13,6 +13,7 @@
     reason = "the comments are the descriptions of `kubectl explain`, which shows them as they are"
 )]
 
+mod admission;
 pub mod bounds;
 mod bundle_evidence;
 pub mod chart_trust_policy;

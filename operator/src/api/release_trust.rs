@@ -303,10 +303,10 @@ pub struct Evidence {
     #[schemars(length(max = bounds::SHORT_LIST), extend("x-kubernetes-list-type" = "atomic"))]
     pub witnesses: Vec<Witness>,
 
-    /// The operator's seal (an HMAC in base64) over this evidence and the signers. Evidence
+    /// The operator's seal (a signature in base64) over this evidence and the signers. Evidence
     /// without a valid seal is gathered again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = bounds::WORD))]
+    #[schemars(length(max = bounds::SIGNATURE))]
     pub tag: Option<String>,
 }
 

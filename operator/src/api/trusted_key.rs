@@ -75,7 +75,7 @@ pub struct TrustedKeySpec {
     /// What kind of key it is. OpenPGP: signs `.prov` files. PublicKey: signs as `cosign sign --key` does.
     /// Cannot be changed. Default OpenPGP.
     #[serde(default, rename = "type", skip_serializing_if = "KeyType::is_default")]
-    #[schemars(extend("x-kubernetes-validations" = [{
+    #[schemars(extend("default" = "OpenPGP", "x-kubernetes-validations" = [{
         "rule": "self == oldSelf",
         "message": "type cannot be changed; create another TrustedKey for another key",
     }]))]

@@ -28,6 +28,7 @@ mod site;
 pub mod status;
 mod unaccounted;
 pub mod verify;
+pub mod webhook;
 pub mod why;
 mod words;
 
@@ -84,6 +85,8 @@ enum Command {
     Revoke(revoke::Revoke),
     /// Tells the verdicts of the operator.
     Status(status::Status),
+    /// Answers API servers, before Helm makes anything of a release.
+    Webhook(webhook::Webhook),
     /// Tells why a release has its verdict: every check in order, with digests and dates.
     Why(why::Why),
 }
@@ -111,7 +114,7 @@ pub fn main() -> ExitCode {
     let command = definition().bin_name(program());
     let parsed = Cli::from_arg_matches(&command.get_matches());
     let code = match parsed.unwrap_or_else(|error| error.exit()).command {
-        Command::Run(arguments) => operate(arguments),
+        Command::Run(arguments) => outcome(run::run(arguments)),
         Command::Completion(arguments) => completion::main(&arguments, definition()),
         Command::Crds => print_definitions(),
         Command::Doctor(arguments) => ask(doctor::run(&arguments)),
@@ -128,6 +131,7 @@ pub fn main() -> ExitCode {
         Command::Version => print_version(),
         Command::Revoke(arguments) => ask(revoke::run(&arguments)),
         Command::Status(arguments) => ask(status::run(&arguments)),
+        Command::Webhook(arguments) => outcome(webhook::run(arguments)),
         Command::Why(arguments) => ask(why::run(&arguments)),
     };
     ExitCode::from(code)
@@ -168,8 +172,9 @@ fn patience(text: &str) -> Result<Duration, String> {
     parse::duration(text).map_err(|_| "write it as 30s, 5m or 1h30m".to_owned())
 }
 
-fn operate(arguments: run::Run) -> u8 {
-    finish(run::run(arguments), |result| match result {
+/// Runs what runs until it is told to stop.
+fn outcome(running: impl Future<Output = Result<(), run::RunError>>) -> u8 {
+    finish(running, |result| match result {
         Ok(()) => TRUSTED,
         Err(error @ run::RunError::NoCluster(_)) => complain(&error, USAGE),
         Err(error) => complain(&error, INTERNAL),

@@ -13,7 +13,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
-use crate::controllers::{self, Context, DeployerSecrets, QuarantineSettings, Settings};
+use crate::controllers::{
+    self, Context, DeployerSecrets, QuarantineSettings, Settings, WebhookSettings,
+};
 use crate::leader::{
     self, Containing, DISCOVERY, Discovering, Election, Leadership, Loss, QUARANTINE, Told,
 };
@@ -72,6 +74,12 @@ pub struct Run {
     /// they are made of. Needs the right to list and watch workloads.
     #[arg(long)]
     pub discover_unaccounted: bool,
+    /// Provides what `charttrust webhook` needs: by what it checks evidence.
+    #[arg(long)]
+    pub webhook: bool,
+    /// Keeps the certificates of the webhook that this ValidatingWebhookConfiguration has API servers call.
+    #[arg(long, value_name = "NAME", requires = "webhook")]
+    pub webhook_configuration: Option<String>,
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
@@ -173,7 +181,10 @@ fn end(
     }
 }
 
-fn unserved(address: SocketAddr, flag: &'static str) -> impl FnOnce(std::io::Error) -> RunError {
+pub(super) fn unserved(
+    address: SocketAddr,
+    flag: &'static str,
+) -> impl FnOnce(std::io::Error) -> RunError {
     move |source| RunError::Serve {
         address,
         flag,
@@ -231,7 +242,7 @@ fn loss(ended: &Result<Result<(), Loss>, tokio::task::JoinError>) -> Loss {
 /// list or a watch that a broken network swallows is noticed then, too.
 const READ_TIMEOUT: Duration = Duration::from_secs(75);
 
-async fn config() -> Result<Config, RunError> {
+pub(super) async fn config() -> Result<Config, RunError> {
     let mut config = Config::infer().await.map_err(RunError::NoCluster)?;
     config.read_timeout = Some(READ_TIMEOUT);
     config.headers.push((USER_AGENT_HEADER, USER_AGENT));
@@ -298,13 +309,16 @@ fn settings(arguments: &Run) -> Settings {
             DeployerSecrets::Unread
         },
         token_audiences: arguments.token_audience.clone(),
+        webhook: arguments.webhook.then(|| WebhookSettings {
+            configuration: arguments.webhook_configuration.clone(),
+        }),
         quarantine: arguments.quarantine.then(|| QuarantineSettings {
             protected: arguments.protect_namespace.clone(),
         }),
     }
 }
 
-fn log(format: LogFormat) {
+pub(super) fn log(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

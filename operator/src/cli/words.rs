@@ -8,7 +8,9 @@ use charttrust_verify::verdict::{Basis, Cause, Class, Reason};
 use schemars::{JsonSchema, schema_for};
 use serde::Serialize;
 
-use crate::api::chart_trust_policy::{Approval, CaKind, Dependencies, ExpiredKeys, Level, Mode};
+use crate::api::chart_trust_policy::{
+    Approval, CaKind, Dependencies, ExpiredKeys, Level, Lookup, Mode, OnUnknown,
+};
 use crate::api::conditions::{
     ConditionType, KeyCondition, PolicyCondition, ReleaseCondition, Status,
 };
@@ -171,6 +173,8 @@ pub(super) fn conditions() -> Vec<Entry> {
 pub(super) fn values() -> Vec<Entry> {
     [
         of::<Mode>("ChartTrustPolicy: spec.mode"),
+        of::<OnUnknown>("ChartTrustPolicy: spec.admission.onUnknown"),
+        of::<Lookup>("ChartTrustPolicy: spec.admission.lookup"),
         of::<Level>("ChartTrustPolicy: spec.rules[].verify.level"),
         of::<ExpiredKeys>("ChartTrustPolicy: spec.rules[].verify.expiredKeys"),
         of::<Dependencies>("ChartTrustPolicy: spec.rules[].verify.dependencies"),

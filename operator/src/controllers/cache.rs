@@ -24,16 +24,16 @@ use crate::parse::{UnreadableIdentity, UnreadableKey, unreadable_identity, unrea
 use crate::watch::{Cache, Lean, LeanMeta, Located, Reach};
 
 /// An object of ours, or why it cannot be read.
-pub(super) type Ours<K> = Result<K, String>;
+pub(crate) type Ours<K> = Result<K, String>;
 
 /// A key object, or what can be read of it.
-pub(super) type ReadKey = Result<TrustedKey, UnreadableKey>;
+pub(crate) type ReadKey = Result<TrustedKey, UnreadableKey>;
 
 /// An identity object, or what can be read of it.
-pub(super) type ReadIdentity = Result<TrustedIdentity, UnreadableIdentity>;
+pub(crate) type ReadIdentity = Result<TrustedIdentity, UnreadableIdentity>;
 
 /// A kind of which something counts even where an object does not have its form.
-pub(super) trait Partly:
+pub(crate) trait Partly:
     Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned
 {
     /// What can be read of such an object.
@@ -62,7 +62,7 @@ impl Partly for TrustedIdentity {
 /// An object of a signer as the API server sends it. Unlike `DeserializeGuard` it keeps what can be read of one
 /// that does not have the form: a revocation must not get lost with it.
 #[derive(Clone, Debug)]
-pub(super) struct Sent<K: Partly> {
+pub(crate) struct Sent<K: Partly> {
     metadata: ObjectMeta,
     read: Result<K, K::Remains>,
 }
@@ -108,7 +108,7 @@ impl<K: Partly> Resource for Sent<K> {
     }
 }
 
-pub(super) fn keep_sent<K: Partly>(
+pub(crate) fn keep_sent<K: Partly>(
     Lean(object): &Lean<Sent<K>>,
 ) -> Option<(String, Result<K, K::Remains>)> {
     Some((object.metadata.name.clone()?, object.read.clone()))
@@ -320,7 +320,7 @@ pub(super) fn root_of(reference: Option<&TrustedRootRef>) -> Option<OwnObject> {
     reference.map(|it| OwnObject::ConfigMap(it.config_map.name.clone()))
 }
 
-pub(super) fn keep_named<K>(object: &DeserializeGuard<Lean<K>>) -> Option<(String, Ours<K>)>
+pub(crate) fn keep_named<K>(object: &DeserializeGuard<Lean<K>>) -> Option<(String, Ours<K>)>
 where
     K: Resource + Clone + DeserializeOwned,
     DeserializeGuard<Lean<K>>: Resource,

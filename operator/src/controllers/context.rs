@@ -37,6 +37,8 @@ pub struct Settings {
     pub deployer_secrets: DeployerSecrets,
     /// Where tokens of the operator's own `ServiceAccount` may be sent, and for whom they are.
     pub token_audiences: Vec<TokenAudience>,
+    /// Whether there is a webhook, and what it needs of the operator.
+    pub webhook: Option<WebhookSettings>,
     /// Whether releases may be contained, and where never; `None` only reports.
     pub quarantine: Option<QuarantineSettings>,
 }
@@ -49,6 +51,13 @@ pub enum DeployerSecrets {
     /// Nobody looks at them.
     #[default]
     Unread,
+}
+
+/// What the webhook needs of the operator.
+#[derive(Clone, Debug, Default)]
+pub struct WebhookSettings {
+    /// The configuration that has API servers call it, if its certificates are to be made.
+    pub configuration: Option<String>,
 }
 
 /// Where releases may be contained.

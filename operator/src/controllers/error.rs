@@ -14,6 +14,9 @@ pub(super) enum Error {
     /// The key of the evidence cannot be used.
     #[error("Secret {SECRET} {0}", SECRET = seal::SECRET)]
     Seal(&'static str),
+    /// The webhook has no certificates.
+    #[error("failed to {0}")]
+    Webhook(&'static str),
 }
 
 /// An error with its causes, in one line.

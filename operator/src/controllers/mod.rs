@@ -49,9 +49,12 @@ mod triggers;
 mod unaccounted;
 #[cfg(test)]
 mod unreadable;
+pub mod webhook;
 #[cfg(test)]
 mod windows;
 
-pub use context::{Context, DeployerSecrets, QuarantineSettings, Settings};
-pub use release::evidence::stated;
+pub(crate) use cache::{Ours, ReadIdentity, ReadKey, keep_named, keep_sent};
+pub use context::{Context, DeployerSecrets, QuarantineSettings, Settings, WebhookSettings};
+pub(crate) use identity::{parse as identity_of, readable as readable_identity};
+pub use release::evidence::readers::{signed, stated};
 pub use run::Ended;

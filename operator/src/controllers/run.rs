@@ -16,7 +16,7 @@ use super::queue::Work;
 use super::release::{self, poll, read, seal};
 use super::store::seal::Seal;
 use super::task::Task;
-use super::{identity, policy, triggers, unaccounted};
+use super::{identity, policy, triggers, unaccounted, webhook};
 use crate::clock::{Moment, tick};
 
 /// How many things are judged and written at a time.
@@ -73,6 +73,8 @@ impl Context {
         }
         self.start(&ready).await;
         let mut tasks = JoinSet::new();
+        let webhook = webhook::keep_for_ever(Arc::clone(&self));
+        tasks.spawn(webhook.map(|()| Ended("the webhook's certificates")));
         for _ in 0..WORKERS {
             tasks.spawn(Arc::clone(&self).reconcile_for_ever());
         }

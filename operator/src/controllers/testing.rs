@@ -312,6 +312,7 @@ fn settings(allowed_hosts: Vec<sources::AllowedHost>) -> Settings {
         },
         deployer_secrets: DeployerSecrets::default(),
         token_audiences: Vec::new(),
+        webhook: None,
         quarantine: None,
     }
 }

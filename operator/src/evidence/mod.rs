@@ -59,7 +59,7 @@ pub struct Nothing {
 }
 
 /// An archive, and the signed statement about it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Found {
     chart: Arc<Chart>,
     facts: ArchiveFacts,
@@ -95,6 +95,12 @@ pub async fn gather(
             retry_after: error.retry_after(),
         }),
     }
+}
+
+/// What a source has said about it before; nobody is asked.
+pub fn remembered(fetcher: &Fetcher, source: &Source, claimed: Claimed<'_>) -> Option<Gathered> {
+    let fetched = fetcher.remembered(source, claimed.chart, claimed.version)?;
+    Some(Gathered::of(&fetched, claimed))
 }
 
 impl Gathered {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use charttrust_verify::limits::RecordLimits;
 use charttrust_verify::release::{self, Record, RecordError};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
@@ -65,7 +66,9 @@ pub struct RecordMeta {
 /// The stored revisions of all releases.
 pub type Records = Cache<RecordKey, RecordMeta>;
 
-const SECRET_TYPE: &str = "type=helm.sh/release.v1";
+/// The type of the Secrets.
+pub(super) const SECRET_TYPE: &str = "helm.sh/release.v1";
+const OF_SECRET_TYPE: &str = "type=helm.sh/release.v1";
 const CONFIG_MAP_LABEL: &str = "owner=helm";
 const NAME_PREFIX: &str = "sh.helm.release.v1.";
 
@@ -76,7 +79,7 @@ pub async fn follow_secrets(
     records: &Records,
     changed: impl Fn(&RecordKey),
 ) {
-    let config = watch::config().fields(SECRET_TYPE);
+    let config = watch::config().fields(OF_SECRET_TYPE);
     let keep = |object: &LeanMeta<Secret>| identify(Driver::Secret, object);
     let all = Followed::each(client, reach, &config);
     watch::follow_each(all, records, keep, changed).await;
@@ -112,7 +115,7 @@ fn identify<K>(driver: Driver, object: &LeanMeta<K>) -> Option<(RecordKey, Recor
 }
 
 /// `sh.helm.release.v1.<release>.v<revision>`; release names may contain dots.
-fn parse_object_name(name: &str) -> Option<(String, u32)> {
+pub(super) fn parse_object_name(name: &str) -> Option<(String, u32)> {
     let (release, revision) = name.strip_prefix(NAME_PREFIX)?.rsplit_once(".v")?;
     let canonical = revision
         .parse::<u32>()
@@ -124,7 +127,7 @@ fn parse_object_name(name: &str) -> Option<(String, u32)> {
 }
 
 impl RecordMeta {
-    fn of(metadata: &ObjectMeta) -> Self {
+    pub(super) fn of(metadata: &ObjectMeta) -> Self {
         let status = metadata
             .labels
             .as_ref()
@@ -229,7 +232,7 @@ fn unfinished(revisions: &BTreeMap<u32, RecordMeta>) -> Vec<u32> {
 /// If the API server does not list them.
 pub async fn find(client: &Client, release: &ReleaseId) -> kube::Result<Vec<RecordKey>> {
     let secrets = Api::<LeanMeta<Secret>>::namespaced(client.clone(), &release.namespace);
-    let of_helm = ListParams::default().fields(SECRET_TYPE);
+    let of_helm = ListParams::default().fields(OF_SECRET_TYPE);
     let mut found = pages(&secrets, of_helm, |one| identify(Driver::Secret, &one)).await?;
     let maps = Api::<LeanMeta<ConfigMap>>::namespaced(client.clone(), &release.namespace);
     let of_helm = ListParams::default().labels(CONFIG_MAP_LABEL);
@@ -289,7 +292,7 @@ pub enum Writer {
     Helm,
 }
 
-fn writer(metadata: &ObjectMeta, immutable: Option<bool>) -> Writer {
+pub(super) fn writer(metadata: &ObjectMeta, immutable: Option<bool>) -> Writer {
     let mut names = metadata.annotations.iter().flat_map(BTreeMap::keys);
     let is_of_chart = |name: &String| name == "helm.sh/hook" || name == "meta.helm.sh/release-name";
     if immutable == Some(true) || names.any(is_of_chart) {
@@ -325,7 +328,7 @@ pub async fn read<T: Send + 'static>(
 }
 
 /// Decodes a payload when it is its turn.
-async fn decoded<T: Send + 'static>(
+pub(super) async fn decoded<T: Send + 'static>(
     payload: Zeroizing<Vec<u8>>,
     take: impl FnOnce(Record) -> T + Send + 'static,
 ) -> Result<T, ReadError> {
@@ -350,11 +353,19 @@ const MOST_DECODED: usize = 2;
 
 static DECODED: Semaphore = Semaphore::const_new(MOST_DECODED);
 
+/// The bytes of a payload as the API server shows it: a Secret's is base64 of what Helm has written.
+pub(super) fn stored_bytes(driver: Driver, text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    match driver {
+        Driver::ConfigMap => Some(Zeroizing::new(text.as_bytes().to_vec())),
+        Driver::Secret => BASE64_STANDARD.decode(text).ok().map(Zeroizing::new),
+    }
+}
+
 type Payload = (RecordMeta, Writer, Zeroizing<Vec<u8>>);
 
 async fn secret_payload(client: &Client, key: &RecordKey) -> Result<Payload, ReadError> {
     let api = Api::<Secret>::namespaced(client.clone(), &key.release.namespace);
-    let fields = format!("{SECRET_TYPE},metadata.name={}", key.object_name());
+    let fields = format!("{OF_SECRET_TYPE},metadata.name={}", key.object_name());
     let params = ListParams::default().fields(&fields);
     let list = within_deadline(api.list(&params))
         .await
@@ -386,8 +397,6 @@ async fn config_map_payload(client: &Client, key: &RecordKey) -> Result<Payload,
 mod tests {
     use std::sync::{Arc, Condvar, Mutex};
     use std::time::Duration;
-
-    use base64::prelude::{BASE64_STANDARD, Engine as _};
 
     use super::*;
 

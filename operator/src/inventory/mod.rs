@@ -9,6 +9,7 @@ mod item;
 pub mod k3s;
 pub(crate) mod manifest;
 mod stored;
+pub mod submitted;
 pub mod workloads;
 
 use std::fmt;

@@ -27,7 +27,7 @@ mod unreadable_identity;
 pub use duration::{DurationError, duration};
 pub use identity::{identity, identity_remains, is_caller_told};
 pub use key::{KeyProblem, Remains, claimed, declared_revocation, key, remains};
-pub use policy::{LoadedPolicy, QuarantineTerms, policy, policy_by, unreadable_policy};
+pub use policy::{DoorTerms, LoadedPolicy, QuarantineTerms, policy, policy_by, unreadable_policy};
 pub use problem::Problem;
 pub use public_key::{public_key, public_key_remains, share_public_revocations};
 pub use quarantine::quarantine_problems;

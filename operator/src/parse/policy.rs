@@ -14,7 +14,9 @@ use super::source::TokenRule;
 use super::text::release_globs;
 use super::{Problem, Problems, duration};
 use crate::api::ChartTrustPolicy;
-use crate::api::chart_trust_policy::{Approval, Match, QuarantineLimit, QuarantineSpec};
+use crate::api::chart_trust_policy::{
+    Admission, Approval, Match, Mode, QuarantineLimit, QuarantineSpec,
+};
 use crate::api::quarantine_words::QuarantineAction;
 
 /// A policy as it was read.
@@ -26,11 +28,22 @@ pub struct LoadedPolicy {
     pub policy: Policy,
     /// How often sources are looked at again.
     pub interval: Duration,
+    /// What it does at the door.
+    pub door: DoorTerms,
     /// When and how releases are contained. `None` too for a policy with problems: what cannot be
     /// read contains nothing.
     pub quarantine: Option<QuarantineTerms>,
     /// What is wrong with the object; empty if nothing is.
     pub problems: Vec<Problem>,
+}
+
+/// What a policy does while a release is being installed or upgraded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DoorTerms {
+    /// Whether it refuses, warns, or does nothing.
+    pub mode: Mode,
+    /// What it does where it cannot tell.
+    pub admission: Admission,
 }
 
 /// When and how a policy contains releases.
@@ -78,6 +91,10 @@ pub fn policy_by(object: &ChartTrustPolicy, tokens: &TokenRule<'_>) -> LoadedPol
         generation: object.metadata.generation.unwrap_or_default(),
         policy: distrust(policy, &problems),
         interval,
+        door: DoorTerms {
+            mode: spec.mode,
+            admission: spec.admission,
+        },
         // Whatever the problem: a selection that was read wrongly must not stop somebody else's
         // workloads.
         quarantine: quarantine.filter(|_| problems.is_empty()),
@@ -104,6 +121,8 @@ pub fn unreadable_policy(name: &str, problem: &str) -> LoadedPolicy {
         generation: 0,
         policy: distrust(policy, &problems),
         interval: DEFAULT_INTERVAL,
+        // Nobody knows which mode was meant: what cannot be read refuses nothing.
+        door: DoorTerms::default(),
         quarantine: None,
         problems,
     }

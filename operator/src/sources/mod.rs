@@ -25,6 +25,7 @@ mod named;
 mod network;
 mod origin;
 mod provenance;
+mod remembered;
 mod rest;
 mod signatures;
 mod singleflight;

@@ -202,6 +202,22 @@ impl<V> Cache<V> {
         entry
     }
 
+    /// The last good answer of a key, if there is one and it is not being asked for.
+    pub(super) fn remembered(&self, key: Fingerprint) -> Option<V>
+    where
+        V: Clone,
+    {
+        let known = {
+            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            memory
+                .entries
+                .contains_key(&key)
+                .then(|| memory.touch(key))?
+        };
+        let state = known.state.try_lock().ok()?;
+        state.kept.clone()
+    }
+
     /// Notes how many bytes the answer of a key takes.
     pub(super) fn set_cost(&self, key: Fingerprint, bytes: usize) {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);

@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("api", &[] as &[_]),
+        ("certificates", &[]),
         (
             "cli",
             &[
                 "api",
                 "clock",
                 "controllers",
+                "door",
                 "evidence",
                 "leader",
                 "inventory",
@@ -31,6 +33,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
             "controllers",
             &[
                 "api",
+                "certificates",
                 "clock",
                 "evidence",
                 "fake_cluster",
@@ -42,6 +45,22 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "names",
                 "parse",
                 "quarantine",
+                "sources",
+                "watch",
+            ],
+        ),
+        (
+            "door",
+            &[
+                "api",
+                "certificates",
+                "clock",
+                "controllers",
+                "evidence",
+                "inventory",
+                "metrics",
+                "parse",
+                "serve",
                 "sources",
                 "watch",
             ],

@@ -119,7 +119,7 @@ pub fn error_chain(error: &dyn Error) -> String {
 
 /// Cuts at a character border and replaces control and direction characters, which foreign text
 /// could use to forge what a terminal shows.
-pub(crate) fn bounded(message: &str) -> String {
+pub fn bounded(message: &str) -> String {
     let mut clean = String::with_capacity(message.len().min(MAX_MESSAGE));
     for character in message.chars() {
         let shown = if is_deceptive(character) {

@@ -8,7 +8,8 @@ use kube::ResourceExt;
 
 use super::deployed::{Told, bare};
 use crate::api::chart_trust_policy::{
-    ChartTrustPolicySpec, Level, Match, Mode, PinnedDigest, Rule, Signers, Source, Verify,
+    Admission, ChartTrustPolicySpec, Level, Match, Mode, PinnedDigest, Rule, Signers, Source,
+    Verify,
 };
 use crate::api::release_trust::{Binding, SourceAnswer, SourceEvidence};
 use crate::api::{ChartTrustPolicy, ReleaseTrust, bounds};
@@ -432,6 +433,7 @@ fn policy(rules: Vec<Rule>, asked: &Asked) -> Result<ChartTrustPolicy, Failure> 
     let spec = ChartTrustPolicySpec {
         suspend: false,
         mode: Mode::Audit,
+        admission: Admission::default(),
         interval: "1h".to_owned(),
         selection: Match {
             namespace_selector: None,

@@ -45,7 +45,7 @@ async fn gather(context: &Context, object: Option<&ReadIdentity>) -> Option<Foun
 }
 
 /// The object, or what can be read of it.
-fn readable(object: &ReadIdentity) -> Option<&TrustedIdentity> {
+pub(crate) fn readable(object: &ReadIdentity) -> Option<&TrustedIdentity> {
     match object {
         Ok(object) => Some(object),
         Err(unreadable) => unreadable.remains.as_ref(),
@@ -53,7 +53,7 @@ fn readable(object: &ReadIdentity) -> Option<&TrustedIdentity> {
 }
 
 /// What the object says.
-fn parse(object: &ReadIdentity, root: FoundRoot, reading: Reading) -> LoadedIdentity {
+pub(crate) fn parse(object: &ReadIdentity, root: FoundRoot, reading: Reading) -> LoadedIdentity {
     let problem = object.as_ref().err().map(|one| one.problem.as_str());
     match (readable(object), problem) {
         (Some(object), problem) => LoadedIdentity::of(object, problem, root, reading),

@@ -62,7 +62,7 @@ pub(in crate::controllers) async fn restore(context: &Context) {
 }
 
 /// The key with everything that was learned against it.
-pub(super) fn apply(memory: &Memory, loaded: &mut LoadedKey) {
+pub(crate) fn apply(memory: &Memory, loaded: &mut LoadedKey) {
     if let Ok(key) = &loaded.key {
         let remains = parse::Remains {
             claimed: loaded.remains.claimed.clone(),

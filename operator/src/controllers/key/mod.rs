@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
+pub(crate) use self::public::{is_one as is_public_key, of_unreadable as unreadable_public_key};
 use self::status::Known;
 use crate::api::TrustedKey;
 use crate::api::reasons::KeyReason;
@@ -66,7 +67,7 @@ async fn gather(
 }
 
 /// What the object says, without what was learned against its key; `None` if it is gone.
-fn parse(
+pub(crate) fn parse(
     object: Option<&ReadKey>,
     material: Option<Result<Vec<u8>, KeyProblem>>,
     reading: Reading,

@@ -29,7 +29,7 @@ use crate::inventory::ReleaseId;
 use crate::parse::{KeyProblem, UnreadableKey};
 
 /// Whether an object is of this type, as far as can be read.
-pub(super) fn is_one(object: Option<&ReadKey>) -> bool {
+pub(crate) fn is_one(object: Option<&ReadKey>) -> bool {
     match object {
         Some(Ok(object)) => object.spec.key_type == KeyType::PublicKey,
         Some(Err(unreadable)) => unreadable.public.is_some(),
@@ -69,7 +69,11 @@ pub(super) fn forget(context: &Context, name: &str, moment: Moment) {
 }
 
 /// One that does not have the form: what is declared against its key.
-fn of_unreadable(name: &str, unreadable: &UnreadableKey, reading: Reading) -> LoadedPublicKey {
+pub(crate) fn of_unreadable(
+    name: &str,
+    unreadable: &UnreadableKey,
+    reading: Reading,
+) -> LoadedPublicKey {
     let problem = KeyProblem::new(KeyReason::InvalidSpec, &unreadable.problem);
     let known = unreadable
         .public

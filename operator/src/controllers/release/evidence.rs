@@ -5,6 +5,7 @@
 mod bound;
 mod bundles;
 mod earlier;
+pub(in crate::controllers) mod readers;
 mod room;
 mod unsigned;
 
@@ -142,7 +143,7 @@ pub(in crate::controllers) fn describe(
         dependencies: &dependencies,
         epoch: sealing.age.epoch(),
     };
-    let tag = sealing.seal.tag(&message(&sealed));
+    let tag = sealing.seal.sign(&message(&sealed));
     (
         Some(v1::Evidence {
             content,
@@ -184,8 +185,16 @@ pub(in crate::controllers) fn restore(
     status: &v1::ReleaseTrustStatus,
     seal: &Seal,
 ) -> Option<Result<Restored, Rejected>> {
+    attested(id, status, |sealed, tag| seal.attest(sealed, tag))
+}
+
+fn attested(
+    id: &ReleaseId,
+    status: &v1::ReleaseTrustStatus,
+    attest: impl Fn(&[u8], &str) -> Option<Attestation>,
+) -> Option<Result<Restored, Rejected>> {
     let (release, evidence) = (status.release.as_ref()?, status.evidence.as_ref()?);
-    let attest = |epoch| {
+    let attest_by = |epoch| {
         let sealed = Sealed {
             namespace: &id.namespace,
             name: &id.name,
@@ -198,13 +207,13 @@ pub(in crate::controllers) fn restore(
             dependencies: &evidence.dependencies,
             epoch,
         };
-        let attested = seal.attest(
+        let attested = attest(
             &message(&sealed),
             evidence.tag.as_deref().unwrap_or_default(),
         )?;
         Some((epoch, attested))
     };
-    let Some((epoch, attested)) = (0..=seal::EPOCH).rev().find_map(attest) else {
+    let Some((epoch, attested)) = (0..=seal::EPOCH).rev().find_map(attest_by) else {
         return Some(Err(Rejected::Seal));
     };
     let age = if epoch == seal::EPOCH {
@@ -225,13 +234,6 @@ pub(in crate::controllers) fn restore(
         age,
     });
     Some(restored.ok_or(Rejected::Unreadable))
-}
-
-/// What a status says of a release's content, whoever wrote it: for people who ask what would be,
-/// never for a verdict. `None` if it says nothing that can be read.
-pub fn stated(status: &v1::ReleaseTrustStatus) -> Option<Content> {
-    let (release, evidence) = (status.release.as_ref()?, status.evidence.as_ref()?);
-    content(release, evidence, &status.signers, Attestation::supposed())
 }
 
 fn content(

@@ -1,6 +1,7 @@
 //! Judges one release from what is known, and writes its `ReleaseTrust`.
 
 mod bundled;
+pub mod contradiction;
 mod counted;
 pub(in crate::controllers) mod credentials;
 pub(in crate::controllers) mod events;

@@ -5,8 +5,8 @@ use charttrust_verify::release::{HelmReleaseMark, Record, Status};
 use charttrust_verify::verdict::Cause;
 use tokio::time::Instant;
 
+use super::contradiction::{self, Inside, OF_CHART, Outside};
 use super::poll;
-use crate::api::bounds;
 use crate::clock;
 use crate::controllers::context::Context;
 use crate::controllers::store::{Content, Release, Revision};
@@ -125,10 +125,6 @@ fn read_later(context: &Context, item: &Item, error: &(dyn std::error::Error + '
     records.add_at(item.id.clone(), clock::tick() + RETRY_READ);
 }
 
-const OF_CHART: &str = "the record was brought by a chart, not written by Helm: it has annotations that Helm \
-                        puts on what a chart makes, or is immutable; remove that object, and see \
-                        `helm history`";
-
 /// What is read of a record before any source is asked.
 struct Said {
     name: String,
@@ -212,27 +208,19 @@ fn content(
     }
 }
 
-/// Name, labels and content of a record can disagree only by somebody's hand.
 fn contradiction(item: &Item, read: &Read<Said>) -> Option<String> {
-    let revision = item.record.revision();
     let said = &read.taken;
-    let facts = [
-        ("name", said.name.clone(), item.id.name.clone()),
-        ("revision", said.revision.to_string(), revision.to_string()),
-        (
-            "status",
-            said.status.to_string(),
-            read.meta.claimed_status.clone(),
-        ),
-    ];
-    let (what, inside, outside) = facts
-        .into_iter()
-        .find(|(_, inside, outside)| inside != outside)?;
-    // Whoever writes a record may write megabytes there, and this is kept.
-    let inside = bounds::fit(&inside, bounds::NAME);
-    Some(format!(
-        "revision {revision}: the record says {what} {inside:?}, its object {outside:?}"
-    ))
+    let inside = Inside {
+        name: &said.name,
+        revision: said.revision,
+        status: said.status,
+    };
+    let outside = Outside {
+        name: &item.id.name,
+        revision: item.record.revision(),
+        status: &read.meta.claimed_status,
+    };
+    contradiction::contradiction(inside, outside)
 }
 
 #[cfg(test)]

@@ -1,0 +1,157 @@
+//! The webhook as a child process, and an API server that calls it.
+//!
+//! The plane has no nodes and so no Services: the configuration of the chart is pointed at the process by its
+//! address, and the operator makes the certificate for that.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use charttrust::controllers::webhook::WEBHOOK;
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::eventually;
+use crate::plane::free_ports;
+use crate::process::{Process, ProcessError};
+use crate::tls;
+
+/// The configuration, and the account of the webhook, as the chart names both.
+pub const NAME: &str = "charttrust-webhook";
+
+/// A webhook; ended (SIGKILL) when dropped.
+#[derive(Debug)]
+pub struct Door {
+    process: Process,
+    address: String,
+    health: String,
+    _dir: TempDir,
+}
+
+impl Door {
+    /// Starts it for the operator of a namespace, at any free port or at this address.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start(
+        binary: &PathBuf,
+        kubeconfig: &PathBuf,
+        namespace: &str,
+        address: Option<&str>,
+    ) -> Result<Self, ProcessError> {
+        let dir = tempfile::tempdir().map_err(ProcessError::Log)?;
+        let ports = free_ports().map_err(ProcessError::Log)?;
+        let [own, health] = ports.map(|port| format!("127.0.0.1:{port}"));
+        let address = address.map_or(own, str::to_owned);
+        let mut command = Command::new(binary);
+        command
+            .args([
+                "webhook",
+                "--namespace",
+                namespace,
+                "--allow-host",
+                "127.0.0.1",
+            ])
+            .args(["--webhook-addr", &address, "--health-addr", &health])
+            .env("SSL_CERT_FILE", tls::authority())
+            .env("KUBECONFIG", kubeconfig);
+        let process = Process::spawn("charttrust webhook", &command, &dir.path().join("log"))?;
+        Ok(Self {
+            process,
+            address,
+            health,
+            _dir: dir,
+        })
+    }
+
+    /// Returns when it can answer.
+    ///
+    /// # Panics
+    /// If it cannot within a minute.
+    pub async fn ready(&mut self) {
+        let health = format!("http://{}/readyz", self.health);
+        eventually(
+            Duration::from_secs(60),
+            "the webhook is ready",
+            async || {
+                let answer = reqwest::get(&health)
+                    .await
+                    .map_err(|error| error.to_string())?;
+                if answer.status().is_success() {
+                    return Ok(());
+                }
+                Err(format!(
+                    "{}; {}",
+                    answer.text().await.unwrap_or_default(),
+                    self.process.log()
+                ))
+            },
+        )
+        .await;
+    }
+
+    /// Where it answers.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// What it counts.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn metrics(&self) -> reqwest::Result<String> {
+        reqwest::get(format!("http://{}/metrics", self.health))
+            .await?
+            .text()
+            .await
+    }
+
+    /// Everything that it has logged.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Stops it from running: whoever calls it waits.
+    pub fn freeze(&mut self) {
+        self.process.freeze();
+    }
+
+    /// Lets it run again.
+    pub fn thaw(&mut self) {
+        self.process.thaw();
+    }
+
+    /// Ends it as a crash does.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+}
+
+/// Has API servers call a webhook at its address.
+///
+/// # Errors
+/// If the configuration cannot be read or changed.
+pub async fn point(client: &Client, address: &str) -> kube::Result<()> {
+    let api = Api::<ValidatingWebhookConfiguration>::all(client.clone());
+    let known = api.get(NAME).await?;
+    let all = known.webhooks.iter().flatten();
+    let index = all
+        .clone()
+        .position(|one| one.name == WEBHOOK)
+        .unwrap_or_default();
+    let bundle = all
+        .clone()
+        .find_map(|one| one.client_config.ca_bundle.clone());
+    let mut config = json!({"url": format!("https://{address}/v1/records")});
+    if let Some(bundle) = bundle {
+        config["caBundle"] = json!(bundle);
+    }
+    let patch = json!([{"op": "replace", "path": format!("/webhooks/{index}/clientConfig"), "value": config}]);
+    let patch = serde_json::from_value(patch).map_err(kube::Error::SerdeError)?;
+    api.patch(NAME, &PatchParams::default(), &Patch::<()>::Json(patch))
+        .await?;
+    Ok(())
+}

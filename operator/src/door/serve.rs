@@ -1,0 +1,312 @@
+//! The port of the door, and that of its probes.
+//!
+//! Anybody who can reach it may send anything: a body has a limit and a deadline, few are read at a time, and
+//! nothing of one is told.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use super::Door;
+use super::review::{Review, Subject};
+use super::shown::{Shown, server_config};
+use crate::clock::Moment;
+use crate::metrics::door::{Fate, Numbers};
+use crate::serve::{METRICS, serve};
+
+/// Where reviews of records are sent.
+pub const PATH: &str = "/v1/records";
+
+/// A Secret of a mebibyte is a third more as base64, and the API server says more beside it.
+const LARGEST_BODY: usize = 3 << 20;
+/// Bodies, and records that are decoded, at a time.
+const MOST_BODIES: usize = 8;
+/// API servers keep a few connections each.
+const MOST_CONNECTIONS: usize = 256;
+/// Longest wait for a body, or for a place to read it.
+const LONGEST_BODY: Duration = Duration::from_secs(1);
+/// Longest wait for the first bytes of a connection, and between requests.
+const LONGEST_HELLO: Duration = Duration::from_secs(5);
+const LONGEST_IDLE: Duration = Duration::from_secs(120);
+
+/// What requests need.
+#[derive(Clone)]
+struct Serving {
+    door: Arc<Door>,
+    bodies: Arc<Semaphore>,
+    numbers: Arc<Numbers>,
+}
+
+/// Answers API servers until the process ends.
+///
+/// # Errors
+/// If the address cannot be bound.
+pub async fn reviews(
+    address: SocketAddr,
+    (door, numbers): (Arc<Door>, Arc<Numbers>),
+    shown: Arc<Shown>,
+) -> std::io::Result<()> {
+    let config = server_config(shown).map_err(std::io::Error::other)?;
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind(address).await?;
+    tracing::info!(address = %listener.local_addr()?, "listening for reviews");
+    let serving = Serving {
+        door,
+        bodies: Arc::new(Semaphore::new(MOST_BODIES)),
+        numbers,
+    };
+    let router = Router::new().route(PATH, post(review)).with_state(serving);
+    accept(&listener, &acceptor, &router).await
+}
+
+/// Serves probes and metrics until the process ends.
+///
+/// # Errors
+/// If the address cannot be bound.
+pub async fn probes(
+    address: SocketAddr,
+    (door, numbers): (Arc<Door>, Arc<Numbers>),
+    shown: Arc<Shown>,
+) -> std::io::Result<()> {
+    let asked = Arc::clone(&door);
+    let readyz = move || {
+        let missing = if !asked.is_ready() {
+            Some("keys and policies were not read yet")
+        } else if !shown.is_there() {
+            Some("there is no certificate yet")
+        } else {
+            None
+        };
+        async move {
+            match missing {
+                None => (StatusCode::OK, "ready"),
+                Some(what) => (StatusCode::SERVICE_UNAVAILABLE, what),
+            }
+        }
+    };
+    let metrics = move || {
+        let text = numbers.text(door.broken_until(Moment::now().date));
+        async move { ([(CONTENT_TYPE, METRICS)], text).into_response() }
+    };
+    let router = Router::new()
+        .route("/healthz", get(async || "alive"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics));
+    serve(address, router).await
+}
+
+async fn accept(
+    listener: &TcpListener,
+    acceptor: &TlsAcceptor,
+    router: &Router,
+) -> std::io::Result<()> {
+    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Who comes when all are taken is turned away: an API server tries again.
+                let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                    continue;
+                };
+                tokio::spawn(connection(stream, acceptor.clone(), router.clone(), place));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection cannot be accepted");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+const PAUSE: Duration = Duration::from_millis(100);
+
+async fn connection(
+    stream: TcpStream,
+    acceptor: TlsAcceptor,
+    router: Router,
+    _place: OwnedSemaphorePermit,
+) {
+    let Ok(Ok(stream)) = timeout(LONGEST_HELLO, acceptor.accept(stream)).await else {
+        return;
+    };
+    let service = TowerToHyperService::new(router);
+    let mut server = http1::Builder::new();
+    server
+        .timer(TokioTimer::new())
+        .header_read_timeout(LONGEST_IDLE);
+    // Who sends what is no request, or does not take its answer, is left.
+    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+}
+
+async fn review(State(serving): State<Serving>, body: Body) -> Response {
+    let moment = Moment::now();
+    let (counted, response) = Box::pin(serving.review(body, moment)).await;
+    let took = Moment::now().tick.saturating_duration_since(moment.tick);
+    serving.numbers.answered(counted, took);
+    response
+}
+
+impl Serving {
+    async fn review(&self, body: Body, moment: Moment) -> (Fate, Response) {
+        let (review, place) = match timeout(LONGEST_BODY, self.read(body)).await {
+            Ok(Ok(read)) => read,
+            Ok(Err(refused)) => return (Fate::Failed, refused),
+            Err(_) => return failed(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"),
+        };
+        let uid = review.uid().to_owned();
+        let is_record = matches!(review.subject, Subject::Record(_));
+        match Box::pin(self.door.answer((review.subject, place), moment)).await {
+            Ok(answer) => {
+                let counted = match (is_record, answer.refusal.is_some(), answer.warnings.len()) {
+                    (false, ..) => Fate::Passed,
+                    (true, true, _) => Fate::Denied,
+                    (true, false, 0) => Fate::Allowed,
+                    (true, false, _) => Fate::Warned,
+                };
+                let body = Review::answered(&uid, &answer);
+                (
+                    counted,
+                    ([(CONTENT_TYPE, "application/json")], body).into_response(),
+                )
+            }
+            Err(error) => failed(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+        }
+    }
+
+    /// Few at a time: a body, and what is made of it, are the largest things here.
+    async fn read(&self, body: Body) -> Result<(Review, OwnedSemaphorePermit), Response> {
+        let told = |code, why: &str| (code, why.to_owned()).into_response();
+        let place = Arc::clone(&self.bodies).acquire_owned().await;
+        // Invariant: nobody closes the places.
+        let place = place.map_err(|_| told(StatusCode::SERVICE_UNAVAILABLE, "no place"))?;
+        let bytes = to_bytes(body, LARGEST_BODY).await;
+        let bytes = bytes.map_err(|_| {
+            told(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the body is too large or was cut off",
+            )
+        })?;
+        let review = Review::read(&bytes);
+        review.map(|review| (review, place)).map_err(|error| {
+            tracing::warn!(%error, "no review");
+            told(StatusCode::BAD_REQUEST, &error.to_string())
+        })
+    }
+}
+
+fn failed(code: StatusCode, why: &str) -> (Fate, Response) {
+    (Fate::Failed, (code, why.to_owned()).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+    use kube::{Client, Config};
+    use serde_json::json;
+
+    use super::*;
+    use crate::door::Settings;
+    use crate::sources;
+
+    fn serving() -> Serving {
+        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
+        let settings = Settings {
+            namespace: "charttrust-system".to_owned(),
+            exempt: std::collections::BTreeSet::new(),
+            sources: sources::Settings {
+                allowed_hosts: Vec::new(),
+                auth_hosts: Vec::new(),
+                limits: sources::Limits::default(),
+                user_agent: "test".to_owned(),
+            },
+        };
+        let client = Client::try_from(nowhere).unwrap();
+        Serving {
+            door: Arc::new(Door::new(client, settings)),
+            bodies: Arc::new(Semaphore::new(MOST_BODIES)),
+            numbers: Arc::new(Numbers::default()),
+        }
+    }
+
+    /// What a body is answered: what it counts as, the code, and the text.
+    async fn answered(serving: &Serving, body: Body) -> (Fate, u16, String) {
+        let (fate, response) = serving.review(body, Moment::now()).await;
+        let code = response.status().as_u16();
+        let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        (fate, code, String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
+    fn review(padding: usize) -> Vec<u8> {
+        let request = json!({
+            "uid": "u-1", "kind": {"group": "", "kind": "Pod"}, "namespace": "shop", "operation": "CREATE",
+        });
+        let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request});
+        let mut text = review.to_string().into_bytes();
+        text.resize(padding.max(text.len()), b' ');
+        text
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_up_to_its_limit_and_no_further() {
+        let serving = serving();
+        let largest = answered(&serving, Body::from(review(LARGEST_BODY))).await;
+        assert_eq!((largest.0, largest.1), (Fate::Passed, 200));
+        assert!(
+            largest.2.contains("u-1") && largest.2.contains("true"),
+            "{}",
+            largest.2
+        );
+        let larger = answered(&serving, Body::from(review(LARGEST_BODY + 1))).await;
+        assert_eq!((larger.0, larger.1), (Fate::Failed, 413));
+        assert_eq!(serving.bodies.available_permits(), MOST_BODIES);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_review_is_answered_without_quoting_it() {
+        let serving = serving();
+        let deep = "{\"a\":".repeat(100_000);
+        for body in ["password", "", "{}", "[[[[", &deep] {
+            let (fate, code, text) = answered(&serving, Body::from(body.to_owned())).await;
+            assert_eq!((fate, code), (Fate::Failed, 400));
+            assert!(!text.contains("password"), "{text}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_holds_its_place_for_a_second() {
+        let serving = serving();
+        let never = || Body::from_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>());
+        let slow = (0..MOST_BODIES).map(|_| answered(&serving, never()));
+        let slow = futures::future::join_all(slow).await;
+        for (fate, code, _) in slow {
+            assert_eq!((fate, code), (Fate::Failed, 408));
+        }
+        assert_eq!(answered(&serving, Body::from(review(0))).await.1, 200);
+    }
+
+    #[tokio::test]
+    async fn a_record_is_not_answered_before_everything_was_read() {
+        let mut review: serde_json::Value = serde_json::from_slice(&review(0)).unwrap();
+        review["request"]["kind"]["kind"] = json!("Secret");
+        review["request"]["object"] = json!({
+            "metadata": {"name": "sh.helm.release.v1.web.v1"}, "type": "helm.sh/release.v1",
+        });
+        let answer = answered(&serving(), Body::from(review.to_string())).await;
+        assert_eq!((answer.0, answer.1), (Fate::Failed, 503));
+    }
+}

@@ -1,0 +1,384 @@
+//! The whole door, over a repository on loopback: which record is let in, in which words, and at what cost.
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use charttrust_verify::digest::Sha256Digest;
+use kube::{Client, Config};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use wiremock::matchers::path;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use super::*;
+use crate::sources::Limits;
+
+/// A repository with charts of one file, and a door that may ask it.
+struct Scene {
+    door: Door,
+    repository: MockServer,
+}
+
+impl Scene {
+    async fn with(policies: &[Value]) -> Self {
+        let repository = MockServer::start().await;
+        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
+        let settings = Settings {
+            namespace: "charttrust-system".to_owned(),
+            exempt: ["kube-system".to_owned()].into(),
+            sources: SourceSettings {
+                allowed_hosts: vec!["127.0.0.1".parse().unwrap()],
+                auth_hosts: Vec::new(),
+                limits: Limits::default(),
+                user_agent: "test".to_owned(),
+            },
+        };
+        let door = Door::new(Client::try_from(nowhere).unwrap(), settings);
+        let scene = Self { door, repository };
+        scene.declare(policies);
+        scene
+    }
+
+    fn declare(&self, policies: &[Value]) {
+        let url = self.repository.uri();
+        let policies = policies.iter().enumerate().map(|(index, change)| {
+            let mut policy = json!({
+                "apiVersion": "charttrust.io/v1alpha1",
+                "kind": "ChartTrustPolicy",
+                "metadata": {"name": format!("p{index}")},
+                "spec": {"mode": "Enforce", "rules": [{
+                    "name": "all", "charts": ["*"], "sources": [{"url": url}], "verify": {"level": "Signature"},
+                }]},
+            });
+            json_patch::merge(&mut policy, change);
+            serde_json::from_value(policy).unwrap()
+        });
+        self.door.known.suppose(policies.collect());
+    }
+
+    /// Publishes a version, and gives the digest of its archive.
+    async fn publish(&self, version: &str) -> Sha256Digest {
+        let archive = packed(version);
+        let digest = Sha256Digest::of(&archive);
+        let index = format!(
+            "apiVersion: v1\nentries:\n  web:\n  - version: {version}\n    urls: [web-{version}.tgz]\n"
+        );
+        self.repository.reset().await;
+        let answers = [
+            ("/index.yaml".to_owned(), index.into_bytes()),
+            (format!("/web-{version}.tgz"), archive),
+        ];
+        for (at, body) in answers {
+            let answer = ResponseTemplate::new(200).set_body_bytes(body);
+            Mock::given(path(at))
+                .respond_with(answer)
+                .mount(&self.repository)
+                .await;
+        }
+        digest
+    }
+
+    async fn asked(&self) -> usize {
+        self.repository.received_requests().await.unwrap().len()
+    }
+
+    /// What becomes of a record: nothing, or its refusal and its warnings, line by line.
+    async fn install(&self, change: impl FnOnce(&mut Value)) -> String {
+        let answer = self
+            .door
+            .answer(submitted(change).await, Moment::now())
+            .await;
+        let answer = answer.unwrap();
+        let refusal = answer.refusal.map(|told| format!("refused: {told}"));
+        refusal
+            .into_iter()
+            .chain(answer.warnings)
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+}
+
+/// The review of a record, after a change of the object or, below `record`, of what it holds.
+async fn submitted(change: impl FnOnce(&mut Value)) -> (Subject, OwnedSemaphorePermit) {
+    let mut object = json!({
+        "namespace": "shop",
+        "record": {
+            "name": "web", "version": 1, "namespace": "shop", "info": {"status": "pending-install"},
+            "chart": {"metadata": {"name": "web", "version": "1.0.0", "apiVersion": "v2"}},
+        },
+        "metadata": {"name": "sh.helm.release.v1.web.v1", "labels": {"status": "pending-install"}},
+        "type": "helm.sh/release.v1",
+    });
+    change(&mut object);
+    let namespace = object["namespace"].take();
+    if object["data"].is_null() {
+        let of_helm = BASE64_STANDARD.encode(object["record"].take().to_string());
+        object["data"] = json!({"release": BASE64_STANDARD.encode(of_helm)});
+    }
+    let review = json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "u", "kind": {"group": "", "version": "v1", "kind": "Secret"},
+            "namespace": namespace, "operation": "CREATE", "object": object,
+        },
+    });
+    let review = Review::read(&serde_json::to_vec(&review).unwrap()).unwrap();
+    let places = Arc::new(Semaphore::new(1));
+    (review.subject, places.acquire_owned().await.unwrap())
+}
+
+/// An archive of one file.
+fn packed(version: &str) -> Vec<u8> {
+    let yaml = format!("apiVersion: v2\nname: web\nversion: {version}\n");
+    let mut header = [0_u8; 512];
+    let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, b"web/Chart.yaml");
+    put(100, b"0000644\0");
+    put(108, b"0000000\0");
+    put(116, b"0000000\0");
+    put(124, format!("{:011o}\0", yaml.len()).as_bytes());
+    put(136, b"00000000012\0");
+    put(148, b"        ");
+    put(156, b"0");
+    put(257, b"ustar\x0000");
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    let mut tar = header.to_vec();
+    tar.extend(yaml.as_bytes());
+    tar.resize(tar.len().next_multiple_of(512) + 1024, 0);
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&tar).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn mode(mode: &str) -> Value {
+    json!({"spec": {"mode": mode}})
+}
+
+fn pinned(digest: Sha256Digest, url: &str) -> Value {
+    let pin = json!({"chart": "web", "version": "1.0.0", "digest": digest.to_string()});
+    json!({"spec": {"rules": [{
+        "name": "all", "charts": ["*"], "sources": [{"url": url}], "verify": {"level": "Signature"}, "digests": [pin],
+    }]}})
+}
+
+#[tokio::test]
+async fn each_policy_does_what_its_mode_says() {
+    let scene = Scene::with(&[mode("Audit"), mode("Warn"), mode("Enforce")]).await;
+    scene.publish("1.0.0").await;
+    let told = scene.install(|_| {}).await;
+    let lines: Vec<_> = told.lines().collect();
+    assert!(
+        lines[0].starts_with(
+            "refused: release shop/web (chart web 1.0.0): Unsigned by policy p2, rule all: "
+        ),
+        "{told}"
+    );
+    assert_eq!(
+        lines[1..],
+        ["charttrust: is not trusted: Unsigned (policy p1): release shop/web"]
+    );
+
+    scene.declare(&[mode("Warn")]);
+    assert!(
+        scene
+            .install(|_| {})
+            .await
+            .starts_with("charttrust: is not trusted: Unsigned")
+    );
+    for policies in [
+        &[][..],
+        &[mode("Audit")],
+        &[json!({"spec": {"suspend": true}})],
+    ] {
+        scene.declare(policies);
+        assert_eq!(scene.install(|_| {}).await, "");
+    }
+}
+
+#[tokio::test]
+async fn what_is_known_is_let_in_without_asking_anybody() {
+    let scene = Scene::with(&[]).await;
+    let digest = scene.publish("1.0.0").await;
+    scene.declare(&[pinned(digest, &scene.repository.uri())]);
+    assert_eq!(scene.install(|_| {}).await, "");
+    let asked = scene.asked().await;
+    assert!(asked > 0);
+    for _ in 0..3 {
+        assert_eq!(scene.install(|_| {}).await, "");
+    }
+    assert_eq!(scene.asked().await, asked);
+}
+
+#[tokio::test]
+async fn what_is_remembered_takes_no_trust_before_it_was_asked_for_again() {
+    let scene = Scene::with(&[mode("Enforce")]).await;
+    scene.publish("1.0.0").await;
+    assert!(scene.install(|_| {}).await.contains("Unsigned"));
+    let asked = scene.asked().await;
+    assert!(scene.install(|_| {}).await.contains("Unsigned"));
+    assert!(
+        scene.asked().await > asked,
+        "the publisher may have signed it since"
+    );
+}
+
+#[tokio::test]
+async fn with_lookup_memory_nobody_is_asked() {
+    let memory = json!({"spec": {"admission": {"lookup": "Memory"}}});
+    let scene = Scene::with(&[memory]).await;
+    scene.publish("1.0.0").await;
+    let told = scene.install(|_| {}).await;
+    assert_eq!(
+        told,
+        "charttrust: was not checked: SourceUnavailable (policy p0): release shop/web"
+    );
+    assert_eq!(scene.asked().await, 0);
+}
+
+#[tokio::test]
+async fn a_source_with_credentials_is_not_asked_without_them() {
+    let scene = Scene::with(&[]).await;
+    scene.publish("1.0.0").await;
+    let source = json!({"url": scene.repository.uri(), "credentialsSecretRef": {"name": "login"}});
+    let rule = json!({"name": "all", "charts": ["*"], "sources": [source], "verify": {"level": "Signature"}});
+    let deny = json!({"onUnknown": "Deny"});
+    scene.declare(&[json!({"spec": {"rules": [rule], "admission": deny}})]);
+    let told = scene.install(|_| {}).await;
+    assert!(
+        told.starts_with("refused: ")
+            && told.contains("needs credentials, which the webhook does not have"),
+        "{told}"
+    );
+    assert_eq!(scene.asked().await, 0);
+}
+
+#[tokio::test]
+async fn what_is_not_to_be_judged_is_let_in() {
+    let scene = Scene::with(&[mode("Enforce")]).await;
+    for namespace in ["kube-system", "charttrust-system"] {
+        assert_eq!(
+            scene
+                .install(|review| review["namespace"] = json!(namespace))
+                .await,
+            ""
+        );
+    }
+    for status in ["superseded", "uninstalled"] {
+        let past = |review: &mut Value| {
+            review["record"]["info"]["status"] = json!(status);
+            review["metadata"]["labels"]["status"] = json!(status);
+        };
+        assert_eq!(scene.install(past).await, "", "{status}");
+    }
+    let elsewhere = json!({"spec": {"match": {"releases": ["other/*"]}}});
+    scene.declare(&[elsewhere]);
+    // Of which chart it is, no policy that selects it would ask.
+    assert_eq!(
+        scene
+            .install(|review| review["data"] = json!({"release": "junk"}))
+            .await,
+        ""
+    );
+    assert_eq!(scene.asked().await, 0);
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_believed_to_be_one_is_unreadable() {
+    let scene = Scene::with(&[json!({"spec": {"admission": {"onUnknown": "Deny"}}})]).await;
+    let bomb = {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        let zeros = vec![b' '; 1 << 20];
+        (0..64).for_each(|_| encoder.write_all(&zeros).unwrap());
+        BASE64_STANDARD.encode(BASE64_STANDARD.encode(encoder.finish().unwrap()))
+    };
+    let changes: [(&str, Box<dyn FnOnce(&mut Value)>); 7] = [
+        ("no data", Box::new(|review| review["data"] = json!({}))),
+        (
+            "no record",
+            Box::new(|review| review["data"] = json!({"release": "c2VjcmV0"})),
+        ),
+        (
+            "a bomb",
+            Box::new(|review| review["data"] = json!({"release": bomb})),
+        ),
+        (
+            "another name",
+            Box::new(|review| review["record"]["name"] = json!("other")),
+        ),
+        (
+            "another revision",
+            Box::new(|review| review["record"]["version"] = json!(2)),
+        ),
+        (
+            "another status",
+            Box::new(|review| review["record"]["info"]["status"] = json!("superseded")),
+        ),
+        (
+            "of a chart",
+            Box::new(|review| review["metadata"]["annotations"] = json!({"helm.sh/hook": "x"})),
+        ),
+    ];
+    for (what, change) in changes {
+        let told = scene.install(change).await;
+        assert!(
+            told.starts_with("refused: release shop/web: ReleaseUnreadable by policy p0"),
+            "{what}: {told}"
+        );
+        assert!(!told.contains("secret"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_broken_glass_lets_everything_in() {
+    let scene = Scene::with(&[mode("Enforce")]).await;
+    scene.publish("1.0.0").await;
+    let now = Moment::now().date;
+    let until = |hours| (now + jiff::SignedDuration::from_hours(hours)).to_string();
+    scene.door.known.suppose_glass(Some(until(1)));
+    assert!(
+        scene
+            .install(|_| {})
+            .await
+            .starts_with("charttrust: nothing is checked until")
+    );
+    assert!(scene.door.broken_until(now).is_some());
+    for closed in [Some(until(25)), Some(until(-1)), None] {
+        scene.door.known.suppose_glass(closed);
+        assert!(scene.install(|_| {}).await.contains("Unsigned"));
+        assert!(scene.door.broken_until(now).is_none());
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_answered_before_everything_was_read() {
+    let scene = Scene::with(&[]).await;
+    scene.door.known.forget();
+    assert!(!scene.door.is_ready());
+    let answer = scene
+        .door
+        .answer(submitted(|_| {}).await, Moment::now())
+        .await;
+    assert!(answer.is_err());
+}
+
+/// Flux replaces the build of a version; that is not what the publisher calls it.
+#[tokio::test]
+async fn the_mark_of_flux_in_a_version_hides_no_chart() {
+    let scene = Scene::with(&[]).await;
+    let digest = scene.publish("1.0.0").await;
+    scene.declare(&[pinned(digest, &scene.repository.uri())]);
+    let marked = |manifest: &'static str| {
+        move |review: &mut Value| {
+            review["record"]["chart"]["metadata"]["version"] = json!("1.0.0+0123456789ab");
+            review["record"]["manifest"] = json!(manifest);
+        }
+    };
+    let of_flux = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  labels:\n    helm.toolkit.fluxcd.io/name: web\n    \
+        helm.toolkit.fluxcd.io/namespace: shop\n";
+    assert_eq!(scene.install(marked(of_flux)).await, "");
+    let bare = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n";
+    assert!(scene.install(marked(bare)).await.contains("ChartNotFound"));
+}

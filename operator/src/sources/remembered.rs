@@ -1,0 +1,20 @@
+//! What a source has answered before, for whoever has no time to ask.
+
+use super::located::Wanted;
+use super::target::Target;
+use super::{Fetched, Fetcher, Source};
+
+impl<T: Send + Sync + 'static> Fetcher<T> {
+    /// What a source itself has last sent of a version, however long ago. Nobody is asked, and nobody waited
+    /// for: while it is being asked there is nothing to remember.
+    pub fn remembered(&self, source: &Source, chart: &str, version: &str) -> Option<Fetched<T>> {
+        let wanted = Wanted {
+            chart,
+            version,
+            manifest: None,
+        };
+        let main = Target::main(source, wanted).ok()?;
+        let kept = self.0.fetched.remembered(main.key(wanted))?;
+        Some(Fetched::new(kept, &main))
+    }
+}
