@@ -218,7 +218,7 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
 fn authority(now: Timestamp) -> Result<Issued, Unmade> {
     let key = KeyPair::generate()?;
     let params = authority_params(Some(now));
-    issued(params.self_signed(&key)?.pem(), &key)
+    Ok(issued(params.self_signed(&key)?.pem(), &key))
 }
 
 fn leaf(authority: &Issued, names: &BTreeSet<String>, now: Timestamp) -> Result<Issued, Unmade> {
@@ -233,14 +233,14 @@ fn leaf(authority: &Issued, names: &BTreeSet<String>, now: Timestamp) -> Result<
     // Nothing outlives who vouches for it.
     let end = life(&authority.certificate).map_or(now + LEAF, |life| life.until.min(now + LEAF));
     live(&mut params, now, end);
-    issued(params.signed_by(&key, &issuer)?.pem(), &key)
+    Ok(issued(params.signed_by(&key, &issuer)?.pem(), &key))
 }
 
-fn issued(certificate: String, key: &KeyPair) -> Result<Issued, Unmade> {
-    Ok(Issued {
+fn issued(certificate: String, key: &KeyPair) -> Issued {
+    Issued {
         certificate,
         key: Zeroizing::new(key.serialize_pem()),
-    })
+    }
 }
 
 /// The same for the certificate of an authority and for what it vouches for, whose issuer it names.

@@ -236,6 +236,23 @@ impl Metrics {
             self.downloads.clone(),
         );
         registry.register(
+            "events_dropped",
+            "Events not written",
+            self.events_dropped.clone(),
+        );
+        let leader = self.leader.clone();
+        registry.register("leader", "Whether this replica judges and writes", leader);
+        registry.register(
+            "webhook_certificate_expiry_timestamp_seconds",
+            "End of the certificate that the webhook shows",
+            self.webhook_certificate.clone(),
+        );
+        self.register_keys(&mut registry);
+        self.register_policies(&mut registry);
+    }
+
+    fn register_keys(&self, registry: &mut Registry) {
+        registry.register(
             "trusted_key_state",
             "State of each key",
             self.key_states.clone(),
@@ -251,19 +268,6 @@ impl Metrics {
             "End of each key",
             expiry,
         );
-        registry.register(
-            "events_dropped",
-            "Events not written",
-            self.events_dropped.clone(),
-        );
-        let leader = self.leader.clone();
-        registry.register("leader", "Whether this replica judges and writes", leader);
-        registry.register(
-            "webhook_certificate_expiry_timestamp_seconds",
-            "End of the certificate that the webhook shows",
-            self.webhook_certificate.clone(),
-        );
-        self.register_policies(&mut registry);
     }
 
     fn register_policies(&self, registry: &mut Registry) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use charttrust::controllers::store::shown::Shown;
 use charttrust::controllers::store::written::Written;
 use charttrust::controllers::store::{Content, PollState, Revision, Store};
-use charttrust::evidence;
+use charttrust::evidence::{self, Forms};
 use charttrust::inventory::helm::Driver;
 use charttrust::inventory::workloads::{MOST_WORKLOADS, Workloads};
 use charttrust::inventory::{Mark, RecordId, ReleaseId};
@@ -587,7 +587,8 @@ async fn long_texts_of_charts_count_as_what_they_take() {
             chart: &chart,
             version: "1.0.0",
         };
-        let gathered = evidence::gather(&fetcher, &source, claimed, Asked::now()).await;
+        let asked = (Asked::now(), Forms::Statement);
+        let gathered = evidence::gather(&fetcher, &source, claimed, asked).await;
         assert!(
             matches!(gathered, evidence::Gathered::Found(_)),
             "{gathered:?}"

@@ -11,7 +11,7 @@ use charttrust_e2e::sigstore::Version::V3;
 use charttrust_verify::sigstore::SigstoreSigners;
 
 use crate::ours::{self, Judged};
-use crate::setup::{Place, world};
+use crate::setup::{Place, bare, world};
 
 /// cert-manager: a key on P-256 in a service that hashes with SHA-512, under a `.sig` tag and in no log.
 #[tokio::test(flavor = "multi_thread")]
@@ -66,7 +66,7 @@ async fn a_signature_with_sha_512_counts() {
     let short = [&verify[..], &[image]].concat();
     world.run(V3, &short, &[]).await.unwrap_err();
     let signers = SigstoreSigners {
-        keys: vec![ours::bare(public.as_bytes(), &world.root())],
+        keys: vec![bare(public.as_bytes(), &world.root())],
         ..SigstoreSigners::default()
     };
     let judged = ours::judged(&place.registry, &pushed, &signers).await;
@@ -110,10 +110,7 @@ async fn signed_with(
     let place = Place::new(Kind::Distribution).await;
     let key = world.cosign(V3).make_key(name, algorithm).await.unwrap();
     let signers = SigstoreSigners {
-        keys: vec![ours::bare(
-            &std::fs::read(&key.public).unwrap(),
-            &world.root(),
-        )],
+        keys: vec![bare(&std::fs::read(&key.public).unwrap(), &world.root())],
         ..SigstoreSigners::default()
     };
     let (private, public) = (key.private.to_string_lossy(), key.public.to_string_lossy());

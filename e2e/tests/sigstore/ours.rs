@@ -1,7 +1,7 @@
 //! What we say of a chart in a registry: what is published beside it is asked for as the operator does, and judged by
 //! the engine.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -13,16 +13,12 @@ use charttrust_verify::chart::{self, Chart};
 use charttrust_verify::check::{self, Case, Known};
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::{Answer, ArchiveFacts, Bound, Evidence, ProvenanceFacts};
-use charttrust_verify::key::Scope;
 use charttrust_verify::limits::ArchiveLimits;
 use charttrust_verify::policy::{
     Demands, Dependencies, ExpiredKeys, Level, Pattern, Policy, ReleaseRef, Rule, Selection,
     Signers, Source, Verify,
 };
-use charttrust_verify::sigstore::{
-    KnownPublicKey, PublicKey, Root, SigstoreSigners, SimpleSignature, Transparency,
-    TrustedPublicKey, TrustedRoot,
-};
+use charttrust_verify::sigstore::{SigstoreSigners, SimpleSignature};
 use charttrust_verify::verdict::Cause;
 use jiff::Timestamp;
 
@@ -185,25 +181,6 @@ fn policy(signers: &SigstoreSigners) -> Policy {
         selection: Selection::default(),
         demands: Demands::Rules(vec![rule]),
         exceptions: Vec::new(),
-    }
-}
-
-/// A key alone, with a root by which logs and timestamps are checked.
-pub(crate) fn bare(pem: &[u8], root: &Arc<TrustedRoot>) -> KnownPublicKey {
-    let key = PublicKey::parse(pem).unwrap();
-    KnownPublicKey {
-        trusted: TrustedPublicKey {
-            name: "cosign".to_owned(),
-            fingerprint: key.fingerprint(),
-            transparency: Transparency::IfPresent,
-            scope: Scope::default(),
-            not_after: None,
-            revocations: Vec::new(),
-        },
-        labels: BTreeMap::new(),
-        key: Some(key),
-        root: Some(Root::Known(root.clone())),
-        unusable: None,
     }
 }
 

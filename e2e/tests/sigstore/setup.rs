@@ -13,12 +13,14 @@ use charttrust_e2e::operator::binary;
 use charttrust_e2e::registry::{Kind, Registry};
 use charttrust_e2e::sigstore::{Algorithm, Cosign, Job, KeyFiles, Services, Sigstore, Version};
 use charttrust_e2e::tools::{self, Tool};
-use charttrust_verify::sigstore::{KnownIdentity, Root, SigstoreSigners, TrustedRoot};
+use charttrust_verify::key::Scope;
+use charttrust_verify::sigstore::{
+    KnownIdentity, KnownPublicKey, PublicKey, Root, SigstoreSigners, Transparency,
+    TrustedPublicKey, TrustedRoot,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
-
-use crate::ours;
 
 /// One Sigstore, and who signs by it.
 pub(crate) struct World {
@@ -178,7 +180,7 @@ impl World {
             Signer::Key => {
                 let pem = std::fs::read(&self.key.public).unwrap();
                 SigstoreSigners {
-                    keys: vec![ours::bare(&pem, &self.root())],
+                    keys: vec![bare(&pem, &self.root())],
                     ..SigstoreSigners::default()
                 }
             }
@@ -339,4 +341,23 @@ fn hash(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     hasher.finish()
+}
+
+/// A key alone, with a root by which logs and timestamps are checked.
+pub(crate) fn bare(pem: &[u8], root: &Arc<TrustedRoot>) -> KnownPublicKey {
+    let key = PublicKey::parse(pem).unwrap();
+    KnownPublicKey {
+        trusted: TrustedPublicKey {
+            name: "cosign".to_owned(),
+            fingerprint: key.fingerprint(),
+            transparency: Transparency::IfPresent,
+            scope: Scope::default(),
+            not_after: None,
+            revocations: Vec::new(),
+        },
+        labels: BTreeMap::new(),
+        key: Some(key),
+        root: Some(Root::Known(root.clone())),
+        unusable: None,
+    }
 }

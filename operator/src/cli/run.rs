@@ -77,7 +77,7 @@ pub struct Run {
     /// Provides what `charttrust webhook` needs: by what it checks evidence.
     #[arg(long)]
     pub webhook: bool,
-    /// Keeps the certificates of the webhook that this ValidatingWebhookConfiguration has API servers call.
+    /// Keeps the certificates of the webhook that this `ValidatingWebhookConfiguration` has API servers call.
     #[arg(long, value_name = "NAME", requires = "webhook")]
     pub webhook_configuration: Option<String>,
     /// How log lines look.

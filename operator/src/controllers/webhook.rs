@@ -194,7 +194,7 @@ fn kept(authority: Option<&Secret>, shown: Option<&Secret>) -> Kept {
 
 /// The certificates of a text, one after the other.
 fn each(text: &str) -> Vec<String> {
-    let all = text.split_inclusive(END).map(|one| one.trim_start());
+    let all = text.split_inclusive(END).map(str::trim_start);
     let all = all.filter(|one| one.ends_with(END));
     all.map(|one| format!("{one}\n")).collect()
 }
@@ -230,30 +230,27 @@ async fn write(
     data: Data,
 ) -> Result<(), Error> {
     let api = own::api::<Secret>(context);
-    let written = match known {
-        Some(known) => {
-            let secret = Secret {
-                metadata: ObjectMeta {
-                    managed_fields: None,
-                    ..known.metadata
-                },
-                data: Some(data),
-                ..known
-            };
-            within_deadline(api.replace(name, &create_params(), &secret)).await
-        }
-        None => {
-            let secret = Secret {
-                metadata: ObjectMeta {
-                    name: Some(name.to_owned()),
-                    ..ObjectMeta::default()
-                },
-                type_: Some("kubernetes.io/tls".to_owned()),
-                data: Some(data),
-                ..Secret::default()
-            };
-            within_deadline(api.create(&create_params(), &secret)).await
-        }
+    let written = if let Some(known) = known {
+        let secret = Secret {
+            metadata: ObjectMeta {
+                managed_fields: None,
+                ..known.metadata
+            },
+            data: Some(data),
+            ..known
+        };
+        within_deadline(api.replace(name, &create_params(), &secret)).await
+    } else {
+        let secret = Secret {
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                ..ObjectMeta::default()
+            },
+            type_: Some("kubernetes.io/tls".to_owned()),
+            data: Some(data),
+            ..Secret::default()
+        };
+        within_deadline(api.create(&create_params(), &secret)).await
     };
     written
         .map(drop)

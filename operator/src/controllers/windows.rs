@@ -145,9 +145,9 @@ async fn seen(scene: &Scene) {
     let object = scene.cluster.find(PATH);
     let read = |object: Value| {
         let read = serde_json::from_value(object.clone());
-        read.map_err(|error: serde_json::Error| {
-            TrustedIdentity::remains(&object, error.to_string())
-        })
+        let remains =
+            |error: serde_json::Error| TrustedIdentity::remains(&object, error.to_string());
+        read.map_err(remains)
     };
     let identities = &scene.context.cache.identities;
     identities.set(NAME.to_owned(), object.map(read));
@@ -257,7 +257,7 @@ fn window(from: i64, until: Option<i64>) -> Value {
 
 #[tokio::test]
 async fn a_window_makes_exactly_those_bad_that_were_signed_in_it_and_gives_them_back() {
-    let scene = twenty().await;
+    let scene = Box::pin(twenty()).await;
     assert_eq!(verdict(&scene, &id("shop", "r05")), "ArchiveVerified");
     assert_eq!(verdict(&scene, &id("shop", "other")), "SignerNotTrusted");
     seen(&scene).await;
@@ -278,7 +278,7 @@ async fn a_window_makes_exactly_those_bad_that_were_signed_in_it_and_gives_them_
 
 #[tokio::test]
 async fn what_lies_in_a_window_is_contained_and_the_incident_ends_with_it() {
-    let scene = twenty().await;
+    let scene = Box::pin(twenty()).await;
     declare(&scene, &window(5, Some(8)));
     seen(&scene).await;
     judged(&scene).await;
@@ -353,7 +353,7 @@ fn worth() -> Vec<(Value, &'static str, &'static str, Option<&'static str>)> {
 
 #[tokio::test]
 async fn the_status_says_what_the_identity_is_worth() {
-    let scene = twenty().await;
+    let scene = Box::pin(twenty()).await;
     assert_eq!(status(&scene)["releases"], 20);
     assert_eq!(status(&scene)["state"], "Active");
     assert!(status(&scene)["trustedRoot"]["digest"].is_string());
@@ -371,7 +371,7 @@ async fn the_status_says_what_the_identity_is_worth() {
 #[tokio::test]
 async fn a_revocation_counts_though_its_object_cannot_be_used() {
     for mistake in [json!({"notAfter": "soon"}), json!({"owner": {"team": "a"}})] {
-        let scene = twenty().await;
+        let scene = Box::pin(twenty()).await;
         let mut spec = window(5, Some(8));
         json_patch::merge(&mut spec, &mistake);
         declare(&scene, &spec);
@@ -385,7 +385,7 @@ async fn a_revocation_counts_though_its_object_cannot_be_used() {
 /// Nobody can tell who signs without a root; as soon as there is one, it is believed.
 #[tokio::test]
 async fn a_root_that_is_not_there_is_no_badness_and_is_told() {
-    let scene = twenty().await;
+    let scene = Box::pin(twenty()).await;
     let reference = json!({"trustedRootRef": {"configMap": {"name": "roots", "key": "root.json"}}});
     declare(&scene, &reference);
     seen(&scene).await;
@@ -421,7 +421,7 @@ async fn a_root_that_is_not_there_is_no_badness_and_is_told() {
 
 #[tokio::test]
 async fn an_identity_that_is_gone_is_believed_no_more_and_is_no_badness() {
-    let scene = twenty().await;
+    let scene = Box::pin(twenty()).await;
     declare(&scene, &window(5, Some(8)));
     seen(&scene).await;
     judged(&scene).await;
@@ -435,7 +435,7 @@ async fn an_identity_that_is_gone_is_believed_no_more_and_is_no_badness() {
 /// An incident is the revocation of an object for a reason: a window that is corrected begins none anew.
 #[tokio::test]
 async fn an_incident_outlives_the_correction_of_a_window_and_ends_with_the_revocation() {
-    let scene = twenty().await;
+    let scene = Box::pin(twenty()).await;
     let revocation = |scene: &Scene| {
         let signers = scene.context.store.trust().sigstore;
         let hard = signers.identities[0].hard_revocation();

@@ -363,9 +363,8 @@ const LONGEST_REST: std::time::Duration = std::time::Duration::from_secs(5);
 /// Whether what a source says now could change nothing to the better.
 fn is_final(verdict: Verdict) -> bool {
     match verdict {
-        Verdict::Trusted(_) => true,
+        Verdict::Trusted(_) | Verdict::Unknown(Cause::Unmanaged | Cause::Exempt) => true,
         Verdict::Untrusted(reason) => reason.class() == Class::Badness,
-        Verdict::Unknown(Cause::Unmanaged | Cause::Exempt) => true,
         Verdict::Unknown(_) => false,
     }
 }

@@ -294,7 +294,8 @@ async fn a_record_that_cannot_be_believed_to_be_one_is_unreadable() {
         (0..64).for_each(|_| encoder.write_all(&zeros).unwrap());
         BASE64_STANDARD.encode(BASE64_STANDARD.encode(encoder.finish().unwrap()))
     };
-    let changes: [(&str, Box<dyn FnOnce(&mut Value)>); 7] = [
+    type Change<'a> = Box<dyn FnOnce(&mut Value) + 'a>;
+    let changes: [(&str, Change<'_>); 7] = [
         ("no data", Box::new(|review| review["data"] = json!({}))),
         (
             "no record",

@@ -27,6 +27,10 @@ pub struct Submitted {
 /// What is read of its metadata. Annotations by their names: somebody may write 256 KiB into them.
 #[derive(Default, Deserialize)]
 #[serde(default)]
+#[expect(
+    clippy::zero_sized_map_values,
+    reason = "a set cannot be read from an object"
+)]
 struct Metadata {
     annotations: Option<BTreeMap<String, serde::de::IgnoredAny>>,
     labels: Option<BTreeMap<String, String>>,

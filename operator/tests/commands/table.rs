@@ -188,10 +188,11 @@ pub(crate) fn cell(command: &str, situation: Situation) -> Option<Cell> {
         "quarantine" => contain(situation),
         "restore" => restore(situation),
         "revoke" => revoke(situation),
-        "run" => run(situation),
+        "run" => serving(RUN, situation),
         "status" => status(situation),
         "verify" => verify(situation),
         "version" => local("version", situation),
+        "webhook" => serving(WEBHOOK, situation),
         "why" => why(situation),
         _ => return None,
     })
@@ -932,8 +933,10 @@ fn policy_test(situation: Situation) -> Cell {
     }
 }
 
-fn run(situation: Situation) -> Cell {
-    const RUN: &str = "run --metrics-addr 127.0.0.1:0 --health-addr 127.0.0.1:0";
+const RUN: &str = "run --metrics-addr 127.0.0.1:0 --health-addr 127.0.0.1:0";
+const WEBHOOK: &str = "webhook --webhook-addr 127.0.0.1:0 --health-addr 127.0.0.1:0";
+
+fn serving(arguments: &str, situation: Situation) -> Cell {
     match situation {
         Situation::OutputClosed
         | Situation::BothClosed
@@ -942,7 +945,7 @@ fn run(situation: Situation) -> Cell {
         | Situation::NothingWritable
         | Situation::KindsUnknown
         | Situation::LeaseOld
-        | Situation::LeaseMissing => Cell::Serves(words(RUN)),
+        | Situation::LeaseMissing => Cell::Serves(words(arguments)),
         Situation::ReleaseMissing | Situation::ApplicationMissing | Situation::NamespaceMissing => {
             Cell::DoesNotApply("it names no release")
         }

@@ -123,7 +123,7 @@ fn a_signature_by_a_key_is_tried_again_when_its_root_can_prove_more() {
         ..keyed()
     }]);
     world.sigstore.keys[0].trusted.transparency = Transparency::Required;
-    let root = std::mem::replace(&mut world.sigstore.keys[0].root, None);
+    let root = world.sigstore.keys[0].root.take();
     world.try_keys();
     let first = world.facts().bundles.as_ref().unwrap().signatures[0].first_verified;
     assert!(first.is_some() && !world.verdict().is_trusted());

@@ -457,7 +457,9 @@ mod tests {
         for (number, manifest) in manifests.into_iter().enumerate() {
             for place in [Place::Main, Place::Mirror] {
                 let mut all = signatures.clone();
-                all.iter_mut().for_each(|one| one.manifest = manifest);
+                for one in &mut all {
+                    one.manifest = manifest;
+                }
                 let bundles = Bundles::of(all, incomplete[number].clone()).served_by(place);
                 let content = content(Some(bundles), ProvenanceFacts::Missing);
                 let status = status_of(&content);
@@ -547,7 +549,7 @@ mod tests {
                         .as_ref()
                         .unwrap()
                         .replacen('{', "{\"more\":1,", 1),
-                )
+                );
             },
             |one| one.record = None,
             |one| one.digest = "sha512:00".into(),
@@ -571,7 +573,7 @@ mod tests {
         let status = status_of(&content(Some(bundles), ProvenanceFacts::Missing));
         let said = status.signers.iter().map(|one| {
             let who = one.subject.as_deref().or(Some(one.fingerprint.as_str()));
-            let who = who.filter(|it| !it.is_empty()).is_some();
+            let who = who.is_some_and(|it| !it.is_empty());
             (who, one.verified, one.fault.clone().unwrap_or_default())
         });
         let said: Vec<_> = said.collect();
