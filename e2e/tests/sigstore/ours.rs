@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 
 use charttrust::evidence::{Fetcher, fetcher};
 use charttrust::sources::{self, Asked, Form, Limits, Settings, Signatures, Signed};

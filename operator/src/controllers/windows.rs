@@ -141,6 +141,7 @@ fn after(wait: Duration) -> Moment {
 }
 
 /// The watch shows the identity as it is on the server; it is read, and its status is written.
+#[expect(clippy::result_large_err, reason = "as the cache keeps it")]
 async fn seen(scene: &Scene) {
     let object = scene.cluster.find(PATH);
     let read = |object: Value| {

@@ -285,6 +285,8 @@ async fn what_is_not_to_be_judged_is_let_in() {
     assert_eq!(scene.asked().await, 0);
 }
 
+type Change<'a> = Box<dyn FnOnce(&mut Value) + 'a>;
+
 #[tokio::test]
 async fn a_record_that_cannot_be_believed_to_be_one_is_unreadable() {
     let scene = Scene::with(&[json!({"spec": {"admission": {"onUnknown": "Deny"}}})]).await;
@@ -294,7 +296,6 @@ async fn a_record_that_cannot_be_believed_to_be_one_is_unreadable() {
         (0..64).for_each(|_| encoder.write_all(&zeros).unwrap());
         BASE64_STANDARD.encode(BASE64_STANDARD.encode(encoder.finish().unwrap()))
     };
-    type Change<'a> = Box<dyn FnOnce(&mut Value) + 'a>;
     let changes: [(&str, Change<'_>); 7] = [
         ("no data", Box::new(|review| review["data"] = json!({}))),
         (
