@@ -73,12 +73,9 @@ use super::trusted_root::{TrustedRoot, TrustedRootRef};
 ]))]
 pub struct TrustedKeySpec {
     /// What kind of key it is. OpenPGP: signs `.prov` files. PublicKey: signs as `cosign sign --key` does.
-    /// Cannot be changed. Default OpenPGP.
+    /// Cannot be changed, as the fingerprint cannot. Default OpenPGP.
     #[serde(default, rename = "type", skip_serializing_if = "KeyType::is_default")]
-    #[schemars(extend("default" = "OpenPGP", "x-kubernetes-validations" = [{
-        "rule": "self == oldSelf",
-        "message": "type cannot be changed; create another TrustedKey for another key",
-    }]))]
+    #[schemars(extend("default" = "OpenPGP"))]
     pub key_type: KeyType,
 
     /// Which key it is. Of OpenPGP: the full fingerprint of the primary key, 40 or 64 hexadecimal digits, in

@@ -428,7 +428,7 @@ mod tests {
             provide(&scene.context, &settings).await.unwrap();
             let map = scene.cluster.find(&path).unwrap();
             let public = BASE64_STANDARD.decode(map["data"][PUBLIC_SEAL_ENTRY].as_str().unwrap());
-            let signature = scene.context.store.seal().sign(b"evidence");
+            let signature = scene.context.store.seal().clone().shown().sign(b"evidence");
             assert!(
                 PublicSeal::new(&public.unwrap())
                     .attest(b"evidence", &signature)

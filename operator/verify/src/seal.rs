@@ -48,6 +48,8 @@ pub struct Seal {
     tags: hmac::Key,
     /// Of signatures, which others can check too.
     signatures: Option<Arc<Ed25519KeyPair>>,
+    /// Whether others have to.
+    is_shown: bool,
 }
 
 /// The half of a seal that checks signatures and can make none.
@@ -74,6 +76,16 @@ impl Seal {
         Self {
             tags,
             signatures: signatures.ok().map(Arc::new),
+            is_shown: false,
+        }
+    }
+
+    /// The same, which others have to check: signatures take twice the room of tags.
+    #[must_use]
+    pub fn shown(self) -> Self {
+        Self {
+            is_shown: true,
+            ..self
         }
     }
 
@@ -83,11 +95,11 @@ impl Seal {
         Some(PublicSeal(pair.public_key().as_ref().to_vec()))
     }
 
-    /// The signature for this evidence.
+    /// The signature for this evidence, or the tag where nobody else checks it.
     pub fn sign(&self, sealed: &[u8]) -> String {
         match &self.signatures {
-            Some(pair) => BASE64_STANDARD_NO_PAD.encode(pair.sign(sealed)),
-            None => self.tag(sealed),
+            Some(pair) if self.is_shown => BASE64_STANDARD_NO_PAD.encode(pair.sign(sealed)),
+            Some(_) | None => self.tag(sealed),
         }
     }
 
@@ -156,8 +168,14 @@ mod tests {
 
     #[test]
     fn a_signature_is_checked_by_the_public_half_and_made_by_the_other_only() {
-        let (seal, other) = (Seal::new(&[7; Seal::LENGTH]), Seal::new(&[8; Seal::LENGTH]));
+        let unshown = Seal::new(&[7; Seal::LENGTH]);
+        let (seal, other) = (
+            unshown.clone().shown(),
+            Seal::new(&[8; Seal::LENGTH]).shown(),
+        );
+        assert_eq!(unshown.sign(b"evidence"), seal.tag(b"evidence"));
         let signature = seal.sign(b"evidence");
+        assert!(unshown.attest(b"evidence", &signature).is_some());
         let public = PublicSeal::new(seal.public().unwrap().as_bytes());
         assert_eq!(
             signature,
