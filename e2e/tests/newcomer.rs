@@ -70,7 +70,7 @@ async fn is_sound(stage: &Stage) {
         "leads, and renews its Lease",
         "ok        its rights    the operator has all ",
         "ok        fence         not needed: the operator contains nothing",
-        "ok        your rights   you may read verdicts, write policies, revoke keys, contain and",
+        "ok        your rights   you may read verdicts, write policies, revoke keys and identities, contain and",
         "warning   policies      there is none, so every verdict is NoPolicy",
     ] {
         assert!(told.contains(part), "{part:?} is missing in:\n{told}");
