@@ -1,5 +1,8 @@
 //! Signatures by an identity for which a certificate was issued.
 
+use sigstore_verify::trust_root::CertificateAuthority;
+use sigstore_verify::types::Bundle;
+use sigstore_verify::types::bundle::{VerificationMaterialContent, X509Certificate};
 use sigstore_verify::{VerificationPolicy, VerificationResult};
 
 use super::bundle::{Artifact, ClaimedBundle};
@@ -51,13 +54,25 @@ pub(super) fn verify(
 }
 
 /// Which authority vouches for the certificate, and what the mathematics found by its word alone.
+///
+/// Who issues, the root says. The mathematics would take a certificate that a bundle brings along for one of the
+/// authority if any of its chain has issued it; but whoever stands at the top of a company has issued many.
 fn vouched(
     claimed: &ClaimedBundle,
     artifact: Artifact<'_>,
     root: &TrustedRoot,
 ) -> Result<(Authority, VerificationResult), Fault> {
     let policy = policy(root);
-    for (authority, verifier) in &root.by_authority {
+    let brought = brought_along(&claimed.bundle);
+    let authorities = root.content.certificate_authorities.iter();
+    let authorities = authorities.zip(&root.by_authority);
+    let own = authorities.filter(|(authority, _)| has_all(authority, brought));
+    let mut own = own.map(|(_, alone)| alone).peekable();
+    if own.peek().is_none() && !brought.is_empty() {
+        let message = "the bundle brings along who has issued it";
+        return Err(Fault::new(Code::AuthorityUnknown, message));
+    }
+    for (authority, verifier) in own {
         if let Ok(result) = verifier.verify(claimed.message_for(artifact), &claimed.bundle, &policy)
         {
             return Ok((authority.clone(), result));
@@ -73,6 +88,22 @@ fn vouched(
         )),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The certificates in a bundle besides that of whoever has signed.
+fn brought_along(bundle: &Bundle) -> &[X509Certificate] {
+    match &bundle.verification_material.content {
+        VerificationMaterialContent::X509CertificateChain { certificates } => {
+            certificates.get(1..).unwrap_or_default()
+        }
+        _ => &[],
+    }
+}
+
+fn has_all(authority: &CertificateAuthority, certificates: &[X509Certificate]) -> bool {
+    let chain = &authority.cert_chain.certificates;
+    let has = |one: &X509Certificate| chain.iter().any(|own| own.raw_bytes == one.raw_bytes);
+    certificates.iter().all(has)
 }
 
 /// Any identity: whom to trust is decided by facts. A stamp of a log of certificates is asked for if the

@@ -227,6 +227,8 @@ pub(crate) struct Shape<'a> {
     pub(crate) artifact: Vec<u8>,
     /// Of a signature without a certificate.
     pub(crate) key: Option<&'a Key>,
+    /// Who the certificate says has issued it, if not the authority of workflows.
+    pub(crate) issued_by: Option<&'a str>,
 }
 
 const URI: u8 = 0x86;
@@ -336,6 +338,7 @@ impl World {
             content: Content::Statement(SIGN),
             artifact: MANIFEST.to_vec(),
             key: None,
+            issued_by: None,
         }
     }
 
@@ -445,8 +448,9 @@ impl Shape<'_> {
         extensions.extend(claims.map(|(number, text)| {
             extension(&format!("1.3.6.1.4.1.57264.1.{number}"), &utf8(text))
         }));
+        let issuer = self.issued_by.map(str::to_owned);
         let certificate = Certificate {
-            issuer: format!("fulcio {}", self.world.name),
+            issuer: issuer.unwrap_or_else(|| format!("fulcio {}", self.world.name)),
             subject: String::new(),
             from: self.at,
             until: self.at + SignedDuration::from_mins(10),

@@ -13,6 +13,7 @@ mod der;
 mod facts;
 mod forge;
 mod incident;
+mod issuers;
 mod keyed;
 mod limits;
 mod properties;
