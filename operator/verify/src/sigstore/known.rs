@@ -120,11 +120,12 @@ impl KnownIdentity {
     }
 
     /// Whether a verified certificate may be one of this identity: of an authority of its root, or of any
-    /// where that cannot be told. Whoever has the same name by the word of others is somebody else.
+    /// where that cannot be told. Whoever has the same name by the word of others is somebody else. Logs and stamps
+    /// say no names, and whoever signs chooses them.
     pub fn may_be(&self, record: &BundleRecord) -> bool {
         self.root
             .known()
-            .is_none_or(|root| root.lacks(record).is_none())
+            .is_none_or(|root| root.lacks_issuer(record).is_none())
     }
 }
 

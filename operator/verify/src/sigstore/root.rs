@@ -152,12 +152,22 @@ impl TrustedRoot {
     /// Of those on whose word a verified bundle rests, the first that this root does not have: whoever is
     /// removed from a root is not believed any more. One whose time has ended stays.
     pub fn lacks<'a>(&self, record: &'a BundleRecord) -> Option<&'a Authority> {
+        self.missing(record.authorities.iter())
+    }
+
+    /// The same of whoever says who has signed.
+    pub fn lacks_issuer<'a>(&self, record: &'a BundleRecord) -> Option<&'a Authority> {
+        let all = record.authorities.iter();
+        self.missing(all.filter(|one| one.kind == AuthorityKind::CertificateAuthority))
+    }
+
+    fn missing<'a>(&self, mut all: impl Iterator<Item = &'a Authority>) -> Option<&'a Authority> {
         let present = self.authorities();
         let is_present = |wanted: &Authority| {
             let mut present = present.iter();
             present.any(|one| (one.kind, one.id) == (wanted.kind, wanted.id))
         };
-        record.authorities.iter().find(|one| !is_present(one))
+        all.find(|one| !is_present(one))
     }
 
     /// What it is called in messages.

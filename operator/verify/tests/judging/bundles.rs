@@ -26,9 +26,10 @@ pub(crate) const GOOD: Verdict = Verdict::Trusted(Basis::SignatureVerified);
 const NOT_TRUSTED: Verdict = Verdict::Untrusted(Reason::SignerNotTrusted);
 
 /// Who signs, and in which form.
-static SIGSTORE: LazyLock<sigstore::World> = LazyLock::new(|| sigstore::World::called("ours"));
-static ROOT: LazyLock<Arc<TrustedRoot>> = LazyLock::new(|| Arc::new(SIGSTORE.root()));
-static KEY: LazyLock<Key> = LazyLock::new(Key::new);
+pub(crate) static SIGSTORE: LazyLock<sigstore::World> =
+    LazyLock::new(|| sigstore::World::called("ours"));
+pub(crate) static ROOT: LazyLock<Arc<TrustedRoot>> = LazyLock::new(|| Arc::new(SIGSTORE.root()));
+pub(crate) static KEY: LazyLock<Key> = LazyLock::new(Key::new);
 
 pub(crate) fn now() -> Timestamp {
     at("2026-11-29T00:00:00Z")
@@ -120,7 +121,10 @@ pub(crate) fn public_key(name: &str) -> KnownPublicKey {
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "the field is optional")]
-fn revoked(reason: RevocationReason, windows: &[(i64, Option<i64>)]) -> Option<IdentityRevocation> {
+pub(crate) fn revoked(
+    reason: RevocationReason,
+    windows: &[(i64, Option<i64>)],
+) -> Option<IdentityRevocation> {
     let windows = windows
         .iter()
         .map(|(from, until)| Window::new(hour(*from), until.map(hour)).unwrap());
@@ -151,19 +155,19 @@ impl World {
         world
     }
 
-    fn put(&mut self, bundles: Vec<BundleFacts>) {
+    pub(crate) fn put(&mut self, bundles: Vec<BundleFacts>) {
         self.facts().bundles = Some(Box::new(Bundles::beside(bundles)));
     }
 
-    fn identity(&mut self) -> &mut Identity {
+    pub(crate) fn identity(&mut self) -> &mut Identity {
         &mut self.sigstore.identities[0].identity
     }
 
-    fn public(&mut self) -> &mut TrustedPublicKey {
+    pub(crate) fn public(&mut self) -> &mut TrustedPublicKey {
         &mut self.sigstore.keys[0].trusted
     }
 
-    fn revoke_key(&mut self, reason: RevocationReason, since: Option<Timestamp>) {
+    pub(crate) fn revoke_key(&mut self, reason: RevocationReason, since: Option<Timestamp>) {
         self.public().revocations.push(DeclaredRevocation {
             declared_by: "board".to_owned(),
             reason,
@@ -173,7 +177,7 @@ impl World {
     }
 
     /// Drops the bytes, as evidence does that was read back.
-    fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.try_keys();
         let bundles = self.facts().bundles.as_mut().unwrap();
         bundles
@@ -195,7 +199,7 @@ impl World {
     }
 }
 
-fn messages(world: &World) -> String {
+pub(crate) fn messages(world: &World) -> String {
     let findings = world.judge().findings;
     let all = findings
         .iter()

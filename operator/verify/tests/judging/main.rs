@@ -36,6 +36,7 @@ mod policies;
 mod properties;
 mod revocations;
 mod signers;
+mod thieves;
 mod times;
 mod united;
 mod words;
