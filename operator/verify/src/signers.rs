@@ -93,8 +93,8 @@ pub(crate) fn tally(subject: &Subject<'_>, votes: Votes<'_, '_>) -> Tally {
     tally
 }
 
-/// The key that has made a signature, if it is known. Of Sigstore that was looked at before: a certificate is
-/// of one signature.
+/// The key that has made a signature, if it is known. Of Sigstore that was looked at before: what one workflow has
+/// signed is one already.
 fn made_by(signature: &SignatureFacts) -> Option<&Fingerprint> {
     match &signature.outcome {
         Outcome::Verified(verified) => Some(verified.signer()),

@@ -33,27 +33,40 @@ impl policy::Signers {
     }
 }
 
-/// For whom each signature counts. Two bundles with one certificate hold one signature.
+/// For whom each signature counts. Those that one workflow or person has made count as one, however often they were
+/// made, published or declared: several identities can match one name, and who holds it is one.
 pub(crate) fn evaluations(subject: &Subject<'_>) -> Vec<Evaluation> {
-    let (mut all, mut by_certificate) = (Vec::new(), BTreeMap::<Sha256Digest, Evaluation>::new());
+    let (mut all, mut by_holder) = (Vec::new(), BTreeMap::<Holder<'_>, Evaluation>::new());
     for bundle in signatures(subject) {
         let evaluation = evaluate(subject, bundle);
         let identity = bundle.verified().and_then(VerifiedBundle::identity);
-        match identity.map(|identity| identity.certificate) {
+        match identity.map(holder) {
             None => all.push(evaluation),
-            Some(certificate) => match by_certificate.remove(&certificate) {
-                None => _ = by_certificate.insert(certificate, evaluation),
+            Some(holder) => match by_holder.remove(&holder) {
+                None => _ = by_holder.insert(holder, evaluation),
                 Some(other) => {
                     let (both, left) = joined(other, evaluation);
                     all.extend(left.map(Evaluation::from));
-                    by_certificate.insert(certificate, both);
+                    by_holder.insert(holder, both);
                 }
             },
         }
     }
-    all.into_iter()
-        .chain(by_certificate.into_values())
-        .collect()
+    all.into_iter().chain(by_holder.into_values()).collect()
+}
+
+type Holder<'a> = (&'a str, &'a str, Option<&'a str>, Option<&'a str>);
+
+/// Who it is. A workflow that others call has one name for all of them; whose run it was, the repository says. What
+/// was built and by which event is the holder's choice.
+fn holder(identity: &IdentityRecord) -> Holder<'_> {
+    let claims = &identity.claims;
+    (
+        &identity.issuer,
+        &identity.subject,
+        claims.source_repository.as_deref(),
+        claims.source_repository_id.as_deref(),
+    )
 }
 
 fn signatures<'a>(subject: &Subject<'a>) -> impl Iterator<Item = &'a BundleFacts> {
@@ -61,7 +74,7 @@ fn signatures<'a>(subject: &Subject<'a>) -> impl Iterator<Item = &'a BundleFacts
     bundles.into_iter().flat_map(|it| &it.signatures)
 }
 
-/// One signature in two bundles counts for whom it counts in either.
+/// Two of one holder count for whom either counts.
 fn joined(one: Evaluation, other: Evaluation) -> (Evaluation, Option<Problem>) {
     let union =
         |one: Signers, other: Signers| -> Signers { one.into_iter().chain(other).collect() };

@@ -53,3 +53,100 @@ fn a_witness_that_a_root_does_not_have_hides_no_revocation() {
     }
 }
 
+/// Who holds one identity can sign as often as he likes.
+#[test]
+fn one_workflow_is_one_signer_however_often_it_signs_and_is_declared() {
+    let mut world = World::bundled(&[good(), good()]);
+    world.sigstore.identities.push(identity("too", SUBJECT));
+    world.verify().signers.identities.insert("too".to_owned());
+    expect(&world, "one of one", GOOD);
+    two(&mut world);
+    expect(&world, "two signatures of one", NOT_TRUSTED);
+    let glob = "https://github.com/example/**@refs/**".parse().unwrap();
+    world.sigstore.identities[1].identity.subject = SubjectRule::Glob(glob);
+    expect(&world, "by a pattern as well", NOT_TRUSTED);
+    let other = "https://github.com/example/second/.github/workflows/a.yml@refs/heads/main";
+    world.put(vec![facts(&good().bundle()), facts(&by(other).bundle())]);
+    expect(&world, "two workflows", GOOD);
+}
+
+/// A workflow that many call is called so by all of them: whose run it was, the claims say.
+#[test]
+fn callers_of_one_workflow_are_told_apart_by_their_repositories() {
+    let called = |repository: &str| {
+        let mut shape = good();
+        for (number, text) in &mut shape.claims {
+            if *number == "12" {
+                *text = format!("https://github.com/example/{repository}");
+            }
+        }
+        shape
+    };
+    let named = |repository: &str| {
+        let mut known = identity(repository, SUBJECT);
+        let claims = &mut known.identity.claims;
+        claims.source_repository = Some(format!("https://github.com/example/{repository}"));
+        known
+    };
+    let mut world = World::bundled(&[called("one"), called("two")]);
+    world.sigstore.identities = vec![named("one"), named("two")];
+    world.verify().signers.identities = ["one".to_owned(), "two".to_owned()].into();
+    two(&mut world);
+    expect(&world, "two repositories", GOOD);
+    let once_more = vec![
+        facts(&called("one").bundle()),
+        facts(&called("one").bundle()),
+    ];
+    world.put(once_more);
+    expect(&world, "one of them twice", NOT_TRUSTED);
+}
+
+/// A look after the first one.
+fn look(world: &mut World, later: Vec<BundleFacts>) {
+    look_at(world, Bundles::beside(later));
+}
+
+fn look_at(world: &mut World, later: Bundles) {
+    world.try_keys();
+    let mut facts = world.facts().clone();
+    facts.bundles = Some(Box::new(later));
+    let asked = world.clone();
+    let answer = Answer::Archive(Box::new(facts));
+    world.evidence.apply(SOURCE, answer, &asked.judged_by());
+    world.try_keys();
+}
+
+fn rubbish(count: usize) -> Vec<BundleFacts> {
+    let all = 0..count;
+    all.map(|number| BundleFacts::read(format!("rubbish {number}").as_bytes()))
+        .collect()
+}
+
+/// Attestations and signatures that hold, by people whom nobody has declared.
+fn strangers(count: usize) -> Vec<BundleFacts> {
+    let all = 0..count;
+    all.map(|number| facts(&by(&format!("https://github.com/stranger/{number}/a.yml@b")).bundle()))
+        .collect()
+}
+
+/// The same certificate in two bundles, and a key that signs for itself and for an identity.
+#[test]
+fn one_certificate_is_one_signature_whatever_it_is_wrapped_in() {
+    let bundle = good().bundle();
+    let again = |text: String| BundleFacts::read(text.as_bytes());
+    let mut hinted = bundle.clone();
+    hinted["dsseEnvelope"]["signatures"][0]["keyid"] = json!("another");
+    let mut world = World::bundled(&[]);
+    world.sigstore.identities.push(identity("too", SUBJECT));
+    world.verify().signers.identities.insert("too".to_owned());
+    two(&mut world);
+    for second in [
+        again(serde_json::to_string_pretty(&bundle).unwrap()),
+        again(hinted.to_string()),
+        again(format!("{bundle} ")),
+    ] {
+        world.put(vec![facts(&bundle), second]);
+        expect(&world, "twice", NOT_TRUSTED);
+    }
+}
+
