@@ -2,6 +2,9 @@
 
 use sigstore_verify::crypto::{KeyAlgorithm, VerificationKey};
 use sigstore_verify::types::DerPublicKey;
+use x509_cert::der::asn1::UintRef;
+use x509_cert::der::{self, Decode as _, Reader as _, SliceReader};
+use x509_cert::spki::SubjectPublicKeyInfoRef;
 
 use super::limits;
 use crate::digest::Sha256Digest;
@@ -83,6 +86,11 @@ impl PublicKey {
             PublicKeyError::Unsupported(bounded(&error.to_string()))
         };
         let algorithm = KeyAlgorithm::from_spki(&der).map_err(unsupported)?;
+        if algorithm == KeyAlgorithm::Rsa && !has_parameters(der.as_bytes()) {
+            let message = "a key of RSA has NULL as parameters, and this one has none: write it again by \
+                           `openssl pkey -pubin`";
+            return Err(PublicKeyError::Unsupported(message.to_owned()));
+        }
         let key = VerificationKey::from_spki(&der).map_err(unsupported)?;
         sigstore_verify::crypto::validate_raw_public_key(key.scheme(), key.as_bytes())
             .map_err(unsupported)?;
@@ -111,4 +119,11 @@ impl PublicKey {
     pub fn algorithm(&self) -> String {
         format!("{:?}", self.algorithm)
     }
+}
+
+/// Whether the parameters stand there that RSA has none of (RFC 3279 section 2.3.1). With and without them it is
+/// one key with two fingerprints: revoked by one, and counted twice.
+fn has_parameters(spki: &[u8]) -> bool {
+    let read = SubjectPublicKeyInfoRef::from_der(spki);
+    read.is_ok_and(|it| it.algorithm.parameters.is_some())
 }

@@ -291,3 +291,36 @@ fn a_key_file_that_is_no_key_is_told_why() {
     let error = PublicKey::parse(pem("PUBLIC KEY", &short).as_bytes()).unwrap_err();
     assert_eq!(error.reason(), "KeyUnsupported", "{error}");
 }
+
+/// Who revokes a key by its fingerprint has revoked it, and whoever lists two has listed two.
+#[test]
+fn a_key_has_one_fingerprint() {
+    let mut rsa = tlv(2, &[&[0, 0xc1][..], &[0x5a; 254], &[1]].concat());
+    rsa.extend(tlv(2, &[1, 0, 1]));
+    let key = bits(&tlv(0x30, &rsa));
+    let encryption = oid("1.2.840.113549.1.1.1");
+    let usual = seq(&[seq(&[encryption.clone(), tlv(5, &[])]), key.clone()]);
+    let bare = seq(&[seq(&[encryption]), key]);
+    let parse = |der: &[u8]| PublicKey::parse(pem("PUBLIC KEY", der).as_bytes());
+    assert!(parse(&usual).is_ok());
+    let error = parse(&bare).unwrap_err();
+    assert_eq!(error.reason(), "KeyUnsupported", "{error}");
+    let one = Key::new().spki();
+    assert!(parse(&one).is_ok());
+    for other in [
+        [&one[..], &[0]].concat(),
+        // A length in more bytes than it needs.
+        [&[0x30, 0x81], &one[1..]].concat(),
+        // The same point, compressed.
+        {
+            let point = &one[one.len() - 64..];
+            let sign = 2 + (point[63] & 1);
+            let compressed = [&[sign][..], &point[..32]].concat();
+            let algorithm = seq(&[oid("1.2.840.10045.2.1"), oid("1.2.840.10045.3.1.7")]);
+            seq(&[algorithm, bits(&compressed)])
+        },
+    ] {
+        assert!(parse(&other).is_err(), "{other:?}");
+    }
+}
+
