@@ -25,6 +25,8 @@ pub(crate) type Signers = BTreeSet<SignerId>;
 /// For whom one signature counts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Evaluation {
+    /// The key of `OpenPGP` that has made it, if it is one in another form.
+    pub(crate) made_by: Option<Fingerprint>,
     /// Who approves without reservation.
     pub(crate) valid: Signers,
     /// Who approves.

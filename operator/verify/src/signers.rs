@@ -52,7 +52,8 @@ pub(crate) struct Votes<'a, 's> {
 pub(crate) fn tally(subject: &Subject<'_>, votes: Votes<'_, '_>) -> Tally {
     let vote = |subject, one| (made_by(one), evaluate(subject, one));
     let signatures = votes.own.iter().map(|one| vote(subject, one));
-    let bundled = votes.bundled.iter().cloned().map(|one| (None, one));
+    let bundled = votes.bundled.iter();
+    let bundled = bundled.map(|one| (one.made_by.as_ref(), one.clone()));
     let evaluated: Vec<_> = signatures.chain(bundled).collect();
     let signed_elsewhere = votes.elsewhere.iter().flat_map(|(subject, signed)| {
         let signatures = signed.signatures.iter();
@@ -238,6 +239,7 @@ fn by_known_key(subject: &Subject<'_>, verified: &VerifiedSignature) -> Evaluati
         .is_empty()
         .then(|| problem(subject, &claimants, &before, verified));
     Evaluation {
+        made_by: None,
         valid,
         now,
         before,

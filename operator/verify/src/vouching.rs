@@ -88,6 +88,7 @@ fn joined(one: Evaluation, other: Evaluation) -> (Evaluation, Option<Problem>) {
         second
     };
     let both = Evaluation {
+        made_by: None,
         valid: union(one.valid, other.valid),
         now,
         before: union(one.before, other.before),
@@ -221,11 +222,24 @@ fn verified_one(
     let now = of(|one| one.now.is_ok());
     let problem = now.is_empty().then(|| worst(&claimants)).flatten();
     Evaluation {
+        made_by: openpgp_key(subject, &record.signer),
         valid: of(|one| matches!(one.now, Ok(Standing::Valid))),
         now,
         before: of(|one| one.was_good),
         problem,
     }
+}
+
+/// The key of `OpenPGP` that a public key is, if a known certificate has it: one secret in two forms is one signer.
+fn openpgp_key(subject: &Subject<'_>, signer: &SignerRecord) -> Option<Fingerprint> {
+    let SignerRecord::Key(key) = signer else {
+        return None;
+    };
+    let mut known = subject.sigstore.keys.iter();
+    let known = known.find(|one| one.trusted.fingerprint == *key && one.key.is_some())?;
+    let numbers = known.key.as_ref()?.openpgp_numbers()?;
+    let mut certificates = subject.keys.iter().map(|key| &key.certificate);
+    certificates.find_map(|one| one.key_with(&numbers)).cloned()
 }
 
 /// A listed signer whose signature it is, and whether it counts as his.

@@ -106,6 +106,13 @@ impl Certificate {
         subkeys.any(|subkey| subkey.key.fingerprint == *fingerprint && !subkey.is_mutual)
     }
 
+    /// The key whose packet ends with these numbers: which key it is, in whatever other form it is written.
+    pub fn key_with(&self, numbers: &[u8]) -> Option<&Fingerprint> {
+        let mut keys = self.keys();
+        let key = keys.find(|key| !numbers.is_empty() && key.body.ends_with(numbers));
+        key.map(|key| &key.fingerprint)
+    }
+
     pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
         let subkeys = self.0.subkeys.iter().map(|subkey| subkey.key.as_ref());
         std::iter::once(self.0.primary.as_ref()).chain(subkeys)

@@ -115,6 +115,27 @@ impl PublicKey {
         Sha256Digest::of(self.der.as_bytes())
     }
 
+    /// What the packet of an `OpenPGP` key ends with if it is this very key: its numbers, which for RSA are
+    /// lengths and numbers (RFC 9580 section 5.5.5).
+    pub fn openpgp_numbers(&self) -> Option<Vec<u8>> {
+        let key = VerificationKey::from_spki(&self.der).ok()?;
+        if self.algorithm != KeyAlgorithm::Rsa {
+            return Some(key.as_bytes().to_vec());
+        }
+        let mut reader = SliceReader::new(key.as_bytes()).ok()?;
+        let read = reader.sequence(|it| Ok::<_, der::Error>([it.decode()?, it.decode()?]));
+        let numbers: [UintRef<'_>; 2] = read.ok()?;
+        let number = |it: UintRef<'_>| {
+            let bytes = it.as_bytes();
+            let unused = bytes.first().map_or(0, |first| first.leading_zeros());
+            let bits = u16::try_from(bytes.len().checked_mul(8)?).ok()?;
+            let bits = bits.checked_sub(u16::try_from(unused).ok()?)?;
+            Some([&bits.to_be_bytes(), bytes].concat())
+        };
+        let numbers: Option<Vec<_>> = numbers.into_iter().map(number).collect();
+        Some(numbers?.concat())
+    }
+
     /// What it is, such as `EcdsaP256`.
     pub fn algorithm(&self) -> String {
         format!("{:?}", self.algorithm)

@@ -129,6 +129,57 @@ fn strangers(count: usize) -> Vec<BundleFacts> {
         .collect()
 }
 
+/// A statement by a key, which is over bytes of its own and so of any kind of key.
+fn by_ed25519(seed: [u8; 32]) -> (BundleFacts, PublicKey) {
+    let pair = Ed25519KeyPair::from_seed_unchecked(&seed).unwrap();
+    let spki = seq(&[seq(&[oid("1.3.101.112")]), bits(pair.public_key().as_ref())]);
+    let key = PublicKey::parse(pem("PUBLIC KEY", &spki).as_bytes()).unwrap();
+    let digest = hex::encode(sigstore::sha256(&ARCHIVE.clone()));
+    let payload = json!({
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": "", "digest": {"sha256": digest}}],
+        "predicateType": SIGN, "predicate": {},
+    })
+    .to_string();
+    let kind = "application/vnd.in-toto+json";
+    let signed = format!("DSSEv1 {} {kind} {} {payload}", kind.len(), payload.len());
+    let signature = pair.sign(signed.as_bytes());
+    let bundle = json!({
+        "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+        "verificationMaterial": {"publicKey": {"hint": ""}, "tlogEntries": []},
+        "dsseEnvelope": {
+            "payload": base64(payload), "payloadType": kind,
+            "signatures": [{"sig": base64(signature.as_ref())}],
+        },
+    });
+    (facts(&bundle), key)
+}
+
+/// Alice's statement of PGP, and a bundle by a public key; two are needed.
+fn pgp_and(seed: [u8; 32]) -> World {
+    let (bundle, key) = by_ed25519(seed);
+    let mut world = World::keyed(&[]);
+    world.facts().provenance = World::good().facts().provenance.clone();
+    let mut known = public_key("board");
+    known.trusted = TrustedPublicKey {
+        fingerprint: key.fingerprint(),
+        ..known.trusted
+    };
+    known.key = Some(key);
+    world.sigstore.keys = vec![known];
+    world.put(vec![bundle]);
+    world.signers(&["alice", "board"], 2);
+    world
+}
+
+/// One secret in two forms, PGP and PEM, is one signer: who has stolen it has both.
+#[test]
+fn one_key_in_two_forms_is_one_signer() {
+    expect(&pgp_and([77; 32]), "two keys", GOOD);
+    // The subkey that Alice signs with.
+    expect(&pgp_and([101; 32]), "one key", NOT_TRUSTED);
+}
+
 /// The same certificate in two bundles, and a key that signs for itself and for an identity.
 #[test]
 fn one_certificate_is_one_signature_whatever_it_is_wrapped_in() {
