@@ -117,6 +117,13 @@ fn check_signature(
 ) -> Result<Hashing, Fault> {
     match &claimed.bundle.content {
         SignatureContent::DsseEnvelope(envelope) => {
+            if envelope.payload_type != STATEMENT {
+                let message = format!(
+                    "what was signed is {:?}, and no statement",
+                    envelope.payload_type
+                );
+                return Err(Fault::new(Code::Unsupported, message));
+            }
             let signed = Signed::Bytes(Cow::Owned(envelope.pae()));
             let hashing = signed_by(key, &signed, &envelope.signature.sig)?;
             let statement = Statement::parse(envelope.payload.as_bytes());
@@ -255,6 +262,10 @@ fn needs_bytes(key: &PublicKey) -> Fault {
         format!("a signature by a key of {algorithm} is over the artifact itself, not its digest");
     Fault::new(Code::Unsupported, message)
 }
+
+/// The type of in-toto statements (in-toto attestation framework, `spec/v1/envelope.md`). What says that it is
+/// something else is no statement, though it may look like one: whoever has it signed may have written it.
+const STATEMENT: &str = "application/vnd.in-toto+json";
 
 /// One way to hash and verify.
 struct Candidate {

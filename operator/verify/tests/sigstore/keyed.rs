@@ -324,3 +324,24 @@ fn a_key_has_one_fingerprint() {
     }
 }
 
+/// What a signature says it is over is signed, too: a text of another type is no statement, whoever has had it
+/// signed.
+#[test]
+fn a_text_of_another_type_is_no_statement() {
+    use base64::Engine as _;
+    let (world, key) = (World::new(), Key::new());
+    let mut bundle = world.keyed(&key).bundle();
+    let envelope = &mut bundle["dsseEnvelope"];
+    let payload = envelope["payload"].as_str().unwrap();
+    let payload = base64::prelude::BASE64_STANDARD.decode(payload).unwrap();
+    let payload = String::from_utf8(payload).unwrap();
+    let kind = "application/json";
+    let signed = format!("DSSEv1 {} {kind} {} {payload}", kind.len(), payload.len());
+    envelope["payloadType"] = json!(kind);
+    envelope["signatures"][0]["sig"] = json!(base64(key.sign(signed.as_bytes())));
+    let root = world.root();
+    for root in [None, Some(&root)] {
+        let fault = by(&claimed(&bundle), &public(&key), root).unwrap_err();
+        assert_eq!(fault.code(), Code::Unsupported, "{fault}");
+    }
+}
