@@ -116,8 +116,10 @@ impl Bundles {
     }
 
     /// With what a later look has shown: the bytes of those that are known, and those that are new. What is
-    /// there no more stays known, and that not all could be looked at is no news where all were before.
-    pub(crate) fn joined(&self, later: &Self) -> Self {
+    /// there no more stays known as long as there is room, and what somebody who is known has made whatever the
+    /// room: else whoever could write beside an archive once would fill it for ever. That not all could be looked
+    /// at is no news where all were before.
+    pub(crate) fn joined(&self, later: &Self, signers: &SigstoreSigners) -> Self {
         let again = |digest: Sha256Digest| later.signatures.iter().find(|it| it.digest == digest);
         let known = self.signatures.iter().map(|one| {
             let shown = again(one.digest).and_then(|it| it.bundle.clone());
@@ -135,10 +137,37 @@ impl Bundles {
             (false, true) => self.place.min(later.place),
             (false, false) => self.place,
         };
+        let mut signatures: Vec<_> = known.chain(new).collect();
+        if signatures.len() > BUNDLES {
+            signatures.sort_by_key(|one| {
+                let is_made = one.verified().is_some_and(|it| signers.have_made(it));
+                (!is_made, again(one.digest).is_none())
+            });
+            signatures.truncate(BUNDLES);
+        }
         Self {
-            signatures: known.chain(new).take(BUNDLES).collect(),
+            signatures,
             incomplete: self.incomplete.as_ref().and(later.incomplete.clone()),
             place,
+        }
+    }
+
+    /// The same, with what is known of each of them. What only a mirror has shown is not there any more: it would
+    /// keep what the source shows from proving anything.
+    pub(crate) fn knowing(&self, known: &Self) -> Self {
+        let signatures = self.signatures.iter().map(|one| {
+            let mut known = known.signatures.iter();
+            match known.find(|it| it.digest == one.digest) {
+                Some(known) => BundleFacts {
+                    bundle: one.bundle.clone().or_else(|| known.bundle.clone()),
+                    ..known.clone()
+                },
+                None => one.clone(),
+            }
+        });
+        Self {
+            signatures: signatures.collect(),
+            ..self.clone()
         }
     }
 
@@ -150,15 +179,14 @@ impl Bundles {
                 .filter(|one| one.bundle.is_some())
                 .count()
         };
-        let of = |it: &Self| {
-            (
-                it.signatures.len(),
-                bytes(it),
-                it.place,
-                it.incomplete.clone(),
-            )
-        };
-        of(self) != of(joined)
+        let of = |it: &Self| (bytes(it), it.place, it.incomplete.clone());
+        of(self) != of(joined) || joined.has_others_than(self)
+    }
+
+    /// Whether it has any that the other has not.
+    pub(crate) fn has_others_than(&self, other: &Self) -> bool {
+        let has = |digest| other.signatures.iter().any(|it| it.digest == digest);
+        self.signatures.iter().any(|one| !has(one.digest))
     }
 
     /// Tries everybody who is known on the signatures that nobody could explain yet. Returns whether

@@ -14,6 +14,7 @@ use crate::deployer::Deployer;
 use crate::evidence::{Answer, ArchiveFacts, Evidence, Place, ProvenanceFacts, Signed, SubchartId};
 use crate::finding::{Fact, Finding, Note};
 use crate::policy::{Policy, ReleaseRef};
+use crate::sigstore::SigstoreSigners;
 use crate::verdict::{Basis, Cause, Reason, Verdict};
 
 /// What evidence is judged by, and for which release.
@@ -70,11 +71,11 @@ impl Evidence {
         // first.
         let counts = known.is_some_and(Answer::is_known) || self.is_answered(source, by);
         let offer = match (known, answer) {
-            (known, answer) if !counts => first(source, known, answer),
+            (known, answer) if !counts => first(source, known, answer, by.known.sigstore),
             (Some(_), Answer::Unavailable { cause, message }) => {
                 return vec![Finding::new(Fact::Doubt(cause), message)];
             }
-            (Some(known), answer) => compare(source, known, answer),
+            (Some(known), answer) => compare(source, known, answer, by.known.sigstore),
             (None, answer) => Offer::of_unheard(source, answer),
         };
         let Some(answer) = offer.answer else {
@@ -160,7 +161,7 @@ impl Evidence {
 }
 
 /// An answer before which the source itself has said nothing.
-fn first(source: &str, known: Option<&Answer>, answer: Answer) -> Offer {
+fn first(source: &str, known: Option<&Answer>, answer: Answer, signers: &SigstoreSigners) -> Offer {
     match (known, harmless(source, answer)) {
         // What a mirror has may give trust later, when its signer is known.
         (Some(Answer::Archive(_)), Answer::Unavailable { cause, message }) => {
@@ -168,8 +169,10 @@ fn first(source: &str, known: Option<&Answer>, answer: Answer) -> Offer {
         }
         (Some(Answer::Archive(old)), Answer::Archive(new)) if old.digest == new.digest => {
             match new.place {
-                Place::Main | Place::Elsewhere => Offer::of_unheard(source, old.confirmed_by(*new)),
-                Place::Mirror => old.compare_later(source, &new),
+                Place::Main | Place::Elsewhere => {
+                    Offer::of_unheard(source, old.confirmed_by(*new, signers))
+                }
+                Place::Mirror => old.compare_later(source, &new, signers),
             }
         }
         (_, answer) => Offer::of_unheard(source, answer),
@@ -282,10 +285,10 @@ fn compare_mirror(source: &str, known: &Answer, facts: Box<ArchiveFacts>) -> Off
     }
 }
 
-fn compare(source: &str, known: &Answer, answer: Answer) -> Offer {
+fn compare(source: &str, known: &Answer, answer: Answer, signers: &SigstoreSigners) -> Offer {
     let finding = match (known, &answer) {
         (Answer::Archive(old), Answer::Archive(new)) if old.digest == new.digest => {
-            return old.compare_later(source, new);
+            return old.compare_later(source, new, signers);
         }
         (_, Answer::Archive(new)) if new.place == Place::Mirror => {
             return compare_mirror(source, known, new.clone());
@@ -335,7 +338,7 @@ impl ArchiveFacts {
     }
 
     /// A later look found the same archive.
-    fn compare_later(&self, source: &str, later: &Self) -> Offer {
+    fn compare_later(&self, source: &str, later: &Self, signers: &SigstoreSigners) -> Offer {
         // By kind and not by text: the wording of a difference may change with a new version of
         // ours, and that is no other answer.
         let is_as_bound = discriminant(&self.binding) == discriminant(&later.binding);
@@ -346,7 +349,7 @@ impl ArchiveFacts {
         }
         let mut offer = self.compare_provenance(source, later);
         if offer.answer.is_none()
-            && let Some(bundles) = self.compare_bundles(source, later)
+            && let Some(bundles) = self.compare_bundles(source, later, signers)
         {
             let told = std::mem::take(&mut offer.told);
             offer = Offer { told, ..bundles };
@@ -370,7 +373,12 @@ impl ArchiveFacts {
     }
 
     /// What a later look has shown of Sigstore signatures, if it is more than what is known.
-    fn compare_bundles(&self, source: &str, later: &Self) -> Option<Offer> {
+    fn compare_bundles(
+        &self,
+        source: &str,
+        later: &Self,
+        signers: &SigstoreSigners,
+    ) -> Option<Offer> {
         let new = later.bundles.as_deref()?;
         let known = self.bundles.as_deref();
         let is_of_mirror = later.place == Place::Mirror || new.place == Place::Mirror;
@@ -378,13 +386,21 @@ impl ArchiveFacts {
         if is_of_mirror && known.is_some_and(has_own) {
             return None;
         }
-        let joined = known.map_or_else(|| new.clone(), |known| known.joined(new));
+        // What the source itself has shown in full stands in place of what a mirror had.
+        let is_in_place =
+            |it: &&Bundles| it.place == Place::Mirror && !is_of_mirror && new.incomplete.is_none();
+        let replaced = known.filter(is_in_place);
+        let joined = match (replaced, known) {
+            (Some(known), _) => new.knowing(known),
+            (None, Some(known)) => known.joined(new, signers),
+            (None, None) => new.clone(),
+        };
         if known.is_some_and(|known| !known.is_less_than(&joined)) {
             return None;
         }
-        let is_open = known.is_none_or(|known| known.incomplete.is_some());
-        let count = known.map_or(0, |known| known.signatures.len());
-        let demand = match (joined.signatures.len() > count, is_open, is_of_mirror) {
+        let is_open = replaced.is_some() || known.is_none_or(|it| it.incomplete.is_some());
+        let has_more = known.is_none_or(|known| joined.has_others_than(known));
+        let demand = match (has_more, is_open, is_of_mirror) {
             (true, _, true) => Demand::Prove,
             // Nothing was known yet that could be turned into another word.
             (_, true, _) => Demand::TakeNoTrust,
@@ -406,7 +422,7 @@ impl ArchiveFacts {
 
     /// The archive of a mirror, now that the source itself serves it. What the source does not answer
     /// about, the mirror has shown.
-    fn confirmed_by(&self, main: Self) -> Answer {
+    fn confirmed_by(&self, main: Self, signers: &SigstoreSigners) -> Answer {
         let provenance = match (&self.provenance, main.provenance) {
             (signed @ ProvenanceFacts::Signed(_), ProvenanceFacts::Unavailable { .. }) => {
                 signed.clone()
@@ -419,7 +435,10 @@ impl ArchiveFacts {
         };
         let is_same = digest(&self.provenance) == digest(&provenance);
         let bundles = match (&self.bundles, &main.bundles) {
-            (Some(known), Some(shown)) => Some(Box::new(known.joined(shown))),
+            (Some(known), Some(shown)) if shown.incomplete.is_none() => {
+                Some(Box::new(shown.knowing(known)))
+            }
+            (Some(known), Some(shown)) => Some(Box::new(known.joined(shown, signers))),
             (known, shown) => shown.clone().or_else(|| known.clone()),
         };
         Answer::Archive(Box::new(Self {

@@ -129,6 +129,59 @@ fn strangers(count: usize) -> Vec<BundleFacts> {
         .collect()
 }
 
+/// Whoever could write beside a chart once takes no room for ever: when his rubbish is gone and the chart is
+/// signed, it is trusted. What a known signer has made is kept whatever is published later.
+#[test]
+fn what_was_published_first_leaves_room_for_what_is_signed_later() {
+    let good = || facts(&good().bundle());
+    for (what, first) in [("rubbish", rubbish(32)), ("strangers", strangers(32))] {
+        let mut world = World::bundled(&[]);
+        world.put(first.clone());
+        look(&mut world, vec![good()]);
+        expect(&world, what, GOOD);
+
+        let mut world = World::bundled(&[]);
+        let mut more = first.clone();
+        more.extend(rubbish(40).split_off(32));
+        world.put(more);
+        let limit = Verdict::Unknown(Cause::LimitExceeded);
+        expect(&world, &format!("more {what} than is looked at"), limit);
+        look(&mut world, vec![good()]);
+        expect(&world, &format!("less {what} later"), GOOD);
+    }
+}
+
+#[test]
+fn rubbish_pushes_nothing_out_that_a_known_signer_has_made() {
+    let stolen = || facts(&by("https://github.com/example/stolen").bundle());
+    let world = |bundles: Vec<BundleFacts>| {
+        let mut world = World::bundled(&[]);
+        let mut known = identity("stolen", "https://github.com/example/stolen");
+        known.identity.revocation = revoked(RevocationReason::Compromised, &[]);
+        world.sigstore.identities.push(known);
+        let signers = &mut world.verify().signers.identities;
+        signers.insert("stolen".to_owned());
+        world.put(bundles);
+        world
+    };
+    // Not all was looked at: what the source says next is taken in.
+    let mut first = vec![stolen()];
+    first.extend(rubbish(40));
+    for later in [rubbish(32), strangers(32), rubbish(80).split_off(40)] {
+        let mut world = world(first.clone());
+        expect(&world, "stolen", COMPROMISED);
+        look(&mut world, later);
+        expect(&world, "and gone from the source", COMPROMISED);
+        assert!(world.facts().bundled().count() <= 32);
+    }
+    // A good one stays, too.
+    let mut first = vec![facts(&good().bundle())];
+    first.extend(rubbish(40));
+    let mut world = world(first);
+    look(&mut world, strangers(32));
+    expect(&world, "good", GOOD);
+}
+
 /// A statement by a key, which is over bytes of its own and so of any kind of key.
 fn by_ed25519(seed: [u8; 32]) -> (BundleFacts, PublicKey) {
     let pair = Ed25519KeyPair::from_seed_unchecked(&seed).unwrap();
