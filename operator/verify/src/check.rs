@@ -343,6 +343,7 @@ fn replace_missing_signature(subject: &Subject<'_>, result: &mut RuleResult) {
         Some(signed) if signed.place != Place::Main && !vouching::is_marred(subject) => {
             return result.failing.clear();
         }
+        None if vouching::is_mirrored(subject) => return result.failing.clear(),
         _ if vouching::is_marred(subject) || is_marred(signed) => {
             let message = "the pin of this archive does not count: a known key has signed it, and \
                            that signature is broken or the key is revoked";

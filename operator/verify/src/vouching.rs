@@ -10,6 +10,7 @@ use crate::digest::Sha256Digest;
 use crate::evaluation::{Evaluation, Failure, Problem, SignerId, Signers};
 use crate::key::{DeclaredRevocation, HardRevocation, RevocationReason, RevokedBy};
 use crate::openpgp::Fingerprint;
+use crate::place::Place;
 use crate::policy::{self, ExpiredKeys};
 use crate::sigstore::{
     Authority, Circumstances, ClaimedSigner, IdentityRecord, KnownIdentity, KnownPublicKey,
@@ -453,12 +454,21 @@ fn before<'a>(at: Circumstances<'a>, verified: &VerifiedBundle) -> Circumstances
     }
 }
 
+/// Whether only a mirror has shown what Sigstore signatures there are: of what it says only trust is taken.
+pub(crate) fn is_mirrored(subject: &Subject<'_>) -> bool {
+    let bundles = subject.facts.bundles.as_deref();
+    bundles.is_some_and(|it| it.place == Place::Mirror && !it.signatures.is_empty())
+}
+
 /// Whether a known signer of Sigstore, listed or not, is said to have made a signature that is broken, or has
 /// made one and is revoked.
 pub(crate) fn is_marred(subject: &Subject<'_>) -> bool {
     let is_bad = |reason: Reason| {
         matches!(reason.class(), Class::Badness | Class::Tampering) || reason == Reason::KeyRetired
     };
+    if is_mirrored(subject) {
+        return false;
+    }
     let mut reasons = signatures(subject).flat_map(|bundle| {
         let at = circumstances(subject, bundle);
         let verified = bundle.verified();

@@ -254,3 +254,69 @@ fn one_certificate_is_one_signature_whatever_it_is_wrapped_in() {
     }
 }
 
+/// What a mirror says of signatures while the source is silent adds trust, and nothing else.
+#[test]
+fn a_mirror_adds_and_withholds_and_takes_nothing() {
+    use charttrust_verify::evidence::Place;
+    let silence = Some((Cause::SourceUnavailable, "503".to_owned()));
+    let mirrored = |bundles: Vec<BundleFacts>| {
+        let mut world = World::bundled(&[]);
+        let mut known = identity("stolen", "https://github.com/example/stolen");
+        known.identity.revocation = revoked(RevocationReason::Compromised, &[]);
+        world.sigstore.identities.push(known);
+        let signers = &mut world.verify().signers.identities;
+        signers.insert("stolen".to_owned());
+        let bundles = Bundles::of(bundles, silence.clone()).served_by(Place::Mirror);
+        world.facts().bundles = Some(Box::new(bundles));
+        world
+    };
+    let mut broken = good().bundle();
+    broken["dsseEnvelope"]["signatures"][0]["sig"] =
+        good().bundle()["dsseEnvelope"]["signatures"][0]["sig"].clone();
+    let another = Shape {
+        artifact: b"another".to_vec(),
+        ..good()
+    };
+    let stolen = || by("https://github.com/example/stolen").bundle();
+    let silent = Verdict::Unknown(Cause::SourceUnavailable);
+    for (what, bundles, expected) in [
+        ("a good one", vec![good().bundle()], GOOD),
+        ("none", vec![], silent),
+        ("a stolen one", vec![stolen()], silent),
+        ("a broken one", vec![broken.clone()], silent),
+        ("that of another chart", vec![another.bundle()], silent),
+        (
+            "a stranger's",
+            vec![by("https://github.com/a/b/c").bundle()],
+            silent,
+        ),
+        (
+            "a good one and a stolen one",
+            vec![stolen(), good().bundle()],
+            GOOD,
+        ),
+    ] {
+        let all: Vec<_> = bundles.iter().map(facts).collect();
+        let world = mirrored(all.clone());
+        expect(&world, what, expected);
+        let mut world = mirrored(all);
+        world.pin();
+        let expected = match expected {
+            GOOD => GOOD,
+            _ => Verdict::Trusted(Basis::DigestPinned),
+        };
+        expect(&world, &format!("{what}, and a pin"), expected);
+    }
+    // Once the source itself has shown it, or another, it is bad, whatever the mirror had.
+    let one = facts(&stolen());
+    for first in [vec![one.clone()], rubbish(3), vec![facts(&stolen())]] {
+        let mut world = mirrored(first);
+        look(&mut world, vec![one.clone()]);
+        expect(&world, "shown by the source", COMPROMISED);
+    }
+    // What a mirror has shown, and trust rests on, stays.
+    let mut world = mirrored(vec![facts(&good().bundle())]);
+    look(&mut world, vec![one]);
+    expect(&world, "shown by the mirror", GOOD);
+}
+
