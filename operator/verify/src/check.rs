@@ -369,11 +369,16 @@ fn replace_missing_signature(subject: &Subject<'_>, result: &mut RuleResult) {
 fn check_metadata(subject: &Subject<'_>, approval: Option<Approval>, result: &mut RuleResult) {
     // Helm compares none of these: an old signed archive served as a new version passes `helm
     // verify`.
-    if subject.rule.verify.level != Level::Strict {
+    let is_strict = subject.rule.verify.level == Level::Strict;
+    // A Sigstore signature names nothing but bytes, so that what these are called is all that says it.
+    if !is_strict && !result.is_bundled {
         return;
     }
-    let release = (subject.case.chart, subject.case.version);
+    let (chart, version) = (subject.case.chart, subject.case.version);
     let facts = subject.facts;
+    // What keeps no record has a version as registries write it.
+    let unmarked = version.strip_prefix('v').filter(|it| *it == facts.version);
+    let release = (chart, unmarked.filter(|_| !is_strict).unwrap_or(version));
     // Of a statement on which no trust rests, only the findings of its signatures are told.
     let signed = facts.signed().filter(|_| !result.is_bundled);
     let mut agree = |what: &str, name: &str, version: &str| {

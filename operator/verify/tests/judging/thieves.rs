@@ -320,3 +320,37 @@ fn a_mirror_adds_and_withholds_and_takes_nothing() {
     expect(&world, "shown by the mirror", GOOD);
 }
 
+/// A registry serves what was signed once under another name: nothing but the archive says what it is, and it is
+/// signed. At the level at which nothing is compared with the release, too.
+#[test]
+fn an_archive_that_was_signed_as_another_is_not_the_one_that_was_asked_for() {
+    use charttrust_verify::policy::Level;
+    let mismatch = Verdict::Untrusted(Reason::MetadataMismatch);
+    let verified = Verdict::Trusted(Basis::ArchiveVerified);
+    type Row = (&'static str, fn(&mut World), Verdict);
+    let rows: [Row; 4] = [
+        ("itself", |_| (), verified),
+        (
+            "an earlier version",
+            |it| it.facts().version = "1.0.0".to_owned(),
+            mismatch,
+        ),
+        (
+            "another chart",
+            |it| it.facts().name = "shop".to_owned(),
+            mismatch,
+        ),
+        // Registries write versions with and without it.
+        (
+            "a version with a v",
+            |it| it.version = "v1.2.3".to_owned(),
+            verified,
+        ),
+    ];
+    for (what, change, expected) in rows {
+        let mut world = World::bundled(&[good()]);
+        world.level(Level::Signature);
+        change(&mut world);
+        expect(&world, what, expected);
+    }
+}
