@@ -18,7 +18,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::context::Context;
 use super::store::signers::LoadedIdentity;
-use super::store::{Content, Reading, Revision};
+use super::store::{Content, LoadedKey, Reading, Revision};
 use super::testing::{POLICY, Scene, id};
 use crate::api::TrustedKey;
 use crate::clock::Moment;
@@ -28,6 +28,9 @@ use crate::leader::Leadership;
 use crate::parse;
 
 const CHART: &[u8] = include_bytes!("../../verify/tests/data/hashtest-1.2.3.tgz");
+const STATEMENT: &[u8] =
+    include_bytes!("../../verify/tests/openpgp/vectors/helm-hashtest-1.2.3.tgz.prov");
+const SIGNER: &[u8] = include_bytes!("../../verify/tests/openpgp/vectors/helm-test-key.pub");
 const INDEX: &str = "apiVersion: v1\nentries:\n  hashtest:\n  - name: hashtest\n    version: 1.2.3\n    urls: \
                      [hashtest-1.2.3.tgz]\n";
 const BUNDLE: &str = "/hashtest-1.2.3.tgz.sigstore.json";
@@ -59,6 +62,15 @@ impl Stage {
             ("/hashtest-1.2.3.tgz", bytes(CHART)),
             (BUNDLE, bundle(&sigstore)),
         ];
+        Self::answering(server, sigstore, answers.into(), rule).await
+    }
+
+    async fn answering(
+        server: MockServer,
+        sigstore: World,
+        answers: Vec<(&str, ResponseTemplate)>,
+        rule: impl Fn(&mut Rule),
+    ) -> Self {
         for (place, answer) in answers {
             let mock = Mock::given(path(place)).respond_with(answer);
             mock.mount(&server).await;
@@ -147,6 +159,29 @@ impl Stage {
         }
     }
 
+    /// Takes in a key of PGP.
+    fn know_key(&self, name: &str, material: &[u8]) {
+        let certificate = charttrust_verify::openpgp::load_all(material).unwrap();
+        let fingerprint = certificate[0].fingerprint().to_string();
+        let object = json!({
+            "apiVersion": "charttrust.io/v1alpha1", "kind": "TrustedKey",
+            "metadata": {"name": name, "generation": 1},
+            "spec": {"fingerprint": fingerprint, "publicKey": {"inline": "as given"}},
+        });
+        let object: TrustedKey = serde_json::from_value(object).unwrap();
+        let key = parse::key(&object, material);
+        assert!(key.is_ok(), "{key:?}");
+        let loaded = LoadedKey {
+            reading: reading(),
+            fingerprint: object.spec.fingerprint.parse().ok(),
+            revocation: None,
+            refresh: None,
+            key,
+            remains: parse::Remains::default(),
+        };
+        self.context.store.set_key(name, Some(loaded));
+    }
+
     /// What is said of the release by what is known, without asking.
     fn verdict(&self) -> Verdict {
         let trust = self.context.store.trust();
@@ -194,6 +229,39 @@ impl Stage {
     async fn asked(&self, place: &str) -> usize {
         let requests = self.server.received_requests().await.unwrap();
         requests.iter().filter(|it| it.url.path() == place).count()
+    }
+}
+
+/// The pipeline's signature and that of somebody with a key of PGP, of which two are needed: with each in turn missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn pgp_and_an_identity_are_both_needed() {
+    let too_few = Verdict::Untrusted(Reason::SignerNotTrusted);
+    for (is_stated, is_bundled, expected) in [
+        (true, true, TRUSTED),
+        (true, false, too_few),
+        (false, true, too_few),
+        (false, false, Verdict::Untrusted(Reason::Unsigned)),
+    ] {
+        let (server, sigstore) = (MockServer::start().await, World::called("ours"));
+        let mut answers = vec![
+            ("/index.yaml", bytes(INDEX)),
+            ("/hashtest-1.2.3.tgz", bytes(CHART)),
+        ];
+        answers.extend(is_stated.then(|| ("/hashtest-1.2.3.tgz.prov", bytes(STATEMENT))));
+        answers.extend(is_bundled.then(|| (BUNDLE, good(&sigstore))));
+        let both = |rule: &mut Rule| {
+            lists(rule);
+            rule.verify.signers.threshold = std::num::NonZeroU32::new(2).unwrap();
+        };
+        let stage = Stage::answering(server, sigstore, answers, both).await;
+        stage.know(vec![stage.identity()]);
+        stage.know_key("platform", SIGNER);
+        stage.looked().await;
+        assert_eq!(stage.verdict(), expected, "{is_stated} {is_bundled}");
+        // From what is kept, with the source gone.
+        stage.server.reset().await;
+        stage.context.store.learn(&stage.release, Moment::now());
+        assert_eq!(stage.verdict(), expected, "{is_stated} {is_bundled}");
     }
 }
 

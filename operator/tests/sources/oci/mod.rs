@@ -11,4 +11,5 @@ mod realms;
 mod referrers;
 mod registries;
 mod sigstore;
+mod thieves;
 mod verify;

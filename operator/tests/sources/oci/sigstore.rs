@@ -12,27 +12,28 @@ use crate::court::{REPOSITORY, SIGNED_CHART, VERSION};
 use crate::forge::{Content, ISSUER, Key, Log, SUBJECT, Shape, World, pem};
 use crate::registry::*;
 
-const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+pub(super) const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 const SIMPLE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
-const IDENTITY: [&str; 4] = ["--identity", "identity.yaml", "--trusted-root", "root.json"];
+pub(super) const IDENTITY: [&str; 4] =
+    ["--identity", "identity.yaml", "--trusted-root", "root.json"];
 
 /// A chart in a registry, and somebody who believes a workflow and a key.
-struct Stage {
-    registry: Registry,
+pub(super) struct Stage {
+    pub(super) registry: Registry,
     /// The manifest's bytes: what is signed.
-    manifest: Vec<u8>,
+    pub(super) manifest: Vec<u8>,
     home: TempDir,
-    world: World,
+    pub(super) world: World,
     key: Key,
 }
 
 impl Stage {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let registry = Registry::named(REPOSITORY, |_, _| None).await;
         Self::of(registry)
     }
 
-    fn of(registry: Registry) -> Self {
+    pub(super) fn of(registry: Registry) -> Self {
         let manifest = registry.content.manifest(&[(ARCHIVE, SIGNED_CHART)]);
         registry.tag(VERSION, &manifest);
         let (world, key) = (World::called("ours"), Key::new());
@@ -62,7 +63,7 @@ impl Stage {
     }
 
     /// A signature of the manifest by the workflow.
-    fn good(&self) -> Shape<'_> {
+    pub(super) fn good(&self) -> Shape<'_> {
         Shape {
             artifact: self.manifest.clone(),
             ..self.world.good()
@@ -76,23 +77,23 @@ impl Stage {
         }
     }
 
-    fn tag_of(&self) -> String {
+    pub(super) fn tag_of(&self) -> String {
         let digest = Sha256Digest::of(&self.manifest);
         digest.to_string().replace(':', "-")
     }
 
     /// Bundles as cosign 3 pushes them, in the list of the registry.
-    fn refer(&self, bundles: &[Shape<'_>]) {
+    pub(super) fn refer(&self, bundles: &[Shape<'_>]) {
         self.registry.content.list_referrers(self.index(bundles));
     }
 
     /// The same, under the tag that stands for such a list.
-    fn refer_by_tag(&self, bundles: &[Shape<'_>]) {
+    pub(super) fn refer_by_tag(&self, bundles: &[Shape<'_>]) {
         let index = self.index(bundles);
         self.registry.content.tag(&self.tag_of(), index);
     }
 
-    fn index(&self, bundles: &[Shape<'_>]) -> Vec<u8> {
+    pub(super) fn index(&self, bundles: &[Shape<'_>]) -> Vec<u8> {
         let descriptors = bundles.iter().map(|shape| {
             let bytes = shape.bundle().to_string().into_bytes();
             let content = &self.registry.content;
@@ -114,7 +115,7 @@ impl Stage {
     }
 
     /// A signature as cosign 2 pushes it.
-    fn simple(&self, shape: &Shape<'_>) {
+    pub(super) fn simple(&self, shape: &Shape<'_>) {
         let payload = json!({
             "critical": {
                 "identity": {"docker-reference": "registry.test/charts/hashtest"},
@@ -162,7 +163,7 @@ impl Stage {
         self.registry.tag(&format!("{}.sig", self.tag_of()), &image);
     }
 
-    async fn verify(&self, arguments: &[&str]) -> (i32, Value) {
+    pub(super) async fn verify(&self, arguments: &[&str]) -> (i32, Value) {
         let chart = format!("{}/hashtest:{VERSION}", self.registry.url());
         self.verify_at(&chart, arguments).await
     }
@@ -182,7 +183,7 @@ impl Stage {
     }
 
     #[track_caller]
-    fn is((code, report): (i32, Value), expected: i32, word: &str) {
+    pub(super) fn is((code, report): (i32, Value), expected: i32, word: &str) {
         assert_eq!(
             (code, report["reason"].as_str()),
             (expected, Some(word)),

@@ -182,6 +182,162 @@ fn rubbish_pushes_nothing_out_that_a_known_signer_has_made() {
     expect(&world, "good", GOOD);
 }
 
+/// By which times a window is judged: those that somebody of the root proves, the earliest of them, from when
+/// the certificate began.
+#[test]
+fn a_thief_chooses_no_time() {
+    let minutes = |count: i64| SignedDuration::from_mins(count);
+    let (from, until) = (noon(), noon() + minutes(60));
+    let at = |begin: Timestamp, logged: i64, stamped: Option<i64>| Shape {
+        at: begin,
+        logged_at: begin + minutes(logged),
+        stamped_at: stamped.map(|after| begin + minutes(after)),
+        ..good()
+    };
+    let revoke = |world: &mut World| {
+        let window = charttrust_verify::sigstore::Window::new(from, Some(until)).unwrap();
+        let none = std::collections::BTreeSet::new();
+        let revocation = charttrust_verify::sigstore::IdentityRevocation::new(
+            RevocationReason::Compromised,
+            vec![window],
+            none,
+        );
+        world.identity().revocation = Some(revocation.unwrap());
+    };
+    for (what, shape, expected) in [
+        ("before", at(from - minutes(20), 1, None), GOOD),
+        (
+            "a certificate of before, logged within",
+            at(from - minutes(5), 6, None),
+            COMPROMISED,
+        ),
+        (
+            "stamped before, logged within",
+            at(from - minutes(5), 6, Some(1)),
+            GOOD,
+        ),
+        (
+            "logged before, stamped within",
+            at(from - minutes(5), 1, Some(6)),
+            GOOD,
+        ),
+        ("at the very begin", at(from, 0, None), COMPROMISED),
+        ("all within", at(from + minutes(5), 1, Some(2)), COMPROMISED),
+        (
+            "a certificate of within, proven after",
+            at(until - minutes(3), 5, Some(4)),
+            COMPROMISED,
+        ),
+        ("a certificate of the end", at(until, 1, None), GOOD),
+        (
+            "outside of its own certificate",
+            at(from + minutes(5), 1, Some(-10)),
+            NOT_TRUSTED,
+        ),
+        (
+            "logged outside of its own certificate",
+            at(from + minutes(5), -10, Some(1)),
+            NOT_TRUSTED,
+        ),
+    ] {
+        let mut world = World::bundled(&[shape]);
+        revoke(&mut world);
+        expect(&world, what, expected);
+        world.forget();
+        expect(&world, &format!("{what}, from evidence"), expected);
+    }
+}
+
+/// Proofs of a time that nobody of the root has given.
+#[test]
+fn a_time_that_nobody_of_the_root_proves_is_none() {
+    let theirs = sigstore::World::called("thief");
+    let early = noon() - SignedDuration::from_hours(48);
+    let material = "verificationMaterial";
+    // Whatever he holds, he signs now, and says that it was early.
+    let now = || Shape {
+        stamped_at: Some(noon()),
+        ..good()
+    };
+    let his = Shape {
+        world: &theirs,
+        logged_at: early,
+        stamped_at: Some(early),
+        at: early,
+        ..good()
+    }
+    .bundle();
+    type Change<'a> = (&'a str, &'a dyn Fn(&mut Value));
+    let changes: [Change<'_>; 8] = [
+        ("his log", &|it| {
+            it["tlogEntries"] = his[material]["tlogEntries"].clone();
+        }),
+        ("his log as well", &|it| {
+            let entry = his[material]["tlogEntries"][0].clone();
+            it["tlogEntries"].as_array_mut().unwrap().push(entry);
+        }),
+        ("his stamp", &|it| {
+            let stamps = &his[material]["timestampVerificationData"];
+            it["timestampVerificationData"] = stamps.clone();
+        }),
+        ("his stamp as well", &|it| {
+            let stamps = &his[material]["timestampVerificationData"]["rfc3161Timestamps"];
+            let all = &mut it["timestampVerificationData"]["rfc3161Timestamps"];
+            all.as_array_mut().unwrap().insert(0, stamps[0].clone());
+        }),
+        ("another time beside the promise", &|it| {
+            it["tlogEntries"][0]["integratedTime"] = json!(early.as_second().to_string());
+        }),
+        ("a time without a promise", &|it| {
+            let entry = it["tlogEntries"][0].as_object_mut().unwrap();
+            entry.remove("inclusionPromise");
+            entry.insert(
+                "integratedTime".to_owned(),
+                json!(early.as_second().to_string()),
+            );
+        }),
+        ("a promise of his log under the name of ours", &|it| {
+            let promise = &his[material]["tlogEntries"][0]["inclusionPromise"];
+            it["tlogEntries"][0]["inclusionPromise"] = promise.clone();
+        }),
+        ("the kind of a log that proves none", &|it| {
+            it["tlogEntries"][0]["kindVersion"] =
+                json!({"kind": "hashedrekord", "version": "0.0.2"});
+            it["tlogEntries"][0]["integratedTime"] = json!(early.as_second().to_string());
+        }),
+    ];
+    for (what, change) in changes {
+        for is_keyed in [false, true] {
+            let shape = Shape {
+                key: is_keyed.then_some(&*KEY),
+                log: Log::V1,
+                ..now()
+            };
+            let mut bundle = shape.bundle();
+            change(&mut bundle[material]);
+            let mut world = World::bundled(&[]);
+            if is_keyed {
+                world = World::keyed(&[]);
+                // What is not proven to be older than this does not count.
+                let since = Some(noon() - SignedDuration::from_hours(24));
+                world.revoke_key(RevocationReason::Superseded, since);
+            } else {
+                let window = &[(-24, Some(24))];
+                world.identity().revocation = revoked(RevocationReason::Compromised, window);
+            }
+            world.put(vec![facts(&bundle)]);
+            let verdict = world.verdict();
+            assert!(!verdict.is_trusted(), "{what} {is_keyed}: {verdict}");
+            world.try_keys();
+            for one in world.facts().bundled() {
+                let proven = one.verified().and_then(|it| it.proven());
+                let is_early = proven.is_some_and(|at| at < noon());
+                assert!(!is_early, "{what} {is_keyed}: {proven:?}");
+            }
+        }
+    }
+}
+
 /// A statement by a key, which is over bytes of its own and so of any kind of key.
 fn by_ed25519(seed: [u8; 32]) -> (BundleFacts, PublicKey) {
     let pair = Ed25519KeyPair::from_seed_unchecked(&seed).unwrap();
@@ -231,6 +387,73 @@ fn one_key_in_two_forms_is_one_signer() {
     expect(&pgp_and([77; 32]), "two keys", GOOD);
     // The subkey that Alice signs with.
     expect(&pgp_and([101; 32]), "one key", NOT_TRUSTED);
+}
+
+/// PGP and identity, of which two are needed: each in turn is missing, and each in turn is void.
+#[test]
+fn pgp_and_an_identity_are_both_needed() {
+    let both = || {
+        let mut world = World::bundled(&[good()]);
+        world.facts().provenance = World::good().facts().provenance.clone();
+        world.signers(&["alice"], 2);
+        world
+    };
+    expect(&both(), "both", GOOD);
+    type Row = (&'static str, fn(&mut World), Verdict);
+    let rows: [Row; 9] = [
+        (
+            "no statement",
+            |it| it.facts().provenance = ProvenanceFacts::Missing,
+            NOT_TRUSTED,
+        ),
+        ("no bundle", |it| it.put(Vec::new()), NOT_TRUSTED),
+        (
+            "an attestation",
+            |it| it.put(vec![facts(&sbom().bundle())]),
+            NOT_TRUSTED,
+        ),
+        (
+            "by another workflow, twice",
+            |it| {
+                let other = || facts(&by("https://github.com/example/other").bundle());
+                it.put(vec![other(), other()]);
+            },
+            NOT_TRUSTED,
+        ),
+        (
+            "by a key that nobody lists",
+            |it| {
+                it.sigstore.keys = vec![public_key("board")];
+                it.put(vec![facts(&keyed().bundle())]);
+            },
+            NOT_TRUSTED,
+        ),
+        (
+            "the identity is revoked",
+            |it| it.identity().revocation = revoked(RevocationReason::Compromised, &[]),
+            COMPROMISED,
+        ),
+        (
+            "the key is revoked",
+            |it| _ = it.revoke("alice", RevocationReason::Compromised),
+            COMPROMISED,
+        ),
+        (
+            "nobody believes the identity",
+            |it| it.sigstore.identities[0].root = Root::Unknown("gone".into()),
+            Verdict::Unknown(Cause::TrustRootUnknown),
+        ),
+        (
+            "the identity is not listed",
+            |it| it.verify().signers.identities.clear(),
+            NOT_TRUSTED,
+        ),
+    ];
+    for (what, change, expected) in rows {
+        let mut world = both();
+        change(&mut world);
+        expect(&world, what, expected);
+    }
 }
 
 /// The same certificate in two bundles, and a key that signs for itself and for an identity.

@@ -16,6 +16,7 @@ mod incident;
 mod issuers;
 mod keyed;
 mod limits;
+mod mutations;
 mod properties;
 mod real;
 mod roots;

@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use crate::forge::{Content, Key, Log, MANIFEST, Shape, World, base64, manifest, noon, pem};
 use crate::keyed::public;
 
-type Annotations = BTreeMap<String, String>;
+pub(crate) type Annotations = BTreeMap<String, String>;
 
 /// The payload of cosign 2.
-fn payload(digest: &str) -> Vec<u8> {
+pub(crate) fn payload(digest: &str) -> Vec<u8> {
     let payload = json!({
         "critical": {
             "identity": {"docker-reference": "registry.test/charts/shop"},
@@ -27,11 +27,14 @@ fn payload(digest: &str) -> Vec<u8> {
     payload.to_string().into_bytes()
 }
 
-fn named() -> Vec<u8> {
+pub(crate) fn named() -> Vec<u8> {
     payload(&manifest().to_string())
 }
 
-fn parse(payload: &[u8], annotations: &Annotations) -> Result<ClaimedBundle, BundleError> {
+pub(crate) fn parse(
+    payload: &[u8],
+    annotations: &Annotations,
+) -> Result<ClaimedBundle, BundleError> {
     SimpleSignature {
         payload,
         annotations,
@@ -46,7 +49,7 @@ const ENTRY: &str = "dev.sigstore.cosign/bundle";
 const STAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
 
 /// A signature over a payload, in the order in which cosign 2 writes it.
-fn published(shape: &Shape<'_>) -> Annotations {
+pub(crate) fn published(shape: &Shape<'_>) -> Annotations {
     let made = shape.make();
     let bundle = &made.bundle;
     let material = &bundle["verificationMaterial"];
