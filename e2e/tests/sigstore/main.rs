@@ -5,6 +5,7 @@ mod elsewhere;
 mod forms;
 mod kinds;
 mod negatives;
+mod operator;
 mod ours;
 mod setup;
 mod vectors;

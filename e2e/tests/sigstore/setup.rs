@@ -271,7 +271,13 @@ impl Place {
             .package(&world.helm, self.charts.path(), None)
             .await
             .unwrap();
-        self.registry.push(&world.helm, &chart).await.unwrap();
+        self.push_chart(chart).await
+    }
+
+    /// Puts a chart there that was packaged, with its provenance if it has one.
+    pub(crate) async fn push_chart(&self, chart: Chart) -> Pushed {
+        let helm = &world().await.helm;
+        self.registry.push(helm, &chart).await.unwrap();
         let repository = format!("charts/{}", chart.name);
         let digest = self
             .registry
