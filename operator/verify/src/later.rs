@@ -78,17 +78,36 @@ impl Evidence {
             (Some(known), answer) => compare(source, known, answer, by.known.sigstore),
             (None, answer) => Offer::of_unheard(source, answer),
         };
-        let Some(answer) = offer.answer else {
-            return offer.told;
+        let refused = self.take_over(source, offer.parts, by);
+        offer.told.into_iter().chain(refused).collect()
+    }
+
+    /// Takes over what is offered: all of it, or else one part. Statement and Sigstore signatures may give trust
+    /// together that neither gives alone, and none is held up by what becomes of the other. Returns what is to be
+    /// told of the parts that were not taken over.
+    fn take_over(&mut self, source: &str, parts: Vec<Part>, by: &JudgedBy<'_>) -> Vec<Finding> {
+        let alone = (0..parts.len()).filter(|_| parts.len() > 1);
+        let mut choices = std::iter::once(0..parts.len()).chain(alone.map(|one| one..one + 1));
+        let taken = choices.find_map(|choice| {
+            let chosen = &parts[choice.clone()];
+            let demand = chosen.iter().map(|part| part.demand).max()?;
+            let mut candidate = self.clone();
+            for part in chosen {
+                part.change.put(&mut candidate, source);
+            }
+            self.admits(&candidate, demand, by)
+                .then_some((choice, candidate))
+        });
+        let choice = match taken {
+            Some((choice, candidate)) => {
+                *self = candidate;
+                choice
+            }
+            None => 0..0,
         };
-        let mut candidate = self.clone();
-        candidate.answers.insert(source.to_owned(), answer);
-        if self.admits(&candidate, offer.demand, by) {
-            *self = candidate;
-            offer.told
-        } else {
-            offer.told.into_iter().chain(offer.refused).collect()
-        }
+        let parts = parts.into_iter().enumerate();
+        let refused = parts.filter(|(position, _)| !choice.contains(position));
+        refused.flat_map(|(_, part)| part.refused).collect()
     }
 
     /// Takes in what the repository of a subchart answered, unless that takes trust.
@@ -192,24 +211,49 @@ fn harmless(source: &str, answer: Answer) -> Answer {
     }
 }
 
-/// What a look offers to take over.
+/// What a look offers to take over, and what is to be told in any case.
 struct Offer {
-    answer: Option<Answer>,
+    parts: Vec<Part>,
+    told: Vec<Finding>,
+}
+
+/// What is taken over as a whole or not at all.
+struct Part {
+    change: Change,
     /// What taking it over must do to what the policies say.
     demand: Demand,
-    /// What is to be told in any case.
-    told: Vec<Finding>,
     /// What is to be told if it is not taken over.
     refused: Vec<Finding>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Answer(Answer),
+    /// Of the archive that is known.
+    Bundles(Box<Bundles>),
+}
+
+impl Change {
+    fn put(&self, evidence: &mut Evidence, source: &str) {
+        match (self, evidence.answers.get_mut(source)) {
+            (Self::Answer(answer), _) => {
+                evidence.answers.insert(source.to_owned(), answer.clone());
+            }
+            (Self::Bundles(bundles), Some(Answer::Archive(facts))) => {
+                facts.bundles = Some(bundles.clone());
+            }
+            (Self::Bundles(_), _) => {}
+        }
+    }
+}
+
+/// The more is demanded, the later.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Demand {
-    GiveTrust,
     Nothing,
+    TakeNoTrust,
+    GiveTrust,
     /// To give trust, even where nothing is settled yet.
     Prove,
-    TakeNoTrust,
 }
 
 impl Demand {
@@ -233,40 +277,29 @@ impl Demand {
 }
 
 impl Offer {
-    fn first(answer: Answer) -> Self {
+    /// An answer, on one condition; what is told if that is not met.
+    fn of(answer: Answer, demand: Demand, refused: Option<Finding>) -> Self {
+        let part = Part {
+            change: Change::Answer(answer),
+            demand,
+            refused: refused.into_iter().collect(),
+        };
         Self {
-            answer: Some(answer),
-            demand: Demand::Nothing,
+            parts: vec![part],
             told: Vec::new(),
-            refused: Vec::new(),
         }
     }
 
     /// A source that had not answered itself: it may not take the trust that others have given.
     fn of_unheard(source: &str, answer: Answer) -> Self {
         let message = format!("{source} has answered since, and what it has satisfies no rule");
-        Self {
-            demand: Demand::TakeNoTrust,
-            refused: vec![republished(message)],
-            ..Self::first(answer)
-        }
+        Self::of(answer, Demand::TakeNoTrust, Some(republished(message)))
     }
 
     fn nothing(told: Vec<Finding>) -> Self {
         Self {
-            answer: None,
-            demand: Demand::Nothing,
+            parts: Vec::new(),
             told,
-            refused: Vec::new(),
-        }
-    }
-
-    fn other(answer: Answer, finding: Finding) -> Self {
-        Self {
-            answer: Some(answer),
-            demand: Demand::GiveTrust,
-            told: Vec::new(),
-            refused: vec![finding],
         }
     }
 }
@@ -278,10 +311,9 @@ fn compare_mirror(source: &str, known: &Answer, facts: Box<ArchiveFacts>) -> Off
     let silence = Finding::new(Fact::Doubt(Cause::SourceUnavailable), message);
     match known {
         Answer::Archive(_) | Answer::Unavailable { .. } => Offer::nothing(vec![silence]),
-        Answer::Ambiguous { .. } | Answer::NotFound => Offer {
-            demand: Demand::Prove,
-            ..Offer::other(Answer::Archive(facts), silence)
-        },
+        Answer::Ambiguous { .. } | Answer::NotFound => {
+            Offer::of(Answer::Archive(facts), Demand::Prove, Some(silence))
+        }
     }
 }
 
@@ -308,7 +340,7 @@ fn compare(source: &str, known: &Answer, answer: Answer, signers: &SigstoreSigne
     match known {
         // Provenance may give trust to the archive that is known, other archives may not.
         Answer::Archive(old) if old.binding.is_bound() => Offer::nothing(vec![finding]),
-        _ => Offer::other(answer, finding),
+        _ => Offer::of(answer, Demand::GiveTrust, Some(finding)),
     }
 }
 
@@ -345,18 +377,15 @@ impl ArchiveFacts {
         if !self.binding.is_bound() && !is_as_bound && later.place == Place::Main {
             // Only a newer version of ourselves compares the same things in another way.
             let finding = republished(format!("{source} compares differently now"));
-            return Offer::other(Answer::Archive(Box::new(later.clone())), finding);
+            let answer = Answer::Archive(Box::new(later.clone()));
+            return Offer::of(answer, Demand::GiveTrust, Some(finding));
         }
         let mut offer = self.compare_provenance(source, later);
-        if offer.answer.is_none()
-            && let Some(bundles) = self.compare_bundles(source, later, signers)
-        {
-            let told = std::mem::take(&mut offer.told);
-            offer = Offer { told, ..bundles };
-        }
+        let bundles = self.compare_bundles(source, later, signers);
+        offer.parts.extend(bundles);
         let index_disagrees = self.index_as_of(later);
         let is_same = self.index_disagrees == index_disagrees && self.subcharts == later.subcharts;
-        if offer.answer.is_some() || is_same {
+        if !offer.parts.is_empty() || is_same {
             return offer;
         }
         // What the index says decides nothing, so it is taken over as it is. And the same bytes have the same
@@ -368,7 +397,7 @@ impl ArchiveFacts {
         };
         Offer {
             told: offer.told,
-            ..Offer::first(Answer::Archive(Box::new(facts)))
+            ..Offer::of(Answer::Archive(Box::new(facts)), Demand::Nothing, None)
         }
     }
 
@@ -378,7 +407,7 @@ impl ArchiveFacts {
         source: &str,
         later: &Self,
         signers: &SigstoreSigners,
-    ) -> Option<Offer> {
+    ) -> Option<Part> {
         let new = later.bundles.as_deref()?;
         let known = self.bundles.as_deref();
         let is_of_mirror = later.place == Place::Mirror || new.place == Place::Mirror;
@@ -408,15 +437,10 @@ impl ArchiveFacts {
             (false, false, _) => Demand::Nothing,
         };
         let message = format!("{source} has further Sigstore signatures, which satisfy no rule");
-        let facts = Self {
-            bundles: Some(Box::new(joined)),
-            ..self.clone()
-        };
-        let answer = Answer::Archive(Box::new(facts));
-        let finding = Finding::new(Fact::Note(Note::OtherSignature), message);
-        Some(Offer {
+        Some(Part {
+            change: Change::Bundles(Box::new(joined)),
             demand,
-            ..Offer::other(answer, finding)
+            refused: vec![Finding::new(Fact::Note(Note::OtherSignature), message)],
         })
     }
 
@@ -475,24 +499,19 @@ impl ArchiveFacts {
             {
                 Offer::nothing(Vec::new())
             }
-            (Signed(old), Signed(new)) if old.digest == new.digest => Offer {
-                demand: Demand::TakeNoTrust,
-                ..Offer::first(self.with(Signed(Box::new(new.knowing(old))), later))
-            },
+            (Signed(old), Signed(new)) if old.digest == new.digest => {
+                let statement = Signed(Box::new(new.knowing(old)));
+                Offer::of(self.with(statement, later), Demand::TakeNoTrust, None)
+            }
             (Signed(old), _) if old.place == Place::Mirror && !later.is_of_mirror() => {
                 let finding = republished(format!("{source} itself serves other provenance"));
-                Offer {
-                    demand: Demand::TakeNoTrust,
-                    ..Offer::other(self.with_other(later), finding)
-                }
+                let answer = self.with_other(later);
+                Offer::of(answer, Demand::TakeNoTrust, Some(finding))
             }
             (Unavailable { .. }, _) => {
                 let finding = republished(format!("{source} now serves what satisfies no rule"));
-                let demand = Demand::TakeNoTrust;
-                Offer {
-                    demand,
-                    ..Offer::other(self.with(later.provenance.clone(), later), finding)
-                }
+                let answer = self.with(later.provenance.clone(), later);
+                Offer::of(answer, Demand::TakeNoTrust, Some(finding))
             }
             (_, Signed(new)) => {
                 let finding = republished(format!("{source} now serves other provenance"));
@@ -500,10 +519,7 @@ impl ArchiveFacts {
                     Place::Main | Place::Elsewhere => Demand::GiveTrust,
                     Place::Mirror => Demand::Prove,
                 };
-                Offer {
-                    demand,
-                    ..Offer::other(self.with_other(later), finding)
-                }
+                Offer::of(self.with_other(later), demand, Some(finding))
             }
             (Signed(_), Missing) => {
                 let message = format!("{source} has no provenance for it any more");

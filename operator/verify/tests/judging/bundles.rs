@@ -743,6 +743,105 @@ fn later_looks_add_signatures_and_take_none() {
     }
 }
 
+/// A statement and a bundle of which two are needed: whatever of them is found first, or found again, and
+/// whether its text is still at hand.
+#[test]
+fn a_statement_holds_up_no_signature_that_comes_later() {
+    let statement = |signers: &[&str]| {
+        let world = World::good();
+        match signers {
+            [] => ProvenanceFacts::Missing,
+            _ => world
+                .evidence
+                .archives()
+                .next()
+                .unwrap()
+                .1
+                .provenance
+                .clone(),
+        }
+    };
+    let of_others = || {
+        let text = crate::world::text_about(crate::world::other_digest());
+        crate::world::provenance(&text, &[])
+    };
+    let bundle = || vec![facts(&good().bundle())];
+    type State = (ProvenanceFacts, Vec<BundleFacts>);
+    let rows: [(&str, State, State, bool); 6] = [
+        (
+            "the bundle later",
+            (statement(&["alice"]), vec![]),
+            (statement(&["alice"]), bundle()),
+            true,
+        ),
+        (
+            "the statement later",
+            (statement(&[]), bundle()),
+            (statement(&["alice"]), bundle()),
+            true,
+        ),
+        (
+            "both at once",
+            (statement(&[]), vec![]),
+            (statement(&["alice"]), bundle()),
+            true,
+        ),
+        (
+            "another statement, refused",
+            (statement(&["alice"]), vec![]),
+            (of_others(), bundle()),
+            true,
+        ),
+        (
+            "the statement silent",
+            (statement(&["alice"]), vec![]),
+            (silent(), bundle()),
+            true,
+        ),
+        (
+            "neither",
+            (statement(&["alice"]), vec![]),
+            (statement(&["alice"]), vec![]),
+            false,
+        ),
+    ];
+    for (what, before, later, is_trusted) in rows {
+        for is_forgotten in [false, true] {
+            let mut world = World::bundled(&[]);
+            world.signers(&["alice"], 2);
+            world.facts().provenance = before.0.clone();
+            world.put(before.1.clone());
+            if is_forgotten {
+                world.forget();
+            }
+            assert_eq!(world.verdict() == GOOD, false, "{what}");
+            let mut shown = world.facts().clone();
+            shown.provenance = later.0.clone();
+            shown.bundles = Some(Box::new(Bundles::beside(later.1.clone())));
+            let asked = world.clone();
+            let answer = charttrust_verify::evidence::Answer::Archive(Box::new(shown));
+            world
+                .evidence
+                .apply(crate::world::SOURCE, answer, &asked.judged_by());
+            world.try_keys();
+            let is_good = world.verdict() == GOOD;
+            assert_eq!(
+                is_good,
+                is_trusted,
+                "{what}, {is_forgotten}: {}",
+                messages(&world)
+            );
+        }
+    }
+}
+
+fn silent() -> ProvenanceFacts {
+    ProvenanceFacts::Unavailable {
+        cause: Cause::SourceUnavailable,
+        message: "401".into(),
+    }
+}
+
 #[test]
 fn a_later_look_brings_the_bytes_back_and_what_was_known_stays() {
     let mut world = World::bundled(&[]);
