@@ -249,11 +249,12 @@ pub struct Signer {
     #[schemars(length(max = bounds::WORD))]
     pub algorithm: String,
 
-    /// Whether it holds cryptographically. Says nothing about the key's life.
+    /// Whether it holds cryptographically. Says nothing about the key's life. An attestation of Sigstore is no
+    /// signature, so that none holds.
     pub verified: bool,
 
     /// What is wrong with it, in one word, if it does not hold, or holds and its key could not sign
-    /// this. Absent otherwise, and if no known key is its issuer.
+    /// this; NotASignature of an attestation. Absent otherwise, and if no known key is its issuer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = bounds::WORD))]
     pub fault: Option<String>,

@@ -52,11 +52,15 @@ fn by_identity(at: Timestamp) -> SignerRecord {
 
 /// A revision of a chart whose archive was signed then, as is proven.
 fn signed(signer: SignerRecord, at: Timestamp) -> Revision {
+    made(signer, at, Kind::Artifact)
+}
+
+fn made(signer: SignerRecord, at: Timestamp, kind: Kind) -> Revision {
     let digest = Sha256Digest::of(at.to_string().as_bytes());
     let is_key = matches!(signer, SignerRecord::Key(_));
     let record = BundleRecord {
         signer,
-        kind: Kind::Artifact,
+        kind,
         artifact: digest,
         times: vec![ProvenTime {
             at,
@@ -116,7 +120,7 @@ fn install(scene: &Scene, release: &ReleaseId, revision: Revision) {
     store.update(release, |known| known.revisions.insert(RECORD, revision));
 }
 
-fn declare(scene: &Scene, spec: &Value) {
+pub(in crate::controllers) fn declare(scene: &Scene, spec: &Value) {
     let mut whole = json!({"issuer": ISSUER, "subject": {"exact": SUBJECT}});
     json_patch::merge(&mut whole, spec);
     let before = scene.cluster.find(PATH).unwrap_or_default();
@@ -129,7 +133,7 @@ fn declare(scene: &Scene, spec: &Value) {
     scene.cluster.put(PATH, object);
 }
 
-fn moment() -> Moment {
+pub(in crate::controllers) fn moment() -> Moment {
     after(Duration::ZERO)
 }
 
@@ -142,7 +146,7 @@ fn after(wait: Duration) -> Moment {
 
 /// The watch shows the identity as it is on the server; it is read, and its status is written.
 #[expect(clippy::result_large_err, reason = "as the cache keeps it")]
-async fn seen(scene: &Scene) {
+pub(in crate::controllers) async fn seen(scene: &Scene) {
     let object = scene.cluster.find(PATH);
     let read = |object: Value| {
         let read = serde_json::from_value(object.clone());
@@ -158,7 +162,7 @@ async fn seen(scene: &Scene) {
 }
 
 /// The releases that wait to be judged are judged; their names.
-async fn judged(scene: &Scene) -> BTreeSet<String> {
+pub(in crate::controllers) async fn judged(scene: &Scene) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for release in scene.context.store.release_ids() {
         let task = Task::Release(release.clone());
@@ -183,7 +187,7 @@ fn verdict(scene: &Scene, release: &ReleaseId) -> &'static str {
 }
 
 /// Those that are bad.
-fn bad(scene: &Scene) -> Vec<String> {
+pub(in crate::controllers) fn bad(scene: &Scene) -> Vec<String> {
     let ids = scene.context.store.release_ids().into_iter();
     let bad = ids.filter(|id| verdict(scene, id) == "KeyCompromised");
     bad.map(|id| id.name).collect()
@@ -215,8 +219,18 @@ fn events(scene: &Scene) -> Vec<String> {
         .collect()
 }
 
+/// The identity is gone from the server.
+pub(in crate::controllers) fn remove(scene: &Scene) {
+    scene.cluster.remove(PATH);
+}
+
+/// The archive that was signed in this hour.
+pub(in crate::controllers) fn archive_of(number: i64) -> String {
+    Sha256Digest::of(hour(number).to_string().as_bytes()).to_string()
+}
+
 /// Twenty releases that the identity signed an hour apart, one by somebody else, and the identity.
-async fn twenty() -> Scene {
+pub(in crate::controllers) async fn twenty() -> Scene {
     let scene = Scene::automatic().await;
     let rules = json!({"rules": [{
         "name": "all", "charts": ["*"], "sources": [{"url": SOURCE}],
@@ -250,7 +264,7 @@ async fn twenty() -> Scene {
     scene
 }
 
-fn window(from: i64, until: Option<i64>) -> Value {
+pub(in crate::controllers) fn window(from: i64, until: Option<i64>) -> Value {
     let until = until.map(|until| hour(until).to_string());
     json!({"revocation": {"reason": "Compromised",
         "windows": [{"from": hour(from).to_string(), "until": until}]}})
@@ -292,6 +306,37 @@ async fn what_lies_in_a_window_is_contained_and_the_incident_ends_with_it() {
         ["r05", "r06", "r07"].map(|name| scene.cluster.find(&quarantine_of(&id("shop", name))));
     assert!(made.iter().all(Option::is_some), "{made:?}");
     assert_eq!(scene.of_quarantines().len(), 3);
+}
+
+/// An attestation by an identity is no signature of his, wherever signatures are told.
+#[tokio::test]
+async fn who_attests_is_no_signer_and_nothing_rests_on_him() {
+    let scene = Box::pin(twenty()).await;
+    let release = id("shop", "attested");
+    let attested = Kind::Statement("https://spdx.dev/Document".to_owned());
+    install(
+        &scene,
+        &release,
+        made(by_identity(hour(5)), hour(5), attested),
+    );
+    scene.context.judge_again(&release);
+    seen(&scene).await;
+    judged(&scene).await;
+    assert_eq!(verdict(&scene, &release), "Unsigned");
+    let path = "/apis/charttrust.io/v1alpha1/namespaces/shop/releasetrusts/attested";
+    let told = scene.cluster.find(path).unwrap()["status"].clone();
+    assert_eq!(told["signer"], Value::Null, "{told}");
+    let signer = &told["signers"][0];
+    assert_eq!(
+        (&signer["verified"], &signer["fault"]),
+        (&json!(false), &json!("NotASignature"))
+    );
+    assert_eq!(status(&scene)["releases"], 20, "as before");
+    // What he attests is told of him nevertheless, so that it is judged again with him.
+    declare(&scene, &window(5, Some(6)));
+    seen(&scene).await;
+    assert!(judged(&scene).await.contains("attested"));
+    assert_eq!(verdict(&scene, &release), "Unsigned", "and no badness");
 }
 
 /// What an identity is worth: its spec, its state, and its conditions Valid and Revoked.

@@ -271,6 +271,15 @@ impl BundleFacts {
         }
     }
 
+    /// Its verified facts, if it is a signature of this archive: one of something else is none, and neither is an
+    /// attestation.
+    pub fn signature_of(&self, archive: Sha256Digest) -> Option<&VerifiedBundle> {
+        let verified = self.verified()?;
+        let record = verified.record();
+        let is_one = record.kind.is_signature() && self.binds(record.artifact, archive);
+        is_one.then_some(verified)
+    }
+
     /// Tries everybody who is known on it. With the bytes of the artifact more kinds of keys can be tried
     /// than with its digest. Returns whether anything was found out.
     pub fn try_signers(

@@ -6,8 +6,9 @@ use jiff::Timestamp;
 
 use crate::bundles::{BundleFacts, Bundles};
 use crate::digest::Sha256Digest;
-use crate::evidence::{Answer, ArchiveFacts, Evidence};
+use crate::evidence::{Answer, ArchiveFacts, Evidence, ProvenanceFacts};
 use crate::sigstore::{ClaimedBundle, SigstoreSigners};
+use crate::verdict::Cause;
 
 impl Evidence {
     /// Whether nobody has looked for Sigstore signatures of the archive of a source.
@@ -22,6 +23,13 @@ impl Evidence {
             .archive_of(source)
             .and_then(|facts| facts.bundles.as_deref());
         bundles.is_some_and(Bundles::is_silent)
+    }
+
+    /// Whether the source of an archive did not say whether there is a signed statement beside it.
+    pub fn has_silent_provenance(&self, source: &str) -> bool {
+        let provenance = self.archive_of(source).map(|facts| &facts.provenance);
+        let silent = Cause::SourceUnavailable;
+        matches!(provenance, Some(ProvenanceFacts::Unavailable { cause, .. }) if *cause == silent)
     }
 
     /// Whether a look at a source could show more of a Sigstore signature: somebody who is known may have made
@@ -90,14 +98,10 @@ impl ArchiveFacts {
 
     /// Whether somebody who is known has made a Sigstore signature of it, whatever became of him.
     pub(crate) fn is_bundled_by(&self, signers: &SigstoreSigners) -> bool {
-        self.bundled().any(|one| {
-            one.verified().is_some_and(|verified| {
-                let record = verified.record();
-                let is_about_it =
-                    record.kind.is_signature() && one.binds(record.artifact, self.digest);
-                is_about_it && signers.have_made(verified)
-            })
-        })
+        let mut signatures = self
+            .bundled()
+            .filter_map(|one| one.signature_of(self.digest));
+        signatures.any(|verified| signers.have_made(verified))
     }
 }
 

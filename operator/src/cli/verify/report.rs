@@ -167,7 +167,8 @@ fn bundled(bundle: &BundleFacts, known: &SigstoreSigners) -> ReportedSigner {
         BundleOutcome::Open => {}
         BundleOutcome::Unreadable { said, .. } => told.fault = Some(said.word()),
         BundleOutcome::Verified(verified) => {
-            told.verified = true;
+            told.verified = verified.record().kind.is_signature();
+            told.fault = (!told.verified).then(|| Note::NotASignature.word());
             told.signed_at = verified.proven().map(|at| at.to_string());
             add_signer(&mut told, verified, known);
         }

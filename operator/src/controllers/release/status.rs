@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use charttrust_verify::check::{Judgement, PolicyVerdict};
-use charttrust_verify::finding::{Fact, Finding};
+use charttrust_verify::finding::{Fact, Finding, Note};
 use charttrust_verify::key::{Grandfather, RevocationReason};
 use charttrust_verify::verdict::{Basis, Cause, Reason, Verdict};
 use jiff::Timestamp;
@@ -470,12 +470,13 @@ fn signer(
         Some(_) => signer.verified,
         None => !is_void(&signer.fingerprint, trust, now),
     };
+    let is_one = |signer: &&v1::Signer| signer.fault.as_deref() != Some(Note::NotASignature.word());
     let counts = |signer: &&v1::Signer| !verdict.is_trusted() || may_count(signer);
     let name = |signer: &v1::Signer| match &signer.bundle {
         Some(_) => name_by_sigstore(signer, trust),
         None => name(&signer.fingerprint, trust),
     };
-    let names = signers.iter().filter(counts).map(name);
+    let names = signers.iter().filter(is_one).filter(counts).map(name);
     let mut names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
     names.sort();
     names.dedup();

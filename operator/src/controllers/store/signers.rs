@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 use charttrust_verify::bundles::{BundleFacts, BundleOutcome};
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::sigstore::{
-    ClaimedSigner, KnownIdentity, KnownPublicKey, SignerRecord, SigstoreSigners,
+    ClaimedSigner, KnownIdentity, KnownPublicKey, SignerRecord, SigstoreSigners, VerifiedBundle,
 };
 
 use super::roots::FoundRoot;
@@ -137,11 +137,13 @@ pub enum Sought<'a> {
 }
 
 impl Sought<'_> {
-    /// Whether a signature is known to be by it, whatever became of it.
+    /// Whether a signature is known to be by it, whatever became of it. An attestation is none.
     pub fn has_signed(&self, bundle: &BundleFacts) -> bool {
-        let Some(verified) = bundle.verified() else {
-            return false;
-        };
+        let verified = bundle.verified();
+        verified.is_some_and(|it| it.record().kind.is_signature() && self.has_made(it))
+    }
+
+    fn has_made(&self, verified: &VerifiedBundle) -> bool {
         match (self, verified.signer()) {
             (Self::Identity(known), SignerRecord::Identity(record)) => {
                 known.identity.matches(record).is_ok() && known.may_be(verified.record())
@@ -152,7 +154,8 @@ impl Sought<'_> {
         }
     }
 
-    /// Whether a verdict may change with it: a signature is by it, or says so, or may be by it.
+    /// Whether a verdict, or what is found besides, may change with it: a signature is by it, or says so, or may be
+    /// by it.
     fn concerns(&self, bundle: &BundleFacts) -> bool {
         let claimed = match (self, &bundle.claimed) {
             (Self::Identity(known), Some(ClaimedSigner::Identity { issuer, subject })) => {
@@ -165,7 +168,8 @@ impl Sought<'_> {
             },
             _ => false,
         };
-        claimed || self.has_signed(bundle)
+        let verified = bundle.verified();
+        claimed || verified.is_some_and(|verified| self.has_made(verified))
     }
 }
 

@@ -5,6 +5,7 @@ use std::str::FromStr as _;
 use charttrust_verify::bundles::{BundleFacts, BundleOutcome, Bundles, ManifestFacts};
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::{ArchiveFacts, Place};
+use charttrust_verify::finding::Note;
 use charttrust_verify::seal::Attestation;
 use charttrust_verify::sigstore::{ClaimedSigner, Code, Said, SignerRecord, VerifiedBundle};
 use charttrust_verify::verdict::{Cause, Verdict};
@@ -209,7 +210,8 @@ pub(super) fn signer(facts: &BundleFacts) -> v1::Signer {
         BundleOutcome::Open => {}
         BundleOutcome::Unreadable { said, .. } => signer.fault = Some(said.word().to_owned()),
         BundleOutcome::Verified(verified) => {
-            signer.verified = true;
+            signer.verified = verified.record().kind.is_signature();
+            signer.fault = (!signer.verified).then(|| Note::NotASignature.word().to_owned());
             signer.signed_at = verified.proven().map(time);
             if let SignerRecord::Key(key) = verified.signer() {
                 signer.fingerprint = key.to_string();
@@ -578,6 +580,7 @@ mod tests {
         });
         let said: Vec<_> = said.collect();
         assert_eq!(said[0], (true, true, String::new()));
+        assert_eq!(said[3], (true, false, "NotASignature".to_owned()));
         assert_eq!(said[8], (true, false, "AuthorityUnknown".to_owned()));
         assert_eq!(said[11], (false, false, "ProvenanceMalformed".to_owned()));
         assert!(status.signers.iter().all(|one| one.algorithm == "Sigstore"));
