@@ -2,6 +2,7 @@
 
 mod asking;
 pub mod before_uninstall;
+mod bundled;
 mod cluster;
 pub mod completion;
 mod coverage;

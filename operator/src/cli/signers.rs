@@ -1,10 +1,12 @@
 //! Which signatures stand for the archive of a release. Touches nothing.
 
+use std::collections::BTreeSet;
+
 use charttrust_verify::policy::Rule;
 use charttrust_verify::sigstore::KnownIdentity;
 use kube::ResourceExt as _;
 
-use super::sigstore::is_signed;
+use super::sigstore::{is_signed, signatures};
 use crate::api::release_trust::{ReleaseTrustStatus, Signer};
 use crate::api::{ReleaseTrust, TrustedIdentity, TrustedKey};
 use crate::controllers::stated;
@@ -33,12 +35,25 @@ pub(super) fn list_identity(rule: &Rule, identity: &TrustedIdentity) -> bool {
 /// The signatures of a release that hold and are about its archive, whatever became of their keys. One about
 /// another archive rests on nothing here, and signing anew would not mend it.
 pub(super) fn of_archive(trust: &ReleaseTrust) -> impl Iterator<Item = &Signer> {
-    let status = trust
-        .status
-        .iter()
-        .filter(|status| is_about_archive(status));
-    let signers = status.flat_map(|status| &status.signers);
-    signers.filter(|signer| signer.verified)
+    trust.status.iter().flat_map(|status| {
+        let is_stated = is_about_archive(status);
+        let bundles = bundles_of_archive(status);
+        status.signers.iter().filter(move |signer| {
+            let is_about_it = match &signer.bundle {
+                None => is_stated,
+                Some(bundle) => bundles.contains(bundle),
+            };
+            signer.verified && is_about_it
+        })
+    })
+}
+
+/// Digests of the Sigstore signatures that are about the archive.
+fn bundles_of_archive(status: &ReleaseTrustStatus) -> BTreeSet<String> {
+    let has_any = status.signers.iter().any(|signer| signer.bundle.is_some());
+    let content = has_any.then(|| stated(status)).flatten();
+    let signatures = content.iter().flat_map(signatures);
+    signatures.map(|it| it.bundle.digest.to_string()).collect()
 }
 
 /// Whether a signed statement of a source names the archive that the source has. Signers are those of all

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use charttrust_verify::bundles::BundleFacts;
 use charttrust_verify::openpgp::Code;
 use charttrust_verify::verdict::{Link, Verdict};
 use clap::Args;
@@ -14,16 +15,20 @@ use serde_json::json;
 
 use super::SCHEMA_VERSION;
 use super::asking::Asking;
+use super::bundled::{self, Known};
 use super::cluster::{Failure, all, named};
 use super::leading::checked;
 use super::looked::Looks;
 use super::screen::say;
+use super::sigstore::{self, Declared};
 use super::status::{self, shown};
 use crate::api::conditions::{Condition, KeyCondition, find};
 use crate::api::release_trust::{
     Binding, ProvenanceProblem, ReleaseTrustStatus, Signer, SourceAnswer, SourceEvidence,
 };
 use crate::api::{ChartTrustPolicy, REQUESTED_AT, ReleaseTrust, TrustedKey};
+use crate::controllers::stated;
+use crate::controllers::store::Content;
 
 /// Tells why a release has its verdict: every check in order, with digests and dates.
 ///
@@ -50,9 +55,16 @@ pub(super) async fn run(arguments: &Why) -> Result<u8, Failure> {
     let client = arguments.asking.connection.client().await?;
     let (namespace, name) = named(&arguments.release, arguments.namespace.as_deref())?;
     let mut trust = status::read(client.clone(), &namespace, &name).await?;
-    // Without them the chain lacks names and dates of keys, and nothing else.
+    // Without them the chain lacks names and dates of keys and identities, and nothing else.
     let keys = all(&Api::<TrustedKey>::all(client.clone()), "TrustedKeys").await;
     let keys = keys.unwrap_or_default();
+    let namespace = &arguments.asking.operator.operator_namespace;
+    let identities = sigstore::identities(&client, namespace).await;
+    let identities = identities.unwrap_or_default();
+    let known = Known {
+        keys: &keys,
+        identities: &identities,
+    };
     // Without them it shows former sources too.
     let policies = all(
         &Api::<ChartTrustPolicy>::all(client.clone()),
@@ -61,11 +73,11 @@ pub(super) async fn run(arguments: &Why) -> Result<u8, Failure> {
     .await;
     let former = policies.map(|policies| set_aside(&mut trust, &policies));
     let text = if let Some(format) = arguments.asking.output {
-        format.write(&explanation(&trust, &keys))?
+        format.write(&explanation(&trust, known))?
     } else {
         let looks = Looks::told(&client, &arguments.asking.operator).await;
         let looked = format!("Looked: {}", looks.sentence(&trust));
-        explain(&trust, &keys) + &shown(former.unwrap_or_default()) + &shown(vec![looked])
+        explain(&trust, known) + &shown(former.unwrap_or_default()) + &shown(vec![looked])
     };
     say(&text)?;
     let code = status::code([&trust]);
@@ -132,11 +144,11 @@ struct Shown {
     marked: usize,
 }
 
-fn links(trust: &ReleaseTrust, keys: &[TrustedKey]) -> Vec<Shown> {
+fn links(trust: &ReleaseTrust, known: Known<'_>) -> Vec<Shown> {
     let status = trust.status.clone().unwrap_or_default();
     let verdict = trust.verdict();
     let shown = |link: Link| {
-        let facts = facts(link, trust, &status, keys);
+        let facts = facts(link, trust, &status, known);
         let reasons = reasons(link, &status, verdict);
         Shown {
             name: name(link),
@@ -164,21 +176,21 @@ fn marked(facts: &[String], reasons: &[String], status: &ReleaseTrustStatus) -> 
 }
 
 /// The chain for programs.
-fn explanation(trust: &ReleaseTrust, keys: &[TrustedKey]) -> serde_json::Value {
+fn explanation(trust: &ReleaseTrust, known: Known<'_>) -> serde_json::Value {
     let findings = trust.status.as_ref().map(|status| &status.findings);
     json!({
         "schemaVersion": SCHEMA_VERSION,
         "namespace": trust.namespace(),
         "release": trust.name_any(),
         "trusted": trust.verdict(),
-        "links": links(trust, keys),
+        "links": links(trust, known),
         "findings": findings.into_iter().flatten().collect::<Vec<_>>(),
     })
 }
 
-fn explain(trust: &ReleaseTrust, keys: &[TrustedKey]) -> String {
+fn explain(trust: &ReleaseTrust, known: Known<'_>) -> String {
     let mut lines = Vec::new();
-    for (number, link) in (1..).zip(links(trust, keys)) {
+    for (number, link) in (1..).zip(links(trust, known)) {
         lines.extend(lines_of(number, link));
     }
     lines.extend(conclusion(trust.verdict()));
@@ -255,7 +267,7 @@ fn facts(
     link: Link,
     trust: &ReleaseTrust,
     status: &ReleaseTrustStatus,
-    keys: &[TrustedKey],
+    known: Known<'_>,
 ) -> Vec<String> {
     let evidence = status
         .evidence
@@ -268,9 +280,9 @@ fn facts(
         Link::Source => evidence.map(of_source).collect(),
         Link::Archive => archives.map(|source| of_archive(source, status)).collect(),
         Link::Content => archives.map(of_content).collect(),
-        Link::Signature => of_signatures(status, keys),
-        Link::Statement => archives.filter_map(of_statement).collect(),
-        Link::Key => of_keys(status, keys),
+        Link::Signature => of_signatures(status, known),
+        Link::Statement => archives.flat_map(of_statements).collect(),
+        Link::Key => of_keys(status, known),
     }
 }
 
@@ -346,12 +358,12 @@ fn of_content(source: &SourceEvidence) -> String {
     format!("{word}: {}", source.differences.join("; "))
 }
 
-fn of_signatures(status: &ReleaseTrustStatus, keys: &[TrustedKey]) -> Vec<String> {
+fn of_signatures(status: &ReleaseTrustStatus, known: Known<'_>) -> Vec<String> {
     let sources = status
         .evidence
         .iter()
         .flat_map(|evidence| &evidence.sources);
-    let problems = sources.filter_map(|source| {
+    let problems = sources.clone().filter_map(|source| {
         let problem = match source.provenance_problem? {
             ProvenanceProblem::Malformed => "its .prov is no readable signed statement",
             ProvenanceProblem::Missing => "has no .prov",
@@ -360,17 +372,20 @@ fn of_signatures(status: &ReleaseTrustStatus, keys: &[TrustedKey]) -> Vec<String
         };
         Some(format!("{}: {problem}", source.url))
     });
-    let signatures = status
-        .signers
-        .iter()
-        .map(|signer| of_signature(signer, keys));
-    signatures.chain(problems).collect()
+    let content = stated(status);
+    let facts = |digest: &str| {
+        let mut all = content.iter().flat_map(Content::bundles);
+        all.find(|one| one.digest.to_string() == digest)
+    };
+    let signatures = status.signers.iter().map(|signer| match &signer.bundle {
+        None => of_signature(signer, known.keys),
+        Some(digest) => bundled::line(signer, facts(digest), known),
+    });
+    let untold = sources.filter_map(bundled::problem);
+    signatures.chain(problems).chain(untold).collect()
 }
 
 fn of_signature(signer: &Signer, keys: &[TrustedKey]) -> String {
-    if signer.bundle.is_some() {
-        return of_bundle(signer);
-    }
     let who = match key_of(signer, keys) {
         Some(key) => format!("{} ({})", signer.fingerprint, key.name_any()),
         None => signer.fingerprint.clone(),
@@ -393,30 +408,18 @@ fn of_signature(signer: &Signer, keys: &[TrustedKey]) -> String {
     )
 }
 
-/// A Sigstore signature. Whose it is, its certificate says, and of a key the digest.
-fn of_bundle(signer: &Signer) -> String {
-    let names = signer.subject.as_ref().zip(signer.issuer.as_ref());
-    let who = match names {
-        Some((subject, issuer)) => format!("{subject} (issuer {issuer})"),
-        None if signer.fingerprint.is_empty() => "a public key".to_owned(),
-        None => signer.fingerprint.clone(),
-    };
-    let when = signer.signed_at.as_ref();
-    let when = when.map_or_else(String::new, |at| format!(", proven at {}", at.0));
-    let holds = match (&signer.fault, signer.verified) {
-        (_, true) => "holds".to_owned(),
-        (Some(fault), false) => format!("does not hold: {fault}"),
-        (None, false) => "by nobody who is known".to_owned(),
-    };
-    format!("{who}, {}{when}: {holds}", signer.algorithm)
-}
-
 /// A fault in its word, a sentence and the next step.
 fn explained(fault: &str) -> String {
     match Code::of_word(fault) {
         Some(code) => format!("{fault}, {code}. {}", code.step()),
         None => fault.to_owned(),
     }
+}
+
+/// What the signatures of an archive are about.
+fn of_statements(source: &SourceEvidence) -> Vec<String> {
+    let provenance = of_statement(source).into_iter();
+    provenance.chain(bundled::statements(source)).collect()
 }
 
 fn of_statement(source: &SourceEvidence) -> Option<String> {
@@ -437,14 +440,23 @@ fn of_statement(source: &SourceEvidence) -> Option<String> {
     Some(format!(".prov {statement} {named}{other}"))
 }
 
-fn of_keys(status: &ReleaseTrustStatus, keys: &[TrustedKey]) -> Vec<String> {
+/// The keys and identities that have made its signatures.
+fn of_keys(status: &ReleaseTrustStatus, known: Known<'_>) -> Vec<String> {
     let mut names = BTreeSet::new();
-    let known = status
+    let keys = status
         .signers
         .iter()
-        .filter_map(|signer| key_of(signer, keys));
-    let distinct = known.filter(|key| names.insert(key.name_any()));
-    distinct.map(of_key).collect()
+        .filter_map(|signer| key_of(signer, known.keys));
+    let distinct = keys.filter(|key| names.insert(key.name_any()));
+    let content = stated(status);
+    let bundles = content.iter().flat_map(Content::bundles);
+    let verified: Vec<_> = bundles.filter_map(BundleFacts::verified).collect();
+    let has_made = |one: &&Declared| verified.iter().any(|bundle| one.has_made(bundle));
+    let identities = known.identities.iter().filter(has_made);
+    distinct
+        .map(of_key)
+        .chain(identities.map(bundled::identity))
+        .collect()
 }
 
 fn of_key(key: &TrustedKey) -> String {
@@ -476,8 +488,10 @@ fn key_of<'a>(signer: &Signer, keys: &'a [TrustedKey]) -> Option<&'a TrustedKey>
 
 #[cfg(test)]
 mod tests {
+    use charttrust_verify::sigstore::{BundleRecord, NotProven};
     use charttrust_verify::verdict::{Cause, Reason};
 
+    use super::super::sigstore::tests as bundled_tests;
     use super::super::status::tests::trust;
     use super::*;
     use crate::api::release_trust as v1;
@@ -520,6 +534,13 @@ mod tests {
         one
     }
 
+    fn of(keys: &[TrustedKey]) -> Known<'_> {
+        Known {
+            keys,
+            identities: &[],
+        }
+    }
+
     fn key() -> TrustedKey {
         let yaml = include_str!("../../../examples/trusted-key.yaml");
         serde_saphyr::from_multiple(yaml).unwrap().remove(0)
@@ -552,7 +573,7 @@ mod tests {
     fn the_chain_has_digests_and_dates() {
         let mut good = source();
         good.first_verified = Some(crate::api::time("2026-09-03T00:00:00Z".parse().unwrap()));
-        let text = explain(&with("SignatureVerified", good), &[key()]);
+        let text = explain(&with("SignatureVerified", good), of(&[key()]));
         for (link, expected) in [
             (
                 Link::Release,
@@ -596,13 +617,13 @@ mod tests {
     fn the_link_that_broke_is_marked() {
         let mut other = source();
         other.signed_archive = Some("sha256:cccc".to_owned());
-        let text = explain(&with("DigestMismatch", other), &[]);
+        let text = explain(&with("DigestMismatch", other), of(&[]));
         assert_eq!(
             line(&text, Link::Statement),
             "7 statement .prov sha256:bbbb names sha256:cccc, the archive is sha256:aaaa   <-- DigestMismatch"
         );
         assert_eq!(text.matches("<--").count(), 1, "{text}");
-        let text = explain(&with("KeyCompromised", source()), &[key()]);
+        let text = explain(&with("KeyCompromised", source()), of(&[key()]));
         assert!(
             line(&text, Link::Key).ends_with("<-- KeyCompromised"),
             "{text}"
@@ -624,7 +645,7 @@ mod tests {
             "KeyCompromised",
         ];
         one.status.as_mut().unwrap().findings = words.map(finding).to_vec();
-        let text = explain(&one, &[key()]);
+        let text = explain(&one, of(&[key()]));
         assert!(
             line(&text, Link::Key).ends_with("<-- KeyCompromised, KeyOutOfScope"),
             "{text}"
@@ -649,7 +670,7 @@ mod tests {
             lines,
             ["Named by no policy any more: https://old.example.com"]
         );
-        let text = explain(&one, &[]);
+        let text = explain(&one, of(&[]));
         assert!(!text.contains("old.example.com"), "{text}");
         assert!(text.contains("https://charts.example.com: has"), "{text}");
     }
@@ -667,7 +688,7 @@ mod tests {
             message: format!("{silent}: it answered 503"),
             policy: None,
         }];
-        let text = explain(&one, &[]);
+        let text = explain(&one, of(&[]));
         let expected = format!(
             "3 source    {silent}: gave no usable answer   <-- SourceUnavailable\n            \
              https://charts.example.com: has the archive\n"
@@ -683,7 +704,7 @@ mod tests {
             message: "signed sha256:cccc".to_owned(),
             policy: None,
         }];
-        let chain = explanation(&one, &[]);
+        let chain = explanation(&one, of(&[]));
         let links = chain["links"].as_array().unwrap();
         let words: Vec<_> = links.iter().map(|link| link["link"].as_str()).collect();
         assert_eq!(words, CHAIN.map(|link| Some(name(link))));
@@ -699,7 +720,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_said() {
-        let text = explain(&ReleaseTrust::default(), &[]);
+        let text = explain(&ReleaseTrust::default(), of(&[]));
         assert_eq!(text.matches("nothing is known").count(), 7, "{text}");
         assert!(text.contains("Not judged yet."), "{text}");
         let mut unsigned = source();
@@ -707,7 +728,7 @@ mod tests {
         unsigned.provenance_problem = Some(ProvenanceProblem::Missing);
         let mut one = with("Unsigned", unsigned);
         one.status.as_mut().unwrap().signers.clear();
-        let text = explain(&one, &[]);
+        let text = explain(&one, of(&[]));
         assert_eq!(
             line(&text, Link::Signature),
             "6 signature https://charts.example.com: has no .prov   <-- Unsigned"
@@ -719,7 +740,7 @@ mod tests {
         let mut one = with("WeakSignature", source());
         let signer = &mut one.status.as_mut().unwrap().signers[0];
         (signer.verified, signer.fault) = (false, Some("WeakHash".to_owned()));
-        let text = explain(&one, &[]);
+        let text = explain(&one, of(&[]));
         let signature = line(&text, Link::Signature);
         let sentence = "does not hold: WeakHash, the signature uses a hash algorithm that is not safe. \
                         Sign with SHA-256 or longer";
@@ -728,7 +749,115 @@ mod tests {
             text.contains("\nNext step: Sign with a current key"),
             "{text}"
         );
-        let good = explain(&with("SignatureVerified", source()), &[]);
+        let good = explain(&with("SignatureVerified", source()), of(&[]));
         assert!(!good.contains("Next step"), "{good}");
+    }
+
+    fn of_pipelines(records: &[BundleRecord], identity: &serde_json::Value) -> String {
+        let identities = [bundled_tests::identity("release", identity)];
+        let trust = bundled_tests::trust("payments", records);
+        explain(
+            &trust,
+            Known {
+                keys: &[],
+                identities: &identities,
+            },
+        )
+    }
+
+    #[test]
+    fn a_signature_by_an_identity_is_told_as_one_by_a_key() {
+        use bundled_tests::{SUBJECT, attested, by, signed};
+        let window = bundled_tests::window(11, 13);
+        let mut void = json!({"status": {"state": "Active", "conditions": [{"type": "Revoked", "status": "True",
+            "reason": "Compromised", "message": "void: what was signed then", "observedGeneration": 1,
+            "lastTransitionTime": "2026-11-18T10:00:00Z"}]}});
+        json_patch::merge(&mut void, &window);
+        let text = of_pipelines(&[signed(by(SUBJECT))], &void);
+        let signature = line(&text, Link::Signature);
+        let expected = "6 signature release@example.com (issuer https://issuer.example.com; TrustedIdentity release), \
+             Sigstore, proven to exist at 2026-11-02T12:00:00Z by a timestamp authority, entry 7 of log ";
+        assert!(
+            signature.starts_with(expected) && signature.ends_with(": holds"),
+            "{signature}"
+        );
+        let statement = line(&text, Link::Statement);
+        assert!(
+            statement.ends_with("the archive is the same"),
+            "{statement}"
+        );
+        assert_eq!(
+            line(&text, Link::Key),
+            "8 key       TrustedIdentity release: Active, ends never; void: what was signed then"
+        );
+        assert!(
+            text.contains("https://charts.example.com: has no .prov"),
+            "{text}"
+        );
+
+        let strange = of_pipelines(&[signed(by("another@example.com"))], &json!({}));
+        let signature = line(&strange, Link::Signature);
+        assert!(signature.contains("; no TrustedIdentity)"), "{signature}");
+        assert_eq!(line(&strange, Link::Key), "8 key       nothing is known");
+
+        let sbom = of_pipelines(&[attested(by(SUBJECT))], &json!({}));
+        let signature = line(&sbom, Link::Signature);
+        let part = ": holds, and is no signature: NotASignature, a statement of type \"https://spdx.dev/Document\"";
+        assert!(signature.contains(part), "{signature}");
+    }
+
+    #[test]
+    fn what_is_not_proven_or_not_told_of_sigstore_is_said() {
+        use bundled_tests::{by_key, signed, trust};
+        let unlogged = BundleRecord {
+            times: Vec::new(),
+            logs: Vec::new(),
+            not_proven: vec![NotProven::NotLogged, NotProven::Time],
+            ..signed(by_key("a").0)
+        };
+        let mut one = trust("payments", &[unlogged]);
+        let text = explain(&one, of(&[]));
+        let signature = line(&text, Link::Signature);
+        let part =
+            ", Sigstore, not proven: that it is public (no log entry); when it was made: holds";
+        assert!(signature.contains(part), "{signature}");
+
+        let status = one.status.as_mut().unwrap();
+        let row = &mut status.signers[0];
+        (row.verified, row.fault) = (false, Some("ArtifactMismatch".to_owned()));
+        let sources = &mut status.evidence.as_mut().unwrap().sources;
+        let bundles = sources[0].bundles.as_mut().unwrap();
+        bundles.signatures.clear();
+        let text = explain(&one, of(&[]));
+        for part in [
+            "does not hold: ArtifactMismatch. It is a good signature of something else",
+            "https://charts.example.com: has no Sigstore signature",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        for (incomplete, part) in [
+            (
+                v1::Incomplete::LimitExceeded,
+                "has more Sigstore signatures than are looked at (it answered 503)",
+            ),
+            (
+                v1::Incomplete::SourceUnavailable,
+                "did not tell which Sigstore signatures there are (it answered 503)",
+            ),
+        ] {
+            let sources = &mut one
+                .status
+                .as_mut()
+                .unwrap()
+                .evidence
+                .as_mut()
+                .unwrap()
+                .sources;
+            let bundles = sources[0].bundles.as_mut().unwrap();
+            (bundles.incomplete, bundles.message) =
+                (Some(incomplete), Some("it answered 503".to_owned()));
+            let text = explain(&one, of(&[]));
+            assert!(text.contains(part), "{part}: {text}");
+        }
     }
 }

@@ -34,7 +34,7 @@ pub enum KeyCommand {
     Rotate(Rotate),
     /// Tells what a key file holds, and whether it could sign charts.
     Show(Show),
-    /// Tells which releases rest on a key, and must be signed anew before it ends.
+    /// Tells which releases rest on a key or an identity, and must be signed anew before it ends.
     Status(Status),
 }
 

@@ -6,7 +6,7 @@ use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use kube::{Api, Client, ResourceExt as _};
 
-use super::rest::Resting;
+use super::rest::{Known, Resting, Who};
 use crate::api::trusted_key::KeyState;
 use crate::api::{ChartTrustPolicy, ReleaseTrust, TrustedKey};
 use crate::cli::cluster::{self, Connection, Failure, all};
@@ -54,14 +54,15 @@ pub(super) async fn run(arguments: &Rotate) -> Result<u8, Failure> {
     let old = cluster::key(&client, &arguments.old).await?;
     let new = cluster::key(&client, &arguments.to).await?;
     may_take_over(&old, &new)?;
-    let keys = all(&Api::<TrustedKey>::all(client.clone()), "TrustedKeys").await?;
+    let known = Known::read(&client, &arguments.operator.operator_namespace).await?;
     let policies = Api::<ChartTrustPolicy>::all(client.clone());
     let policies = all(&policies, "ChartTrustPolicies").await?;
     let trusts = all(&Api::<ReleaseTrust>::all(client.clone()), "ReleaseTrusts").await?;
-    let ending = ending(old, &new, arguments.not_after, clock::now());
+    let now = clock::now();
+    let ending = ending(old, &new, arguments.not_after, now);
     say(&manifest("TrustedKey", &ending, &ending.spec))?;
     let left = Left::of(&policies, &ending, &new);
-    let resting = Resting::of(&ending, &keys, &trusts);
+    let resting = Resting::of(Who::Key(&ending), &known, &trusts, now);
     tell(&(left.text(&ending, &new) + &unsigned(&resting, &ending)));
     Ok(checked(&client, &arguments.operator, left.code()).await)
 }

@@ -143,14 +143,14 @@ fn shown(
 }
 
 /// Who it is, as the object says.
-fn subject(object: &TrustedIdentity) -> String {
+pub(in crate::cli) fn subject(object: &TrustedIdentity) -> String {
     let subject = &object.spec.subject;
     let subject = subject.exact.as_ref().or(subject.glob.as_ref());
     subject.cloned().unwrap_or_default()
 }
 
 /// What a revocation is about.
-fn limits(revocation: &IdentityRevocation) -> String {
+pub(in crate::cli) fn limits(revocation: &IdentityRevocation) -> String {
     let window = |window: &Window| match &window.until {
         Some(until) => format!("signed from {} until {until}", window.from),
         None => format!("signed from {} on", window.from),

@@ -2,7 +2,7 @@
 //!
 //! Writes `spec.revocation` of one `TrustedKey` or `TrustedIdentity`, on condition that nobody has changed it since.
 
-mod identity;
+pub(super) mod identity;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

@@ -212,6 +212,15 @@ pub enum TimeSource {
     TimestampAuthority,
 }
 
+impl std::fmt::Display for TimeSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Log => "a transparency log",
+            Self::TimestampAuthority => "a timestamp authority",
+        })
+    }
+}
+
 /// An entry of a transparency log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -274,4 +283,23 @@ pub enum NotProven {
     NoRoot,
     /// What an authority says that the trusted root does not have.
     UnknownAuthority(String),
+}
+
+impl std::fmt::Display for NotProven {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::CertificatePublic => f.write_str(
+                "that its certificate is public (the trusted root has no log of certificates)",
+            ),
+            Self::HashNotSupported => f.write_str(
+                "what it has of logs and timestamps (they cannot be checked with this hash algorithm)",
+            ),
+            Self::NoRoot => {
+                f.write_str("what it has of logs and timestamps (there is no trusted root)")
+            }
+            Self::NotLogged => f.write_str("that it is public (no log entry)"),
+            Self::Time => f.write_str("when it was made"),
+            Self::UnknownAuthority(why) => f.write_str(why),
+        }
+    }
 }
