@@ -493,3 +493,97 @@ async fn the_key_that_an_archive_names_is_imported_if_its_owner_says_the_same() 
         assert!(refused.errors.contains(part), "{part}: {refused:?}");
     }
 }
+
+/// A pipeline has signed `shop/web` beside the key, and is declared, or not.
+fn signed_by_pipeline(world: &World, declared: Option<&Value>) {
+    let digest = |digit: &str| format!("sha256:{}", digit.repeat(64));
+    let (issuer, subject) = ("https://issuer.example.com", "release@example.com");
+    if let Some(spec) = declared {
+        let mut whole = json!({"issuer": issuer, "subject": {"exact": subject}});
+        json_patch::merge(&mut whole, spec);
+        let path = "/apis/charttrust.io/v1alpha1/trustedidentities/release";
+        let object = json!({"apiVersion": "charttrust.io/v1alpha1", "kind": "TrustedIdentity",
+            "metadata": {"name": "release", "generation": 1}, "spec": whole,
+            "status": {"observedGeneration": 1, "state": "Active"}});
+        world.cluster.put(path, object);
+    }
+    let record = json!({
+        "signer": {"identity": {"issuer": issuer, "subject": subject, "notBefore": "2026-11-02T12:00:00Z",
+            "notAfter": "2026-11-02T12:10:00Z", "certificate": digest("c")}},
+        "kind": "artifact", "artifact": digest("a"),
+        "times": [{"at": "2026-11-02T12:00:04Z", "by": "Log"}],
+        "logs": [{"log": digest("1"), "index": 7}],
+    });
+    let path = "/apis/charttrust.io/v1alpha1/namespaces/shop/releasetrusts/web";
+    let mut trust = world.cluster.find(path).unwrap();
+    let status = &mut trust["status"];
+    status["evidence"]["sources"][0]["bundles"] =
+        json!({"signatures": [{"digest": digest("b"), "record": record.to_string()}]});
+    status["signers"].as_array_mut().unwrap().push(json!({
+        "fingerprint": "", "issuer": issuer, "subject": subject, "algorithm": "Sigstore", "verified": true,
+        "signedAt": "2026-11-02T12:00:04Z", "bundle": digest("b"),
+    }));
+    world.cluster.put(path, trust);
+}
+
+fn window() -> Value {
+    json!({"revocation": {"reason": "Compromised",
+        "windows": [{"from": "2026-11-02T11:00:00Z", "until": "2026-11-02T13:00:00Z"}]}})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_pipeline_has_signed_is_told_as_what_a_key_has() {
+    let world = World::new().await;
+    signed_by_pipeline(&world, Some(&json!({})));
+    let why = run(&world, "why shop/web").await;
+    assert_eq!(why.code, Some(0), "{why:?}");
+    for part in [
+        "release@example.com (issuer https://issuer.example.com; TrustedIdentity release), Sigstore, proven to exist at \
+         2026-11-02T12:00:04Z by a transparency log, entry 7 of log 111111111111: holds",
+        "TrustedIdentity release: Active, ends never",
+    ] {
+        assert!(why.text.contains(part), "{part}: {}", why.text);
+    }
+    let status = run(&world, "key status --identity release").await;
+    assert_eq!(status.code, Some(0), "{status:?}");
+    let row = "shop        web       web-1.0.0   2026-11-02T12:00:04Z   no";
+    assert!(status.text.contains(row), "{status:?}");
+    assert!(!status.text.contains("ledger"), "{status:?}");
+    let draft = run(&world, "policy init").await;
+    assert!(
+        draft.text.contains("identities:\n        - release\n"),
+        "{draft:?}"
+    );
+    let missing = run(&world, "key status --identity typo").await;
+    assert_eq!(missing.code, Some(2), "{missing:?}");
+    let said = "there is no TrustedIdentity typo: kubectl get tid lists them";
+    assert!(missing.errors.contains(said), "{missing:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_pipeline_has_signed_while_it_was_not_its_owners_is_not_pinned_or_drafted() {
+    let world = World::new().await;
+    signed_by_pipeline(&world, Some(&window()));
+    let status = run(&world, "key status --identity release").await;
+    assert_eq!(status.code, Some(1), "{status:?}");
+    assert!(
+        status.text.contains("Next:     sign anew what is void"),
+        "{status:?}"
+    );
+    let pin = run(&world, "pin shop/web").await;
+    assert_eq!(pin.code, Some(1), "{pin:?}");
+    let why =
+        "shop/web: not pinned: it is signed by TrustedIdentity release: KeyCompromised: signed by";
+    assert!(pin.errors.contains(why), "{pin:?}");
+    let draft = run(&world, "policy init").await;
+    assert!(!draft.text.contains("identities"), "{draft:?}");
+
+    let world = World::new().await;
+    signed_by_pipeline(&world, None);
+    let draft = run(&world, "policy init").await;
+    let line = "#   spec: {issuer: \"https://issuer.example.com\", subject: {exact: \"release@example.com\"}}   # web\n";
+    assert!(
+        draft.text.contains(line) && !draft.text.contains("identities"),
+        "{draft:?}"
+    );
+}

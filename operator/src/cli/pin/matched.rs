@@ -5,21 +5,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use charttrust_verify::openpgp::Code;
+use charttrust_verify::sigstore::{self as engine, Said};
 use charttrust_verify::verdict::{Basis, Cause, Class, Reason, Verdict};
+use jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use crate::api::chart_trust_policy::PinnedDigest;
 use crate::api::release_trust::{
-    Binding, Driver, Evidence, Mirrored, Release, ReleaseTrustStatus, SourceAnswer, SourceEvidence,
+    Binding, Driver, Evidence, Mirrored, Release, ReleaseTrustStatus, Signer, SourceAnswer,
+    SourceEvidence,
 };
 use crate::api::trusted_key::{KeyState, RevocationReason};
 use crate::api::{ChartTrustPolicy, ReleaseTrust, TrustedKey};
+use crate::cli::sigstore;
+use crate::clock;
+use crate::controllers::stated;
 
 /// What else is declared: nothing is pinned against it.
 #[derive(Debug, Default)]
 pub(in crate::cli) struct Declared {
     pub(in crate::cli) policies: Vec<ChartTrustPolicy>,
     pub(in crate::cli) keys: Vec<TrustedKey>,
+    pub(in crate::cli) identities: Vec<sigstore::Declared>,
 }
 
 /// What is asked for.
@@ -142,8 +149,9 @@ fn archive_of(
     if !wish.is_named {
         needs_one(&said.reason)?;
     }
-    is_not_bad(status)?;
+    is_not_bad(status, declared)?;
     is_not_by_a_revoked_key(status, &declared.keys)?;
+    is_not_by_a_revoked_identity(status, &declared.identities, clock::now())?;
     if let Some(policy) = wish.policy
         && !rules(trust).contains_key(policy)
     {
@@ -193,15 +201,14 @@ fn needs_one(word: &str) -> Result<(), Why> {
 
 /// Nothing that was found about it is proof of badness or a sign of tampering, whatever policy found it, and
 /// whatever an exception forgives.
-fn is_not_bad(status: &ReleaseTrustStatus) -> Result<(), Why> {
+fn is_not_bad(status: &ReleaseTrustStatus, declared: &Declared) -> Result<(), Why> {
     let of_policies = status.policies.iter().map(|one| one.reason.as_str());
     let of_findings = status.findings.iter().map(|one| one.reason.as_str());
     let of_conditions = status.conditions.iter().map(|one| one.reason.as_str());
     let words = of_conditions.chain(of_policies).chain(of_findings);
     let reasons = words.filter_map(|word| word.parse::<Reason>().ok());
-    let faults = status.signers.iter().filter_map(|one| one.fault.as_deref());
-    let faults = faults.filter_map(Code::of_word);
-    let of_faults = faults.filter_map(charttrust_verify::reason_of);
+    let signers = status.signers.iter();
+    let of_faults = signers.filter_map(|signer| reason_of_fault(signer, declared));
     let bad: BTreeSet<_> = reasons
         .chain(of_faults)
         .filter(|one| is_bad(*one))
@@ -216,6 +223,25 @@ fn is_not_bad(status: &ReleaseTrustStatus) -> Result<(), Why> {
         .find(|one| one.reason == worst.word());
     let message = found.map_or_else(String::new, |one| format!(": {}", one.message));
     Err(Why::Known(format!("{worst}, {kind}{message}")))
+}
+
+/// What is wrong with a signature. Of Sigstore anybody can publish a broken one that says it is by somebody: it
+/// counts if somebody is declared who may have made it.
+fn reason_of_fault(signer: &Signer, declared: &Declared) -> Option<Reason> {
+    let fault = signer.fault.as_deref()?;
+    if signer.bundle.is_none() {
+        return charttrust_verify::reason_of(Code::of_word(fault)?);
+    }
+    let mut keys = declared.keys.iter().map(|key| &key.spec.fingerprint);
+    let mut identities = declared.identities.iter();
+    let is_declared = match (&signer.issuer, &signer.subject) {
+        (Some(issuer), Some(subject)) => identities.any(|one| one.is_named(issuer, subject)),
+        _ => keys.any(|key| key.eq_ignore_ascii_case(&signer.fingerprint)),
+    };
+    match engine::Code::of(fault).filter(|_| is_declared)?.said() {
+        Said::Reason(reason) => Some(reason),
+        Said::Cause(_) => None,
+    }
 }
 
 /// A pin stands in for a missing signature, and never for a revoked one.
@@ -239,6 +265,27 @@ fn is_not_by_a_revoked_key(status: &ReleaseTrustStatus, keys: &[TrustedKey]) -> 
         Some(key) => Err(Why::Known(format!(
             "it is signed by TrustedKey {}, which is revoked",
             key.name_any()
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Nor an identity in a time, or an archive, for which it is revoked.
+fn is_not_by_a_revoked_identity(
+    status: &ReleaseTrustStatus,
+    identities: &[sigstore::Declared],
+    now: Timestamp,
+) -> Result<(), Why> {
+    let content = stated(status);
+    let signatures = content.iter().flat_map(sigstore::signatures);
+    let mut void = signatures.filter_map(|signature| {
+        let mut all = identities.iter();
+        all.find_map(|one| Some((one, one.voids(&signature, now)?)))
+    });
+    match void.next() {
+        Some((identity, why)) => Err(Why::Known(format!(
+            "it is signed by TrustedIdentity {}: {why}",
+            identity.name()
         ))),
         None => Ok(()),
     }
@@ -386,7 +433,10 @@ fn without_contested(matched: Vec<Matched>) -> (Vec<Matched>, Vec<Left>) {
 mod tests {
     use serde_json::{Value, json};
 
+    use charttrust_verify::sigstore::BundleRecord;
+
     use super::*;
+    use crate::cli::sigstore::tests as bundled;
 
     const OURS: &str = "https://charts.example.com";
     const FINGERPRINT: &str = "1111222233334444555566667777888899990000";
@@ -748,6 +798,84 @@ mod tests {
             "https://other.example.com has another archive with the same content: sha256:bbb",
         ] {
             assert!(notes.contains(part), "{notes}");
+        }
+    }
+
+    /// A release with the archive of which a pipeline has made a signature, while this identity is declared.
+    fn pinned_though(records: &[BundleRecord], identity: &Value) -> Result<Matched, Left> {
+        let trust = bundled::trust("web", records);
+        let declared = Declared {
+            identities: vec![bundled::identity("release", identity)],
+            ..Declared::default()
+        };
+        let (mut matched, mut left) = sorted(&[trust], &declared, NAMED);
+        matched.pop().ok_or_else(|| left.pop().unwrap())
+    }
+
+    #[test]
+    fn what_a_revoked_identity_has_signed_is_not_pinned_though_no_rule_lists_it() {
+        let own = [bundled::signed(bundled::by(bundled::SUBJECT))];
+        let attested = [bundled::attested(bundled::by(bundled::SUBJECT))];
+        let other = [bundled::signed(bundled::by("another@example.com"))];
+        let retired = json!({"spec": {"revocation": {"reason": "Retired",
+            "windows": [{"from": "2026-11-02T11:00:00Z"}]}}});
+        let whole = json!({"spec": {"revocation": {"reason": "Unspecified"}}});
+        let (inside, outside) = (bundled::window(11, 13), bundled::window(13, 14));
+        for (records, identity, is_pinned) in [
+            (&own, &json!({}), true),
+            (&own, &inside, false),
+            (&own, &outside, true),
+            (&own, &whole, false),
+            (&own, &retired, false),
+            (&attested, &inside, true),
+            (&other, &whole, true),
+        ] {
+            match pinned_though(records, identity) {
+                Ok(_) => assert!(is_pinned, "{identity}"),
+                Err(left) => {
+                    assert!(!is_pinned, "{left}");
+                    assert!(matches!(left, Left::Known { .. }), "{left:?}");
+                    let part = "not pinned: it is signed by TrustedIdentity release: Key";
+                    assert!(left.to_string().contains(part), "{left}");
+                }
+            }
+        }
+    }
+
+    /// Anybody can publish a broken signature that says it is by somebody.
+    #[test]
+    fn a_broken_signature_of_sigstore_counts_if_somebody_may_have_made_it() {
+        let row = |subject: &str, fault: &str| {
+            json!({"fingerprint": "", "algorithm": "Sigstore", "verified": false, "fault": fault,
+                "issuer": bundled::ISSUER, "subject": subject, "bundle": digest("b")})
+        };
+        let by_key = |fingerprint: &str, fault: &str| {
+            json!({"fingerprint": fingerprint, "algorithm": "Sigstore", "verified": false, "fault": fault,
+                "bundle": digest("b")})
+        };
+        let ours = digest("c");
+        let declared = Declared {
+            identities: vec![bundled::identity("release", &json!({}))],
+            keys: vec![key(
+                &json!({"spec": {"type": "PublicKey", "fingerprint": ours}}),
+            )],
+            ..Declared::default()
+        };
+        for (signer, is_pinned) in [
+            (row(bundled::SUBJECT, "SignatureInvalid"), false),
+            (row(bundled::SUBJECT, "ArtifactMismatch"), false),
+            (row(bundled::SUBJECT, "AuthorityUnknown"), true),
+            (row(bundled::SUBJECT, "LimitExceeded"), true),
+            (row(bundled::SUBJECT, "NotASignature"), true),
+            (row("another@example.com", "SignatureInvalid"), true),
+            (by_key(&ours, "SignatureInvalid"), false),
+            (by_key(&digest("d"), "SignatureInvalid"), true),
+            (by_key("", "ArtifactMismatch"), true),
+        ] {
+            let mut object = unsigned();
+            object["status"]["signers"] = json!([signer]);
+            let (matched, left) = sorted_of(&object, &declared, ALL);
+            assert_eq!(matched.len(), usize::from(is_pinned), "{signer} {left:?}");
         }
     }
 }

@@ -11,8 +11,8 @@ use self::matched::{Declared, Left, Matched, Wish};
 use super::cluster::{Connection, Failure, all, named, no_policy};
 use super::leading::{Operator, checked};
 use super::screen::{plain, say, tell};
-use super::status;
 use super::{TRUSTED, UNKNOWN, UNTRUSTED};
+use super::{sigstore, status};
 use crate::api::{ChartTrustPolicy, ReleaseTrust, TrustedKey};
 
 /// Prints pins (digests of a rule) of the archives that releases are made of.
@@ -56,6 +56,7 @@ pub(super) async fn run(arguments: &Pin) -> Result<u8, Failure> {
         )
         .await?,
         keys: all(&Api::<TrustedKey>::all(client.clone()), "TrustedKeys").await?,
+        identities: sigstore::identities(&client, &arguments.operator.operator_namespace).await?,
     };
     let target = match &arguments.policy {
         Some(name) => Some(policy(&declared, name)?),

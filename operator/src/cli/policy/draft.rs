@@ -16,6 +16,9 @@ use crate::api::{ChartTrustPolicy, ReleaseTrust, bounds};
 use crate::cli::cluster::Failure;
 use crate::cli::pin::matched::{self, Declared, Left, Matched, Wish};
 use crate::cli::signers;
+use crate::cli::sigstore::{self, Signature};
+use crate::clock;
+use crate::controllers::stated;
 use crate::inventory::ReleaseId;
 use crate::parse;
 use crate::watch::ObjectName;
@@ -45,10 +48,19 @@ pub(super) struct Draft {
     pub(super) unasked: usize,
     /// Charts that no rule can name.
     pub(super) unnamed: Vec<String>,
+    /// Who has signed and is not declared, with the charts.
+    pub(super) strangers: BTreeMap<Stranger, BTreeSet<String>>,
     /// Secrets of sources that it has from deployers, and must be copied.
     pub(super) secrets: BTreeSet<ObjectName>,
     /// Places that deployers name and that are in no rule, in words.
     pub(super) elsewhere: Vec<String>,
+}
+
+/// Somebody who has signed by the word of a trusted root, and whom no object means.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Stranger {
+    pub(super) issuer: String,
+    pub(super) subject: String,
 }
 
 /// What is known of one chart.
@@ -56,6 +68,7 @@ pub(super) struct Draft {
 struct Known {
     sources: BTreeSet<String>,
     keys: BTreeSet<String>,
+    identities: BTreeSet<String>,
     pins: Vec<PinnedDigest>,
     /// Sources that deployers name.
     told: Vec<Source>,
@@ -94,6 +107,7 @@ impl Draft {
             unasked: unasked.len(),
             left,
             unnamed,
+            strangers: strangers(&trusts, declared),
             secrets,
             elsewhere,
         })
@@ -146,8 +160,12 @@ impl Asked {
 impl Known {
     /// Whether somebody has signed it, or it can be pinned, and it is known where that is.
     fn is_proven(&self) -> bool {
-        let has_proof = !self.keys.is_empty() || !self.pins.is_empty();
+        let has_proof = self.is_signed() || !self.pins.is_empty();
         has_proof && !self.sources.is_empty()
+    }
+
+    fn is_signed(&self) -> bool {
+        !self.keys.is_empty() || !self.identities.is_empty()
     }
 }
 
@@ -201,6 +219,7 @@ fn known(
         }
         let chart = charts.entry(release.chart.clone()).or_default();
         chart.keys.extend(signers(trust, declared));
+        chart.identities.extend(identities(trust, declared));
         let sources = status
             .evidence
             .iter()
@@ -242,6 +261,48 @@ fn signers(trust: &ReleaseTrust, declared: &Declared) -> Vec<String> {
     keys.map(ResourceExt::name_any).collect()
 }
 
+/// The TrustedIdentities with a signature that nothing is known against.
+fn identities(trust: &ReleaseTrust, declared: &Declared) -> BTreeSet<String> {
+    let content = trust.status.as_ref().and_then(stated);
+    let signatures = content.iter().flat_map(sigstore::signatures);
+    let is_void = |one: &Signature<'_>| {
+        let mut all = declared.identities.iter();
+        all.any(|identity| identity.voids(one, clock::now()).is_some())
+    };
+    let good: Vec<_> = signatures.filter(|one| !is_void(one)).collect();
+    let has_signed =
+        |identity: &&sigstore::Declared| good.iter().any(|one| identity.has_made(one.verified));
+    let all = declared.identities.iter().filter(has_signed);
+    all.map(sigstore::Declared::name).collect()
+}
+
+/// Who has signed charts and is not declared.
+fn strangers(trusts: &[ReleaseTrust], declared: &Declared) -> BTreeMap<Stranger, BTreeSet<String>> {
+    let mut found = BTreeMap::<_, BTreeSet<String>>::new();
+    for content in trusts
+        .iter()
+        .filter_map(|trust| stated(trust.status.as_ref()?))
+    {
+        for one in sigstore::signatures(&content) {
+            let mut known = declared.identities.iter();
+            let is_known = known.any(|identity| identity.has_made(one.verified));
+            if let Some(identity) = one.verified.identity().filter(|_| !is_known)
+                && is_plain(&content.chart)
+            {
+                let stranger = Stranger {
+                    issuer: identity.issuer.clone(),
+                    subject: identity.subject.clone(),
+                };
+                found
+                    .entry(stranger)
+                    .or_default()
+                    .insert(content.chart.clone());
+            }
+        }
+    }
+    found
+}
+
 /// Where the archive is that runs; or else, every place that was asked.
 fn origins(sources: &[&SourceEvidence]) -> Vec<String> {
     let of = |wanted: &dyn Fn(&SourceEvidence) -> bool| {
@@ -263,23 +324,19 @@ const KINDS: [&str; 4] = ["signed", "pinned", "unproven", "unknown-origin"];
 
 /// What a rule of the draft is called, by what it rests on.
 fn kind(known: &Known, sources: &[Source]) -> &'static str {
-    match (
-        known.keys.is_empty(),
-        known.pins.is_empty(),
-        sources.is_empty(),
-    ) {
-        (false, _, _) => "signed",
-        (true, false, _) => "pinned",
-        (true, true, false) => "unproven",
-        (true, true, true) => "unknown-origin",
+    match (known.is_signed(), known.pins.is_empty(), sources.is_empty()) {
+        (true, _, _) => "signed",
+        (false, false, _) => "pinned",
+        (false, true, false) => "unproven",
+        (false, true, true) => "unknown-origin",
     }
 }
 
 /// A chart with its pins.
 type Charted = (String, Vec<PinnedDigest>);
 
-/// The charts of one rule by what they share.
-type Group = (&'static str, Vec<Source>, Vec<String>);
+/// The charts of one rule by what they share: its kind, where it asks, and whom it believes.
+type Group = (&'static str, Vec<Source>, [Vec<String>; 2]);
 
 fn rules(
     charts: BTreeMap<String, Known>,
@@ -296,8 +353,9 @@ fn rules(
         let urls = known.sources.iter().chain(more);
         let mut sources = sources(urls, &known.told, policies);
         sources.extend(missing(&known.told, &sources, policies));
-        let keys = known.keys.iter().cloned().collect();
-        let group = (kind(&known, &sources), sources, keys);
+        let signers = [&known.keys, &known.identities];
+        let signers = signers.map(|names| names.iter().cloned().collect());
+        let group = (kind(&known, &sources), sources, signers);
         // The repository of one chart stands in a rule for that alone.
         let is_of_one = group.1.iter().any(|source| source.repository.is_some());
         let mut alike = groups.iter_mut().filter(|_| !is_of_one);
@@ -351,7 +409,7 @@ fn parts(charts: Vec<Charted>) -> Result<Vec<Vec<Charted>>, Failure> {
     Ok(parts)
 }
 
-fn rule(name: String, (kind, sources, keys): &Group, charts: Vec<Charted>) -> Rule {
+fn rule(name: String, (kind, sources, [keys, identities]): &Group, charts: Vec<Charted>) -> Rule {
     let (charts, pins): (Vec<_>, Vec<_>) = charts.into_iter().unzip();
     let level = match *kind {
         "unknown-origin" => Level::None,
@@ -366,6 +424,7 @@ fn rule(name: String, (kind, sources, keys): &Group, charts: Vec<Charted>) -> Ru
             level,
             signers: Signers {
                 keys: keys.clone(),
+                identities: identities.clone(),
                 ..Signers::default()
             },
             ..Verify::default()
@@ -455,9 +514,12 @@ fn policy(rules: Vec<Rule>, asked: &Asked) -> Result<ChartTrustPolicy, Failure> 
 mod tests {
     use serde_json::{Value, json};
 
+    use charttrust_verify::sigstore::BundleRecord;
+
     use super::*;
     use crate::api::TrustedKey;
     use crate::api::chart_trust_policy::NameRef;
+    use crate::cli::sigstore::tests as bundled;
 
     const OURS: &str = "https://charts.example.com";
 
@@ -515,6 +577,7 @@ mod tests {
         Declared {
             policies: Vec::new(),
             keys: vec![key(&json!({}))],
+            ..Declared::default()
         }
     }
 
@@ -605,6 +668,7 @@ mod tests {
         let revoked = Declared {
             policies: Vec::new(),
             keys: vec![key(&json!({"revocation": {"reason": "Compromised"}}))],
+            ..Declared::default()
         };
         let draft = Draft::of(&[signed("web")], &revoked, &asked(&[])).unwrap();
         assert!(draft.policy.spec.rules[0].verify.signers.keys.is_empty());
@@ -637,7 +701,7 @@ mod tests {
         });
         let declared = Declared {
             policies: vec![serde_json::from_value(policy).unwrap()],
-            keys: Vec::new(),
+            ..Declared::default()
         };
         let trusts = [trust("api", "Unsigned", &json!({}))];
         let draft = Draft::of(&trusts, &declared, &asked(&[])).unwrap();
@@ -693,7 +757,7 @@ mod tests {
         });
         let declared = Declared {
             policies: vec![serde_json::from_value(policy).unwrap()],
-            keys: Vec::new(),
+            ..Declared::default()
         };
         let draft = Draft::of(&[new("web")], &declared, &asked).unwrap();
         let own = draft.policy.spec.rules[0].sources[0]
@@ -793,5 +857,59 @@ mod tests {
             Draft::of(&[new("web")], &declared(), &own).is_err(),
             "no rule at all"
         );
+    }
+
+    fn of_pipelines(records: &[BundleRecord], identity: &Value) -> Draft {
+        let declared = Declared {
+            identities: vec![bundled::identity("release", identity)],
+            ..Declared::default()
+        };
+        let mut trust = bundled::trust("web", records);
+        trust.status.as_mut().unwrap().conditions[0].reason = "SignerNotTrusted".to_owned();
+        Draft::of(&[trust], &declared, &asked(&[])).unwrap()
+    }
+
+    /// Whom a draft believes of Sigstore, and whom it tells of.
+    fn told(draft: &Draft) -> (&str, Vec<&str>, Vec<&str>) {
+        let rule = &draft.policy.spec.rules[0];
+        let identities = rule.verify.signers.identities.iter().map(String::as_str);
+        let strangers = draft.strangers.keys().map(|one| one.subject.as_str());
+        (&rule.name, identities.collect(), strangers.collect())
+    }
+
+    #[test]
+    fn an_identity_that_has_signed_is_listed_and_nobody_who_is_void_or_not_declared() {
+        let own = bundled::signed(bundled::by(bundled::SUBJECT));
+        let other = bundled::signed(bundled::by("another@example.com"));
+        let attested = bundled::attested(bundled::by("another@example.com"));
+        let (fine, none) = (json!({}), Vec::<&str>::new());
+        let own = std::slice::from_ref(&own);
+        assert_eq!(
+            told(&of_pipelines(own, &fine)),
+            ("signed", vec!["release"], none.clone())
+        );
+        let outside = bundled::window(13, 14);
+        assert_eq!(
+            told(&of_pipelines(own, &outside)),
+            ("signed", vec!["release"], none.clone())
+        );
+        let inside = of_pipelines(own, &bundled::window(11, 13));
+        assert_eq!(told(&inside), ("unproven", none.clone(), none.clone()));
+        assert!(
+            matches!(inside.left[..], [Left::Known { .. }]),
+            "{:?}",
+            inside.left
+        );
+        let strange = of_pipelines(&[other], &fine);
+        assert_eq!(
+            told(&strange),
+            ("pinned", none.clone(), vec!["another@example.com"])
+        );
+        assert_eq!(
+            strange.strangers.values().next().unwrap(),
+            &BTreeSet::from(["web".to_owned()])
+        );
+        let attested = of_pipelines(&[attested], &fine);
+        assert_eq!(told(&attested), ("pinned", none.clone(), none));
     }
 }

@@ -1,10 +1,12 @@
 //! `charttrust policy init`: drafts a policy from what runs. Reads only.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use clap::Args;
 use kube::{Api, Client};
 
 use super::deployed::{Deployers, copy_of};
-use super::draft::{Asked, Draft};
+use super::draft::{Asked, Draft, Stranger};
 use crate::api::{ChartTrustPolicy, TrustedKey};
 use crate::cli::cluster::{Connection, Failure, all, is_name};
 use crate::cli::leading::{Operator, checked};
@@ -12,7 +14,7 @@ use crate::cli::manifest::manifest;
 use crate::cli::pin::matched::{Declared, Left};
 use crate::cli::revoke::count;
 use crate::cli::screen::{plain, say, tell};
-use crate::cli::{TRUSTED, UNTRUSTED, program, status};
+use crate::cli::{TRUSTED, UNTRUSTED, program, sigstore, status};
 
 /// Drafts a policy from what runs, with the signers and the archives that the operator has found.
 ///
@@ -52,7 +54,7 @@ fn name(text: &str) -> Result<String, String> {
 /// What the draft is, for whoever reads the file.
 const HEAD: &str = "\
 # Drafted from what runs: look at it before you apply it.
-# signed: a good signature by these keys was found. pinned: nobody whom you have declared has signed it; each
+# signed: a good signature by these keys or identities was found. pinned: nobody whom you have declared has signed it; each
 # pin is your word for that archive. unproven: its sources are asked, and nobody is believed yet.
 # unknown-origin: nothing is asked; name its repository. A chart that is not listed is NoPolicy.
 ";
@@ -68,6 +70,7 @@ pub(in crate::cli) async fn run(arguments: &Init) -> Result<u8, Failure> {
     let declared = Declared {
         policies: all(&policies, "ChartTrustPolicies").await?,
         keys: all(&Api::<TrustedKey>::all(client.clone()), "TrustedKeys").await?,
+        identities: sigstore::identities(&client, &arguments.operator.operator_namespace).await?,
     };
     let deployers = Deployers::read(&client, &arguments.operator.operator_namespace).await;
     let (told_by_deployers, unclear) = deployers.told(&trusts);
@@ -89,13 +92,43 @@ pub(in crate::cli) async fn run(arguments: &Init) -> Result<u8, Failure> {
     let draft = Draft::of(&trusts, &declared, &asked)?;
     let policy = &draft.policy;
     say(&format!(
-        "{HEAD}{}",
+        "{HEAD}{}{}",
+        suggested(&draft.strangers),
         manifest("ChartTrustPolicy", policy, &policy.spec)
     ))?;
     tell(&told(&draft, &arguments.operator.operator_namespace));
     tell(&lines(unclear));
     tell(&not_read(&deployers));
     Ok(checked(&client, &arguments.operator, code(&draft)).await)
+}
+
+/// Who has signed and is not declared, for whoever reads the file. Nothing is believed for it.
+fn suggested(strangers: &BTreeMap<Stranger, BTreeSet<String>>) -> String {
+    if strangers.is_empty() {
+        return String::new();
+    }
+    let strangers = strangers.iter().map(|(who, charts)| {
+        let charts: Vec<_> = charts.iter().map(String::as_str).collect();
+        format!(
+            "#   spec: {{issuer: {}, subject: {{exact: {}}}}}   # {}\n",
+            quoted(&who.issuer),
+            quoted(&who.subject),
+            charts.join(", ")
+        )
+    });
+    STRANGERS.to_owned() + &strangers.collect::<String>()
+}
+
+/// What is said before those who have signed and are not declared.
+const STRANGERS: &str = "\
+# Signed by nobody whom you have declared; nothing is believed because it stands here. If that is the publisher,
+# declare him (kind: TrustedIdentity), with a glob where the subject ends with one version, and draft again:
+";
+
+/// Foreign text within quotes, in one line.
+fn quoted(text: &str) -> String {
+    // Invariant: a string always serializes.
+    plain(&serde_json::to_string(text).unwrap_or_default())
 }
 
 /// What a deployer would have said.
@@ -154,5 +187,28 @@ fn code(draft: &Draft) -> u8 {
         UNTRUSTED
     } else {
         TRUSTED
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever signs chooses what stands in his certificate: it is a comment, and stays one.
+    #[test]
+    fn who_is_not_declared_is_a_comment_whatever_he_calls_himself() {
+        let stranger = Stranger {
+            issuer: "https://issuer.example.com".to_owned(),
+            subject: "a\nspec: {rules: []}\u{202e}\"".to_owned(),
+        };
+        let charts = BTreeSet::from(["web".to_owned(), "api".to_owned()]);
+        let strangers = BTreeMap::from([(stranger, charts)]);
+        let text = suggested(&strangers);
+        let all_comments = text.lines().all(|line| line.starts_with('#'));
+        assert!(all_comments, "{text}");
+        let line = "#   spec: {issuer: \"https://issuer.example.com\", subject: {exact: \
+                    \"a\\nspec: {rules: []}\\u{202e}\\\"\"}}   # api, web\n";
+        assert!(text.ends_with(line), "{text}");
+        assert_eq!(suggested(&BTreeMap::new()), "");
     }
 }
