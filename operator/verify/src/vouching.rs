@@ -283,8 +283,8 @@ fn by_identity(
     let listed = listed_identities(subject).filter(|one| one.identity.matches(record).is_ok());
     let claimant = |known: &KnownIdentity| {
         let standing = |at: &Circumstances<'_>| {
-            if let Some((by, refusal)) = void.iter().min_by_key(|(_, refusal)| reason(refusal)) {
-                return Err(voided(subject, (*by, refusal), verified));
+            if let Some(problem) = voided(&void, verified) {
+                return Err(problem);
             }
             usable(&known.identity.name, known.unusable.as_ref())?;
             believed(known, verified)?;
@@ -327,11 +327,10 @@ fn believed(known: &KnownIdentity, verified: &VerifiedBundle) -> Result<(), Prob
     )))
 }
 
-fn voided(
-    subject: &Subject<'_>,
-    (by, refusal): (&KnownIdentity, &Refusal),
-    verified: &VerifiedBundle,
-) -> Problem {
+/// What is wrong with a signature that some identities revoke: the worst of it. What is bad rests on every one of
+/// them, so that none is forgotten when another is withdrawn.
+fn voided(void: &[(&KnownIdentity, Refusal)], verified: &VerifiedBundle) -> Option<Problem> {
+    let (by, refusal) = void.iter().min_by_key(|(_, refusal)| reason(refusal))?;
     let name = &by.identity.name;
     let message = format!(
         "TrustedIdentity {name}: {} ({})",
@@ -340,13 +339,12 @@ fn voided(
     );
     let mut failure = Failure::new(reason(refusal), message);
     if failure.reason.class() == Class::Badness {
-        let revoking = subject.sigstore.identities.iter();
-        let revoking = revoking.filter(|one| one.identity.name == *name);
-        failure.revocations = revoking
-            .filter_map(KnownIdentity::hard_revocation)
-            .collect();
+        let all = void
+            .iter()
+            .filter(|(_, refusal)| reason(refusal).class() == Class::Badness);
+        failure.revocations = all.filter_map(|(one, _)| one.hard_revocation()).collect();
     }
-    Problem::Listed(failure)
+    Some(Problem::Listed(failure))
 }
 
 fn by_key(

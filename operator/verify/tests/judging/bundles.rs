@@ -7,7 +7,7 @@ use charttrust_verify::bundles::{BundleFacts, Bundles, ManifestFacts};
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::ProvenanceFacts;
 use charttrust_verify::finding::{Fact, Note};
-use charttrust_verify::key::{DeclaredRevocation, Grandfather, RevocationReason, Scope};
+use charttrust_verify::key::{DeclaredRevocation, Grandfather, RevocationReason, RevokedBy, Scope};
 use charttrust_verify::policy::{ExpiredKeys, Level};
 use charttrust_verify::sigstore::{
     ClaimRules, Identity, IdentityRevocation, KnownIdentity, KnownPublicKey, PublicKey, Root,
@@ -577,6 +577,38 @@ fn whoever_matches_and_revokes_voids_a_signature_listed_or_not() {
         ..other
     };
     assert_eq!(world.verdict(), GOOD);
+}
+
+/// None of those who revoke a signature is forgotten when another takes his word back.
+#[test]
+fn what_several_identities_revoke_is_bad_by_each_of_them() {
+    let mut world = World::bundled(&[good()]);
+    world.identity().revocation = revoked(RevocationReason::Unspecified, &[(-1, Some(1))]);
+    for (name, reason, window) in [
+        ("incident", RevocationReason::Compromised, (-1, Some(1))),
+        ("elsewhen", RevocationReason::Compromised, (5, Some(6))),
+        ("retired", RevocationReason::Retired, (-1, None)),
+    ] {
+        let mut other = identity(name, SUBJECT);
+        other.identity.revocation = revoked(reason, &[window]);
+        world.sigstore.identities.push(other);
+    }
+    let judgement = world.judge();
+    assert_eq!(
+        judgement.verdict,
+        Verdict::Untrusted(Reason::KeyCompromised)
+    );
+    let revoking = judgement.policies[0].revocations.iter();
+    let names: Vec<_> = revoking
+        .map(|one| match &one.by {
+            RevokedBy::Declared(word) => word.declared_by.clone(),
+            RevokedBy::Certificate(digest) => digest.clone(),
+        })
+        .collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    for name in ["release", "incident"] {
+        assert!(names.iter().any(|one| one == name), "{names:?}");
+    }
 }
 
 #[test]
