@@ -243,8 +243,11 @@ fn due_at(context: &Context, id: &ReleaseId, source: &policy::Source, every: Dur
         is_open && rules::forms(&rules(), url, &trust) == Forms::Every
     };
     let answered = release.contents().all(|content| {
-        let is_answered = content.evidence.answers.get(url).is_some_and(is_answer);
-        is_answered && !lacks_subcharts(content) && !lacks_bundles(content)
+        let evidence = &content.evidence;
+        let is_answered = evidence.answers.get(url).is_some_and(is_answer);
+        // A signature of Sigstore is kept, whatever is not known of the statement beside the archive.
+        let is_silent = evidence.has_silent_provenance(url) && !is_trusted(&release);
+        is_answered && !is_silent && !lacks_subcharts(content) && !lacks_bundles(content)
     });
     let wants_text = release.contents().any(|content| {
         let evidence = &content.evidence;
@@ -315,11 +318,14 @@ pub(super) fn longest_pause(every: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use charttrust_verify::evidence::Evidence;
+    use charttrust_verify::bundles::Bundles;
+    use charttrust_verify::evidence::{Evidence, ProvenanceFacts};
+    use charttrust_verify::verdict::{Basis, Cause};
+    use serde_json::json;
 
     use super::*;
     use crate::controllers::store::PollState;
-    use crate::controllers::testing::{Scene, id, signed_revision, web};
+    use crate::controllers::testing::{Scene, id, said, signed_revision, web};
     use crate::inventory::helm::Driver;
 
     const URL: &str = "https://charts.example.com";
@@ -444,6 +450,72 @@ mod tests {
                 all += 1;
             }
             assert!((1..all).contains(&first), "{rest:?}: {first} of {all}");
+        }
+    }
+
+    /// What is known of the archive of `shop/web`, by a rule that lists an identity and with this verdict.
+    async fn known(
+        incomplete: Option<Cause>,
+        provenance: Option<Cause>,
+        verdict: Verdict,
+    ) -> Scene {
+        let message = || "it answered 503".to_owned();
+        let scene = Scene::automatic().await;
+        scene.declare_spec(&json!({"rules": [{
+            "name": "all", "charts": ["*"], "sources": [{"url": URL}],
+            "verify": {"level": "Signature", "signers": {"identities": ["release"]}},
+        }]}));
+        let key = "0123456789ABCDEF0123456789ABCDEF01234567".parse().unwrap();
+        let mut revision = signed_revision(&key, &[None]);
+        let answers = &mut revision.content.as_mut().unwrap().evidence.answers;
+        let Some(Answer::Archive(facts)) = answers.get_mut(URL) else {
+            panic!("an archive")
+        };
+        let incomplete = incomplete.map(|cause| (cause, message()));
+        facts.bundles = Some(Box::new(Bundles::of(Vec::new(), incomplete)));
+        if let Some(cause) = provenance {
+            facts.provenance = ProvenanceFacts::Unavailable {
+                cause,
+                message: message(),
+            };
+        }
+        let record = RecordId::Helm {
+            driver: Driver::Secret,
+            revision: 1,
+        };
+        let store = &scene.context.store;
+        store.update(&web(), |release| release.revisions.insert(record, revision));
+        scene.judge(&web(), vec![said(verdict)]);
+        scene
+    }
+
+    /// A start forgets when a source was asked: what it had not told must not wait for an interval.
+    #[tokio::test(start_paused = true)]
+    async fn what_a_source_was_silent_about_is_asked_for_at_once_after_a_start() {
+        let silent = Some(Cause::SourceUnavailable);
+        let large = Some(Cause::LimitExceeded);
+        let unknown = Verdict::Unknown(Cause::SourceUnavailable);
+        let trusted = Verdict::Trusted(Basis::ArchiveVerified);
+        for (bundles, provenance, verdict, is_at_once) in [
+            (None, None, unknown, false),
+            (silent, None, unknown, true),
+            (None, silent, unknown, true),
+            (silent, silent, unknown, true),
+            // Until the next interval it is no smaller.
+            (large, None, unknown, false),
+            (None, large, unknown, false),
+            // Nothing hangs on it.
+            (silent, None, trusted, false),
+            (None, silent, trusted, false),
+        ] {
+            let context = known(bundles, provenance, verdict).await.context;
+            let due = due_at(&context, &web(), &source(), HOUR);
+            let wait = due.saturating_duration_since(clock::tick());
+            assert_eq!(
+                wait.is_zero(),
+                is_at_once,
+                "{bundles:?} {provenance:?} {verdict}"
+            );
         }
     }
 }
