@@ -9,7 +9,9 @@ use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::Evidence;
 use charttrust_verify::key::RevocationReason;
 use charttrust_verify::policy::{Demands, Level, ReleaseRef, Rule};
-use charttrust_verify::sigstore::{IdentityRevocation, KnownIdentity, PublicKey, Root, Window};
+use charttrust_verify::sigstore::{
+    IdentityRevocation, KnownIdentity, PublicKey, Root, TrustedRoot, Window,
+};
 use charttrust_verify::verdict::{Basis, Cause, Reason, Verdict};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -437,4 +439,64 @@ async fn a_public_key_that_is_declared_later_has_signatures_asked_for() {
     assert_eq!(stage.verdict(), Verdict::Unknown(Cause::Pending));
     assert_eq!(stage.looked().await, 0);
     assert_eq!(stage.asked(BUNDLE).await, 1);
+}
+
+/// Whoever uses PGP alone has no Sigstore: no root is read, and nothing is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_lists_and_declares_nobody_of_sigstore_needs_no_root() {
+    let stage = Stage::with(good, |_| ()).await;
+    for _ in 0..3 {
+        assert_eq!(stage.looked().await, 0);
+        assert_eq!(stage.verdict(), Verdict::Untrusted(Reason::Unsigned));
+    }
+    assert_eq!(stage.asked(BUNDLE).await, 0);
+    assert!(stage.context.store.roots.are_unread());
+}
+
+/// A Sigstore that is there and would answer: authorities, logs and their addresses as the root names them.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_host_is_asked_but_the_source_whoever_signs_and_whatever_is_revoked() {
+    let stage = Stage::signed().await;
+    let elsewhere = MockServer::start().await;
+    let root = stage.sigstore.root_json().to_string();
+    let ours = elsewhere.uri();
+    let named = root.split("https://").count() - 1;
+    let root = root.replace("https://", &format!("{ours}/"));
+    let root = Root::Known(Arc::new(TrustedRoot::parse(root.as_bytes()).unwrap()));
+    let by_it = |mut known: KnownIdentity| {
+        known.root = root.clone();
+        known
+    };
+    assert!(named > 0, "the root names places");
+    stage.know(vec![by_it(stage.identity())]);
+    // A start, and a steady state.
+    for _ in 0..5 {
+        assert_eq!(stage.looked().await, 0);
+        assert_eq!(stage.verdict(), TRUSTED);
+    }
+    // Judging.
+    for (hours, expected) in [
+        (-1, Verdict::Untrusted(Reason::KeyCompromised)),
+        (2, TRUSTED),
+    ] {
+        stage.know(vec![by_it(window(&stage, hours))]);
+        stage.context.store.learn(&stage.release, Moment::now());
+        assert_eq!(stage.verdict(), expected, "{hours}");
+        assert_eq!(stage.looked().await, 0);
+    }
+    let counts = stage.context.fetcher.counts();
+    let hosts: std::collections::BTreeSet<_> = counts
+        .requests
+        .keys()
+        .map(|(host, _)| host.as_str())
+        .collect();
+    assert_eq!(hosts.into_iter().collect::<Vec<_>>(), ["127.0.0.1"]);
+    let answered: u64 = counts.requests.values().sum();
+    let received = stage.server.received_requests().await.unwrap().len();
+    assert_eq!(
+        usize::try_from(answered).unwrap(),
+        received,
+        "all of it went to the source"
+    );
+    assert_eq!(elsewhere.received_requests().await.unwrap().len(), 0);
 }

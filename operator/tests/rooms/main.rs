@@ -111,6 +111,41 @@ fn no_two_files_import_each_other() {
     assert!(circles.is_empty(), "these import each other: {circles:#?}");
 }
 
+/// Whoever verifies signatures of Sigstore asks nobody: of all that the engine takes for that nothing can open a
+/// connection.
+#[test]
+fn what_verifies_signatures_of_sigstore_is_made_of_nothing_that_speaks_to_others() {
+    let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock");
+    let lock = std::fs::read_to_string(lock).unwrap();
+    let mut packages = BTreeMap::<_, BTreeSet<_>>::new();
+    for package in lock.split("[[package]]").skip(1) {
+        let quoted = package.lines().filter_map(|line| line.split('"').nth(1));
+        let mut names = quoted.filter_map(|text| text.split(' ').next());
+        let name = names.next().unwrap();
+        // Its own version, source and checksum are names of no package.
+        packages.entry(name).or_default().extend(names);
+    }
+    let (mut found, mut next) = (BTreeSet::new(), vec!["sigstore-verify"]);
+    while let Some(name) = next.pop() {
+        if let Some(needed) = packages.get(name).filter(|_| found.insert(name)) {
+            next.extend(needed);
+        }
+    }
+    assert!(
+        found.len() > 20 && found.contains("sigstore-trust-root"),
+        "{found:?}"
+    );
+    for name in [
+        "hyper", "reqwest", "rustls", "socket2", "tokio", "tough", "ureq",
+    ] {
+        assert!(
+            packages.contains_key(name) || name == "tough" || name == "ureq",
+            "{name}"
+        );
+        assert!(!found.contains(name), "{name} is needed");
+    }
+}
+
 /// What decides takes values or the store: whoever has a `Context` may read the API server and write.
 #[test]
 fn what_decides_cannot_name_what_acts() {

@@ -35,6 +35,13 @@ impl Roots {
         root.clone()
     }
 
+    /// Whether none was read yet.
+    #[cfg(test)]
+    pub fn are_unread(&self) -> bool {
+        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        self.compiled_in.get().is_none() && read.is_empty()
+    }
+
     /// The root that these bytes are.
     ///
     /// # Errors
