@@ -23,8 +23,8 @@ use forge::{Log, Shape, World};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{ListParams, Patch, PatchParams};
-use kube::{Api, ResourceExt as _};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 const RELEASES: i64 = 20;
@@ -55,10 +55,8 @@ async fn a_window_of_three_hours_voids_what_was_signed_in_it_and_nothing_else() 
     // From here on only evidence is left.
     scene.story.repository.stop();
 
-    let windows = [scene.window(STOLEN)];
-    let revocation = json!({"reason": "Compromised", "windows": windows});
     let start = Instant::now();
-    scene.revoke(revocation).await;
+    scene.stolen(STOLEN).await;
     scene.are("KeyCompromised", STOLEN).await;
     let took = start.elapsed().as_millis();
     writeln!(
@@ -74,17 +72,28 @@ async fn a_window_of_three_hours_voids_what_was_signed_in_it_and_nothing_else() 
         .await;
     scene.contained(STOLEN).await;
 
+    // It was one hour only; no, three; and what a person has released in between stays so.
+    let one = STOLEN.start..STOLEN.start + 1;
+    scene.stolen(one.clone()).await;
+    scene.are("KeyCompromised", one.clone()).await;
+    scene.contained(one).await;
+    scene.stolen(STOLEN).await;
+    scene.contained(STOLEN).await;
+    scene.release_from_quarantine(STOLEN.start + 1).await;
+    scene.stolen(STOLEN.start..STOLEN.end + 1).await;
+    let left = (STOLEN.start..=STOLEN.end).filter(|hour| *hour != STOLEN.start + 1);
+    scene.contained(left).await;
+
     scene.revoke(Value::Null).await;
     scene.are("SignatureVerified", 0..RELEASES).await;
-    eventually(PATIENCE, "all replicas are back", async || {
-        let now = scene.replicas().await;
-        if now == before {
-            Ok(())
-        } else {
-            Err(format!("{now:?}"))
-        }
-    })
-    .await;
+    scene.contained([]).await;
+    assert_eq!(scene.replicas().await, before);
+    // Declared again it is another incident, in which nobody has released anything.
+    scene.stolen(STOLEN).await;
+    scene.contained(STOLEN).await;
+    scene.revoke(Value::Null).await;
+    scene.contained([]).await;
+    assert_eq!(scene.replicas().await, before);
 }
 
 impl Company {
@@ -164,6 +173,23 @@ impl Company {
         json!({"from": at(hours.start).to_string(), "until": at(hours.end).to_string()})
     }
 
+    /// Somebody else could sign in these hours.
+    async fn stolen(&self, hours: std::ops::Range<i64>) {
+        let windows = [self.window(hours)];
+        let revocation = json!({"reason": "Compromised", "windows": windows});
+        self.revoke(revocation).await;
+    }
+
+    /// A person deletes the Quarantine of a release.
+    async fn release_from_quarantine(&self, hour: i64) {
+        let (client, namespace) = (self.story.client.clone(), &self.story.namespace);
+        let quarantines: Api<Quarantine> = Api::namespaced(client, namespace);
+        let deleted = quarantines
+            .delete(&release(hour), &DeleteParams::default())
+            .await;
+        self.story.done("delete a Quarantine", deleted);
+    }
+
     async fn revoke(&self, revocation: Value) {
         let change = json!({"spec": {"revocation": revocation}});
         self.story
@@ -204,27 +230,36 @@ impl Company {
     }
 
     /// Waits until the workloads of these releases, and no others, stand at zero.
-    async fn contained(&self, hours: std::ops::Range<i64>) {
-        let expected: BTreeSet<String> = hours.map(release).collect();
-        eventually(SOON, &format!("{expected:?} stand at zero"), async || {
-            let all = self.replicas().await;
-            let found = all.iter().filter(|(_, replicas)| *replicas == 0);
-            let found: BTreeSet<String> = found.map(|(name, _)| name.clone()).collect();
-            if found == expected {
-                Ok(())
-            } else {
-                Err(format!("{all:?}"))
-            }
-        })
+    async fn contained(&self, hours: impl IntoIterator<Item = i64>) {
+        let expected: BTreeSet<String> = hours.into_iter().map(release).collect();
+        eventually(
+            PATIENCE,
+            &format!("{expected:?} stand at zero"),
+            async || {
+                let all = self.replicas().await;
+                let found = all.iter().filter(|(_, replicas)| *replicas == 0);
+                let found: BTreeSet<String> = found.map(|(name, _)| name.clone()).collect();
+                if found == expected {
+                    Ok(())
+                } else {
+                    Err(format!("{all:?}"))
+                }
+            },
+        )
         .await;
         let (client, namespace) = (self.story.client.clone(), &self.story.namespace);
         let quarantines: Api<Quarantine> = Api::namespaced(client, namespace);
-        let all = quarantines
-            .list(&ListParams::default())
-            .await
-            .unwrap()
-            .items;
-        assert_eq!(all.len(), expected.len(), "{all:?}");
+        eventually(SOON, "nothing else has a Quarantine", async || {
+            let all = quarantines.list(&ListParams::default()).await;
+            let all = all.map_err(|error| error.to_string())?.items;
+            let found: BTreeSet<String> = all.iter().map(ResourceExt::name_any).collect();
+            if found == expected {
+                Ok(())
+            } else {
+                Err(format!("{found:?}"))
+            }
+        })
+        .await;
     }
 }
 

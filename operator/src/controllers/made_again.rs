@@ -5,12 +5,12 @@ use std::sync::Arc;
 use charttrust_verify::verdict::Cause;
 use serde_json::{Value, json};
 
-use crate::api::{REQUESTED_AT, TrustedKey};
+use crate::api::REQUESTED_AT;
 use crate::clock::Moment;
 use crate::controllers::store::Revision;
 use crate::controllers::store::shown::Shown;
 use crate::controllers::testing::{POLICY, Scene, quarantine_of, web};
-use crate::controllers::{key, policy, quarantine, release};
+use crate::controllers::{identity, key, policy, quarantine, release};
 use crate::inventory::helm::Driver;
 use crate::inventory::{Mark, RecordId};
 
@@ -186,85 +186,200 @@ async fn a_release_trust_comes_back_though_the_operator_was_stopped() {
     }
 }
 
-const KEY: &str = "/apis/charttrust.io/v1alpha1/trustedkeys/platform";
-
-/// The watch shows the key as it is on the server; it is read, and its status is written.
-async fn seen_key(scene: &Scene) {
-    let object = scene.cluster.find(KEY);
-    let object = object.map(|object| serde_json::from_value(object).unwrap());
-    let name = "platform".to_owned();
-    scene.context.cache.keys.set(name.clone(), object.map(Ok));
-    let moment = Moment::now();
-    key::reconcile(&scene.context, &name, moment).await;
-    key::write_status(&scene.context, &name, moment)
-        .await
-        .unwrap();
+/// A signer that people declare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Signer {
+    Identity,
+    OpenPgp,
+    PublicKey,
 }
 
-/// A key is written by people: its status comes back with it, and one that comes back without its
-/// revocation gives trust back, which is told.
+impl Signer {
+    const ALL: [Self; 3] = [Self::Identity, Self::OpenPgp, Self::PublicKey];
+
+    fn path(self) -> &'static str {
+        match self {
+            Self::Identity => "/apis/charttrust.io/v1alpha1/trustedidentities/platform",
+            Self::OpenPgp | Self::PublicKey => "/apis/charttrust.io/v1alpha1/trustedkeys/platform",
+        }
+    }
+
+    /// Its object, with this word against it.
+    fn with(self, revocation: &Value) -> Value {
+        let yaml = match self {
+            Self::Identity => include_str!("../../../examples/identity-incident.yaml"),
+            Self::OpenPgp => include_str!("../../../examples/key-revoked.yaml"),
+            Self::PublicKey => include_str!("../../../examples/trusted-key-cosign.yaml"),
+        };
+        let mut object: Value = serde_saphyr::from_multiple(yaml).unwrap().remove(0);
+        object["metadata"] = json!({"name": "platform", "generation": 1, "uid": "a"});
+        let spec = object["spec"].as_object_mut().unwrap();
+        spec.remove("revocation");
+        if !revocation.is_null() {
+            spec.insert("revocation".to_owned(), revocation.clone());
+        }
+        object
+    }
+
+    fn stolen(self) -> Value {
+        self.with(&json!({"reason": "Compromised"}))
+    }
+
+    /// The watch shows it as it is on the server; it is read, and its status is written.
+    async fn seen(self, scene: &Scene) {
+        let (object, name, moment) = (scene.cluster.find(self.path()), "platform", Moment::now());
+        let (cache, context) = (&scene.context.cache, &scene.context);
+        let written = if self == Self::Identity {
+            let object = object.map(|object| Ok(serde_json::from_value(object).unwrap()));
+            cache.identities.set(name.to_owned(), object);
+            identity::reconcile(context, name, moment).await;
+            identity::write_status(context, name, moment).await
+        } else {
+            let object = object.map(|object| Ok(serde_json::from_value(object).unwrap()));
+            cache.keys.set(name.to_owned(), object);
+            key::reconcile(context, name, moment).await;
+            key::write_status(context, name, moment).await
+        };
+        written.unwrap();
+    }
+}
+
+/// Keys and identities are written by people: the status comes back with the object, and that it is revoked is
+/// told once.
 #[tokio::test]
-async fn the_status_of_a_key_comes_back_whatever_others_do_to_it() {
-    let yaml = include_str!("../../../examples/key-revoked.yaml");
-    let revoked: TrustedKey = serde_saphyr::from_multiple(yaml).unwrap().remove(0);
-    let mut revoked = serde_json::to_value(revoked).unwrap();
-    revoked["metadata"] = json!({"name": "platform", "generation": 1, "uid": "a"});
-    for deed in DEEDS {
+async fn the_status_of_a_signer_comes_back_whatever_others_do_to_it() {
+    let cases = Signer::ALL.map(|signer| DEEDS.map(|deed| (signer, deed)));
+    for (signer, deed) in cases.into_iter().flatten() {
         for power in [Power::Running, Power::Stopped] {
+            let case = format!("{signer:?} {deed:?} {power:?}");
             let scene = Scene::automatic().await;
-            scene.cluster.put(KEY, revoked.clone());
-            seen_key(&scene).await;
-            let expected = words(scene.cluster.find(KEY));
+            scene.cluster.put(signer.path(), signer.stolen());
+            signer.seen(&scene).await;
+            let expected = words(scene.cluster.find(signer.path()));
             assert!(
                 expected.iter().any(|word| word.contains("Revoked")),
-                "{expected:?}"
+                "{case}: {expected:?}"
             );
-            done(&scene, deed, KEY);
+            done(&scene, deed, signer.path());
             let scene = match power {
                 Power::Running => scene,
                 Power::Stopped => scene.restarted().await,
             };
-            seen_key(&scene).await;
+            signer.seen(&scene).await;
             if let Deed::Delete = deed {
-                assert_eq!(scene.cluster.find(KEY), None, "nobody but people makes one");
-                scene.cluster.put(KEY, revoked.clone());
-                seen_key(&scene).await;
+                assert_eq!(
+                    scene.cluster.find(signer.path()),
+                    None,
+                    "nobody but people makes one"
+                );
+                scene.cluster.put(signer.path(), signer.stolen());
+                signer.seen(&scene).await;
             }
-            assert_eq!(
-                words(scene.cluster.find(KEY)),
-                expected,
-                "{deed:?} {power:?}"
-            );
+            assert_eq!(words(scene.cluster.find(signer.path())), expected, "{case}");
             let told = match (deed, power) {
                 (_, Power::Running) => 1,
                 // What an earlier process has told is not known to this one, if the object does not say so.
                 (_, Power::Stopped) => 2,
             };
-            assert_eq!(events(&scene, "Compromised"), told, "{deed:?} {power:?}");
+            assert_eq!(events(&scene, "Compromised"), told, "{case}");
         }
     }
 }
 
+/// One that comes back without its revocation gives trust back, which is told.
 #[tokio::test]
-async fn a_key_that_is_deleted_and_made_again_without_its_revocation_is_told() {
-    let scene = Scene::automatic().await;
-    let yaml = include_str!("../../../examples/key-revoked.yaml");
-    let revoked: TrustedKey = serde_saphyr::from_multiple(yaml).unwrap().remove(0);
-    let mut revoked = serde_json::to_value(revoked).unwrap();
-    revoked["metadata"] = json!({"name": "platform", "generation": 1, "uid": "a"});
-    scene.cluster.put(KEY, revoked.clone());
-    seen_key(&scene).await;
-    scene.cluster.remove(KEY);
-    seen_key(&scene).await;
-    let mut innocent = revoked;
-    innocent["metadata"]["uid"] = json!("b");
-    innocent["spec"]
-        .as_object_mut()
-        .unwrap()
-        .remove("revocation");
-    scene.cluster.put(KEY, innocent);
-    seen_key(&scene).await;
-    assert_eq!(events(&scene, "RevocationWithdrawn"), 1);
+async fn a_signer_that_is_deleted_and_made_again_without_its_revocation_is_told() {
+    for signer in Signer::ALL {
+        let scene = Scene::automatic().await;
+        scene.cluster.put(signer.path(), signer.stolen());
+        signer.seen(&scene).await;
+        scene.cluster.remove(signer.path());
+        signer.seen(&scene).await;
+        let mut innocent = signer.with(&Value::Null);
+        innocent["metadata"]["uid"] = json!("b");
+        scene.cluster.put(signer.path(), innocent);
+        signer.seen(&scene).await;
+        assert_eq!(events(&scene, "RevocationWithdrawn"), 1, "{signer:?}");
+    }
+}
+
+/// What is known of a signer is what stands on the server, whatever it was before: nothing is believed of one that
+/// is gone, and nothing is left of an object whose name another has taken.
+#[tokio::test]
+async fn a_signer_is_known_as_it_stands_whatever_others_do_to_it() {
+    let known = |scene: &Scene| {
+        let trust = scene.context.store.trust();
+        let sigstore = &trust.sigstore;
+        let identities = sigstore.identities.iter();
+        let identities = identities.map(|one| one.identity.revocation.is_some());
+        let public = sigstore
+            .keys
+            .iter()
+            .map(|one| !one.trusted.revocations.is_empty());
+        let of_pgp = trust.keys.iter().map(|one| !one.revocations.is_empty());
+        [
+            identities.collect(),
+            of_pgp.collect(),
+            public.collect::<Vec<_>>(),
+        ]
+    };
+    let cases = Signer::ALL.map(|before| Signer::ALL.map(|after| (before, after)));
+    for (before, after) in cases.into_iter().flatten() {
+        let scene = Scene::automatic().await;
+        scene.cluster.put(before.path(), before.stolen());
+        before.seen(&scene).await;
+        let expected = |signer: Signer, is_revoked| {
+            Signer::ALL.map(|one| {
+                if one == signer {
+                    vec![is_revoked]
+                } else {
+                    Vec::new()
+                }
+            })
+        };
+        assert_eq!(known(&scene), expected(before, true), "{before:?}");
+        scene.cluster.remove(before.path());
+        if before.path() != after.path() {
+            before.seen(&scene).await;
+            assert_eq!(known(&scene).concat(), [false; 0], "{before:?}");
+        }
+        // The name may be another's by the time that it is seen.
+        let mut other = after.with(&Value::Null);
+        other["metadata"]["uid"] = json!("b");
+        scene.cluster.put(after.path(), other);
+        after.seen(&scene).await;
+        assert_eq!(
+            known(&scene),
+            expected(after, false),
+            "{before:?} {after:?}"
+        );
+    }
+}
+
+/// Whoever uses PGP alone needs no trusted root: none is read, and no status speaks of one.
+#[tokio::test]
+async fn no_root_is_read_and_none_is_told_of_where_keys_are_of_pgp() {
+    for signer in Signer::ALL {
+        let scene = Scene::automatic().await;
+        for object in [signer.with(&Value::Null), signer.stolen()] {
+            scene.cluster.put(signer.path(), object);
+            signer.seen(&scene).await;
+            seen(&scene).await;
+        }
+        let objects =
+            [signer.path(), TRUST].map(|path| scene.cluster.find(path).unwrap()["status"].clone());
+        let told = objects.map(|status| status.to_string()).join("\n");
+        let is_told = ["trustedRoot", "trusted root", "TrustRoot"]
+            .iter()
+            .any(|word| told.contains(word));
+        let is_of_pgp = signer == Signer::OpenPgp;
+        assert_eq!(
+            scene.context.store.roots.are_unread(),
+            is_of_pgp,
+            "{signer:?}"
+        );
+        assert_eq!(is_told, !is_of_pgp, "{signer:?}: {told}");
+    }
 }
 
 /// Who deletes a policy while the operator is stopped is answered when it comes back.

@@ -6,17 +6,20 @@ use std::time::Duration;
 use charttrust_verify::key::{
     DeclaredRevocation, Grandfather, HardRevocation, Key, RevocationReason, RevokedBy, Scope,
 };
-use charttrust_verify::openpgp;
+use charttrust_verify::openpgp::{self, Fingerprint};
 use charttrust_verify::verdict::{Reason, Verdict};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     FREE, NOTHING, START, being_deleted, by_a_person, contained, decided, forum, is_due_after,
     of_revocation, outcomes, reconciled, remember, remembered, report_only, waiting,
 };
+use crate::api::TrustedKey;
 use crate::api::reasons::KeyReason;
 use crate::clock::{Moment, tick};
 use crate::controllers::quarantine::incidents;
+use crate::controllers::store::roots::FoundRoot;
+use crate::controllers::store::signers::{LoadedIdentity, LoadedPublicKey};
 use crate::controllers::store::{LoadedKey, Reading, Waiting};
 use crate::controllers::task::Task;
 use crate::controllers::testing::{
@@ -400,11 +403,7 @@ fn loaded(armored: &str, own: Option<RevocationReason>) -> LoadedKey {
         grandfather: Grandfather::Never,
     });
     LoadedKey {
-        reading: Reading {
-            generation: 1,
-            details: String::new(),
-            at: jiff::Timestamp::UNIX_EPOCH,
-        },
+        reading: reading(),
         fingerprint: Some(fingerprint),
         revocation: revocation.clone(),
         refresh: None,
@@ -428,43 +427,169 @@ const COMPROMISED: &str =
 
 const RETIRED: &str = include_str!("../../../../verify/tests/openpgp/vectors/revoked-retired.asc");
 
-/// Whether an incident of the key, in which a person has released a release, is still the same once
-/// the key was read so.
-async fn lasts(key: LoadedKey) -> bool {
-    let scene = Scene::automatic().await;
-    let fingerprint = key.fingerprint.clone().unwrap();
-    let digest = key.key.as_ref().ok().and_then(|key| {
-        let summary = key.certificate.summary(crate::clock::now());
-        summary.revocation.map(|revocation| revocation.digest)
-    });
-    let revocation = match (&key.revocation, digest) {
-        (Some(word), _) => RevocationId::declared(&fingerprint, word),
-        (None, Some(digest)) => Some(RevocationId::certificate(&fingerprint, &digest)),
-        (None, None) => None,
+/// Whom a revocation is of.
+#[derive(Clone, Copy, Debug)]
+enum Signer {
+    Identity,
+    OpenPgp,
+    PublicKey,
+}
+
+/// Whether its object can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Read {
+    Sound,
+    Unusable,
+}
+
+const COSIGN: &str = include_str!("../../../../../examples/trusted-key-cosign.yaml");
+const WORKFLOW: &str = include_str!("../../../../../examples/trusted-identity.yaml");
+
+/// Takes in a signer of which we say this; who that is.
+fn declared(
+    scene: &Scene,
+    signer: Signer,
+    own: Option<RevocationReason>,
+    read: Read,
+) -> Fingerprint {
+    let store = &scene.context.store;
+    let missing = KeyProblem::new(KeyReason::MaterialMissing, "it is gone");
+    let word = own.map_or(
+        Value::Null,
+        |reason| json!({"reason": format!("{reason:?}")}),
+    );
+    let root = || FoundRoot {
+        root: store.roots.compiled_in(),
+        is_unanswered: false,
     };
-    // One that was withdrawn is of a key that says nothing of it any more.
-    let revocation = revocation.unwrap_or_else(|| RevocationId::certificate(&fingerprint, "5eed"));
-    remember(&scene, |incidents| {
+    match signer {
+        Signer::OpenPgp => {
+            let mut key = loaded(SOUND, own);
+            if read == Read::Unusable {
+                key.key = Err(missing);
+            }
+            let fingerprint = key.fingerprint.clone().unwrap();
+            store.set_key("platform", Some(key));
+            fingerprint
+        }
+        Signer::PublicKey => {
+            let mut object: Value = serde_saphyr::from_multiple(COSIGN).unwrap().remove(0);
+            json_patch::merge(&mut object["spec"], &json!({ "revocation": word }));
+            let object: TrustedKey = serde_json::from_value(object).unwrap();
+            let pem = object.spec.public_key.inline.clone().unwrap();
+            let material = match read {
+                Read::Sound => Ok(pem.as_bytes()),
+                Read::Unusable => Err(&missing),
+            };
+            let loaded = LoadedPublicKey::of(&object, material, root(), reading());
+            let fingerprint = Fingerprint::of_digest(&loaded.fingerprint.unwrap());
+            store.set_public_key("platform", Some(loaded));
+            fingerprint
+        }
+        Signer::Identity => {
+            let mut object: Value = serde_saphyr::from_multiple(WORKFLOW).unwrap().remove(0);
+            let mut change = json!({ "revocation": word });
+            if own == Some(RevocationReason::Retired) {
+                change["revocation"]["windows"] = json!([{"from": "2024-01-01T00:00:00Z"}]);
+            }
+            if read == Read::Unusable {
+                change["notAfter"] = json!("soon");
+            }
+            json_patch::merge(&mut object["spec"], &change);
+            let object = serde_json::from_value(object).unwrap();
+            let loaded = LoadedIdentity::of(&object, None, root(), reading());
+            let fingerprint = loaded.known.as_ref().unwrap().signer_id();
+            assert_eq!(loaded.problem.is_some(), read == Read::Unusable);
+            store.set_identity("platform", Some(loaded));
+            fingerprint
+        }
+    }
+}
+
+fn reading() -> Reading {
+    Reading {
+        generation: 1,
+        details: String::new(),
+        at: jiff::Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn word(reason: RevocationReason) -> DeclaredRevocation {
+    DeclaredRevocation {
+        declared_by: "platform".to_owned(),
+        reason,
+        since: None,
+        grandfather: Grandfather::Never,
+    }
+}
+
+/// Whether an incident, in which a person has released a release, is still the same once what is in force was
+/// taken in.
+async fn lasts(scene: &Scene, fingerprint: &Fingerprint, own: Option<RevocationReason>) -> bool {
+    let revocation = own.and_then(|reason| RevocationId::declared(fingerprint, &word(reason)));
+    // One that was withdrawn is of a signer that says nothing of it any more.
+    let revocation = revocation.unwrap_or_else(|| RevocationId::certificate(fingerprint, "5eed"));
+    remember(scene, |incidents| {
         incidents.note_released(&revocation, &web());
     });
-    scene.context.store.set_key("platform", Some(key));
-    taken_in(&scene).await.is_released(&revocation, &web())
+    taken_in(scene).await.is_released(&revocation, &web())
 }
 
 #[tokio::test]
 async fn an_incident_lasts_while_its_hard_revocation_stands() {
-    assert!(lasts(loaded(COMPROMISED, None)).await, "in the key");
-    let ours = |reason| loaded(SOUND, Some(reason));
-    assert!(lasts(ours(RevocationReason::Compromised)).await, "our word");
-    assert!(lasts(ours(RevocationReason::Unspecified)).await, "our word");
-    assert!(!lasts(loaded(SOUND, None)).await, "withdrawn");
-    assert!(!lasts(loaded(RETIRED, None)).await, "a soft one is none");
-    let mut unreadable = loaded(SOUND, None);
-    unreadable.key = Err(KeyProblem::new(KeyReason::MaterialMissing, "it is gone"));
-    assert!(lasts(unreadable).await, "nobody can tell");
-    let mut unreadable = ours(RevocationReason::Compromised);
-    unreadable.key = Err(KeyProblem::new(KeyReason::MaterialMissing, "it is gone"));
-    assert!(lasts(unreadable).await, "our word needs no key");
+    use RevocationReason::{Compromised, Retired, Unspecified};
+    for signer in [Signer::Identity, Signer::OpenPgp, Signer::PublicKey] {
+        for (own, read, expected, why) in [
+            (Some(Compromised), Read::Sound, true, "our word"),
+            (Some(Unspecified), Read::Sound, true, "our word"),
+            (None, Read::Sound, false, "withdrawn"),
+            (Some(Retired), Read::Sound, false, "a soft one is none"),
+            (None, Read::Unusable, true, "nobody can tell"),
+            (
+                Some(Compromised),
+                Read::Unusable,
+                true,
+                "our word needs no key",
+            ),
+        ] {
+            let scene = Scene::automatic().await;
+            let fingerprint = declared(&scene, signer, own, read);
+            let found = lasts(&scene, &fingerprint, own).await;
+            assert_eq!(found, expected, "{signer:?}: {why}");
+        }
+        // One that is gone says nothing either.
+        let scene = Scene::automatic().await;
+        let fingerprint = declared(&scene, signer, Some(Compromised), Read::Sound);
+        let store = &scene.context.store;
+        store.set_key("platform", None);
+        store.set_public_key("platform", None);
+        store.set_identity("platform", None);
+        let found = lasts(&scene, &fingerprint, Some(Compromised)).await;
+        assert!(found, "{signer:?} is gone");
+    }
+}
+
+#[tokio::test]
+async fn an_incident_lasts_while_a_hard_revocation_is_in_the_key() {
+    for (armored, expected) in [(COMPROMISED, true), (RETIRED, false)] {
+        let scene = Scene::automatic().await;
+        let key = loaded(armored, None);
+        let fingerprint = key.fingerprint.clone().unwrap();
+        let summary = key
+            .key
+            .as_ref()
+            .unwrap()
+            .certificate
+            .summary(crate::clock::now());
+        let digest = summary.revocation.unwrap().digest;
+        let revocation = RevocationId::certificate(&fingerprint, &digest);
+        remember(&scene, |incidents| {
+            incidents.note_released(&revocation, &web());
+        });
+        scene.context.store.set_key("platform", Some(key));
+        let found = taken_in(&scene).await.is_released(&revocation, &web());
+        assert_eq!(found, expected);
+    }
 }
 
 /// What a person has released is not contained again because somebody corrects the date of a theft,

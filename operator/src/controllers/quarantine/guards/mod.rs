@@ -5,6 +5,7 @@ mod again;
 mod applications;
 mod ends;
 mod forged;
+mod identities;
 mod memory;
 mod restores;
 mod starts;
