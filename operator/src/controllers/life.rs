@@ -2,6 +2,7 @@
 //! type and for identities.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use charttrust_verify::key::RevocationReason;
 use jiff::{SignedDuration, Timestamp};
@@ -10,6 +11,7 @@ use crate::api::conditions::{Condition, KeyCondition, Status};
 use crate::api::reasons::KeyReason;
 use crate::api::trusted_key::KeyState;
 use crate::api::{bounds, time};
+use crate::controllers::queue::LONGEST_WAIT;
 use crate::inventory::ReleaseId;
 
 /// What the life of a signer has come to.
@@ -47,6 +49,14 @@ const WARNINGS: [(i64, KeyReason); 3] = [
 pub(super) fn warnings(end: Timestamp) -> impl Iterator<Item = Timestamp> {
     let before = move |(days, _)| end.checked_sub(SignedDuration::from_hours(days * 24)).ok();
     WARNINGS.into_iter().filter_map(before)
+}
+
+/// How long it is until the next of these instants, if there is one. Long waits are cut, so that a clock that is set
+/// right meanwhile is noticed.
+pub(super) fn wait(ends: impl Iterator<Item = Timestamp>, now: Timestamp) -> Option<Duration> {
+    let next = ends.filter(|end| *end > now).min()?;
+    let wait = next.duration_since(now).unsigned_abs();
+    Some(wait.min(LONGEST_WAIT))
 }
 
 /// The word for a revocation of ours.

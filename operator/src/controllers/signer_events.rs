@@ -1,8 +1,9 @@
-//! What a change of a signer's status is worth announcing.
+//! What a change of a signer's status is worth announcing, and announces it.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 
-use super::events::Announcement;
+use super::context::Context;
+use super::events::{Announcement, publish};
 use crate::api::conditions::{Condition, KeyCondition, Status, find};
 use crate::api::reasons::{EventReason, KeyReason};
 
@@ -17,6 +18,14 @@ pub(super) struct Signer<'a> {
     pub(super) after: &'a [Condition],
     /// How many releases have a signature by it.
     pub(super) releases: u32,
+}
+
+/// Announces what has changed, before it is written: as for releases, nothing is lost with a replica that dies in
+/// between.
+pub(super) async fn announce(context: &Context, signer: Signer<'_>) {
+    for announcement in of_signer(&signer) {
+        publish(context, Some(announcement)).await;
+    }
 }
 
 /// What a change of a signer's status is worth announcing: that it is revoked, or not any more, and

@@ -12,11 +12,10 @@ use crate::clock::Moment;
 use crate::controllers::cache::{ReadIdentity, root_of};
 use crate::controllers::context::{Context, RETRY};
 use crate::controllers::error::Error;
-use crate::controllers::events::{self as announce, reference_of};
+use crate::controllers::events::reference_of;
 use crate::controllers::life;
-use crate::controllers::queue::LONGEST_WAIT;
 use crate::controllers::root;
-use crate::controllers::signer_events::{Signer, of_signer};
+use crate::controllers::signer_events::{Signer, announce};
 use crate::controllers::sigstore;
 use crate::controllers::store::Reading;
 use crate::controllers::store::roots::FoundRoot;
@@ -92,11 +91,7 @@ fn report(name: &str, loaded: Option<&LoadedIdentity>) {
 /// Which state of the object this is.
 fn reading(context: &Context, object: Option<&ReadIdentity>, at: Timestamp) -> Reading {
     let Some(Ok(object)) = object else {
-        return Reading {
-            generation: 0,
-            details: String::new(),
-            at,
-        };
+        return Reading::gone(at);
     };
     let root = root_of(object.spec.trusted_root_ref.as_ref());
     let root = root.map(|place| context.cache.own_version(&place));
@@ -111,9 +106,8 @@ fn reading(context: &Context, object: Option<&ReadIdentity>, at: Timestamp) -> R
 /// What is known of this very state, if neither time nor a failure calls for another look.
 fn still_true(context: &Context, name: &str, reading: &Reading) -> Option<LoadedIdentity> {
     let known = context.store.trust().identities.get(name)?.clone();
-    let has_ended = ends(&known).any(|end| end > known.reading.at && end <= reading.at);
-    let is_same = known.reading.is_of_same_state(reading) && reading.generation > 0;
-    (is_same && !has_ended && !known.waits_for_root).then_some(known)
+    let holds = known.reading.holds(reading, ends(&known)) && !known.waits_for_root;
+    holds.then_some(known)
 }
 
 /// Instants at which time alone changes what the identity is worth, or what is to be said of its end.
@@ -133,16 +127,10 @@ fn ends(loaded: &LoadedIdentity) -> impl Iterator<Item = Timestamp> {
 
 /// Has the identity read again when time changes what it is worth, or when its root could not be read.
 fn schedule(context: &Context, name: &str, loaded: &LoadedIdentity, moment: Moment) {
-    let next = ends(loaded).filter(|end| *end > moment.date).min();
-    // Long waits are cut, so that a clock that is set right meanwhile is noticed.
-    let wait = next.map(|end| {
-        let wait = end.duration_since(moment.date).unsigned_abs();
-        wait.min(LONGEST_WAIT)
-    });
     let wait = if loaded.waits_for_root {
         Some(RETRY)
     } else {
-        wait
+        life::wait(ends(loaded), moment.date)
     };
     if let Some(wait) = wait {
         let task = Task::Identity(name.to_owned());
@@ -176,7 +164,6 @@ pub(in crate::controllers) async fn write_status(
     let Some(update) = statuses.concluded(object, conclude) else {
         return Ok(());
     };
-    // Before the write, as for releases: nothing is lost with a replica that dies in between.
     let told = update.told.as_ref();
     let conditions = told.map(|old| old.conditions.as_slice());
     let signer = Signer {
@@ -185,9 +172,7 @@ pub(in crate::controllers) async fn write_status(
         after: &update.new.conditions,
         releases: update.new.releases,
     };
-    for announcement in of_signer(&signer) {
-        announce::publish(context, Some(announcement)).await;
-    }
+    announce(context, signer).await;
     let what = "write the status of a TrustedIdentity";
     statuses.write(&context.client, update, what).await
 }

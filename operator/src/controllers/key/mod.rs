@@ -20,10 +20,9 @@ use crate::clock::Moment;
 use crate::controllers::cache::{ReadKey, material_of};
 use crate::controllers::context::{Context, RETRY};
 use crate::controllers::error::Error;
-use crate::controllers::events::{self as announce, reference_of};
+use crate::controllers::events::reference_of;
 use crate::controllers::life;
-use crate::controllers::queue::LONGEST_WAIT;
-use crate::controllers::signer_events::{Signer, of_signer};
+use crate::controllers::signer_events::{Signer, announce};
 use crate::controllers::store::written::Update;
 use crate::controllers::store::{LoadedKey, Reading, issuer_names};
 use crate::controllers::task::Task;
@@ -150,11 +149,7 @@ fn report(name: &str, loaded: Option<&LoadedKey>) {
 /// Which state of the object this is.
 fn reading(context: &Context, object: Option<&ReadKey>, at: Timestamp) -> Reading {
     let Some(Ok(object)) = object else {
-        return Reading {
-            generation: 0,
-            details: String::new(),
-            at,
-        };
+        return Reading::gone(at);
     };
     let material = material_of(object).map(|place| context.cache.own_version(&place));
     let fingerprint = object.spec.fingerprint.parse();
@@ -175,9 +170,8 @@ fn reading(context: &Context, object: Option<&ReadKey>, at: Timestamp) -> Readin
 /// What is known of this very state, if neither time nor a failure calls for another look.
 fn still_true(context: &Context, name: &str, reading: &Reading) -> Option<LoadedKey> {
     let known = context.store.trust().loaded.get(name)?.clone();
-    let has_ended = ends(&known).any(|end| end > known.reading.at && end <= reading.at);
-    let is_same = known.reading.is_of_same_state(reading) && reading.generation > 0;
-    (is_same && !has_ended && !is_to_be_retried(&known)).then_some(known)
+    let holds = known.reading.holds(reading, ends(&known)) && !is_to_be_retried(&known);
+    holds.then_some(known)
 }
 
 /// Every name under which a signature may claim this key as issuer.
@@ -208,17 +202,10 @@ fn is_to_be_retried(loaded: &LoadedKey) -> bool {
 /// Has the key read again when time changes what it is worth, or when its material could not be
 /// read.
 fn schedule(context: &Context, name: &str, loaded: &LoadedKey, moment: Moment) {
-    let next = ends(loaded).filter(|end| *end > moment.date).min();
-    // Long waits are cut, so that a clock that is set right meanwhile is noticed.
-    let wait = next.map(|end| {
-        end.duration_since(moment.date)
-            .unsigned_abs()
-            .min(LONGEST_WAIT)
-    });
     let wait = if is_to_be_retried(loaded) {
         Some(RETRY)
     } else {
-        wait
+        life::wait(ends(loaded), moment.date)
     };
     if let Some(wait) = wait {
         context
@@ -277,7 +264,6 @@ async fn write(
     context: &Context,
     update: Update<TrustedKey, TrustedKeyStatus>,
 ) -> Result<(), Error> {
-    // Before the write, as for releases: nothing is lost with a replica that dies in between.
     let told = update.told.as_ref();
     let conditions = told.map(|old| old.conditions.as_slice());
     let signer = Signer {
@@ -286,9 +272,7 @@ async fn write(
         after: &update.new.conditions,
         releases: update.new.releases,
     };
-    for announcement in of_signer(&signer) {
-        announce::publish(context, Some(announcement)).await;
-    }
+    announce(context, signer).await;
     let statuses = &context.store.key_statuses;
     let what = "write the status of a TrustedKey";
     statuses.write(&context.client, update, what).await

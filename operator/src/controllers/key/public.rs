@@ -19,7 +19,6 @@ use crate::controllers::cache::{ReadKey, material_of, root_of};
 use crate::controllers::context::{Context, RETRY};
 use crate::controllers::error::Error;
 use crate::controllers::life::{self, Beside, Life, declared};
-use crate::controllers::queue::LONGEST_WAIT;
 use crate::controllers::root;
 use crate::controllers::sigstore;
 use crate::controllers::store::signers::{LoadedPublicKey, Sought};
@@ -134,11 +133,7 @@ fn report(name: &str, loaded: Option<&LoadedPublicKey>) {
 
 fn reading(context: &Context, object: Option<&ReadKey>, at: Timestamp) -> Reading {
     let Some(Ok(object)) = object else {
-        return Reading {
-            generation: 0,
-            details: String::new(),
-            at,
-        };
+        return Reading::gone(at);
     };
     let root = root_of(object.spec.trusted_root_ref.as_ref());
     let places = material_of(object).into_iter().chain(root);
@@ -157,9 +152,8 @@ fn reading(context: &Context, object: Option<&ReadKey>, at: Timestamp) -> Readin
 
 fn still_true(context: &Context, name: &str, reading: &Reading) -> Option<LoadedPublicKey> {
     let known = context.store.trust().public_keys.get(name)?.clone();
-    let has_ended = ends(&known).any(|end| end > known.reading.at && end <= reading.at);
-    let is_same = known.reading.is_of_same_state(reading) && reading.generation > 0;
-    (is_same && !has_ended && !is_to_be_retried(&known)).then_some(known)
+    let holds = known.reading.holds(reading, ends(&known)) && !is_to_be_retried(&known);
+    holds.then_some(known)
 }
 
 /// Instants at which time alone changes what the key is worth, or what is to be said of its end.
@@ -179,15 +173,10 @@ fn is_to_be_retried(loaded: &LoadedPublicKey) -> bool {
 }
 
 fn schedule(context: &Context, name: &str, loaded: &LoadedPublicKey, moment: Moment) {
-    let next = ends(loaded).filter(|end| *end > moment.date).min();
-    let wait = next.map(|end| {
-        let wait = end.duration_since(moment.date).unsigned_abs();
-        wait.min(LONGEST_WAIT)
-    });
     let wait = if is_to_be_retried(loaded) {
         Some(RETRY)
     } else {
-        wait
+        life::wait(ends(loaded), moment.date)
     };
     if let Some(wait) = wait {
         let task = Task::Key(name.to_owned());

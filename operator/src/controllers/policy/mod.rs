@@ -119,11 +119,7 @@ fn take_in(context: &Context, name: &str, moment: Moment) {
 /// Which state of the object this is.
 fn reading(object: Option<&Ours<ChartTrustPolicy>>, tokens: &Tokens, at: Timestamp) -> Reading {
     let Some(Ok(object)) = object else {
-        return Reading {
-            generation: 0,
-            details: String::new(),
-            at,
-        };
+        return Reading::gone(at);
     };
     let asked = object.annotations().get(REQUESTED_AT);
     let known = tokens.are_known();
@@ -142,8 +138,7 @@ fn is_still_true(context: &Context, name: &str, reading: &Reading) -> bool {
     else {
         return false;
     };
-    let has_ended = ends(loaded).any(|end| end > known.at && end <= reading.at);
-    known.is_of_same_state(reading) && reading.generation > 0 && !has_ended
+    known.holds(reading, ends(loaded))
 }
 
 /// The annotation, if it asks for looks that were not answered yet.

@@ -215,6 +215,22 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// That of an object that is gone, or cannot be read: it never holds.
+    pub fn gone(at: Timestamp) -> Self {
+        Self {
+            generation: 0,
+            details: String::new(),
+            at,
+        }
+    }
+
+    /// Whether what was read still holds at another reading: it is of the same state, and none of the instants has
+    /// passed at which time alone changes what it means.
+    pub fn holds(&self, now: &Self, mut ends: impl Iterator<Item = Timestamp>) -> bool {
+        let has_ended = ends.any(|end| end > self.at && end <= now.at);
+        self.is_of_same_state(now) && now.generation > 0 && !has_ended
+    }
+
     /// Whether this is the same state as another reading's.
     pub fn is_of_same_state(&self, other: &Self) -> bool {
         self.generation == other.generation && self.details == other.details
