@@ -8,7 +8,7 @@ use charttrust_verify::check::{self, Case};
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::Evidence;
 use charttrust_verify::key::RevocationReason;
-use charttrust_verify::policy::{Demands, Level, ReleaseRef, Rule};
+use charttrust_verify::policy::{Demands, Level, ReleaseRef, Rule, Source};
 use charttrust_verify::sigstore::{
     IdentityRevocation, KnownIdentity, PublicKey, Root, TrustedRoot, Window,
 };
@@ -221,6 +221,13 @@ impl Stage {
             .map(|look| look.failures)
             .max()
             .unwrap()
+    }
+
+    /// The same at once, whatever the interval.
+    async fn looked_again(&self) -> u32 {
+        let source = Source::at(self.server.uri());
+        super::release::poll::ask_again(&self.context, &[source]);
+        self.looked().await
     }
 
     fn looks(&self) -> Option<tokio::time::Instant> {
@@ -446,7 +453,7 @@ async fn a_public_key_that_is_declared_later_has_signatures_asked_for() {
 async fn whoever_lists_and_declares_nobody_of_sigstore_needs_no_root() {
     let stage = Stage::with(good, |_| ()).await;
     for _ in 0..3 {
-        assert_eq!(stage.looked().await, 0);
+        assert_eq!(stage.looked_again().await, 0);
         assert_eq!(stage.verdict(), Verdict::Untrusted(Reason::Unsigned));
     }
     assert_eq!(stage.asked(BUNDLE).await, 0);
@@ -471,7 +478,7 @@ async fn no_host_is_asked_but_the_source_whoever_signs_and_whatever_is_revoked()
     stage.know(vec![by_it(stage.identity())]);
     // A start, and a steady state.
     for _ in 0..5 {
-        assert_eq!(stage.looked().await, 0);
+        assert_eq!(stage.looked_again().await, 0);
         assert_eq!(stage.verdict(), TRUSTED);
     }
     // Judging.
@@ -482,7 +489,7 @@ async fn no_host_is_asked_but_the_source_whoever_signs_and_whatever_is_revoked()
         stage.know(vec![by_it(window(&stage, hours))]);
         stage.context.store.learn(&stage.release, Moment::now());
         assert_eq!(stage.verdict(), expected, "{hours}");
-        assert_eq!(stage.looked().await, 0);
+        assert_eq!(stage.looked_again().await, 0);
     }
     let counts = stage.context.fetcher.counts();
     let hosts: std::collections::BTreeSet<_> = counts

@@ -454,14 +454,6 @@ fn declared(
 ) -> Fingerprint {
     let store = &scene.context.store;
     let missing = KeyProblem::new(KeyReason::MaterialMissing, "it is gone");
-    let word = own.map_or(
-        Value::Null,
-        |reason| json!({"reason": format!("{reason:?}")}),
-    );
-    let root = || FoundRoot {
-        root: store.roots.compiled_in(),
-        is_unanswered: false,
-    };
     match signer {
         Signer::OpenPgp => {
             let mut key = loaded(SOUND, own);
@@ -474,35 +466,51 @@ fn declared(
         }
         Signer::PublicKey => {
             let mut object: Value = serde_saphyr::from_multiple(COSIGN).unwrap().remove(0);
-            json_patch::merge(&mut object["spec"], &json!({ "revocation": word }));
+            if let Some(reason) = own {
+                let since = "2024-01-01T00:00:00Z";
+                let word = json!({"reason": format!("{reason:?}"), "since": since});
+                object["spec"]["revocation"] = word;
+            }
             let object: TrustedKey = serde_json::from_value(object).unwrap();
             let pem = object.spec.public_key.inline.clone().unwrap();
             let material = match read {
                 Read::Sound => Ok(pem.as_bytes()),
                 Read::Unusable => Err(&missing),
             };
-            let loaded = LoadedPublicKey::of(&object, material, root(), reading());
+            let loaded = LoadedPublicKey::of(&object, material, root(scene), reading());
             let fingerprint = Fingerprint::of_digest(&loaded.fingerprint.unwrap());
             store.set_public_key("platform", Some(loaded));
             fingerprint
         }
-        Signer::Identity => {
-            let mut object: Value = serde_saphyr::from_multiple(WORKFLOW).unwrap().remove(0);
-            let mut change = json!({ "revocation": word });
-            if own == Some(RevocationReason::Retired) {
-                change["revocation"]["windows"] = json!([{"from": "2024-01-01T00:00:00Z"}]);
-            }
-            if read == Read::Unusable {
-                change["notAfter"] = json!("soon");
-            }
-            json_patch::merge(&mut object["spec"], &change);
-            let object = serde_json::from_value(object).unwrap();
-            let loaded = LoadedIdentity::of(&object, None, root(), reading());
-            let fingerprint = loaded.known.as_ref().unwrap().signer_id();
-            assert_eq!(loaded.problem.is_some(), read == Read::Unusable);
-            store.set_identity("platform", Some(loaded));
-            fingerprint
-        }
+        Signer::Identity => declared_identity(scene, own, read),
+    }
+}
+
+fn declared_identity(scene: &Scene, own: Option<RevocationReason>, read: Read) -> Fingerprint {
+    let mut object: Value = serde_saphyr::from_multiple(WORKFLOW).unwrap().remove(0);
+    let mut change = json!({});
+    if let Some(reason) = own {
+        change["revocation"] = json!({"reason": format!("{reason:?}")});
+    }
+    if own == Some(RevocationReason::Retired) {
+        change["revocation"]["windows"] = json!([{"from": "2024-01-01T00:00:00Z"}]);
+    }
+    if read == Read::Unusable {
+        change["notAfter"] = json!("soon");
+    }
+    json_patch::merge(&mut object["spec"], &change);
+    let object = serde_json::from_value(object).unwrap();
+    let loaded = LoadedIdentity::of(&object, None, root(scene), reading());
+    let fingerprint = loaded.known.as_ref().unwrap().signer_id();
+    assert_eq!(loaded.problem.is_some(), read == Read::Unusable);
+    scene.context.store.set_identity("platform", Some(loaded));
+    fingerprint
+}
+
+fn root(scene: &Scene) -> FoundRoot {
+    FoundRoot {
+        root: scene.context.store.roots.compiled_in(),
+        is_unanswered: false,
     }
 }
 
