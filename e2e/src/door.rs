@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use charttrust::controllers::webhook::WEBHOOK;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
@@ -138,10 +137,6 @@ pub async fn point(client: &Client, address: &str) -> kube::Result<()> {
     let api = Api::<ValidatingWebhookConfiguration>::all(client.clone());
     let known = api.get(NAME).await?;
     let all = known.webhooks.iter().flatten();
-    let index = all
-        .clone()
-        .position(|one| one.name == WEBHOOK)
-        .unwrap_or_default();
     let bundle = all
         .clone()
         .find_map(|one| one.client_config.ca_bundle.clone());
@@ -149,8 +144,12 @@ pub async fn point(client: &Client, address: &str) -> kube::Result<()> {
     if let Some(bundle) = bundle {
         config["caBundle"] = json!(bundle);
     }
-    let patch = json!([{"op": "replace", "path": format!("/webhooks/{index}/clientConfig"), "value": config}]);
-    let patch = serde_json::from_value(patch).map_err(kube::Error::SerdeError)?;
+    let change = |index: usize| {
+        let path = format!("/webhooks/{index}/clientConfig");
+        json!({"op": "replace", "path": path, "value": config})
+    };
+    let patch: Vec<_> = (0..all.count()).map(change).collect();
+    let patch = serde_json::from_value(json!(patch)).map_err(kube::Error::SerdeError)?;
     api.patch(NAME, &PatchParams::default(), &Patch::<()>::Json(patch))
         .await?;
     Ok(())

@@ -7,14 +7,19 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
-use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::RootCertStore;
+use tokio_rustls::rustls::client::WebPkiServerVerifier;
+use tokio_rustls::rustls::client::danger::ServerCertVerifier as _;
+use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 use x509_cert::ext::pkix::SubjectAltName;
@@ -164,6 +169,38 @@ fn is_fresh(certificate: &str, now: Timestamp) -> bool {
     now.duration_since(life.from).as_secs() < whole / 3 * 2
 }
 
+/// Until when callers who believe a bundle take what is shown, PEM both, by the name that they call it by.
+///
+/// # Errors
+/// Why they do not.
+pub fn believed(
+    (bundle, shown): (&[u8], &str),
+    name: Option<&str>,
+    now: Timestamp,
+) -> Result<Timestamp, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(bundle) {
+        let certificate = certificate.map_err(|_| "the caBundle is no PEM")?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    let provider = Arc::new(default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    let verifier = verifier.map_err(|_| "the caBundle has no certificate")?;
+    let chain = CertificateDer::pem_slice_iter(shown.as_bytes());
+    let chain: Result<Vec<_>, _> = chain.collect();
+    let chain = chain.map_err(|_| "tls.crt is no PEM")?;
+    let (leaf, others) = chain.split_first().ok_or("tls.crt has no certificate")?;
+    let own = names(shown).into_iter().next();
+    let name = name.map(str::to_owned).or(own).unwrap_or_default();
+    let name = ServerName::try_from(name).map_err(|_| "it is for no name")?;
+    let second = u64::try_from(now.as_second()).unwrap_or_default();
+    let at = UnixTime::since_unix_epoch(std::time::Duration::from_secs(second));
+    let verified = verifier.verify_server_cert(leaf, others, &name, &[], at);
+    verified.map_err(|error| error.to_string())?;
+    let life = life(shown).ok_or("its end cannot be read")?;
+    Ok(life.until)
+}
+
 /// From when until when a certificate is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {
@@ -273,14 +310,6 @@ fn live(params: &mut CertificateParams, now: Timestamp, end: Timestamp) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use tokio_rustls::rustls::client::WebPkiServerVerifier;
-    use tokio_rustls::rustls::client::danger::ServerCertVerifier as _;
-    use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
-    use tokio_rustls::rustls::pki_types::{ServerName, UnixTime};
-    use tokio_rustls::rustls::{Error, RootCertStore};
-
     use super::*;
 
     const SERVICE: &str = "charttrust-webhook.charttrust-system.svc";
@@ -311,20 +340,13 @@ mod tests {
     }
 
     /// Whether a caller who believes a bundle takes what is shown.
-    fn is_believed(bundle: &str, leaf: &Leaf, name: &str, now: Timestamp) -> Result<(), Error> {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(bundle.as_bytes()) {
-            roots.add(certificate.unwrap())?;
-        }
-        let provider = Arc::new(default_provider());
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
-        let verifier = verifier.build().unwrap();
-        let shown = CertificateDer::from_pem_slice(leaf.issued.certificate.as_bytes()).unwrap();
-        let seconds = u64::try_from(now.as_second()).unwrap();
-        let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
-        let name = ServerName::try_from(name.to_owned()).unwrap();
-        verifier.verify_server_cert(&shown, &[], &name, &[], now)?;
-        Ok(())
+    fn is_believed(bundle: &str, leaf: &Leaf, name: &str, now: Timestamp) -> Result<(), String> {
+        believed(
+            (bundle.as_bytes(), &leaf.issued.certificate),
+            Some(name),
+            now,
+        )
+        .map(drop)
     }
 
     #[test]

@@ -87,7 +87,7 @@ async fn a_broken_glass_lets_everything_in_and_says_so(version: Version) {
     annotate(&story.client, None).await;
 }
 
-async fn annotate(client: &kube::Client, until: Option<&str>) {
+pub(crate) async fn annotate(client: &kube::Client, until: Option<&str>) {
     let api = Api::<Namespace>::all(client.clone());
     let change = json!({"metadata": {"annotations": {"charttrust.io/break-glass-until": until}}});
     let patched = api

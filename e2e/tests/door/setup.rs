@@ -18,15 +18,25 @@ pub(crate) struct Front {
     pub(crate) stage: Stage,
     pub(crate) door: Mutex<Door>,
     /// Whom the webhook acts as: its kubeconfig lasts as long as this.
-    _identity: Identity,
+    pub(crate) identity: Identity,
 }
+
+/// The admission policy of frozen releases, and its binding, as the chart names both.
+pub(crate) const FREEZE: &str = "charttrust-freeze";
+/// Values of the operator's chart.
+pub(crate) const VALUES: [&str; 3] = [
+    "quarantine.enabled=true",
+    "admission.enabled=true",
+    "admission.freeze=true",
+];
 
 pub(crate) async fn front() -> &'static Front {
     static FRONT: OnceCell<Front> = OnceCell::const_new();
     let set = async || {
         let cluster = Cluster::shared(env!("CARGO_BIN_EXE_testbed"));
-        let mut setting = Setting::new(binary(), Power::Reports);
-        setting.values.push("admission.enabled=true".to_owned());
+        let mut setting = Setting::new(binary(), Power::Contains);
+        setting.values.extend(VALUES.map(str::to_owned));
+        setting.more.push(format!("--freeze-policy={FREEZE}"));
         setting.more.push("--webhook".to_owned());
         setting.more.push(format!("--webhook-configuration={NAME}"));
         let stage = Stage::set(cluster, setting).await;
@@ -39,7 +49,7 @@ pub(crate) async fn front() -> &'static Front {
         Front {
             stage,
             door: Mutex::new(door),
-            _identity: identity,
+            identity,
         }
     };
     FRONT.get_or_init(set).await
@@ -56,7 +66,7 @@ pub(crate) async fn story(prefix: &str, version: Version) -> (Story, MutexGuard<
 
 /// Waits until the API server calls the webhook, and believes it: a record without anything in it is refused by a
 /// policy for this namespace that refuses what cannot be read.
-async fn called(story: &Story) {
+pub(crate) async fn called(story: &Story) {
     let name = format!("{}-called", story.namespace);
     let spec = json!({
         "mode": "Enforce",

@@ -273,3 +273,42 @@ subjects:
     name: {{ include "charttrust.webhook" . }}
     namespace: {{ .Release.Namespace }}
 {{- end -}}
+
+{{- /* How API servers ask a webhook of ours, and about which namespaces. */ -}}
+{{- define "charttrust.webhookAsked" -}}
+admissionReviewVersions: [v1]
+sideEffects: None
+timeoutSeconds: 5
+failurePolicy: {{ .Values.admission.failurePolicy }}
+matchPolicy: Equivalent
+clientConfig:
+  service:
+    name: {{ include "charttrust.webhook" . }}
+    namespace: {{ .Release.Namespace }}
+    path: /v1/records
+    port: 443
+  {{- if eq .Values.admission.tls.mode "existingSecret" }}
+  caBundle: {{ .Values.admission.tls.caBundle }}
+  {{- end }}
+namespaceSelector:
+  matchExpressions:
+    - key: kubernetes.io/metadata.name
+      operator: NotIn
+      values:
+        {{- concat (list "kube-system" .Release.Namespace) .Values.admission.exemptNamespaces | uniq | toYaml | nindent 8 }}
+    {{- with .Values.discovery.namespaces }}
+    - key: kubernetes.io/metadata.name
+      operator: In
+      values:
+        {{- toYaml . | nindent 8 }}
+    {{- end }}
+{{- end -}}
+
+{{- /* What an Application asks for, as CEL: address, chart and version of each source of its spec and its operation. */ -}}
+{{- define "charttrust.celSources" -}}
+[has({{ . }}.spec) ? dyn({{ . }}.spec) : dyn({}), has({{ . }}.operation) && has({{ . }}.operation.sync) ? dyn({{ . }}.operation.sync) : dyn({})].map(at,
+          [[has(at.revision) ? dyn(at.revision) : dyn(''), has(at.revisions) ? dyn(at.revisions) : dyn([])]] +
+          ((has(at.source) ? [at.source] : []) + (has(at.sources) ? at.sources : [])).map(one,
+          [has(one.repoURL) ? dyn(one.repoURL) : dyn(''), has(one.chart) ? dyn(one.chart) : dyn(''),
+          has(one.targetRevision) ? dyn(one.targetRevision) : dyn('')]))
+{{- end -}}

@@ -134,6 +134,9 @@ types! {
         SourcesReachable,
         /// Only a person can help. Absent otherwise.
         Stalled,
+        /// API servers are answered by the webhook, which does what the mode says. Absent in mode Audit, and
+        /// while the policy is suspended.
+        WebhookReady,
     }
 }
 

@@ -55,6 +55,9 @@ pub const VERSION: &str = "v1alpha1";
 /// The annotation that asks for a look at once; answered in `status.lastHandledReconcileAt`.
 pub const REQUESTED_AT: &str = "charttrust.io/requestedAt";
 
+/// On the operator's namespace: until when the webhook lets everything in.
+pub const BREAK_GLASS: &str = "charttrust.io/break-glass-until";
+
 /// Who we are to the API server.
 pub const FIELD_MANAGER: &str = "charttrust";
 

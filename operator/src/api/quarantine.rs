@@ -55,7 +55,7 @@ pub struct QuarantineSpec {
     #[schemars(
         description = QuarantineAction::described(),
         length(min = 1, max = QuarantineAction::ALL.len()),
-        extend("x-kubernetes-list-type" = "set")
+        extend("x-kubernetes-list-type" = "set", "x-kubernetes-validations" = super::quarantine_words::freeze_pauses())
     )]
     pub actions: Vec<QuarantineAction>,
 

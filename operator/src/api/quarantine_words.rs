@@ -69,6 +69,12 @@ actions! {
             "Deployers that are named by labels only; those that deploy other things too: \
              `status.uncontained` lists them. Those in a protected namespace, too (k3s keeps its \
              HelmCharts in `kube-system`): pause them by hand.";
+        FreezeUpgrades: "Has the API server refuse installing, upgrading and rolling back the release"
+            => "The API server refuses each new record of Helm for the release, whoever writes it: an admission \
+            policy of the chart (`admission.freeze=true`) that reads Quarantines, and no Pod of ours. Needs \
+            `PauseDeployer` too: a deployer that goes on would be refused again and again.",
+            "What runs, and `helm uninstall`. Applications of Argo CD, which keep no record. Who changes objects \
+            without Helm. It refuses the way forward too, a re-signed chart: end the Quarantine first.";
         IsolateNetwork: "Denies traffic to the release's pods"
             => "Makes the NetworkPolicy `charttrust-quarantine-RELEASE`, which denies all traffic; \
             where a release has several sets of pod labels, `charttrust-quarantine--2-RELEASE` and \
@@ -92,6 +98,18 @@ actions! {
 }
 
 impl QuarantineAction {
+    /// What is asked for by somebody who names none: that which leaves the way forward open.
+    pub fn usual() -> Vec<Self> {
+        let all = Self::ALL.iter().copied();
+        all.filter(|action| *action != Self::FreezeUpgrades)
+            .collect()
+    }
+
+    /// Whether what deploys a release would be refused again and again.
+    pub fn freezes_without_pause(actions: &[Self]) -> bool {
+        actions.contains(&Self::FreezeUpgrades) && !actions.contains(&Self::PauseDeployer)
+    }
+
     /// All of them in one text, as the schema says it.
     pub(super) fn described() -> String {
         let described = Self::ALL
@@ -105,6 +123,17 @@ impl QuarantineAction {
     }
 }
 
+/// What is wrong then.
+pub const FREEZE_WITHOUT_PAUSE: &str = "has FreezeUpgrades without PauseDeployer, add that: a deployer that goes on is refused again and again";
+
+/// The rule that what deploys a frozen release is paused.
+pub(super) fn freeze_pauses() -> serde_json::Value {
+    serde_json::json!([{
+        "rule": "!('FreezeUpgrades' in self) || 'PauseDeployer' in self",
+        "message": FREEZE_WITHOUT_PAUSE,
+    }])
+}
+
 types! {
     /// Conditions of a `Quarantine`.
     QuarantineCondition {
@@ -112,6 +141,8 @@ types! {
         Active,
         /// Others have changed or hold objects that are contained. Absent otherwise.
         Contested,
+        /// The API server refuses new records of the release. Absent unless FreezeUpgrades is among the actions.
+        Frozen,
         /// Traffic to the release's pods is denied, as far as NetworkPolicies go. Absent unless
         /// IsolateNetwork is among the actions.
         Isolated,
@@ -147,6 +178,8 @@ words! {
              under which it did: it contains nothing, and counts for no policy."
             => "`kubectl delete quarantine RELEASE`: the policy begins one by itself where it is due. A person who \
                 contains a release leaves `spec.policy` out, as `charttrust quarantine` does.",
+        NotInstalled: "Upgrades are not refused: what refuses them is not installed."
+            => "Install the chart with `admission.freeze=true`.",
         NothingToContain: "The release has nothing that these actions could contain."
             => "Look at `status.uncontained`; stop that by hand.",
         ObjectRefused:
@@ -186,6 +219,8 @@ words! {
              because a person has decided so: it is contained again, each time after a longer pause."
             => "Suspend what the message names (a Kustomization, an ApplicationSet, a parent Application), or \
                 take the field out of Git; to let the release go on, run `charttrust restore`.",
+        UpgradesRefused: "Nobody can install, upgrade or roll back the release."
+            => "Delete the Quarantine before what is trusted again is rolled out.",
     }
 }
 

@@ -98,6 +98,9 @@ words! {
             => "None.",
         AllTrusted: "Every release that the policy applies to is trusted."
             => "None.",
+        BreakGlass: "Somebody lets every record of Helm in unchecked for a time; the message says until when."
+            => "None, if that is meant; else take the annotation `charttrust.io/break-glass-until` from the \
+                operator's namespace.",
         ExceptionExpired: "An exception has ended."
             => "Remove it from the policy.",
         ExceptionExpiresSoon: "An exception ends within a week."
@@ -133,6 +136,16 @@ words! {
             => "Mend that, or contain them by hand; it is tried again.",
         Suspended: "Looks at sources are suspended; judging goes on."
             => "Set `suspend: false` when you are done.",
+        WebhookAnswered:
+            "The webhook has answered the operator at the address, and with a certificate by the authority, that \
+             API servers have of it."
+            => "None.",
+        WebhookMissing: "The mode asks for a webhook, and there is none: nothing is warned of or refused."
+            => "Install the chart with `admission.enabled=true`, or set `mode: Audit`.",
+        WebhookUnreachable:
+            "The webhook gives the operator no answer: everything goes in unchecked, or nothing with \
+             `failurePolicy: Fail`."
+            => "Look at the Pods of the webhook, and at its certificate: `charttrust doctor`.",
     }
 }
 
@@ -173,6 +186,10 @@ words! {
 words! {
     /// Reasons of events that are no reason of a condition.
     EventReason {
+        BreakGlass:
+            "Somebody lets every record of Helm in unchecked for a time, or tries to in a way that does not count."
+            => "None, if that is meant; else take the annotation `charttrust.io/break-glass-until` from the \
+                operator's namespace.",
         Contested: "Somebody has changed, or holds, objects that are contained."
             => "Look at the condition `Contested` of the Quarantine.",
         EvidenceRejected:

@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use charttrust_verify::sigstore::{KnownIdentity, Root};
 use clap::Args;
-use kube::api::ListParams;
+use kube::api::{DynamicObject, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, Resource};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::screen::plain;
 use super::{INTERNAL, UNKNOWN, USAGE, program};
 use crate::api::{TrustedIdentity, TrustedKey};
 use crate::parse;
+use crate::watch::{Kind, discover, within_deadline};
 
 /// Which cluster to ask, as kubectl takes it.
 #[derive(Args, Clone, Debug)]
@@ -175,6 +177,24 @@ where
 
 /// Objects in one answer.
 const PAGE: u32 = 500;
+
+/// The objects of a kind that others have defined; none if the cluster does not know it.
+pub(super) async fn objects(client: &Client, kind: Kind) -> Result<Vec<Value>, Failure> {
+    let what = kind.plural;
+    let resource = within_deadline(discover(client, kind)).await;
+    let resource = resource.map_err(Failure::api(format!("ask for the kind {what}")))?;
+    let Some(resource) = resource else {
+        return Ok(Vec::new());
+    };
+    let found = all(
+        &Api::<DynamicObject>::all_with(client.clone(), &resource),
+        what,
+    )
+    .await?;
+    let values = found.into_iter().map(serde_json::to_value);
+    let values: Result<_, _> = values.collect();
+    values.map_err(|error| Failure::Asked(chain(&error)))
+}
 
 /// A `TrustedKey` by its name.
 pub(super) async fn key(client: &Client, name: &str) -> Result<TrustedKey, Failure> {

@@ -31,6 +31,8 @@ use crate::controllers::key::learned;
 use crate::controllers::stated;
 use crate::controllers::store::signers::{LoadedIdentity, LoadedPublicKey, Sought};
 use crate::controllers::store::{Content, LoadedKey, Reading, Store, Trust};
+use crate::door::{self, Unread};
+use crate::inventory::ReleaseId;
 use crate::parse::{self, KeyProblem, Remains};
 
 /// What the operator has to judge by, and what it came to.
@@ -62,6 +64,25 @@ pub(super) struct Forecast {
     pub(super) now: Option<Judgement>,
     /// What the engine says of it after the change; nothing where it does not agree with `before`.
     pub(super) after: Option<Judgement>,
+}
+
+/// What the webhook would judge by, and what of.
+pub(super) struct AtDoor {
+    /// The releases that a policy is about.
+    pub(super) records: Vec<Recorded>,
+    /// Keys and policies.
+    pub(super) trust: Trust,
+    /// Keys that the webhook may not read.
+    pub(super) unread: Unread,
+}
+
+/// One release as the webhook judges it.
+pub(super) struct Recorded {
+    pub(super) release: ReleaseId,
+    /// Name and version of the chart, if they are known.
+    pub(super) chart: Option<(String, String)>,
+    /// Nothing where the engine does not agree with the operator.
+    pub(super) judgement: Option<Judgement>,
 }
 
 /// What is thought to be otherwise.
@@ -215,6 +236,46 @@ impl Picture {
         (about.collect(), others.len())
     }
 
+    /// Every release that a policy is about, if it were as given, as the webhook judges it: one with a record from
+    /// any source of the rule, whatever deploys it.
+    pub(super) fn at_door(&self, policy: &ChartTrustPolicy) -> AtDoor {
+        let now = self.store(Change::Nothing).trust();
+        let then = self.store(Change::Policy(policy)).trust();
+        let parsed = parse::policy(policy).policy;
+        let about = self.trusts.iter();
+        let about = about.filter(|trust| self.is_about(&parsed, trust));
+        let records = about.map(|trust| {
+            let content = content(trust);
+            let agrees = |content: &&Content| {
+                let judged = self.judge(trust, content, &now);
+                judged.verdict.word() == unread(trust).before
+            };
+            let agreed = content.as_ref().filter(agrees);
+            // Where there is no record, what deploys it is what is asked about.
+            let deployers = match driver(trust) {
+                Some(Driver::Application) => deployers(trust),
+                _ => Vec::new(),
+            };
+            Recorded {
+                release: id(trust),
+                chart: content
+                    .as_ref()
+                    .map(|known| (known.chart.clone(), known.version.clone())),
+                judgement: agreed.map(|content| self.judge_as((trust, &deployers), content, &then)),
+            }
+        });
+        AtDoor {
+            records: records.collect(),
+            trust: then,
+            unread: door::unread(self.keys.iter()),
+        }
+    }
+
+    /// The labels of a namespace, if they may be read.
+    pub(super) fn labels(&self, namespace: &str) -> Option<&BTreeMap<String, String>> {
+        self.namespaces.get(namespace)
+    }
+
     fn is_about(&self, policy: &Policy, trust: &ReleaseTrust) -> bool {
         let (namespace, name) = (trust.namespace().unwrap_or_default(), trust.name_any());
         let release = ReleaseRef {
@@ -249,6 +310,15 @@ impl Picture {
     }
 
     fn judge(&self, trust: &ReleaseTrust, content: &Content, by: &Trust) -> Judgement {
+        self.judge_as((trust, &deployers(trust)), content, by)
+    }
+
+    fn judge_as(
+        &self,
+        (trust, deployers): (&ReleaseTrust, &[Deployer]),
+        content: &Content,
+        by: &Trust,
+    ) -> Judgement {
         let (namespace, name) = (trust.namespace().unwrap_or_default(), trust.name_any());
         let release = ReleaseRef {
             namespace: &namespace,
@@ -259,7 +329,7 @@ impl Picture {
             release,
             chart: &content.chart,
             version: &content.version,
-            deployers: &deployers(trust),
+            deployers,
             evidence: &content.evidence,
         };
         check::judge(&case, &by.judged_by, by.known(), self.now)
@@ -372,6 +442,17 @@ fn unread(trust: &ReleaseTrust) -> Forecast {
         now: None,
         after: None,
     }
+}
+
+fn id(trust: &ReleaseTrust) -> ReleaseId {
+    ReleaseId {
+        namespace: trust.namespace().unwrap_or_default(),
+        name: trust.name_any(),
+    }
+}
+
+fn driver(trust: &ReleaseTrust) -> Option<Driver> {
+    Some(trust.status.as_ref()?.release.as_ref()?.driver)
 }
 
 /// What the operator has written of a release. Where no source was asked yet, that is its chart alone.

@@ -49,7 +49,7 @@ pub struct Contain {
     /// Why, for people.
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
-    /// What to do. Repeatable; all of them if none is given.
+    /// What to do. Repeatable; all of them but FreezeUpgrades if none is given.
     #[arg(long, value_enum, value_name = "ACTION")]
     pub action: Vec<QuarantineAction>,
     /// Shows what would be changed, and changes nothing.
@@ -304,7 +304,7 @@ pub(super) fn release(text: &str, namespace: Option<&str>) -> Result<ReleaseId, 
 fn object(id: &ReleaseId, arguments: &Contain) -> Quarantine {
     let mut actions = arguments.action.clone();
     if actions.is_empty() {
-        actions = QuarantineAction::ALL.to_vec();
+        actions = QuarantineAction::usual();
     }
     // Two ways of asking for the same make the same object, which Git then shows as unchanged.
     actions.sort_unstable();

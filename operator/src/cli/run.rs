@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
 use crate::controllers::{
-    self, Context, DeployerSecrets, QuarantineSettings, Settings, WebhookSettings,
+    self, Certificates, Context, DeployerSecrets, QuarantineSettings, Settings, WebhookSettings,
 };
 use crate::leader::{
     self, Containing, DISCOVERY, Discovering, Election, Leadership, Loss, QUARANTINE, Told,
@@ -77,9 +77,17 @@ pub struct Run {
     /// Provides what `charttrust webhook` needs: by what it checks evidence.
     #[arg(long)]
     pub webhook: bool,
-    /// Keeps the certificates of the webhook that this `ValidatingWebhookConfiguration` has API servers call.
+    /// The `ValidatingWebhookConfiguration` that has API servers call the webhook: whether they can is looked at,
+    /// and its certificates are kept.
     #[arg(long, value_name = "NAME", requires = "webhook")]
     pub webhook_configuration: Option<String>,
+    /// Who makes the certificates of the webhook, and tells API servers whom to believe.
+    #[arg(long, value_enum, default_value_t, value_name = "BY")]
+    pub webhook_certificates: Certificates,
+    /// The `ValidatingAdmissionPolicy`, and the binding of the same name, that refuse upgrades of releases whose
+    /// Quarantine has the action FreezeUpgrades: whether both are there is looked at.
+    #[arg(long, value_name = "NAME")]
+    pub freeze_policy: Option<String>,
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
@@ -311,7 +319,9 @@ fn settings(arguments: &Run) -> Settings {
         token_audiences: arguments.token_audience.clone(),
         webhook: arguments.webhook.then(|| WebhookSettings {
             configuration: arguments.webhook_configuration.clone(),
+            certificates: arguments.webhook_certificates,
         }),
+        freeze: arguments.freeze_policy.clone(),
         quarantine: arguments.quarantine.then(|| QuarantineSettings {
             protected: arguments.protect_namespace.clone(),
         }),

@@ -39,6 +39,8 @@ pub struct Settings {
     pub token_audiences: Vec<TokenAudience>,
     /// Whether there is a webhook, and what it needs of the operator.
     pub webhook: Option<WebhookSettings>,
+    /// The admission policy that refuses upgrades of releases whose Quarantine asks for it, if there is one.
+    pub freeze: Option<String>,
     /// Whether releases may be contained, and where never; `None` only reports.
     pub quarantine: Option<QuarantineSettings>,
 }
@@ -56,8 +58,20 @@ pub enum DeployerSecrets {
 /// What the webhook needs of the operator.
 #[derive(Clone, Debug, Default)]
 pub struct WebhookSettings {
-    /// The configuration that has API servers call it, if its certificates are to be made.
+    /// The configuration that has API servers call it.
     pub configuration: Option<String>,
+    /// Who makes its certificates.
+    pub certificates: Certificates,
+}
+
+/// Who makes the certificates of the webhook.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Certificates {
+    /// Somebody else, who also says whom API servers believe.
+    Given,
+    /// The operator.
+    #[default]
+    Kept,
 }
 
 /// Where releases may be contained.

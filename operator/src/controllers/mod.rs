@@ -13,6 +13,7 @@ mod context;
 mod deployed;
 mod error;
 mod events;
+mod gate;
 mod identity;
 pub mod key;
 mod lanes;
@@ -54,7 +55,9 @@ pub mod webhook;
 mod windows;
 
 pub(crate) use cache::{Ours, ReadIdentity, ReadKey, keep_named, keep_sent};
-pub use context::{Context, DeployerSecrets, QuarantineSettings, Settings, WebhookSettings};
+pub use context::{
+    Certificates, Context, DeployerSecrets, QuarantineSettings, Settings, WebhookSettings,
+};
 pub(crate) use identity::{parse as identity_of, readable as readable_identity};
 pub use release::evidence::readers::{signed, stated};
 pub use run::Ended;

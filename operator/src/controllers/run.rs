@@ -16,7 +16,7 @@ use super::queue::Work;
 use super::release::{self, poll, read, seal};
 use super::store::seal::Seal;
 use super::task::Task;
-use super::{identity, policy, triggers, unaccounted, webhook};
+use super::{gate, identity, policy, triggers, unaccounted, webhook};
 use crate::clock::{Moment, tick};
 
 /// How many things are judged and written at a time.
@@ -75,6 +75,8 @@ impl Context {
         let mut tasks = JoinSet::new();
         let webhook = webhook::keep_for_ever(Arc::clone(&self));
         tasks.spawn(webhook.map(|()| Ended("the webhook's certificates")));
+        let gate = gate::look_for_ever(Arc::clone(&self));
+        tasks.spawn(gate.map(|()| Ended("the look at the webhook")));
         for _ in 0..WORKERS {
             tasks.spawn(Arc::clone(&self).reconcile_for_ever());
         }

@@ -313,6 +313,7 @@ fn settings(allowed_hosts: Vec<sources::AllowedHost>) -> Settings {
         deployer_secrets: DeployerSecrets::default(),
         token_audiences: Vec::new(),
         webhook: None,
+        freeze: None,
         quarantine: None,
     }
 }

@@ -20,7 +20,7 @@ use kube::api::{ObjectMeta, Patch, PatchParams};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::context::{Context, WebhookSettings};
+use super::context::{Certificates, Context, WebhookSettings};
 use super::error::{Error, chain};
 use super::own;
 use super::store::seal::{PUBLIC_SEAL, PUBLIC_SEAL_ENTRY};
@@ -35,6 +35,8 @@ pub const SHOWN: &str = "charttrust-webhook-tls";
 pub const AUTHORITY: &str = "charttrust-webhook-ca";
 /// The webhook that is ours in the configuration.
 pub const WEBHOOK: &str = "releases.charttrust.io";
+/// The same, asked about Applications of Argo CD.
+pub const OF_APPLICATIONS: &str = "applications.charttrust.io";
 
 /// How often it is looked at what there is.
 const EVERY: Duration = Duration::from_secs(20);
@@ -55,9 +57,9 @@ pub(super) async fn keep_for_ever(context: Arc<Context>) {
 async fn provide(context: &Context, settings: &WebhookSettings) -> Result<(), Error> {
     let published = publish(context).await;
     // Without the one the webhook knows less; without the other nobody can call it.
-    match &settings.configuration {
-        Some(name) => published.and(keep(context, name).await),
-        None => published,
+    match (&settings.configuration, settings.certificates) {
+        (Some(name), Certificates::Kept) => published.and(keep(context, name).await),
+        (None, _) | (_, Certificates::Given) => published,
     }
 }
 
@@ -169,7 +171,7 @@ fn ours(
     configuration: &ValidatingWebhookConfiguration,
 ) -> impl Iterator<Item = (usize, &ValidatingWebhook)> {
     let all = configuration.webhooks.iter().flatten().enumerate();
-    all.filter(|(_, one)| one.name == WEBHOOK)
+    all.filter(|(_, one)| [WEBHOOK, OF_APPLICATIONS].contains(&one.name.as_str()))
 }
 
 async fn read(context: &Context, name: &str) -> Result<Option<Secret>, Error> {

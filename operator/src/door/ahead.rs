@@ -2,7 +2,7 @@
 //!
 //! Reads `ReleaseTrust`s, and asks sources without credentials, one after the other.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use charttrust_verify::evidence::Claimed;
@@ -43,7 +43,8 @@ pub(super) async fn for_ever(client: Client, known: &Known, fetcher: &Fetcher) {
     }
 }
 
-type Charts = BTreeSet<(Declared, String)>;
+/// By source and name, with the signatures that are wanted of it.
+type Charts = BTreeMap<(Declared, String), Forms>;
 
 /// The charts of releases, by the sources of the rules that decide about them.
 async fn in_use(client: &Client, known: &Known, trusting: &Trusting) -> kube::Result<Charts> {
@@ -64,14 +65,23 @@ async fn in_use(client: &Client, known: &Known, trusting: &Trusting) -> kube::Re
         let policies = trusting.acting.iter();
         let rules = policies.filter_map(|policy| policy.rule_for(&release, chart)?.ok());
         let rules = rules.filter(|rule| rule.verify.level != Level::None);
-        let sources = rules.flat_map(|rule| &rule.sources);
-        charts.extend(sources.map(|source| (source.clone(), chart.clone())));
+        for rule in rules {
+            let forms = Forms::of(&[rule], &trusting.trust.sigstore);
+            for source in &rule.sources {
+                let wanted = charts
+                    .entry((source.clone(), chart.clone()))
+                    .or_insert(forms);
+                if forms == Forms::Every {
+                    *wanted = forms;
+                }
+            }
+        }
     }
     Ok(charts)
 }
 
 async fn ask(fetcher: &Fetcher, trusting: &Trusting, charts: Charts) {
-    for (source, chart) in charts.iter().take(MOST_CHARTS) {
+    for ((source, chart), forms) in charts.iter().take(MOST_CHARTS) {
         let Ok(source) = open(source, trusting) else {
             continue;
         };
@@ -89,9 +99,7 @@ async fn ask(fetcher: &Fetcher, trusting: &Trusting, charts: Charts) {
                 since: now.checked_sub(EVERY).unwrap_or(now),
                 ..Asked::now()
             };
-            // Signatures of Sigstore are asked for when it comes: they may be newer.
-            let asked = (asked, Forms::Statement);
-            let said = Box::pin(gather(fetcher, &source, claimed, asked));
+            let said = Box::pin(gather(fetcher, &source, claimed, (asked, *forms)));
             // What is not known then is asked for when it comes.
             let _ = tokio::time::timeout(LONGEST, said).await;
         }

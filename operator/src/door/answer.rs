@@ -48,6 +48,16 @@ impl Answer {
         }
     }
 
+    /// Adds what is answered of something else that was asked about with it.
+    pub(super) fn add(&mut self, other: Self) {
+        self.refusal = self.refusal.take().or(other.refusal);
+        for warning in other.warnings {
+            if !self.warnings.contains(&warning) && self.warnings.len() < MOST_WARNINGS {
+                self.warnings.push(warning);
+            }
+        }
+    }
+
     /// Takes what the policies say, each on its own terms. One that refuses is enough.
     pub fn of(
         asked: Asked<'_>,
@@ -241,6 +251,8 @@ const LONGEST_REFUSAL: usize = 1024;
 const LONGEST_TOLD: usize = 512;
 const LONGEST_CHART: usize = 128;
 const LONGEST_OTHERS: usize = 128;
+/// So many that all of them are passed on.
+const MOST_WARNINGS: usize = 16;
 /// Longer ones are cut by the API server, all of them together at 4 KiB.
 const LONGEST_WARNING: usize = 120;
 

@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 
 use charttrust_verify::check::{self, Case, Judgement, Vouchers};
+use charttrust_verify::deployer::Deployer;
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::{Answer, Bound, Claimed, Evidence, SubchartId};
 use charttrust_verify::later::JudgedBy;
 use charttrust_verify::policy::{self, CaRef, Dependencies, Level, ReleaseRef, Rule};
 use charttrust_verify::release::Record;
 use charttrust_verify::verdict::{Cause, Class, Verdict};
+use charttrust_verify::version::Constraint;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -34,10 +36,15 @@ pub(super) struct Asking<'a> {
     pub trusting: &'a Trusting,
     /// The release as policies select it.
     pub release: ReleaseRef<'a>,
-    /// What is to be stored.
-    pub record: &'a Record,
+    /// The chart that it is made of.
+    pub claimed: Claimed<'a>,
+    /// What is to be stored, if there is a record of it.
+    pub record: Option<&'a Record>,
     /// The digest of what was signed of it, as it is stored.
-    pub content: Sha256Digest,
+    pub content: Option<Sha256Digest>,
+    /// What deploys it, where that is what is asked about. What else does narrows which source counts, and is
+    /// judged by the operator.
+    pub deployers: &'a [Deployer],
     /// What the operator has found out about the release before.
     pub before: &'a Before,
     /// Until when sources may answer.
@@ -75,7 +82,7 @@ impl Asking<'_> {
     }
 
     fn rules(&self) -> impl Iterator<Item = (&str, &Rule)> {
-        let chart = self.record.chart.metadata.name.as_str();
+        let chart = self.claimed.chart;
         let policies = self.trusting.acting.iter();
         policies.filter_map(move |policy| {
             let rule = policy.rule_for(&self.release, chart)?.ok()?;
@@ -110,21 +117,34 @@ impl Asking<'_> {
         Forms::of(&naming, &self.trusting.trust.sigstore)
     }
 
-    fn claimed(&self) -> Claimed<'_> {
-        let metadata = &self.record.chart.metadata;
-        Claimed {
-            chart: &metadata.name,
-            version: &metadata.version,
-        }
-    }
-
     fn remembered(&self, sources: &BTreeMap<policy::Source, Lookup>) -> Heard {
         let all = sources.keys().filter_map(|source| {
             let open = open(source, self.trusting).ok()?;
-            let known = remembered(self.fetcher, &open, self.claimed())?;
+            let forms = self.forms(source);
+            let known = remembered(self.fetcher, &open, self.claimed, forms)?;
             Some((source.clone(), known))
         });
         all.collect()
+    }
+
+    /// The highest version in a range that its sources have now, as far as they tell in time.
+    pub(super) async fn highest(&self, range: &Constraint) -> Option<String> {
+        let sources = self.sources().into_iter();
+        let may = sources.filter(|(_, lookup)| *lookup == Lookup::Fetch);
+        let open: Vec<_> = may
+            .filter_map(|(source, _)| open(&source, self.trusting).ok())
+            .collect();
+        let namespace = self.release.namespace;
+        let _place = self.places.take(namespace, self.deadline).await?;
+        let listing = open.iter().map(|source| {
+            let listed = Box::pin(self.fetcher.listed(source, Some(self.claimed.chart)));
+            tokio::time::timeout_at(self.deadline, listed)
+        });
+        let listed = futures::future::join_all(listing).await;
+        let listed = listed.into_iter().flatten().flatten().flatten();
+        let versions: Vec<_> = listed.map(|one| one.version).collect();
+        let highest = range.highest(versions.iter().map(String::as_str));
+        highest.map(str::to_owned)
     }
 
     /// Asks all that may be asked at the same time.
@@ -144,7 +164,7 @@ impl Asking<'_> {
         };
         let asking = open.into_iter().map(|(source, open)| async move {
             let asked = (asked(), self.forms(source));
-            let said = gather(self.fetcher, &open, self.claimed(), asked);
+            let said = gather(self.fetcher, &open, self.claimed, asked);
             let said = tokio::time::timeout_at(self.deadline, Box::pin(said)).await;
             Some((source.clone(), said.ok()?))
         });
@@ -181,10 +201,10 @@ impl Asking<'_> {
     fn evidence_before(&self) -> Evidence {
         let known = self.before.content.as_ref();
         let known = known.filter(|known| {
-            let claimed = self.claimed();
+            let claimed = self.claimed;
             let is_same =
                 (known.chart.as_str(), known.version.as_str()) == (claimed.chart, claimed.version);
-            is_same && known.digest == self.content
+            is_same && Some(known.digest) == self.content
         });
         known
             .map(|known| known.evidence.clone())
@@ -192,13 +212,12 @@ impl Asking<'_> {
     }
 
     fn by(&self) -> JudgedBy<'_> {
-        let claimed = self.claimed();
+        let claimed = self.claimed;
         JudgedBy {
             release: self.release,
             chart: claimed.chart,
             version: claimed.version,
-            // What deploys it narrows which source counts, and is judged by the operator.
-            deployers: &[],
+            deployers: self.deployers,
             policies: &self.trusting.acting,
             known: self.trusting.trust.known(),
             now: self.now,
@@ -214,7 +233,8 @@ impl Asking<'_> {
     fn answer(&self, said: &Gathered) -> Answer {
         match said {
             Gathered::Found(found) => {
-                let binding = Bound::compare(found.chart(), self.record);
+                let compare = |record| Bound::compare(found.chart(), record);
+                let binding = self.record.map_or(Bound::NoRecord, compare);
                 found.clone().bound(binding)
             }
             Gathered::Other(nothing) => nothing.answer.clone(),
@@ -293,13 +313,14 @@ impl Asking<'_> {
             chart: &id.name,
             version: &id.version,
         };
-        if let Some(known) = remembered(self.fetcher, &source, claimed) {
+        let forms = Forms::of(rules, &self.trusting.trust.sigstore);
+        if let Some(known) = remembered(self.fetcher, &source, claimed, forms) {
             return subchart(known);
         }
         if lookup == Lookup::Memory || self.deadline <= clock::tick() {
             return silent("was not asked");
         }
-        let asked = (asked(), Forms::of(rules, &self.trusting.trust.sigstore));
+        let asked = (asked(), forms);
         let said = Box::pin(gather(self.fetcher, &source, claimed, asked));
         let said = tokio::time::timeout_at(self.deadline, said).await;
         said.map_or_else(|_| silent("gave no answer in time"), subchart)

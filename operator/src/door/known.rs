@@ -20,7 +20,7 @@ use super::answer::Terms;
 use crate::api::chart_trust_policy::Mode;
 use crate::api::reasons::KeyReason;
 use crate::api::trusted_root::TrustedRootRef;
-use crate::api::{ChartTrustPolicy, TrustedKey};
+use crate::api::{BREAK_GLASS, ChartTrustPolicy, TrustedKey};
 use crate::clock;
 use crate::controllers::key::{self, learned};
 use crate::controllers::store::roots::{FoundRoot, Roots};
@@ -30,7 +30,7 @@ use crate::controllers::store::{Reading, Store, Trust};
 use crate::controllers::{
     Ours, ReadIdentity, ReadKey, identity_of, keep_named, keep_sent, readable_identity,
 };
-use crate::parse::{self, KeyProblem, LoadedPolicy};
+use crate::parse::{self, DoorTerms, KeyProblem, LoadedPolicy};
 use crate::watch::{Cache, Followed, LeanMeta, follow, within_deadline};
 
 /// Everything that is followed.
@@ -68,8 +68,20 @@ pub(super) struct Trusting {
     pub seal: Option<PublicSeal>,
     /// Authorities of sources, by the `ConfigMap` that they lie in.
     pub authorities: BTreeMap<String, Vec<u8>>,
-    /// Keys whose material lies in a Secret: their labels, and where it lies.
-    unread: BTreeMap<String, (BTreeMap<String, String>, String)>,
+    /// Keys whose material is not read here.
+    unread: Unread,
+}
+
+/// Keys whose material lies in a Secret: their labels, and where it lies.
+pub type Unread = BTreeMap<String, (BTreeMap<String, String>, String)>;
+
+/// Those of some keys that the webhook may not read.
+pub fn unread<'a>(keys: impl Iterator<Item = &'a TrustedKey>) -> Unread {
+    let in_secret = keys.filter_map(|key| {
+        let secret = key.spec.public_key.secret_ref.as_ref()?;
+        Some((key.name_any(), (key.labels().clone(), secret.name.clone())))
+    });
+    in_secret.collect()
 }
 
 impl Known {
@@ -161,8 +173,17 @@ impl Known {
 
     #[cfg(test)]
     /// As if these policies, and the namespaces of tests, had been read.
-    pub(super) fn suppose(&self, policies: Vec<ChartTrustPolicy>) {
+    pub(super) fn suppose(&self, policies: Vec<ChartTrustPolicy>, keys: &[TrustedKey]) {
         let store = Store::default();
+        for key in keys {
+            let material = key.spec.public_key.inline.clone().unwrap_or_default();
+            let root = FoundRoot {
+                root: self.roots.compiled_in(),
+                is_unanswered: false,
+            };
+            let loaded = LoadedPublicKey::of(key, Ok(material.as_bytes()), root, reading());
+            store.set_public_key(&key.name_any(), Some(loaded));
+        }
         for policy in policies {
             let loaded = parse::policy(&policy);
             store.set_policy(&policy.name_any(), Some((reading(), loaded)));
@@ -212,13 +233,12 @@ impl Known {
 
     async fn read_all(&self) -> kube::Result<Trusting> {
         let store = Store::default();
-        let mut unread = BTreeMap::new();
-        for (name, read) in self.keys.all() {
-            if let Ok(object) = &*read
-                && let Some(secret) = &object.spec.public_key.secret_ref
-            {
-                unread.insert(name.clone(), (object.labels().clone(), secret.name.clone()));
-            }
+        let keys = self.keys.all();
+        let objects = keys
+            .iter()
+            .filter_map(|(_, read)| read.as_ref().as_ref().ok());
+        let unread = unread(objects);
+        for (name, read) in keys {
             if key::is_public_key(Some(&read)) {
                 let loaded = self.load_public(&name, &read).await?;
                 store.set_public_key(&name, Some(loaded));
@@ -346,7 +366,7 @@ impl Known {
 impl Trusting {
     fn of(trust: Trust) -> Self {
         let acting = trust.policies.values();
-        let acting = acting.filter(|one| mode(one) != Mode::Audit);
+        let acting = acting.filter(|one| one.mode() != Mode::Audit);
         Self {
             acting: acting.map(|one| one.policy.clone()).collect(),
             trust,
@@ -356,41 +376,39 @@ impl Trusting {
 
     /// On which terms a policy's verdict is taken.
     pub(super) fn terms(&self, said: &PolicyVerdict) -> Terms {
-        let Some(loaded) = self.trust.policies.get(&said.policy) else {
-            return Terms::default();
-        };
-        let rules: &[Rule] = match &loaded.policy.demands {
-            Demands::Rules(rules) => rules,
-            Demands::TrustNobody { .. } => &[],
-        };
-        let rule = rules
-            .iter()
-            .find(|rule| Some(&rule.name) == said.rule.as_ref());
-        let mut unread = self.unread.iter();
-        let unread = rule.and_then(|rule| {
-            let is_listed = |labels, name: &str| rule.verify.signers.list_key(name, labels);
-            unread.find(|(name, (labels, _))| is_listed(labels, name))
-        });
-        Terms {
-            door: loaded.door,
-            knows_witnesses: false,
-            unread: unread.map(|(name, (_, secret))| {
-                format!(
-                    "TrustedKey {name} lies in Secret {secret}, which the webhook may not read; put the public key \
-                     into a ConfigMap, or into the object"
-                )
-            }),
-        }
+        terms(&self.trust, &self.unread, said)
     }
 }
 
-/// What a policy does at the door. One that is suspended does nothing: whoever suspends it wants it out of
-/// the way.
-fn mode(loaded: &LoadedPolicy) -> Mode {
-    if loaded.policy.suspended {
-        Mode::Audit
-    } else {
-        loaded.door.mode
+/// On which terms a policy's verdict is taken, by these policies and without these keys.
+pub(super) fn terms(trust: &Trust, unread: &Unread, said: &PolicyVerdict) -> Terms {
+    let Some(loaded) = trust.policies.get(&said.policy) else {
+        return Terms::default();
+    };
+    let rules: &[Rule] = match &loaded.policy.demands {
+        Demands::Rules(rules) => rules,
+        Demands::TrustNobody { .. } => &[],
+    };
+    let rule = rules
+        .iter()
+        .find(|rule| Some(&rule.name) == said.rule.as_ref());
+    let mut unread = unread.iter();
+    let unread = rule.and_then(|rule| {
+        let is_listed = |labels, name: &str| rule.verify.signers.list_key(name, labels);
+        unread.find(|(name, (labels, _))| is_listed(labels, name))
+    });
+    Terms {
+        door: DoorTerms {
+            mode: loaded.mode(),
+            ..loaded.door
+        },
+        knows_witnesses: false,
+        unread: unread.map(|(name, (_, secret))| {
+            format!(
+                "TrustedKey {name} lies in Secret {secret}, which the webhook may not read; put the public key \
+                 into a ConfigMap, or into the object"
+            )
+        }),
     }
 }
 
@@ -439,8 +457,6 @@ fn keep_map(object: &LeanMeta<ConfigMap>) -> Option<(String, String)> {
     Some((meta.name.clone()?, meta.resource_version.clone()?))
 }
 
-/// On the operator's namespace: until when everything is let in.
-pub const BREAK_GLASS: &str = "charttrust.io/break-glass-until";
 const CA_KEY: &str = "ca.crt";
 const RETRY: Duration = Duration::from_secs(2);
 /// How long an installation waits for what is known of its namespace.

@@ -8,9 +8,9 @@
 
 mod ahead;
 mod answer;
+mod application;
 mod ask;
 mod before;
-mod glass;
 mod known;
 mod places;
 mod review;
@@ -23,6 +23,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use charttrust_verify::check::{Judgement, PolicyVerdict};
+use charttrust_verify::evidence::Claimed;
 use charttrust_verify::finding::{Fact, Finding};
 use charttrust_verify::policy::{Policy, ReleaseRef};
 use charttrust_verify::release::{HelmReleaseMark, Record, Status};
@@ -31,20 +32,23 @@ use jiff::Timestamp;
 use kube::Client;
 use tokio::sync::OwnedSemaphorePermit;
 
-use self::answer::{Answer, Asked, Terms};
+use self::answer::Terms;
 use self::ask::Asking;
 use self::before::Before;
-use self::glass::Glass;
 use self::known::{Known, Trusting};
 use self::places::Places;
+use crate::api::BREAK_GLASS;
 use crate::clock::Moment;
 use crate::controllers::release::contradiction::{Inside, OF_CHART, Outside, contradiction};
+use crate::controllers::store::Trust;
 use crate::evidence::{self, Fetcher};
 use crate::inventory::helm::Writer;
 use crate::inventory::submitted::SubmittedRecord;
+use crate::parse::Glass;
 use crate::sources::Settings as SourceSettings;
 
-pub use self::known::BREAK_GLASS;
+pub use self::answer::{Answer, Asked};
+pub use self::known::{Unread, unread};
 pub use self::review::{Review, ReviewError, Subject};
 
 /// How the door runs.
@@ -117,10 +121,11 @@ impl Door {
         (subject, place): (Subject, OwnedSemaphorePermit),
         moment: Moment,
     ) -> Result<Answer, NotReady> {
-        let Subject::Record(record) = subject else {
-            return Ok(Answer::default());
+        let namespace = match &subject {
+            Subject::Application(requested) => &requested.name.namespace,
+            Subject::Record(record) => &record.key.release.namespace,
+            Subject::Other => return Ok(Answer::default()),
         };
-        let namespace = &record.key.release.namespace;
         if *namespace == self.settings.namespace || self.settings.exempt.contains(namespace) {
             return Ok(Answer::default());
         }
@@ -131,7 +136,16 @@ impl Door {
         if let Some(answer) = self.let_in(moment) {
             return Ok(answer);
         }
-        Ok(Box::pin(self.judge((*record, place), &trusting, moment)).await)
+        Ok(match subject {
+            Subject::Application(requested) => {
+                drop(place);
+                Box::pin(self.judge_application(&requested, &trusting, moment)).await
+            }
+            Subject::Record(record) => {
+                Box::pin(self.judge((*record, place), &trusting, moment)).await
+            }
+            Subject::Other => Answer::default(),
+        })
     }
 
     /// What is answered while the glass is broken.
@@ -176,7 +190,7 @@ impl Door {
         let mut record = match record {
             Ok(record) => record,
             Err(why) => {
-                let judgement = unreadable(&selecting, &why);
+                let judgement = undecided(&selecting, (Cause::ReleaseUnreadable, &why));
                 let asked = Asked {
                     release: &id,
                     chart: None,
@@ -200,16 +214,18 @@ impl Door {
         }
         let asking = Asking {
             before: &before,
-            content,
+            content: Some(content),
             fetcher: &self.fetcher,
             places: &self.places,
             trusting,
             release,
-            record: &record,
+            claimed: claimed(&record),
+            record: Some(&record),
+            deployers: &[],
             deadline: moment.tick + LONGEST_WAIT,
             now: moment.date,
         };
-        let judgement = judge_published(asking).await;
+        let judgement = judge_published(asking, &record).await;
         let metadata = &record.chart.metadata;
         let asked = Asked {
             release: &id,
@@ -244,21 +260,30 @@ async fn read(submitted: &mut SubmittedRecord) -> Result<Record, String> {
 
 /// Judges the version as the record has it. Flux replaces the build of a version, so that of what it deploys
 /// no source may have that version: then the version without it is meant.
-async fn judge_published(asking: Asking<'_>) -> Judgement {
+async fn judge_published(asking: Asking<'_>, record: &Record) -> Judgement {
     let judgement = Box::pin(asking.judge()).await;
-    let is_of_flux = asking.record.helm_release != HelmReleaseMark::None;
+    let is_of_flux = record.helm_release != HelmReleaseMark::None;
     let is_missing = judgement.verdict == Verdict::Untrusted(Reason::ChartNotFound);
-    let version = &asking.record.chart.metadata.version;
+    let version = &record.chart.metadata.version;
     let Some((base, _)) = version.split_once('+').filter(|_| is_of_flux && is_missing) else {
         return judgement;
     };
-    let mut record = asking.record.clone();
+    let mut record = record.clone();
     base.clone_into(&mut record.chart.metadata.version);
     let unmarked = Asking {
-        record: &record,
+        claimed: claimed(&record),
+        record: Some(&record),
         ..asking
     };
     Box::pin(unmarked.judge()).await
+}
+
+fn claimed(record: &Record) -> Claimed<'_> {
+    let metadata = &record.chart.metadata;
+    Claimed {
+        chart: &metadata.name,
+        version: &metadata.version,
+    }
 }
 
 fn answered(
@@ -278,9 +303,22 @@ fn answered(
     answer
 }
 
+/// What the door would say of a release that is judged so already, if it came now: by these policies, and
+/// without these keys. What the operator has verified of it before is known to the door too, by its signature.
+pub fn foretold(
+    asked: Asked<'_>,
+    judgement: &Judgement,
+    (trust, unread): (&Trust, &Unread),
+) -> Answer {
+    Answer::of(asked, judgement, |said| Terms {
+        knows_witnesses: true,
+        ..known::terms(trust, unread, said)
+    })
+}
+
 /// Nobody knows of which chart it is: every policy that selects the release may be meant.
-fn unreadable(selecting: &[&Policy], why: &str) -> Judgement {
-    let verdict = Verdict::Unknown(Cause::ReleaseUnreadable);
+fn undecided(selecting: &[&Policy], (cause, why): (Cause, &str)) -> Judgement {
+    let verdict = Verdict::Unknown(cause);
     let policies = selecting.iter().map(|policy| PolicyVerdict {
         policy: policy.name.clone(),
         rule: None,
@@ -292,6 +330,6 @@ fn unreadable(selecting: &[&Policy], why: &str) -> Judgement {
     Judgement {
         verdict,
         policies: policies.collect(),
-        findings: vec![Finding::new(Fact::Doubt(Cause::ReleaseUnreadable), why)],
+        findings: vec![Finding::new(Fact::Doubt(cause), why)],
     }
 }

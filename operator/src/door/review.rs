@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
+use crate::inventory::argocd::{APPLICATIONS, Requested};
 use crate::inventory::helm::Driver;
 use crate::inventory::submitted::{Submitted, SubmittedRecord};
+use crate::watch::{Kept as _, Picked};
 
 /// What the API server asks.
 pub struct Review {
@@ -15,6 +17,8 @@ pub struct Review {
 
 /// What is to be created.
 pub enum Subject {
+    /// An Application of Argo CD, which leaves no record.
+    Application(Box<Requested>),
     /// A record of Helm.
     Record(Box<SubmittedRecord>),
     /// Anything else: nobody has to ask us about it.
@@ -37,15 +41,15 @@ const LONGEST_UID: usize = 128;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Wire {
+struct Wire<O> {
     api_version: String,
     kind: String,
-    request: WireRequest,
+    request: WireRequest<O>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct WireRequest {
+struct WireRequest<O> {
     uid: String,
     kind: Kind,
     #[serde(default)]
@@ -53,8 +57,7 @@ struct WireRequest {
     operation: String,
     #[serde(default)]
     sub_resource: String,
-    #[serde(default)]
-    object: Option<Submitted>,
+    object: Option<O>,
 }
 
 #[derive(Deserialize)]
@@ -64,6 +67,26 @@ struct Kind {
     kind: String,
 }
 
+impl<O> Wire<O> {
+    /// Of which question it is, if it is one.
+    fn uid(&self) -> Result<String, ReviewError> {
+        if self.api_version != API_VERSION || self.kind != KIND {
+            return Err(ReviewError::Form);
+        }
+        let uid = &self.request.uid;
+        if uid.is_empty() || uid.len() > LONGEST_UID {
+            return Err(ReviewError::Uid);
+        }
+        Ok(uid.clone())
+    }
+}
+
+impl Kind {
+    fn is_application(&self) -> bool {
+        (self.group.as_str(), self.kind.as_str()) == (APPLICATIONS.group, APPLICATIONS.kind)
+    }
+}
+
 impl Review {
     /// Reads the body of a request.
     ///
@@ -71,16 +94,23 @@ impl Review {
     /// [`ReviewError`].
     pub fn read(body: &[u8]) -> Result<Self, ReviewError> {
         // What the parser says may quote what stands there.
-        let wire: Wire = serde_json::from_slice(body).map_err(|_| ReviewError::Form)?;
-        if wire.api_version != API_VERSION || wire.kind != KIND {
+        if let Ok(wire) = serde_json::from_slice::<Wire<Submitted>>(body)
+            && !wire.request.kind.is_application()
+        {
+            let uid = wire.uid()?;
+            let record = record(wire.request);
+            let subject = record.map_or(Subject::Other, |record| Subject::Record(Box::new(record)));
+            return Ok(Self { uid, subject });
+        }
+        // An Application may have anything where a record has its data.
+        let wire = serde_json::from_slice::<Wire<Picked<Requested>>>(body);
+        let wire = wire.map_err(|_| ReviewError::Form)?;
+        let uid = wire.uid()?;
+        if !wire.request.kind.is_application() {
             return Err(ReviewError::Form);
         }
-        let uid = wire.request.uid.clone();
-        if uid.is_empty() || uid.len() > LONGEST_UID {
-            return Err(ReviewError::Uid);
-        }
-        let record = record(wire.request);
-        let subject = record.map_or(Subject::Other, |record| Subject::Record(Box::new(record)));
+        let asked = application(wire.request).map(Box::new);
+        let subject = asked.map_or(Subject::Other, Subject::Application);
         Ok(Self { uid, subject })
     }
 
@@ -111,8 +141,17 @@ impl Review {
     }
 }
 
+/// What is asked for by an Application that is made or changed. Which changes are asked about, the configuration
+/// says.
+fn application(request: WireRequest<Picked<Requested>>) -> Option<Requested> {
+    let is_asked = ["CREATE", "UPDATE"].contains(&request.operation.as_str())
+        && request.sub_resource.is_empty();
+    let object = request.object.filter(|_| is_asked)?;
+    Requested::of(&object.value)
+}
+
 /// Helm writes its own status by UPDATE: who meddled with that has left releases in `pending-install`.
-fn record(request: WireRequest) -> Option<SubmittedRecord> {
+fn record(request: WireRequest<Submitted>) -> Option<SubmittedRecord> {
     let driver = match (request.kind.group.as_str(), request.kind.kind.as_str()) {
         ("", "Secret") => Driver::Secret,
         ("", "ConfigMap") => Driver::ConfigMap,
@@ -214,6 +253,70 @@ mod tests {
             review["request"]["kind"]["kind"] = json!("ConfigMap");
             review["request"]["object"]["type"] = json!(null);
         }));
+    }
+
+    #[test]
+    fn an_application_is_read_as_far_as_it_asks_for_charts() {
+        let read = |operation: &str, sub: &str, object: Value| {
+            let review = read(|review| {
+                review["request"]["kind"] = json!({"group": "argoproj.io", "kind": "Application"});
+                review["request"]["operation"] = json!(operation);
+                review["request"]["subResource"] = json!(sub);
+                review["request"]["object"] = object;
+            });
+            match review.unwrap().subject {
+                Subject::Application(requested) => {
+                    let charts = requested.charts();
+                    Some(
+                        charts
+                            .map(|one| (one.chart.unwrap(), one.version))
+                            .collect::<Vec<_>>(),
+                    )
+                }
+                Subject::Record(_) => panic!("no record"),
+                Subject::Other => None,
+            }
+        };
+        let source = |chart: &str, version: &str| json!({"repoURL": "https://a.example", "chart": chart, "targetRevision": version});
+        let of = |more: Value| {
+            let mut object = json!({"metadata": {"namespace": "argocd", "name": "web"},
+                "spec": {"source": source("web", "1.x"), "other": [[[{}]]]}});
+            json_patch::merge(&mut object, &more);
+            object
+        };
+        let pair = |chart: &str, version: &str| (chart.to_owned(), version.to_owned());
+        let web = || vec![pair("web", "1.x")];
+        assert_eq!(read("CREATE", "", of(json!({}))), Some(web()));
+        assert_eq!(read("UPDATE", "", of(json!({}))), Some(web()));
+        let shaped = of(json!({"data": 5, "type": {}, "metadata": {"labels": {"a": "b"}}}));
+        assert_eq!(read("CREATE", "", shaped), Some(web()));
+        assert_eq!(read("DELETE", "", of(json!({}))), None);
+        assert_eq!(read("UPDATE", "status", of(json!({}))), None);
+        // An operation deploys what it names, whatever the spec says.
+        let synced = of(json!({"operation": {"sync": {"revision": "2.0.0"}}}));
+        assert_eq!(
+            read("UPDATE", "", synced),
+            Some(vec![pair("web", "1.x"), pair("web", "2.0.0")])
+        );
+        let other = of(json!({"operation": {"sync": {"source": source("evil", "6.6.6")}}}));
+        assert_eq!(
+            read("UPDATE", "", other),
+            Some(vec![pair("web", "1.x"), pair("evil", "6.6.6")])
+        );
+        let several = json!({"spec": {"sources": [source("web", "1.0.0"), {"repoURL": "https://git.example", "path": "a"},
+            source("db", "2.0.0")]}, "operation": {"sync": {"revisions": ["1.1.0", "abc", "2.1.0"]}}});
+        let expected = [
+            ("web", "1.0.0"),
+            ("db", "2.0.0"),
+            ("web", "1.1.0"),
+            ("db", "2.1.0"),
+        ];
+        let expected = expected
+            .map(|(chart, version)| pair(chart, version))
+            .to_vec();
+        assert_eq!(read("CREATE", "", of(several)), Some(expected));
+        let git = of(json!({"spec": {"source": {"chart": null, "path": "a"}}}));
+        assert_eq!(read("CREATE", "", git), Some(Vec::new()));
     }
 
     #[test]

@@ -32,6 +32,9 @@ use crate::serve::{METRICS, serve};
 /// Where reviews of records are sent.
 pub const PATH: &str = "/v1/records";
 
+/// Where the operator finds out whether API servers would be answered.
+const READY: &str = "/readyz";
+
 /// A Secret of a mebibyte is a third more as base64, and the API server says more beside it.
 const LARGEST_BODY: usize = 3 << 20;
 /// Bodies, and records that are decoded, at a time.
@@ -70,7 +73,10 @@ pub async fn reviews(
         bodies: Arc::new(Semaphore::new(MOST_BODIES)),
         numbers,
     };
-    let router = Router::new().route(PATH, post(review)).with_state(serving);
+    let router = Router::new()
+        .route(PATH, post(review))
+        .route(READY, get(readyz))
+        .with_state(serving);
     accept(&listener, &acceptor, &router).await
 }
 
@@ -153,6 +159,14 @@ async fn connection(
     let _ = server.serve_connection(TokioIo::new(stream), service).await;
 }
 
+async fn readyz(State(serving): State<Serving>) -> StatusCode {
+    if serving.door.is_ready() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    }
+}
+
 async fn review(State(serving): State<Serving>, body: Body) -> Response {
     let moment = Moment::now();
     let (counted, response) = Box::pin(serving.review(body, moment)).await;
@@ -169,7 +183,7 @@ impl Serving {
             Err(_) => return failed(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"),
         };
         let uid = review.uid().to_owned();
-        let is_record = matches!(review.subject, Subject::Record(_));
+        let is_record = !matches!(review.subject, Subject::Other);
         match Box::pin(self.door.answer((review.subject, place), moment)).await {
             Ok(answer) => {
                 let counted = match (is_record, answer.refusal.is_some(), answer.warnings.len()) {

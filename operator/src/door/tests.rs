@@ -12,6 +12,8 @@ use wiremock::matchers::path;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
+use crate::api::TrustedKey;
+use crate::forge::{Key, Shape, World};
 use crate::sources::Limits;
 
 /// A repository with charts of one file, and a door that may ask it.
@@ -41,6 +43,10 @@ impl Scene {
     }
 
     fn declare(&self, policies: &[Value]) {
+        self.declare_with(policies, &[]);
+    }
+
+    fn declare_with(&self, policies: &[Value], keys: &[TrustedKey]) {
         let url = self.repository.uri();
         let policies = policies.iter().enumerate().map(|(index, change)| {
             let mut policy = json!({
@@ -54,7 +60,7 @@ impl Scene {
             json_patch::merge(&mut policy, change);
             serde_json::from_value(policy).unwrap()
         });
-        self.door.known.suppose(policies.collect());
+        self.door.known.suppose(policies.collect(), keys);
     }
 
     /// Publishes a version, and gives the digest of its archive.
@@ -79,6 +85,33 @@ impl Scene {
         digest
     }
 
+    /// Beside what is published.
+    async fn add(&self, at: &str, body: Vec<u8>) {
+        let answer = ResponseTemplate::new(200).set_body_bytes(body);
+        let mock = Mock::given(path(at)).respond_with(answer);
+        mock.mount(&self.repository).await;
+    }
+
+    /// What becomes of an Application that asks for this.
+    async fn apply(&self, spec: Value) -> String {
+        let object = json!({"metadata": {"namespace": "shop", "name": "web"}, "spec": spec});
+        let review = json!({
+            "apiVersion": "admission.k8s.io/v1",
+            "kind": "AdmissionReview",
+            "request": {
+                "uid": "u", "kind": {"group": "argoproj.io", "version": "v1alpha1", "kind": "Application"},
+                "namespace": "shop", "operation": "UPDATE", "object": object,
+            },
+        });
+        let review = Review::read(&serde_json::to_vec(&review).unwrap()).unwrap();
+        let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
+        let answer = self
+            .door
+            .answer((review.subject, place), Moment::now())
+            .await;
+        told(answer.unwrap())
+    }
+
     async fn asked(&self) -> usize {
         self.repository.received_requests().await.unwrap().len()
     }
@@ -89,14 +122,14 @@ impl Scene {
             .door
             .answer(submitted(change).await, Moment::now())
             .await;
-        let answer = answer.unwrap();
-        let refusal = answer.refusal.map(|told| format!("refused: {told}"));
-        refusal
-            .into_iter()
-            .chain(answer.warnings)
-            .collect::<Vec<_>>()
-            .join("\n")
+        told(answer.unwrap())
     }
+}
+
+fn told(answer: Answer) -> String {
+    let refusal = answer.refusal.map(|told| format!("refused: {told}"));
+    let all: Vec<_> = refusal.into_iter().chain(answer.warnings).collect();
+    all.join("\n")
 }
 
 /// The review of a record, after a change of the object or, below `record`, of what it holds.
@@ -383,4 +416,331 @@ async fn the_mark_of_flux_in_a_version_hides_no_chart() {
     assert_eq!(scene.install(marked(of_flux)).await, "");
     let bare = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n";
     assert!(scene.install(marked(bare)).await.contains("ChartNotFound"));
+}
+
+/// The key of somebody who signs with cosign, as it is declared.
+fn public_key(key: &Key) -> TrustedKey {
+    let parsed = charttrust_verify::sigstore::PublicKey::parse(key.public_pem().as_bytes());
+    serde_json::from_value(json!({
+        "apiVersion": "charttrust.io/v1alpha1", "kind": "TrustedKey", "metadata": {"name": "board"},
+        "spec": {"type": "PublicKey", "fingerprint": parsed.unwrap().fingerprint().to_string(),
+            "publicKey": {"inline": key.public_pem()}},
+    }))
+    .unwrap()
+}
+
+#[tokio::test]
+async fn signatures_of_sigstore_are_remembered_and_judged_by_the_keys_of_now() {
+    let scene = Scene::with(&[]).await;
+    scene.publish("1.0.0").await;
+    let (world, key) = (World::new(), Key::new());
+    let signed = Shape {
+        artifact: packed("1.0.0"),
+        ..world.keyed(&key)
+    };
+    let bundle = signed.bundle().to_string().into_bytes();
+    scene.add("/web-1.0.0.tgz.sigstore.json", bundle).await;
+    let rule = json!({"name": "all", "charts": ["*"], "sources": [{"url": scene.repository.uri()}],
+        "verify": {"level": "Signature", "signers": {"keys": ["board"]}}});
+    let strict = json!({"spec": {"rules": [rule]}});
+    scene.declare_with(std::slice::from_ref(&strict), &[public_key(&key)]);
+    assert_eq!(scene.install(|_| {}).await, "");
+    let asked = scene.asked().await;
+    for _ in 0..3 {
+        assert_eq!(scene.install(|_| {}).await, "");
+    }
+    assert_eq!(scene.asked().await, asked, "nobody is asked again");
+    scene.declare_with(&[strict], &[public_key(&Key::new())]);
+    let told = scene.install(|_| {}).await;
+    assert!(told.contains("SignerNotTrusted"), "{told}");
+    assert!(
+        scene.asked().await > asked,
+        "somebody may have signed it since"
+    );
+}
+
+#[tokio::test]
+async fn an_application_is_judged_by_the_charts_that_it_asks_for() {
+    let scene = Scene::with(&[]).await;
+    let digest = scene.publish("1.0.0").await;
+    let uri = scene.repository.uri();
+    let source = |chart: &str, version: &str| json!({"repoURL": uri.clone(), "chart": chart, "targetRevision": version});
+    let one = |version: &str| json!({"source": source("web", version)});
+    scene.declare(&[pinned(digest, &uri)]);
+    assert_eq!(scene.apply(one("1.0.0")).await, "");
+    let asked = scene.asked().await;
+    assert_eq!(scene.apply(one("1.0.0")).await, "");
+    assert_eq!(scene.asked().await, asked, "what is known is not asked for");
+    assert_eq!(scene.apply(one("1.x")).await, "");
+    assert_eq!(
+        scene
+            .apply(json!({"source": {"repoURL": "https://git.example", "path": "a"}}))
+            .await,
+        ""
+    );
+    // The second of several does not go in, so that nothing does.
+    let several = json!({"sources": [source("web", "1.0.0"), source("bare", "1.0.0")]});
+    let told = scene.apply(several).await;
+    assert!(
+        told.starts_with("refused: release shop/argocd.web.2 (chart bare 1.0.0): ChartNotFound"),
+        "{told}"
+    );
+
+    scene.declare(&[mode("Enforce")]);
+    let told = scene.apply(one("1.x")).await;
+    let shown =
+        "(chart web 1.0.0, the highest of 1.x now; later ones are not asked about): Unsigned";
+    assert!(
+        told.starts_with(&format!("refused: release shop/argocd.web {shown}")),
+        "{told}"
+    );
+    scene.declare(&[mode("Warn")]);
+    let told = scene.apply(one("1.0.0")).await;
+    assert_eq!(
+        told,
+        "charttrust: is not trusted: Unsigned (policy p0): release shop/argocd.web"
+    );
+    // Of another place nothing is known, and a range of which nobody tells a version is not guessed.
+    let deny = json!({"spec": {"admission": {"onUnknown": "Deny"}}});
+    scene.declare(&[deny]);
+    let elsewhere = json!({"source": {"repoURL": "https://other.example", "chart": "web", "targetRevision": "1.0.0"}});
+    assert!(scene.apply(elsewhere).await.contains("SourceUnknown"));
+    let told = scene.apply(one(">=7")).await;
+    assert!(told.contains("no source tells which version"), "{told}");
+    let nameless = json!({"source": {"repoURL": uri, "chart": "/", "targetRevision": "1.0.0"}});
+    assert!(scene.apply(nameless).await.contains("ReleaseUnreadable"));
+    let elsewhere = json!({"spec": {"match": {"releases": ["other/*"]}}});
+    scene.declare(&[elsewhere]);
+    assert_eq!(scene.apply(one("9.9.9")).await, "");
+}
+
+/// Numbers that are the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        usize::try_from(self.0 >> 33).unwrap() % sides
+    }
+
+    fn pick<T: Clone>(&mut self, of: &[T]) -> T {
+        of[self.roll(of.len())].clone()
+    }
+}
+
+/// A policy of any kind, about what is at this address or at none.
+fn any_policy(dice: &mut Dice, uri: &str) -> Value {
+    let silent = format!("{uri}/silent");
+    let silent = silent.as_str();
+    let urls = dice.pick(&[vec![uri], vec![silent], vec![uri, silent]]);
+    let sources: Vec<_> = urls.iter().map(|url| json!({"url": url})).collect();
+    let right = Sha256Digest::of(&packed("1.1.0"));
+    let digest = dice
+        .pick(&[right, Sha256Digest::of(b"another")])
+        .to_string();
+    let pins = json!([{"chart": "web", "version": "1.1.0", "digest": digest}]);
+    let mut rule = json!({
+        "name": "all", "charts": [dice.pick(&["*", "web"])], "sources": sources,
+        "verify": {"level": dice.pick(&["Strict", "Strict", "Signature", "None"]),
+            "signers": {"keys": dice.pick(&[json!(["board"]), json!([])])}},
+    });
+    if dice.roll(2) == 0 {
+        rule["digests"] = pins;
+    }
+    if dice.roll(4) == 0 {
+        rule["versions"] = json!(">=1.1.0");
+    }
+    let mut policy = json!({"spec": {
+        "mode": dice.pick(&["Audit", "Warn", "Enforce", "Enforce"]), "rules": [rule],
+        "admission": {"onUnknown": dice.pick(&["Allow", "Deny"])},
+        "match": {"releases": [dice.pick(&["*", "*", "*", "other/*"])]},
+    }});
+    if dice.roll(3) == 0 {
+        policy["spec"]["exceptions"] = json!([{"name": "e", "releases": ["*"], "reasons": ["Unsigned"],
+            "expiresAt": "2099-01-01T00:00:00Z", "justification": "a test"}]);
+    }
+    policy
+}
+
+fn any_record(dice: &mut Dice) -> impl FnOnce(&mut Value) + Clone + use<> {
+    let name = dice.pick(&["web", "web", "web", "other"]);
+    let version = dice.pick(&["1.0.0", "1.1.0", "9.9.9"]);
+    let is_tampered = dice.roll(3) == 0;
+    let data = dice.pick(&[None, None, None, None, None, Some("junk")]);
+    move |review: &mut Value| {
+        let chart = &mut review["record"]["chart"];
+        chart["metadata"]["name"] = json!(name);
+        chart["metadata"]["version"] = json!(version);
+        if is_tampered {
+            let file =
+                json!({"name": "templates/more.yaml", "data": BASE64_STANDARD.encode("a: b")});
+            chart["templates"] = json!([file]);
+        }
+        if let Some(data) = data {
+            review["data"] = json!({"release": data});
+        }
+    }
+}
+
+/// What the operator finds out by itself, asking everybody, and what preview makes of it.
+async fn foretold_by_the_loop(scene: &Scene, change: impl FnOnce(&mut Value)) -> String {
+    use charttrust_verify::check::{self, Case};
+    use charttrust_verify::evidence::{Bound, Claimed, Evidence};
+    use charttrust_verify::later::JudgedBy;
+    use charttrust_verify::policy::Level;
+
+    use crate::evidence::{Forms, Gathered, gather};
+    use crate::sources::{Asked as When, Source};
+
+    let trusting = scene.door.known.trusting().unwrap();
+    let labels = std::collections::BTreeMap::new();
+    let release = ReleaseRef {
+        namespace: "shop",
+        namespace_labels: Some(&labels),
+        name: "web",
+    };
+    let id = crate::inventory::ReleaseId {
+        namespace: "shop".to_owned(),
+        name: "web".to_owned(),
+    };
+    let (Subject::Record(mut submitted), _place) = submitted(change).await else {
+        panic!("no record");
+    };
+    let said = |chart, judgement: &Judgement| {
+        let asked = Asked {
+            release: &id,
+            chart,
+        };
+        told(foretold(
+            asked,
+            judgement,
+            (&trusting.trust, &Unread::new()),
+        ))
+    };
+    let policies = &trusting.trust.judged_by;
+    let record = match read(&mut submitted).await {
+        Ok(record) => record,
+        Err(why) => {
+            let selecting: Vec<_> = policies
+                .iter()
+                .filter(|policy| policy.selection.selects(&release))
+                .collect();
+            return said(
+                None,
+                &undecided(&selecting, (Cause::ReleaseUnreadable, &why)),
+            );
+        }
+    };
+    let metadata = &record.chart.metadata;
+    let claimed = Claimed {
+        chart: &metadata.name,
+        version: &metadata.version,
+    };
+    let by = JudgedBy {
+        release,
+        chart: claimed.chart,
+        version: claimed.version,
+        deployers: &[],
+        policies,
+        known: trusting.trust.known(),
+        now: Moment::now().date,
+    };
+    let fetcher = evidence::fetcher(scene.door.settings.sources.clone());
+    let rules = policies.iter();
+    let rules = rules.filter_map(|policy| policy.rule_for(&release, claimed.chart)?.ok());
+    let rules = rules.filter(|rule| rule.verify.level != Level::None);
+    let urls: BTreeSet<_> = rules
+        .flat_map(|rule| rule.sources.iter().map(|source| source.url.clone()))
+        .collect();
+    let mut evidence = Evidence::default();
+    for url in &urls {
+        let asked = (When::now(), Forms::Every);
+        let answer = match gather(&fetcher, &Source::at(url), claimed, asked).await {
+            Gathered::Found(found) => {
+                let binding = Bound::compare(found.chart(), &record);
+                found.bound(binding)
+            }
+            Gathered::Other(nothing) => nothing.answer,
+        };
+        evidence.apply(url, answer, &by);
+    }
+    evidence.try_keys(by.known.keys, by.now);
+    evidence.try_sigstore(by.known.sigstore, by.now);
+    let case = Case {
+        release,
+        chart: claimed.chart,
+        version: claimed.version,
+        deployers: &[],
+        evidence: &evidence,
+    };
+    let judgement = check::judge(&case, by.policies, by.known, by.now);
+    said(Some((claimed.chart, claimed.version)), &judgement)
+}
+
+#[tokio::test]
+async fn preview_loop_and_webhook_say_one_thing_of_500_records() {
+    let scene = Scene::with(&[]).await;
+    let index = "apiVersion: v1\nentries:\n  web:\n  - version: 1.0.0\n    urls: [web-1.0.0.tgz]\n  \
+        - version: 1.1.0\n    urls: [web-1.1.0.tgz]\n";
+    scene.add("/index.yaml", index.into()).await;
+    scene.add("/web-1.0.0.tgz", packed("1.0.0")).await;
+    scene.add("/web-1.1.0.tgz", packed("1.1.0")).await;
+    let (world, key) = (World::new(), Key::new());
+    let signed = Shape {
+        artifact: packed("1.0.0"),
+        ..world.keyed(&key)
+    };
+    let bundle = signed.bundle().to_string().into_bytes();
+    scene.add("/web-1.0.0.tgz.sigstore.json", bundle).await;
+    let mut revoked = public_key(&key);
+    revoked.spec.revocation = serde_json::from_value(json!({"reason": "Compromised"})).unwrap();
+    let keys = [public_key(&key), public_key(&Key::new()), revoked];
+    let mut dice = Dice(2026);
+    let mut seen = std::collections::BTreeMap::<String, usize>::new();
+    for number in 0..500 {
+        let policies: Vec<_> = (0..=dice.roll(2))
+            .map(|_| any_policy(&mut dice, &scene.repository.uri()))
+            .collect();
+        scene.declare_with(&policies, &[dice.pick(&keys)]);
+        let record = any_record(&mut dice);
+        let webhook = scene.install(record.clone()).await;
+        let foretold = foretold_by_the_loop(&scene, record).await;
+        assert_eq!(webhook, foretold, "{number}: {policies:#?}");
+        let words = [
+            "Unsigned",
+            "ContentMismatch",
+            "ChartNotFound",
+            "KeyCompromised",
+            "SourceUnavailable",
+            "ReleaseUnreadable",
+            "VersionNotAllowed",
+            "DigestMismatch",
+            "SignerNotTrusted",
+        ];
+        let of = |word: &&&str| webhook.contains(**word);
+        let word = words.iter().find(of).map_or("silent", |word| *word);
+        let how = if webhook.starts_with("refused") {
+            "refused"
+        } else {
+            "let in"
+        };
+        *seen.entry(format!("{how} {word}")).or_default() += 1;
+    }
+    // That they agree about one thing only would prove little.
+    for kind in [
+        "let in silent",
+        "let in SourceUnavailable",
+        "refused SourceUnavailable",
+        "refused Unsigned",
+        "refused ContentMismatch",
+        "refused KeyCompromised",
+        "refused ReleaseUnreadable",
+        "refused ChartNotFound",
+        "refused VersionNotAllowed",
+    ] {
+        assert!(seen.contains_key(kind), "{kind}: {seen:#?}");
+    }
 }

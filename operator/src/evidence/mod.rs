@@ -97,10 +97,22 @@ pub async fn gather(
     }
 }
 
-/// What a source has said about it before; nobody is asked.
-pub fn remembered(fetcher: &Fetcher, source: &Source, claimed: Claimed<'_>) -> Option<Gathered> {
+/// What a source has said about it before; nobody is asked. Of signatures of Sigstore that nobody has asked for
+/// yet nothing is said.
+pub fn remembered(
+    fetcher: &Fetcher,
+    source: &Source,
+    claimed: Claimed<'_>,
+    forms: Forms,
+) -> Option<Gathered> {
     let fetched = fetcher.remembered(source, claimed.chart, claimed.version)?;
-    Some(Gathered::of(&fetched, claimed))
+    let mut gathered = Gathered::of(&fetched, claimed);
+    if let (Gathered::Found(found), Forms::Every) = (&mut gathered, forms)
+        && let Some(bundles) = signatures::remembered(fetcher, source, claimed, &fetched)
+    {
+        found.facts.bundles = Some(Box::new(bundles));
+    }
+    Some(gathered)
 }
 
 impl Gathered {

@@ -83,6 +83,29 @@ pub(super) async fn ask(
     own
 }
 
+/// Those that the source itself has shown before of this very archive.
+pub(super) fn remembered(
+    fetcher: &Fetcher,
+    source: &Source,
+    claimed: Claimed<'_>,
+    fetched: &Fetched<ReadChart>,
+) -> Option<Bundles> {
+    let signed = Signed {
+        chart: claimed.chart,
+        version: claimed.version,
+        manifest: fetched.manifest,
+    };
+    let known = fetcher.remembered_signatures(source, signed)?;
+    Some(bundles(&known, manifest(fetched)))
+}
+
+/// The manifest that was fetched, and the layer by which it names the archive: both digests are our own.
+fn manifest(fetched: &Fetched<ReadChart>) -> Option<ManifestFacts> {
+    let digest = fetched.manifest?;
+    let layer = fetched.archive.digest;
+    Some(ManifestFacts { digest, layer })
+}
+
 /// What is asked, of whichever address.
 #[derive(Clone, Copy)]
 struct Question<'a> {
@@ -103,7 +126,7 @@ impl Question<'_> {
         match tokio::time::timeout(PATIENCE, Box::pin(asking)).await {
             Ok(Ok(signatures)) => Asking {
                 retry_after: signatures.left_out.iter().find_map(FetchError::retry_after),
-                bundles: bundles(&signatures, self.manifest()),
+                bundles: bundles(&signatures, manifest(self.fetched)),
             },
             Ok(Err(error)) => Asking {
                 bundles: Bundles::of(Vec::new(), Some(silence(&error))),
@@ -118,13 +141,6 @@ impl Question<'_> {
                 }
             }
         }
-    }
-
-    /// The manifest that was fetched, and the layer by which it names the archive: both digests are our own.
-    fn manifest(self) -> Option<ManifestFacts> {
-        let digest = self.fetched.manifest?;
-        let layer = self.fetched.archive.digest;
-        Some(ManifestFacts { digest, layer })
     }
 }
 

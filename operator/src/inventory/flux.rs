@@ -169,6 +169,12 @@ impl HelmRelease {
             && deployed.is_none_or(|deployed| *deployed == release.name)
     }
 
+    /// The release that it says it has deployed last, in this cluster.
+    pub fn release(&self) -> Option<ReleaseId> {
+        let (namespace, name) = (self.storage.clone()?, self.deployed.clone()?);
+        (!self.is_elsewhere).then_some(ReleaseId { namespace, name })
+    }
+
     /// The revision that it says it has deployed last.
     pub fn revision(&self) -> Option<u64> {
         self.revision

@@ -8,6 +8,7 @@ mod duration;
 #[cfg(test)]
 mod examples;
 mod exception;
+mod glass;
 mod identity;
 mod key;
 mod policy;
@@ -25,6 +26,7 @@ mod unreadable;
 mod unreadable_identity;
 
 pub use duration::{DurationError, duration};
+pub use glass::Glass;
 pub use identity::{identity, identity_remains, is_caller_told};
 pub use key::{KeyProblem, Remains, claimed, declared_revocation, key, remains};
 pub use policy::{DoorTerms, LoadedPolicy, QuarantineTerms, policy, policy_by, unreadable_policy};
@@ -32,6 +34,7 @@ pub use problem::Problem;
 pub use public_key::{public_key, public_key_remains, share_public_revocations};
 pub use quarantine::quarantine_problems;
 pub use refresh::{Refresh, refresh};
+pub use selector::label_selector;
 pub use share::{share_revocations, share_with};
 pub use source::{AddressError, TokenRule, repository};
 pub use time::{TimeError, timestamp};

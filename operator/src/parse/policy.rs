@@ -17,7 +17,7 @@ use crate::api::ChartTrustPolicy;
 use crate::api::chart_trust_policy::{
     Admission, Approval, Match, Mode, QuarantineLimit, QuarantineSpec,
 };
-use crate::api::quarantine_words::QuarantineAction;
+use crate::api::quarantine_words::{FREEZE_WITHOUT_PAUSE, QuarantineAction};
 
 /// A policy as it was read.
 #[derive(Clone, Debug)]
@@ -35,6 +35,17 @@ pub struct LoadedPolicy {
     pub quarantine: Option<QuarantineTerms>,
     /// What is wrong with the object; empty if nothing is.
     pub problems: Vec<Problem>,
+}
+
+impl LoadedPolicy {
+    /// What it does at the door. One that is suspended does nothing: whoever suspends it wants it out of the way.
+    pub fn mode(&self) -> Mode {
+        if self.policy.suspended {
+            Mode::Audit
+        } else {
+            self.door.mode
+        }
+    }
 }
 
 /// What a policy does while a release is being installed or upgraded.
@@ -222,6 +233,9 @@ fn check_quarantine(quarantine: &QuarantineSpec, problems: &mut Problems) {
         problems.add("spec.quarantine.onReasons", message);
     }
     problems.expect_some("spec.quarantine.actions", &quarantine.actions, "action");
+    if QuarantineAction::freezes_without_pause(&quarantine.actions) {
+        problems.add("spec.quarantine.actions", FREEZE_WITHOUT_PAUSE);
+    }
     let percent = "spec.quarantine.limit.maxPercent";
     if !(1..=100).contains(&quarantine.limit.max_percent) {
         problems.add(percent, "is no percentage, write a number from 1 to 100");

@@ -2,12 +2,16 @@
 
 use super::problem::{Problem, Problems};
 use crate::api::Quarantine;
+use crate::api::quarantine_words::{FREEZE_WITHOUT_PAUSE, QuarantineAction};
 
 /// What is wrong with a Quarantine; the schema refuses all of it too.
 pub fn quarantine_problems(object: &Quarantine) -> Vec<Problem> {
     let spec = &object.spec;
     let mut problems = Problems::default();
     problems.expect_some("spec.actions", &spec.actions, "action");
+    if QuarantineAction::freezes_without_pause(&spec.actions) {
+        problems.add("spec.actions", FREEZE_WITHOUT_PAUSE);
+    }
     if spec.reason.trim().is_empty() {
         problems.add(
             "spec.reason",

@@ -24,6 +24,13 @@ pub(super) fn selector(
     LabelSelector(requirements)
 }
 
+/// The same of a selector that we have not written; nothing if a requirement cannot be understood.
+pub fn label_selector(given: &meta::LabelSelector) -> Option<LabelSelector> {
+    let mut problems = Problems::default();
+    let read = selector("", given, &mut problems);
+    problems.into_vec().is_empty().then_some(read)
+}
+
 fn requirement(expression: &meta::LabelSelectorRequirement) -> Result<Requirement, SelectorError> {
     let key = expression.key.clone();
     let values: BTreeSet<_> = expression.values.iter().flatten().cloned().collect();

@@ -279,6 +279,7 @@ fn recorded_as(
         foreign_pods: BTreeMap::new(),
         errors: BTreeMap::new(),
         conflicts: BTreeMap::new(),
+        freeze: crate::quarantine::Freeze::default(),
         is_going: false,
         protected: Vec::new(),
         now: "2026-11-18T10:00:00Z".parse().unwrap(),

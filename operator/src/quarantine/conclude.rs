@@ -9,7 +9,7 @@ use super::drift::Drift;
 use super::planned::{NO_ROOM, Plan};
 use super::pod::Pod;
 use super::view::{Saying, View};
-use super::{actions, again, fields, pods, undone};
+use super::{actions, again, fields, freeze, pods, undone};
 use crate::api::bounds;
 use crate::api::conditions::{Condition, Status, find, merge};
 use crate::api::quarantine::{
@@ -43,6 +43,13 @@ pub(super) fn planned(view: &View, plan: &Plan) -> QuarantineStatus {
             message.push_str(&left_out(plan.left_out, &plan.uncontained));
         }
         ((Status::False, QuarantineReason::NothingToContain), message)
+    };
+    let nothing = || match freeze::holds(view) {
+        true if plan.left_out == 0 => {
+            let message = "its upgrades are refused, and it has nothing else to contain".to_owned();
+            ((Status::True, QuarantineReason::Contained), message)
+        }
+        _ => nothing(),
     };
     let active = match &plan.problem {
         Some((reason, message)) => ((Status::False, *reason), message.clone()),
@@ -502,6 +509,7 @@ fn finished(
     let active = said.first().map(|(_, saying)| saying.clone());
     let hindrance = active.as_ref().and_then(hindrance);
     said.extend(hindrance);
+    said.extend(freeze::said(view));
     said.extend(active.map(|saying| (QuarantineCondition::Ready, saying)));
     let condition = |(type_, (state, message)): (QuarantineCondition, Saying)| {
         Condition::new(type_, state, message, view.generation, view.now)

@@ -148,6 +148,7 @@ async fn reread(client: &Client, view: &View) -> Result<Option<View>, RunError> 
         errors: view.errors.clone(),
         conflicts: view.conflicts.clone(),
         protected: view.protected.clone(),
+        freeze: view.freeze.clone(),
         again: view.again,
         is_going: view.is_going,
         live: view.live.clone(),

@@ -111,10 +111,24 @@ pub struct View {
     pub foreign_pods: BTreeMap<usize, String>,
     /// Namespaces in which nothing is ever changed.
     pub protected: Vec<String>,
+    /// Whether the API server refuses what a frozen release would become.
+    pub freeze: Freeze,
     /// Whether the namespace of the release is being deleted, with all that is in it.
     pub is_going: bool,
     /// The present instant.
     pub now: Timestamp,
+}
+
+/// Whether the API server refuses new records of a release whose Quarantine asks for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Freeze {
+    /// It does: policy and binding are there.
+    InForce,
+    /// It does not, and what is missing.
+    Missing(String),
+    /// It was not looked at yet.
+    #[default]
+    Unseen,
 }
 
 /// Which revisions of a release a quarantine contains beside the one that it was planned for.
@@ -151,6 +165,7 @@ impl View {
             allowing: Vec::new(),
             foreign_pods: BTreeMap::new(),
             protected: vec![PROTECTED.to_owned()],
+            freeze: Freeze::default(),
             is_going: false,
             now,
         }

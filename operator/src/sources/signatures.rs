@@ -4,7 +4,7 @@ use charttrust_verify::digest::Sha256Digest;
 use tokio::time::Instant;
 
 use super::claimed::{ClaimedSignature, Form, Known, Signatures};
-use super::credentials::fingerprint;
+use super::credentials::{Fingerprint, fingerprint};
 use super::error::{FetchError, Part};
 use super::http::Reply;
 use super::located::Wanted;
@@ -47,9 +47,7 @@ impl<T: Send + Sync + 'static> Fetcher<T> {
         };
         let origin = Origin::main(source, wanted)?;
         let asking = self.0.asking(&origin);
-        let subject = signed.manifest.as_ref();
-        let subject = subject.map_or(&[][..], |digest| digest.as_bytes().as_slice());
-        let key = fingerprint(&[&origin.key(wanted), subject]);
+        let key = key(&origin, wanted, signed);
         let entry = self.0.signatures.entry(key);
         let not_before = NotBefore {
             question: asked.anew,
@@ -76,6 +74,13 @@ impl<T: Send + Sync + 'static> Fetcher<T> {
         self.0.signatures.set_cost(key, known.cost());
         Ok(known.signatures)
     }
+}
+
+/// By what the signatures of a chart are remembered: those that refer to another manifest are others.
+pub(super) fn key(origin: &Origin, wanted: Wanted<'_>, signed: Signed<'_>) -> Fingerprint {
+    let subject = signed.manifest.as_ref();
+    let subject = subject.map_or(&[][..], |digest| digest.as_bytes().as_slice());
+    fingerprint(&[&origin.key(wanted), subject])
 }
 
 /// A bundle beside the archive, over HTTP.

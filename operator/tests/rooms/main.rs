@@ -13,6 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "cli",
         &[
             "api",
+            "certificates",
             "clock",
             "controllers",
             "door",
@@ -56,6 +57,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "clock",
             "controllers",
             "evidence",
+            // Of the tests of the engine.
+            "forge",
             "inventory",
             "metrics",
             "parse",

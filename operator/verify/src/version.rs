@@ -24,6 +24,19 @@ impl Constraint {
         Version::parse(version).is_some_and(|version| self.allows_version(&version))
     }
 
+    /// The highest of some versions that fulfils it.
+    pub fn highest<'a>(&self, versions: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+        let parsed = versions.filter_map(|text| Some((Version::parse(text)?, text)));
+        let allowed = parsed.filter(|(version, _)| self.allows_version(version));
+        let order = |one: &Version<'_>, other: &Version<'_>| {
+            one.core
+                .cmp(&other.core)
+                .then_with(|| compare_pre(one.pre, other.pre))
+        };
+        let highest = allowed.max_by(|(one, _), (other, _)| order(one, other));
+        highest.map(|(_, text)| text)
+    }
+
     fn allows_version(&self, version: &Version<'_>) -> bool {
         self.groups.iter().any(|group| {
             let with_pre = group.iter().any(|comparison| !comparison.pre.is_empty());
@@ -49,6 +62,13 @@ impl FromStr for Constraint {
             groups: groups.collect::<Result<_, _>>()?,
         })
     }
+}
+
+/// Whether a text is one version, all of whose numbers are there, and no constraint that several may fulfil.
+pub fn is_exact(text: &str) -> bool {
+    let bare = text.strip_prefix('v').unwrap_or(text);
+    let core = bare.split(['-', '+']).next().unwrap_or_default();
+    Version::parse(text).is_some() && core.split('.').count() == 3
 }
 
 /// Helm's `IsCompatibleRange` (`pkg/chart/v2/util/compatible.go`).
@@ -600,5 +620,46 @@ mod tests {
         );
         assert!(format!("{:512}", "1").parse::<Constraint>().is_ok());
         assert!(format!("{:513}", "1").parse::<Constraint>().is_err());
+    }
+
+    #[test]
+    fn the_highest_that_is_allowed_is_by_the_order_of_versions() {
+        let highest = |constraint: &str| {
+            let all = [
+                "1.9.0",
+                "v1.10.0",
+                "2.0.0-rc.1",
+                "2.0.0-rc.2",
+                "latest",
+                "1.10.0-a",
+            ];
+            let constraint: Constraint = constraint.parse().unwrap();
+            constraint.highest(all.into_iter())
+        };
+        assert_eq!(highest("*"), Some("v1.10.0"));
+        assert_eq!(highest("<1.10"), Some("1.9.0"));
+        assert_eq!(highest(">=1-0"), Some("2.0.0-rc.2"));
+        assert_eq!(highest(">=3"), None);
+    }
+
+    #[test]
+    fn a_range_is_no_version() {
+        for exact in ["1.2.3", "v1.2.3", "1.2.3-rc.1", "1.2.3+build"] {
+            assert!(is_exact(exact), "{exact}");
+        }
+        for range in [
+            "",
+            "*",
+            "1",
+            "1.2",
+            "1.x",
+            "1.2.x",
+            "^1.2.3",
+            ">=1.2.3",
+            "1.2.3 - 2.0.0",
+            "latest",
+        ] {
+            assert!(!is_exact(range), "{range}");
+        }
     }
 }

@@ -198,6 +198,7 @@ fn policies(found: &Result<Vec<ChartTrustPolicy>, String>) -> Vec<Line> {
     let wanted = [
         (PolicyCondition::Ready, Status::False, State::Failed),
         (PolicyCondition::KeysResolved, Status::False, State::Failed),
+        (PolicyCondition::WebhookReady, Status::False, State::Failed),
         (
             PolicyCondition::QuarantineStopped,
             Status::True,

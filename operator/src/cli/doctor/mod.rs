@@ -3,6 +3,7 @@
 
 mod declared;
 mod discovery;
+mod door;
 mod installation;
 mod kinds;
 mod report;
@@ -13,6 +14,7 @@ use clap::Args;
 use kube::Client;
 
 use self::declared::Declared;
+use self::door::Door;
 use self::installation::Looks;
 use self::report::{Line, Report};
 use self::server::Server;
@@ -92,6 +94,7 @@ async fn examine(client: &Client, server: Server, operator: &Operator) -> Vec<Li
         None => Err("no Deployment tells under which ServiceAccount it runs".to_owned()),
     };
     lines.push(server::fenced(&server, containment, &parts));
+    lines.extend(Door::read(client, operator).await.told(&server));
     lines.push(rights::told_own(&rights::own(client).await));
     lines.extend(Declared::read(client).await.told());
     lines

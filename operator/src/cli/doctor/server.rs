@@ -87,7 +87,7 @@ fn minor(text: &str) -> Result<u32, String> {
 /// The oldest version of Kubernetes that the operator runs with.
 const OLDEST: u32 = 29;
 /// The oldest version that has policies of admission (`ValidatingAdmissionPolicy`).
-const FENCED: u32 = 30;
+pub(super) const FENCED: u32 = 30;
 
 /// What is said of the version.
 pub(super) fn version(server: &Server) -> Line {

@@ -5,19 +5,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use charttrust_verify::deployer::{ChartOrigin, Place};
-use kube::api::DynamicObject;
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Client, ResourceExt as _};
 use serde_json::Value;
 
 use crate::api::chart_trust_policy::{CaKind, CaRef, NameRef, Source};
 use crate::api::release_trust::Owner;
 use crate::api::{ReleaseTrust, bounds};
-use crate::cli::cluster::{all, chain, is_name};
+use crate::cli::cluster::{chain, is_name, objects};
 use crate::inventory::argocd::Application;
 use crate::inventory::flux::{self, HelmRelease, SourceRef};
 use crate::inventory::{ReleaseId, argocd, k3s};
 use crate::parse;
-use crate::watch::{Kept as _, Kind, ObjectName, discover, within_deadline};
+use crate::watch::{Kept as _, Kind, ObjectName};
 
 /// Where the chart of a release comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +55,7 @@ impl Deployers {
             .into_iter()
             .chain([k3s::HELM_CHARTS, argocd::APPLICATIONS])
         {
-            match objects(client, kind).await {
+            match objects(client, kind).await.map_err(|error| chain(&error)) {
                 Ok(objects) => objects.into_iter().for_each(|one| found.add(kind, one)),
                 Err(why) => {
                     let (plural, group) = (kind.plural, kind.group);
@@ -334,22 +333,6 @@ pub(super) fn bare(url: &str) -> Source {
 enum Use {
     Authority,
     Login,
-}
-
-/// The objects of a kind; none if the cluster does not know it.
-async fn objects(client: &Client, kind: Kind) -> Result<Vec<Value>, String> {
-    let resource = within_deadline(discover(client, kind)).await;
-    let Some(resource) = resource.map_err(|error| chain(&error))? else {
-        return Ok(Vec::new());
-    };
-    let api = Api::<DynamicObject>::all_with(client.clone(), &resource);
-    let found = all(&api, kind.plural)
-        .await
-        .map_err(|error| chain(&error))?;
-    let values = found.into_iter().map(serde_json::to_value);
-    values
-        .collect::<Result<_, _>>()
-        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `charttrust policy`: what policies say, before they are applied. Writes nothing.
 
+mod at_door;
 mod decision;
 mod deployed;
 mod draft;

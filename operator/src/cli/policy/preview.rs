@@ -9,8 +9,9 @@ use clap::Args;
 use kube::ResourceExt as _;
 use serde::Serialize;
 
+use super::at_door::{Around, Door};
 use crate::api::ChartTrustPolicy;
-use crate::api::chart_trust_policy::Approval;
+use crate::api::chart_trust_policy::{Approval, Mode};
 use crate::cli::asking::Asking;
 use crate::cli::cluster::{Failure, chain, no_policy};
 use crate::cli::forecast::{Forecast, Picture};
@@ -25,10 +26,11 @@ use crate::clock;
 /// Tells what a policy would change: the verdicts of the releases that run, and quarantines that would begin.
 ///
 /// The operator's own engine judges by what it has found so far; a source that was not asked yet is Pending.
-/// Nothing is written, and no source is asked.
+/// Nothing is written, and no source is asked. Of a policy of mode Warn or Enforce, or with --mode, it tells too
+/// what the webhook would say if what runs were installed or upgraded now, and which deployers delete it first.
 ///
-/// Exit code 0: nothing becomes untrusted; 1: a release does, or a quarantine would begin; 2: the arguments
-/// cannot be used; 3: it cannot be told of a release, or nobody keeps the verdicts up to date.
+/// Exit code 0: nothing becomes untrusted; 1: a release does, or would be refused, or a quarantine would begin;
+/// 2: the arguments cannot be used; 3: it cannot be told of a release, or nobody keeps the verdicts up to date.
 #[derive(Args, Clone, Debug)]
 pub struct Preview {
     /// A ChartTrustPolicy of the cluster, as it stands; one that is suspended, as if it were not.
@@ -41,6 +43,9 @@ pub struct Preview {
     /// A ChartTrustPolicy in a file. One of the same name in the cluster is thought to be replaced by it.
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
+    /// As if this were the mode of the policy.
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub mode: Option<Mode>,
     /// How to ask, and how to print.
     #[command(flatten)]
     pub asking: Asking,
@@ -55,12 +60,19 @@ pub(in crate::cli) async fn run(arguments: &Preview) -> Result<u8, Failure> {
     let client = arguments.asking.connection.client().await?;
     let operator = &arguments.asking.operator;
     let picture = Picture::take(&client, &operator.operator_namespace, clock::now()).await?;
-    let policy = match written {
+    let mut policy = match written {
         Some(policy) => policy,
         None => standing(&picture, arguments.name.as_deref().unwrap_or_default())?,
     };
+    let stands = policy.spec.mode;
+    policy.spec.mode = arguments.mode.unwrap_or(stands);
     let site = Site::of(&client, operator).await;
-    let preview = Previewed::of(&policy, &picture, &site);
+    let mut preview = Previewed::of(&policy, &picture, &site);
+    preview.sets = arguments.mode.filter(|mode| *mode != stands);
+    if arguments.mode.is_some() || stands != Mode::Audit {
+        let around = Around::look(&client, operator).await;
+        preview.at_door = Some(Door::of(&policy, &picture, &around));
+    }
     say(&match arguments.asking.output {
         Some(format) => format.write(&preview)?,
         None => preview.text(arguments.file.as_deref()),
@@ -110,6 +122,12 @@ struct Previewed {
     quarantines: String,
     /// How many quarantines would begin, if they fit their limit.
     beginning: usize,
+    /// What the webhook would say of what runs; absent of a policy of mode Audit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at_door: Option<Door>,
+    /// The mode that it does not have yet.
+    #[serde(skip)]
+    sets: Option<Mode>,
 }
 
 /// One release whose verdict changes.
@@ -173,6 +191,8 @@ impl Previewed {
             releases,
             quarantines: quarantines(std::slice::from_ref(policy), &begin, site),
             beginning: begin.iter().filter(spared).count(),
+            at_door: None,
+            sets: None,
         }
     }
 
@@ -180,9 +200,15 @@ impl Previewed {
         let is_untrusted = |one: &Changing| matches!(one.verdict, Some(Verdict::Untrusted(_)));
         let is_open =
             |one: &Changing| matches!(one.verdict, None | Some(Verdict::Unknown(Cause::Pending)));
-        if self.beginning > 0 || self.releases.iter().any(is_untrusted) {
+        let is_refused = |door: &Door| !door.refused.is_empty();
+        let is_untold = |door: &Door| !door.open.is_empty();
+        let door = self.at_door.as_ref();
+        if self.beginning > 0
+            || self.releases.iter().any(is_untrusted)
+            || door.is_some_and(is_refused)
+        {
             UNTRUSTED
-        } else if self.releases.iter().any(is_open) {
+        } else if self.releases.iter().any(is_open) || door.is_some_and(is_untold) {
             UNKNOWN
         } else {
             TRUSTED
@@ -224,17 +250,33 @@ impl Previewed {
             );
         }
         text += &self.quarantines;
+        text += &self.at_door.as_ref().map(Door::text).unwrap_or_default();
+        text + &self.way_on(file)
+    }
+
+    fn way_on(&self, file: Option<&Path>) -> String {
         let name = plain(&self.policy);
-        text + &match file {
-            Some(file) => {
+        match (file, self.sets) {
+            (Some(file), sets) => {
                 let file = plain(&file.display().to_string());
-                format!("Apply with:  kubectl apply -f {file}\n")
+                let first = sets.map(|mode| format!("write mode: {mode:?} into it, then  "));
+                let first = first.unwrap_or_default();
+                format!("Apply with:  {first}kubectl apply -f {file}\n")
             }
-            None if self.suspended => {
+            (None, Some(mode)) => {
+                let suspend = if self.suspended {
+                    r#","suspend":false"#
+                } else {
+                    ""
+                };
+                let patch = format!(r#"{{"spec":{{"mode":"{mode:?}"{suspend}}}}}"#);
+                format!("Set with:  kubectl patch ctp {name} --type merge -p '{patch}'\n")
+            }
+            (None, None) if self.suspended => {
                 let patch = r#"{"spec":{"suspend":false}}"#;
                 format!("Resume with:  kubectl patch ctp {name} --type merge -p '{patch}'\n")
             }
-            None => String::new(),
+            (None, None) => String::new(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Reads a `ChartTrustPolicy`, has the releases judged that it concerns, and writes its status.
 
+mod door;
 mod events;
 mod status;
 
@@ -227,6 +228,7 @@ pub(in crate::controllers) async fn write_status(
         context.queues.tasks.add_at(task, moment.tick + COUNTING);
     }
     let statuses = &context.store.policy_statuses;
+    let gate = context.store.gate.seen();
     let conclude = |old: Option<&_>| {
         let known = status::Known {
             loaded,
@@ -235,6 +237,7 @@ pub(in crate::controllers) async fn write_status(
             progress: progress(old, loaded, due),
             unread: unread(context),
             reach: &context.cache.reach,
+            gate: &gate,
             handled,
         };
         status::conclude(old, &known, moment.date)

@@ -9,11 +9,13 @@ use charttrust_verify::sigstore::{KnownPublicKey, Root, Transparency};
 use charttrust_verify::verdict::{Cause, Verdict};
 use jiff::{SignedDuration, Timestamp};
 
+use super::door::{self, State};
 use crate::api::chart_trust_policy::{
     ChartTrustPolicyStatus, Coverage, QuarantineCounts, ReleaseCounts, UnknownCount,
 };
 use crate::api::conditions::{Condition, PolicyCondition, Status, merge};
 use crate::api::reasons::PolicyReason;
+use crate::controllers::store::gate::Seen;
 use crate::controllers::store::signers::LoadedPublicKey;
 use crate::controllers::store::{Outcomes, Store, Trust};
 use crate::inventory::ReleaseId;
@@ -137,6 +139,8 @@ pub(in crate::controllers) struct Known<'a> {
     pub(in crate::controllers) unread: Vec<String>,
     /// Where releases are looked for.
     pub(in crate::controllers) reach: &'a Reach,
+    /// What stands before the API server's store.
+    pub(in crate::controllers) gate: &'a Seen,
     /// The annotation that asked for looks, once all of them have ended.
     pub(in crate::controllers) handled: Option<String>,
 }
@@ -189,8 +193,6 @@ fn quarantine_counts(outcomes: &Outcomes) -> QuarantineCounts {
     }
 }
 
-type State = ((Status, PolicyReason), String);
-
 fn conditions(known: &Known<'_>, now: Timestamp) -> Vec<Condition> {
     let Known {
         loaded,
@@ -225,6 +227,7 @@ fn conditions(known: &Known<'_>, now: Timestamp) -> Vec<Condition> {
         states.push((PolicyCondition::Reconciling, progressing(Status::True)));
     }
     states.extend(exceptions(&loaded.policy, now).map(|s| (PolicyCondition::ExceptionExpiring, s)));
+    states.extend(door::ready(loaded, known.gate).map(|s| (PolicyCondition::WebhookReady, s)));
     if !loaded.problems.is_empty() {
         let stalled = ((Status::True, PolicyReason::InvalidSpec), ready.1);
         states.push((PolicyCondition::Stalled, stalled));
@@ -610,6 +613,7 @@ mod tests {
             progress: Progress::Ended,
             unread: Vec::new(),
             reach: &Reach::Everywhere,
+            gate: &Seen::default(),
             handled: None,
         };
         conclude(None, &known, Timestamp::UNIX_EPOCH)
@@ -727,6 +731,7 @@ mod tests {
                 progress: Progress::Ended,
                 unread: vec!["namespace gone: it does not exist".to_owned()],
                 reach,
+                gate: &Seen::default(),
                 handled: None,
             };
             let status = conclude(None, &known, Timestamp::UNIX_EPOCH);
@@ -844,6 +849,7 @@ mod tests {
                 progress: Progress::Ended,
                 unread: Vec::new(),
                 reach: &Reach::Everywhere,
+                gate: &Seen::default(),
                 handled: None,
             };
             let status = conclude(None, &known, now);

@@ -54,6 +54,7 @@ pub(in crate::controllers) async fn reconcile(
     };
     let mut view = View {
         protected: protected(context).map(str::to_owned).collect(),
+        freeze: context.store.gate.seen().freeze,
         ..View::of(id, &object, moment.date)
     };
     let is_claimed = made::is_claim(context.store.seal(), &object);

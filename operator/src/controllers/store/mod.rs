@@ -5,6 +5,7 @@
 
 pub mod credentials;
 pub mod few;
+pub mod gate;
 pub mod incidents;
 pub mod junk;
 pub mod learned;
@@ -87,6 +88,8 @@ pub struct Store {
     pub deletions: few::Few,
     /// The releases of which no record could be read.
     pub junk: junk::Junk,
+    /// What stands before the API server's store.
+    pub gate: gate::Gate,
     /// What runs without a record.
     pub unaccounted: unaccounted::Unaccounted,
     /// How many changes of keys and policies are being taken in.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::super::Claim;
 use super::super::fields::{is_there, text};
-use crate::watch::{EACH, Kept, LAST, MOST, PRESENT, Path};
+use crate::watch::{EACH, Kept, LAST, MOST, ObjectName, PRESENT, Path};
 
 /// An Application, as far as it says which charts are its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +116,90 @@ impl Kept for Application {
 
 /// What was begun since has the next number.
 const LARGEST: u32 = u32::MAX - 1;
+
+/// What an Application asks for: its spec, and an operation that is to begin at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requested {
+    /// The Application.
+    pub name: ObjectName,
+    charts: Vec<(Claim, Chart)>,
+    /// Whether there may be more than are told.
+    pub is_cut: bool,
+}
+
+/// A chart that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The release that it would be.
+    pub claim: Claim,
+    /// Its name, if it is told in a known way.
+    pub chart: Option<String>,
+    /// The version that is asked for, or a range.
+    pub version: String,
+    /// Where it would be taken from.
+    pub origin: ChartOrigin,
+}
+
+impl Kept for Requested {
+    const PATHS: &'static [Path] = paths![
+        ["spec"]
+        ["operation", "sync"];
+        &["operation", "sync", "revision"],
+        &["operation", "sync", "revisions", EACH],
+    ];
+
+    fn of(object: &Value) -> Option<Self> {
+        let name = ObjectName {
+            namespace: text(object, "/metadata/namespace")?,
+            name: text(object, "/metadata/name")?,
+        };
+        let spec = object.get("spec").map(Sources::of).unwrap_or_default();
+        let sync = object.pointer("/operation/sync");
+        let begun = sync.map(Sources::of).unwrap_or_default();
+        let versions = sync.map(revisions).unwrap_or_default();
+        // An operation without sources is about those of the spec, in the versions that it names.
+        let named = spec.charts.iter().filter_map(|chart| {
+            let index = usize::try_from(chart.position).ok()?.checked_sub(1)?;
+            let version = versions.get(index).cloned().flatten()?;
+            Some(Chart {
+                version: Some(version),
+                ..chart.clone()
+            })
+        });
+        let named = Sources {
+            charts: named.collect(),
+            ..Sources::default()
+        };
+        let all = [&spec, &named, &begun];
+        let mut charts = Vec::new();
+        for sources in all {
+            for claim in sources.claims() {
+                let chart = sources.chart(claim).cloned();
+                charts.extend(chart.map(|chart| (claim, chart)));
+            }
+        }
+        Some(Self {
+            name,
+            is_cut: all.iter().any(|sources| sources.is_cut),
+            charts,
+        })
+    }
+}
+
+impl Requested {
+    /// Its charts, each as often as it is asked for.
+    pub fn charts(&self) -> impl Iterator<Item = Wanted> {
+        self.charts.iter().map(|(claim, chart)| {
+            let version = chart.version.as_ref().or(chart.wanted.as_ref());
+            Wanted {
+                claim: *claim,
+                chart: chart.name.as_deref().and_then(last_part).map(str::to_owned),
+                version: version.cloned().unwrap_or_else(|| "*".to_owned()),
+                origin: chart.origin(),
+            }
+        })
+    }
+}
 
 impl Sources {
     /// Several take the place of one.

@@ -14,7 +14,7 @@ use charttrust_verify::deployer::{ChartOrigin, Deployer};
 use charttrust_verify::digest::Sha256Digest;
 use kube::Client;
 
-pub use self::application::Application;
+pub use self::application::{Application, Requested, Wanted};
 use super::helm::RecordMeta;
 use super::{Claim, Concerned, Deployed, Missing, Owner, RecordId, ReleaseId};
 use crate::names;
@@ -36,7 +36,7 @@ pub fn release_of(application: &ObjectName) -> ReleaseId {
 }
 
 /// The release that a chart of an Application is.
-fn chart_of(application: &ObjectName, claim: Claim) -> ReleaseId {
+pub fn chart_of(application: &ObjectName, claim: Claim) -> ReleaseId {
     let ObjectName { namespace, name } = application;
     let after = match claim {
         Claim::First => String::new(),

@@ -43,6 +43,7 @@ impl Hold {
             QuarantineAction::PauseDeployer | QuarantineAction::ScaleToZero => {
                 Target::of_record(record).map(Self::Field)
             }
+            QuarantineAction::FreezeUpgrades => None,
         }
     }
 }
@@ -51,7 +52,7 @@ impl Hold {
 pub(super) fn needs(actions: &[QuarantineAction]) -> impl Fn(Need) -> bool {
     let needs = actions.iter().flat_map(|action| match action {
         QuarantineAction::IsolateNetwork => denial::NEEDS,
-        QuarantineAction::PauseDeployer => &[],
+        QuarantineAction::FreezeUpgrades | QuarantineAction::PauseDeployer => &[],
         QuarantineAction::ScaleToZero => workload::NEEDS,
     });
     let needs: Vec<Need> = needs.copied().collect();
@@ -65,6 +66,8 @@ pub(super) fn plan_within(plan: &mut Plan, case: &Case) {
     for action in QuarantineAction::ALL.iter().filter(is_asked) {
         match action {
             QuarantineAction::IsolateNetwork => network::DENIAL.plan(plan, case),
+            // The API server does it, of itself.
+            QuarantineAction::FreezeUpgrades => (),
             // Deployers may lie anywhere, and are told of even if they are not to be paused.
             QuarantineAction::PauseDeployer => (),
             QuarantineAction::ScaleToZero => workload::plan(plan, case),
@@ -204,7 +207,7 @@ pub(super) fn contain(view: &View, index: usize) -> Option<Write> {
         Hold::Field(target) => {
             let live = view.live(index)?;
             let is_owned = match record.action {
-                QuarantineAction::IsolateNetwork => false,
+                QuarantineAction::FreezeUpgrades | QuarantineAction::IsolateNetwork => false,
                 QuarantineAction::PauseDeployer => deployer::is_owned(view, live, target, record),
                 QuarantineAction::ScaleToZero => field::is_owned(view, live, record),
             };
@@ -245,7 +248,9 @@ pub(super) fn planned_conditions(view: &View, plan: &Plan) -> Vec<(QuarantineCon
     let actions = view.spec.actions.iter();
     let said = actions.filter_map(|action| match action {
         QuarantineAction::IsolateNetwork => network::DENIAL.planned_condition(plan),
-        QuarantineAction::PauseDeployer | QuarantineAction::ScaleToZero => None,
+        QuarantineAction::FreezeUpgrades
+        | QuarantineAction::PauseDeployer
+        | QuarantineAction::ScaleToZero => None,
     });
     said.collect()
 }
@@ -258,7 +263,9 @@ pub(super) fn conditions(
     let actions = view.spec.actions.iter();
     let said = actions.filter_map(|action| match action {
         QuarantineAction::IsolateNetwork => network::DENIAL.condition(view, objects),
-        QuarantineAction::PauseDeployer | QuarantineAction::ScaleToZero => None,
+        QuarantineAction::FreezeUpgrades
+        | QuarantineAction::PauseDeployer
+        | QuarantineAction::ScaleToZero => None,
     });
     said.collect()
 }
@@ -267,6 +274,7 @@ pub(super) fn conditions(
 pub fn preview(record: &ContainedObject) -> String {
     match record.action {
         QuarantineAction::IsolateNetwork => network::DENIAL.preview(record),
+        QuarantineAction::FreezeUpgrades => String::new(),
         QuarantineAction::PauseDeployer => deployer::preview(record),
         QuarantineAction::ScaleToZero => workload::preview(record),
     }

@@ -372,6 +372,7 @@ impl Server {
             allowing: Vec::new(),
             foreign_pods: foreign_pods.collect(),
             protected: Vec::new(),
+            freeze: crate::quarantine::Freeze::default(),
             is_going: self.end == End::Namespace,
             now: self.now,
         };

@@ -2,26 +2,27 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::parse;
+use super::timestamp;
 
 /// What is written about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Glass {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Glass {
     /// It is broken until then.
     Broken(Timestamp),
     /// Somebody has written what does not count, and why not.
     Ignored(String),
     /// Nothing, or it is over.
+    #[default]
     Whole,
 }
 
 impl Glass {
     /// What an annotation means now.
-    pub(super) fn of(written: Option<&str>, now: Timestamp) -> Self {
+    pub fn of(written: Option<&str>, now: Timestamp) -> Self {
         let Some(written) = written else {
             return Self::Whole;
         };
-        let Ok(until) = parse::timestamp(written) else {
+        let Ok(until) = timestamp(written) else {
             return Self::Ignored(format!(
                 "is no time: write it as {} (UTC)",
                 "2026-11-18T06:00:00Z"

@@ -1,0 +1,139 @@
+//! Applications of Argo CD, which leave no record: judged by what they ask for, before anything of it is deployed.
+
+use charttrust_verify::check::Judgement;
+use charttrust_verify::deployer::Deployer;
+use charttrust_verify::evidence::Claimed;
+use charttrust_verify::policy::{Policy, ReleaseRef};
+use charttrust_verify::verdict::Cause;
+use charttrust_verify::version::{Constraint, is_exact};
+
+use super::answer::{Answer, Asked};
+use super::ask::Asking;
+use super::before::Before;
+use super::known::Trusting;
+use super::{Door, LONGEST_WAIT, answered, undecided};
+use crate::clock::Moment;
+use crate::inventory::ReleaseId;
+use crate::inventory::argocd::{APPLICATIONS, Requested, Wanted, chart_of};
+
+/// What is said of a chart that is asked for.
+struct Case<'a> {
+    wanted: &'a Wanted,
+    release: &'a ReleaseId,
+    chart: &'a str,
+    /// What was found out about the release before.
+    before: &'a Before,
+}
+
+impl Door {
+    /// Each chart is judged as the release that it would be; one that does not go in is enough.
+    pub(super) async fn judge_application(
+        &self,
+        requested: &Requested,
+        trusting: &Trusting,
+        moment: Moment,
+    ) -> Answer {
+        let mut whole = Answer::default();
+        let namespace = &requested.name.namespace;
+        let place = self.known.place(namespace).await;
+        for wanted in requested.charts() {
+            let release = chart_of(&requested.name, wanted.claim);
+            let reference = ReleaseRef {
+                namespace,
+                namespace_labels: place.as_deref().map(|place| &place.labels),
+                name: &release.name,
+            };
+            let selecting = trusting.acting.iter();
+            let selecting: Vec<_> = selecting
+                .filter(|policy| policy.selection.selects(&reference))
+                .collect();
+            if selecting.is_empty() {
+                continue;
+            }
+            let before = Before::read(&self.client, trusting.seal.as_ref(), &release).await;
+            let unclear = |why| {
+                let judgement = undecided(&selecting, why);
+                let asked = Asked {
+                    release: &release,
+                    chart: None,
+                };
+                answered((asked, &before), &judgement, trusting)
+            };
+            if requested.is_cut {
+                let why =
+                    "the Application has more sources, or longer texts of them, than are looked at";
+                whole.add(unclear((Cause::LimitExceeded, why)));
+            }
+            let Some(chart) = &wanted.chart else {
+                let why = "the Application does not say in a known way of which chart";
+                whole.add(unclear((Cause::ReleaseUnreadable, why)));
+                continue;
+            };
+            let case = Case {
+                wanted: &wanted,
+                release: &release,
+                chart,
+                before: &before,
+            };
+            let judging = self.judge_chart(&case, (trusting, &selecting), (reference, moment));
+            whole.add(Box::pin(judging).await);
+        }
+        whole
+    }
+
+    async fn judge_chart(
+        &self,
+        case: &Case<'_>,
+        (trusting, selecting): (&Trusting, &[&Policy]),
+        (release, moment): (ReleaseRef<'_>, Moment),
+    ) -> Answer {
+        let deployers = [Deployer {
+            name: format!("{} {}", APPLICATIONS.kind, case.release),
+            origin: case.wanted.origin.clone(),
+        }];
+        let asking = Asking {
+            before: case.before,
+            content: None,
+            fetcher: &self.fetcher,
+            places: &self.places,
+            trusting,
+            release,
+            claimed: Claimed {
+                chart: case.chart,
+                version: &case.wanted.version,
+            },
+            record: None,
+            deployers: &deployers,
+            deadline: moment.tick + LONGEST_WAIT,
+            now: moment.date,
+        };
+        let wanted = &case.wanted.version;
+        let told = |version: &str, judgement: &Judgement| {
+            let asked = Asked {
+                release: case.release,
+                chart: Some((case.chart, version)),
+            };
+            answered((asked, case.before), judgement, trusting)
+        };
+        if is_exact(wanted) {
+            return told(wanted, &Box::pin(asking.judge()).await);
+        }
+        let highest = match wanted.parse::<Constraint>() {
+            Ok(range) => Box::pin(asking.highest(&range)).await,
+            Err(_) => None,
+        };
+        let Some(version) = highest else {
+            let why = format!("no source tells which version {wanted:?} is now");
+            let judgement = undecided(selecting, (Cause::SourceUnavailable, &why));
+            return told(wanted, &judgement);
+        };
+        let claimed = Claimed {
+            chart: case.chart,
+            version: &version,
+        };
+        let judgement = Box::pin(Asking { claimed, ..asking }.judge()).await;
+        let shown =
+            format!("{version}, the highest of {wanted} now; later ones are not asked about");
+        told(&shown, &judgement)
+    }
+}
