@@ -51,6 +51,7 @@ pub mod seal;
 mod signers;
 pub mod sigstore;
 pub mod small_map;
+pub mod statement;
 mod subcharts;
 mod values;
 pub mod verdict;

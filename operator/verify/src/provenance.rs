@@ -83,8 +83,7 @@ pub fn parse_within(text: &str, limits: &ProvenanceLimits) -> Result<Provenance,
             unit: "bytes",
         });
     }
-    // `helm package` separates by `...`, because a `---` would have to be dash-escaped. Helm reads
-    // the second part and ignores more: a third one would be signed and looked at by nobody.
+    // Helm reads the second part and ignores more: a third one would be signed and looked at by nobody.
     let mut documents = text.split(SEPARATOR);
     let (Some(metadata), Some(sums), None) = (documents.next(), documents.next(), documents.next())
     else {
@@ -198,7 +197,8 @@ fn digest(sum: &Value) -> Result<Sha256Digest, ProvenanceError> {
     }
 }
 
-const SEPARATOR: &str = "\n...\n";
+/// A line that begins with a dash would have to be escaped, so that Helm separates by dots.
+pub(crate) const SEPARATOR: &str = "\n...\n";
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::entries::{self, Content, File, extension};
 use super::error::{ArchiveError, Damage};
-use super::metadata::{Lock, Metadata};
+use super::metadata::{Imports, Lock, Metadata, merge_imports};
 use super::sanitize::sanitize;
 use super::stream::Budget;
 use super::validate::validate;
@@ -20,7 +20,7 @@ use crate::yaml::{self, Reading, Value, YamlError};
 pub(super) fn archive(
     archive: &Digested<'_>,
     limits: &ArchiveLimits,
-) -> Result<Chart, ArchiveError> {
+) -> Result<(Chart, Imports), ArchiveError> {
     let budget = Budget::new(*limits);
     let mut oddities = Vec::new();
     let files = entries::list(Box::new(archive.bytes()), &budget, 0, &mut oddities)?;
@@ -31,7 +31,7 @@ pub(super) fn archive(
         version: chart.metadata.version.clone(),
         content: chart.content(),
     });
-    Ok(Chart {
+    let chart = Chart {
         digest: archive.digest(),
         content: loaded.content(),
         subcharts: subcharts.collect(),
@@ -43,13 +43,15 @@ pub(super) fn archive(
         lock: loaded.lock,
         modified: loaded.modified,
         oddities,
-    })
+    };
+    Ok((chart, loaded.imports))
 }
 
 /// A chart or subchart in the making.
 #[derive(Default)]
 struct Loaded {
     metadata: Metadata,
+    imports: Imports,
     templates: Vec<Part>,
     files: Vec<Part>,
     schema: Option<Sha256Digest>,
@@ -149,9 +151,9 @@ impl Loaded {
 
     fn merge_metadata(&mut self, file: &File, budget: &Budget) -> Result<(), ArchiveError> {
         let value = parse(file, budget)?;
-        self.metadata
-            .merge(&value)
-            .map_err(|_| damaged(file, WRONG_TYPE).into())
+        let merged = self.metadata.merge(&value);
+        let merged = merged.and_then(|()| merge_imports(&mut self.imports, &value));
+        merged.map_err(|_| damaged(file, WRONG_TYPE).into())
     }
 
     /// Adds what charts of apiVersion v1 also keep as a file.

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::json::{Mismatch, field, flag, list, merge_objects, merge_texts, text, texts};
+use super::json::{
+    Mismatch, field, flag, folds, list, merge_objects, merge_texts, text, texts,
+};
 use crate::yaml::Value;
 
 /// What Chart.yaml says, as Helm's loader holds it. Absent, null and empty are the same.
@@ -248,6 +250,29 @@ impl Dependency {
         }
     }
 }
+
+/// Decodes `import-values` of each dependency as Chart.yaml has them. Helm signs them so, and not in the form
+/// that it records.
+pub(crate) fn merge_imports(target: &mut Imports, value: &Value) -> Result<(), Mismatch> {
+    let Value::Map(pairs) = value else {
+        return Ok(());
+    };
+    for (_, value) in pairs.iter().filter(|(key, _)| folds(key, "dependencies")) {
+        merge_objects(target, value, |imports, item| {
+            let Value::Map(pairs) = item else {
+                return Err(Mismatch);
+            };
+            for (_, value) in pairs.iter().filter(|(key, _)| folds(key, "import-values")) {
+                *imports = list(value)?.to_vec();
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// For each dependency its `import-values`.
+pub(crate) type Imports = Vec<Vec<Value>>;
 
 /// Bytes of all texts: as JSON, which is a little more.
 fn text_bytes(value: &impl Serialize) -> usize {

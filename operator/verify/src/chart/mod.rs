@@ -19,7 +19,7 @@ pub use metadata::{Dependency, ImportValue, Lock, Maintainer, Metadata};
 
 pub(crate) use entries::MARK;
 pub(crate) use json::{Mismatch, folds};
-pub(crate) use metadata::instant;
+pub(crate) use metadata::{Imports, instant};
 pub(crate) use sanitize::{remove_unstable, sanitize};
 
 use jiff::Timestamp;
@@ -134,6 +134,14 @@ pub fn read_digested(
     archive: &Digested<'_>,
     limits: &ArchiveLimits,
 ) -> Result<Chart, ArchiveError> {
+    read_with_imports(archive, limits).map(|(chart, _)| chart)
+}
+
+/// Reads a chart archive like [`read`], with the `import-values` of each dependency as they are written.
+pub(crate) fn read_with_imports(
+    archive: &Digested<'_>,
+    limits: &ArchiveLimits,
+) -> Result<(Chart, Imports), ArchiveError> {
     if archive.bytes().len() > limits.archive_bytes {
         return Err(ArchiveError::too_large(
             "archive size",

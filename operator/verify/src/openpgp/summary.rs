@@ -74,6 +74,11 @@ impl Certificate {
         }
     }
 
+    /// What a signature would be worth that one of its keys made at a reference time.
+    pub fn word_of(&self, key: &Fingerprint, now: Timestamp) -> Code {
+        self.word_for_new(key, now.as_second())
+    }
+
     fn signing_keys(&self, signing: &[Fingerprint], moment: Moment) -> Vec<SigningKey> {
         let parts = self.parts();
         let keys = self.keys().filter(|key| signing.contains(&key.fingerprint));

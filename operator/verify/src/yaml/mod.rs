@@ -1,15 +1,18 @@
-//! YAML as Helm reads it: `sigs.k8s.io/yaml` over go-yaml v2, which is YAML 1.1.
+//! YAML as Helm reads and writes it: `sigs.k8s.io/yaml` over go-yaml v2, which is YAML 1.1.
 //!
 //! The event parser underneath speaks YAML 1.2 syntax; what a plain scalar *means* is decided here
 //! (`scalar.rs`), as go-yaml's `resolve.go` does. Touches nothing but the text.
 
 mod float;
+mod natural;
 mod scalar;
 mod tree;
+mod write;
 
 pub(crate) use float::{general_f32, general_f64};
 pub(crate) use scalar::lossy;
 pub(crate) use tree::{Reading, document};
+pub(crate) use write::{Unwritable, write};
 
 /// A document could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use jiff::civil::Date;
 
 use super::{Value, YamlError};
 
@@ -155,11 +156,88 @@ fn float(text: &str) -> Option<Value> {
     number.is_finite().then_some(Value::Float(number))
 }
 
-/// Says whether go-yaml takes `text` for a timestamp. It stays a text either way.
+/// Says whether a plain text is a text, for readers of YAML 1.1 too (`encode.go`, `stringv`).
+pub(super) fn is_text(text: &str) -> bool {
+    plain(text).is_none() && !timestamp(text) && !base_60(text)
+}
+
+/// Says whether go-yaml takes `text` for a timestamp (`parseTimestamp`). It stays a text where it is read.
 fn timestamp(text: &str) -> bool {
-    // All formats begin with four digits and a dash, which no number does: `2001-1-2` would not
-    // parse as one anyway.
-    text.as_bytes().get(4) == Some(&b'-') && text.bytes().take(4).all(|byte| byte.is_ascii_digit())
+    let Some(after) = date(text) else {
+        return false;
+    };
+    if after.is_empty() {
+        return true;
+    }
+    if let Some(after) = after.strip_prefix(['T', 't']) {
+        return clock(after).is_some_and(is_zone);
+    }
+    let clocked = after.trim_start_matches(' ');
+    clocked.len() < after.len() && clock(clocked) == Some("")
+}
+
+/// Reads `2006-1-2`, and gives what follows.
+fn date(text: &str) -> Option<&str> {
+    let (year, rest) = text.split_once('-')?;
+    let is_year = year.len() == 4 && year.bytes().all(|byte| byte.is_ascii_digit());
+    let (month, rest) = one_or_two_digits(rest)?;
+    let (day, rest) = one_or_two_digits(rest.strip_prefix('-')?)?;
+    let year = year.parse().ok().filter(|_| is_year)?;
+    Date::new(year, month, day).is_ok().then_some(rest)
+}
+
+/// Reads `15:4:5.999999999`, and gives what follows.
+fn clock(text: &str) -> Option<&str> {
+    let (hour, rest) = one_or_two_digits(text)?;
+    let (minute, rest) = one_or_two_digits(rest.strip_prefix(':')?)?;
+    let (second, rest) = one_or_two_digits(rest.strip_prefix(':')?)?;
+    let fraction = rest.strip_prefix(['.', ',']).unwrap_or_default();
+    let after = fraction.trim_start_matches(|letter: char| letter.is_ascii_digit());
+    let rest = if after.len() < fraction.len() {
+        after
+    } else {
+        rest
+    };
+    (hour < 24 && minute < 60 && second < 60).then_some(rest)
+}
+
+/// Reads `Z07:00`.
+fn is_zone(text: &str) -> bool {
+    let offset = || {
+        let (hours, minutes) = text.strip_prefix(['+', '-'])?.split_once(':')?;
+        let two = |digits: &str| {
+            let (value, rest) = one_or_two_digits(digits)?;
+            (digits.len() == 2 && rest.is_empty()).then_some(value)
+        };
+        // Some write offsets of 24 hours or 60 minutes, says Go.
+        Some(two(hours)? <= 24 && two(minutes)? <= 60)
+    };
+    text == "Z" || offset() == Some(true)
+}
+
+fn one_or_two_digits(text: &str) -> Option<(i8, &str)> {
+    let digits = text.bytes().take(2).take_while(u8::is_ascii_digit);
+    let (digits, rest) = text.split_at_checked(digits.count())?;
+    Some((digits.parse().ok()?, rest))
+}
+
+/// Says whether a text is a number to the base 60 in YAML 1.1, such as `190:20:30`. go-yaml reads none, and
+/// quotes them for others (`isBase60Float`).
+fn base_60(text: &str) -> bool {
+    let text = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let is_digit = |byte: u8| byte.is_ascii_digit() || byte == b'_';
+    let mut places = whole.split(':');
+    let first = places.next().unwrap_or_default();
+    let is_first = first.starts_with(|letter: char| letter.is_ascii_digit());
+    let mut places = places.peekable();
+    is_first
+        && first.bytes().chain(fraction.bytes()).all(is_digit)
+        && places.peek().is_some()
+        && places.all(|place| match place.as_bytes() {
+            [one] | [b'0'..=b'5', one] => one.is_ascii_digit(),
+            _ => false,
+        })
 }
 
 #[cfg(test)]
@@ -214,6 +292,51 @@ mod tests {
             ("v1", text("v1")),
         ] {
             assert_eq!(resolve("", plain.to_owned()), Ok(value), "{plain}");
+        }
+    }
+
+    #[test]
+    fn what_would_be_read_as_something_else_is_no_plain_text() {
+        for other in [
+            "2001-01-01",
+            "2001-1-2",
+            "2001-1-2T1:2:3Z",
+            "2001-12-14t21:59:43.10-05:00",
+            "2001-12-14 21:59:43,1",
+            "2001-12-14   21:59:43",
+            "190:20:30",
+            "-1_0:59.1_",
+            "12",
+            "1e3",
+            "0b1",
+            "yes",
+            "~",
+            "",
+            ".inf",
+        ] {
+            assert!(!is_text(other), "{other}");
+        }
+        for one in [
+            "2001-13-01",
+            "2001-02-29",
+            "2001-1-2T1:2:3",
+            "2001-1-2 1:2:3Z",
+            "2001-1-2 1:2",
+            "2001-1-2T24:0:0Z",
+            "2001-1-2T1:2:3+1:00",
+            "2001-1-2T1:2:3+25:00",
+            "01-01-01",
+            "190:60",
+            ":30",
+            "190:",
+            "_1:20",
+            "1:20.x",
+            "1.2.3",
+            "<<",
+            "=",
+            "v1",
+        ] {
+            assert!(is_text(one), "{one}");
         }
     }
 
