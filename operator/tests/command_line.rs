@@ -34,6 +34,7 @@ fn completion_knows_every_command_in_every_shell() {
             "restore",
             "revoke",
             "run",
+            "sign",
             "status",
             "verify",
             "version",

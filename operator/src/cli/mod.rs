@@ -25,6 +25,7 @@ pub mod restore;
 pub mod revoke;
 pub mod run;
 mod screen;
+pub mod sign;
 mod signers;
 mod sigstore;
 mod site;
@@ -80,6 +81,8 @@ enum Command {
     Policy(policy::Policy),
     /// Ends quarantines and puts back what they hold; needs no operator.
     Restore(restore::Restore),
+    /// Signs chart archives by gpg, as Helm does, with whatever gpg can sign with.
+    Sign(sign::Sign),
     /// Verifies chart archives, files or in a registry, by the same rules as the operator.
     Verify(verify::Verify),
     /// Prints the version of this program.
@@ -130,6 +133,7 @@ pub fn main() -> ExitCode {
         Command::Pin(arguments) => ask(pin::run(&arguments)),
         Command::Policy(arguments) => policy::main(&arguments),
         Command::Restore(arguments) => ask(restore::run(&arguments)),
+        Command::Sign(arguments) => sign::main(&arguments),
         Command::Verify(arguments) => verify::main(&arguments),
         Command::Version => print_version(),
         Command::Revoke(arguments) => ask(revoke::run(&arguments)),

@@ -9,6 +9,7 @@
 #[path = "../../src/fake_cluster.rs"]
 mod fake_cluster;
 mod gate;
+mod signing;
 mod table;
 mod told;
 mod wording;

@@ -189,6 +189,7 @@ pub(crate) fn cell(command: &str, situation: Situation) -> Option<Cell> {
         "restore" => restore(situation),
         "revoke" => revoke(situation),
         "run" => serving(RUN, situation),
+        "sign" => sign(situation),
         "status" => status(situation),
         "verify" => verify(situation),
         "version" => local("version", situation),
@@ -376,6 +377,52 @@ fn key_show(situation: Situation) -> Cell {
         }
         Situation::PartlyRefused => Cell::DoesNotApply("it reads one file"),
         _ => file_command(SHOW, situation),
+    }
+}
+
+fn sign(situation: Situation) -> Cell {
+    const SIGN: &str = "sign hashtest-1.2.3.tgz --key 5E615389B53CA37F0EE60BD3843BBF981FC18762 \
+                        --gpg ./gpg --force";
+    let signed = |code, errors| {
+        ends(SIGN, code, errors)
+            .prepared(World::lay_gpg)
+            .then(|world| world.cluster.requests() == 0 && world.is_signed())
+    };
+    match situation {
+        // What is signed is signed, whoever reads of it.
+        Situation::OutputClosed
+        | Situation::BothClosed
+        | Situation::DiskFull
+        | Situation::NothingAllowed
+        | Situation::NothingWritable
+        | Situation::KindsUnknown
+        | Situation::LeaseOld
+        | Situation::LeaseMissing => signed(TRUSTED, &[]),
+        Situation::ReleaseMissing => ends(
+            "sign typo-1.0.0.tgz --key 5E615389B53CA37F0EE60BD3843BBF981FC18762 --gpg ./gpg",
+            USAGE,
+            &["typo-1.0.0.tgz", "No such file"],
+        )
+        .prepared(World::lay_gpg)
+        .into(),
+        Situation::KeyMissing => ends(
+            "sign hashtest-1.2.3.tgz --key 0000000000000000000000000000000000000000 --gpg ./gpg --force",
+            USAGE,
+            &["./gpg has no key 0000", "gpg --list-secret-keys"],
+        )
+        .prepared(World::lay_gpg)
+        .into(),
+        Situation::PartlyRefused => ends(
+            "sign hashtest-1.2.3.tgz typo-1.0.0.tgz --key 5E615389B53CA37F0EE60BD3843BBF981FC18762 \
+             --gpg ./gpg --force",
+            USAGE,
+            &["typo-1.0.0.tgz", "No such file"],
+        )
+        .prepared(World::lay_gpg)
+        .then(|world| !world.is_signed()),
+        Situation::ApplicationMissing
+        | Situation::NamespaceMissing
+        | Situation::PolicyMissing => Cell::DoesNotApply("it asks no cluster"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A small cluster in memory, and the program run against it as people run it.
 
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, Permissions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -223,6 +223,34 @@ impl World {
         }
     }
 
+    /// Puts a chart that is not signed into the folder, and a program that answers as gpg does that has Helm's
+    /// test key: it hands out `key.gpg`, and what that key has signed. It notes in `gpg.log` how it is run.
+    pub(crate) fn lay_gpg(&self) {
+        self.lay_chart();
+        let here = |name: &str| self.folder.path().join(name);
+        std::fs::rename(here("hashtest-1.2.3.tgz.prov"), here("signed.asc")).unwrap();
+        self.lay_program("gpg", GPG);
+    }
+
+    /// Puts a program for `sh` into the folder.
+    pub(crate) fn lay_program(&self, name: &str, text: &str) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Whether that chart is signed now, with nothing left beside it.
+    pub(crate) fn is_signed(&self) -> bool {
+        let entries = std::fs::read_dir(self.folder.path()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name());
+        let names: Vec<_> = names
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect();
+        let has_part = names.iter().any(|name| name.starts_with('.'));
+        names.contains(&"hashtest-1.2.3.tgz.prov".to_owned()) && !has_part
+    }
+
     /// Declares a key that takes over.
     pub(crate) fn next_key(&self) {
         let mut next = key();
@@ -299,6 +327,15 @@ impl World {
         child
     }
 }
+
+const GPG: &str = r#"#!/bin/sh
+echo "$*" >> gpg.log
+case "$*" in
+*--export*0000) ;;
+*--export*) cat key.gpg ;;
+*--clearsign*) cat > asked.txt; cat signed.asc ;;
+esac
+"#;
 
 impl Said {
     fn of(output: &Output) -> Self {

@@ -53,7 +53,7 @@ pub struct Import {
 }
 
 /// People paste what gpg prints.
-fn fingerprint(text: &str) -> Result<Fingerprint, String> {
+pub(in crate::cli) fn fingerprint(text: &str) -> Result<Fingerprint, String> {
     let digits: String = text.split_whitespace().collect();
     let digits = digits.strip_prefix("0x").unwrap_or(&digits);
     digits

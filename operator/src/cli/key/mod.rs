@@ -9,6 +9,7 @@ mod show;
 use clap::{Args, Subcommand};
 
 pub use self::export::Export;
+pub(super) use self::import::fingerprint;
 pub use self::import::Import;
 pub use self::rest::Status;
 pub use self::rotate::Rotate;

@@ -98,6 +98,8 @@ pub(in crate::cli) enum Kind {
     Identity,
     Key,
     Logins,
+    /// An archive that is to be signed.
+    Package,
     Policy,
     Provenance,
     TrustedRoot,
@@ -114,7 +116,7 @@ impl Kind {
     /// Most bytes that are read, as for sources over the network.
     fn limit(self) -> u64 {
         match self {
-            Self::Archive => 20 * 1024 * 1024,
+            Self::Archive | Self::Package => 20 * 1024 * 1024,
             Self::Key => 512 * 1024,
             Self::Bundle | Self::Identity | Self::Logins | Self::Policy | Self::TrustedRoot => {
                 1024 * 1024
@@ -135,6 +137,7 @@ impl Kind {
             Self::Logins => {
                 "name the file with HELM_REGISTRY_CONFIG, its folder with DOCKER_CONFIG"
             }
+            Self::Package => "package it with helm package, and name the .tgz",
             Self::Policy => "write the ChartTrustPolicy to a file, and name it",
             Self::Provenance => "download the .prov, and name the file",
             Self::TrustedRoot => "write the trusted_root.json to a file, and name it",
@@ -276,7 +279,12 @@ fn keys_of(path: &Path, counting: Counting) -> Result<Vec<Key>, UsageError> {
             "{path}: skipped a key of version {version}, which is not supported\n"
         ));
     }
-    let key = |certificate: openpgp::Certificate| Key {
+    Ok(certificates.into_iter().map(bare).collect())
+}
+
+/// A key without a TrustedKey, which is believed for everything.
+pub(super) fn bare(certificate: openpgp::Certificate) -> Key {
+    Key {
         name: certificate.fingerprint().to_string(),
         labels: BTreeMap::new(),
         certificate,
@@ -284,8 +292,7 @@ fn keys_of(path: &Path, counting: Counting) -> Result<Vec<Key>, UsageError> {
         not_after: None,
         unusable: None,
         revocations: Vec::new(),
-    };
-    Ok(certificates.into_iter().map(key).collect())
+    }
 }
 
 fn is_yaml(path: &Path) -> bool {
@@ -412,10 +419,21 @@ pub(in crate::cli) fn declared_policy(path: &Path) -> Result<ChartTrustPolicy, U
 }
 
 fn anybody(level: CheckLevel, known: Known<'_>) -> Policy {
+    Policy {
+        name: "command line".to_owned(),
+        suspended: false,
+        selection: Selection::default(),
+        demands: Demands::Rules(vec![believing(level, known)]),
+        exceptions: Vec::new(),
+    }
+}
+
+/// A rule that believes everybody given, whatever the chart.
+pub(super) fn believing(level: CheckLevel, known: Known<'_>) -> Rule {
     let public = known.sigstore.keys.iter().map(|key| &key.trusted.name);
     let keys = known.keys.iter().map(|key| &key.name).chain(public);
     let identities = known.sigstore.identities.iter();
-    let rule = Rule {
+    Rule {
         name: "command line".to_owned(),
         charts: vec![Pattern::new("*")],
         versions: None,
@@ -437,13 +455,6 @@ fn anybody(level: CheckLevel, known: Known<'_>) -> Policy {
         },
         pins: Vec::new(),
         problem: None,
-    };
-    Policy {
-        name: "command line".to_owned(),
-        suspended: false,
-        selection: Selection::default(),
-        demands: Demands::Rules(vec![rule]),
-        exceptions: Vec::new(),
     }
 }
 

@@ -8,6 +8,7 @@ mod logins;
 mod printing;
 mod report;
 mod repository;
+pub(super) mod signed;
 mod sigstore;
 mod subcharts;
 
