@@ -1,6 +1,6 @@
 //! OpenPGP keys made on the fly by GnuPG.
 //!
-//! Keys live in a temporary home and die with it; none has a passphrase.
+//! Keys live in a temporary home and die with it. None has a passphrase, unless the keyring is made so.
 
 use std::ffi::OsStr;
 use std::fs::Permissions;
@@ -18,6 +18,7 @@ use crate::command::{CommandError, run, run_with_input};
 #[derive(Debug)]
 pub struct Keyring {
     home: TempDir,
+    passphrase: String,
 }
 
 /// What kind of key to make.
@@ -25,10 +26,24 @@ pub struct Keyring {
 pub enum Algorithm {
     /// Ed25519, the fast one.
     Ed25519,
+    /// ECDSA over the curve P-256 of NIST.
+    NistP256,
     /// RSA with 2048 bits.
     Rsa2048,
     /// RSA with 4096 bits.
     Rsa4096,
+}
+
+impl Algorithm {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ed25519 => "ed25519",
+            // Of a subkey the name alone is one that encrypts.
+            Self::NistP256 => "nistp256/ecdsa",
+            Self::Rsa2048 => "rsa2048",
+            Self::Rsa4096 => "rsa4096",
+        }
+    }
 }
 
 /// A key in a [`Keyring`].
@@ -81,7 +96,35 @@ impl Keyring {
             .prefix("ct-gpg-")
             .permissions(Permissions::from_mode(0o700))
             .tempdir_in("/tmp")?;
-        Ok(Self { home })
+        Ok(Self {
+            home,
+            passphrase: String::new(),
+        })
+    }
+
+    /// An empty keyring whose keys get a passphrase, for which the agent asks at each use. There is nobody
+    /// there: a pinentry of its own answers, and counts how often it is asked.
+    pub fn guarded(passphrase: &str) -> Result<Self, GpgError> {
+        let mut keyring = Self::new()?;
+        passphrase.clone_into(&mut keyring.passphrase);
+        let pinentry = keyring.home().join("pinentry");
+        let asked = keyring.home().join(ASKED);
+        let answers = PINENTRY.replace("ASKED", &asked.to_string_lossy());
+        std::fs::write(&pinentry, answers)?;
+        std::fs::write(asked.with_extension("answer"), passphrase)?;
+        std::fs::set_permissions(&pinentry, Permissions::from_mode(0o700))?;
+        let agent = format!(
+            "pinentry-program {}\ndefault-cache-ttl 0\nmax-cache-ttl 0\n",
+            pinentry.display()
+        );
+        std::fs::write(keyring.home().join("gpg-agent.conf"), agent)?;
+        Ok(keyring)
+    }
+
+    /// How often the agent has asked for the passphrase.
+    pub fn asked(&self) -> usize {
+        let asked = std::fs::read_to_string(self.home().join(ASKED));
+        asked.unwrap_or_default().lines().count()
     }
 
     /// Its folder, as `GNUPGHOME` takes it.
@@ -91,7 +134,24 @@ impl Keyring {
 
     /// Makes a key for `name` that does not expire.
     pub fn key(&self, name: &str, algorithm: Algorithm) -> Result<Key, GpgError> {
-        self.key_with(name, algorithm, "never", &[])
+        self.key_with(name, (algorithm, "sign", "never"), &[])
+    }
+
+    /// Makes a key that may only certify, and for it a subkey that signs, whose fingerprint is given too.
+    pub fn key_with_subkey(
+        &self,
+        name: &str,
+        algorithm: Algorithm,
+    ) -> Result<(Key, String), GpgError> {
+        let key = self.key_with(name, (algorithm, "cert", "never"), &[])?;
+        let add = ["--quick-add-key", &key.fingerprint, algorithm.name()];
+        self.gpg(&[&add[..], &["sign", "never"]].concat())?;
+        let listed = self.gpg(&["--with-colons", "--list-keys", &key.fingerprint])?;
+        let listed = String::from_utf8_lossy(&listed).into_owned();
+        let last = listed.lines().rfind(|line| line.starts_with("fpr:"));
+        let subkey = last.and_then(|line| line.split(':').nth(9));
+        let subkey = subkey.ok_or(GpgError::NoKey)?.to_owned();
+        Ok((key, subkey))
     }
 
     /// Makes a key that expires, for example after `1y`, `2w` or `seconds=60`.
@@ -101,7 +161,7 @@ impl Keyring {
         algorithm: Algorithm,
         expires: &str,
     ) -> Result<Key, GpgError> {
-        self.key_with(name, algorithm, expires, &[])
+        self.key_with(name, (algorithm, "sign", expires), &[])
     }
 
     /// Makes a key as if it were `at` (`20240131T120000`), so that it may have expired by now.
@@ -112,7 +172,8 @@ impl Keyring {
         expires: &str,
         at: &str,
     ) -> Result<Key, GpgError> {
-        self.key_with(name, algorithm, expires, &["--faked-system-time", at])
+        let options = ["--faked-system-time", at];
+        self.key_with(name, (algorithm, "sign", expires), &options)
     }
 
     /// The public key, armored.
@@ -216,23 +277,17 @@ impl Keyring {
     fn key_with(
         &self,
         name: &str,
-        algorithm: Algorithm,
-        expires: &str,
+        (algorithm, usage, expires): (Algorithm, &str, &str),
         options: &[&str],
     ) -> Result<Key, GpgError> {
         let user_id = format!("{name} <{name}@example.com>");
-        let algorithm = match algorithm {
-            Algorithm::Ed25519 => "ed25519",
-            Algorithm::Rsa2048 => "rsa2048",
-            Algorithm::Rsa4096 => "rsa4096",
-        };
         let fixed = [
             "--status-fd",
             "1",
             "--quick-generate-key",
             &user_id,
-            algorithm,
-            "sign",
+            algorithm.name(),
+            usage,
             expires,
         ];
         let status = self.gpg(&[options, &fixed].concat())?;
@@ -275,7 +330,8 @@ impl Keyring {
         command.arg("--homedir").arg(self.home.path());
         command.args(["--batch", "--quiet", "--no-tty", "--yes"]);
         command
-            .args(["--pinentry-mode", "loopback", "--passphrase", ""])
+            .args(["--pinentry-mode", "loopback", "--passphrase"])
+            .arg(&self.passphrase)
             .args(arguments);
         command
     }
@@ -325,6 +381,19 @@ fn packets(armored: &str) -> Option<Vec<u8>> {
     STANDARD.decode(lines.collect::<String>()).ok()
 }
 
+/// What an agent asks people by.
+const PINENTRY: &str = r#"#!/bin/sh
+echo 'OK here is nobody'
+while read -r command rest; do
+  case $command in
+  GETPIN) echo asked >> 'ASKED'; echo "D $(cat 'ASKED.answer')"; echo OK ;;
+  BYE) echo OK; exit ;;
+  *) echo OK ;;
+  esac
+done
+"#;
+const ASKED: &str = "asked";
+
 const SIGNATURE_BEGINS: &str = "-----BEGIN PGP SIGNATURE-----";
 const SIGNATURE_ENDS: &str = "-----END PGP SIGNATURE-----";
 
@@ -354,6 +423,20 @@ mod tests {
                 .unwrap()
                 .contains("BEGIN PGP PUBLIC KEY BLOCK")
         );
+    }
+
+    #[test]
+    fn the_agent_of_a_guarded_keyring_asks_at_each_use() {
+        let keyring = Keyring::guarded("correct horse").unwrap();
+        let (key, subkey) = keyring.key_with_subkey("ann", Algorithm::NistP256).unwrap();
+        assert_eq!((subkey.len(), keyring.asked()), (40, 0));
+        let mut command = Command::new("gpg");
+        command.arg("--homedir").arg(keyring.home());
+        command.args(["--batch", "--local-user", &key.user_id, "--clearsign"]);
+        for asked in [1, 2] {
+            run_with_input(&mut command, "text\n").unwrap();
+            assert_eq!(keyring.asked(), asked);
+        }
     }
 
     #[test]
