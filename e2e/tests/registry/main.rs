@@ -8,6 +8,7 @@ mod charts;
 mod conformance;
 mod deployers;
 mod logins;
+mod pipelines;
 mod publishing;
 mod referrers;
 mod setup;

@@ -64,19 +64,21 @@ async fn what_publishers_do_in_registries() {
 }
 
 /// What only a test needs: the registry of here speaks plain HTTP.
-fn over_plain_http(desk: &Path, host: &str) {
+pub(crate) fn over_plain_http(desk: &Path, host: &str) {
     let (helm, charttrust) = (tools::path(Tool::Helm4).unwrap(), binary());
     let (helm, charttrust) = (helm.display(), charttrust.display());
     for (name, script) in [
         (
             "helm",
             format!(
-                "case \"$1\" in push | pull | install) set -- \"$@\" --plain-http ;; esac\nexec {helm} \"$@\"\n"
+                "case \"$1\" in push | pull | install | registry) set -- \"$@\" --plain-http ;; esac\nexec {helm} \"$@\"\n"
             ),
         ),
         (
             "charttrust",
-            format!("exec {charttrust} \"$@\" --allow-host {host}\n"),
+            format!(
+                "case \"$1\" in sign) ;; *) set -- \"$@\" --allow-host {host} ;; esac\nexec {charttrust} \"$@\"\n"
+            ),
         ),
     ] {
         let program = desk.join("bin").join(name);
