@@ -5,6 +5,7 @@ mod alter;
 mod gather;
 mod install;
 mod report;
+mod signed;
 
 pub use install::Way;
 pub use report::{Record, Report};
@@ -159,6 +160,15 @@ async fn package(
         let (packaged, skipped) = packager.package(&found).await;
         charts.extend(packaged);
         report.not_packaged.extend(skipped);
+    }
+    for chart in &charts {
+        match signed::difference(&chart.archive)? {
+            None => report.statements += 1,
+            Some(what) => {
+                let told = format!("{} {}", chart.name, chart.version);
+                report.alarm(told, format!("would be signed otherwise: {what}"));
+            }
+        }
     }
     Ok((charts, packager.into_copies()))
 }

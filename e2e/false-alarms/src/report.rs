@@ -14,6 +14,8 @@ use crate::install::Way;
 pub struct Report {
     /// Charts that were signed and published.
     pub charts: usize,
+    /// For how many of them `charttrust sign` would sign what Helm has signed, byte for byte.
+    pub statements: usize,
     /// Whose they are: the folders directly below the one that was named.
     pub publishers: BTreeSet<String>,
     /// Sources and archives that were not, and why.
@@ -126,6 +128,8 @@ impl Report {
             self.charts
         )?;
         writeln!(f, "        {} not packaged", self.not_packaged.len())?;
+        let same = self.statements;
+        writeln!(f, "        {same} of which charttrust would sign what Helm signs")?;
         let by = |version| self.count(|record| record.version == version);
         let (three, four) = (by(Version::V3), by(Version::V4));
         let total = self.records.len();

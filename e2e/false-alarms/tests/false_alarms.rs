@@ -48,6 +48,7 @@ async fn helms_own_test_charts_raise_no_alarm() {
     let report = run(&[&folders[0], &folders[1]], 8).await;
     assert!(report.is_good(), "{report}");
     assert!(report.charts >= 20, "{} charts", report.charts);
+    assert_eq!(report.statements, report.charts, "{report}");
     assert!(
         report.records.len() >= 50,
         "{} records",
@@ -63,7 +64,7 @@ async fn odd_charts_raise_no_alarm() {
     assert!(report.is_good(), "{report}");
     assert_eq!(report.not_packaged, [], "{report}");
     assert_eq!(report.not_installed, [], "{report}");
-    assert_eq!(report.charts, count);
+    assert_eq!((report.charts, report.statements), (count, count));
 }
 
 /// Writes the charts and says how many there are.
