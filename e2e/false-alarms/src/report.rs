@@ -129,7 +129,10 @@ impl Report {
         )?;
         writeln!(f, "        {} not packaged", self.not_packaged.len())?;
         let same = self.statements;
-        writeln!(f, "        {same} of which charttrust would sign what Helm signs")?;
+        writeln!(
+            f,
+            "        {same} of which charttrust would sign what Helm signs"
+        )?;
         let by = |version| self.count(|record| record.version == version);
         let (three, four) = (by(Version::V3), by(Version::V4));
         let total = self.records.len();

@@ -72,7 +72,7 @@ fn testimony(record: &BundleRecord) -> String {
     let missing: Vec<_> = record.not_proven.iter().map(ToString::to_string).collect();
     let missing = (!missing.is_empty()).then(|| format!("not proven: {}", missing.join("; ")));
     let all = times.chain(logs).chain(missing);
-    all.map(|part| format!(", {part}")).collect()
+    all.fold(String::new(), |told, part| told + ", " + &part)
 }
 
 /// The first digits, by which people tell digests apart.
@@ -185,7 +185,9 @@ pub(super) fn identity(declared: &Declared) -> String {
         .filter(|it| !it.is_empty())
         .collect();
     told.dedup();
-    let told: String = told.iter().map(|message| format!("; {message}")).collect();
+    let told = told
+        .iter()
+        .fold(String::new(), |told, message| told + "; " + message);
     format!(
         "TrustedIdentity {}: {state}, ends {ends}{told}",
         declared.name()

@@ -49,7 +49,7 @@ pub struct Contain {
     /// Why, for people.
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
-    /// What to do. Repeatable; all of them but FreezeUpgrades if none is given.
+    /// What to do. Repeatable; all of them but `FreezeUpgrades` if none is given.
     #[arg(long, value_enum, value_name = "ACTION")]
     pub action: Vec<QuarantineAction>,
     /// Shows what would be changed, and changes nothing.

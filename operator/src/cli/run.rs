@@ -85,7 +85,7 @@ pub struct Run {
     #[arg(long, value_enum, default_value_t, value_name = "BY")]
     pub webhook_certificates: Certificates,
     /// The `ValidatingAdmissionPolicy`, and the binding of the same name, that refuse upgrades of releases whose
-    /// Quarantine has the action FreezeUpgrades: whether both are there is looked at.
+    /// Quarantine has the action `FreezeUpgrades`: whether both are there is looked at.
     #[arg(long, value_name = "NAME")]
     pub freeze_policy: Option<String>,
     /// How log lines look.

@@ -230,13 +230,13 @@ impl Signer {
         let (object, name, moment) = (scene.cluster.find(self.path()), "platform", Moment::now());
         let (cache, context) = (&scene.context.cache, &scene.context);
         let written = if self == Self::Identity {
-            let object = object.map(|object| Ok(serde_json::from_value(object).unwrap()));
-            cache.identities.set(name.to_owned(), object);
+            let object = object.map(|object| serde_json::from_value(object).unwrap());
+            cache.identities.set(name.to_owned(), object.map(Ok));
             identity::reconcile(context, name, moment).await;
             identity::write_status(context, name, moment).await
         } else {
-            let object = object.map(|object| Ok(serde_json::from_value(object).unwrap()));
-            cache.keys.set(name.to_owned(), object);
+            let object = object.map(|object| serde_json::from_value(object).unwrap());
+            cache.keys.set(name.to_owned(), object.map(Ok));
             key::reconcile(context, name, moment).await;
             key::write_status(context, name, moment).await
         };

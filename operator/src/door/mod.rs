@@ -204,11 +204,8 @@ impl Door {
         }
         let content = record.content_digest();
         let before = Before::read(&self.client, trusting.seal.as_ref(), &id).await;
-        if let Some(known) = before
-            .content
-            .as_ref()
-            .filter(|known| known.digest == content)
-        {
+        let known = before.content.as_ref();
+        if let Some(known) = known.filter(|known| known.digest == content) {
             // As its publisher calls it: what deploys it may have left a mark in the version.
             record.chart.metadata.version.clone_from(&known.version);
         }

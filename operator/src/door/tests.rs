@@ -4,7 +4,11 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use charttrust_verify::check::{self, Case};
 use charttrust_verify::digest::Sha256Digest;
+use charttrust_verify::evidence::{Bound, Claimed, Evidence};
+use charttrust_verify::later::JudgedBy;
+use charttrust_verify::policy::Level;
 use kube::{Client, Config};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -13,8 +17,9 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
 use crate::api::TrustedKey;
+use crate::evidence::{Forms, Gathered, gather};
 use crate::forge::{Key, Shape, World};
-use crate::sources::Limits;
+use crate::sources::{Asked as When, Limits, Source};
 
 /// A repository with charts of one file, and a door that may ask it.
 struct Scene {
@@ -587,14 +592,6 @@ fn any_record(dice: &mut Dice) -> impl FnOnce(&mut Value) + Clone + use<> {
 
 /// What the operator finds out by itself, asking everybody, and what preview makes of it.
 async fn foretold_by_the_loop(scene: &Scene, change: impl FnOnce(&mut Value)) -> String {
-    use charttrust_verify::check::{self, Case};
-    use charttrust_verify::evidence::{Bound, Claimed, Evidence};
-    use charttrust_verify::later::JudgedBy;
-    use charttrust_verify::policy::Level;
-
-    use crate::evidence::{Forms, Gathered, gather};
-    use crate::sources::{Asked as When, Source};
-
     let trusting = scene.door.known.trusting().unwrap();
     let labels = std::collections::BTreeMap::new();
     let release = ReleaseRef {
@@ -614,43 +611,52 @@ async fn foretold_by_the_loop(scene: &Scene, change: impl FnOnce(&mut Value)) ->
             release: &id,
             chart,
         };
-        told(foretold(
-            asked,
-            judgement,
-            (&trusting.trust, &Unread::new()),
-        ))
+        let unread = Unread::new();
+        told(foretold(asked, judgement, (&trusting.trust, &unread)))
     };
     let policies = &trusting.trust.judged_by;
     let record = match read(&mut submitted).await {
         Ok(record) => record,
         Err(why) => {
-            let selecting: Vec<_> = policies
-                .iter()
-                .filter(|policy| policy.selection.selects(&release))
-                .collect();
-            return said(
-                None,
-                &undecided(&selecting, (Cause::ReleaseUnreadable, &why)),
-            );
+            let selecting = policies.iter();
+            let selecting = selecting.filter(|policy| policy.selection.selects(&release));
+            let selecting: Vec<_> = selecting.collect();
+            let judgement = undecided(&selecting, (Cause::ReleaseUnreadable, &why));
+            return said(None, &judgement);
         }
     };
     let metadata = &record.chart.metadata;
-    let claimed = Claimed {
-        chart: &metadata.name,
-        version: &metadata.version,
-    };
+    let (chart, version) = (metadata.name.as_str(), metadata.version.as_str());
     let by = JudgedBy {
         release,
-        chart: claimed.chart,
-        version: claimed.version,
+        chart,
+        version,
         deployers: &[],
         policies,
         known: trusting.trust.known(),
         now: Moment::now().date,
     };
+    let evidence = everything(scene, &by, &record).await;
+    let case = Case {
+        release,
+        chart,
+        version,
+        deployers: &[],
+        evidence: &evidence,
+    };
+    let judgement = check::judge(&case, by.policies, by.known, by.now);
+    said(Some((chart, version)), &judgement)
+}
+
+/// What all sources of all rules say.
+async fn everything(scene: &Scene, by: &JudgedBy<'_>, record: &Record) -> Evidence {
+    let claimed = Claimed {
+        chart: by.chart,
+        version: by.version,
+    };
     let fetcher = evidence::fetcher(scene.door.settings.sources.clone());
-    let rules = policies.iter();
-    let rules = rules.filter_map(|policy| policy.rule_for(&release, claimed.chart)?.ok());
+    let rules = by.policies.iter();
+    let rules = rules.filter_map(|policy| policy.rule_for(&by.release, claimed.chart)?.ok());
     let rules = rules.filter(|rule| rule.verify.level != Level::None);
     let urls: BTreeSet<_> = rules
         .flat_map(|rule| rule.sources.iter().map(|source| source.url.clone()))
@@ -660,24 +666,16 @@ async fn foretold_by_the_loop(scene: &Scene, change: impl FnOnce(&mut Value)) ->
         let asked = (When::now(), Forms::Every);
         let answer = match gather(&fetcher, &Source::at(url), claimed, asked).await {
             Gathered::Found(found) => {
-                let binding = Bound::compare(found.chart(), &record);
+                let binding = Bound::compare(found.chart(), record);
                 found.bound(binding)
             }
             Gathered::Other(nothing) => nothing.answer,
         };
-        evidence.apply(url, answer, &by);
+        evidence.apply(url, answer, by);
     }
     evidence.try_keys(by.known.keys, by.now);
     evidence.try_sigstore(by.known.sigstore, by.now);
-    let case = Case {
-        release,
-        chart: claimed.chart,
-        version: claimed.version,
-        deployers: &[],
-        evidence: &evidence,
-    };
-    let judgement = check::judge(&case, by.policies, by.known, by.now);
-    said(Some((claimed.chart, claimed.version)), &judgement)
+    evidence
 }
 
 #[tokio::test]

@@ -44,12 +44,12 @@ pub(super) fn planned(view: &View, plan: &Plan) -> QuarantineStatus {
         }
         ((Status::False, QuarantineReason::NothingToContain), message)
     };
-    let nothing = || match freeze::holds(view) {
-        true if plan.left_out == 0 => {
-            let message = "its upgrades are refused, and it has nothing else to contain".to_owned();
-            ((Status::True, QuarantineReason::Contained), message)
+    let nothing = || {
+        if plan.left_out > 0 || !freeze::holds(view) {
+            return nothing();
         }
-        _ => nothing(),
+        let message = "its upgrades are refused, and it has nothing else to contain".to_owned();
+        ((Status::True, QuarantineReason::Contained), message)
     };
     let active = match &plan.problem {
         Some((reason, message)) => ((Status::False, *reason), message.clone()),

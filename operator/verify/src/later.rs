@@ -86,27 +86,24 @@ impl Evidence {
     /// together that neither gives alone, and none is held up by what becomes of the other. Returns what is to be
     /// told of the parts that were not taken over.
     fn take_over(&mut self, source: &str, parts: Vec<Part>, by: &JudgedBy<'_>) -> Vec<Finding> {
-        let alone = (0..parts.len()).filter(|_| parts.len() > 1);
-        let mut choices = std::iter::once(0..parts.len()).chain(alone.map(|one| one..one + 1));
+        let alone = (0..parts.len()).filter(|_| parts.len() > 1).map(Some);
+        let mut choices = std::iter::once(None).chain(alone);
+        let is_in = |choice: Option<usize>, position: usize| choice.is_none_or(|it| it == position);
         let taken = choices.find_map(|choice| {
-            let chosen = &parts[choice.clone()];
-            let demand = chosen.iter().map(|part| part.demand).max()?;
+            let numbered = || parts.iter().enumerate();
+            let chosen = || numbered().filter(|(position, _)| is_in(choice, *position));
+            let demand = chosen().map(|(_, part)| part.demand).max()?;
             let mut candidate = self.clone();
-            for part in chosen {
-                part.change.put(&mut candidate, source);
-            }
-            self.admits(&candidate, demand, by)
-                .then_some((choice, candidate))
+            chosen().for_each(|(_, part)| part.change.put(&mut candidate, source));
+            let is_admitted = self.admits(&candidate, demand, by);
+            is_admitted.then_some((choice, candidate))
         });
-        let choice = match taken {
-            Some((choice, candidate)) => {
-                *self = candidate;
-                choice
-            }
-            None => 0..0,
+        let Some((choice, candidate)) = taken else {
+            return parts.into_iter().flat_map(|part| part.refused).collect();
         };
-        let parts = parts.into_iter().enumerate();
-        let refused = parts.filter(|(position, _)| !choice.contains(position));
+        *self = candidate;
+        let numbered = parts.into_iter().enumerate();
+        let refused = numbered.filter(|(position, _)| !is_in(choice, *position));
         refused.flat_map(|(_, part)| part.refused).collect()
     }
 

@@ -154,10 +154,8 @@ impl Door {
             }
             Err(why) => return Line::unknown(CHECK, "whether API servers believe it", why),
         };
-        let called = match &config.service {
-            Some(service) => Some(format!("{}.{}.svc", service.name, service.namespace)),
-            None => None,
-        };
+        let service = config.service.as_ref();
+        let called = service.map(|it| format!("{}.{}.svc", it.name, it.namespace));
         let now = clock::now();
         match certificates::believed((bundle, shown), called.as_deref(), now) {
             Err(why) => Line::new(
@@ -200,9 +198,8 @@ impl Door {
         }
     }
 
-    /// What is said of freezing; nothing where nobody asks for it.
-    fn freeze(&self, server: &Server) -> Option<Line> {
-        const CHECK: &str = "freeze";
+    /// Who asks that upgrades are refused.
+    fn freezing(&self) -> Vec<String> {
         let freezes =
             |actions: &[QuarantineAction]| actions.contains(&QuarantineAction::FreezeUpgrades);
         let policies = self.policies.iter().flatten();
@@ -212,16 +209,18 @@ impl Door {
         });
         let quarantines = self.quarantines.iter().flatten();
         let quarantines = quarantines.filter(|one| freezes(&one.spec.actions));
-        let asking: Vec<_> = policies
-            .map(|one| format!("ChartTrustPolicy {}", one.name_any()))
-            .chain(quarantines.map(|one| {
-                format!(
-                    "Quarantine {}/{}",
-                    one.namespace().unwrap_or_default(),
-                    one.name_any()
-                )
-            }))
-            .collect();
+        let quarantines = quarantines.map(|one| {
+            let namespace = one.namespace().unwrap_or_default();
+            format!("Quarantine {namespace}/{}", one.name_any())
+        });
+        let policies = policies.map(|one| format!("ChartTrustPolicy {}", one.name_any()));
+        policies.chain(quarantines).collect()
+    }
+
+    /// What is said of freezing; nothing where nobody asks for it.
+    fn freeze(&self, server: &Server) -> Option<Line> {
+        const CHECK: &str = "freeze";
+        let asking = self.freezing();
         if asking.is_empty() {
             return None;
         }

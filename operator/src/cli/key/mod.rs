@@ -9,8 +9,8 @@ mod show;
 use clap::{Args, Subcommand};
 
 pub use self::export::Export;
-pub(super) use self::import::fingerprint;
 pub use self::import::Import;
+pub(super) use self::import::fingerprint;
 pub use self::rest::Status;
 pub use self::rotate::Rotate;
 pub use self::show::Show;

@@ -47,7 +47,10 @@ pub(super) async fn run(arguments: &Status) -> Result<u8, Failure> {
         (Some(identity), _) => {
             Named::Identity(cluster::identity(&client, identity).await?.name_any())
         }
-        (None, key) => Named::Key(cluster::key(&client, key.as_deref().unwrap_or_default()).await?),
+        (None, key) => {
+            let key = cluster::key(&client, key.as_deref().unwrap_or_default()).await?;
+            Named::Key(Box::new(key))
+        }
     };
     let known = Known::read(&client, &arguments.asking.operator.operator_namespace).await?;
     let trusts = all(&Api::<ReleaseTrust>::all(client.clone()), "ReleaseTrusts").await?;
@@ -66,7 +69,7 @@ pub(super) async fn run(arguments: &Status) -> Result<u8, Failure> {
 /// Whom somebody asks about.
 enum Named {
     Identity(String),
-    Key(TrustedKey),
+    Key(Box<TrustedKey>),
 }
 
 /// Everybody who may vouch.
@@ -419,7 +422,7 @@ impl Resting {
         if !self.is_of_sigstore {
             let mut table = Table::new(&["NAMESPACE", "RELEASE", "CHART", "ALSO SIGNED BY"]);
             rows.for_each(|(one, also)| {
-                table.add([&one.namespace, &one.release, &one.chart, &also])
+                table.add([&one.namespace, &one.release, &one.chart, &also]);
             });
             return table;
         }

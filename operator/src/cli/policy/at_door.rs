@@ -200,13 +200,11 @@ impl Door {
         if !self.deleting.is_empty() {
             text += "These delete what runs before they install it anew; refused then, nothing is left of it:\n";
         }
-        for one in &self.deleting {
-            text += &format!("  {}\n", plain(one));
-        }
-        for one in &self.caveats {
-            text += &format!("{}\n", plain(one));
-        }
-        text
+        let deleting = self.deleting.iter().map(|one| ("  ", one));
+        let caveats = self.caveats.iter().map(|one| ("", one));
+        deleting.chain(caveats).fold(text, |text, (indent, one)| {
+            text + indent + &plain(one) + "\n"
+        })
     }
 }
 

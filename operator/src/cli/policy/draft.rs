@@ -261,7 +261,7 @@ fn signers(trust: &ReleaseTrust, declared: &Declared) -> Vec<String> {
     keys.map(ResourceExt::name_any).collect()
 }
 
-/// The TrustedIdentities with a signature that nothing is known against.
+/// The `TrustedIdentities` with a signature that nothing is known against.
 fn identities(trust: &ReleaseTrust, declared: &Declared) -> BTreeSet<String> {
     let content = trust.status.as_ref().and_then(stated);
     let signatures = content.iter().flat_map(sigstore::signatures);

@@ -66,10 +66,9 @@ pub(super) fn plan_within(plan: &mut Plan, case: &Case) {
     for action in QuarantineAction::ALL.iter().filter(is_asked) {
         match action {
             QuarantineAction::IsolateNetwork => network::DENIAL.plan(plan, case),
-            // The API server does it, of itself.
-            QuarantineAction::FreezeUpgrades => (),
-            // Deployers may lie anywhere, and are told of even if they are not to be paused.
-            QuarantineAction::PauseDeployer => (),
+            // The one is done by the API server; deployers may lie anywhere, and are told of even if they are not to
+            // be paused.
+            QuarantineAction::FreezeUpgrades | QuarantineAction::PauseDeployer => (),
             QuarantineAction::ScaleToZero => workload::plan(plan, case),
         }
     }

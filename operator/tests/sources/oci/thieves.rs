@@ -135,7 +135,7 @@ async fn other_bytes_than_were_asked_for_are_no_signature_and_hide_none() {
             std::sync::atomic::Ordering::SeqCst,
         );
         let answer = || ResponseTemplate::new(200).set_body_json(index(&[]));
-        (is_referrers(request) && turn % 2 == 0).then(answer)
+        (is_referrers(request) && turn.is_multiple_of(2)).then(answer)
     })
     .await;
     changing.refer(&[changing.good()]);

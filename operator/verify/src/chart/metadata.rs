@@ -6,9 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::json::{
-    Mismatch, field, flag, folds, list, merge_objects, merge_texts, text, texts,
-};
+use super::json::{Mismatch, field, flag, folds, list, merge_objects, merge_texts, text, texts};
 use crate::yaml::Value;
 
 /// What Chart.yaml says, as Helm's loader holds it. Absent, null and empty are the same.

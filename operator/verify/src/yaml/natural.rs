@@ -39,15 +39,15 @@ fn is_before(one: &[char], other: &[char]) -> bool {
     // Within a number a zero is a digit like any other; at its beginning it is none.
     let digits = common.iter().rev().take_while(|letter| is_digit(**letter));
     let is_within = [first, second].contains(&&'0') && digits.into_iter().any(|one| *one != '0');
-    let (one, other) = (number(one, is_within), number(other, is_within));
+    let begin = i64::from(is_within);
+    let (one, other) = (number(one, begin), number(other, begin));
     one.cmp(&other).then(first.cmp(second)) == Ordering::Less
 }
 
-/// The value of the digits at the beginning, and how many they are.
-fn number(letters: &[char], is_within: bool) -> (i64, usize) {
+/// The value of the digits at the beginning, after those that led there, and how many they are.
+fn number(letters: &[char], begin: i64) -> (i64, usize) {
     let digits = letters.iter().take_while(|letter| is_digit(**letter));
-    let begin = (i64::from(is_within), 0_usize);
-    digits.fold(begin, |(value, count), digit| {
+    digits.fold((begin, 0_usize), |(value, count), digit| {
         let digit = i64::from(u32::from(*digit)).wrapping_sub(i64::from(u32::from('0')));
         let value = value.wrapping_mul(10).wrapping_add(digit);
         (value, count.saturating_add(1))

@@ -7,7 +7,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use charttrust_verify::bundles::{BundleFacts, Bundles};
 use charttrust_verify::evidence::{Answer, ProvenanceFacts};
 use charttrust_verify::key::RevocationReason;
-use charttrust_verify::sigstore::{PublicKey, Root, SubjectRule, TrustedPublicKey};
+use charttrust_verify::sigstore::{PublicKey, Root, SubjectRule, TrustedPublicKey, VerifiedBundle};
 use charttrust_verify::verdict::{Basis, Cause, Reason, Verdict};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -248,8 +248,11 @@ fn a_thief_chooses_no_time() {
     }
 }
 
+type Lie<'a> = (&'a str, &'a dyn Fn(&mut Value));
+
 /// Proofs of a time that nobody of the root has given.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table, a row each")]
 fn a_time_that_nobody_of_the_root_proves_is_none() {
     let theirs = sigstore::World::called("thief");
     let early = noon() - SignedDuration::from_hours(48);
@@ -267,8 +270,7 @@ fn a_time_that_nobody_of_the_root_proves_is_none() {
         ..good()
     }
     .bundle();
-    type Change<'a> = (&'a str, &'a dyn Fn(&mut Value));
-    let changes: [Change<'_>; 8] = [
+    let changes: [Lie<'_>; 8] = [
         ("his log", &|it| {
             it["tlogEntries"] = his[material]["tlogEntries"].clone();
         }),
@@ -330,7 +332,7 @@ fn a_time_that_nobody_of_the_root_proves_is_none() {
             assert!(!verdict.is_trusted(), "{what} {is_keyed}: {verdict}");
             world.try_keys();
             for one in world.facts().bundled() {
-                let proven = one.verified().and_then(|it| it.proven());
+                let proven = one.verified().and_then(VerifiedBundle::proven);
                 let is_early = proven.is_some_and(|at| at < noon());
                 assert!(!is_early, "{what} {is_keyed}: {proven:?}");
             }
@@ -389,8 +391,12 @@ fn one_key_in_two_forms_is_one_signer() {
     expect(&pgp_and([101; 32]), "one key", NOT_TRUSTED);
 }
 
+/// What is done to a world, and what is said of it then.
+type Row = (&'static str, fn(&mut World), Verdict);
+
 /// PGP and identity, of which two are needed: each in turn is missing, and each in turn is void.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table, a row each")]
 fn pgp_and_an_identity_are_both_needed() {
     let both = || {
         let mut world = World::bundled(&[good()]);
@@ -399,7 +405,6 @@ fn pgp_and_an_identity_are_both_needed() {
         world
     };
     expect(&both(), "both", GOOD);
-    type Row = (&'static str, fn(&mut World), Verdict);
     let rows: [Row; 9] = [
         (
             "no statement",
@@ -550,7 +555,6 @@ fn an_archive_that_was_signed_as_another_is_not_the_one_that_was_asked_for() {
     use charttrust_verify::policy::Level;
     let mismatch = Verdict::Untrusted(Reason::MetadataMismatch);
     let verified = Verdict::Trusted(Basis::ArchiveVerified);
-    type Row = (&'static str, fn(&mut World), Verdict);
     let rows: [Row; 4] = [
         ("itself", |_| (), verified),
         (

@@ -49,7 +49,10 @@ impl Court {
         let by_digest = verify(claimed, Artifact::Digest(manifest()), means);
         let word = |outcome: &Result<VerifiedBundle, _>| {
             let outcome: &Result<_, charttrust_verify::sigstore::Fault> = outcome;
-            outcome.as_ref().err().map(|fault| fault.code())
+            outcome
+                .as_ref()
+                .err()
+                .map(charttrust_verify::sigstore::Fault::code)
         };
         assert_eq!(word(&by_bytes), word(&by_digest), "bytes and digest");
         by_bytes.map_err(|fault| {
@@ -111,6 +114,7 @@ impl Court {
     }
 
     /// Bundles that count for nobody, each for another reason.
+    #[expect(clippy::too_many_lines, reason = "a table, a row each")]
     fn bad(&self) -> Vec<(&'static str, Value)> {
         static THEIRS: LazyLock<World> = LazyLock::new(|| World::called("theirs"));
         static SAME_NAME: LazyLock<World> = LazyLock::new(|| World::called("ours"));
@@ -433,6 +437,7 @@ fn without(document: &Value, at: &str) -> Option<Value> {
 }
 
 /// The document with a field of it in other words, or a second time: before and after the first.
+#[expect(clippy::too_many_lines, reason = "a list of changes of one text")]
 fn refielded(document: &Value, at: &str, others: &[&Value]) -> Vec<(String, String)> {
     let Some((above, name)) = at.rsplit_once('/') else {
         return Vec::new();
