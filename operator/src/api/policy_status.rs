@@ -34,7 +34,7 @@ pub struct ChartTrustPolicyStatus {
     pub quarantine: QuarantineCounts,
 
     /// Ready, Compliant, KeysResolved, SourcesReachable, and if so: ExceptionExpiring,
-    /// QuarantineStopped, Reconciling, Stalled.
+    /// QuarantineStopped, Reconciling, Stalled, WebhookReady.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = bounds::SHORT_LIST),
