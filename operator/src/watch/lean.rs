@@ -241,7 +241,7 @@ mod tests {
         json!({
             "name": "web", "namespace": "shop", "uid": "u", "resourceVersion": "7", "generation": 2,
             "creationTimestamp": "2026-11-18T00:00:00Z", "labels": {"status": "deployed"},
-            "annotations": {"example.com/junk": "x".repeat(1 << 18), "charttrust.io/requestedAt": "now",
+            "annotations": {"example.com/junk": "x".repeat(1 << 18), "a.b/c": "d", "charttrust.io/requestedAt": "now",
                 "charttrust.io/long": "x".repeat(LONGEST_ANNOTATION + 1)},
             "finalizers": ["example.com/held", "charttrust.io/restore"],
             "ownerReferences": [{"apiVersion": "v1", "kind": "A", "name": "a", "uid": "b"}],
