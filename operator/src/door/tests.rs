@@ -434,17 +434,25 @@ fn public_key(key: &Key) -> TrustedKey {
     .unwrap()
 }
 
+impl Scene {
+    /// Puts a signature beside version 1.0.0, by a new key.
+    async fn sign(&self) -> Key {
+        let (world, key) = (World::new(), Key::new());
+        let signed = Shape {
+            artifact: packed("1.0.0"),
+            ..world.keyed(&key)
+        };
+        let bundle = signed.bundle().to_string().into_bytes();
+        self.add("/web-1.0.0.tgz.sigstore.json", bundle).await;
+        key
+    }
+}
+
 #[tokio::test]
 async fn signatures_of_sigstore_are_remembered_and_judged_by_the_keys_of_now() {
     let scene = Scene::with(&[]).await;
     scene.publish("1.0.0").await;
-    let (world, key) = (World::new(), Key::new());
-    let signed = Shape {
-        artifact: packed("1.0.0"),
-        ..world.keyed(&key)
-    };
-    let bundle = signed.bundle().to_string().into_bytes();
-    scene.add("/web-1.0.0.tgz.sigstore.json", bundle).await;
+    let key = scene.sign().await;
     let rule = json!({"name": "all", "charts": ["*"], "sources": [{"url": scene.repository.uri()}],
         "verify": {"level": "Signature", "signers": {"keys": ["board"]}}});
     let strict = json!({"spec": {"rules": [rule]}});
@@ -686,13 +694,7 @@ async fn preview_loop_and_webhook_say_one_thing_of_500_records() {
     scene.add("/index.yaml", index.into()).await;
     scene.add("/web-1.0.0.tgz", packed("1.0.0")).await;
     scene.add("/web-1.1.0.tgz", packed("1.1.0")).await;
-    let (world, key) = (World::new(), Key::new());
-    let signed = Shape {
-        artifact: packed("1.0.0"),
-        ..world.keyed(&key)
-    };
-    let bundle = signed.bundle().to_string().into_bytes();
-    scene.add("/web-1.0.0.tgz.sigstore.json", bundle).await;
+    let key = scene.sign().await;
     let mut revoked = public_key(&key);
     revoked.spec.revocation = serde_json::from_value(json!({"reason": "Compromised"})).unwrap();
     let keys = [public_key(&key), public_key(&Key::new()), revoked];

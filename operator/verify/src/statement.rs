@@ -145,15 +145,7 @@ fn texts(all: &[String]) -> Value {
 /// YAML, where some are integers again.
 fn through_json(value: &Value) -> Value {
     match value {
-        #[allow(
-            clippy::cast_precision_loss,
-            reason = "Go decodes into float64 here, too"
-        )]
-        #[allow(
-            clippy::as_conversions,
-            reason = "there is no other conversion to a float"
-        )]
-        Value::Int(number) => number_of(*number as f64),
+        Value::Int(number) => number_of(yaml::float64(*number)),
         Value::Float(number) => number_of(*number),
         Value::List(items) => Value::List(items.iter().map(through_json).collect()),
         Value::Map(pairs) => {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::yaml::{Value, general_f32, general_f64};
+use crate::yaml::{Value, float64, general_f32, general_f64};
 
 /// A value does not fit the type of its field; Helm refuses the chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -117,15 +117,7 @@ pub(crate) fn go_text(value: &Value) -> String {
     match value {
         Value::Null => "<nil>".to_owned(),
         Value::Bool(yes) => yes.to_string(),
-        #[allow(
-            clippy::cast_precision_loss,
-            reason = "Go decodes into float64 here, too"
-        )]
-        #[allow(
-            clippy::as_conversions,
-            reason = "there is no other conversion to a float"
-        )]
-        Value::Int(number) => general_f64(*number as f64),
+        Value::Int(number) => general_f64(float64(*number)),
         Value::Float(number) => general_f64(*number),
         Value::Text(text) => text.clone(),
         Value::List(items) => {

@@ -17,7 +17,7 @@ use serde_json::{Map, Number, Value as Json};
 use zeroize::Zeroize;
 
 use crate::chart::metadata::Dependency;
-use crate::yaml::{Value, YamlError};
+use crate::yaml::{Value, YamlError, float64};
 
 pub(crate) use process::{Expected, expected};
 pub(crate) use table::Unmergeable;
@@ -229,15 +229,7 @@ fn json(value: Value) -> Result<Json, YamlError> {
     Ok(match value {
         Value::Null => Json::Null,
         Value::Bool(yes) => Json::Bool(yes),
-        #[allow(
-            clippy::cast_precision_loss,
-            reason = "Go decodes into float64 here, too"
-        )]
-        #[allow(
-            clippy::as_conversions,
-            reason = "there is no other conversion to a float"
-        )]
-        Value::Int(number) => float(number as f64)?,
+        Value::Int(number) => float(float64(number))?,
         Value::Float(number) => float(number)?,
         Value::Text(text) => Json::String(text),
         Value::List(items) => items.into_iter().map(json).collect::<Result<_, _>>()?,

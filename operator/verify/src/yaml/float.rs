@@ -20,6 +20,20 @@ pub(crate) fn general_f64(number: f64) -> String {
     general(&format!("{number:e}"))
 }
 
+/// A whole number where Go decodes every number into a `float64`.
+pub(crate) fn float64(number: i128) -> f64 {
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "Go loses what a float64 cannot hold, too"
+    )]
+    #[allow(
+        clippy::as_conversions,
+        reason = "there is no other conversion to a float"
+    )]
+    let number = number as f64;
+    number
+}
+
 /// Turns Rust's shortest exponent form (`1.25e-7`) into Go's `%g`: plain digits for exponents from
 /// -4 to 5, otherwise a sign and at least two digits of exponent.
 fn general(shortest: &str) -> String {

@@ -9,7 +9,7 @@ mod scalar;
 mod tree;
 mod write;
 
-pub(crate) use float::{general_f32, general_f64};
+pub(crate) use float::{float64, general_f32, general_f64};
 pub(crate) use scalar::lossy;
 pub(crate) use tree::{Reading, document};
 pub(crate) use write::{Unwritable, write};

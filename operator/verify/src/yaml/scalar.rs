@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::civil::Date;
 
-use super::{Value, YamlError};
+use super::{Value, YamlError, float64};
 
 /// Resolves the text of a scalar, given its tag in the short form (`!!int`), if it has one.
 ///
@@ -26,18 +26,7 @@ fn fit(tag: &str, found: Option<Value>, text: String) -> Result<Value, YamlError
     match (tag, found) {
         ("", None) => Ok(Value::Text(text)),
         ("!!timestamp", None) if timestamp(&text) => Ok(Value::Text(text)),
-        ("!!float", Some(Value::Int(number))) => {
-            #[allow(
-                clippy::cast_precision_loss,
-                reason = "Go converts to float64 here, too"
-            )]
-            #[allow(
-                clippy::as_conversions,
-                reason = "there is no other conversion to a float"
-            )]
-            let number = number as f64;
-            Ok(Value::Float(number))
-        }
+        ("!!float", Some(Value::Int(number))) => Ok(Value::Float(float64(number))),
         ("", Some(value))
         | ("!!bool", Some(value @ Value::Bool(_)))
         | ("!!int", Some(value @ Value::Int(_)))

@@ -151,16 +151,22 @@ fn what_was_published_first_leaves_room_for_what_is_signed_later() {
     }
 }
 
+/// A rule that lists an identity whose signatures are all void.
+fn listing_a_stolen_one() -> World {
+    let mut world = World::bundled(&[]);
+    let mut known = identity("stolen", "https://github.com/example/stolen");
+    known.identity.revocation = revoked(RevocationReason::Compromised, &[]);
+    world.sigstore.identities.push(known);
+    let signers = &mut world.verify().signers.identities;
+    signers.insert("stolen".to_owned());
+    world
+}
+
 #[test]
 fn rubbish_pushes_nothing_out_that_a_known_signer_has_made() {
     let stolen = || facts(&by("https://github.com/example/stolen").bundle());
     let world = |bundles: Vec<BundleFacts>| {
-        let mut world = World::bundled(&[]);
-        let mut known = identity("stolen", "https://github.com/example/stolen");
-        known.identity.revocation = revoked(RevocationReason::Compromised, &[]);
-        world.sigstore.identities.push(known);
-        let signers = &mut world.verify().signers.identities;
-        signers.insert("stolen".to_owned());
+        let mut world = listing_a_stolen_one();
         world.put(bundles);
         world
     };
@@ -488,12 +494,7 @@ fn a_mirror_adds_and_withholds_and_takes_nothing() {
     use charttrust_verify::evidence::Place;
     let silence = Some((Cause::SourceUnavailable, "503".to_owned()));
     let mirrored = |bundles: Vec<BundleFacts>| {
-        let mut world = World::bundled(&[]);
-        let mut known = identity("stolen", "https://github.com/example/stolen");
-        known.identity.revocation = revoked(RevocationReason::Compromised, &[]);
-        world.sigstore.identities.push(known);
-        let signers = &mut world.verify().signers.identities;
-        signers.insert("stolen".to_owned());
+        let mut world = listing_a_stolen_one();
         let bundles = Bundles::of(bundles, silence.clone()).served_by(Place::Mirror);
         world.facts().bundles = Some(Box::new(bundles));
         world
