@@ -19,6 +19,9 @@
 //! controllers outwards. A test guards these arrows.
 
 pub mod api;
+#[cfg(test)]
+#[path = "../tests/commands/archive.rs"]
+mod archive;
 pub mod certificates;
 pub mod cli;
 pub mod clock;

@@ -31,6 +31,7 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
+pub(crate) use lean::as_its_kind;
 pub use lean::{Lean, LeanMeta};
 pub use optional::{Change, Kind, ObjectName, Optional, State, discover};
 pub use picked::{EACH, FIRST, Kept, LAST, MOST, Only, PRESENT, Path, Picked};

@@ -1,6 +1,9 @@
 //! What hostile sources cost in memory. A program of its own, whose memory is read off the process: what one
 //! source makes the operator hold, it takes from everybody.
 
+#[path = "commands/archive.rs"]
+mod archive;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -599,29 +602,9 @@ async fn long_texts_of_charts_count_as_what_they_take() {
     assert!(grown < 140, "{grown} MiB for {MANY} charts");
 }
 
-/// An archive of one file.
 fn packed(description: &str) -> Vec<u8> {
-    use std::io::Write as _;
     let yaml = format!("apiVersion: v2\nname: c\nversion: 1.0.0\ndescription: {description}\n");
-    let mut header = [0_u8; 512];
-    let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
-    put(0, b"c/Chart.yaml");
-    put(100, b"0000644\0");
-    put(108, b"0000000\0");
-    put(116, b"0000000\0");
-    put(124, format!("{:011o}\0", yaml.len()).as_bytes());
-    put(136, b"00000000012\0");
-    put(148, b"        ");
-    put(156, b"0");
-    put(257, b"ustar\x0000");
-    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
-    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    let mut tar = header.to_vec();
-    tar.extend(yaml.as_bytes());
-    tar.resize(tar.len().next_multiple_of(512) + 1024, 0);
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(&tar).unwrap();
-    encoder.finish().unwrap()
+    archive::packed("c", &yaml)
 }
 
 /// A registry that hands out tokens of 200 KiB, one for each chart.

@@ -17,6 +17,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
 use crate::api::TrustedKey;
+use crate::archive;
 use crate::evidence::{Forms, Gathered, gather};
 use crate::forge::{Key, Shape, World};
 use crate::sources::{Asked as When, Limits, Source};
@@ -167,28 +168,11 @@ async fn submitted(change: impl FnOnce(&mut Value)) -> (Subject, OwnedSemaphoreP
     (review.subject, places.acquire_owned().await.unwrap())
 }
 
-/// An archive of one file.
 fn packed(version: &str) -> Vec<u8> {
-    let yaml = format!("apiVersion: v2\nname: web\nversion: {version}\n");
-    let mut header = [0_u8; 512];
-    let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
-    put(0, b"web/Chart.yaml");
-    put(100, b"0000644\0");
-    put(108, b"0000000\0");
-    put(116, b"0000000\0");
-    put(124, format!("{:011o}\0", yaml.len()).as_bytes());
-    put(136, b"00000000012\0");
-    put(148, b"        ");
-    put(156, b"0");
-    put(257, b"ustar\x0000");
-    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
-    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    let mut tar = header.to_vec();
-    tar.extend(yaml.as_bytes());
-    tar.resize(tar.len().next_multiple_of(512) + 1024, 0);
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(&tar).unwrap();
-    encoder.finish().unwrap()
+    archive::packed(
+        "web",
+        &format!("apiVersion: v2\nname: web\nversion: {version}\n"),
+    )
 }
 
 fn mode(mode: &str) -> Value {

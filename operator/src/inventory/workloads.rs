@@ -4,7 +4,6 @@
 //! Kept is one number for each object, and one text for each release that they name. Whoever may write
 //! workloads in one namespace makes as many as he pleases, so both are bounded there.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::marker::PhantomData;
@@ -20,7 +19,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::ReleaseId;
-use crate::watch::{Followed, Heard, Only, Part, Path, Reach, config, hear};
+use crate::watch::{Followed, Heard, Only, Part, Path, Reach, as_its_kind, config, hear};
 
 /// The marks that Helm puts on what it makes of a chart (`pkg/action/validate.go`).
 const RELEASE_NAME: &str = "meta.helm.sh/release-name";
@@ -102,27 +101,10 @@ pub fn claim(metadata: &ObjectMeta) -> Option<ReleaseId> {
 }
 
 impl<K: Resource> Resource for Workload<K> {
-    type DynamicType = K::DynamicType;
-    type Scope = K::Scope;
+    as_its_kind!(K);
 
     fn metadata_api() -> bool {
         true
-    }
-
-    fn kind(dt: &Self::DynamicType) -> Cow<'_, str> {
-        K::kind(dt)
-    }
-
-    fn group(dt: &Self::DynamicType) -> Cow<'_, str> {
-        K::group(dt)
-    }
-
-    fn version(dt: &Self::DynamicType) -> Cow<'_, str> {
-        K::version(dt)
-    }
-
-    fn plural(dt: &Self::DynamicType) -> Cow<'_, str> {
-        K::plural(dt)
     }
 
     fn meta(&self) -> &ObjectMeta {

@@ -4,7 +4,6 @@
 //! like a `ReleaseTrust` made by hand, and the API server adds `managedFields`. Both are skipped while the
 //! bytes are decoded, so that they are never held, and so are owners and the finalizers of others.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
@@ -14,6 +13,31 @@ use kube::Resource;
 use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+
+/// Of an implementation of `Resource` for part of an object: it is of that object's kind.
+macro_rules! as_its_kind {
+    ($kind:ident) => {
+        type DynamicType = <$kind as ::kube::Resource>::DynamicType;
+        type Scope = <$kind as ::kube::Resource>::Scope;
+
+        fn kind(dt: &Self::DynamicType) -> ::std::borrow::Cow<'_, str> {
+            $kind::kind(dt)
+        }
+
+        fn group(dt: &Self::DynamicType) -> ::std::borrow::Cow<'_, str> {
+            $kind::group(dt)
+        }
+
+        fn version(dt: &Self::DynamicType) -> ::std::borrow::Cow<'_, str> {
+            $kind::version(dt)
+        }
+
+        fn plural(dt: &Self::DynamicType) -> ::std::borrow::Cow<'_, str> {
+            $kind::plural(dt)
+        }
+    };
+}
+pub(crate) use as_its_kind;
 
 /// The metadata of an object that is somebody else's; the rest is not asked for.
 #[derive(Clone, Debug)]
@@ -63,27 +87,10 @@ impl<'de, K: serde::de::DeserializeOwned> Deserialize<'de> for Lean<K> {
 }
 
 impl<K: Resource> Resource for LeanMeta<K> {
-    type DynamicType = K::DynamicType;
-    type Scope = K::Scope;
+    as_its_kind!(K);
 
     fn metadata_api() -> bool {
         true
-    }
-
-    fn kind(dt: &Self::DynamicType) -> Cow<'_, str> {
-        K::kind(dt)
-    }
-
-    fn group(dt: &Self::DynamicType) -> Cow<'_, str> {
-        K::group(dt)
-    }
-
-    fn version(dt: &Self::DynamicType) -> Cow<'_, str> {
-        K::version(dt)
-    }
-
-    fn plural(dt: &Self::DynamicType) -> Cow<'_, str> {
-        K::plural(dt)
     }
 
     fn meta(&self) -> &ObjectMeta {
@@ -96,24 +103,7 @@ impl<K: Resource> Resource for LeanMeta<K> {
 }
 
 impl<K: Resource> Resource for Lean<K> {
-    type DynamicType = K::DynamicType;
-    type Scope = K::Scope;
-
-    fn kind(dt: &Self::DynamicType) -> Cow<'_, str> {
-        K::kind(dt)
-    }
-
-    fn group(dt: &Self::DynamicType) -> Cow<'_, str> {
-        K::group(dt)
-    }
-
-    fn version(dt: &Self::DynamicType) -> Cow<'_, str> {
-        K::version(dt)
-    }
-
-    fn plural(dt: &Self::DynamicType) -> Cow<'_, str> {
-        K::plural(dt)
-    }
+    as_its_kind!(K);
 
     fn meta(&self) -> &ObjectMeta {
         self.0.meta()

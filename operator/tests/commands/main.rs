@@ -1,6 +1,7 @@
 //! Every command in everything that may go wrong around it: its exit code, what it says, and that nothing
 //! is left half done. A new command has no row until it is given one, and the table says so.
 
+mod archive;
 #[allow(
     dead_code,
     unreachable_pub,

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use wiremock::matchers::path;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use crate::archive::packed;
 use crate::world::{Ends, KEY, LEASE, Said, World};
 
 const PREVIEW: &str = "quarantine --key platform --reason test --dry-run";
@@ -423,30 +424,6 @@ async fn a_key_is_imported_from_an_address_only_with_its_fingerprint() {
     assert_eq!(world.cluster.requests(), 0);
 }
 
-/// An archive of one file, as `helm package` makes it.
-fn packed(yaml: &str) -> Vec<u8> {
-    use std::io::Write as _;
-    let mut header = [0_u8; 512];
-    let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
-    put(0, b"c/Chart.yaml");
-    put(100, b"0000644\0");
-    put(108, b"0000000\0");
-    put(116, b"0000000\0");
-    put(124, format!("{:011o}\0", yaml.len()).as_bytes());
-    put(136, b"00000000012\0");
-    put(148, b"        ");
-    put(156, b"0");
-    put(257, b"ustar\x0000");
-    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
-    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    let mut tar = header.to_vec();
-    tar.extend(yaml.as_bytes());
-    tar.resize(tar.len().next_multiple_of(512) + 1024, 0);
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(&tar).unwrap();
-    encoder.finish().unwrap()
-}
-
 /// What Artifact Hub shows beside a chart is where the key is, and no more than that.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_key_that_an_archive_names_is_imported_if_its_owner_says_the_same() {
@@ -463,10 +440,13 @@ async fn the_key_that_an_archive_names_is_imported_if_its_owner_says_the_same() 
     let host = server.address();
     let chart = |fingerprint: &str| {
         let head = "apiVersion: v2\nname: c\nversion: 1.0.0\n";
-        packed(&format!(
-            "{head}annotations:\n  artifacthub.io/signKey: |\n    fingerprint: {fingerprint}\n    \
+        packed(
+            "c",
+            &format!(
+                "{head}annotations:\n  artifacthub.io/signKey: |\n    fingerprint: {fingerprint}\n    \
              url: http://{host}/key\n"
-        ))
+            ),
+        )
     };
     let lay = |name: &str, bytes: Vec<u8>| {
         std::fs::write(world.folder.path().join(name), bytes).unwrap();
@@ -475,7 +455,7 @@ async fn the_key_that_an_archive_names_is_imported_if_its_owner_says_the_same() 
     lay("other.tgz", chart(&other));
     lay(
         "bare.tgz",
-        packed("apiVersion: v2\nname: c\nversion: 1.0.0\n"),
+        packed("c", "apiVersion: v2\nname: c\nversion: 1.0.0\n"),
     );
     let import = |archive: &str| {
         format!("key import --sign-key {archive} --fingerprint {own} --allow-host {host}")

@@ -11,6 +11,7 @@ use super::limits;
 use super::revocation::{CertificateRevocation, KeyRevocation, worst};
 use super::time::{begins, timestamp};
 use super::validity::{Component, Made, Moment, judge};
+use crate::finding::is_deceptive;
 
 /// A description of a certificate at a reference time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -224,17 +225,7 @@ fn escaped(id: &[u8]) -> String {
 
 /// Controls and everything invisible or reordering are shown as `\u{…}`.
 fn escaped_character(character: char) -> impl Iterator<Item = char> {
-    use unicode_general_category::{GeneralCategory as Category, get_general_category};
-    let refused = matches!(
-        get_general_category(character),
-        Category::Control
-            | Category::Format
-            | Category::LineSeparator
-            | Category::ParagraphSeparator
-            | Category::PrivateUse
-            | Category::Surrogate
-            | Category::Unassigned
-    );
+    let refused = is_deceptive(character);
     let code = refused.then(|| character.escape_unicode());
     let itself = (!refused).then_some(character);
     code.into_iter().flatten().chain(itself)
