@@ -192,6 +192,8 @@ impl Scene {
             "apiVersion": "charttrust.io/v1alpha1", "kind": "ChartTrustPolicy",
             "metadata": {"name": POLICY, "generation": 1}, "spec": spec,
         });
+        let path = format!("/apis/charttrust.io/v1alpha1/charttrustpolicies/{POLICY}");
+        self.cluster.put(&path, object.clone());
         let loaded = parse::policy(&serde_json::from_value(object).unwrap());
         assert_eq!(loaded.problems, []);
         let reading = Reading {

@@ -7,6 +7,7 @@ mod guards;
 pub(in crate::controllers) mod incidents;
 pub(in crate::controllers) mod made;
 pub(in crate::controllers) mod scope;
+mod stands;
 pub(in crate::controllers) mod start;
 mod survey;
 

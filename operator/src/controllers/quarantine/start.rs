@@ -6,7 +6,7 @@ use kube::api::ObjectMeta;
 use kube::{Api, ResourceExt as _};
 
 use super::decide::{Decision, decide};
-use super::{incidents, made, scope, survey};
+use super::{incidents, made, scope, stands, survey};
 use crate::api::conditions::{ReleaseCondition, find};
 use crate::api::quarantine::QuarantineSpec;
 use crate::api::quarantine_words::QuarantineAction;
@@ -56,8 +56,10 @@ async fn decide_for(
     let mut outcomes = decision.outcomes.clone();
     let remembered = remember(context, &decision).await;
     let started = match &loaded.quarantine {
-        Some(terms) => start_all(context, name, terms, &decision, &mut outcomes).await,
-        None => Ok(()),
+        Some(terms) if !decision.starts.is_empty() => {
+            start_confirmed(context, name, (loaded, terms), &decision, &mut outcomes).await
+        }
+        Some(_) | None => Ok(()),
     };
     note_refused(context, name, &outcomes);
     let failure = outcomes.failed.values().next().cloned();
@@ -68,6 +70,34 @@ async fn decide_for(
         .remembered
         .map(drop)
         .map_err(|why| Error::Quarantine(failure.unwrap_or(why)))
+}
+
+/// Begins what is due, unless what was decided by is not what the API server has: it is decided again once that is
+/// known. That nobody can find it out is told.
+async fn start_confirmed(
+    context: &Context,
+    name: &str,
+    (loaded, terms): (&LoadedPolicy, &QuarantineTerms),
+    decision: &Decision,
+    outcomes: &mut Outcomes,
+) -> Result<(), Error> {
+    let error = match stands::changed(context, name, loaded).await {
+        Ok(None) => return start_all(context, name, terms, decision, outcomes).await,
+        Ok(Some(other)) => {
+            outcomes.waiting += decision.starts.len();
+            Error::Quarantine(format!(
+                "nothing begins: {other} has changed, and the watch has not told it yet"
+            ))
+        }
+        Err(error) => {
+            let why = chain(&error);
+            let ids = decision.starts.iter().map(|(id, _)| id.clone());
+            outcomes.failed.extend(ids.map(|id| (id, why.clone())));
+            error
+        }
+    };
+    outcomes.active = outcomes.active.saturating_sub(decision.starts.len());
+    Err(error)
 }
 
 /// Keeps what was decided. Releases for which that has changed are shown anew.

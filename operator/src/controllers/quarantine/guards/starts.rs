@@ -8,9 +8,9 @@ use serde_json::json;
 
 use super::{
     Case, HOUR, LONG, NOTHING, START, TRUSTED, contained, decided, decided_after, forum,
-    is_due_after, of_revocation, outcomes, remember, remembered, report_only,
+    is_due_after, of_revocation, outcomes, remember, remembered, report_only, start,
 };
-use crate::clock::tick;
+use crate::clock::{Moment, tick};
 use crate::controllers::context::QuarantineSettings;
 use crate::controllers::store::{Outcomes, Waiting};
 use crate::controllers::task::Task;
@@ -38,6 +38,72 @@ async fn what_is_bad_is_contained_as_the_policy_says() {
         ..Outcomes::default()
     };
     assert_eq!(outcomes(&scene), expected);
+}
+
+/// A watch may lag, and what is created has no earlier version that could refuse it.
+#[tokio::test]
+async fn nothing_begins_by_what_the_server_has_otherwise() {
+    const KEYS: &str = "/apis/charttrust.io/v1alpha1/trustedkeys/platform";
+    const POLICIES: &str = "/apis/charttrust.io/v1alpha1/charttrustpolicies/strict";
+    let key = json!({
+        "apiVersion": "charttrust.io/v1alpha1", "kind": "TrustedKey",
+        "metadata": {"name": "platform", "uid": "one", "generation": 2},
+        "spec": {"fingerprint": "0123456789ABCDEF0123456789ABCDEF01234567", "publicKey": {"inline": "x"},
+            "revocation": {"reason": "Compromised"}},
+    });
+    let cases: [(&str, fn(&Scene)); 6] = [
+        ("TrustedKey platform", |scene| scene.cluster.remove(KEYS)),
+        ("TrustedKey platform", |scene| {
+            alter(scene, KEYS, &json!({"metadata": {"generation": 3}}));
+        }),
+        ("TrustedKey platform", |scene| {
+            alter(scene, KEYS, &json!({"metadata": {"uid": "two"}}));
+        }),
+        ("ChartTrustPolicy strict", |scene| {
+            scene.cluster.remove(POLICIES)
+        }),
+        ("ChartTrustPolicy strict", |scene| {
+            alter(scene, POLICIES, &json!({"metadata": {"generation": 2}}));
+        }),
+        ("read what a quarantine would rest on", |scene| {
+            scene
+                .cluster
+                .refuse("GET", "/trustedkeys", (500, "InternalError"));
+        }),
+    ];
+    for (named, change) in cases {
+        let scene = Scene::automatic().await;
+        scene.cluster.put(KEYS, key.clone());
+        let read = serde_json::from_value(key.clone()).unwrap();
+        let keys = &scene.context.cache.keys;
+        keys.set("platform".to_owned(), Some(Ok(read)));
+        let stored = (scene.cluster.find(KEYS), scene.cluster.find(POLICIES));
+        change(&scene);
+        let now = Moment::now();
+        let failed = start::reconcile(&scene.context, POLICY, now)
+            .await
+            .unwrap_err();
+        assert!(failed.to_string().contains(named), "{failed}");
+        assert_eq!(scene.of_quarantines(), NOTHING, "{named}");
+        // That it cannot be found out is told; that it has changed will be.
+        let found = outcomes(&scene);
+        let is_unread = named.starts_with("read");
+        let expected = (0, usize::from(!is_unread), is_unread);
+        let failed = found.failed.get(&web());
+        let told = failed.is_some_and(|why| why.contains(named));
+        assert_eq!((found.active, found.waiting, told), expected, "{named}");
+        // Once it is as it was judged by, it begins.
+        scene.cluster.allow();
+        scene.cluster.put(KEYS, stored.0.unwrap());
+        scene.cluster.put(POLICIES, stored.1.unwrap());
+        assert_eq!(decided(&scene).await, [START], "{named}");
+    }
+}
+
+fn alter(scene: &Scene, path: &str, change: &serde_json::Value) {
+    let mut object = scene.cluster.find(path).unwrap();
+    json_patch::merge(&mut object, change);
+    scene.cluster.put(path, object);
 }
 
 /// Whoever may write records can copy one as often as it pleases: never harm without proof that

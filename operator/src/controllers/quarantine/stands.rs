@@ -1,0 +1,92 @@
+//! Whether what a quarantine would rest on is on the API server as it was judged by. Reads only.
+//!
+//! A watch may lag: behind a cache of the API server, or a connection that says nothing. What begins has no earlier
+//! version that could refuse it, as every other write has.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use kube::api::ListParams;
+use kube::core::ClusterResourceScope;
+use kube::{Api, Resource};
+
+use crate::api::{ChartTrustPolicy, TrustedIdentity, TrustedKey};
+use crate::controllers::context::Context;
+use crate::controllers::error::Error;
+use crate::parse::LoadedPolicy;
+use crate::watch::{LeanMeta, pages};
+
+/// The uid and generation of an object.
+type State = (Option<String>, Option<i64>);
+
+/// What was judged by and is not on the server as it was then, by kind and name; the watch will tell it.
+///
+/// # Errors
+/// If the server does not say.
+pub(super) async fn changed(
+    context: &Context,
+    name: &str,
+    loaded: &LoadedPolicy,
+) -> Result<Option<String>, Error> {
+    let policy = ListParams::default().fields(&format!("metadata.name={name}"));
+    let policy = states::<ChartTrustPolicy>(context, policy).await?;
+    let generation = policy.get(name).and_then(|(_, generation)| *generation);
+    if generation != Some(loaded.generation) {
+        return Ok(Some(format!("ChartTrustPolicy {name}")));
+    }
+    let keys = context
+        .cache
+        .keys
+        .all()
+        .into_iter()
+        .filter_map(|(name, key)| {
+            let key = key.as_ref().as_ref().ok()?;
+            Some((name, (key.metadata.uid.clone(), key.metadata.generation)))
+        });
+    let keys: BTreeMap<String, State> = keys.collect();
+    let identities = context.cache.identities.all().into_iter();
+    let identities = identities.filter_map(|(name, identity)| {
+        let identity = identity.as_ref().as_ref().ok()?;
+        Some((
+            name,
+            (identity.metadata.uid.clone(), identity.metadata.generation),
+        ))
+    });
+    let identities: BTreeMap<String, State> = identities.collect();
+    if let Some(name) = other::<TrustedKey>(context, &keys).await? {
+        return Ok(Some(format!("TrustedKey {name}")));
+    }
+    let other = other::<TrustedIdentity>(context, &identities).await?;
+    Ok(other.map(|name| format!("TrustedIdentity {name}")))
+}
+
+/// One of these that the server has otherwise, or not at all.
+async fn other<K>(
+    context: &Context,
+    known: &BTreeMap<String, State>,
+) -> Result<Option<String>, Error>
+where
+    K: Resource<DynamicType = (), Scope = ClusterResourceScope> + Clone + Debug,
+{
+    if known.is_empty() {
+        return Ok(None);
+    }
+    let now = states::<K>(context, ListParams::default()).await?;
+    let is_other = |(name, state): &(&String, &State)| now.get(*name) != Some(*state);
+    let other = known.iter().find(is_other);
+    Ok(other.map(|(name, _)| name.clone()))
+}
+
+async fn states<K>(context: &Context, params: ListParams) -> Result<BTreeMap<String, State>, Error>
+where
+    K: Resource<DynamicType = (), Scope = ClusterResourceScope> + Clone + Debug,
+{
+    let api = Api::<LeanMeta<K>>::all(context.client.clone());
+    let state = |object: LeanMeta<K>| {
+        let meta = object.metadata;
+        Some((meta.name?, (meta.uid, meta.generation)))
+    };
+    let all = pages(&api, params, state).await;
+    let all = all.map_err(|error| Error::Api("read what a quarantine would rest on", error))?;
+    Ok(all.into_iter().collect())
+}
