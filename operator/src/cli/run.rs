@@ -1,5 +1,6 @@
 //! `charttrust run`: the operator.
 
+use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,6 +109,9 @@ pub enum RunError {
     /// Another replica may write now.
     #[error("this replica does not lead any more")]
     LeadershipLost(#[source] Loss),
+    /// What is known is of a state of the cluster that is no more.
+    #[error("the operator has to start anew")]
+    GoneBack(#[source] Loss),
     /// Something that runs for ever has ended.
     #[error("the operator cannot go on")]
     Ended(#[source] controllers::Ended),
@@ -161,7 +165,7 @@ pub async fn run(arguments: Run) -> Result<(), RunError> {
     let telling = context.tell_for_ever(tell);
     let mut work = tokio::spawn(Arc::clone(&context).run(ready, stopped));
     let ended = tokio::select! {
-        lost = &mut election => return Err(RunError::LeadershipLost(loss(&lost))),
+        lost = &mut election => return Err(lost_by(loss(&lost))),
         result = health => result.map_err(unserved(arguments.health_addr, "--health-addr")),
         result = scrape => result.map_err(unserved(arguments.metrics_addr, "--metrics-addr")),
         () = telling => Ok(()),
@@ -205,6 +209,13 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// How long giving the lease away may take.
 const RELEASE_OF_LEASE: Duration = Duration::from_secs(10);
+
+fn lost_by(loss: Loss) -> RunError {
+    match loss {
+        Loss::GoneBack => RunError::GoneBack(loss),
+        Loss::Expired | Loss::Taken => RunError::LeadershipLost(loss),
+    }
+}
 
 type RunningElection = JoinHandle<Result<(), Loss>>;
 
@@ -251,10 +262,18 @@ fn loss(ended: &Result<Result<(), Loss>, tokio::task::JoinError>) -> Loss {
 const READ_TIMEOUT: Duration = Duration::from_secs(75);
 
 pub(super) async fn config() -> Result<Config, RunError> {
-    let mut config = Config::infer().await.map_err(RunError::NoCluster)?;
+    let config = Config::infer().await.map_err(RunError::NoCluster)?;
+    Ok(lasting(config))
+}
+
+/// As what runs for ever asks.
+fn lasting(mut config: Config) -> Config {
     config.read_timeout = Some(READ_TIMEOUT);
+    // kube repeats what was refused for as long as `Retry-After` says: a watch that is deaf for an hour.
+    // Everything here has pauses of its own.
+    config.default_retry = false;
     config.headers.push((USER_AGENT_HEADER, USER_AGENT));
-    Ok(config)
+    config
 }
 
 const USER_AGENT: HeaderValue =
@@ -339,11 +358,58 @@ pub(super) fn log(format: LogFormat) {
         LogFormat::Json => builder.json().init(),
         LogFormat::Text => builder.with_ansi(false).init(),
     }
+    std::panic::set_hook(Box::new(|panic| {
+        let at = panic.location().map(ToString::to_string);
+        tracing::error!(at, why = own_words(panic.payload()), "panicked");
+    }));
+}
+
+/// What a panic says, if that is a text of the program: what was put together may quote what lies in a Secret or
+/// in a record.
+fn own_words(payload: &(dyn Any + Send)) -> &'static str {
+    let text = payload.downcast_ref::<&'static str>();
+    text.copied()
+        .unwrap_or("not told, as it may quote what is secret")
 }
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::Secret;
+    use kube::Client;
+    use kube::api::{Api, ListParams};
+    use wiremock::matchers::any;
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
     use super::*;
+
+    /// The operator and the webhook ask alike.
+    #[tokio::test]
+    async fn nothing_is_repeated_for_as_long_as_a_server_says() {
+        for code in [429, 503, 504] {
+            let busy = ResponseTemplate::new(code).insert_header("Retry-After", "1");
+            let server = MockServer::start().await;
+            Mock::given(any()).respond_with(busy).mount(&server).await;
+            let config = lasting(Config::new(server.uri().parse().unwrap()));
+            let secrets = Api::<Secret>::all(Client::try_from(config).unwrap());
+            secrets.list(&ListParams::default()).await.unwrap_err();
+            let asked = server.received_requests().await.unwrap();
+            assert_eq!(asked.len(), 1, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_panic_quotes_nothing() {
+        let told = |panics: fn()| {
+            let payload = std::panic::catch_unwind(panics).unwrap_err();
+            own_words(&*payload)
+        };
+        assert_eq!(told(|| panic!("a text of ours")), "a text of ours");
+        let formatted: fn() = || panic!("{}", String::from("canary"));
+        let within_a_letter: fn() = || assert_eq!("canary\u{e9}"[..7].len(), 7);
+        for quoted in [formatted, within_a_letter] {
+            assert!(!told(quoted).contains("canary"));
+        }
+    }
 
     #[test]
     fn only_names_of_namespaces_are_taken() {

@@ -58,6 +58,12 @@ pub enum Loss {
     /// The lease could not be renewed in time.
     #[error("the lease was not renewed for {} s", RENEW_DEADLINE.as_secs())]
     Expired,
+    /// What the server has is older than what it had.
+    #[error(
+        "the API server has gone back to an older state, as after a restored snapshot of etcd: everything is \
+         read anew"
+    )]
+    GoneBack,
     /// Another replica has taken the lease.
     #[error("another replica holds the lease")]
     Taken,

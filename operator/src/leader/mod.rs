@@ -111,6 +111,25 @@ pub struct Election {
     told: watch::Receiver<Told>,
     /// Who held the lease when that was last logged.
     logged: Option<String>,
+    newest: Newest,
+}
+
+/// The newest version of the lease that was seen. Versions of one kind are numbers that grow (KEP-5504), and each
+/// renewal makes one, so a smaller one shows that etcd was put back to an older state. Watches do not show it: the
+/// API server takes them up where they ended and tells nothing until it has come that far again, and what is kept
+/// here is of a cluster that is no more.
+#[derive(Debug, Default)]
+struct Newest(Option<u64>);
+
+impl Newest {
+    /// Notes the version of a lease. Whether a newer one was seen before.
+    fn has_gone_back(&mut self, lease: &Lease) -> bool {
+        let version = lease.metadata.resource_version.as_deref();
+        let version = version.and_then(|text| text.parse().ok());
+        let is_newer = version.is_some_and(|version: u64| self.0 > Some(version));
+        self.0 = self.0.max(version);
+        is_newer
+    }
 }
 
 impl Election {
@@ -134,6 +153,7 @@ impl Election {
             leads_until,
             told,
             logged: None,
+            newest: Newest::default(),
         };
         Ok((election, Leadership::Elected(until)))
     }
@@ -157,6 +177,13 @@ impl Election {
     /// Reads the lease and does what follows from it; returns how long to wait for the next time.
     async fn acquire_or_renew(&mut self) -> Result<Duration, Loss> {
         let (observed, lease) = self.read().await;
+        if lease
+            .as_ref()
+            .is_some_and(|lease| self.newest.has_gone_back(lease))
+        {
+            self.leads_until.send_replace(None);
+            return Err(Loss::GoneBack);
+        }
         if let Observation::Present(spec) = &observed {
             self.log_holder(spec);
         }
@@ -218,6 +245,7 @@ impl Election {
     fn note(&mut self, written: kube::Result<Lease>, sent: Instant) {
         match written {
             Ok(lease) => {
+                self.newest.has_gone_back(&lease);
                 self.elector.wrote(sent);
                 self.leads_until.send_replace(self.elector.leads_until());
                 self.log_holder(&lease.spec.unwrap_or_default());
@@ -350,6 +378,67 @@ mod tests {
         leases.create(&post, &lease).await.unwrap_err();
         leases.get(LEASE).await.unwrap_err();
         assert_eq!(cluster.requests(), 2);
+    }
+
+    /// Whoever stands by would lead by what a cluster once was.
+    #[tokio::test]
+    async fn whoever_leads_or_stands_by_ends_when_the_server_has_gone_back() {
+        for holder in [None, Some("another")] {
+            let (cluster, mut election) = candidate(holder).await;
+            election.acquire_or_renew().await.unwrap();
+            election.acquire_or_renew().await.unwrap();
+            let leads = holder.is_none();
+            assert_eq!(election.leads_until.borrow().is_some(), leads);
+            let mut older = cluster.find(PATH).unwrap();
+            let seen: u64 = older["metadata"]["resourceVersion"]
+                .as_str()
+                .unwrap()
+                .parse()
+                .unwrap();
+            // The same once more is nothing.
+            election.acquire_or_renew().await.unwrap();
+            older["metadata"]["resourceVersion"] = serde_json::json!((seen - 1).to_string());
+            cluster.hold(PATH, older);
+            assert_eq!(election.acquire_or_renew().await, Err(Loss::GoneBack));
+            assert_eq!(*election.leads_until.borrow(), None);
+        }
+    }
+
+    /// A lease that is made again has a greater version, and versions that are no numbers say nothing.
+    #[tokio::test]
+    async fn a_lease_that_is_made_again_is_no_going_back() {
+        let (cluster, mut election) = candidate(Some("another")).await;
+        election.acquire_or_renew().await.unwrap();
+        cluster.remove(PATH);
+        cluster.put(PATH, lease_of(Some("third")));
+        election.acquire_or_renew().await.unwrap();
+        let mut odd = lease_of(Some("third"));
+        odd["metadata"]["resourceVersion"] = serde_json::json!("odd");
+        cluster.hold(PATH, odd);
+        election.acquire_or_renew().await.unwrap();
+    }
+
+    const PATH: &str =
+        "/apis/coordination.k8s.io/v1/namespaces/charttrust-system/leases/charttrust";
+
+    fn lease_of(holder: Option<&str>) -> serde_json::Value {
+        serde_json::json!({"metadata": {"name": LEASE}, "spec": {"holderIdentity": holder}})
+    }
+
+    /// A replica, and the server on which somebody holds the lease.
+    async fn candidate(holder: Option<&str>) -> (FakeCluster, Election) {
+        let cluster = FakeCluster::default();
+        for _ in 0..9 {
+            cluster.put(PATH, lease_of(holder));
+        }
+        let (server, _) = cluster.clone().start().await;
+        let config = Config::new(server.uri().parse().unwrap());
+        let (_, told) = watch::channel(Told::default());
+        let identity = "charttrust-0".to_owned();
+        let election = Election::new(config, "charttrust-system", identity, told);
+        // The server has to outlive this.
+        Box::leak(Box::new(server));
+        (cluster, election.unwrap().0)
     }
 
     /// What commands learn from it is of the replica that leads, and what others wrote there stays.
