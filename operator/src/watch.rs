@@ -86,6 +86,12 @@ impl<K: Clone + Ord, V> Cache<K, V> {
         parts.any(|(_, answer)| *answer == Answer::Refused)
     }
 
+    /// Whether something was listed, and may not be read any more.
+    pub fn is_any_refused(&self) -> bool {
+        let parts = self.parts.borrow();
+        parts.values().any(|answer| *answer == Answer::Refused)
+    }
+
     /// The namespaces that may not be read.
     pub fn refused(&self) -> BTreeSet<String> {
         let parts = self.parts.borrow();
@@ -94,6 +100,19 @@ impl<K: Clone + Ord, V> Cache<K, V> {
             .filter(|(_, answer)| **answer == Answer::Refused);
         let names = refused.filter_map(|(part, _)| part.namespace());
         names.map(str::to_owned).collect()
+    }
+
+    /// It may not be read. Without a right to the whole there is nothing to do, and the start waits for it; if it is
+    /// taken away later, what is known stands.
+    fn refused_now(&self, part: &Part) {
+        self.parts.send_if_modified(|parts| {
+            let known = parts.get_mut(part);
+            let is_awaited = |answer: &Answer| *part == Part::Whole && *answer == Answer::Awaited;
+            match known.filter(|answer| !is_awaited(answer)) {
+                Some(answer) => std::mem::replace(answer, Answer::Refused) != Answer::Refused,
+                None => false,
+            }
+        });
     }
 
     fn answer(&self, part: &Part, answer: Answer) {
@@ -341,9 +360,7 @@ async fn follow_part<O, K, V>(
             // an event.
             keys.iter().chain(&gone).for_each(changed);
         }
-        // Without a right to the whole there is nothing to do, and the start waits for it.
-        Heard::Refused if followed.part == Part::Whole => {}
-        Heard::Refused => cache.answer(&followed.part, Answer::Refused),
+        Heard::Refused => cache.refused_now(&followed.part),
     })
     .await;
 }

@@ -198,8 +198,52 @@ impl Caches {
         }
     }
 
-    /// What of the namespaces to look at cannot be seen, and why.
+    /// What there is to look at and cannot be seen, and why.
     pub(super) fn unseen(&self) -> Vec<String> {
+        let mut unseen = self.unseen_namespaces();
+        unseen.extend(self.unseen_kinds());
+        unseen
+    }
+
+    /// The kinds that were read, and may not be read any more: what is known of them stands, and is of then.
+    fn unseen_kinds(&self) -> Option<String> {
+        let everywhere = self.reach == Reach::Everywhere;
+        let kinds = [
+            ("ChartTrustPolicies", self.policies.is_any_refused()),
+            ("TrustedKeys", self.keys.is_any_refused()),
+            ("TrustedIdentities", self.identities.is_any_refused()),
+            (
+                "Quarantines",
+                everywhere && self.quarantines.is_any_refused(),
+            ),
+            ("ReleaseTrusts", everywhere && self.trusts.is_any_refused()),
+            (
+                "Secrets",
+                everywhere && self.records.secrets.is_any_refused(),
+            ),
+            (
+                "ConfigMaps",
+                everywhere && self.records.config_maps.is_any_refused(),
+            ),
+            ("Namespaces", everywhere && self.namespaces.is_any_refused()),
+            ("Secrets of its own", self.own.is_any_refused()),
+            (
+                "ConfigMaps of its own",
+                self.own_config_maps.is_any_refused(),
+            ),
+        ];
+        let refused = kinds.into_iter().filter(|(_, is_refused)| *is_refused);
+        let names: Vec<_> = refused.map(|(name, _)| name).collect();
+        let told = format!(
+            "what has changed of {}: the operator may not list and watch them any more (charttrust doctor names \
+             the rights)",
+            names.join(", ")
+        );
+        (!names.is_empty()).then_some(told)
+    }
+
+    /// Of the namespaces to look at.
+    fn unseen_namespaces(&self) -> Vec<String> {
         let Some(named) = self.reach.named() else {
             return Vec::new();
         };

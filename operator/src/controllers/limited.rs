@@ -1,6 +1,7 @@
 //! An operator that looks at some namespaces only: what it asks for, and what it makes of what it may not read.
 
 use charttrust_verify::verdict::Reason;
+use futures::FutureExt as _;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use super::testing::{OPERATOR_NAMESPACE, Scene, id};
 use super::triggers::follow_everything;
 use crate::clock::Moment;
 use crate::fake_cluster::FakeCluster;
+use crate::leader::Leadership;
 
 const TRUSTS: &str = "/apis/charttrust.io/v1alpha1/namespaces";
 
@@ -167,5 +169,54 @@ async fn events_about_keys_lie_in_the_own_namespace() {
         let about = &writes[0].body["regarding"]["namespace"];
         let expected = namespaces.first().map(|_| OPERATOR_NAMESPACE);
         assert_eq!(about.as_str(), expected);
+    }
+}
+
+/// A right that is taken away later: what is known stands, and that nothing more is heard is told.
+#[tokio::test]
+async fn what_may_not_be_read_any_more_is_told_by_policies() {
+    let scene = Scene::with(None, Leadership::Alone).await;
+    let key = json!({"metadata": {"name": "platform"}, "spec": {
+        "fingerprint": "0123456789ABCDEF0123456789ABCDEF01234567", "publicKey": {"inline": "x"}}});
+    let path = "/apis/charttrust.io/v1alpha1/trustedkeys/platform";
+    scene.cluster.put(path, key);
+    scene
+        .cluster
+        .refuse("GET", "/trustedkeys", (403, "Forbidden"));
+    let cache = &scene.context.cache;
+    let told_of = |kind: &'static str| {
+        move || {
+            cache
+                .unseen()
+                .iter()
+                .any(|told| told.contains(kind) && told.contains("may not"))
+        }
+    };
+    let test = async {
+        // Before everything was read once there is nothing to stand by: the start waits.
+        until(&scene, || cache.policies.is_listed("")).await;
+        let asked = scene.cluster.requests();
+        scene.cluster.asked(asked + 20).await;
+        assert!(cache.completed().now_or_never().is_none());
+        assert!(!told_of("TrustedKeys")());
+        scene.cluster.allow();
+        cache.completed().await;
+        assert_eq!(cache.unseen(), Vec::<String>::new());
+        for (part, kind) in [("/trustedkeys", "TrustedKeys"), ("/secrets", "Secrets")] {
+            scene.cluster.refuse("GET", part, (403, "Forbidden"));
+            until(&scene, told_of(kind)).await;
+            assert_eq!(cache.keys.len(), 1, "what is known stands");
+            scene.cluster.allow();
+            until(&scene, || cache.unseen().is_empty()).await;
+        }
+    };
+    Box::pin(scene.following(follow_everything(&scene.context), test)).await;
+}
+
+/// Waits until something is so; the server is asked all the time.
+async fn until(scene: &Scene, is_so: impl Fn() -> bool) {
+    while !is_so() {
+        let asked = scene.cluster.requests();
+        scene.cluster.asked(asked + 1).await;
     }
 }

@@ -19,7 +19,7 @@ use crate::clock::tick;
 use crate::inventory::argocd::PREFIX;
 use crate::inventory::helm::{self, RecordKey};
 use crate::inventory::{Concerned, ReleaseId};
-use crate::watch::{Followed, LeanMeta, Reach, config, follow, follow_each};
+use crate::watch::{Followed, LeanMeta, config, follow, follow_each};
 
 /// How long a new release may wait for its first look before it shows as `Pending`.
 // Most charts are judged sooner, and a status that says Pending first would be one more write for
@@ -113,16 +113,15 @@ async fn follow_namespaces(context: &Context) {
     follow_each(all, namespaces, keep_labels, changed).await;
 }
 
-/// Namespaces that are to be looked at and cannot be, or can again: policies say so.
+/// What is to be looked at and cannot be, or can again: policies say so.
 async fn follow_unseen(context: &Context) {
-    if context.cache.reach == Reach::Everywhere {
-        return std::future::pending().await;
-    }
-    let mut before = Vec::new();
+    let (mut told_last, mut before) = (Vec::new(), Vec::new());
     loop {
         let unseen = context.cache.unseen();
-        if unseen != before {
-            before = unseen;
+        // Seen twice: what may be listed and not watched is listed for a moment at each attempt.
+        let is_lasting = std::mem::replace(&mut before, unseen.clone()) == unseen;
+        if is_lasting && unseen != told_last {
+            told_last = unseen;
             let policies = context.cache.policies.all().into_iter();
             let told = working(context, |name: &String| {
                 context.queues.tasks.add(Task::PolicyStatus(name.clone()));
