@@ -373,7 +373,15 @@ fn known(kind: &str, document: &serde_json::Value) -> Result<(), String> {
 
 fn documents(bytes: &[u8]) -> Result<Vec<serde_json::Value>, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8 text".to_owned())?;
-    serde_saphyr::from_multiple(text).map_err(|error| error.to_string())
+    // What the parser says shows the lines around: of a file that was named by mistake, too.
+    serde_saphyr::from_multiple(text).map_err(|error| match error.location() {
+        Some(at) => format!(
+            "not valid YAML (line {}, column {})",
+            at.line(),
+            at.column()
+        ),
+        None => "not valid YAML".to_owned(),
+    })
 }
 
 /// The policy of `--policy`, or one that believes everybody given.
