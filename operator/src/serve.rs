@@ -197,6 +197,43 @@ mod tests {
         is_answered(address).await;
     }
 
+    /// Whoever may reach the port may send anything: it ends, and others are answered.
+    #[tokio::test]
+    async fn whatever_is_sent_others_are_answered() {
+        let address = server().await;
+        let long = "a".repeat(2 * LARGEST_REQUEST);
+        let many = "a: b\r\n".repeat(500);
+        let texts = [
+            String::new(),
+            "\r\n\r\n\r\n".to_owned(),
+            "\u{0}\u{1}\u{16}\u{3}\u{1}".repeat(300),
+            format!("GET /{long} HTTP/1.1\r\nhost: a\r\n\r\n"),
+            format!("GET /healthz HTTP/1.1\r\nhost: a\r\n{many}\r\n"),
+            format!("GET /healthz HTTP/1.1\r\nhost: {long}\r\n\r\n"),
+            "POST /healthz HTTP/1.1\r\nhost: a\r\ncontent-length: 99999999999999999999\r\n\r\n".to_owned(),
+            "POST /healthz HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n".to_owned(),
+            "GET http://169.254.169.254/ HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(),
+            "CONNECT a.example:443 HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(),
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(),
+            "GET /../../etc/passwd HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(),
+        ];
+        for text in texts {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            // What is too long is cut off while it is sent.
+            let _ = stream.write_all(text.as_bytes()).await;
+            let _ = stream.shutdown().await;
+            let answer = tokio::time::timeout(LONGEST_REQUEST, rest_of(&mut stream))
+                .await
+                .unwrap();
+            let start: String = text.chars().take(40).collect();
+            assert!(
+                !answer.contains("alive") || text.contains("POST"),
+                "{start:?}: {answer}"
+            );
+            is_answered(address).await;
+        }
+    }
+
     #[tokio::test]
     async fn the_newest_connection_displaces_the_oldest() {
         let address = server().await;

@@ -255,6 +255,47 @@ mod tests {
         }));
     }
 
+    /// T19: of a record that is being deleted, is kept by finalizers, has a generated name or was made by
+    /// server-side apply.
+    #[test]
+    fn what_else_an_object_carries_decides_nothing() {
+        for more in [
+            json!({"deletionTimestamp": "2026-11-30T00:00:00Z", "finalizers": ["example.com/a"]}),
+            json!({"finalizers": ["example.com/a"], "ownerReferences": [{"kind": "Pod", "name": "a"}]}),
+            json!({"generateName": "sh.helm.release.v1."}),
+            json!({"managedFields": [{"manager": "kubectl", "operation": "Apply"}], "generation": 7}),
+            json!({"annotations": {"charttrust.io/ignore": "true"}, "deletionGracePeriodSeconds": 0}),
+        ] {
+            assert!(
+                is_record(|review| {
+                    json_patch::merge(&mut review["request"]["object"]["metadata"], &more);
+                }),
+                "{more}"
+            );
+        }
+        for (field, value) in [
+            ("dryRun", json!(false)),
+            (
+                "options",
+                json!({"kind": "PatchOptions", "fieldManager": "kubectl", "force": true}),
+            ),
+            (
+                "requestKind",
+                json!({"group": "", "version": "v1", "kind": "Secret"}),
+            ),
+            ("oldObject", json!({"metadata": {"name": "older"}})),
+            (
+                "userInfo",
+                json!({"username": "system:admin", "groups": ["system:masters"]}),
+            ),
+        ] {
+            assert!(
+                is_record(|review| review["request"][field] = value.clone()),
+                "{field}"
+            );
+        }
+    }
+
     #[test]
     fn an_application_is_read_as_far_as_it_asks_for_charts() {
         let read = |operation: &str, sub: &str, object: Value| {

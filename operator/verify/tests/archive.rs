@@ -84,6 +84,29 @@ fn archive_is_read_and_hashed() {
     assert!(chart.oddities.is_empty() && chart.lock.is_none());
 }
 
+/// T9: whatever a template would do, its bytes are what counts.
+#[test]
+fn a_template_is_text_that_nobody_runs() {
+    let text = b"{{ fail \"run\" }}{{ lookup \"v1\" \"Secret\" \"\" \"\" }}{{ range until 1000000000 }}a{{ end }}{{ unclosed";
+    let tar = base()
+        .file("web/templates/b", text)
+        .file(
+            "web/templates/_helpers.tpl",
+            b"{{ define \"a\" }}{{ include \"a\" . }}{{ end }}{{ include \"a\" . }}",
+        )
+        .file(
+            "web/templates/NOTES.txt",
+            b"{{ env \"HOME\" }}{{ getHostByName \"example.com\" }}",
+        );
+    let chart = load(&tar.gzip()).unwrap();
+    let part = chart
+        .templates
+        .iter()
+        .find(|part| part.name == "templates/b");
+    assert_eq!(part.unwrap().digest, Sha256Digest::of(text));
+    assert_eq!(chart.templates.len(), 4);
+}
+
 /// Made by Helm: `pkg/provenance/testdata/hashtest-1.2.3.tgz`; see `data/README.md`.
 #[test]
 fn archive_made_by_helm_is_read() {
