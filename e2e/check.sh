@@ -104,7 +104,7 @@ with_deny() {
 
 check_chaos() {
   CHARTTRUST_BINARY=$(target)/debug/charttrust CHARTTRUST_CHAOS=all \
-    cargo test --locked --no-fail-fast --package charttrust-e2e --test chaos --test failover -- --test-threads 2
+    cargo test --locked --no-fail-fast --package charttrust-e2e --test chaos --test failover --test faults -- --test-threads 2
 }
 
 shard() {

@@ -57,6 +57,14 @@ impl Audit {
         Ok(log.events())
     }
 
+    /// What was answered since `mark`. What was never answered, because the API server ended, is not waited for.
+    ///
+    /// # Errors
+    /// If the file cannot be read or understood.
+    pub fn answered_since(&self, mark: Mark) -> Result<Events, AuditError> {
+        Ok(self.read(mark)?.events())
+    }
+
     fn read(&self, mark: Mark) -> Result<Log, AuditError> {
         use std::io::{Read, Seek, SeekFrom};
         let mut bytes = Vec::new();

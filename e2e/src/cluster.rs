@@ -82,6 +82,14 @@ impl Cluster {
         })
     }
 
+    /// The cluster that a plane of this very process is.
+    pub fn of(access: Access) -> Self {
+        Self {
+            access,
+            owner: None,
+        }
+    }
+
     /// The administrator's kubeconfig.
     pub fn kubeconfig(&self) -> &Path {
         &self.access.kubeconfig

@@ -24,12 +24,15 @@ use tempfile::TempDir;
 use crate::process::{Process, ProcessError};
 use crate::tools::{self, Tool, ToolError};
 
+mod anew;
+
 /// A running control plane.
 #[derive(Debug)]
 pub struct Plane {
     access: Access,
+    setup: Setup,
     // Dropped in this order: what writes into the folder ends before the folder goes.
-    _processes: Vec<Process>,
+    processes: Vec<Process>,
     _dir: TempDir,
 }
 
@@ -45,10 +48,19 @@ pub struct Access {
 impl Plane {
     /// Builds what is missing, starts a plane and returns when it answers.
     pub async fn start() -> Result<Self, PlaneError> {
+        Self::start_within(None).await
+    }
+
+    /// The same, whose etcd takes no more bytes than these.
+    pub async fn start_with_room(bytes: u64) -> Result<Self, PlaneError> {
+        Self::start_within(Some(bytes)).await
+    }
+
+    async fn start_within(room: Option<u64>) -> Result<Self, PlaneError> {
         tools::ensure(&[Tool::Etcd, Tool::KubeApiserver, Tool::KubeControllerManager])?;
         let mut tries = 1;
         loop {
-            match Self::start_once().await {
+            match Self::start_once(room).await {
                 Err(error) if error.is_lost_port() && tries < MAX_TRIES => tries += 1,
                 other => return other,
             }
@@ -60,11 +72,11 @@ impl Plane {
         &self.access
     }
 
-    async fn start_once() -> Result<Self, PlaneError> {
+    async fn start_once(room: Option<u64>) -> Result<Self, PlaneError> {
         let dir = tempfile::Builder::new()
             .prefix("charttrust-plane-")
             .tempdir()?;
-        let setup = Setup::write(dir.path())?;
+        let setup = Setup::write(dir.path(), room)?;
         let deadline = Instant::now() + START_DEADLINE;
 
         let mut processes = vec![spawn(Tool::Etcd, setup.etcd(), dir.path())?];
@@ -82,7 +94,8 @@ impl Plane {
         };
         Ok(Self {
             access,
-            _processes: processes,
+            setup,
+            processes,
             _dir: dir,
         })
     }
@@ -97,6 +110,9 @@ pub enum PlaneError {
     /// A client cannot be made.
     #[error("failed to make a client of the control plane")]
     Client(#[from] kube::Error),
+    /// etcd does not do what it is asked.
+    #[error("failed to ask etcd")]
+    Etcd(#[from] reqwest::Error),
     /// A file in the temporary folder cannot be written.
     #[error("failed to write the files of the control plane")]
     Files(#[from] std::io::Error),
@@ -125,6 +141,7 @@ impl PlaneError {
 }
 
 /// The files and ports of one plane.
+#[derive(Debug)]
 struct Setup {
     dir: PathBuf,
     etcd_port: u16,
@@ -133,10 +150,12 @@ struct Setup {
     controllers_port: u16,
     admin_token: String,
     controllers_token: String,
+    /// How many bytes etcd takes, if not what it takes by itself.
+    room: Option<u64>,
 }
 
 impl Setup {
-    fn write(dir: &Path) -> Result<Self, PlaneError> {
+    fn write(dir: &Path, room: Option<u64>) -> Result<Self, PlaneError> {
         let [etcd_port, etcd_peer_port, api_port, controllers_port] = free_ports()?;
         let [admin_token, controllers_token] = [random_token()?, random_token()?];
         let tokens = format!(
@@ -156,6 +175,7 @@ impl Setup {
             controllers_port,
             admin_token,
             controllers_token,
+            room,
         })
     }
 
@@ -195,7 +215,9 @@ impl Setup {
     fn etcd(&self) -> Vec<String> {
         let client = format!("http://127.0.0.1:{}", self.etcd_port);
         let peer = format!("http://127.0.0.1:{}", self.etcd_peer_port);
+        let room = self.room.unwrap_or_default().to_string();
         flags(&[
+            ("--quota-backend-bytes", &room),
             ("--data-dir", &self.file("etcd")),
             ("--unsafe-no-fsync", "true"),
             ("--listen-client-urls", &client),

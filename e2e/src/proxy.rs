@@ -12,14 +12,19 @@ use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::State;
 use axum::http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use futures::{StreamExt as _, stream};
+use futures::stream;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use tokio::sync::watch;
 
 use crate::server::Server;
+
+mod reading;
+
+pub use reading::Refusal;
+use reading::{Frames, Reading};
 
 /// The proxy; it ends when dropped.
 #[derive(Debug)]
@@ -61,12 +66,18 @@ enum Aim {
 }
 
 /// What happens to watches.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Watches {
     /// Connections stay open and say nothing.
     frozen: bool,
     /// How often all of them were cut.
     cuts: u32,
+    /// How often those that were open have fallen silent for ever.
+    silenced: u32,
+    /// The resources of which nothing is said for now.
+    held: BTreeSet<String>,
+    /// Everything is said twice.
+    doubled: bool,
 }
 
 #[derive(Debug)]
@@ -86,6 +97,7 @@ struct Plan {
     refusal: Option<u16>,
     /// The watches that were told that they are too old, if they are to be told.
     expired: Option<BTreeSet<String>>,
+    reading: Reading,
 }
 
 /// Why there is no proxy.
@@ -180,10 +192,13 @@ impl Proxy {
         plan.strike = None;
         plan.refusal = None;
         plan.expired = None;
+        plan.reading = Reading::default();
         self.shared.held.send_replace(0);
-        self.shared
-            .watches
-            .send_modify(|watches| watches.frozen = false);
+        self.shared.watches.send_modify(|watches| {
+            watches.frozen = false;
+            watches.doubled = false;
+            watches.held.clear();
+        });
     }
 
     /// The writes since [`Proxy::strike`], as `METHOD PATH`, leases left out.
@@ -319,6 +334,7 @@ impl Shared {
             .await
             .map_err(|_| StatusCode::PAYLOAD_TOO_LARGE.into_response())?;
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let path = self.plan().reading.shortened(path);
         let asked = self
             .api
             .request(parts.method, format!("{}{path}", self.url))
@@ -330,22 +346,14 @@ impl Shared {
             .map_err(|_| StatusCode::BAD_GATEWAY.into_response())
     }
 
-    /// The answer as it comes, unless watches are frozen or cut meanwhile.
-    fn watched(&self, answer: reqwest::Response) -> Response {
-        let watches = self.watches.subscribe();
-        let cuts = watches.borrow().cuts;
-        let state = (Box::pin(answer.bytes_stream()), watches);
-        let chunks = stream::unfold(state, move |(mut chunks, mut watches)| async move {
-            let is_cut = |watches: &Watches| watches.cuts > cuts;
-            let chunk = tokio::select! {
-                chunk = chunks.next() => chunk?.map_err(std::io::Error::other),
-                _ = watches.wait_for(is_cut) => Err(std::io::Error::other("cut")),
-            };
-            // Invariant: the sender lives as long as the server that runs this.
-            let _ = watches.wait_for(|watches| !watches.frozen).await;
-            Some((chunk, (chunks, watches)))
+    /// The answer as it comes, unless watches are held up or cut meanwhile.
+    fn watched(&self, answer: reqwest::Response, path: &str) -> Response {
+        let frames = Frames::of(answer, self.watches.subscribe(), path);
+        let frames = stream::unfold(frames, |mut frames| async move {
+            let next = frames.next().await?;
+            Some((next, frames))
         });
-        Response::new(Body::from_stream(chunks))
+        Response::new(Body::from_stream(frames))
     }
 }
 
@@ -367,14 +375,24 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Resp
 async fn answer(shared: Arc<Shared>, request: Request<Body>, fault: Option<Fault>) -> Response {
     match fault {
         Some(Fault::CrashBefore) => return shared.hold().await,
-        Some(Fault::Refuse(status)) => return refusal(status),
+        Some(Fault::Refuse(status)) => return Refusal::of(status).answer(),
         _ => {}
     }
+    let instead = shared
+        .plan()
+        .reading
+        .instead(request.method(), request.uri());
+    match instead {
+        Some(reading::Instead::Answer(answer)) => return answer,
+        Some(reading::Instead::Silence) => return std::future::pending().await,
+        None => {}
+    }
+    let (path, asked) = (request.uri().path().to_owned(), request.uri().to_string());
     let is_watch = request
         .uri()
         .query()
         .is_some_and(|query| query.contains("watch=true"));
-    if is_watch && shared.is_expired(request.uri().path()) {
+    if is_watch && shared.is_expired(&path) {
         return Response::new(Body::from(EXPIRED));
     }
     if is_watch {
@@ -391,11 +409,12 @@ async fn answer(shared: Arc<Shared>, request: Request<Body>, fault: Option<Fault
     let status = answer.status();
     let headers = passed_on(answer.headers().clone());
     let mut passed = if is_watch {
-        shared.watched(answer)
+        shared.watched(answer, &path)
     } else {
         let Ok(whole) = answer.bytes().await else {
             return StatusCode::BAD_GATEWAY.into_response();
         };
+        shared.plan().reading.note(&asked, status, &whole);
         match fault {
             Some(Fault::CrashAfter) => return shared.hold().await,
             Some(Fault::LoseAnswer) => broken_off(&whole),
@@ -412,17 +431,6 @@ fn broken_off(whole: &Bytes) -> Response {
     let half = whole.slice(..whole.len() / 2);
     let end = Err(std::io::Error::other("broken off"));
     Response::new(Body::from_stream(stream::iter([Ok(half), end])))
-}
-
-fn refusal(status: u16) -> Response {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut answer = status.into_response();
-    if status == StatusCode::TOO_MANY_REQUESTS {
-        answer
-            .headers_mut()
-            .insert("retry-after", HeaderValue::from_static("1"));
-    }
-    answer
 }
 
 /// All headers but those about this one connection.
