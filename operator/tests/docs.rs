@@ -257,6 +257,172 @@ fn lines_of_prose_are_at_most_142_columns_wide() {
     }
 }
 
+/// Each number once, and each with tests that are there, but for those that are no test's matter.
+#[test]
+fn every_threat_and_fault_has_a_row_whose_tests_are_there() {
+    let page = read("docs/threats.md");
+    let mut rows: std::collections::BTreeMap<&str, &str> = std::collections::BTreeMap::new();
+    for line in page
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| #"))
+    {
+        let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [number, _, _, tests] = cells[..] else {
+            panic!("a row has four cells: {line}");
+        };
+        assert_eq!(rows.insert(number, tests), None, "{number} has two rows");
+    }
+    let threats = (1..=25).map(|number| format!("T{number}"));
+    let of_clusters = (1..=16).map(|number| format!("M{number}"));
+    let faults = (1..=29).chain([31, 32]).map(|number| format!("F{number}"));
+    let numbers: Vec<_> = threats.chain(of_clusters).chain(faults).collect();
+    let mut named = 0;
+    for number in &numbers {
+        let tests = rows.get(number.as_str());
+        let tests = tests.unwrap_or_else(|| panic!("{number} has no row"));
+        let before = named;
+        let mut file = String::new();
+        for quoted in tests.split('`').skip(1).step_by(2) {
+            if quoted.ends_with(".rs") {
+                file = read(quoted);
+            } else if !quoted.contains(' ') {
+                assert!(
+                    is_test(&file, quoted),
+                    "{number}: {quoted} is no test of its file"
+                );
+                named += 1;
+            }
+        }
+        let is_none = tests.starts_with("No test: ");
+        assert_eq!(named == before, is_none, "{number} names no test");
+    }
+    assert_eq!(rows.len(), numbers.len(), "{:?}", rows.keys());
+    assert!(named > 250, "{named} tests");
+}
+
+/// Whether a file has a test of this name, of its own or for both Helms.
+fn is_test(file: &str, name: &str) -> bool {
+    let lines: Vec<_> = file.lines().map(str::trim).collect();
+    let is_named = |line: &str| line.contains(&format!("fn {name}("));
+    let Some(at) = lines.iter().position(|line| is_named(line)) else {
+        return false;
+    };
+    let above = lines[..at]
+        .iter()
+        .rev()
+        .take_while(|line| line.starts_with(['#', '/']));
+    let mut above = above;
+    let is_marked =
+        above.any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"));
+    let in_macro = lines[..at].contains(&name) && file.contains("with_both_helms!");
+    is_marked || in_macro
+}
+
+/// T11: hosts and authorities are named, and no check is switched off.
+#[test]
+fn no_field_switches_a_check_off() {
+    for definition in charttrust::api::definitions() {
+        let kind = definition.spec.names.kind.clone();
+        let schema = serde_json::to_value(&definition.spec.versions[0].schema).unwrap();
+        for path in paths(&schema["openAPIV3Schema"], "") {
+            let words = ["insecure", "skip", "plain", "disable", "unsafe", "ignore"];
+            let lower = path.to_lowercase();
+            let found = words.iter().find(|word| lower.contains(**word));
+            assert_eq!(found, None, "{kind}: {path}");
+        }
+    }
+    // What looks like one is found.
+    let schema =
+        serde_json::json!({"properties": {"tls": {"properties": {"insecureSkipVerify": {}}}}});
+    assert!(
+        paths(&schema, "")
+            .iter()
+            .any(|path| path.to_lowercase().contains("insecure"))
+    );
+}
+
+/// T21: what nobody reads would be accepted and ignored.
+#[test]
+fn every_field_that_people_write_is_read() {
+    // Where its type is defined a field stands as well, and that is not looked at.
+    let rooms = std::fs::read_dir(root().join("operator/src")).unwrap();
+    let rooms = rooms.map(|entry| entry.unwrap().path());
+    let rooms = rooms.filter(|path| path.is_dir() && !path.ends_with("api"));
+    let code: String = rooms.map(|path| code(&path)).collect();
+    let mut seen = 0;
+    for definition in charttrust::api::definitions() {
+        let kind = definition.spec.names.kind.clone();
+        let schema = serde_json::to_value(&definition.spec.versions[0].schema).unwrap();
+        for path in paths(&schema["openAPIV3Schema"]["properties"]["spec"], "") {
+            let name = path.rsplit('.').next().unwrap().trim_end_matches("[]");
+            assert!(is_read(&code, &snake(name)), "{kind}: nobody reads {path}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 80, "{seen} fields");
+    assert!(is_read("let a = one.field.b;", "field"));
+    assert!(!is_read(
+        "// one.field\none.field(), one.fields, field",
+        "field"
+    ));
+}
+
+/// Whether a field is taken out of a value.
+fn is_read(code: &str, name: &str) -> bool {
+    let lines = code
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    let mut rests = lines.flat_map(|line| line.split('.').skip(1));
+    let is_part = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == '(';
+    rests.any(|rest| {
+        rest.strip_prefix(name)
+            .is_some_and(|after| !after.starts_with(is_part))
+    })
+}
+
+fn snake(name: &str) -> String {
+    let mut snake = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() {
+            snake.push('_');
+        }
+        snake.extend(letter.to_lowercase());
+    }
+    snake
+}
+
+/// T23: an exception that nobody looks at again is a fault that nobody mends. What is written today is compared
+/// with the day of the commit, so that a commit that was green stays so.
+#[test]
+fn every_exception_of_an_advisory_was_looked_at() {
+    let text = read("deny.toml");
+    let (_, list) = text.split_once("\nignore = [").unwrap();
+    let (list, _) = list.split_once("\n]").unwrap();
+    let entries: Vec<_> = list.lines().filter(|line| line.contains("id = ")).collect();
+    assert_eq!(entries.len(), list.matches("RUSTSEC-").count(), "{list}");
+    let committed = std::process::Command::new("git")
+        .args(["log", "-1", "--format=%cs"])
+        .current_dir(root())
+        .output();
+    let committed = committed
+        .ok()
+        .and_then(|output| String::from_utf8(output.stdout).ok());
+    let committed = committed.and_then(|text| text.trim().parse::<jiff::civil::Date>().ok());
+    for entry in entries {
+        let (_, date) = entry
+            .split_once("Looked at ")
+            .unwrap_or_else(|| panic!("no date: {entry}"));
+        let date: jiff::civil::Date = date[..10].parse().unwrap();
+        if let Some(committed) = committed {
+            let age = date.until(committed).unwrap().get_days();
+            assert!(
+                age <= 90,
+                "look again whether there is a fixed version: {entry}"
+            );
+        }
+    }
+}
+
 /// Every page that people read.
 fn documents() -> Vec<PathBuf> {
     let mut pages = vec![root().join("README.md"), root().join("CONTRIBUTING.md")];
