@@ -61,6 +61,9 @@ pub const BREAK_GLASS: &str = "charttrust.io/break-glass-until";
 /// Who we are to the API server.
 pub const FIELD_MANAGER: &str = "charttrust";
 
+/// Who tells of something, in events.
+pub const REPORTER: &str = "charttrust.io/charttrust";
+
 /// How we create and replace objects: under our name.
 pub fn create_params() -> PostParams {
     PostParams {

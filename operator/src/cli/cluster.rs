@@ -162,8 +162,20 @@ pub(super) async fn all<K>(api: &Api<K>, what: &str) -> Result<Vec<K>, Failure>
 where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
+    chosen(api, ListParams::default(), what).await
+}
+
+/// The objects that are chosen so, read in pages.
+pub(super) async fn chosen<K>(
+    api: &Api<K>,
+    params: ListParams,
+    what: &str,
+) -> Result<Vec<K>, Failure>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
     let mut found = Vec::new();
-    let mut params = ListParams::default().limit(PAGE);
+    let mut params = params.limit(PAGE);
     loop {
         let page = api.list(&params).await;
         let page = page.map_err(Failure::api(format!("list the {what}")))?;

@@ -1,24 +1,65 @@
-//! How much of what runs is trusted, in one line. Touches nothing.
+//! How much of what runs is trusted, in numbers and in one line. Touches nothing.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use charttrust_verify::verdict::Cause;
+use serde::Serialize;
 
 use crate::api::ReleaseTrust;
 use crate::api::chart_trust_policy::ReleaseCounts;
 use crate::api::conditions::Status as Said;
 use crate::leader::Unaccounted;
 
-/// What is told below a list of verdicts; nothing if there is nothing.
-pub(super) fn told(trusts: &[ReleaseTrust], unaccounted: Option<Unaccounted>) -> String {
+/// How a release stands, the worst first.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub(super) enum Standing {
+    /// It is not trusted.
+    Untrusted,
+    /// It could not be judged.
+    Unknown,
+    /// An exception forgives it.
+    Exempt,
+    /// Proof was found.
+    Trusted,
+    /// A rule asks for nothing.
+    Unmanaged,
+}
+
+impl Standing {
+    /// How a release stands, and the word of its verdict.
+    pub(super) fn of(trust: &ReleaseTrust) -> (Self, &str) {
+        let said = trust.verdict();
+        let reason = said.map_or(Cause::Pending.word(), |said| said.reason.as_str());
+        let standing = match said.map(|said| said.status) {
+            Some(Said::True) => Self::Trusted,
+            Some(Said::False) => Self::Untrusted,
+            Some(Said::Unknown) | None if reason == Cause::Exempt.word() => Self::Exempt,
+            Some(Said::Unknown) | None if reason == Cause::Unmanaged.word() => Self::Unmanaged,
+            Some(Said::Unknown) | None => Self::Unknown,
+        };
+        (standing, reason)
+    }
+}
+
+/// The numbers of releases by verdict, and of the unknown by cause.
+pub(super) fn counted(
+    trusts: &[ReleaseTrust],
+    unaccounted: Option<Unaccounted>,
+) -> (ReleaseCounts, BTreeMap<&str, u32>) {
     let mut counts = ReleaseCounts::default();
-    let mut causes: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut causes = BTreeMap::new();
     for trust in trusts {
         count(trust, &mut counts, &mut causes);
     }
     let without_record = unaccounted.unwrap_or_default();
     counts.unaccounted = u32::try_from(without_record.releases).unwrap_or(u32::MAX);
+    (counts, causes)
+}
+
+/// What is told below a list of verdicts; nothing if there is nothing.
+pub(super) fn told(trusts: &[ReleaseTrust], unaccounted: Option<Unaccounted>) -> String {
+    let (counts, causes) = counted(trusts, unaccounted);
     let Some(percent) = counts.trusted_percent() else {
         return String::new();
     };
@@ -51,14 +92,13 @@ fn count<'a>(
     causes: &mut BTreeMap<&'a str, u32>,
 ) {
     counts.total += 1;
-    let said = trust.verdict();
-    let reason = said.map_or(Cause::Pending.word(), |said| said.reason.as_str());
-    match said.map(|said| said.status) {
-        Some(Said::True) => counts.trusted += 1,
-        Some(Said::False) => counts.untrusted += 1,
-        Some(Said::Unknown) | None if reason == Cause::Exempt.word() => counts.exempt += 1,
-        Some(Said::Unknown) | None if reason == Cause::Unmanaged.word() => counts.unmanaged += 1,
-        Some(Said::Unknown) | None => {
+    let (standing, reason) = Standing::of(trust);
+    match standing {
+        Standing::Trusted => counts.trusted += 1,
+        Standing::Untrusted => counts.untrusted += 1,
+        Standing::Exempt => counts.exempt += 1,
+        Standing::Unmanaged => counts.unmanaged += 1,
+        Standing::Unknown => {
             counts.unknown += 1;
             *causes.entry(reason).or_default() += 1;
         }

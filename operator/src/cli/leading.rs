@@ -50,34 +50,49 @@ enum Leading {
     NotChecked(String),
 }
 
+/// What speaks against verdicts being those of now.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Doubts {
+    /// What could not be found out, and why.
+    pub(super) not_checked: Vec<String>,
+    /// What makes them old.
+    pub(super) old: Vec<String>,
+}
+
 /// Says what makes verdicts old, and gives the exit code: that of the verdicts, or worse.
 pub(super) async fn checked(client: &Client, operator: &Operator, verdicts: u8) -> u8 {
-    let mut doubts = Vec::new();
+    doubts(client, operator).await.told(verdicts)
+}
+
+/// Looks for what speaks against verdicts being those of now.
+pub(super) async fn doubts(client: &Client, operator: &Operator) -> Doubts {
+    let mut doubts = Doubts::default();
     match leading(client, operator).await {
         Leading::Somebody => {}
-        Leading::Nobody(since) => doubts.push(nobody(since, &operator.operator_namespace)),
-        Leading::NotChecked(why) => {
-            tell(&format!(
-                "not checked whether an operator leads: {}\n",
-                plain(&why)
-            ));
-        }
+        Leading::Nobody(since) => doubts.old.push(nobody(since, &operator.operator_namespace)),
+        Leading::NotChecked(why) => doubts
+            .not_checked
+            .push(format!("not checked whether an operator leads: {why}")),
     }
     match unread_for_long(client).await {
-        Ok(unread) => doubts.extend(unread),
-        Err(error) => {
-            let why = plain(&error.to_string());
-            tell(&format!(
-                "not checked whether keys and policies were read: {why}\n"
-            ));
+        Ok(unread) => doubts.old.extend(unread),
+        Err(error) => doubts.not_checked.push(format!(
+            "not checked whether keys and policies were read: {error}"
+        )),
+    }
+    doubts
+}
+
+impl Doubts {
+    /// Says them on standard error, and gives the exit code: that of the verdicts, or worse.
+    pub(super) fn told(&self, verdicts: u8) -> u8 {
+        for doubt in self.not_checked.iter().chain(&self.old) {
+            tell(&format!("{}\n", plain(doubt)));
         }
-    }
-    for doubt in &doubts {
-        tell(&format!("{}\n", plain(doubt)));
-    }
-    match verdicts {
-        TRUSTED if !doubts.is_empty() => UNKNOWN,
-        worse => worse,
+        match verdicts {
+            TRUSTED if !self.old.is_empty() => UNKNOWN,
+            worse => worse,
+        }
     }
 }
 

@@ -11,7 +11,10 @@ use crate::api::release_trust::{ReleaseTrustStatus, Signer};
 use crate::api::{ReleaseTrust, TrustedKey};
 
 /// The releases that each missing key is said to have signed, by its fingerprint or key ID.
-fn missing<'a>(trusts: &'a [ReleaseTrust], keys: &[TrustedKey]) -> BTreeMap<&'a str, Vec<String>> {
+pub(super) fn missing<'a>(
+    trusts: &'a [ReleaseTrust],
+    keys: &[TrustedKey],
+) -> BTreeMap<&'a str, Vec<String>> {
     let mut all = BTreeMap::<_, Vec<_>>::new();
     for trust in trusts {
         let release = format!(

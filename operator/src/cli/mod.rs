@@ -21,6 +21,7 @@ pub mod pages;
 pub mod pin;
 pub mod policy;
 pub mod quarantine;
+pub mod report;
 pub mod restore;
 pub mod revoke;
 pub mod run;
@@ -79,6 +80,8 @@ enum Command {
     Pin(pin::Pin),
     /// Tells what a policy says, before it is applied.
     Policy(policy::Policy),
+    /// Tells how things stand, as one document for people or for programs.
+    Report(report::Report),
     /// Ends quarantines and puts back what they hold; needs no operator.
     Restore(restore::Restore),
     /// Signs chart archives by gpg, as Helm does, with whatever gpg can sign with.
@@ -132,6 +135,7 @@ pub fn main() -> ExitCode {
         Command::Key(arguments) => key::main(&arguments),
         Command::Pin(arguments) => ask(pin::run(&arguments)),
         Command::Policy(arguments) => policy::main(&arguments),
+        Command::Report(arguments) => ask(report::run(&arguments)),
         Command::Restore(arguments) => ask(restore::run(&arguments)),
         Command::Sign(arguments) => sign::main(&arguments),
         Command::Verify(arguments) => verify::main(&arguments),

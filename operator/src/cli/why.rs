@@ -239,13 +239,18 @@ fn reasons(link: Link, status: &ReleaseTrustStatus, verdict: Option<&Condition>)
 
 /// What the vocabulary says to do about a verdict.
 fn next_step(verdict: Option<&Condition>) -> Option<String> {
-    let verdict = Verdict::of_word(&verdict?.reason)?;
+    let step = step(Verdict::of_word(&verdict?.reason)?)?;
+    Some(format!("Next step: {step}"))
+}
+
+/// What to do about a verdict, if anything.
+pub(super) fn step(verdict: Verdict) -> Option<&'static str> {
     let step = match verdict {
         Verdict::Trusted(basis) => basis.step(),
         Verdict::Unknown(cause) => cause.step(),
         Verdict::Untrusted(reason) => reason.step(),
     };
-    (!step.starts_with("None")).then(|| format!("Next step: {step}"))
+    (!step.starts_with("None")).then_some(step)
 }
 
 fn conclusion(verdict: Option<&Condition>) -> Vec<String> {

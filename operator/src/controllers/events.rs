@@ -17,7 +17,7 @@ use kube::{Api, Resource};
 
 use super::context::Context;
 use super::store::few::Few;
-use crate::api::{ReleaseTrust, bounds, create_params};
+use crate::api::{REPORTER, ReleaseTrust, bounds, create_params};
 use crate::clock;
 use crate::inventory::ReleaseId;
 use crate::names;
@@ -120,7 +120,7 @@ fn event(announcement: &Announcement, instance: &str) -> Event {
         reason: Some(announcement.reason.clone()),
         regarding: Some(announcement.regarding.clone()),
         related: announcement.related.clone(),
-        reporting_controller: Some("charttrust.io/charttrust".to_owned()),
+        reporting_controller: Some(REPORTER.to_owned()),
         reporting_instance: Some(instance.to_owned()),
         type_: Some(
             if announcement.alarming {

@@ -10,6 +10,7 @@ mod archive;
 #[path = "../../src/fake_cluster.rs"]
 mod fake_cluster;
 mod gate;
+mod report;
 mod signing;
 mod table;
 mod told;

@@ -186,6 +186,9 @@ pub(crate) fn cell(command: &str, situation: Situation) -> Option<Cell> {
         "policy preview" => policy_preview(situation),
         "policy test" => policy_test(situation),
         "quarantine" => contain(situation),
+        "report csv" => report("csv", situation),
+        "report html" => report("html", situation),
+        "report json" => report("json", situation),
         "restore" => restore(situation),
         "revoke" => revoke(situation),
         "run" => serving(RUN, situation),
@@ -262,6 +265,37 @@ fn status(situation: Situation) -> Cell {
         ),
         Situation::PolicyMissing => return Cell::DoesNotApply("it names no policy"),
         Situation::PartlyRefused => tells_without_keys("status"),
+    }
+    .into()
+}
+
+/// In every form: what may not be read is missing in it, which is told, and is never green.
+fn report(form: &str, situation: Situation) -> Cell {
+    let line = |more: &str| format!("report {form}{more}");
+    match situation {
+        Situation::OutputClosed
+        | Situation::BothClosed
+        | Situation::NothingWritable
+        | Situation::DiskFull
+        | Situation::NothingAllowed
+        | Situation::KindsUnknown
+        | Situation::LeaseOld
+        | Situation::LeaseMissing => reads(&line(""), situation),
+        Situation::ReleaseMissing | Situation::ApplicationMissing => {
+            return Cell::DoesNotApply("it names no release");
+        }
+        Situation::NamespaceMissing => {
+            ends(&line(" -n typo"), USAGE, &["there is no namespace typo"])
+        }
+        Situation::KeyMissing | Situation::PolicyMissing => {
+            return Cell::DoesNotApply("it names no key and no policy");
+        }
+        Situation::PartlyRefused => ends(
+            &line(""),
+            UNKNOWN,
+            &["the report lacks TrustedKeys", "Forbidden"],
+        )
+        .prepared(|world| world.cluster.refuse("GET", "/trustedkeys", FORBIDDEN)),
     }
     .into()
 }

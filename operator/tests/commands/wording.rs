@@ -53,6 +53,7 @@ fn a_cluster_that_cannot_be_found_has_each_cause_told_once() {
         "key rotate a --to b",
         "policy init",
         "policy preview platform",
+        "report html",
         "revoke platform --dry-run",
         "restore --all",
         "run",

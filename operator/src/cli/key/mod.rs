@@ -12,6 +12,7 @@ pub use self::export::Export;
 pub use self::import::Import;
 pub(super) use self::import::fingerprint;
 pub use self::rest::Status;
+pub(super) use self::rest::{Known, Signed, Who, shown};
 pub use self::rotate::Rotate;
 pub use self::show::Show;
 use super::ask;

@@ -74,9 +74,9 @@ enum Named {
 
 /// Everybody who may vouch.
 #[derive(Debug, Default)]
-pub(super) struct Known {
-    pub(super) keys: Vec<TrustedKey>,
-    pub(super) identities: Vec<Declared>,
+pub(in crate::cli) struct Known {
+    pub(in crate::cli) keys: Vec<TrustedKey>,
+    pub(in crate::cli) identities: Vec<Declared>,
 }
 
 impl Known {
@@ -97,7 +97,8 @@ impl Known {
         found.ok_or_else(|| Failure::Asked(format!("TrustedIdentity {name} was deleted meanwhile")))
     }
 
-    fn all(&self) -> impl Iterator<Item = Who<'_>> {
+    /// Each of them.
+    pub(in crate::cli) fn all(&self) -> impl Iterator<Item = Who<'_>> {
         let keys = self.keys.iter().map(Who::Key);
         keys.chain(self.identities.iter().map(Who::Identity))
     }
@@ -105,27 +106,30 @@ impl Known {
 
 /// A signer.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Who<'a> {
+pub(in crate::cli) enum Who<'a> {
     Identity(&'a Declared),
     Key(&'a TrustedKey),
 }
 
 impl Who<'_> {
-    fn name(self) -> String {
+    /// The name of its object.
+    pub(in crate::cli) fn name(self) -> String {
         match self {
             Self::Identity(one) => one.name(),
             Self::Key(key) => key.name_any(),
         }
     }
 
-    fn state(self) -> Option<KeyState> {
+    /// As the operator has found it; `None` if it has not read it yet.
+    pub(in crate::cli) fn state(self) -> Option<KeyState> {
         match self {
             Self::Identity(one) => one.object.status.as_ref()?.state,
             Self::Key(key) => key.status.as_ref()?.state,
         }
     }
 
-    fn expires(self) -> Option<Timestamp> {
+    /// When it ends; `None` is never.
+    pub(in crate::cli) fn expires(self) -> Option<Timestamp> {
         let end = match self {
             Self::Identity(one) => one.object.status.as_ref()?.expires.as_ref(),
             Self::Key(key) => key.status.as_ref()?.expires.as_ref(),
@@ -180,6 +184,9 @@ fn made(trust: &ReleaseTrust, by: Who<'_>, now: Timestamp) -> Vec<Made> {
         let own = signers::of_archive(trust).filter(|one| is_by(&one.fingerprint, key));
         return own.map(|_| Made::default()).collect();
     }
+    if !has_bundles(trust) {
+        return Vec::new();
+    }
     let content = trust.status.as_ref().and_then(stated);
     let signatures = content.iter().flat_map(sigstore::signatures);
     let is_own = |one: &Signature<'_>| match by {
@@ -197,10 +204,17 @@ fn made(trust: &ReleaseTrust, by: Who<'_>, now: Timestamp) -> Vec<Made> {
     own.collect()
 }
 
+/// Whether anybody has looked for Sigstore signatures of a release: reading evidence takes time.
+fn has_bundles(trust: &ReleaseTrust) -> bool {
+    let evidence = trust.status.iter().flat_map(|status| &status.evidence);
+    let mut sources = evidence.flat_map(|evidence| &evidence.sources);
+    sources.any(|source| source.bundles.is_some())
+}
+
 /// What rests on a key or an identity.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Resting {
+pub(in crate::cli) struct Resting {
     schema_version: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
@@ -232,9 +246,9 @@ pub(super) struct Resting {
 /// A release with a good signature by it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Signed {
-    namespace: String,
-    release: String,
+pub(in crate::cli) struct Signed {
+    pub(in crate::cli) namespace: String,
+    pub(in crate::cli) release: String,
     chart: String,
     /// When a signature is proven to have existed, of Sigstore.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -246,11 +260,17 @@ pub(super) struct Signed {
     #[serde(skip_serializing_if = "Option::is_none")]
     void: Option<String>,
     /// Others with a good signature of it that may vouch: it need not be signed anew.
-    others: Vec<String>,
+    pub(in crate::cli) others: Vec<String>,
 }
 
 impl Signed {
-    fn of(trust: &ReleaseTrust, who: Who<'_>, known: &Known, now: Timestamp) -> Option<Self> {
+    /// The signatures of a release by somebody, and who else vouches for it; `None` if there is none.
+    pub(in crate::cli) fn of(
+        trust: &ReleaseTrust,
+        who: Who<'_>,
+        known: &Known,
+        now: Timestamp,
+    ) -> Option<Self> {
         let own = made(trust, who, now);
         // One that counts stands for all.
         let best = own
@@ -452,7 +472,7 @@ impl Resting {
 }
 
 /// As people write it: that of OpenPGP in capitals.
-fn shown(fingerprint: &str) -> String {
+pub(in crate::cli) fn shown(fingerprint: &str) -> String {
     match fingerprint.split_once(':') {
         Some(_) => fingerprint.to_owned(),
         None => fingerprint.to_ascii_uppercase(),
