@@ -187,6 +187,25 @@ fn downloaded(recipe: &Recipe) -> Result<Option<PathBuf>, ToolError> {
     Ok((!dir.is_empty()).then(|| PathBuf::from(dir)))
 }
 
+/// The folder with the files of a module that is used for what it ships and not built: `NAME@VERSION`, and the
+/// sum that its `go.sum` would have.
+///
+/// # Errors
+/// If it cannot be downloaded, or is not what the sum says.
+pub fn shipped(module: &'static str, sum: &str) -> Result<PathBuf, ToolError> {
+    let mut command = Command::new("go");
+    // Outside of every module, where go asks for this one alone and not for what it requires.
+    command
+        .current_dir(std::env::temp_dir())
+        .env("GOWORK", "off");
+    let told = run(command.args(["mod", "download", "-json", module]))?;
+    let told: serde_json::Value = serde_json::from_slice(&told).unwrap_or_default();
+    match told["Dir"].as_str() {
+        Some(folder) if told["Sum"] == sum => Ok(PathBuf::from(folder)),
+        _ => Err(ToolError::NoSource { module }),
+    }
+}
+
 /// Why a tool is not there.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolError {

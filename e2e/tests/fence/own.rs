@@ -6,8 +6,8 @@ use kube::api::PostParams;
 use serde_json::{Value, json};
 
 use crate::yard::{
-    CONFIG_MAP, DEPLOYMENT, LEASE, POLICY, QUARANTINE, SECRET, Yard, annotation, judge, marked, of,
-    set,
+    CONFIG_MAP, DEPLOYMENT, LEASE, POLICY, POLICY_REPORT, QUARANTINE, REPORT, SECRET, Yard,
+    annotation, judge, marked, of, set,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,6 +99,38 @@ async fn its_network_policies_deny_and_carry_its_name() {
     }
     yard.deletes(POLICY, "theirs", named).await;
     yard.deletes(POLICY, ours, None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_reports_have_its_name() {
+    let yard = Yard::enter("fence-reports").await;
+    let named = Some("only reports with the name charttrust");
+    let report = |name: &str| json!({"metadata": {"name": name}, "results": []});
+    for kind in [POLICY_REPORT, REPORT] {
+        yard.creates(
+            &yard.story.namespace,
+            kind,
+            &[
+                ("its first", None, report("charttrust")),
+                ("its second", None, report("charttrust-2")),
+                ("of somebody else", named, report("cpol-require-labels")),
+                ("almost its own", named, report("charttrust-a")),
+                ("below its own", named, report("my-charttrust")),
+            ],
+        )
+        .await;
+        let reports = of(&yard.story.client, kind, &yard.story.namespace);
+        for name in ["theirs", "charttrust-3"] {
+            let mut object = report(name);
+            object["apiVersion"] = json!(format!("{}/{}", kind.0, kind.1));
+            object["kind"] = json!(kind.2);
+            let object = serde_json::from_value(object).unwrap();
+            let made = reports.create(&PostParams::default(), &object).await;
+            yard.story.done("make a report", made);
+        }
+        yard.deletes(kind, "theirs", named).await;
+        yard.deletes(kind, "charttrust-3", None).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

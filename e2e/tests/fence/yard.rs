@@ -32,6 +32,13 @@ pub(crate) const POLICY: Kind = (
     "NetworkPolicy",
     "networkpolicies",
 );
+pub(crate) const POLICY_REPORT: Kind = (
+    "wgpolicyk8s.io",
+    "v1alpha2",
+    "PolicyReport",
+    "policyreports",
+);
+pub(crate) const REPORT: Kind = ("openreports.io", "v1alpha1", "Report", "reports");
 pub(crate) const QUARANTINE: Kind = ("charttrust.io", "v1alpha1", "Quarantine", "quarantines");
 pub(crate) const REPLICA_SET: Kind = ("apps", "v1", "ReplicaSet", "replicasets");
 pub(crate) const STATEFUL_SET: Kind = ("apps", "v1", "StatefulSet", "statefulsets");
@@ -173,10 +180,11 @@ impl Yard {
 /// Installs the operator's chart with quarantine, and kinds of deployers.
 pub(crate) async fn fence(cluster: &Cluster) {
     let helm = Helm::new(Version::V4).unwrap().on(cluster.kubeconfig());
-    let contain = ["--set", "quarantine.enabled=true"];
+    let contain = ["--set", "quarantine.enabled=true,reports=auto"];
     let installed = install_chart(&helm, cluster.kubeconfig(), &contain).await;
     installed.unwrap();
-    let kinds = [APPLICATION, HELM_CHART, HELM_RELEASE].map(definition);
+    let kinds = [APPLICATION, HELM_CHART, HELM_RELEASE, POLICY_REPORT, REPORT];
+    let kinds = kinds.map(definition);
     apply(cluster.kubeconfig(), &kinds).await.unwrap();
 }
 

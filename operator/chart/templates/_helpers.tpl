@@ -166,6 +166,17 @@ r'^[{]"incident":"[^"\\]*","quarantine":"[^"\\]*","uid":"[^"\\]*"(,"revision":[0
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
+{{- /* Reports have names that are not known beforehand: charttrust, charttrust-2 and so on. */ -}}
+{{- if has .Values.reports (list "auto" "openreports") }}
+- apiGroups: [openreports.io]
+  resources: [reports]
+  verbs: [get, create, update, delete]
+{{- end }}
+{{- if has .Values.reports (list "auto" "wgpolicyk8s") }}
+- apiGroups: [wgpolicyk8s.io]
+  resources: [policyreports]
+  verbs: [get, create, update, delete]
+{{- end }}
 {{- end -}}
 
 {{- /* What it may do there beyond that where quarantine is on. */ -}}

@@ -15,7 +15,8 @@ use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
 use crate::controllers::{
-    self, Certificates, Context, DeployerSecrets, QuarantineSettings, Settings, WebhookSettings,
+    self, Certificates, Context, DeployerSecrets, QuarantineSettings, Reports, Settings,
+    WebhookSettings,
 };
 use crate::leader::{
     self, Containing, DISCOVERY, Discovering, Election, Leadership, Loss, QUARANTINE, Told,
@@ -89,6 +90,9 @@ pub struct Run {
     /// Quarantine has the action `FreezeUpgrades`: whether both are there is looked at.
     #[arg(long, value_name = "NAME")]
     pub freeze_policy: Option<String>,
+    /// In which kind of others the verdicts of each namespace are reported too.
+    #[arg(long, value_enum, default_value_t, value_name = "KIND")]
+    pub reports: Reports,
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
@@ -301,6 +305,7 @@ fn told(arguments: &Run) -> Told {
     let discovering = Discovering {
         namespaces: arguments.discover_namespaces.iter().cloned().collect(),
         unaccounted: arguments.discover_unaccounted,
+        reports: arguments.reports.resources(),
     };
     Told::from([
         (DISCOVERY, discovering.text()),
@@ -344,6 +349,7 @@ fn settings(arguments: &Run) -> Settings {
         quarantine: arguments.quarantine.then(|| QuarantineSettings {
             protected: arguments.protect_namespace.clone(),
         }),
+        reports: arguments.reports,
     }
 }
 

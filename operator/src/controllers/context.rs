@@ -1,5 +1,6 @@
 //! What every controller needs, and nothing that one of them keeps for itself.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::parse::LoadedPolicy;
 use crate::quarantine::Neighbourhoods;
 use crate::sources::{Settings as SourceSettings, TokenAudience};
-use crate::watch::Reach;
+use crate::watch::{Kind, Reach};
 
 /// How the operator runs.
 #[derive(Clone, Debug)]
@@ -43,7 +44,55 @@ pub struct Settings {
     pub freeze: Option<String>,
     /// Whether releases may be contained, and where never; `None` only reports.
     pub quarantine: Option<QuarantineSettings>,
+    /// In which kind of others verdicts are reported.
+    pub reports: Reports,
 }
+
+/// In which kind of others verdicts are reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Reports {
+    /// In the one that the cluster knows, that of openreports.io first.
+    Auto,
+    /// In none.
+    #[default]
+    None,
+    /// In the Reports of openreports.io.
+    Openreports,
+    /// In the PolicyReports of wgpolicyk8s.io.
+    Wgpolicyk8s,
+}
+
+impl Reports {
+    /// The kinds in question, the best first.
+    pub fn kinds(self) -> &'static [Kind] {
+        match self {
+            Self::Auto => &[OPENREPORTS, WGPOLICYK8S],
+            Self::None => &[],
+            Self::Openreports => &[OPENREPORTS],
+            Self::Wgpolicyk8s => &[WGPOLICYK8S],
+        }
+    }
+
+    /// The same as people name resources: `resource.group`.
+    pub fn resources(self) -> BTreeSet<String> {
+        let kinds = self.kinds().iter();
+        kinds
+            .map(|kind| format!("{}.{}", kind.plural, kind.group))
+            .collect()
+    }
+}
+
+const OPENREPORTS: Kind = Kind {
+    group: "openreports.io",
+    kind: "Report",
+    plural: "reports",
+};
+
+const WGPOLICYK8S: Kind = Kind {
+    group: "wgpolicyk8s.io",
+    kind: "PolicyReport",
+    plural: "policyreports",
+};
 
 /// What becomes of the Secrets that objects of deployers name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

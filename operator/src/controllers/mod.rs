@@ -31,6 +31,7 @@ mod policy;
 mod quarantine;
 pub mod queue;
 pub mod release;
+mod reports;
 mod root;
 mod run;
 #[cfg(test)]
@@ -56,7 +57,7 @@ mod windows;
 
 pub(crate) use cache::{Ours, ReadIdentity, ReadKey, keep_named, keep_sent};
 pub use context::{
-    Certificates, Context, DeployerSecrets, QuarantineSettings, Settings, WebhookSettings,
+    Certificates, Context, DeployerSecrets, QuarantineSettings, Reports, Settings, WebhookSettings,
 };
 pub(crate) use identity::{parse as identity_of, readable as readable_identity};
 pub use release::evidence::readers::{signed, stated};

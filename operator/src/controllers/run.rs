@@ -16,7 +16,7 @@ use super::queue::Work;
 use super::release::{self, poll, read, seal};
 use super::store::seal::Seal;
 use super::task::Task;
-use super::{gate, identity, policy, triggers, unaccounted, webhook};
+use super::{gate, identity, policy, reports, triggers, unaccounted, webhook};
 use crate::clock::{Moment, tick};
 
 /// How many things are judged and written at a time.
@@ -218,6 +218,9 @@ impl Context {
             Task::Decide(name) => ("policy", start::reconcile(self, name, moment).await),
             Task::PolicyStatus(name) => ("policy", policy::write_status(self, name, moment).await),
             Task::Quarantine(id) => ("quarantine", quarantine::reconcile(self, id, moment).await),
+            Task::Report(namespace) => ("report", {
+                reports::reconcile(self, namespace, moment).await
+            }),
             Task::Incidents => ("quarantine", incidents::reconcile(self, moment).await),
             Task::Unaccounted => ("policy", {
                 unaccounted::reconcile(self, moment);

@@ -52,6 +52,8 @@ pub(super) enum Task {
     PolicyStatus(String),
     /// Bring a `Quarantine` into force, or end it.
     Quarantine(ReleaseId),
+    /// Report the verdicts of a namespace in a kind of others.
+    Report(String),
     /// Note which incidents there are.
     Incidents,
     /// Find out which workloads have no record.
@@ -71,6 +73,7 @@ impl Item for Task {
             | Self::Incidents
             | Self::PolicyStatus(_)
             | Self::Quarantine(_)
+            | Self::Report(_)
             | Self::Unaccounted => 3,
         }
     }
@@ -78,6 +81,7 @@ impl Item for Task {
     fn share(&self) -> &str {
         match self {
             Self::Quarantine(id) | Self::Release(id) => &id.namespace,
+            Self::Report(namespace) => namespace,
             Self::Decide(_)
             | Self::Identity(_)
             | Self::IdentityStatus(_)

@@ -23,7 +23,9 @@ use serde_json::{Value, json};
 use wiremock::MockServer;
 
 use crate::api::Quarantine;
-use crate::controllers::context::{Context, DeployerSecrets, QuarantineSettings, Settings};
+use crate::controllers::context::{
+    Context, DeployerSecrets, QuarantineSettings, Reports, Settings,
+};
 use crate::controllers::quarantine::made;
 use crate::controllers::store::{Content, Reading, Revision};
 use crate::fake_cluster::FakeCluster;
@@ -90,6 +92,15 @@ impl Scene {
         let mut settings = settings(allowed_hosts);
         settings.quarantine = quarantine;
         Self::of(cluster, settings, leadership).await
+    }
+
+    /// One that reports verdicts in a kind of others.
+    pub(super) async fn reporting(cluster: FakeCluster, reports: Reports) -> Self {
+        let settings = Settings {
+            reports,
+            ..settings(Vec::new())
+        };
+        Self::of(cluster, settings, Leadership::Alone).await
     }
 
     /// One that contains, and looks at these namespaces only.
@@ -317,6 +328,7 @@ fn settings(allowed_hosts: Vec<sources::AllowedHost>) -> Settings {
         webhook: None,
         freeze: None,
         quarantine: None,
+        reports: Reports::None,
     }
 }
 

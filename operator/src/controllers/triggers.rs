@@ -255,6 +255,7 @@ impl Context {
             Some(shown) => self.store.note_shown(id, &shown),
         }
         self.calmly(Task::Release(id.clone()));
+        self.report_again(&id.namespace);
     }
 
     /// Asks for work on what others may change as often as they please.

@@ -53,6 +53,9 @@ pub struct Discovering {
     /// Whether workloads without a record are looked for.
     #[serde(default)]
     pub unaccounted: bool,
+    /// The kinds of others in which verdicts may be reported, each as `resource.group`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub reports: BTreeSet<String>,
 }
 
 impl Discovering {

@@ -1,5 +1,6 @@
 //! Who runs the operator, and who leads: its Deployment, and the Leases of its name.
 
+use clap::ValueEnum as _;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -11,6 +12,7 @@ use super::report::{Line, State};
 use super::server::{self, UNNOTICED};
 use super::{Containment, said};
 use crate::cli::leading::{Operator, RENEWAL, holder};
+use crate::controllers::Reports;
 use crate::leader::{Containing, Discovering, LEASE};
 
 /// The Deployments of the operator's namespace that run an operator.
@@ -88,6 +90,11 @@ pub(super) fn discovering(
         namespaces: named
             .flat_map(|names| names.split(','))
             .map(str::to_owned)
+            .collect(),
+        reports: arguments()
+            .filter_map(|one| one.strip_prefix("--reports="))
+            .filter_map(|kind| Reports::from_str(kind, true).ok())
+            .flat_map(Reports::resources)
             .collect(),
     }
 }
@@ -482,6 +489,7 @@ mod tests {
         let by_leader = Discovering {
             namespaces,
             unaccounted: true,
+            reports: BTreeSet::new(),
         };
         let annotation = by_leader.text();
         let name = crate::leader::DISCOVERY.to_owned();

@@ -45,11 +45,24 @@ pub(super) fn needed(
     if containment == Containment::On {
         all.extend(rights(CONTAINING, namespace));
     }
+    all.extend(discovering.reports.iter().flat_map(|kind| reports(kind)));
     if discovering.namespaces.is_empty() {
         return all;
     }
     let limited = all.into_iter().flat_map(|right| right.within(discovering));
     limited.chain(own_reads(namespace)).collect()
+}
+
+/// What it needs to report verdicts in a kind of others, `resource.group`.
+fn reports(kind: &str) -> impl Iterator<Item = Right> {
+    let (resource, group) = kind.split_once('.').unwrap_or((kind, ""));
+    let verbs = ["get", "create", "update", "delete"].into_iter();
+    verbs.map(move |verb| Right {
+        verb: verb.to_owned(),
+        group: group.to_owned(),
+        resource: resource.to_owned(),
+        ..Right::default()
+    })
 }
 
 /// What it reads and writes in its own namespace, and needs no right to if it may do so everywhere.
@@ -360,6 +373,7 @@ pub(super) fn told_operators(answers: &Answers<Right>) -> Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controllers::Reports;
 
     /// The files are those that the chart is rendered to, and every rule of them is asked.
     #[test]
@@ -402,6 +416,7 @@ mod tests {
         let discovering = Discovering {
             namespaces,
             unaccounted: true,
+            reports: Reports::Auto.resources(),
         };
         let all = needed("trust", Containment::On, &discovering);
         for right in &all {
@@ -416,6 +431,8 @@ mod tests {
             ("secrets", "bank"),
             ("secrets", "trust"),
             ("deployments", "shop"),
+            ("policyreports", "shop"),
+            ("reports", "bank"),
         ] {
             let is_one = |right: &&Right| {
                 right.resource == resource && right.namespace.as_deref() == Some(namespace)

@@ -11,6 +11,7 @@ pub mod junk;
 pub mod learned;
 pub mod refreshes;
 mod release;
+pub mod report_kind;
 pub mod requests;
 pub mod roots;
 pub mod seal;
@@ -92,6 +93,8 @@ pub struct Store {
     pub gate: gate::Gate,
     /// What runs without a record.
     pub unaccounted: unaccounted::Unaccounted,
+    /// In which kind verdicts are reported.
+    pub report_kind: report_kind::ReportKind,
     /// How many changes of keys and policies are being taken in.
     changes: AtomicUsize,
 }
