@@ -102,10 +102,12 @@ impl Door {
     /// # Errors
     /// If it does not answer.
     pub async fn metrics(&self) -> reqwest::Result<String> {
-        reqwest::get(format!("http://{}/metrics", self.health))
-            .await?
-            .text()
-            .await
+        reqwest::get(self.metrics_url()).await?.text().await
+    }
+
+    /// Where it tells that.
+    pub fn metrics_url(&self) -> String {
+        format!("http://{}/metrics", self.health)
     }
 
     /// Everything that it has logged.

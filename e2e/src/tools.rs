@@ -51,6 +51,8 @@ pub enum Tool {
     Kwok,
     /// Copies what lies in registries, with what refers to it.
     Oras,
+    /// Prometheus, which scrapes and answers queries.
+    Prometheus,
     /// Evaluates the alert rules of Prometheus.
     Promtool,
     /// A redis that lives in memory, for Argo CD.
@@ -67,7 +69,7 @@ pub enum Tool {
 
 impl Tool {
     /// Every tool, in the order in which tests need them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
@@ -75,6 +77,7 @@ impl Tool {
         Self::Helm3,
         Self::Helm4,
         Self::Promtool,
+        Self::Prometheus,
         Self::Kstatus,
         Self::KubeScheduler,
         Self::Kwok,
@@ -126,6 +129,13 @@ impl Tool {
             Self::Kubectl => kube("kubectl", "/cmd/kubectl"),
             Self::Kwok => ("kwok", "kwok", KWOK, "/cmd/kwok", KWOK_FLAGS),
             Self::Oras => ("sigstore", "oras", ORAS, "/cmd/oras", ""),
+            Self::Prometheus => (
+                "prometheus",
+                "prometheus",
+                PROMETHEUS,
+                "/cmd/prometheus",
+                "",
+            ),
             Self::Promtool => ("prometheus", "promtool", PROMETHEUS, "/cmd/promtool", ""),
             Self::Redis => ("argo", "redis", REDIS, "./redis", ""),
             Self::Referrers => ("referrers", "referrers", REFERRERS, "./referrers", ""),

@@ -180,6 +180,123 @@ fn the_alerts_and_their_runbook_name_the_classes_of_the_engine() {
     }
 }
 
+/// What kube-state-metrics reads of our objects is there, and has the values that it counts.
+#[test]
+fn the_metrics_of_objects_name_fields_and_values_that_there_are() {
+    let page = read("docs/metrics.md");
+    let block = page
+        .split("\n```yaml\n")
+        .find(|block| block.starts_with("kind: CustomResourceStateMetrics\n"));
+    let text = block.unwrap().split("\n```").next().unwrap();
+    let config: Value = serde_saphyr::from_str(text).unwrap();
+    let mut kinds = Vec::new();
+    let mut names = std::collections::BTreeSet::new();
+    for resource in config["spec"]["resources"].as_array().unwrap() {
+        let kind = &resource["groupVersionKind"];
+        let definitions = charttrust::api::definitions().into_iter();
+        let definition = definitions
+            .filter(|definition| definition.spec.names.kind == *kind["kind"].as_str().unwrap())
+            .find(|definition| definition.spec.group == *kind["group"].as_str().unwrap());
+        let definition = definition.unwrap_or_else(|| panic!("{kind}"));
+        let version = &definition.spec.versions[0];
+        assert_eq!(kind["version"], version.name);
+        let schema = serde_json::to_value(&version.schema).unwrap();
+        let schema = &schema["openAPIV3Schema"];
+        let words = conditions_of(&definition.spec.names.kind);
+        for path in paths_below(&resource["labelsFromPath"]) {
+            assert_eq!((&path[0], path.len()), (&"metadata".to_owned(), 2));
+        }
+        for metric in resource["metrics"].as_array().unwrap() {
+            let prefix = resource["metricNamePrefix"].as_str().unwrap();
+            let name = format!("{prefix}_{}", metric["name"].as_str().unwrap());
+            // No metric of the operator's own is called so.
+            assert!(name.starts_with("charttrust_object_"), "{name}");
+            assert!(names.insert(name), "{metric}");
+            reads((schema, &words), &metric["each"]);
+        }
+        kinds.push(definition.spec.names.kind.clone());
+    }
+    let all = charttrust::api::definitions().into_iter();
+    let mut all: Vec<_> = all.map(|definition| definition.spec.names.kind).collect();
+    kinds.sort();
+    all.sort();
+    assert_eq!(kinds, all);
+}
+
+/// The conditions that objects of a kind have.
+fn conditions_of(kind: &str) -> Vec<&'static str> {
+    use charttrust::api::conditions::{
+        ConditionType as _, KeyCondition, PolicyCondition, ReleaseCondition,
+    };
+    use charttrust::api::quarantine_words::QuarantineCondition;
+    match kind {
+        "ChartTrustPolicy" => PolicyCondition::ALL.iter().map(|one| one.word()).collect(),
+        "Quarantine" => QuarantineCondition::ALL
+            .iter()
+            .map(|one| one.word())
+            .collect(),
+        "ReleaseTrust" => ReleaseCondition::ALL.iter().map(|one| one.word()).collect(),
+        _ => KeyCondition::ALL.iter().map(|one| one.word()).collect(),
+    }
+}
+
+fn reads((schema, conditions): (&Value, &[&str]), each: &Value) {
+    let how = match each["type"].as_str().unwrap() {
+        "Gauge" => "gauge",
+        "Info" => "info",
+        "StateSet" => "stateSet",
+        other => panic!("no type of kube-state-metrics: {other}"),
+    };
+    let path = path_of(&each[how]["path"]);
+    for name in &path {
+        let chosen = name
+            .strip_prefix("[type=")
+            .and_then(|rest| rest.strip_suffix(']'));
+        assert!(
+            chosen.is_none_or(|word| conditions.contains(&word)),
+            "{each}"
+        );
+    }
+    let what = field(schema, &path);
+    let is = |kind: &str| what["type"] == kind;
+    match how {
+        "gauge" => assert!(
+            is("integer") || what["format"] == "date-time",
+            "{each}: {what}"
+        ),
+        "info" => {
+            for path in paths_below(&each[how]["labelsFromPath"]) {
+                assert_eq!(field(what, &path)["type"], "string", "{each}");
+            }
+        }
+        _ => assert_eq!(each[how]["list"], what["enum"], "{each}"),
+    }
+}
+
+/// What the schema says of a field. `[type=Word]` chooses a condition.
+fn field<'a>(schema: &'a Value, path: &[String]) -> &'a Value {
+    path.iter().fold(schema, |at, name| {
+        let below = if name.starts_with('[') {
+            &at["items"]
+        } else {
+            &at["properties"][name]
+        };
+        assert!(below.is_object(), "no {name} of {path:?}");
+        below
+    })
+}
+
+fn paths_below(map: &Value) -> Vec<Vec<String>> {
+    map.as_object().unwrap().values().map(path_of).collect()
+}
+
+fn path_of(list: &Value) -> Vec<String> {
+    let names = list.as_array().unwrap().iter();
+    names
+        .map(|name| name.as_str().unwrap().to_owned())
+        .collect()
+}
+
 #[test]
 fn the_readme_is_short_and_names_the_versions_of_the_test_bed() {
     let readme = read("README.md");

@@ -3,6 +3,7 @@
 
 mod applications;
 mod certificates;
+mod dashboard;
 mod down;
 mod enforce;
 mod freeze;

@@ -37,6 +37,8 @@ pub(crate) async fn front() -> &'static Front {
         let mut setting = Setting::new(binary(), Power::Contains);
         setting.values.extend(VALUES.map(str::to_owned));
         setting.more.push(format!("--freeze-policy={FREEZE}"));
+        // As the chart has it by default.
+        setting.more.push("--discover-unaccounted".to_owned());
         setting.more.push("--webhook".to_owned());
         setting.more.push(format!("--webhook-configuration={NAME}"));
         let stage = Stage::set(cluster, setting).await;

@@ -348,5 +348,26 @@ async fn the_rules_in_the_cluster_are_those_that_are_tested() {
     }
 }
 
+/// The sidecar of Grafana's chart looks for the label, and takes each file of what it finds.
+#[tokio::test]
+async fn the_dashboard_is_there_for_grafana_where_it_is_asked_for() {
+    let off = render(Version::V4, &[]).await;
+    assert!(of_kind(&off, "ConfigMap").is_empty());
+    let file = std::fs::read_to_string(path(&format!("{CHART}/files/dashboard.json"))).unwrap();
+    let on = [
+        "--set",
+        "dashboard.enabled=true,dashboard.labels.team=platform,dashboard.annotations.grafana_folder=Security",
+    ];
+    for version in HELMS {
+        let objects = render(version, &on).await;
+        let map = named(&objects, "ConfigMap", "charttrust-dashboard");
+        let metadata = &map["metadata"];
+        assert_eq!(metadata["labels"]["grafana_dashboard"], "1");
+        assert_eq!(metadata["labels"]["team"], "platform");
+        assert_eq!(metadata["annotations"]["grafana_folder"], "Security");
+        assert_eq!(map["data"], serde_json::json!({"charttrust.json": file}));
+    }
+}
+
 /// Unit tests of the alerts, by how long they look.
 const TESTS: [&str; 2] = ["tests/alerts.yaml", "tests/alerts-of-days.yaml"];
