@@ -28,7 +28,7 @@ pub mod prometheus;
 pub mod proxy;
 pub mod record;
 pub mod registry;
-pub mod reports;
+pub mod release;
 pub mod repository;
 mod server;
 pub mod sigstore;
