@@ -15,10 +15,10 @@ check_prerequisites() { e2e/prerequisites.sh cargo rustfmt clippy go cc gpg git;
 # Names the files; `make fmt` mends them.
 check_format() { cargo fmt --all --check -- -l; }
 
-# `weight`, `registry` and `sigstore` are no tests of `make test`, and `--all-targets` leaves them out.
+# `weight`, `card`, `registry` and `sigstore` are no tests of `make test`, and `--all-targets` leaves them out.
 check_clippy() {
   cargo clippy --locked --workspace --all-targets -- --deny warnings &&
-    cargo clippy --locked --workspace --test weight --test registry --test sigstore -- --deny warnings
+    cargo clippy --locked --workspace --test weight --test card --test registry --test sigstore -- --deny warnings
 }
 
 check_deny() { with_deny && "$deny" --locked --workspace check licenses bans sources; }
@@ -76,6 +76,12 @@ once_more() {
     (cd e2e && "$(target)/debug/deps/${program##*/}" --exact "$name") </dev/null || return
     unstable+=("$name")
   done <<<"$failed"
+}
+
+# Charts that a token signs: says *not run* where the packages for that are missing.
+check_card() {
+  cargo run --locked --quiet --package charttrust-e2e --bin testbed -- build helm3 helm4 || return
+  CHARTTRUST_BINARY=$(target)/debug/charttrust cargo test --locked --package charttrust-e2e --test card -- --nocapture
 }
 
 # Charts in real OCI registries. Building these takes minutes, so this is no part of `make test`.

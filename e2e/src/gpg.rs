@@ -28,6 +28,10 @@ pub enum Algorithm {
     Ed25519,
     /// ECDSA over the curve P-256 of NIST.
     NistP256,
+    /// ECDSA over the curve P-384 of NIST.
+    NistP384,
+    /// ECDSA over the curve P-521 of NIST.
+    NistP521,
     /// RSA with 2048 bits.
     Rsa2048,
     /// RSA with 4096 bits.
@@ -40,6 +44,8 @@ impl Algorithm {
             Self::Ed25519 => "ed25519",
             // Of a subkey the name alone is one that encrypts.
             Self::NistP256 => "nistp256/ecdsa",
+            Self::NistP384 => "nistp384/ecdsa",
+            Self::NistP521 => "nistp521/ecdsa",
             Self::Rsa2048 => "rsa2048",
             Self::Rsa4096 => "rsa4096",
         }
@@ -119,6 +125,61 @@ impl Keyring {
         );
         std::fs::write(keyring.home().join("gpg-agent.conf"), agent)?;
         Ok(keyring)
+    }
+
+    /// Has the same asked in another home, which is made.
+    ///
+    /// # Errors
+    /// If the keyring is not guarded, or there is such a home.
+    pub fn guards(&self, home: &Path) -> Result<(), GpgError> {
+        let settings = std::fs::read(self.home().join("gpg-agent.conf"));
+        let settings = settings.map_err(|_| GpgError::Unguarded)?;
+        std::fs::create_dir(home)?;
+        std::fs::set_permissions(home, Permissions::from_mode(0o700))?;
+        Ok(std::fs::write(home.join("gpg-agent.conf"), settings)?)
+    }
+
+    /// Whoever is asked from now on types this, right or wrong.
+    ///
+    /// # Errors
+    /// If the keyring is not guarded by somebody.
+    pub fn answer(&self, passphrase: &str) -> Result<(), GpgError> {
+        let answer = self.home().join(ASKED).with_extension("answer");
+        if !answer.exists() {
+            return Err(GpgError::Unguarded);
+        }
+        Ok(std::fs::write(answer, passphrase)?)
+    }
+
+    /// Adds a line to the settings of the agent, and has it read them.
+    pub fn agent_setting(&self, line: &str) -> Result<(), GpgError> {
+        use std::io::Write as _;
+        let mut file = std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(self.home().join("gpg-agent.conf"))?;
+        writeln!(file, "{line}")?;
+        self.tool("gpgconf", &["--reload", "gpg-agent"]).map(drop)
+    }
+
+    /// Says something to the agent, which it starts if it does not run.
+    pub fn agent(&self, line: &str) -> Result<Vec<u8>, GpgError> {
+        self.tool("gpg-connect-agent", &[line, "/bye"])
+    }
+
+    /// The keygrips of all secret keys: by these the agent knows them.
+    pub fn keygrips(&self) -> Result<Vec<String>, GpgError> {
+        let listed = self.gpg(&["--with-colons", "--with-keygrip", "--list-secret-keys"])?;
+        let listed = String::from_utf8_lossy(&listed).into_owned();
+        let grips = listed.lines().filter(|line| line.starts_with("grp:"));
+        let grips = grips.filter_map(|line| line.split(':').nth(9));
+        Ok(grips.map(str::to_owned).collect())
+    }
+
+    fn tool(&self, program: &str, arguments: &[&str]) -> Result<Vec<u8>, GpgError> {
+        let mut command = Command::new(program);
+        command.arg("--homedir").arg(self.home()).args(arguments);
+        Ok(run(&mut command)?)
     }
 
     /// How often the agent has asked for the passphrase.
@@ -339,12 +400,7 @@ impl Keyring {
 
 impl Drop for Keyring {
     fn drop(&mut self) {
-        let mut command = Command::new("gpgconf");
-        command
-            .arg("--homedir")
-            .arg(self.home.path())
-            .args(["--kill", "all"]);
-        let _ = run(&mut command);
+        let _ = self.tool("gpgconf", &["--kill", "all"]);
     }
 }
 
@@ -360,6 +416,9 @@ pub enum GpgError {
     /// GnuPG succeeded without saying which key it made.
     #[error("gpg did not say which key it made")]
     NoKey,
+    /// Its agent asks nobody of ours.
+    #[error("nobody of the test is asked for the passphrase of this keyring")]
+    Unguarded,
 }
 
 /// One cleartext message with the signatures of two, which are of the same text.

@@ -98,6 +98,12 @@ impl Helm {
         self.run(&arguments).await.map(drop)
     }
 
+    /// Verifies an archive by a keyring, and returns what it says.
+    pub async fn verify(&self, archive: &Path, keyring: &Path) -> Result<String, HelmError> {
+        let (archive, keyring) = (archive.to_string_lossy(), keyring.to_string_lossy());
+        self.run(&["verify", &archive, "--keyring", &keyring]).await
+    }
+
     /// Writes the index of a folder of charts.
     pub async fn index(&self, folder: &Path) -> Result<(), HelmError> {
         self.run(&["repo", "index", &folder.to_string_lossy()])

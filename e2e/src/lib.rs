@@ -31,6 +31,7 @@ pub mod registry;
 pub mod release;
 pub mod repository;
 mod server;
+pub mod signing;
 pub mod sigstore;
 pub mod stage;
 pub mod tls;

@@ -31,6 +31,11 @@ impl Found {
         Ok(found)
     }
 
+    /// Only sources count from now on.
+    pub(super) fn forget_archives(&mut self) {
+        self.archives.clear();
+    }
+
     /// Whose chart it is: the folder directly below the one that was looked into, as each publisher's
     /// repository lies in a folder of its own.
     fn publisher(&self, chart: &Path) -> String {

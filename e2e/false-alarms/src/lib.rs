@@ -6,9 +6,11 @@ mod gather;
 mod install;
 mod report;
 mod signed;
+mod statements;
 
 pub use install::Way;
 pub use report::{Record, Report};
+pub use statements::{Statements, statements};
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;

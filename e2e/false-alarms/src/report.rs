@@ -184,7 +184,7 @@ impl Way {
     }
 }
 
-fn group<T>(
+pub(super) fn group<T>(
     f: &mut fmt::Formatter<'_>,
     title: &str,
     all: &[(T, String)],

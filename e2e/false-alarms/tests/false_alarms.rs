@@ -303,3 +303,13 @@ dependencies:
 digest: sha256:0000000000000000000000000000000000000000000000000000000000000000
 generated: 2019-01-02T03:04:05.678901+01:00
 ";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn helms_own_test_charts_are_signed_as_both_helms_sign_them() {
+    let charts = tools::module_dir(Tool::Helm3).unwrap();
+    let folder = charts.join("cmd/helm/testdata/testcharts");
+    let told = false_alarms::statements(&binary(), &folder).await.unwrap();
+    println!("{told}");
+    assert!(told.is_good(), "{told}");
+    assert!(told.same.iter().all(|number| *number >= 10), "{told}");
+}
