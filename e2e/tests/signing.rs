@@ -3,122 +3,20 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::path::Path;
 
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::gpg::{Algorithm, Keyring};
 use charttrust_e2e::helm::{Helm, Version};
 use charttrust_e2e::operator::binary;
-use charttrust_e2e::page::{Desk, steps};
+use charttrust_e2e::page::{Desk, Step, steps};
+use charttrust_e2e::signing::Bench;
 use charttrust_e2e::stage::path;
-use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::limits::ArchiveLimits;
 use charttrust_verify::openpgp::parse_cleartext;
 use charttrust_verify::statement;
 
 const PASSPHRASE: &str = "correct horse battery staple";
-
-/// A folder with archives, a keyring, and the program.
-struct Bench {
-    folder: tempfile::TempDir,
-    keyring: Keyring,
-}
-
-impl Bench {
-    fn new(keyring: Keyring) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        Self { folder, keyring }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    async fn package(&self, name: &str) -> String {
-        let helm = Helm::new(Version::V4).unwrap();
-        let chart = Source::new(name, "1.0.0");
-        chart
-            .package(&helm, self.folder.path(), None)
-            .await
-            .unwrap();
-        format!("{name}-1.0.0.tgz")
-    }
-
-    async fn charttrust(&self, line: &str) -> Output {
-        let mut command = tokio::process::Command::new(binary());
-        command
-            .args(line.split_whitespace())
-            .current_dir(self.folder.path())
-            .env("GNUPGHOME", self.keyring.home())
-            .env_remove("GPG_TTY")
-            .stdin(std::process::Stdio::null());
-        command.output().await.unwrap()
-    }
-
-    /// What a command prints that ends well.
-    async fn good(&self, line: &str) -> Vec<u8> {
-        let output = self.charttrust(line).await;
-        assert_eq!(output.status.code(), Some(0), "{line}: {output:?}");
-        output.stdout
-    }
-
-    /// The file of a signature, up to that.
-    fn unsigned_part(&self, archive: &str) -> String {
-        let file = std::fs::read_to_string(self.path(&format!("{archive}.prov"))).unwrap();
-        let (text, _) = file.split_once("-----BEGIN PGP SIGNATURE").unwrap();
-        text.to_owned()
-    }
-
-    /// The same of a file that Helm has written for the same chart.
-    async fn as_helm_signs(&self, name: &str) -> String {
-        let helm = Helm::new(Version::V4).unwrap();
-        let keyring = Keyring::new().unwrap();
-        let key = keyring.key("helm", Algorithm::Rsa2048).unwrap();
-        let signer = keyring.signer(&key).unwrap();
-        let by_helm = tempfile::tempdir().unwrap();
-        let chart = Source::new(name, "1.0.0");
-        let packed = chart.package(&helm, by_helm.path(), Some(&signer)).await;
-        let packed = packed.unwrap();
-        let bytes = |archive: &Path| std::fs::read(archive).unwrap();
-        let own = self.path(&format!("{name}-1.0.0.tgz"));
-        let by_helm =
-            std::fs::read_to_string(format!("{}.prov", packed.archive.display())).unwrap();
-        let (text, _) = by_helm.split_once("-----BEGIN PGP SIGNATURE").unwrap();
-        // Times of files are in the archive.
-        let digest = |archive: &Path| Sha256Digest::of(&bytes(archive)).to_string();
-        text.replace(&digest(&packed.archive), &digest(&own))
-    }
-
-    /// As both Helms, gpg and charttrust judge an archive by a keyring of the TrustedKey in a file.
-    async fn is_believed(&self, archive: &str, trusted: &str) {
-        let ring = self.good(&format!("key export --helm -f {trusted}")).await;
-        let ring_path = self.path("ring.gpg");
-        std::fs::write(&ring_path, ring).unwrap();
-        for version in [Version::V3, Version::V4] {
-            let helm = Helm::new(version).unwrap();
-            let (archive, ring) = (self.path(archive), &ring_path);
-            let said = helm
-                .run(&[
-                    "verify",
-                    &archive.to_string_lossy(),
-                    "--keyring",
-                    &ring.to_string_lossy(),
-                ])
-                .await;
-            let said = said.unwrap_or_else(|error| panic!("{version:?}: {error}"));
-            assert!(said.contains("Chart Hash Verified: sha256:"), "{said}");
-        }
-        let provenance = self.path(&format!("{archive}.prov"));
-        let verify = ["--verify", &provenance.to_string_lossy()];
-        self.keyring.gpg(&verify).unwrap();
-        let said = self
-            .good(&format!("verify {archive} --key {trusted}"))
-            .await;
-        let said = String::from_utf8(said).unwrap();
-        assert!(said.contains("trusted/ArchiveVerified"), "{said}");
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_agent_signs_is_believed_by_everybody() {
@@ -127,6 +25,8 @@ async fn what_an_agent_signs_is_believed_by_everybody() {
         ("rsa", Algorithm::Rsa2048),
         ("ed25519", Algorithm::Ed25519),
         ("nistp256", Algorithm::NistP256),
+        ("nistp384", Algorithm::NistP384),
+        ("nistp521", Algorithm::NistP521),
     ] {
         let alone = bench.keyring.key(name, algorithm).unwrap();
         let below = format!("{name}-sub");
@@ -136,12 +36,7 @@ async fn what_an_agent_signs_is_believed_by_everybody() {
             (&*below, &primary, &subkey),
         ] {
             let archive = bench.package(chart).await;
-            let armored = bench.keyring.public_armored(key).unwrap();
-            std::fs::write(bench.path("key.asc"), armored).unwrap();
-            let fingerprint = &key.fingerprint;
-            let import = format!("key import key.asc --fingerprint {fingerprint}");
-            let trusted = bench.good(&import).await;
-            std::fs::write(bench.path("trusted.yaml"), trusted).unwrap();
+            bench.declare(key).await;
 
             let asked = bench.keyring.asked();
             let output = bench
@@ -151,16 +46,16 @@ async fn what_an_agent_signs_is_believed_by_everybody() {
             assert_eq!(output.status.code(), Some(0), "{chart}: {said}");
             assert!(said.contains(&format!("signed by {signer}")), "{said}");
             assert!(!said.contains(PASSPHRASE), "{said}");
-            assert_eq!(
-                bench.unsigned_part(&archive),
-                bench.as_helm_signs(chart).await
-            );
+            for version in [Version::V3, Version::V4] {
+                let by_helm = bench.as_helm_signs(version, chart).await;
+                assert_eq!(bench.unsigned_part(&archive), by_helm, "{version:?}");
+            }
             assert_eq!(
                 bench.keyring.asked(),
                 asked + 1,
                 "the agent has asked for it"
             );
-            bench.is_believed(&archive, "trusted.yaml").await;
+            bench.is_believed(&archive).await;
         }
     }
     // Of a key that may only certify its subkey is named.
@@ -178,16 +73,63 @@ async fn what_an_agent_signs_is_believed_by_everybody() {
     );
 }
 
+/// Where nobody is there to be asked: the passphrase is given to the agent beforehand, or by a gpg that reads it from
+/// a file. Who types a wrong one gets no signature, and no part of a file.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_passphrase_is_preset_or_looped_back_and_a_wrong_one_signs_nothing() {
+    let bench = Bench::new(Keyring::guarded(PASSPHRASE).unwrap());
+    let keyring = &bench.keyring;
+    let key = keyring.key("shop", Algorithm::Ed25519).unwrap();
+    let archive = bench.package("web").await;
+    bench.declare(&key).await;
+    let sign = format!("sign {archive} --force --key {}", key.fingerprint);
+    let provenance = bench.path(&format!("{archive}.prov"));
+
+    keyring.answer("Tr0ub4dor&3").unwrap();
+    let refused = bench.charttrust(&sign).await;
+    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("Bad passphrase"), "{said}");
+    assert!(!said.contains("Tr0ub4dor"), "{said}");
+    assert!(!provenance.exists() && keyring.asked() > 0);
+
+    keyring.agent_setting("allow-preset-passphrase").unwrap();
+    keyring.agent_setting("max-cache-ttl 600").unwrap();
+    let grips = keyring.keygrips().unwrap();
+    let [grip] = &grips[..] else {
+        panic!("one key has one keygrip: {grips:?}");
+    };
+    let preset = format!("PRESET_PASSPHRASE {grip} -1 {}", hex::encode(PASSPHRASE));
+    keyring.agent(&preset).unwrap();
+    let asked = keyring.asked();
+    bench.good(&sign).await;
+    assert_eq!(keyring.asked(), asked, "nobody was asked");
+    bench.is_believed(&archive).await;
+
+    // Forgotten, as at the end of a pipeline: somebody is asked again.
+    std::fs::remove_file(&provenance).unwrap();
+    let forget = format!("CLEAR_PASSPHRASE --mode=normal {grip}");
+    keyring.agent(&forget).unwrap();
+    let refused = bench.charttrust(&sign).await;
+    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    assert!(!provenance.exists() && keyring.asked() > asked);
+
+    let asked = keyring.asked();
+    std::fs::write(bench.path("passphrase"), PASSPHRASE).unwrap();
+    let gpg = "#!/bin/sh\nexec gpg --pinentry-mode loopback --passphrase-file passphrase \"$@\"\n";
+    std::fs::write(bench.path("gpg"), gpg).unwrap();
+    std::fs::set_permissions(bench.path("gpg"), Permissions::from_mode(0o755)).unwrap();
+    bench.good(&format!("{sign} --gpg ./gpg")).await;
+    assert_eq!(keyring.asked(), asked, "nobody was asked");
+    bench.is_believed(&archive).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn several_are_signed_with_each_digest_and_a_key_that_is_over_signs_none() {
     let bench = Bench::new(Keyring::new().unwrap());
     let key = bench.keyring.key("shop", Algorithm::Rsa4096).unwrap();
     let both = [bench.package("web").await, bench.package("api").await];
-    let armored = bench.keyring.public_armored(&key).unwrap();
-    std::fs::write(bench.path("key.asc"), armored).unwrap();
-    let import = format!("key import key.asc --fingerprint {}", key.fingerprint);
-    let trusted = bench.good(&import).await;
-    std::fs::write(bench.path("trusted.yaml"), trusted).unwrap();
+    bench.declare(&key).await;
     for digest in ["sha256", "sha384", "sha512"] {
         let [one, other] = &both;
         let key = &key.fingerprint;
@@ -196,7 +138,7 @@ async fn several_are_signed_with_each_digest_and_a_key_that_is_over_signs_none()
         let told = format!("(RSA-4096/{})", digest.to_uppercase());
         assert_eq!(said.matches(&told).count(), 2, "{said}");
         for archive in &both {
-            bench.is_believed(archive, "trusted.yaml").await;
+            bench.is_believed(archive).await;
         }
     }
     let old = bench
@@ -251,12 +193,14 @@ fn assert_same(archive: &Path, told: &str) {
 }
 
 const PAGE: &str = "docs/signing.md";
-/// The fingerprints of the page.
+const KEYS: &str = "docs/keys.md";
+/// The fingerprints of the pages.
 const PRIMARY: &str = "272855BE2326D757EEFF53968847F310E4F26D44";
 const SUBKEY: &str = "25A7B3F4F8A3B69751015A5838DBD9C2C442E92A";
 
+/// The keys are made, charts are signed, and then the keys rotate and end.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_page_is_typed_as_it_stands_there() {
+async fn the_pages_are_typed_as_they_stand_there() {
     let desk = Desk::new(Path::new("/nonexistent"), &binary());
     let here = |name: &str| desk.folder().join(name);
     for (name, version) in [("payments", "2.4.1"), ("search", "2.0.0")] {
@@ -268,22 +212,33 @@ async fn the_page_is_typed_as_it_stands_there() {
     signing.key("release-board", Algorithm::Rsa2048).unwrap();
     symlink(signing.home(), here(".gnupg")).unwrap();
     symlink(offline.home(), here("offline")).unwrap();
-    // There is no terminal.
-    let gpg = "#!/bin/sh\nPATH=${PATH#*:}\nexec gpg --batch --no-tty \"$@\"\n";
-    std::fs::write(here("bin/gpg"), gpg).unwrap();
-    std::fs::set_permissions(here("bin/gpg"), Permissions::from_mode(0o755)).unwrap();
+    desk.lays_gpg();
+    // Where the escrow is tried.
+    offline.guards(&here("drill")).unwrap();
 
-    let page = std::fs::read_to_string(path(PAGE)).unwrap();
-    let steps = steps(&page);
-    assert!(steps.len() > 15, "{} commands", steps.len());
-    let (first, rest) = steps.split_at(1);
-    desk.types_all(PAGE, first).await;
+    let page = std::fs::read_to_string(path(KEYS)).unwrap();
+    let (made, rest) = page.split_once("\n## A token or an HSM\n").unwrap();
+    let (_token, ends) = rest.split_once("\n## Escrow\n").unwrap();
+    let making = steps(made);
+    let (first, rest) = making.split_at(1);
+    desk.types_all(KEYS, first).await;
     let desk = desk.with_name(PRIMARY, &last_fingerprint(&offline));
     let (second, rest) = rest.split_at(1);
-    desk.types_all(PAGE, second).await;
+    desk.types_all(KEYS, second).await;
     let desk = desk.with_name(SUBKEY, &last_fingerprint(&offline));
-    desk.types_all(PAGE, rest).await;
-    assert!(signing.asked() > 2 && offline.asked() > 3);
+    desk.types_all(KEYS, rest).await;
+    let signs = typed(&desk, PAGE, &std::fs::read_to_string(path(PAGE)).unwrap()).await;
+    let asked = offline.asked();
+    let ends = typed(&desk, KEYS, ends).await;
+    assert!(making.len() > 7 && signs > 9 && ends > 12);
+    assert!(signing.asked() > 2 && asked > 3 && offline.asked() > asked);
+}
+
+/// Types what stands on a page, and tells how much that was.
+async fn typed(desk: &Desk, name: &str, page: &str) -> usize {
+    let steps: Vec<Step> = steps(page);
+    desk.types_all(name, &steps).await;
+    steps.len()
 }
 
 fn last_fingerprint(keyring: &Keyring) -> String {

@@ -6,9 +6,10 @@ use std::process::{Command, Output, Stdio};
 use charttrust::api::{Quarantine, TrustedKey};
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::cluster::Identity;
-use charttrust_e2e::helm::Version;
+use charttrust_e2e::eventually;
+use charttrust_e2e::helm::{Helm, Version};
 use charttrust_e2e::operator::binary;
-use charttrust_e2e::stage::{Story, StoryKey, kubectl};
+use charttrust_e2e::stage::{SOON, Story, StoryKey, kubectl};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::Api;
@@ -681,11 +682,32 @@ async fn a_key_that_is_missing_is_named_imported_and_handed_on() {
     );
     let (_ring, ring) = export(kubeconfig, &key.name);
     let archive = chart.archive.to_string_lossy().into_owned();
-    let verified = story
-        .helm
-        .run(&["verify", &archive, "--keyring", &ring])
-        .await;
-    story.done("verify with the exported keyring", verified);
+    for version in [Version::V3, Version::V4] {
+        let helm = story.done("start Helm", Helm::new(version));
+        let verified = helm.verify(Path::new(&archive), Path::new(&ring)).await;
+        story.done("verify with the exported keyring", verified);
+    }
+
+    // It hands over to another, which no rule lists yet.
+    let successor = story.trusted_key("successor").await;
+    let rotate = ["key", "rotate", &key.name, "--to", &successor.name];
+    let rotated = charttrust(&rotate).await;
+    let told = format!("successor: {}", successor.name);
+    let rotated = rotated.with(UNTRUSTED, &["kind: TrustedKey", &told, "notAfter: "]);
+    let (_folder, object) = file("retiring.yaml", &rotated.text);
+    kubectl(kubeconfig, &["apply", "--server-side", "-f", &object])
+        .await
+        .unwrap();
+    let status = async || {
+        let said = charttrust(&["key", "status", &key.name]).await;
+        if said.text.contains("State:    Retiring") {
+            Ok(())
+        } else {
+            Err(said.text)
+        }
+    };
+    eventually(SOON, "the key is said to hand over", status).await;
+    story.expect("web", "SignatureVerified").await;
     let revoke = json!({"spec": {"revocation": {"reason": "Compromised"}}});
     story.patch::<TrustedKey>(&key.name, revoke).await;
     story.expect("web", "KeyCompromised").await;
