@@ -1,5 +1,5 @@
 # `make help` lists the commands; what takes more than a few lines lies in e2e/.
-.PHONY: help demo test fmt lint crds manifests deny e2e registry sigstore chaos bench weight false-alarms conformance release release-twice clean
+.PHONY: help demo lesson test fmt lint crds manifests deny e2e signing-card registry sigstore chaos bench weight false-alarms conformance clean
 .DEFAULT_GOAL := help
 
 help: ## lists these commands
@@ -9,6 +9,14 @@ demo: ## tells the story on a real control plane; KEEP=1 leaves it up until Ctrl
 	@e2e/prerequisites.sh cargo go cc gpg git
 	cargo build --locked --package charttrust --package charttrust-e2e --bins
 	@cargo run --locked --quiet --package charttrust-e2e --bin demo -- $(if $(KEEP),--keep)
+
+lesson: ## checks a lesson of docs/training in the lab of `make demo KEEP=1`: make lesson 1 (2, 3)
+	@cargo run --locked --quiet --package charttrust-e2e --bin lesson -- $(filter 1 2 3,$(MAKECMDGOALS))
+
+# The number of a lesson is no target of its own.
+.PHONY: 1 2 3
+1 2 3:
+	@:
 
 test: ## runs every check and every test
 	@e2e/check.sh
@@ -31,6 +39,9 @@ deny: ## checks licences, bans, sources and advisories of what we depend on
 
 e2e: ## runs the user stories on a real control plane
 	@e2e/check.sh operator testbed e2e
+
+signing-card: ## signs charts by a PKCS#11 token in software
+	@e2e/check.sh operator card
 
 registry: ## runs the stories of charts in real OCI registries
 	@e2e/check.sh operator registry

@@ -35,8 +35,17 @@ impl Cluster {
     ///
     /// Integration tests of this package know it as `env!("CARGO_BIN_EXE_testbed")`.
     pub fn start(testbed: &str) -> Result<Self, ClusterError> {
-        let mut child = Command::new(testbed)
-            .arg("plane")
+        Self::owned(Command::new(testbed).arg("plane"))
+    }
+
+    /// The same; it logs what the audit policy in a file says.
+    pub fn audited(testbed: &str, policy: &Path) -> Result<Self, ClusterError> {
+        let mut command = Command::new(testbed);
+        Self::owned(command.args(["plane", "--audit-policy"]).arg(policy))
+    }
+
+    fn owned(command: &mut Command) -> Result<Self, ClusterError> {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -98,6 +107,11 @@ impl Cluster {
     /// A client with the administrator's rights, for the current runtime.
     pub async fn client(&self) -> Result<Client, ClusterError> {
         client(&Kubeconfig::read_from(self.kubeconfig())?).await
+    }
+
+    /// Where its audit log is; nowhere for a cluster that somebody else runs.
+    pub fn audit_log(&self) -> Option<&Path> {
+        self.access.audit_log.as_deref()
     }
 
     /// What the API server was asked, by whom.

@@ -1,8 +1,10 @@
 //! Pages whose commands are typed as they stand there.
 
-use std::os::unix::fs::symlink;
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::tools::{self, Tool};
@@ -11,9 +13,13 @@ use crate::within;
 /// Where the commands are typed: a folder of its own, with our program, kubectl and Helm 4.
 #[derive(Debug)]
 pub struct Desk {
-    folder: tempfile::TempDir,
+    folder: PathBuf,
+    /// The folder, if it ends with the desk.
+    _own: Option<tempfile::TempDir>,
     kubeconfig: PathBuf,
     names: Vec<(String, String)>,
+    /// What was exported, as each line has a shell of its own.
+    exported: Mutex<Vec<String>>,
 }
 
 impl Desk {
@@ -34,9 +40,22 @@ impl Desk {
             symlink(program, programs.join(name)).expect("a link to a program");
         }
         Self {
-            folder,
+            folder: folder.path().to_owned(),
+            _own: Some(folder),
             kubeconfig: kubeconfig.to_owned(),
             names: Vec::new(),
+            exported: Mutex::default(),
+        }
+    }
+
+    /// A desk in a folder that has all that is needed, where these lines were typed first.
+    pub fn at(folder: &Path, exported: &[String]) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            _own: None,
+            kubeconfig: folder.join("kubeconfig"),
+            names: Vec::new(),
+            exported: Mutex::new(exported.to_vec()),
         }
     }
 
@@ -47,9 +66,20 @@ impl Desk {
         self
     }
 
+    /// Has gpg ask nobody on a terminal, as there is none: what asks is the agent.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn lays_gpg(&self) {
+        let gpg = self.folder.join("bin/gpg");
+        let script = "#!/bin/sh\nPATH=${PATH#*:}\nexec gpg --batch --no-tty \"$@\"\n";
+        std::fs::write(&gpg, script).expect("a script");
+        std::fs::set_permissions(gpg, Permissions::from_mode(0o755)).expect("one that runs");
+    }
+
     /// The folder in which the commands are typed.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 
     /// A text of the page with the names of here.
@@ -95,13 +125,21 @@ impl Desk {
         );
     }
 
+    fn exported(&self) -> MutexGuard<'_, Vec<String>> {
+        self.exported.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What a line prints, in the names of the page.
     async fn run(&self, line: &str) -> String {
-        let home = self.folder.path();
+        let home = &self.folder;
+        let before = self.exported().join("\n");
+        if line.starts_with("export ") {
+            self.exported().push(line.to_owned());
+        }
         let path = std::env::var("PATH").unwrap_or_default();
         let mut command = Command::new("sh");
         command
-            .args(["-c", &format!("{{ {}; }} 2>&1", self.here(line))])
+            .args(["-c", &format!("{before}\n{{ {}; }} 2>&1", self.here(line))])
             .current_dir(home)
             .env("PATH", format!("{}:{path}", home.join("bin").display()))
             .env("HOME", home)

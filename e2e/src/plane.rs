@@ -46,21 +46,13 @@ pub struct Access {
 }
 
 impl Plane {
-    /// Builds what is missing, starts a plane and returns when it answers.
-    pub async fn start() -> Result<Self, PlaneError> {
-        Self::start_within(None).await
-    }
-
-    /// The same, whose etcd takes no more bytes than these.
-    pub async fn start_with_room(bytes: u64) -> Result<Self, PlaneError> {
-        Self::start_within(Some(bytes)).await
-    }
-
-    async fn start_within(room: Option<u64>) -> Result<Self, PlaneError> {
+    /// Builds what is missing, starts a plane and returns when it answers. It logs what an audit policy in a file
+    /// says, or else what tests ask for.
+    pub async fn start(audit_policy: Option<&Path>) -> Result<Self, PlaneError> {
         tools::ensure(&[Tool::Etcd, Tool::KubeApiserver, Tool::KubeControllerManager])?;
         let mut tries = 1;
         loop {
-            match Self::start_once(room).await {
+            match Self::start_once(audit_policy).await {
                 Err(error) if error.is_lost_port() && tries < MAX_TRIES => tries += 1,
                 other => return other,
             }
@@ -72,11 +64,11 @@ impl Plane {
         &self.access
     }
 
-    async fn start_once(room: Option<u64>) -> Result<Self, PlaneError> {
+    async fn start_once(audit_policy: Option<&Path>) -> Result<Self, PlaneError> {
         let dir = tempfile::Builder::new()
             .prefix("charttrust-plane-")
             .tempdir()?;
-        let setup = Setup::write(dir.path(), room)?;
+        let setup = Setup::write(dir.path(), audit_policy)?;
         let deadline = Instant::now() + START_DEADLINE;
 
         let mut processes = vec![spawn(Tool::Etcd, setup.etcd(), dir.path())?];
@@ -155,7 +147,7 @@ struct Setup {
 }
 
 impl Setup {
-    fn write(dir: &Path, room: Option<u64>) -> Result<Self, PlaneError> {
+    fn write(dir: &Path, audit_policy: Option<&Path>) -> Result<Self, PlaneError> {
         let [etcd_port, etcd_peer_port, api_port, controllers_port] = free_ports()?;
         let [admin_token, controllers_token] = [random_token()?, random_token()?];
         let tokens = format!(
@@ -163,7 +155,11 @@ impl Setup {
              {controllers_token},system:kube-controller-manager,controllers\n"
         );
         std::fs::write(dir.join("tokens.csv"), tokens)?;
-        std::fs::write(dir.join("audit-policy.json"), audit_policy().to_string())?;
+        let logged = match audit_policy {
+            Some(policy) => std::fs::read_to_string(policy)?,
+            None => self::audit_policy().to_string(),
+        };
+        std::fs::write(dir.join(AUDIT_POLICY), logged)?;
         let [private, public] = signing_key()?;
         std::fs::write(dir.join("service-accounts.pem"), private)?;
         std::fs::write(dir.join("service-accounts.pub"), public)?;
@@ -254,7 +250,7 @@ impl Setup {
             ("--endpoint-reconciler-type", "none"),
             // Otherwise a pretended node keeps the taint that nobody here would remove.
             ("--disable-admission-plugins", "TaintNodesByCondition"),
-            ("--audit-policy-file", &self.file("audit-policy.json")),
+            ("--audit-policy-file", &self.file(AUDIT_POLICY)),
             ("--audit-log-path", &self.file(AUDIT_LOG)),
             // An event is written before its answer is sent, so that tests can assert on it.
             ("--audit-log-mode", "blocking"),
@@ -445,6 +441,8 @@ fn pem(label: &str, der: &[u8]) -> String {
 pub const ADMIN: &str = "testbed-admin";
 
 const AUDIT_LOG: &str = "audit.log";
+/// YAML or JSON.
+const AUDIT_POLICY: &str = "audit-policy.yaml";
 const MAX_TRIES: u32 = 3;
 const POLL: Duration = Duration::from_millis(50);
 /// Far beyond the four seconds it takes, for machines that are busy with something else.

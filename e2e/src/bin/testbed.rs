@@ -1,6 +1,7 @@
 //! The test bed on the command line: builds its programs, runs a control plane.
 
 use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
 use std::process::{Command, ExitCode};
 
@@ -32,7 +33,11 @@ enum Action {
         command: Vec<String>,
     },
     /// Runs a control plane until standard input closes, for programs that need one.
-    Plane,
+    Plane {
+        /// What its audit log tells, in place of what tests ask for.
+        #[arg(long)]
+        audit_policy: Option<PathBuf>,
+    },
     /// Runs a control plane until Ctrl-C.
     Up,
 }
@@ -42,7 +47,7 @@ async fn main() -> ExitCode {
     let done = match Arguments::parse().action {
         Action::Build { tools } => build(&tools),
         Action::Exec { command } => exec(&command).await,
-        Action::Plane => plane().await,
+        Action::Plane { audit_policy } => plane(audit_policy.as_deref()).await,
         Action::Up => up().await,
     };
     done.unwrap_or_else(|error| {
@@ -62,7 +67,7 @@ fn build(tools: &[Tool]) -> Result<ExitCode> {
 
 async fn up() -> Result<ExitCode> {
     let mut ended = pin!(ended()?);
-    let Some(plane) = start_unless(ended.as_mut()).await? else {
+    let Some(plane) = start_unless(ended.as_mut(), None).await? else {
         return Ok(ExitCode::SUCCESS);
     };
     println!("export KUBECONFIG={}", plane.access().kubeconfig.display());
@@ -71,7 +76,7 @@ async fn up() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn plane() -> Result<ExitCode> {
+async fn plane(audit_policy: Option<&Path>) -> Result<ExitCode> {
     let (ended, closed) = (ended()?, input_closed());
     let mut over = pin!(async {
         tokio::select! {
@@ -79,7 +84,7 @@ async fn plane() -> Result<ExitCode> {
             _ = closed => {}
         }
     });
-    let Some(plane) = start_unless(over.as_mut()).await? else {
+    let Some(plane) = start_unless(over.as_mut(), audit_policy).await? else {
         return Ok(ExitCode::SUCCESS);
     };
     println!("{}", serde_json::to_string(plane.access())?);
@@ -89,7 +94,7 @@ async fn plane() -> Result<ExitCode> {
 
 async fn exec(command: &[String]) -> Result<ExitCode> {
     let mut ended = pin!(ended()?);
-    let Some(plane) = start_unless(ended.as_mut()).await? else {
+    let Some(plane) = start_unless(ended.as_mut(), None).await? else {
         return Ok(ExitCode::FAILURE);
     };
     let access = plane.access();
@@ -119,9 +124,12 @@ async fn exec(command: &[String]) -> Result<ExitCode> {
 }
 
 /// A running plane, or nothing if `ended` comes first.
-async fn start_unless(ended: Pin<&mut impl Future<Output = ()>>) -> Result<Option<Plane>> {
+async fn start_unless(
+    ended: Pin<&mut impl Future<Output = ()>>,
+    audit_policy: Option<&Path>,
+) -> Result<Option<Plane>> {
     tokio::select! {
-        plane = Plane::start() => Ok(Some(plane?)),
+        plane = Plane::start(audit_policy) => Ok(Some(plane?)),
         () = ended => Ok(None),
     }
 }

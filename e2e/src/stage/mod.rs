@@ -33,6 +33,9 @@ use crate::program::chain;
 use crate::proxy::Proxy;
 use crate::{eventually, lasting};
 
+/// How the name of the folder begins in which the demo leaves its lab.
+pub const LAB: &str = "charttrust-demo-";
+
 /// How long a verdict may take on a busy machine before a story counts as failed.
 pub const SOON: Duration = Duration::from_secs(60);
 

@@ -45,7 +45,7 @@ async fn perform(arguments: &Arguments, screen: Screen) -> Result<ExitCode> {
     let told = tokio::select! {
         biased;
         () = &mut ended => return Ok(interrupted(screen)),
-        told = tell(screen) => told,
+        told = tell(arguments, screen) => told,
     };
     let stage = match told {
         Ok(stage) => stage,
@@ -63,10 +63,14 @@ async fn perform(arguments: &Arguments, screen: Screen) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn tell(screen: Screen) -> Result<Setup> {
+async fn tell(arguments: &Arguments, screen: Screen) -> Result<Setup> {
     story::announce(screen);
     let mut stage = Setup::build(screen).await?;
-    if let Err(error) = story::tell(&mut stage).await {
+    let mut told = story::tell(&mut stage).await;
+    if told.is_ok() && arguments.keep {
+        told = stage.open_lab().await;
+    }
+    if let Err(error) = told {
         return Err(format!("{}\n{}", chain(error.as_ref()), stage.operator_log()).into());
     }
     Ok(stage)

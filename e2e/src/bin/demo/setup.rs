@@ -9,7 +9,7 @@ use charttrust_e2e::cluster::{Cluster, Identity, built};
 use charttrust_e2e::gpg::Keyring;
 use charttrust_e2e::operator::{Operator, Options};
 use charttrust_e2e::repository::Repository;
-use charttrust_e2e::stage::{OPERATOR_NAMESPACE, root, verdict};
+use charttrust_e2e::stage::{OPERATOR_NAMESPACE, Power, root, verdict};
 use charttrust_e2e::tools::{self, Tool};
 use futures::{Stream, TryStreamExt};
 use kube::api::{ListParams, WatchEvent, WatchParams};
@@ -75,7 +75,11 @@ impl Setup {
     }
 
     /// Starts the operator under its own identity, and returns when it has read everything once.
-    pub(crate) async fn start_operator(&mut self) -> Result {
+    pub(crate) async fn start_operator(&mut self, power: Power) -> Result {
+        let (more, flag) = match power {
+            Power::Contains => (vec!["--quarantine".to_owned()], " --quarantine"),
+            Power::Reports => (Vec::new(), ""),
+        };
         let identity = self
             .cluster
             .identity(OPERATOR_NAMESPACE, "charttrust")
@@ -85,10 +89,10 @@ impl Setup {
             kubeconfig: identity.kubeconfig(),
             namespace: OPERATOR_NAMESPACE.to_owned(),
             allow_hosts: vec![self.repository.host()],
-            more: Vec::new(),
+            more,
         };
         self.screen.command(&format!(
-            "KUBECONFIG=its-own.kubeconfig charttrust run --allow-host {} &",
+            "KUBECONFIG=its-own.kubeconfig charttrust run --allow-host {}{flag} &",
             self.repository.host()
         ));
         let started = Instant::now();
@@ -214,16 +218,34 @@ impl Setup {
         }))
     }
 
+    /// Lets the operator contain releases, which the lessons need and the story does not.
+    pub(crate) async fn open_lab(&mut self) -> Result {
+        self.screen.heading("The lab");
+        self.screen.say(
+            "All this stays up, for you to look around and for the lessons of docs/training. The operator is
+started anew, as one that may also contain releases.",
+        );
+        let install = "kubectl apply --server-side -f operator/install/quarantine/";
+        self.shell.run(install).await?;
+        if let Some((operator, _)) = &mut self.operator {
+            operator.stop();
+        }
+        self.start_operator(Power::Contains).await
+    }
+
     pub(crate) fn explain_how_to_look_around(&self) {
-        self.screen.heading("Look around");
+        let folder = self.shell.folder().display();
         self.screen.say(&format!(
-            "In another terminal:\n\n{}cd {}\n\nThen, for example:",
+            "In another terminal:\n\n{}export CHARTS={}\nexport CHARTTRUST_LAB={folder}\ncd {folder}\n\nThen, for example:",
             self.shell.exports(),
-            self.shell.folder().display(),
+            self.repository.url(),
         ));
         for line in LOOKS {
             self.screen.command(line);
         }
+        self.screen.say(
+            "`lesson 1` there, or `make lesson 1` in the repository, checks the first lesson.",
+        );
         self.screen.say("Ctrl-C here ends everything.");
     }
 

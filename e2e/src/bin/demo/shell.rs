@@ -3,9 +3,12 @@
 //! Nothing of the user's kubectl, Helm or GnuPG settings is read or written.
 
 use std::ffi::OsString;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Stdio;
 
+use charttrust_e2e::cluster::built;
+use charttrust_e2e::stage::LAB;
 use charttrust_e2e::tools::{self, Tool};
 
 use crate::Result;
@@ -27,14 +30,15 @@ impl Shell {
         kubeconfig: &Path,
         gnupg: &Path,
     ) -> Result<Self> {
-        let folder = tempfile::Builder::new()
-            .prefix("charttrust-demo-")
-            .tempdir()?;
+        let folder = tempfile::Builder::new().prefix(LAB).tempdir()?;
         let at = |name: &str| folder.path().join(name);
         std::fs::create_dir(at("bin"))?;
-        std::os::unix::fs::symlink(operator, at("bin/charttrust"))?;
+        symlink(operator, at("bin/charttrust"))?;
+        symlink(built("lesson")?, at("bin/lesson"))?;
+        // By this the lessons find the cluster.
+        symlink(kubeconfig, at("kubeconfig"))?;
         for tool in [Tool::Kubectl, Tool::Helm3, Tool::Helm4] {
-            std::os::unix::fs::symlink(tools::path(tool)?, at("bin").join(tool.name()))?;
+            symlink(tools::path(tool)?, at("bin").join(tool.name()))?;
         }
         let environment = vec![
             ("GNUPGHOME", gnupg.into()),

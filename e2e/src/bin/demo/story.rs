@@ -1,5 +1,7 @@
 //! The story itself: what is typed, what is said about it, and what must come of it.
 
+use charttrust_e2e::stage::Power;
+
 use crate::Result;
 use crate::screen::Screen;
 use crate::setup::{Setup, seconds};
@@ -135,7 +137,7 @@ async fn install_operator(stage: &mut Setup) -> Result {
         "It runs as its own ServiceAccount, which may read releases and write nothing but its own
 kinds and events. Addresses on loopback have to be allowed by name.",
     );
-    stage.start_operator().await?;
+    stage.start_operator(Power::Reports).await?;
     let everything = SIX.map(|(release, _, _)| (release, "NoPolicy"));
     stage.expect(&everything).await?;
     stage.shell.run("kubectl get rtrust -A").await?;
