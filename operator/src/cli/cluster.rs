@@ -13,6 +13,7 @@ use kube::{Api, Client, Config, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::progress::Progress;
 use super::screen::plain;
 use super::{INTERNAL, UNKNOWN, USAGE, program};
 use crate::api::{TrustedIdentity, TrustedKey};
@@ -175,13 +176,17 @@ where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
     let mut found = Vec::new();
-    let mut params = params.limit(PAGE);
+    let mut params = ListParams::default().limit(PAGE);
+    let mut progress = Progress::new();
     loop {
         let page = api.list(&params).await;
         let page = page.map_err(Failure::api(format!("list the {what}")))?;
         found.extend(page.items);
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params.continue_token = Some(token),
+            Some(token) => {
+                progress.tell(&format!("{} {what} are read …", found.len()));
+                params.continue_token = Some(token);
+            }
             None => return Ok(found),
         }
     }

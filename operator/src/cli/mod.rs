@@ -20,6 +20,7 @@ mod missing;
 pub mod pages;
 pub mod pin;
 pub mod policy;
+mod progress;
 pub mod quarantine;
 pub mod report;
 pub mod restore;

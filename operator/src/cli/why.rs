@@ -3,6 +3,8 @@
 //! Everything comes from the `ReleaseTrust`, where the operator keeps what it found; nothing is
 //! fetched or checked again.
 
+mod graph;
+
 use std::collections::BTreeSet;
 
 use charttrust_verify::bundles::BundleFacts;
@@ -13,6 +15,7 @@ use kube::{Api, ResourceExt as _};
 use serde::Serialize;
 use serde_json::json;
 
+use self::graph::Node;
 use super::SCHEMA_VERSION;
 use super::asking::Asking;
 use super::bundled::{self, Known};
@@ -42,6 +45,9 @@ pub struct Why {
     /// The namespace of the release.
     #[arg(short, long)]
     pub namespace: Option<String>,
+    /// Prints the chain as a picture instead: a flowchart of Mermaid, for a ticket or a wiki.
+    #[arg(long, conflicts_with = "output")]
+    pub graph: bool,
     /// How to ask, and how to print.
     #[command(flatten)]
     pub asking: Asking,
@@ -72,7 +78,9 @@ pub(super) async fn run(arguments: &Why) -> Result<u8, Failure> {
     )
     .await;
     let former = policies.map(|policies| set_aside(&mut trust, &policies));
-    let text = if let Some(format) = arguments.asking.output {
+    let text = if arguments.graph {
+        picture(&trust, known)
+    } else if let Some(format) = arguments.asking.output {
         format.write(&explanation(&trust, known))?
     } else {
         let looks = Looks::told(&client, &arguments.asking.operator).await;
@@ -173,6 +181,25 @@ fn marked(facts: &[String], reasons: &[String], status: &ReleaseTrustStatus) -> 
         })
     });
     of_source.unwrap_or(facts.len().saturating_sub(1))
+}
+
+/// The chain as a picture.
+fn picture(trust: &ReleaseTrust, known: Known<'_>) -> String {
+    let links = links(trust, known);
+    let nodes: Vec<_> = links.iter().map(Node::from).collect();
+    let verdict = trust.verdict();
+    let conclusion = conclusion(verdict).join(" ");
+    graph::flowchart(&nodes, &conclusion, verdict.map(|verdict| verdict.status))
+}
+
+impl<'a> From<&'a Shown> for Node<'a> {
+    fn from(link: &'a Shown) -> Self {
+        Self {
+            name: link.name,
+            facts: &link.facts,
+            reasons: &link.reasons,
+        }
+    }
 }
 
 /// The chain for programs.

@@ -29,6 +29,7 @@ use jiff::Timestamp;
 use self::address::{Address, Asking, Fetched};
 use self::inputs::{Contents, Kind, UsageError};
 use self::report::Report;
+use super::progress::Progress;
 use super::{INTERNAL, TRUSTED, UNKNOWN, UNTRUSTED, USAGE, complain, runtime};
 use crate::clock;
 use crate::evidence::Forms;
@@ -145,12 +146,19 @@ pub fn main(arguments: &Verify) -> u8 {
     }
     let mut reports = Vec::new();
     let mut codes = Vec::new();
-    for chart in &arguments.charts {
+    let mut progress = Progress::new();
+    let all = arguments.charts.len();
+    for (done, chart) in arguments.charts.iter().enumerate() {
         let one = Verify {
             chart: chart.clone(),
             ..arguments.clone()
         };
-        codes.push(match verify(&one) {
+        if done > 0 {
+            progress.tell(&format!("{done} of {all} archives are verified …"));
+        }
+        let verified = verify(&one);
+        progress.clear();
+        codes.push(match verified {
             Ok((verdict, report)) => {
                 reports.push(report);
                 exit_code(verdict)
