@@ -93,6 +93,61 @@ fn every_command_is_listed() {
     }
 }
 
+/// What pages say to type can be typed: there is such a command, and it takes these flags.
+#[test]
+fn every_line_of_ours_on_a_page_can_be_typed() {
+    use clap::error::ErrorKind::{InvalidSubcommand, UnknownArgument};
+    let mut number = 0;
+    for page in documents() {
+        for line in typed(&std::fs::read_to_string(&page).unwrap()) {
+            number += 1;
+            let matched = charttrust::cli::definition().try_get_matches_from(words(&line));
+            let Err(error) = matched else {
+                continue;
+            };
+            let is_unknown = [InvalidSubcommand, UnknownArgument].contains(&error.kind());
+            assert!(!is_unknown, "{}: {line}: {error}", page.display());
+        }
+    }
+    assert!(number > 150, "{number} lines");
+}
+
+/// Lines that begin with our program, in blocks and in the text, each to the end of the command.
+fn typed(page: &str) -> Vec<String> {
+    let lines = page
+        .lines()
+        .map(|line| line.strip_prefix("$ ").unwrap_or(line));
+    let quoted = page.split('`').skip(1).step_by(2);
+    let ours = lines
+        .chain(quoted)
+        .filter(|line| line.starts_with("charttrust "));
+    let ends = ["|", ";", " &", " 2>", ">", "<", " #"];
+    let commands = ours.map(|line| {
+        let end = ends.iter().filter_map(|end| line.find(end)).min();
+        line[..end.unwrap_or(line.len())].trim().to_owned()
+    });
+    // What stands for something else is no line to type.
+    commands
+        .filter(|line| !line.contains(['…', '[', '`', '{']))
+        .collect()
+}
+
+/// As a shell takes them apart.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quote = None;
+    for character in line.chars() {
+        match (quote, character) {
+            (None, '\'' | '"') => quote = Some(character),
+            (Some(open), _) if open == character => quote = None,
+            (None, ' ') => words.push(String::new()),
+            _ => words.last_mut().unwrap().push(character),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
 /// The code below a folder, without its tests and the vocabulary itself.
 fn code(folder: &Path) -> String {
     let mut text = String::new();
@@ -321,6 +376,50 @@ fn the_readme_is_short_and_names_the_versions_of_the_test_bed() {
     );
 }
 
+/// What signing takes has nine parts, and a page for each.
+#[test]
+fn every_recommendation_has_its_page() {
+    let readme = read("README.md");
+    let chapter = "\n## What signing takes, and where it stands\n";
+    let (_, chapter) = readme.split_once(chapter).unwrap();
+    let (chapter, _) = chapter.split_once("\n## ").unwrap();
+    let rows = chapter
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| |"));
+    let rows: Vec<_> = rows.collect();
+    for (number, subject) in (1..).zip(RECOMMENDED) {
+        let row = rows[number - 1];
+        assert!(row.starts_with(&format!("| {number} | ")), "{row}");
+        assert!(
+            row.to_lowercase().contains(subject),
+            "{number} is {subject}: {row}"
+        );
+        let pages = links(row);
+        assert!(!pages.is_empty(), "{row}");
+        for page in pages {
+            let (file, _) = page.split_once('#').unwrap_or((&page, ""));
+            assert!(
+                file.starts_with("docs/") && root().join(file).is_file(),
+                "{page}"
+            );
+        }
+    }
+    assert_eq!(rows.len(), RECOMMENDED.len());
+}
+
+/// In the order in which they are recommended.
+const RECOMMENDED: [&str; 9] = [
+    "key",
+    "pipeline",
+    "enforce",
+    "distribution",
+    "strict",
+    "training",
+    "audit",
+    "phases",
+    "one view",
+];
+
 #[test]
 fn every_link_leads_somewhere() {
     let mut number = 0;
@@ -543,7 +642,12 @@ fn every_exception_of_an_advisory_was_looked_at() {
 /// Every page that people read.
 fn documents() -> Vec<PathBuf> {
     let mut pages = vec![root().join("README.md"), root().join("CONTRIBUTING.md")];
-    let folders = ["docs", "docs/spec/v1alpha1", "operator/chart/runbooks"];
+    let folders = [
+        "docs",
+        "docs/spec/v1alpha1",
+        "docs/training",
+        "operator/chart/runbooks",
+    ];
     for folder in folders.map(|folder| root().join(folder)) {
         let files = std::fs::read_dir(folder).unwrap();
         let files = files.map(|file| file.unwrap().path());
