@@ -46,7 +46,8 @@ async fn what_a_token_signs_is_believed_by_everybody() {
     let desk = Desk::new(Path::new("/nonexistent"), &binary());
     desk.lays_gpg();
     symlink(keyring.home(), desk.folder().join(".gnupg")).unwrap();
-    let desk = desk.with_name(NEEDED[0].0, &make_token(desk.folder()));
+    let daemon = make_token(desk.folder());
+    let desk = desk.with_name(NEEDED[0].0, &daemon);
     let primary = keyring.key_with_subkey("platform-2026", Algorithm::Ed25519);
     let (primary, _) = primary.unwrap();
 
