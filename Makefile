@@ -53,7 +53,7 @@ chaos: ## makes every write fail in every way, on the real server
 	@e2e/check.sh operator testbed chaos
 
 bench: ## counts what many releases and hostile neighbours cost, on the real server, with the setting of the chart; ARGS=hostile for a part
-	cargo build --locked --release --package charttrust --bin charttrust
+	cargo build --locked --release --package charttrust --package charttrust-verify --bin charttrust --example cold-floor --example noop-webhook --example speed
 	cargo build --locked --package charttrust-e2e --bins
 	@MALLOC_ARENA_MAX=1 cargo run --locked --quiet --package charttrust-e2e --bin bench -- $(ARGS)
 

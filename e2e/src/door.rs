@@ -97,6 +97,11 @@ impl Door {
         &self.address
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// What it counts.
     ///
     /// # Errors

@@ -50,7 +50,12 @@ pub fn copy(
 
 /// What a patch of `data.release` takes: both layers of base64.
 pub fn encode(release: &Value) -> Result<String, Error> {
+    Ok(BASE64_STANDARD.encode(packed(release)?))
+}
+
+/// What Helm stores: packed, and in one layer of base64.
+pub fn packed(release: &Value) -> Result<String, Error> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(&serde_json::to_vec(release)?)?;
-    Ok(BASE64_STANDARD.encode(BASE64_STANDARD.encode(encoder.finish()?)))
+    Ok(BASE64_STANDARD.encode(encoder.finish()?))
 }

@@ -35,6 +35,8 @@ pub enum Tool {
     Helm3,
     /// Helm 4.
     Helm4,
+    /// Helm's own package, which measures itself.
+    HelmFloor,
     /// The helm-controller of k3s.
     K3s,
     /// The Kubernetes API server.
@@ -95,6 +97,7 @@ impl Tool {
         Self::Cosign,
         Self::Oras,
         Self::Cosign2,
+        Self::HelmFloor,
     ];
 
     /// The name of the binary, which is also its name on the command line.
@@ -119,6 +122,7 @@ impl Tool {
             Self::Fulcio => ("sigstore", "fulcio", FULCIO, "", ""),
             Self::Helm3 => ("helm3", "helm3", HELM3, "/cmd/helm", HELM3_FLAGS),
             Self::Helm4 => ("helm4", "helm4", HELM4, "/cmd/helm", HELM4_FLAGS),
+            Self::HelmFloor => ("helm4", "helm-floor", HELM4, "./floor", ""),
             Self::K3s => ("k3s", "k3s-helm-controller", K3S, "", ""),
             Self::KubeApiserver => kube("kube-apiserver", "/cmd/kube-apiserver"),
             Self::KubeControllerManager => {

@@ -33,6 +33,8 @@ mod der;
 pub mod door;
 pub mod evidence;
 #[cfg(test)]
+mod fake_chart;
+#[cfg(test)]
 mod fake_cluster;
 #[cfg(test)]
 #[allow(dead_code, reason = "shared with the tests of the engine")]

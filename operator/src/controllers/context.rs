@@ -13,7 +13,7 @@ use super::store::{Change, Store};
 use super::task::{Queues, Task};
 use crate::clock;
 use crate::evidence::{self, Fetcher};
-use crate::inventory::ReleaseId;
+use crate::inventory::{Kept, ReleaseId};
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::parse::LoadedPolicy;
@@ -141,6 +141,8 @@ pub struct Context {
     pub(super) store: Store,
     /// What the API server has, as the watches say.
     pub(super) cache: Caches,
+    /// Records that were read, and are compared in a moment.
+    pub(super) kept: Kept,
     pub(super) queues: Queues,
     pub(super) fetcher: Fetcher,
     pub(super) tokens: Tokens,
@@ -172,6 +174,7 @@ impl Context {
             fetcher: evidence::fetcher(settings.sources.clone()),
             tokens: Tokens::default(),
             cache: Caches::new(settings.reach.clone()),
+            kept: Kept::default(),
             settings,
             store: Store::default(),
             queues: Queues::default(),

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use tokio::time::Instant;
+
 /// How many items of one lane are worked on at a time.
 pub(super) const SHARE: usize = 3;
 /// As many while what was done last there was slow or came to nothing: one probes, others wait.
@@ -24,6 +26,8 @@ pub(super) enum Pace {
 pub(super) struct Lanes {
     running: HashMap<String, usize>,
     slow: HashSet<String>,
+    /// When something last came to its end there, where that was no slow lane.
+    moved: HashMap<String, Instant>,
 }
 
 impl Lanes {
@@ -46,7 +50,10 @@ impl Lanes {
         }
     }
 
-    pub(super) fn end(&mut self, lane: &str) {
+    pub(super) fn end(&mut self, lane: &str, now: Instant) {
+        if !lane.is_empty() && !self.slow.contains(lane) {
+            self.moved.insert(lane.to_owned(), now);
+        }
         if let Some(running) = self.running.get_mut(lane) {
             *running -= 1;
             if *running == 0 {
@@ -62,10 +69,17 @@ impl Lanes {
         };
     }
 
+    /// When something last came quickly to its end there, as far as that is remembered.
+    pub(super) fn moved(&self, lane: &str) -> Option<Instant> {
+        let moved = self.moved.get(lane).copied();
+        moved.filter(|_| !self.slow.contains(lane))
+    }
+
     /// Nothing waits or runs there any more.
     pub(super) fn forget(&mut self, lane: &str) {
         if !self.running.contains_key(lane) {
             self.slow.remove(lane);
+            self.moved.remove(lane);
         }
     }
 }
@@ -73,6 +87,7 @@ impl Lanes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::tick;
 
     fn begun(lanes: &mut Lanes, lane: &str) -> usize {
         let mut begun = 0;
@@ -89,10 +104,10 @@ mod tests {
         assert_eq!(begun(&mut lanes, "a"), SHARE);
         assert_eq!(begun(&mut lanes, "b"), SHARE, "each has its own");
         lanes.set("a", Pace::Slow);
-        lanes.end("a");
-        lanes.end("a");
+        lanes.end("a", tick());
+        lanes.end("a", tick());
         assert!(!lanes.is_open("a"), "one of them still runs");
-        lanes.end("a");
+        lanes.end("a", tick());
         assert_eq!(begun(&mut lanes, "a"), SHARE_OF_SLOW);
         lanes.set("a", Pace::Quick);
         assert_eq!(begun(&mut lanes, "a"), SHARE - SHARE_OF_SLOW);
@@ -112,14 +127,28 @@ mod tests {
     }
 
     #[test]
+    fn a_lane_moves_when_something_ends_there_that_was_not_slow() {
+        let (mut lanes, now) = (Lanes::default(), tick());
+        lanes.begin("a");
+        assert_eq!(lanes.moved("a"), None, "what has begun may hang");
+        lanes.end("a", now);
+        assert_eq!((lanes.moved("a"), lanes.moved("b")), (Some(now), None));
+        lanes.set("a", Pace::Slow);
+        assert_eq!(lanes.moved("a"), None);
+        lanes.begin("a");
+        lanes.end("a", now);
+        assert_eq!(lanes.moved("a"), None);
+    }
+
+    #[test]
     fn what_is_over_is_forgotten() {
         let mut lanes = Lanes::default();
         lanes.begin("a");
         lanes.set("a", Pace::Slow);
         lanes.forget("a");
         assert!(lanes.slow.contains("a"), "it still runs");
-        lanes.end("a");
+        lanes.end("a", tick());
         lanes.forget("a");
-        assert!(lanes.running.is_empty() && lanes.slow.is_empty());
+        assert!(lanes.running.is_empty() && lanes.slow.is_empty() && lanes.moved.is_empty());
     }
 }

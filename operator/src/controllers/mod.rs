@@ -35,6 +35,8 @@ mod reports;
 mod root;
 mod run;
 #[cfg(test)]
+mod run_cold;
+#[cfg(test)]
 mod run_signatures;
 #[cfg(test)]
 mod run_sources;

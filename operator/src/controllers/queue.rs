@@ -182,6 +182,18 @@ impl<T: Item> Queue<T> {
         since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
+    /// Whether an item that is due has only to wait for its turn: of its lane something came to its end no longer
+    /// ago than `within`. Of one in a lane that hangs or fails nobody knows when it is its turn.
+    pub(super) fn comes_soon(&self, item: &T, now: Instant, within: Duration) -> bool {
+        let state = self.state();
+        let moved = match item.lane() {
+            "" => state.moved,
+            lane => state.lanes.moved(lane),
+        };
+        let waits = state.due.get(item).is_some_and(|at| *at <= now);
+        waits && moved.is_some_and(|at| now < at + within)
+    }
+
     /// How many items wait or are being worked on, whether due or not.
     pub fn len(&self) -> usize {
         let state = self.state();
@@ -198,6 +210,13 @@ impl<T: Item> Queue<T> {
     #[cfg(test)]
     pub(super) fn running(&self) -> usize {
         self.state().running.len()
+    }
+
+    /// Whether nothing is being worked on, and nothing is due until then.
+    #[cfg(test)]
+    pub(super) fn is_idle_until(&self, then: Instant) -> bool {
+        let state = self.state();
+        state.running.is_empty() && state.due.values().all(|at| *at > then)
     }
 
     /// Asks for an item no more.
@@ -329,11 +348,11 @@ impl<T: Item> State<T> {
     }
 
     /// An item of a lane is no longer worked on; of a lane in which nothing waits nothing is kept.
-    fn leave(&mut self, lane: &str) {
+    fn leave(&mut self, lane: &str, now: Instant) {
         if lane.is_empty() {
             return;
         }
-        self.lanes.end(lane);
+        self.lanes.end(lane, now);
         let mut shares = self.waiting.values().flat_map(BTreeMap::keys);
         if !shares.any(|share| share.lane == lane) {
             self.lanes.forget(lane);
@@ -356,9 +375,10 @@ impl<T: Item> State<T> {
 impl<T: Item> Drop for Work<T> {
     fn drop(&mut self) {
         let mut state = self.queue.state();
+        let now = tick();
         state.running.remove(&self.item);
-        state.leave(self.item.lane());
-        state.moved = Some(tick());
+        state.leave(self.item.lane(), now);
+        state.moved = Some(now);
         drop(state);
         self.queue.0.changed.notify_waiters();
     }
@@ -412,6 +432,26 @@ mod tests {
         drop(queue.next().await);
         assert_eq!(tick(), now + Duration::from_secs(2));
         assert!(queue.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_due_comes_soon_while_others_move() {
+        let (queue, within) = (Queue::default(), Duration::from_secs(2));
+        let comes_soon = |item: u8| queue.comes_soon(&Task::Release(item), tick(), within);
+        queue.add(Task::Release(1));
+        queue.add(Task::Release(2));
+        queue.add_at(Task::Release(3), tick() + within);
+        assert!(!comes_soon(1), "nothing was begun yet");
+        let first = queue.next().await;
+        assert_eq!(first.item, Task::Release(1));
+        assert!(comes_soon(2));
+        assert!(!comes_soon(1), "it is being worked on");
+        assert!(!comes_soon(3), "it is not due");
+        tokio::time::advance(within).await;
+        assert!(!comes_soon(2), "the other hangs");
+        drop(first);
+        assert!(comes_soon(2) && comes_soon(3));
+        assert!(!comes_soon(4), "nobody asked for it");
     }
 
     #[tokio::test]
@@ -559,13 +599,13 @@ mod tests {
         queue.pace("slow", Pace::Slow);
         let mut state = queue.state();
         state.running.clear();
-        (0..SHARE).for_each(|_| state.leave("slow"));
+        (0..SHARE).for_each(|_| state.leave("slow", tick()));
         drop(state);
         assert_eq!(begun(10), 1);
         let mut state = queue.state();
         state.waiting.clear();
         state.running.clear();
-        state.leave("slow");
+        state.leave("slow", tick());
         drop(state);
         assert_eq!(begun(20), SHARE, "nothing is kept of a lane that is over");
     }

@@ -77,19 +77,25 @@ impl Context {
         tasks.spawn(webhook.map(|()| Ended("the webhook's certificates")));
         let gate = gate::look_for_ever(Arc::clone(&self));
         tasks.spawn(gate.map(|()| Ended("the look at the webhook")));
+        self.begin(&mut tasks);
+        first(&mut tasks).await
+    }
+
+    /// Begins to work off the queues.
+    pub(super) fn begin(self: &Arc<Self>, tasks: &mut JoinSet<Ended>) {
         for _ in 0..WORKERS {
-            tasks.spawn(Arc::clone(&self).reconcile_for_ever());
+            tasks.spawn(Arc::clone(self).reconcile_for_ever());
         }
         for _ in 0..READERS {
-            tasks.spawn(Arc::clone(&self).read_for_ever());
+            tasks.spawn(Arc::clone(self).read_for_ever());
         }
         for _ in 0..POLLERS {
-            tasks.spawn(Arc::clone(&self).poll_for_ever());
+            tasks.spawn(Arc::clone(self).poll_for_ever());
         }
         for _ in 0..REFRESHERS {
-            tasks.spawn(Arc::clone(&self).refresh_for_ever());
+            tasks.spawn(Arc::clone(self).refresh_for_ever());
         }
-        first(&mut tasks).await
+        tasks.spawn(Arc::clone(self).forget_for_ever());
     }
 
     /// Takes in what is there, in the order in which one thing needs another.
@@ -188,6 +194,14 @@ impl Context {
         }
     }
 
+    /// Wipes the records that were kept for somebody who did not come.
+    async fn forget_for_ever(self: Arc<Self>) -> Ended {
+        loop {
+            tokio::time::sleep(FORGET_EVERY).await;
+            self.kept.expire(tick());
+        }
+    }
+
     fn retry(&self, task: &Task) {
         let pause = self.queues.failures.pause(task);
         self.queues.tasks.add_at(task.clone(), tick() + pause);
@@ -256,6 +270,9 @@ async fn caught<T>(work: impl Future<Output = T>) -> Result<T, ()> {
         tracing::error!("work has panicked, and is tried again later; please report it");
     })
 }
+
+/// How much longer a record may be kept than it is to be.
+const FORGET_EVERY: Duration = Duration::from_secs(10);
 
 /// How long to wait after a panic, which is likely to come again.
 // The same input is likely to panic again, and each time it writes a page of log.

@@ -56,7 +56,7 @@ pub(super) const ROOT: &str = r#"{"mediaType": "application/vnd.dev.sigstore.tru
 pub(super) struct Scene {
     pub(super) context: Context,
     pub(super) cluster: FakeCluster,
-    server: MockServer,
+    pub(super) server: MockServer,
 }
 
 impl Scene {

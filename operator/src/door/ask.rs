@@ -81,6 +81,26 @@ impl Asking<'_> {
         self.judged(&sources, &heard).await
     }
 
+    /// Whether every policy trusts the record, or does not judge it, by what every source is remembered to have said.
+    ///
+    /// Then nobody is asked, not even for what the operator knows: of a release that is bound to an archive, no
+    /// answer takes trust away ([`Evidence::apply`]), so that its evidence could only add to this.
+    pub(super) async fn is_trusted_by_memory(&self) -> bool {
+        let mut rules = self.rules();
+        if rules.any(|(_, rule)| rule.verify.dependencies == Dependencies::Verify) {
+            return false;
+        }
+        let sources = self.sources();
+        let heard = self.remembered(&sources);
+        if heard.len() < sources.len() {
+            return false;
+        }
+        let judgement = self.judged(&sources, &heard).await;
+        let mut verdicts = judgement.policies.iter().map(|said| said.verdict);
+        verdicts
+            .all(|verdict| verdict.is_trusted() || verdict == Verdict::Unknown(Cause::Unmanaged))
+    }
+
     fn rules(&self) -> impl Iterator<Item = (&str, &Rule)> {
         let chart = self.claimed.chart;
         let policies = self.trusting.acting.iter();

@@ -195,6 +195,15 @@ impl Known {
     }
 
     #[cfg(test)]
+    /// As if the operator signed what it writes under this.
+    pub(super) fn suppose_seal(&self, seal: PublicSeal) {
+        self.read.send_modify(|read| {
+            let read = read.as_mut().and_then(Arc::get_mut);
+            read.unwrap().seal = Some(seal);
+        });
+    }
+
+    #[cfg(test)]
     /// As if this stood on the operator's namespace.
     pub(super) fn suppose_glass(&self, break_glass: Option<String>) {
         let place = Place {

@@ -42,6 +42,7 @@ use crate::clock::Moment;
 use crate::controllers::release::contradiction::{Inside, OF_CHART, Outside, contradiction};
 use crate::controllers::store::Trust;
 use crate::evidence::{self, Fetcher};
+use crate::inventory::ReleaseId;
 use crate::inventory::helm::Writer;
 use crate::inventory::submitted::SubmittedRecord;
 use crate::parse::Glass;
@@ -187,7 +188,7 @@ impl Door {
         }
         let record = read(&mut submitted).await;
         drop((submitted, place));
-        let mut record = match record {
+        let record = match record {
             Ok(record) => record,
             Err(why) => {
                 let judgement = undecided(&selecting, (Cause::ReleaseUnreadable, &why));
@@ -195,15 +196,30 @@ impl Door {
                     release: &id,
                     chart: None,
                 };
-                return answered((asked, &Before::default()), &judgement, trusting);
+                return answered((asked, &NOTHING), &judgement, trusting);
             }
         };
+        self.judge_record((&id, record), release, trusting, moment)
+            .await
+    }
+
+    async fn judge_record(
+        &self,
+        (id, mut record): (&ReleaseId, Record),
+        release: ReleaseRef<'_>,
+        trusting: &Trusting,
+        moment: Moment,
+    ) -> Answer {
         // What is put back of another time, and runs no more.
         if matches!(record.status, Status::Superseded | Status::Uninstalled) {
             return Answer::default();
         }
+        let unknown = self.asking((release, &record), trusting, moment);
+        if unknown.is_trusted_by_memory().await {
+            return Answer::default();
+        }
         let content = record.content_digest();
-        let before = Before::read(&self.client, trusting.seal.as_ref(), &id).await;
+        let before = Before::read(&self.client, trusting.seal.as_ref(), id).await;
         let known = before.content.as_ref();
         if let Some(known) = known.filter(|known| known.digest == content) {
             // As its publisher calls it: what deploys it may have left a mark in the version.
@@ -212,25 +228,45 @@ impl Door {
         let asking = Asking {
             before: &before,
             content: Some(content),
-            fetcher: &self.fetcher,
-            places: &self.places,
-            trusting,
-            release,
-            claimed: claimed(&record),
-            record: Some(&record),
-            deployers: &[],
-            deadline: moment.tick + LONGEST_WAIT,
-            now: moment.date,
+            ..self.asking((release, &record), trusting, moment)
         };
         let judgement = judge_published(asking, &record).await;
         let metadata = &record.chart.metadata;
         let asked = Asked {
-            release: &id,
+            release: id,
             chart: Some((&metadata.name, &metadata.version)),
         };
         answered((asked, &before), &judgement, trusting)
     }
+
+    /// What sources say of a record, without what the operator knows.
+    fn asking<'a>(
+        &'a self,
+        (release, record): (ReleaseRef<'a>, &'a Record),
+        trusting: &'a Trusting,
+        moment: Moment,
+    ) -> Asking<'a> {
+        Asking {
+            before: &NOTHING,
+            content: None,
+            fetcher: &self.fetcher,
+            places: &self.places,
+            trusting,
+            release,
+            claimed: claimed(record),
+            record: Some(record),
+            deployers: &[],
+            deadline: moment.tick + LONGEST_WAIT,
+            now: moment.date,
+        }
+    }
 }
+
+static NOTHING: Before = Before {
+    content: None,
+    witnesses: Vec::new(),
+    is_whole: false,
+};
 
 /// Reads the record, or says why it cannot be believed that it is one.
 async fn read(submitted: &mut SubmittedRecord) -> Result<Record, String> {

@@ -9,6 +9,7 @@ use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::{Bound, Claimed, Evidence};
 use charttrust_verify::later::JudgedBy;
 use charttrust_verify::policy::Level;
+use charttrust_verify::seal::PublicSeal;
 use kube::{Client, Config};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -17,8 +18,8 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
 use crate::api::TrustedKey;
-use crate::archive;
 use crate::evidence::{Forms, Gathered, gather};
+use crate::fake_chart::{packed, recorded, stored};
 use crate::forge::{Key, Shape, World};
 use crate::sources::{Asked as When, Limits, Source};
 
@@ -142,18 +143,14 @@ fn told(answer: Answer) -> String {
 async fn submitted(change: impl FnOnce(&mut Value)) -> (Subject, OwnedSemaphorePermit) {
     let mut object = json!({
         "namespace": "shop",
-        "record": {
-            "name": "web", "version": 1, "namespace": "shop", "info": {"status": "pending-install"},
-            "chart": {"metadata": {"name": "web", "version": "1.0.0", "apiVersion": "v2"}},
-        },
+        "record": recorded("web", "1.0.0", "pending-install"),
         "metadata": {"name": "sh.helm.release.v1.web.v1", "labels": {"status": "pending-install"}},
         "type": "helm.sh/release.v1",
     });
     change(&mut object);
     let namespace = object["namespace"].take();
     if object["data"].is_null() {
-        let of_helm = BASE64_STANDARD.encode(object["record"].take().to_string());
-        object["data"] = json!({"release": BASE64_STANDARD.encode(of_helm)});
+        object["data"] = stored(&object["record"].take());
     }
     let review = json!({
         "apiVersion": "admission.k8s.io/v1",
@@ -166,13 +163,6 @@ async fn submitted(change: impl FnOnce(&mut Value)) -> (Subject, OwnedSemaphoreP
     let review = Review::read(&serde_json::to_vec(&review).unwrap()).unwrap();
     let places = Arc::new(Semaphore::new(1));
     (review.subject, places.acquire_owned().await.unwrap())
-}
-
-fn packed(version: &str) -> Vec<u8> {
-    archive::packed(
-        "web",
-        &format!("apiVersion: v2\nname: web\nversion: {version}\n"),
-    )
 }
 
 fn mode(mode: &str) -> Value {
@@ -232,6 +222,38 @@ async fn what_is_known_is_let_in_without_asking_anybody() {
         assert_eq!(scene.install(|_| {}).await, "");
     }
     assert_eq!(scene.asked().await, asked);
+}
+
+#[tokio::test]
+async fn what_is_trusted_by_memory_is_let_in_without_asking_the_api_server_either() {
+    let mut scene = Scene::with(&[]).await;
+    let server = MockServer::start().await;
+    let config = Config::new(server.uri().parse().unwrap());
+    scene.door.client = Client::try_from(config).unwrap();
+    let digest = scene.publish("1.0.0").await;
+    let mut strict = pinned(digest, &scene.repository.uri());
+    strict["spec"]["rules"][0]["verify"]["level"] = json!("Strict");
+    scene.declare(&[strict]);
+    scene.door.known.suppose_seal(PublicSeal::new(&[0; 32]));
+    let asked = async || {
+        let of_server = server.received_requests().await.unwrap().len();
+        (scene.asked().await, of_server)
+    };
+    assert_eq!(scene.install(|_| {}).await, "");
+    let first = asked().await;
+    assert!(
+        first.0 > 0 && first.1 == 1,
+        "what the operator knows: {first:?}"
+    );
+    for _ in 0..3 {
+        assert_eq!(scene.install(|_| {}).await, "");
+    }
+    assert_eq!(asked().await, first);
+    let changed = |review: &mut Value| {
+        review["record"]["chart"]["metadata"]["description"] = json!("changed");
+    };
+    assert!(scene.install(changed).await.contains("ContentMismatch"));
+    assert_eq!(asked().await.1, 2, "he may know better");
 }
 
 #[tokio::test]

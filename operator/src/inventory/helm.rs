@@ -302,11 +302,76 @@ pub(super) fn writer(metadata: &ObjectMeta, immutable: Option<bool>) -> Writer {
     }
 }
 
-/// Reads and decodes one stored revision, and keeps what `take` makes of it.
+/// A stored revision as the API server gives it. Nothing of it is shown, not by `Debug` either.
+#[derive(Clone)]
+pub struct Packed {
+    meta: RecordMeta,
+    writer: Writer,
+    payload: Zeroizing<Vec<u8>>,
+}
+
+impl Packed {
+    /// How many bytes it takes.
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "it is as long as it is, and none is empty"
+    )]
+    pub fn len(&self) -> usize {
+        self.payload.len()
+    }
+
+    /// Decodes it when it is its turn, and keeps what `take` makes of it.
+    ///
+    /// # Errors
+    /// [`ReadError::Record`].
+    pub async fn decoded<T: Send + 'static>(
+        self,
+        take: impl FnOnce(Record) -> T + Send + 'static,
+    ) -> Result<Read<T>, ReadError> {
+        let taken = decoded(self.payload, take).await?;
+        Ok(Read {
+            meta: self.meta,
+            writer: self.writer,
+            taken,
+        })
+    }
+
+    #[cfg(test)]
+    /// One of so many bytes.
+    pub(super) fn of_bytes(len: usize) -> Self {
+        Self {
+            meta: RecordMeta {
+                resource_version: String::new(),
+                claimed_status: String::new(),
+            },
+            writer: Writer::Helm,
+            payload: Zeroizing::new(vec![0; len]),
+        }
+    }
+}
+
+/// Reads one stored revision, and decodes nothing.
 ///
 /// Asks by `list`, never by `get`, so that the operator needs no permission for single Secrets of
-/// other types where an authorizer sees selectors. No decoded record leaves this function: at most
-/// [`MOST_DECODED`] are in memory at a time, whoever reads.
+/// other types where an authorizer sees selectors.
+///
+/// # Errors
+/// [`ReadError`]; only `NoPayload` is a statement about the record.
+pub async fn packed(client: &Client, key: &RecordKey) -> Result<Packed, ReadError> {
+    let (meta, writer, payload) = match key.driver {
+        Driver::ConfigMap => config_map_payload(client, key).await?,
+        Driver::Secret => secret_payload(client, key).await?,
+    };
+    Ok(Packed {
+        meta,
+        writer,
+        payload,
+    })
+}
+
+/// Reads and decodes one stored revision, and keeps what `take` makes of it.
+///
+/// No decoded record leaves this function: at most [`MOST_DECODED`] are in memory at a time, whoever reads.
 ///
 /// # Errors
 /// [`ReadError`]; only `Record` and `NoPayload` are statements about the record.
@@ -315,16 +380,7 @@ pub async fn read<T: Send + 'static>(
     key: &RecordKey,
     take: impl FnOnce(Record) -> T + Send + 'static,
 ) -> Result<Read<T>, ReadError> {
-    let (meta, writer, payload) = match key.driver {
-        Driver::ConfigMap => config_map_payload(client, key).await?,
-        Driver::Secret => secret_payload(client, key).await?,
-    };
-    let taken = decoded(payload, take).await?;
-    Ok(Read {
-        meta,
-        writer,
-        taken,
-    })
+    packed(client, key).await?.decoded(take).await
 }
 
 /// Decodes a payload when it is its turn.

@@ -4,9 +4,11 @@ use std::fmt;
 
 use charttrust_verify::release::Record;
 use kube::Client;
+use tokio::time::Instant;
 
 use super::ReleaseId;
 use super::helm::{self, Driver, Read, ReadError, RecordKey};
+use super::kept::Kept;
 
 /// Something that runs and claims to be made of a chart: one revision of a release.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -79,19 +81,38 @@ impl RecordId {
 }
 
 impl Item {
-    /// Reads the record of the item, and keeps what `take` makes of it.
+    /// Reads the record of the item, gives what `take` makes of it, and keeps the record for [`Item::read_again`].
     ///
     /// # Errors
     /// As for [`helm::read`]. Of what has no record it is gone.
     pub async fn read<T: Send + 'static>(
         &self,
         client: &Client,
+        (kept, now): (&Kept, Instant),
         take: impl FnOnce(Record) -> T + Send + 'static,
     ) -> Result<Read<T>, ReadError> {
-        match self.key() {
-            Some(key) => helm::read(client, &key, take).await,
-            None => Err(ReadError::Gone),
-        }
+        let key = self.key().ok_or(ReadError::Gone)?;
+        let packed = helm::packed(client, &key).await?;
+        kept.keep(&key, &packed, now);
+        packed.decoded(take).await
+    }
+
+    /// The same of a record that was read before: of the one that was kept, or else of the one that there is now.
+    ///
+    /// # Errors
+    /// As for [`helm::read`]. Of what has no record it is gone.
+    pub async fn read_again<T: Send + 'static>(
+        &self,
+        client: &Client,
+        kept: &Kept,
+        take: impl FnOnce(Record) -> T + Send + 'static,
+    ) -> Result<Read<T>, ReadError> {
+        let key = self.key().ok_or(ReadError::Gone)?;
+        let packed = match kept.take(&key) {
+            Some(packed) => packed,
+            None => helm::packed(client, &key).await?,
+        };
+        packed.decoded(take).await
     }
 
     /// The stored revision that it is, if it is one.

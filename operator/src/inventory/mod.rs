@@ -7,6 +7,7 @@ pub mod flux;
 pub mod helm;
 mod item;
 pub mod k3s;
+mod kept;
 pub(crate) mod manifest;
 mod stored;
 pub mod submitted;
@@ -16,6 +17,7 @@ use std::fmt;
 
 pub use deployers::{Concerned, Deployed, Deployers, Mark, Missing};
 pub use item::{Claim, Item, Owner, RecordId};
+pub use kept::Kept;
 pub use manifest::{Published, Trace};
 pub use stored::Stored;
 

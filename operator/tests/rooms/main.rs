@@ -36,6 +36,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "certificates",
             "clock",
             "evidence",
+            // For tests only.
+            "fake_chart",
             "fake_cluster",
             // Of the tests of the engine.
             "forge",
@@ -59,6 +61,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "clock",
             "controllers",
             "evidence",
+            // For tests only.
+            "fake_chart",
             // Of the tests of the engine.
             "forge",
             "inventory",
@@ -70,7 +74,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("evidence", &["sources"]),
-    // An API server in memory, for tests only.
+    // A chart and its record, and an API server in memory, for tests only.
+    ("fake_chart", &["archive"]),
     ("fake_cluster", &[]),
     ("inventory", &["names", "watch"]),
     ("leader", &["api", "clock", "fake_cluster"]),

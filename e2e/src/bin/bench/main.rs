@@ -4,13 +4,16 @@
 //! memory by the kernel; nothing is taken from the operator's own word. Times of one run on one
 //! machine are printed to be compared with each other, not as a promise.
 
+mod door;
 mod hostile;
+mod numbers;
 mod pods;
 mod registry;
 mod releases;
 mod run;
 mod slow;
 mod sources;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -31,6 +34,9 @@ struct Arguments {
     /// Releases of each chart.
     #[arg(long, default_value_t = 10)]
     each: usize,
+    /// Releases of the row of that name, one number after the other, of as many charts as above; instead of `each`.
+    #[arg(long, value_delimiter = ',')]
+    sizes: Vec<usize>,
     /// Hostile Secrets, and as many ConfigMaps.
     #[arg(long, default_value_t = 1100)]
     junk: usize,
@@ -43,13 +49,33 @@ struct Arguments {
     /// Releases that are contained there.
     #[arg(long, default_value_t = 50)]
     bad: usize,
+    /// Rounds of what is measured in turns.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Records a second that the API server is asked to create.
+    #[arg(long, value_delimiter = ',', default_value = "50,100,200")]
+    rates: Vec<u32>,
+    /// For how many seconds, in each round.
+    #[arg(long, default_value_t = 20)]
+    seconds: u64,
     /// The operator to measure; default: the release build beside this program's.
     #[arg(long)]
     binary: Option<PathBuf>,
+    /// What does the least that a cold start has to do; default: the release build beside that.
+    #[arg(long)]
+    floor: Option<PathBuf>,
+    /// The webhook that looks at nothing; default: the release build beside that.
+    #[arg(long)]
+    noop: Option<PathBuf>,
+    /// What measures the engine; default: the release build beside that.
+    #[arg(long)]
+    speed: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Row {
+    /// What the webhook costs whoever installs, beside one that looks at nothing.
+    Door,
     /// Records that anybody may write, with as many annotations as the server takes.
     Hostile,
     /// A quarantine of many releases among many Pods.
@@ -60,6 +86,8 @@ enum Row {
     Slow,
     /// What a repository and a registry are asked at a cold start.
     Sources,
+    /// How fast charts are verified and records decoded, beside other programs.
+    Verify,
 }
 
 impl Arguments {
@@ -71,6 +99,17 @@ impl Arguments {
 #[tokio::main]
 async fn main() -> Result {
     let arguments = Arguments::parse();
+    // These need no cluster, or one of their own.
+    let alone = [Row::Door, Row::Verify];
+    if arguments.wants(Row::Verify) {
+        verify::row(&arguments).await?;
+    }
+    if arguments.wants(Row::Door) {
+        door::row(&arguments).await?;
+    }
+    if !arguments.rows.is_empty() && arguments.rows.iter().all(|row| alone.contains(row)) {
+        return Ok(());
+    }
     let testbed = built("testbed")?;
     let cluster = Cluster::shared(&testbed.to_string_lossy());
     stage::install(cluster.kubeconfig()).await?;
@@ -91,4 +130,17 @@ async fn main() -> Result {
         pods::row(&bench, &arguments).await?;
     }
     Ok(())
+}
+
+/// Bytes that cannot be packed, the same in each run.
+pub(crate) fn noise(length: usize) -> Vec<u8> {
+    let mut state = 2026_u64;
+    let bytes = (0..length).map(|_| {
+        // Knuth's multiplicative generator (MMIX).
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        state.to_be_bytes()[0]
+    });
+    bytes.collect()
 }

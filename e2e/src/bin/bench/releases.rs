@@ -11,54 +11,162 @@ use charttrust_e2e::stage::{Story, StoryKey};
 use charttrust_e2e::{eventually, record};
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::Api;
-use kube::api::{ObjectMeta, PostParams};
+use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
 use serde_json::json;
 
-use crate::run::{Bench, PATIENCE};
+use crate::numbers::{Load, Ratio, Sample, slope};
+use crate::run::{Bench, PATIENCE, judged};
 use crate::{Arguments, Result};
 
 pub(crate) async fn row(bench: &Bench, arguments: &Arguments) -> Result {
-    let story = Story::begin(bench.cluster, "bench", Version::V4).await;
-    let (many, few) = (
-        story.trusted_key("many").await,
-        story.trusted_key("few").await,
-    );
-    let (charts, total) = (arguments.charts, total(arguments));
-    println!("preparing {charts} charts and {total} releases …");
-    let published = publish(arguments, &story, &many, &few).await?;
-    let raw = populate(arguments.each, &story, &published).await?;
-    story.policy("policy", &[&many, &few], json!({})).await;
-
-    let mut operator = bench.start(&[])?;
-    let cold = bench.cost(&mut operator, &story.namespace, total).await?;
-    println!("\ncold start, {total} releases of {charts} charts");
-    cold.print(&operator);
-    println!("  records                {} MiB", raw >> 20);
-    println!(
-        "  downloads              {} (distinct charts: {charts})",
-        downloads(&story)
-    );
-
-    operator.kill();
-    let before = story.repository.requests().len();
-    let mut operator = bench.start(&[])?;
-    let warm = bench.cost(&mut operator, &story.namespace, total).await?;
-    println!("\nwarm restart");
-    warm.print(&operator);
-    let asked = story.repository.requests().len() - before;
-    println!("  repository requests    {asked}");
-    revoke(bench, arguments, &story, &few).await
+    let default = [arguments.charts * arguments.each];
+    let sizes = match arguments.sizes.as_slice() {
+        [] => &default[..],
+        sizes => sizes,
+    };
+    let (mut ours, mut floors) = (Vec::new(), Vec::new());
+    for size in sizes {
+        let each = size.div_ceil(arguments.charts).max(1);
+        let releases = Releases::installed(bench, arguments.charts, each).await?;
+        let took = releases.starts(bench, arguments.rounds).await?;
+        let of = |index: usize| Sample::of(took.iter().map(|pair| pair[index]).collect());
+        let point = |seconds: f64| (releases.total().ln(), seconds.ln());
+        ours.push(point(of(0).at(500)));
+        floors.push(point(of(1).at(500)));
+        releases.revoke(bench).await?;
+        releases.remove().await?;
+    }
+    if sizes.len() > 2 {
+        println!("\nexponents of a cold start, {sizes:?} releases (goal: at most 1.1)");
+        for (whose, points) in [("ours", &ours), ("the floor", &floors)] {
+            let [slope, explained] = slope(points);
+            println!("  P15 {whose:<10} {slope:.2} (R² {explained:.3})");
+        }
+    }
+    Ok(())
 }
 
-fn total(arguments: &Arguments) -> usize {
-    arguments.charts * arguments.each
+/// Releases of a story, and the keys of their charts.
+struct Releases {
+    story: Story,
+    few: StoryKey,
+    charts: usize,
+    each: usize,
+    /// Bytes of all records.
+    raw: usize,
+}
+
+impl Releases {
+    async fn installed(bench: &Bench, charts: usize, each: usize) -> Result<Self> {
+        let story = Story::begin(bench.cluster, "bench", Version::V4).await;
+        let (many, few) = (
+            story.trusted_key("many").await,
+            story.trusted_key("few").await,
+        );
+        println!("preparing {charts} charts and {} releases …", charts * each);
+        let published = publish(charts, &story, &many, &few).await?;
+        let raw = populate(each, &story, &published).await?;
+        story.policy("policy", &[&many, &few], json!({})).await;
+        Ok(Self {
+            story,
+            few,
+            charts,
+            each,
+            raw,
+        })
+    }
+
+    fn count(&self) -> usize {
+        self.charts * self.each
+    }
+
+    fn total(&self) -> f64 {
+        u32::try_from(self.count()).map_or(f64::NAN, f64::from)
+    }
+
+    /// Cold starts, each beside the least that one costs, and a warm one. Gives the seconds of both.
+    async fn starts(&self, bench: &Bench, rounds: usize) -> Result<Vec<[f64; 2]>> {
+        let (story, total) = (&self.story, self.count());
+        let mut took = Vec::new();
+        let mut operator = None;
+        let load = Load::now();
+        for _ in 0..rounds {
+            drop(operator.take());
+            self.forget().await?;
+            let floor = bench
+                .floor(&story.namespace, &story.repository.url())
+                .await?;
+            self.forget().await?;
+            let before = downloads(story);
+            let mut started = bench.start(&[])?;
+            let cold = bench.cost(&mut started, &story.namespace, total).await?;
+            println!("\ncold start, {total} releases of {} charts", self.charts);
+            cold.print(&started);
+            println!("  records                {} MiB", self.raw >> 20);
+            println!(
+                "  downloads              {} (distinct charts: {})",
+                downloads(story) - before,
+                self.charts
+            );
+            println!("  at least, without us   {floor:.1} s");
+            cold.print_each(total);
+            took.push([cold.seconds, floor]);
+            operator = Some(started);
+        }
+        let ratio = Ratio::of(took.iter().map(|[ours, floor]| (*ours, *floor)));
+        println!("  P15 {ratio} (goal: at most 1.5)");
+        println!("  load from outside      {} %", load.outside());
+        drop(operator.take());
+        let before = story.repository.requests().len();
+        let mut operator = bench.start(&[])?;
+        let warm = bench.cost(&mut operator, &story.namespace, total).await?;
+        println!("\nwarm restart");
+        warm.print(&operator);
+        let asked = story.repository.requests().len() - before;
+        println!("  repository requests    {asked}");
+        Ok(took)
+    }
+
+    /// Nothing is known of the releases any more.
+    async fn forget(&self) -> Result {
+        let trusts = self.story.trusts();
+        trusts
+            .delete_collection(&DeleteParams::default(), &ListParams::default())
+            .await?;
+        eventually(PATIENCE, "no ReleaseTrust is there", async || {
+            let left = trusts.list_metadata(&ListParams::default().limit(1)).await;
+            let left = left.map_err(|error| error.to_string())?.items.len();
+            if left == 0 {
+                Ok(())
+            } else {
+                Err(format!("{left}"))
+            }
+        })
+        .await;
+        Ok(())
+    }
+
+    /// The namespace goes, with everything in it.
+    async fn remove(self) -> Result {
+        let all = Api::<Namespace>::all(self.story.client.clone());
+        all.delete(&self.story.namespace, &DeleteParams::default())
+            .await?;
+        eventually(PATIENCE, "the namespace is gone", async || {
+            match all.get_metadata_opt(&self.story.namespace).await {
+                Ok(None) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+        Ok(())
+    }
 }
 
 /// Charts of a few templates; the first is signed by `few`, all others by `many`.
 async fn publish(
-    arguments: &Arguments,
+    charts: usize,
     story: &Story,
     many: &StoryKey,
     few: &StoryKey,
@@ -73,9 +181,7 @@ async fn publish(
         }
         Result::Ok(chart)
     };
-    let all = futures::stream::iter(0..arguments.charts)
-        .map(package)
-        .buffered(2);
+    let all = futures::stream::iter(0..charts).map(package).buffered(2);
     let charts = all.try_collect().await?;
     story.repository.reindex(&story.helm).await?;
     Ok(charts)
@@ -146,53 +252,58 @@ fn is_archive(path: &str) -> bool {
         .is_some_and(|extension| extension == "tgz")
 }
 
-/// Revokes the key of one chart and counts what is written for it.
-async fn revoke(bench: &Bench, arguments: &Arguments, story: &Story, key: &StoryKey) -> Result {
-    let audit = bench.cluster.audit()?;
-    let mark = audit.mark()?;
-    let asked = story.repository.requests().len();
-    let revoke = json!({"spec": {"revocation": {"reason": "Compromised"}}});
-    story.patch::<TrustedKey>(&key.name, revoke).await;
-    let committed = charttrust::clock::now();
-    let written = || -> Result<Events> {
-        Ok(audit
-            .since(mark)?
-            .by(bench.identity.user())
-            .writes()
-            .of("releasetrusts"))
-    };
-    eventually(
-        PATIENCE,
-        "every dependent release was written",
-        async || {
-            let count = written().map_err(|error| error.to_string())?.len();
-            if count >= arguments.each {
-                Ok(())
-            } else {
-                Err(format!("{count}"))
-            }
-        },
-    )
-    .await;
-    let writes = written()?;
-    let last = writes
-        .iter()
-        .map(|event| event.time)
-        .max()
-        .unwrap_or(committed);
-    println!(
-        "\nrevocation of a key with {} of {} releases",
-        arguments.each,
-        total(arguments)
-    );
-    println!("  releases written       {}", writes.len());
-    println!(
-        "  time to the last       {} ms",
-        last.duration_since(committed).as_millis()
-    );
-    println!(
-        "  repository requests    {}",
-        story.repository.requests().len() - asked
-    );
-    Ok(())
+impl Releases {
+    /// Revokes the key of one chart and counts what is written for it.
+    async fn revoke(&self, bench: &Bench) -> Result {
+        let (story, each) = (&self.story, self.each);
+        let operator = bench.start(&[])?;
+        judged(&operator, &story.namespace, self.count()).await;
+        let audit = bench.cluster.audit()?;
+        let mark = audit.mark()?;
+        let asked = story.repository.requests().len();
+        let revoke = json!({"spec": {"revocation": {"reason": "Compromised"}}});
+        story.patch::<TrustedKey>(&self.few.name, revoke).await;
+        let committed = charttrust::clock::now();
+        let written = || -> Result<Events> {
+            Ok(audit
+                .since(mark)?
+                .by(bench.identity.user())
+                .writes()
+                .of("releasetrusts"))
+        };
+        eventually(
+            PATIENCE,
+            "every dependent release was written",
+            async || {
+                let count = written().map_err(|error| error.to_string())?.len();
+                if count >= each {
+                    Ok(())
+                } else {
+                    Err(format!("{count}"))
+                }
+            },
+        )
+        .await;
+        let writes = written()?;
+        let last = writes
+            .iter()
+            .map(|event| event.time)
+            .max()
+            .unwrap_or(committed);
+        println!(
+            "\nrevocation of a key with {} of {} releases",
+            each,
+            self.count()
+        );
+        println!("  releases written       {}", writes.len());
+        println!(
+            "  time to the last       {} ms",
+            last.duration_since(committed).as_millis()
+        );
+        println!(
+            "  repository requests    {}",
+            story.repository.requests().len() - asked
+        );
+        Ok(())
+    }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Bench {
     pub(crate) cluster: &'static Cluster,
     pub(crate) identity: Identity,
     binary: PathBuf,
+    /// What does the least that a cold start has to do.
+    floor: Option<PathBuf>,
 }
 
 impl Bench {
@@ -29,7 +31,25 @@ impl Bench {
                 Some(binary) => binary.clone(),
                 None => built("../release/charttrust")?,
             },
+            floor: arguments.floor.clone(),
         })
+    }
+
+    /// The seconds that a cold start takes at least: records read, charts downloaded and hashed, objects written.
+    pub(crate) async fn floor(&self, namespace: &str, repository: &str) -> Result<f64> {
+        let program = match &self.floor {
+            Some(program) => program.clone(),
+            None => built("../release/examples/cold-floor")?,
+        };
+        let mut command = tokio::process::Command::new(program);
+        command.args([namespace, repository]);
+        command.env("KUBECONFIG", self.cluster.kubeconfig());
+        let output = command.output().await?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
+        }
+        let milliseconds: f64 = String::from_utf8(output.stdout)?.trim().parse()?;
+        Ok(milliseconds / 1000.0)
     }
 
     /// Starts the operator, with more arguments.
@@ -66,7 +86,7 @@ impl Bench {
 
 /// What a start cost.
 pub(crate) struct Cost {
-    seconds: f64,
+    pub(crate) seconds: f64,
     requests: usize,
     writes: usize,
 }
@@ -77,6 +97,20 @@ impl Cost {
         println!("  requests to the server {}", self.requests);
         println!("  object writes          {}", self.writes);
         print_memory(operator);
+    }
+
+    /// What it costs for each release.
+    pub(crate) fn print_each(&self, releases: usize) {
+        let each = |count: usize| {
+            let [count, releases] =
+                [count, releases].map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+            f64::from(count) / f64::from(releases.max(1))
+        };
+        println!(
+            "  for each release       {:.2} requests, {:.2} of them write (goals: 3, 2)",
+            each(self.requests),
+            each(self.writes)
+        );
     }
 }
 

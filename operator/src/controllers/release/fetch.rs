@@ -402,7 +402,8 @@ impl Asking<'_> {
             record.chart.metadata.version = version;
             is_same.then(|| Bound::compare(&chart, &record))
         };
-        let read = item.read(&self.context.client, compare).await.ok()?;
+        let (client, kept) = (&self.context.client, &self.context.kept);
+        let read = item.read_again(client, kept, compare).await.ok()?;
         read.taken.filter(|_| read.writer == Writer::Helm)
     }
 

@@ -13,15 +13,15 @@ pub(in crate::controllers) mod read;
 mod rules;
 pub mod seal;
 mod status;
+mod waiting;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use charttrust_verify::evidence::Outcome;
 use charttrust_verify::openpgp::VerifiedSignature;
-use charttrust_verify::verdict::{Cause, Reason, Verdict};
+use charttrust_verify::verdict::{Cause, Verdict};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{DeleteParams, ObjectMeta, Preconditions};
@@ -58,16 +58,7 @@ pub(in crate::controllers) async fn reconcile(
     // What cannot be read at this moment need not be gone.
     let may_be_there = found.is_some() && records.applications.may_have(id);
     if records.has_none(id) && !may_be_there {
-        if records.are_refused(&id.namespace) {
-            // Nobody knows whether there is a record: what is said of the release stands.
-            return Ok(());
-        }
-        // An object that somebody made unreadable has no uid that we know, and goes as well.
-        let this = found.as_ref().map(|_| Preconditions {
-            uid: existing.and_then(ReleaseTrust::uid),
-            resource_version: None,
-        });
-        return remove(context, id, this).await;
+        return without_records(context, id, found.as_ref()).await;
     }
     let release = context.store.release(id).unwrap_or_default();
     note_request(context, id, &release, existing);
@@ -85,11 +76,11 @@ pub(in crate::controllers) async fn reconcile(
         existing,
         old,
     };
-    let since = is_waiting(context, id, &judged, moment.tick);
-    if let Some(since) = since.filter(|_| stands) {
+    let since = waiting::since(context, id, &judged, moment.tick);
+    if let Some(since) = since.filter(|since| stands && waiting::is_short(*since, moment.tick)) {
         return show_waiting(context, &seen, since, moment).await;
     }
-    if is_unsettled(context, id, &judged, (old, moment.tick)) {
+    if waiting::is_unsettled(context, id, &judged, (old, moment.tick)) {
         return Ok(());
     }
     let known = status::Known {
@@ -105,6 +96,10 @@ pub(in crate::controllers) async fn reconcile(
     if is_left_out(context, &seen, found.as_ref(), &judged).await || old == Some(&status) {
         return Ok(());
     }
+    let first = since.filter(|_| !has_verdict && !seen.release.was_deleted);
+    if first.is_some_and(|since| waiting::comes_soon(context, id, since, moment.tick)) {
+        return Ok(());
+    }
     let told = told(&seen);
     let known = events::Known {
         told: told.as_ref(),
@@ -113,6 +108,24 @@ pub(in crate::controllers) async fn reconcile(
         trust: &trust,
     };
     tell_and_write(context, &seen, &known, status).await
+}
+
+/// A release of which no record is seen.
+async fn without_records(
+    context: &Context,
+    id: &ReleaseId,
+    found: Option<&Ours<ReleaseTrust>>,
+) -> Result<(), Error> {
+    if context.cache.records.are_refused(&id.namespace) {
+        // Nobody knows whether there is a record: what is said of the release stands.
+        return Ok(());
+    }
+    // An object that somebody made unreadable has no uid that we know, and goes as well.
+    let this = found.map(|object| Preconditions {
+        uid: object.as_ref().ok().and_then(ReleaseTrust::uid),
+        resource_version: None,
+    });
+    remove(context, id, this).await
 }
 
 /// What the watches say of a release.
@@ -313,25 +326,6 @@ fn next_turn(release: &Release, now: Timestamp) -> Option<Timestamp> {
     turns.filter(|turn| *turn > now).min()
 }
 
-/// Since when a look is under way for which the last verdict stands, but only so long: it was about
-/// something else, and a source may never answer.
-fn is_waiting(context: &Context, id: &ReleaseId, judged: &Judged, now: Instant) -> Option<Instant> {
-    let since = context.store.update(id, |release| {
-        if !judged.is_pending() {
-            release.pending_since = None;
-            return None;
-        }
-        Some(*release.pending_since.get_or_insert(now))
-    });
-    let since = since.filter(|since| *since + PATIENCE > now)?;
-    let next = [since + SHOWN_AFTER, since + PATIENCE];
-    let tasks = &context.queues.tasks;
-    for at in next.into_iter().filter(|at| *at > now).take(1) {
-        tasks.add_at(Task::Release(id.clone()), at);
-    }
-    Some(since)
-}
-
 /// Says that a look is under way, if that takes long: most are over at once, and every word is a write.
 async fn show_waiting(
     context: &Context,
@@ -341,46 +335,12 @@ async fn show_waiting(
 ) -> Result<(), Error> {
     let status = seen.old.map(|old| status::waiting(old, moment));
     let news = status.filter(|status| seen.old != Some(status));
-    let Some(status) = news.filter(|_| since + SHOWN_AFTER <= moment.tick) else {
+    let Some(status) = news.filter(|_| !waiting::is_new(since, moment.tick)) else {
         return Ok(());
     };
     let object = writable(context, seen).await?;
     write(context, seen.id, object, status).await
 }
-
-/// When it is shown that a look is under way.
-const SHOWN_AFTER: Duration = Duration::from_secs(2);
-
-/// How long a verdict stands while what it was about has changed and was not looked at yet.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Whether the verdict may be that on half of what somebody applies at once: the key that is missed
-/// comes in the same second. Proof of badness waits for nothing.
-fn is_unsettled(
-    context: &Context,
-    id: &ReleaseId,
-    judged: &Judged,
-    (old, now): (Option<&ReleaseTrustStatus>, Instant),
-) -> bool {
-    let verdict = judged.judgement.verdict;
-    let before = old.and_then(|old| Told::by(old).verdict);
-    let is_new = before.as_deref() != Some(verdict.word());
-    let may_pass = is_new && verdict == Verdict::Untrusted(Reason::SignerNotTrusted);
-    let since = context.store.update(id, |release| {
-        let since = may_pass.then(|| release.unsettled_since.unwrap_or(now));
-        release.unsettled_since = since;
-        since
-    });
-    let until = since.map(|since| since + SETTLING).filter(|at| *at > now);
-    if let Some(until) = until {
-        let task = Task::Release(id.clone());
-        context.queues.tasks.add_at(task, until);
-    }
-    until.is_some()
-}
-
-/// Twice what it takes `kubectl apply` to send some files.
-const SETTLING: Duration = Duration::from_secs(2);
 
 /// What was last written: our own memory is newer than a watch that lags, unless somebody else has
 /// written since. What cannot be read was written by somebody else.

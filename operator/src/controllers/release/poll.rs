@@ -25,19 +25,43 @@ use crate::evidence::Forms;
 use crate::inventory::{Mark, RecordId, ReleaseId};
 use crate::sources::{Asked, Rest};
 
-/// Plans the looks at the sources of a release, each in the lane of its own way of asking.
-pub(in crate::controllers) fn plan(context: &Context, id: &ReleaseId) {
+/// When the next source of a release is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::controllers) enum Next {
+    /// In an interval, after a pause, or never.
+    Later,
+    /// As soon as it is its turn.
+    Now,
+}
+
+/// Plans the looks at the sources of a release, each in the lane of its own way of asking; tells when the first is.
+pub(in crate::controllers) fn plan(context: &Context, id: &ReleaseId) -> Next {
     let trust = context.store.trust();
     let sources = sources_of(context, &trust, id);
     forget_others(context, id, &sources);
     answer_requests(context, id, &sources);
+    let mut next = Next::Later;
     for (source, every) in &sources {
-        let item = Poll {
-            id: id.clone(),
-            way: context.store.ways.of(source),
-        };
         let due = due_at(context, id, source, *every);
-        context.queues.polls.add_at(item, due);
+        if due <= clock::tick() {
+            next = Next::Now;
+        }
+        context.queues.polls.add_at(look(context, id, source), due);
+    }
+    next
+}
+
+/// The looks that there are to take for a release.
+pub(super) fn looks(context: &Context, id: &ReleaseId) -> Vec<Poll> {
+    let sources = sources_of(context, &context.store.trust(), id);
+    let looks = sources.keys().map(|source| look(context, id, source));
+    looks.collect()
+}
+
+fn look(context: &Context, id: &ReleaseId, source: &policy::Source) -> Poll {
+    Poll {
+        id: id.clone(),
+        way: context.store.ways.of(source),
     }
 }
 

@@ -6,7 +6,7 @@ use charttrust_verify::verdict::Cause;
 use tokio::time::Instant;
 
 use super::contradiction::{self, Inside, OF_CHART, Outside};
-use super::poll;
+use super::poll::{self, Next};
 use crate::clock;
 use crate::controllers::context::Context;
 use crate::controllers::store::{Content, Release, Revision};
@@ -49,11 +49,23 @@ pub(in crate::controllers) async fn read_changed(
         release.keep(|record| judged.contains_key(record) || may_be_there(record));
     });
     context.queues.tasks.add(Task::Release(id.clone()));
-    poll::plan(context, id);
+    if poll::plan(context, id) == Next::Later {
+        // Nobody compares them in a moment.
+        forget(context, id, judged.keys());
+    }
+}
+
+fn forget<'a>(context: &Context, id: &ReleaseId, records: impl Iterator<Item = &'a RecordId>) {
+    let keys = records.filter_map(|record| {
+        let (id, record) = (id.clone(), *record);
+        Item { id, record }.key()
+    });
+    keys.for_each(|key| drop(context.kept.take(&key)));
 }
 
 async fn read(context: &Context, item: &Item, (watched, queued): (&RecordMeta, Instant)) {
-    let content = match item.read(&context.client, Said::by).await {
+    let kept = (&context.kept, clock::tick());
+    let content = match item.read(&context.client, kept, Said::by).await {
         Ok(read) if read.writer == Writer::Chart => Err(OF_CHART.to_owned()),
         Ok(read) => Ok(read),
         Err(ReadError::Gone) => return,

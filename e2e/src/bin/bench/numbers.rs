@@ -1,0 +1,223 @@
+//! Figures that are fit to be told: percentiles, ratios with their spread, and what else the machine did meanwhile.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// Times in milliseconds, the shortest first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sample(Vec<f64>);
+
+impl Sample {
+    pub(crate) fn of(mut times: Vec<f64>) -> Self {
+        times.sort_by(f64::total_cmp);
+        Self(times)
+    }
+
+    /// All of several together.
+    pub(crate) fn all(samples: &[Self]) -> Self {
+        let times = samples.iter().flat_map(|sample| &sample.0);
+        Self::of(times.copied().collect())
+    }
+
+    /// The least that so many thousandths of all do not exceed.
+    pub(crate) fn at(&self, thousandths: usize) -> f64 {
+        let rank = (self.0.len() * thousandths).div_ceil(1000).max(1);
+        self.0.get(rank - 1).copied().unwrap_or(f64::NAN)
+    }
+}
+
+impl fmt::Display for Sample {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [p50, p99, p999] = [500, 990, 999].map(|thousandths| self.at(thousandths));
+        write!(f, "p50 {p50:.2}  p99 {p99:.2}  p99.9 {p999:.2} ms")
+    }
+}
+
+/// A ratio, once for each round.
+#[derive(Clone, Debug)]
+pub(crate) struct Ratio(Vec<f64>);
+
+impl Ratio {
+    /// What was measured in each round, by what it is divided by in the same round.
+    pub(crate) fn of(rounds: impl Iterator<Item = (f64, f64)>) -> Self {
+        Self(rounds.map(|(ours, theirs)| ours / theirs).collect())
+    }
+
+    pub(crate) fn median(&self) -> f64 {
+        median(&self.0)
+    }
+
+    /// Between which the median lies in 95 of 100 such runs, found by drawing rounds again and again.
+    fn interval(&self) -> [f64; 2] {
+        let mut dice = 2026_u64;
+        let mut draw = || {
+            // Knuth's multiplicative generator (MMIX); any would do that is the same in each run.
+            dice = dice
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let index = usize::try_from(dice >> 33).unwrap_or_default() % self.0.len();
+            self.0[index]
+        };
+        let medians = (0..DRAWN).map(|_| {
+            let drawn: Vec<_> = self.0.iter().map(|_| draw()).collect();
+            median(&drawn)
+        });
+        let medians = Sample::of(medians.collect());
+        [25, 975].map(|thousandths| medians.at(thousandths))
+    }
+}
+
+const DRAWN: usize = 2000;
+
+fn median(values: &[f64]) -> f64 {
+    let sorted = Sample::of(values.to_vec()).0;
+    let (low, high) = (sorted.len().saturating_sub(1) / 2, sorted.len() / 2);
+    match (sorted.get(low), sorted.get(high)) {
+        (Some(low), Some(high)) => f64::midpoint(*low, *high),
+        _ => f64::NAN,
+    }
+}
+
+impl fmt::Display for Ratio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (all, median) = (Sample::of(self.0.clone()).0, self.median());
+        let (Some(least), Some(most)) = (all.first(), all.last()) else {
+            return write!(f, "no round");
+        };
+        let [low, high] = self.interval();
+        write!(
+            f,
+            "{median:.2} (min–max {least:.2}–{most:.2}, 95 % {low:.2}–{high:.2}, {} rounds)",
+            all.len()
+        )
+    }
+}
+
+/// The slope of a line through points by least squares, with the share of the spread that it explains (R²). With
+/// logarithms of sizes and costs it is the exponent by which the cost grows.
+pub(crate) fn slope(points: &[(f64, f64)]) -> [f64; 2] {
+    let count = points.iter().map(|_| 1.0).sum::<f64>();
+    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
+    let (x, y) = (mean(|point| point.0), mean(|point| point.1));
+    let sum = |of: &dyn Fn(f64, f64) -> f64| -> f64 {
+        points
+            .iter()
+            .map(|point| of(point.0 - x, point.1 - y))
+            .sum()
+    };
+    let (xx, xy, yy) = (sum(&|x, _| x * x), sum(&|x, y| x * y), sum(&|_, y| y * y));
+    [xy / xx, xy * xy / (xx * yy)]
+}
+
+/// What the machine had done at one moment, in ticks of all its cores.
+pub(crate) struct Load {
+    /// All of it, and its idle part.
+    all: [u64; 2],
+    ours: u64,
+}
+
+impl Load {
+    pub(crate) fn now() -> Self {
+        let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+        let line = stat.lines().next().unwrap_or_default();
+        let ticks: Vec<u64> = numbers(line, 1);
+        // user nice system idle iowait irq softirq steal; what guests take stands in `user` too.
+        let sum = ticks.iter().take(8).sum();
+        let idle = ticks.iter().skip(3).take(2).sum();
+        Self {
+            all: [sum, idle],
+            ours: ours(),
+        }
+    }
+
+    /// Which hundredths of the machine something took since then that is neither this program nor started by it.
+    pub(crate) fn outside(&self) -> u64 {
+        let now = Self::now();
+        let [all, idle] = [0, 1].map(|index| now.all[index].saturating_sub(self.all[index]));
+        let ours = now.ours.saturating_sub(self.ours);
+        let outside = all.saturating_sub(idle).saturating_sub(ours);
+        outside * 100 / all.max(1)
+    }
+}
+
+/// What this program has taken, and all that it has started.
+fn ours() -> u64 {
+    let mut parents = BTreeMap::new();
+    let mut took = BTreeMap::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Ok(id) = entry.file_name().to_string_lossy().parse::<u64>() else {
+            continue;
+        };
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        // The name of a program may hold anything, and ends with the last bracket.
+        let Some((_, fields)) = stat.rsplit_once(')') else {
+            continue;
+        };
+        let fields = numbers(fields, 1);
+        // Fields 4 and 14 to 17 of proc(5): the parent, and the time of it and of what it has waited for.
+        parents.insert(id, fields.first().copied().unwrap_or_default());
+        took.insert(id, fields.iter().skip(10).take(4).sum::<u64>());
+    }
+    let mut known = BTreeSet::from([u64::from(std::process::id())]);
+    loop {
+        let children = parents.iter().filter(|(_, parent)| known.contains(parent));
+        let more: BTreeSet<_> = children.map(|(id, _)| *id).collect();
+        if more.is_subset(&known) {
+            break;
+        }
+        known.extend(more);
+    }
+    known.iter().filter_map(|id| took.get(id)).sum()
+}
+
+fn numbers(line: &str, skipped: usize) -> Vec<u64> {
+    let words = line.split_whitespace().skip(skipped);
+    words.map(|word| word.parse().unwrap_or_default()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_times_that_were_measured() {
+        let sample = Sample::of((1..=1000).rev().map(f64::from).collect());
+        let at = [1, 500, 990, 999, 1000].map(|thousandths| sample.at(thousandths));
+        assert_eq!(at, [1.0, 500.0, 990.0, 999.0, 1000.0]);
+        let few = Sample::of(vec![3.0, 1.0, 2.0]);
+        assert_eq!([few.at(500), few.at(990)], [2.0, 3.0]);
+        assert!(Sample::default().at(500).is_nan());
+    }
+
+    #[test]
+    fn a_ratio_is_told_with_its_spread() {
+        let rounds = [(2.0, 1.0), (9.0, 3.0), (8.0, 2.0)];
+        let ratio = Ratio::of(rounds.into_iter());
+        assert!((ratio.median() - 3.0).abs() < 1e-9);
+        assert!(
+            ratio
+                .to_string()
+                .starts_with("3.00 (min–max 2.00–4.00, 95 % ")
+        );
+        let even = Ratio::of([(1.0, 1.0), (2.0, 1.0)].into_iter());
+        assert!((even.median() - 1.5).abs() < 1e-9);
+        assert_eq!(Ratio::of(std::iter::empty()).to_string(), "no round");
+    }
+
+    #[test]
+    fn what_grows_with_the_square_has_slope_two() {
+        let points = [1.0_f64, 10.0, 100.0].map(|size| (size.ln(), (3.0 * size * size).ln()));
+        let [slope, explained] = slope(&points);
+        assert!((slope - 2.0).abs() < 1e-9 && (explained - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_this_program_does_is_no_load_from_outside() {
+        let (load, mut sum) = (Load::now(), 0_u64);
+        while ours() < load.ours + 20 {
+            sum = (0..1_000_000).fold(sum, u64::wrapping_add);
+        }
+        assert!(ours() >= load.ours + 20 && sum > 0);
+        assert!(load.outside() <= 100);
+    }
+}
