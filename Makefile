@@ -52,10 +52,10 @@ sigstore: ## runs the stories of charts that real cosign signs, by a Sigstore on
 chaos: ## makes every write fail in every way, on the real server
 	@e2e/check.sh operator testbed chaos
 
-bench: ## counts what many releases and hostile neighbours cost, on the real server, with the setting of the chart; ARGS=hostile for a part
+bench: ## counts what many releases and hostile neighbours cost, on the real server, with the setting of the chart; ROW=P15 for a part, N=1000 for so many releases
 	cargo build --locked --release --package charttrust --package charttrust-verify --bin charttrust --example cold-floor --example noop-webhook --example speed
 	cargo build --locked --package charttrust-e2e --bins
-	@MALLOC_ARENA_MAX=1 cargo run --locked --quiet --package charttrust-e2e --bin bench -- $(ARGS)
+	@MALLOC_ARENA_MAX=1 cargo run --locked --quiet --package charttrust-e2e --bin bench -- $(ROW) $(if $(N),--sizes $(N)) $(ARGS)
 
 weight: ## measures what releases and hostile sources make the operator hold in memory, with the setting of the chart
 	MALLOC_ARENA_MAX=1 cargo test --locked --package charttrust --test weight -- --nocapture

@@ -34,7 +34,8 @@ struct Arguments {
     /// Releases of each chart.
     #[arg(long, default_value_t = 10)]
     each: usize,
-    /// Releases of the row of that name, one number after the other, of as many charts as above; instead of `each`.
+    /// Releases of the row of that name, one number after the other, of as many charts as above, instead of `each`; and
+    /// the first of them is how many are contained, instead of `bad`.
     #[arg(long, value_delimiter = ',')]
     sizes: Vec<usize>,
     /// Hostile Secrets, and as many ConfigMaps.
@@ -58,6 +59,9 @@ struct Arguments {
     /// For how many seconds, in each round.
     #[arg(long, default_value_t = 20)]
     seconds: u64,
+    /// For how many seconds it is watched that nothing happens.
+    #[arg(long, default_value_t = 60)]
+    idle: u64,
     /// The operator to measure; default: the release build beside this program's.
     #[arg(long)]
     binary: Option<PathBuf>,
@@ -74,19 +78,24 @@ struct Arguments {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Row {
-    /// What the webhook costs whoever installs, beside one that looks at nothing.
+    /// P19 to P21: what the webhook costs whoever installs, beside one that looks at nothing.
+    #[value(aliases = ["P19", "P20", "P21"])]
     Door,
-    /// Records that anybody may write, with as many annotations as the server takes.
+    /// P14: records that anybody may write, with as many annotations as the server takes.
+    #[value(alias = "P14")]
     Hostile,
-    /// A quarantine of many releases among many Pods.
+    /// P6: a quarantine of many releases among many Pods.
+    #[value(alias = "P6")]
     Pods,
-    /// A cold start, a warm one and a revocation.
+    /// P10 to P13, P15 to P17, P23, P24: a cold start, a warm one, rest and a revocation.
+    #[value(aliases = ["P10", "P11", "P12", "P13", "P15", "P16", "P17", "P23", "P24"])]
     Releases,
     /// A source that sends a byte a second, beside one that answers.
     Slow,
     /// What a repository and a registry are asked at a cold start.
     Sources,
-    /// How fast charts are verified and records decoded, beside other programs.
+    /// P1 to P5: how fast charts are verified and records decoded, beside other programs.
+    #[value(aliases = ["P1", "P2", "P3", "P4", "P5"])]
     Verify,
 }
 

@@ -140,6 +140,21 @@ impl Load {
     }
 }
 
+/// The time that a process has taken, and all that it has waited for, in ticks.
+pub(crate) fn ticks(id: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    of_stat(&stat).map_or(0, |[_, took]| took)
+}
+
+/// Parent and ticks of a process: the fields 4 and 14 to 17 of proc(5).
+fn of_stat(stat: &str) -> Option<[u64; 2]> {
+    // The name of a program may hold anything, and ends with the last bracket.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let fields = numbers(fields, 1);
+    let took = fields.iter().skip(10).take(4).sum();
+    Some([*fields.first()?, took])
+}
+
 /// What this program has taken, and all that it has started.
 fn ours() -> u64 {
     let mut parents = BTreeMap::new();
@@ -149,18 +164,14 @@ fn ours() -> u64 {
             continue;
         };
         let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        // The name of a program may hold anything, and ends with the last bracket.
-        let Some((_, fields)) = stat.rsplit_once(')') else {
-            continue;
-        };
-        let fields = numbers(fields, 1);
-        // Fields 4 and 14 to 17 of proc(5): the parent, and the time of it and of what it has waited for.
-        parents.insert(id, fields.first().copied().unwrap_or_default());
-        took.insert(id, fields.iter().skip(10).take(4).sum::<u64>());
+        if let Some([parent, ticks]) = of_stat(&stat) {
+            parents.insert(id, parent);
+            took.insert(id, ticks);
+        }
     }
     let mut known = BTreeSet::from([u64::from(std::process::id())]);
     loop {
-        let children = parents.iter().filter(|(_, parent)| known.contains(parent));
+        let children = parents.iter().filter(|(_, parent)| known.contains(*parent));
         let more: BTreeSet<_> = children.map(|(id, _)| *id).collect();
         if more.is_subset(&known) {
             break;

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use charttrust::api::TrustedKey;
 use charttrust_e2e::audit::Events;
 use charttrust_e2e::charts::{Chart, Source};
 use charttrust_e2e::helm::Version;
+use charttrust_e2e::operator::Operator;
 use charttrust_e2e::stage::{Story, StoryKey};
 use charttrust_e2e::{eventually, record};
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -16,7 +18,7 @@ use kube::Api;
 use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
 use serde_json::json;
 
-use crate::numbers::{Load, Ratio, Sample, slope};
+use crate::numbers::{Load, Ratio, Sample, slope, ticks};
 use crate::run::{Bench, PATIENCE, judged};
 use crate::{Arguments, Result};
 
@@ -30,7 +32,7 @@ pub(crate) async fn row(bench: &Bench, arguments: &Arguments) -> Result {
     for size in sizes {
         let each = size.div_ceil(arguments.charts).max(1);
         let releases = Releases::installed(bench, arguments.charts, each).await?;
-        let took = releases.starts(bench, arguments.rounds).await?;
+        let took = releases.starts(bench, arguments).await?;
         let of = |index: usize| Sample::of(took.iter().map(|pair| pair[index]).collect());
         let point = |seconds: f64| (releases.total().ln(), seconds.ln());
         ours.push(point(of(0).at(500)));
@@ -87,12 +89,12 @@ impl Releases {
     }
 
     /// Cold starts, each beside the least that one costs, and a warm one. Gives the seconds of both.
-    async fn starts(&self, bench: &Bench, rounds: usize) -> Result<Vec<[f64; 2]>> {
+    async fn starts(&self, bench: &Bench, arguments: &Arguments) -> Result<Vec<[f64; 2]>> {
         let (story, total) = (&self.story, self.count());
         let mut took = Vec::new();
         let mut operator = None;
         let load = Load::now();
-        for _ in 0..rounds {
+        for _ in 0..arguments.rounds {
             drop(operator.take());
             self.forget().await?;
             let floor = bench
@@ -126,7 +128,26 @@ impl Releases {
         warm.print(&operator);
         let asked = story.repository.requests().len() - before;
         println!("  repository requests    {asked}");
+        self.reported().await?;
+        rest(bench, &operator, arguments.idle).await?;
         Ok(took)
+    }
+
+    /// What the store keeps of what we say.
+    async fn reported(&self) -> Result {
+        let all = self.story.trusts().list(&ListParams::default()).await?;
+        let sizes = all
+            .items
+            .iter()
+            .map(|one| serde_json::to_vec(one).map(|text| text.len()));
+        let sizes = sizes.collect::<std::result::Result<Vec<_>, _>>()?;
+        let (sum, most) = (sizes.iter().sum::<usize>(), sizes.iter().max());
+        println!(
+            "  P23 reports            {} bytes for each release, {} the largest (goals: 1,200, 256 Ki)",
+            sum / sizes.len().max(1),
+            most.copied().unwrap_or_default()
+        );
+        Ok(())
     }
 
     /// Nothing is known of the releases any more.
@@ -162,6 +183,35 @@ impl Releases {
         .await;
         Ok(())
     }
+}
+
+/// What an operator does while nothing changes.
+async fn rest(bench: &Bench, operator: &Operator, seconds: u64) -> Result {
+    // What comes last after a start is no rest yet.
+    tokio::time::sleep(SETTLING).await;
+    let (mark, before) = (bench.cluster.mark(), ticks(operator.id()));
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    let ours = bench.cluster.asked_since(mark).by(bench.identity.user());
+    let took = ticks(operator.id()).saturating_sub(before);
+    // A second has 100 ticks (proc(5)), so that they are hundredths of one core.
+    println!("\n{seconds} s in which nothing changes");
+    println!(
+        "  P10 object writes      {} (goal: 0)",
+        ours.clone().writes().len()
+    );
+    println!("  P11 requests           {}", ours.len());
+    println!(
+        "  P24 of one core        {:.2} %",
+        hundredths(took, seconds)
+    );
+    Ok(())
+}
+
+const SETTLING: Duration = Duration::from_secs(10);
+
+fn hundredths(ticks: u64, seconds: u64) -> f64 {
+    let [ticks, seconds] = [ticks, seconds].map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+    f64::from(ticks) / f64::from(seconds.max(1))
 }
 
 /// Charts of a few templates; the first is signed by `few`, all others by `many`.

@@ -81,7 +81,6 @@ mod tests {
         });
         let sample = sample.await.unwrap();
         assert!(sample.at(1000) >= 500.0, "{sample}");
-        assert!(sample.at(250) > 200.0 || sample.at(500) > 0.0);
         let waited = sample.at(750);
         assert!(waited > 150.0, "those behind it wait as long: {sample}");
     }

@@ -63,8 +63,8 @@ async fn alone(stand: &Stand) -> Result<bool> {
     ] {
         let of = async |variant| -> Result<Sample> {
             let act = async || stand.review(variant, size).await;
-            repeat(times / 10, act).await?;
-            repeat(times, act).await
+            repeat(times / 10, &act).await?;
+            repeat(times, &act).await
         };
         let (ours, noop) = (of(Variant::Ours).await?, of(Variant::Noop).await?);
         let is_met = ours.at(990) <= goal;
