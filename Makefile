@@ -53,7 +53,7 @@ chaos: ## makes every write fail in every way, on the real server
 	@e2e/check.sh operator testbed chaos
 
 bench: ## counts what many releases and hostile neighbours cost, on the real server, with the setting of the chart; ROW=P15 for a part, N=1000 for so many releases
-	cargo build --locked --release --package charttrust --package charttrust-verify --bin charttrust --example cold-floor --example noop-webhook --example speed
+	cargo build --locked --release --package charttrust --package charttrust-floors --bins
 	cargo build --locked --package charttrust-e2e --bins
 	@MALLOC_ARENA_MAX=1 cargo run --locked --quiet --package charttrust-e2e --bin bench -- $(ROW) $(if $(N),--sizes $(N)) $(ARGS)
 

@@ -105,10 +105,14 @@ async fn judged(scene: &Scene, release: &ReleaseId) -> (String, String) {
         .cache
         .trusts
         .set(release.clone(), object.map(Shown::of));
-    let date = NOW.parse().unwrap();
-    // Long after whatever stands for a while.
-    let tick = crate::clock::tick() + Duration::from_secs(100);
-    let _ = release::reconcile(&scene.context, release, Moment { date, tick }).await;
+    let (date, now) = (NOW.parse().unwrap(), crate::clock::tick());
+    let is_first = scene.cluster.find(&path(release)).is_none();
+    // And long after whatever stands, or is not said, for a while.
+    let waits = [0, 100].map(Duration::from_secs);
+    for wait in waits.into_iter().skip(usize::from(!is_first)) {
+        let tick = now + wait;
+        let _ = release::reconcile(&scene.context, release, Moment { date, tick }).await;
+    }
     let status = status(scene, release);
     let none = Vec::new();
     let conditions = status["conditions"].as_array().unwrap_or(&none);

@@ -111,10 +111,14 @@ async fn judged(scene: &Scene) -> (String, String) {
     let object = scene.cluster.find(PATH);
     let object = object.map(|object| serde_json::from_value(object).map_err(|e| e.to_string()));
     scene.context.cache.trusts.set(web(), object.map(Shown::of));
-    let date = NOW.parse().unwrap();
-    // Long after whatever stands for a while.
-    let tick = crate::clock::tick() + Duration::from_secs(100);
-    let _ = release::reconcile(&scene.context, &web(), Moment { date, tick }).await;
+    let (date, now) = (NOW.parse().unwrap(), crate::clock::tick());
+    let is_first = scene.cluster.find(PATH).is_none();
+    // And long after whatever stands, or is not said, for a while.
+    let waits = [0, 100].map(Duration::from_secs);
+    for wait in waits.into_iter().skip(usize::from(!is_first)) {
+        let tick = now + wait;
+        let _ = release::reconcile(&scene.context, &web(), Moment { date, tick }).await;
+    }
     said(scene)
 }
 

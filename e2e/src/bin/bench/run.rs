@@ -39,7 +39,7 @@ impl Bench {
     pub(crate) async fn floor(&self, namespace: &str, repository: &str) -> Result<f64> {
         let program = match &self.floor {
             Some(program) => program.clone(),
-            None => built("../release/examples/cold-floor")?,
+            None => built("../release/cold-floor")?,
         };
         let mut command = tokio::process::Command::new(program);
         command.args([namespace, repository]);

@@ -45,7 +45,7 @@ pub(crate) async fn row(arguments: &Arguments) -> Result {
     let programs = Programs {
         ours: match &arguments.speed {
             Some(program) => program.clone(),
-            None => built("../release/examples/speed")?,
+            None => built("../release/speed")?,
         },
         go: tools::path(Tool::HelmFloor)?,
         helms: [

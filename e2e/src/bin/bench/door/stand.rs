@@ -286,7 +286,7 @@ impl Noop {
     fn start(arguments: &Arguments, identity: &Identity) -> Result<Self> {
         let program: PathBuf = match &arguments.noop {
             Some(program) => program.clone(),
-            None => built("../release/examples/noop-webhook")?,
+            None => built("../release/noop-webhook")?,
         };
         let dir = tempfile::tempdir()?;
         let port = std::net::TcpListener::bind(("127.0.0.1", 0))?

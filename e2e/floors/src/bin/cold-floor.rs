@@ -30,10 +30,6 @@ async fn main() -> Result {
         return Err("cold-floor NAMESPACE REPOSITORY".into());
     };
     let client = Client::try_default().await?;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "it is measured how long it takes"
-    )]
     let begun = Instant::now();
     let charts = records(&client, namespace).await?;
     let archives: BTreeMap<_, _> = charts.values().cloned().collect();

@@ -49,10 +49,6 @@ fn run(arguments: &[&str]) -> Outcome<u128> {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "it is measured how long it takes"
-)]
 /// Repeats something for so long; how many nanoseconds it takes once.
 fn repeated(time: &str, act: impl Fn() -> Outcome<()>) -> Outcome<u128> {
     let time = Duration::from_millis(time.parse()?);
