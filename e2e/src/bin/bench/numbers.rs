@@ -93,6 +93,40 @@ impl fmt::Display for Ratio {
     }
 }
 
+/// What became of a goal, as it is told behind that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Met,
+    Missed,
+}
+
+impl Outcome {
+    pub(crate) fn at_most(goal: f64, value: f64) -> Self {
+        if value <= goal {
+            Self::Met
+        } else {
+            Self::Missed
+        }
+    }
+
+    pub(crate) fn at_least(goal: f64, value: f64) -> Self {
+        if value >= goal {
+            Self::Met
+        } else {
+            Self::Missed
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Met => "",
+            Self::Missed => ", MISSED",
+        })
+    }
+}
+
 /// The slope of a line through points by least squares, with the share of the spread that it explains (R²). With
 /// logarithms of sizes and costs it is the exponent by which the cost grows.
 pub(crate) fn slope(points: &[(f64, f64)]) -> [f64; 2] {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::noise;
-use crate::numbers::{Load, Ratio};
+use crate::numbers::{Load, Outcome, Ratio};
 use crate::{Arguments, Result};
 
 /// What is promised of each algorithm beside Helm's package (`docs/performance.md`).
@@ -247,12 +247,8 @@ fn told(what: &str, times: &[f64]) {
 fn ratio(id: &str, (ours, theirs): (&[f64], &[f64]), goal: f64) {
     let rounds = ours.iter().copied().zip(theirs.iter().copied());
     let ratio = Ratio::of(rounds);
-    let missed = if ratio.median() >= goal {
-        ""
-    } else {
-        ", MISSED"
-    };
-    println!("    {id} {ratio} (goal: at least {goal}{missed})");
+    let outcome = Outcome::at_least(goal, ratio.median());
+    println!("    {id} {ratio} (goal: at least {goal}{outcome})");
 }
 
 fn size(path: &Path) -> Result<f64> {

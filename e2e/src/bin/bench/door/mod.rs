@@ -10,24 +10,25 @@ use std::time::Duration;
 
 use self::load::{drive, repeat};
 use self::stand::{Size, Stand, Variant};
-use crate::numbers::{Load, Ratio, Sample};
+use crate::numbers::{Load, Outcome, Ratio, Sample};
 use crate::{Arguments, Result};
 
 /// What is promised (`docs/performance.md`).
 const MOST_RATIO: f64 = 1.15;
-const MOST_GROWTH: u64 = 64 << 10;
+/// Mebibytes.
+const MOST_GROWTH: f64 = 64.0;
 
 /// The row.
 pub(crate) async fn row(arguments: &Arguments) -> Result {
     println!("preparing a webhook, one that looks at nothing, and records of four sizes …");
-    let mut stand = Stand::set(arguments).await?;
+    let stand = Stand::set(arguments).await?;
     let idle = stand.memory()[0];
     let asked = stand.asked()?;
     let load = Load::now();
     let mut is_met = alone(&stand).await?;
     let wave = (200, Duration::from_secs(arguments.seconds));
     for rate in &arguments.rates {
-        is_met &= through(&mut stand, arguments, *rate).await?;
+        is_met &= through(&stand, arguments, *rate).await?;
     }
     println!("\nmemory of the webhook, grown beside {idle} KiB");
     stand.switch(Variant::Ours).await?;
@@ -41,14 +42,7 @@ pub(crate) async fn row(arguments: &Arguments) -> Result {
     println!("\nasked meanwhile: sources {sources}, the API server {server} (goal: nobody)");
     is_met &= sources + server == 0;
     println!("load from outside: {} % of the machine", load.outside());
-    println!(
-        "{}",
-        if is_met {
-            "all goals are met"
-        } else {
-            "NOT all goals are met"
-        }
-    );
+    println!("all goals are met: {is_met}");
     Ok(())
 }
 
@@ -67,13 +61,12 @@ async fn alone(stand: &Stand) -> Result<bool> {
             repeat(times, &act).await
         };
         let (ours, noop) = (of(Variant::Ours).await?, of(Variant::Noop).await?);
-        let is_met = ours.at(990) <= goal;
-        are_met &= is_met;
+        let outcome = Outcome::at_most(goal, ours.at(990));
+        are_met &= outcome == Outcome::Met;
         let bytes = stand.bytes(size);
         println!(
-            "  {:<8} {bytes:>7} B  ours   {ours}  (goal: p99 {goal} ms{})",
+            "  {:<8} {bytes:>7} B  ours   {ours}  (goal: p99 {goal} ms{outcome})",
             size.word(),
-            missed(is_met)
         );
         println!("                      no-op  {noop}");
     }
@@ -81,7 +74,7 @@ async fn alone(stand: &Stand) -> Result<bool> {
 }
 
 /// Through the API server at one rate: ours, one that looks at nothing and none, in turns.
-async fn through(stand: &mut Stand, arguments: &Arguments, rate: u32) -> Result<bool> {
+async fn through(stand: &Stand, arguments: &Arguments, rate: u32) -> Result<bool> {
     let wave = (rate, Duration::from_secs(arguments.seconds));
     let mut all = Variant::ALL.map(|_| Vec::new());
     for _ in 0..arguments.rounds {
@@ -108,13 +101,10 @@ async fn through(stand: &mut Stand, arguments: &Arguments, rate: u32) -> Result<
         Ratio::of(rounds.map(|(ours, noop)| (ours.at(thousandths), noop.at(thousandths))))
     };
     let p99 = of(990);
-    let is_met = p99.median() <= MOST_RATIO;
+    let outcome = Outcome::at_most(MOST_RATIO, p99.median());
     println!("  ours / no-op  p50 {}", of(500));
-    println!(
-        "  ours / no-op  p99 {p99} (goal: {MOST_RATIO}{})",
-        missed(is_met)
-    );
-    Ok(is_met)
+    println!("  ours / no-op  p99 {p99} (goal: {MOST_RATIO}{outcome})");
+    Ok(outcome == Outcome::Met)
 }
 
 /// Before what is measured.
@@ -122,16 +112,8 @@ const WARM: Duration = Duration::from_secs(2);
 
 fn grown(stand: &Stand, idle: u64, what: &str) -> bool {
     let grown = stand.memory()[1].saturating_sub(idle);
-    let is_met = grown <= MOST_GROWTH;
-    let goal = MOST_GROWTH >> 10;
-    println!(
-        "  {what:<40} {} MiB at the peak (goal: {goal}{})",
-        grown >> 10,
-        missed(is_met)
-    );
-    is_met
-}
-
-fn missed(is_met: bool) -> &'static str {
-    if is_met { "" } else { ", MISSED" }
+    let mebibytes = f64::from(u32::try_from(grown).unwrap_or(u32::MAX)) / 1024.0;
+    let outcome = Outcome::at_most(MOST_GROWTH, mebibytes);
+    println!("  {what:<40} {mebibytes:.1} MiB at the peak (goal: {MOST_GROWTH}{outcome})");
+    outcome == Outcome::Met
 }

@@ -170,7 +170,7 @@ impl Stand {
     }
 
     /// Has the API server ask somebody else.
-    pub(super) async fn switch(&mut self, to: Variant) -> Result {
+    pub(super) async fn switch(&self, to: Variant) -> Result {
         let client = &self.story.client;
         let all = Api::<ValidatingWebhookConfiguration>::all(client.clone());
         let is_there = all.get_opt(NAME).await?.is_some();
@@ -182,7 +182,7 @@ impl Stand {
                 return Ok(());
             }
             Variant::Ours => self.door.address(),
-            Variant::Noop => &self.noop.address,
+            Variant::Noop => self.noop.address.as_str(),
         };
         if !is_there {
             all.create(&PostParams::default(), &self.configuration)
@@ -223,7 +223,7 @@ impl Stand {
     /// Asks a webhook itself, which has to let the record in.
     pub(super) fn review(&self, whom: Variant, size: Size) -> impl Future<Output = Result> + use<> {
         let address = match whom {
-            Variant::Noop => &self.noop.address,
+            Variant::Noop => self.noop.address.as_str(),
             Variant::Nobody | Variant::Ours => self.door.address(),
         };
         let body = self.sent[size as usize].review.clone();
