@@ -56,7 +56,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "api",
             // Of the tests of the commands.
-            "archive",
             "certificates",
             "clock",
             "controllers",
