@@ -67,12 +67,17 @@ impl Argo {
         version: &str,
         more: Value,
     ) -> Result {
-        let application = json!({
-            "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
-            "metadata": {"name": story.namespace, "namespace": NAMESPACE},
-            "spec": self.spec(story, version, more),
-        });
+        let application = self.application(story, &story.namespace, version, more);
         apply(cluster.kubeconfig(), &[application]).await
+    }
+
+    /// The same under another name, before anybody applies it.
+    pub fn application(&self, story: &Story, name: &str, version: &str, more: Value) -> Value {
+        json!({
+            "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": self.spec(story, version, more),
+        })
     }
 
     /// The same by an `ApplicationSet`, which makes the Application.

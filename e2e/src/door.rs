@@ -3,8 +3,10 @@
 //! The plane has no nodes and so no Services: the configuration of the chart is pointed at the process by its
 //! address, and the operator makes the certificate for that.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
@@ -12,6 +14,13 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::eventually;
 use crate::plane::free_ports;
@@ -128,6 +137,41 @@ impl Door {
     /// Lets it run again.
     pub fn thaw(&mut self) {
         self.process.thaw();
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// A connection from an address of this machine, such as another loopback one. Whom it believes is `bundle`,
+    /// as the configuration has it.
+    ///
+    /// # Errors
+    /// If nobody listens, or shows what is not believed.
+    pub async fn connect(
+        &self,
+        from: Ipv4Addr,
+        bundle: &[u8],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        let address: SocketAddr = self.address.parse().map_err(std::io::Error::other)?;
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from((from, 0)))?;
+        let stream = socket.connect(address).await?;
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(bundle) {
+            let certificate = certificate.map_err(std::io::Error::other)?;
+            roots.add(certificate).map_err(std::io::Error::other)?;
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(std::io::Error::other)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::from(address.ip());
+        TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await
     }
 
     /// Ends it as a crash does.

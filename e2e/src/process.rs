@@ -120,6 +120,24 @@ impl Drop for Process {
     }
 }
 
+/// A line of the kernel's account of a process, such as `VmRSS:`, in bytes; nothing of one that is gone.
+pub fn memory(process: u32, field: &str) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let mut lines = status.lines();
+    let line = lines.find_map(|line| line.strip_prefix(field));
+    let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse().ok());
+    kib.map_or(0, |kib: usize| kib * 1024)
+}
+
+/// Has the greatest memory of a process (`VmHWM:`) measured from now on; gives what it takes now.
+///
+/// # Errors
+/// If the kernel does not let us.
+pub fn reset_peak(process: u32) -> std::io::Result<usize> {
+    std::fs::write(format!("/proc/{process}/clear_refs"), "5")?;
+    Ok(memory(process, "VmRSS:"))
+}
+
 /// Why a process could not be started or kept.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {

@@ -48,6 +48,20 @@ pub fn copy(
     })
 }
 
+/// What makes a record that is stored say this status, in its label and in itself: a merge patch.
+///
+/// # Errors
+/// If it is no record.
+pub fn status(stored: &Secret, status: &str) -> Result<Value, Error> {
+    let data = stored.data.as_ref().ok_or("it has no data")?;
+    let mut record = decode(&data.get("release").ok_or("it has no release")?.0)?;
+    record["info"]["status"] = json!(status);
+    Ok(json!({
+        "metadata": {"labels": {"status": status}},
+        "data": {"release": encode(&record)?},
+    }))
+}
+
 /// What a patch of `data.release` takes: both layers of base64.
 pub fn encode(release: &Value) -> Result<String, Error> {
     Ok(BASE64_STANDARD.encode(packed(release)?))

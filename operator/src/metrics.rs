@@ -52,6 +52,7 @@ pub struct Metrics {
     events_dropped: Counter,
     leader: Gauge,
     webhook_certificate: Gauge,
+    webhook_ready: Family<PolicyLabels, Gauge>,
 }
 
 /// What one policy says of one release.
@@ -80,6 +81,8 @@ pub(crate) struct PolicyNumbers {
     pub(crate) stopped: usize,
     /// The share of its releases that are trusted, if there are any.
     pub(crate) coverage: Option<f64>,
+    /// Whether API servers would be answered, if its mode needs that and it is known.
+    pub(crate) webhook_ready: Option<bool>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -196,6 +199,7 @@ impl Metrics {
             events_dropped: Counter::default(),
             leader: Gauge::default(),
             webhook_certificate: Gauge::default(),
+            webhook_ready: Family::default(),
         }
     }
 
@@ -246,6 +250,11 @@ impl Metrics {
             "webhook_certificate_expiry_timestamp_seconds",
             "End of the certificate that the webhook shows",
             self.webhook_certificate.clone(),
+        );
+        registry.register(
+            "policy_webhook_ready",
+            "Whether the webhook does what the mode of the policy says",
+            self.webhook_ready.clone(),
         );
         self.register_keys(&mut registry);
         self.register_policies(&mut registry);
@@ -447,6 +456,7 @@ impl Metrics {
         self.exception_expiry.clear();
         self.quarantine_stopped.clear();
         self.coverage.clear();
+        self.webhook_ready.clear();
         self.sources_unavailable.clear();
         for PolicyNumbers {
             policy,
@@ -455,6 +465,7 @@ impl Metrics {
             exceptions,
             stopped,
             coverage,
+            webhook_ready,
         } in policies
         {
             let labels = PolicyLabels {
@@ -468,6 +479,10 @@ impl Metrics {
             }
             if let Some(share) = coverage {
                 self.coverage.get_or_create(&labels).set(share);
+            }
+            if let Some(is_ready) = webhook_ready {
+                let ready = self.webhook_ready.get_or_create(&labels);
+                ready.set(i64::from(is_ready));
             }
             let due = self.quarantine_stopped.get_or_create(&labels);
             due.set(i64::try_from(stopped).unwrap_or(i64::MAX));
@@ -627,6 +642,7 @@ mod tests {
             exceptions: vec![("hotfix".to_owned(), Timestamp::UNIX_EPOCH)],
             stopped: 0,
             coverage: Some(0.5),
+            webhook_ready: Some(true),
         };
         metrics.unaccounted(&BTreeMap::from([("shop".to_owned(), 1)]));
         let hosts = BTreeMap::from([("charts.example.com".to_owned(), 1)]);

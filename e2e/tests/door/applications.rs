@@ -1,52 +1,22 @@
-//! Applications of Argo CD at their own door: what they ask for is judged before anything is deployed. Their
-//! controller is not needed for that.
-
-use std::time::Duration;
+//! Applications of Argo CD at their own door: what they ask for is judged before anything is deployed. Argo CD looks
+//! after none of these: they lie in namespaces that it does not look at.
 
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::eventually;
 use charttrust_e2e::helm::Version;
-use charttrust_e2e::stage::{SOON, Story, apply};
+use charttrust_e2e::stage::{SOON, Story};
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use crate::setup::{front, story};
+use crate::setup::story;
+use crate::table::with_argo;
 
 fn api(client: &Client, namespace: &str) -> Api<DynamicObject> {
     let kind = GroupVersionKind::gvk("argoproj.io", "v1alpha1", "Application");
     let resource = ApiResource::from_gvk_with_plural(&kind, "applications");
     Api::namespaced_with(client.clone(), namespace, &resource)
-}
-
-async fn define(client: &Client) {
-    let definition = json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": "applications.argoproj.io",
-            "annotations": {"api-approved.kubernetes.io": "unapproved, a test"}},
-        "spec": {
-            "group": "argoproj.io", "scope": "Namespaced",
-            "names": {"kind": "Application", "plural": "applications"},
-            "versions": [{"name": "v1alpha1", "served": true, "storage": true, "schema": {
-                "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
-            }}],
-        },
-    });
-    apply(front().await.stage.cluster.kubeconfig(), &[definition])
-        .await
-        .unwrap();
-    eventually(
-        Duration::from_secs(60),
-        "Applications are known",
-        async || {
-            let all = api(client, "default")
-                .list(&kube::api::ListParams::default())
-                .await;
-            all.map(drop).map_err(|error| error.to_string())
-        },
-    )
-    .await;
 }
 
 struct Argo<'a> {
@@ -60,10 +30,13 @@ impl Argo<'_> {
     }
 
     async fn create(&self, name: &str, spec: &Value) -> Result<(), String> {
-        let object = json!({
+        let mut object = json!({
             "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
             "metadata": {"name": name, "namespace": self.story.namespace}, "spec": spec,
         });
+        // Its definition asks for both.
+        object["spec"]["project"] = json!("default");
+        object["spec"]["destination"] = json!({"namespace": self.story.namespace});
         let object = serde_json::from_value(object).unwrap();
         let created = self.api.create(&PostParams::default(), &object).await;
         created.map(drop).map_err(|error| error.to_string())
@@ -79,7 +52,7 @@ impl Argo<'_> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_application_is_judged_by_what_it_asks_for() {
     let (story, _door) = story("argo-door", Version::V4).await;
-    define(&story.client).await;
+    with_argo().await;
     let key = story.trusted_key("platform").await;
     let rule = story.rule("*", &[&key], json!({"verify": {"level": "Signature"}}));
     let strict = json!({"mode": "Enforce", "rules": [rule]});

@@ -19,7 +19,7 @@ fn configurations(client: &Client) -> Api<ValidatingWebhookConfiguration> {
     Api::all(client.clone())
 }
 
-async fn bundle(client: &Client) -> Vec<u8> {
+pub(crate) async fn bundle(client: &Client) -> Vec<u8> {
     let known = configurations(client).get(NAME).await.unwrap();
     let webhook = known.webhooks.unwrap().remove(0);
     webhook

@@ -15,7 +15,7 @@ use crate::down::annotate;
 use crate::setup::{front, heard, mode, story};
 
 /// Runs a command of the real binary as the administrator, for JSON.
-async fn charttrust(arguments: &[&str]) -> (Option<i32>, Value) {
+pub(crate) async fn charttrust(arguments: &[&str]) -> (Option<i32>, Value) {
     let mut command = tokio::process::Command::new(binary());
     command
         .args(arguments)
@@ -93,6 +93,57 @@ async fn a_policy_and_doctor_say_whether_api_servers_are_answered() {
     story
         .expect_condition(&policies, &policy, "WebhookReady=True/WebhookAnswered")
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn preview_names_the_revisions_that_would_have_been_refused() {
+    let (story, _door) = story("since", Version::V4).await;
+    let key = story.trusted_key("platform").await;
+    let policy = story.policy("strict", &[&key], mode("Audit")).await;
+    for (version, key) in [
+        ("1.0.0", Some(&key)),
+        ("1.1.0", None),
+        ("1.2.0", Some(&key)),
+    ] {
+        let chart = story.publish(&Source::new("web", version), key).await;
+        let archive = chart.archive.to_string_lossy().into_owned();
+        let verb = if version == "1.0.0" {
+            "install"
+        } else {
+            "upgrade"
+        };
+        let done = [verb, "web", &archive, "--namespace", &story.namespace];
+        story.done("deploy a revision", story.helm.run(&done).await);
+    }
+    story.expect("web", "SignatureVerified").await;
+    let preview = ["policy", "preview", &policy, "--mode", "Enforce", "--since"];
+    let hosts = ["--allow-host", "127.0.0.1"];
+    let (code, told) = charttrust(&[&preview[..], &["1h"], &hosts].concat()).await;
+    let (door, past) = (&told["atDoor"], &told["past"]);
+    assert_eq!((code, &door["silent"]), (Some(1), &1.into()), "{told}");
+    assert_eq!(
+        (&past["silent"], &past["caveats"]),
+        (&2.into(), &serde_json::json!([])),
+        "{told}"
+    );
+    let refused = past["refused"].as_array().unwrap();
+    assert_eq!(refused.len(), 1, "{told}");
+    assert_eq!(
+        (&refused[0]["release"], &refused[0]["revision"]),
+        (&"web".into(), &2.into())
+    );
+    let said = refused[0]["text"].as_str().unwrap();
+    assert!(
+        said.contains("(chart web 1.1.0): Unsigned by policy"),
+        "{said}"
+    );
+    // All of them are older than that.
+    let (code, told) = charttrust(&[&preview[..], &["0s"], &hosts].concat()).await;
+    assert_eq!(
+        (code, &told["past"]["silent"]),
+        (Some(0), &0.into()),
+        "{told}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

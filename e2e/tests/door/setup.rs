@@ -8,8 +8,8 @@ use charttrust_e2e::helm::Version;
 use charttrust_e2e::operator::binary;
 use charttrust_e2e::stage::{OPERATOR_NAMESPACE, Power, SOON, Setting, Stage, Story};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::Api;
 use kube::api::ListParams;
+use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
@@ -149,9 +149,14 @@ pub(crate) async fn said_by_kubectl(arguments: &[&str]) -> String {
 
 /// The status of each record of a release, in the order of revisions.
 pub(crate) async fn records(story: &Story, release: &str) -> Vec<String> {
+    records_in(&story.client, &story.namespace, release).await
+}
+
+/// The same of a release in any namespace.
+pub(crate) async fn records_in(client: &Client, namespace: &str, release: &str) -> Vec<String> {
     let of_release = ListParams::default().labels(&format!("owner=helm,name={release}"));
-    let secrets = Api::<Secret>::namespaced(story.client.clone(), &story.namespace);
-    let maps = Api::<ConfigMap>::namespaced(story.client.clone(), &story.namespace);
+    let secrets = Api::<Secret>::namespaced(client.clone(), namespace);
+    let maps = Api::<ConfigMap>::namespaced(client.clone(), namespace);
     let secrets = secrets.list(&of_release).await.unwrap().items.into_iter();
     let maps = maps.list(&of_release).await.unwrap().items.into_iter();
     let labels = secrets
@@ -161,7 +166,7 @@ pub(crate) async fn records(story: &Story, release: &str) -> Vec<String> {
         .flatten()
         .map(|labels| {
             (
-                labels["version"].parse::<u32>().unwrap(),
+                labels["version"].parse::<u64>().unwrap(),
                 labels["status"].clone(),
             )
         })

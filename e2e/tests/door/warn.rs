@@ -1,36 +1,13 @@
-//! Mode Warn: everything goes in, and whoever installs it is told. And what cannot be told, by mode.
+//! What cannot be told, by mode. What becomes of everything else, the table shows.
 
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::helm::Version;
 use serde_json::json;
 
-use crate::setup::{heard, mode, records, story, with_both_helms};
+use crate::setup::{heard, records, story, with_both_helms};
 
 with_both_helms! {
-    an_unsigned_chart_goes_in_with_a_warning
     what_cannot_be_told_goes_in_with_a_warning_or_waits
-}
-
-async fn an_unsigned_chart_goes_in_with_a_warning(version: Version) {
-    let (story, _door) = story("warn", version).await;
-    let key = story.trusted_key("platform").await;
-    let policy = story.policy("strict", &[&key], mode("Warn")).await;
-    heard(&story, &policy).await;
-    let unsigned = story.publish(&Source::new("bare", "1.0.0"), None).await;
-    let archive = unsigned.archive.to_string_lossy().into_owned();
-    let install = ["install", "bare", &archive, "--namespace", &story.namespace];
-    let said = story.done("install what is unsigned", story.helm.told(&install).await);
-    let warning = format!("charttrust: is not trusted: Unsigned (policy {policy})");
-    assert!(said.contains(&warning), "{said}");
-    assert_eq!(records(&story, "bare").await, ["deployed"]);
-
-    let signed = story
-        .publish(&Source::new("web", "1.0.0"), Some(&key))
-        .await;
-    let archive = signed.archive.to_string_lossy().into_owned();
-    let install = ["install", "web", &archive, "--namespace", &story.namespace];
-    let said = story.done("install what is signed", story.helm.told(&install).await);
-    assert!(!said.contains("charttrust"), "{said}");
 }
 
 async fn what_cannot_be_told_goes_in_with_a_warning_or_waits(version: Version) {

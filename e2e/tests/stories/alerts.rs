@@ -25,7 +25,11 @@ async fn a_revocation_raises_its_alert_with_the_key_and_the_number_of_releases()
         "expiresAt": "2099-01-01T00:00:00Z", "justification": "the signing job is broken",
     });
     let policy = story
-        .policy("policy", &[&key], json!({"exceptions": [exception]}))
+        .policy(
+            "policy",
+            &[&key],
+            json!({"exceptions": [exception], "mode": "Warn"}),
+        )
         .await;
     for chart in ["a", "b"] {
         let chart = story
@@ -48,6 +52,8 @@ async fn a_revocation_raises_its_alert_with_the_key_and_the_number_of_releases()
             "charttrust_unaccounted_workloads{{namespace=\"{}\"}} 1",
             story.namespace
         ),
+        // There is no webhook here.
+        format!("charttrust_policy_webhook_ready{{policy=\"{policy}\"}} 0"),
         format!("charttrust_trusted_key_releases{{key=\"{}\"}} 2", key.name),
         releases(&story, &policy, "trusted", "SignatureVerified"),
     ];
@@ -168,6 +174,7 @@ fn expectations(series: &[Value], story: &Story, key: &str, policy: &str, number
             "runbook": "operator/chart/runbooks/unaccounted.md",
         },
     });
+    let unready = unready(policy);
     let at = |time: &str, alert: &str, alerts: &[&Value]| json!({"alertname": alert, "eval_time": time, "exp_alerts": alerts});
     json!({
         "rule_files": [rules()],
@@ -182,10 +189,28 @@ fn expectations(series: &[Value], story: &Story, key: &str, policy: &str, number
                 at("1m", "ChartTrustReleaseUntrusted", &[&untrusted]),
                 at("60m", "ChartTrustKeyCompromised", &[&compromised]),
                 at("60m", "ChartTrustUnaccounted", &[&unaccounted]),
+                at("4m", "ChartTrustWebhookNotReady", &[]),
+                at("60m", "ChartTrustWebhookNotReady", &[&unready]),
                 at("60m", "ChartTrustSourceUnavailable", &[]),
                 at("60m", "ChartTrustControllerDown", &[]),
             ],
         }],
+    })
+}
+
+/// What is alerted of a policy whose mode needs a webhook.
+fn unready(policy: &str) -> Value {
+    json!({
+        "exp_labels": {"severity": "warning", "policy": policy},
+        "exp_annotations": {
+            "summary": format!("Nobody does at the door what policy {policy} says"),
+            "description": format!(
+                "Policy {policy} warns or refuses, and for five minutes the webhook was not installed, did not \
+                 answer, or was told to let everything in. What is installed meanwhile goes in unchecked, or waits \
+                 with failurePolicy Fail. The policy's condition WebhookReady says which."
+            ),
+            "runbook": "operator/chart/runbooks/webhook-not-ready.md",
+        },
     })
 }
 

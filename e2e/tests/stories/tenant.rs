@@ -2,6 +2,7 @@
 
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::helm::Version;
+use charttrust_e2e::process::{memory, reset_peak};
 use charttrust_e2e::stage::Story;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
@@ -188,7 +189,7 @@ async fn records_that_name_things_at_length_cost_the_operator_little() {
     let secrets = Api::<Secret>::namespaced(story.client.clone(), &story.namespace);
     let template = secrets.get("sh.helm.release.v1.web.v1").await.unwrap();
     let operator = stage().await.operator(|operator| operator.id());
-    let before = reset_peak(operator);
+    let before = reset_peak(operator).unwrap();
     for number in 0..8 {
         for field in ["/chart/metadata/name", "/chart/metadata/version", "/name"] {
             // What is told of it would be six times as long.
@@ -223,21 +224,4 @@ async fn copy(story: &Story, template: &Secret, name: &str, (field, value): (&st
     let secrets = Api::<Secret>::namespaced(story.client.clone(), &story.namespace);
     let created = secrets.create(&PostParams::default(), &secret).await;
     story.done("write a record", created);
-}
-
-/// Has the greatest memory of a process measured from now on; gives what it takes now.
-fn reset_peak(process: u32) -> usize {
-    std::fs::write(format!("/proc/{process}/clear_refs"), "5").unwrap();
-    memory(process, "VmRSS:")
-}
-
-/// A line of the kernel's account of a process, in bytes.
-fn memory(process: u32, field: &str) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix(field))
-        .unwrap();
-    let kib: usize = line.trim().trim_end_matches("kB").trim().parse().unwrap();
-    kib * 1024
 }

@@ -10,6 +10,7 @@ use reqwest::Url;
 use tokio::time::Instant;
 
 use super::context::Context;
+use super::policy::door;
 use super::quarantine::scope;
 use super::store::{PollState, Trust};
 use crate::api::chart_trust_policy::ReleaseCounts;
@@ -34,11 +35,12 @@ impl Context {
             .polls(|judgement, states| polls.add(judgement, states));
         let stopped = |policy: &str| self.store.outcomes(policy).due();
         let mut policies = polls.by_policy(&trust, stopped, Moment::now());
-        let counts = counts(&verdicts);
+        let (counts, gate) = (counts(&verdicts), self.store.gate.seen());
         for numbers in &mut policies {
             let mut counts = counts.get(&numbers.policy).copied().unwrap_or_default();
             if let Some(loaded) = trust.policies.get(&numbers.policy) {
                 counts.unaccounted = self.unaccounted(&loaded.policy.selection);
+                numbers.webhook_ready = door::is_ready(loaded, &gate);
             }
             numbers.coverage = counts.trusted_share();
         }
@@ -166,6 +168,7 @@ impl Polls {
                 .collect(),
             stopped: stopped(name),
             coverage: None,
+            webhook_ready: None,
         };
         policies.map(numbers).collect()
     }

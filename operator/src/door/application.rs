@@ -1,5 +1,7 @@
 //! Applications of Argo CD, which leave no record: judged by what they ask for, before anything of it is deployed.
 
+use std::net::IpAddr;
+
 use charttrust_verify::check::Judgement;
 use charttrust_verify::deployer::Deployer;
 use charttrust_verify::evidence::Claimed;
@@ -11,6 +13,7 @@ use super::answer::{Answer, Asked};
 use super::ask::Asking;
 use super::before::Before;
 use super::known::Trusting;
+use super::places::Queue;
 use super::{Door, LONGEST_WAIT, answered, undecided};
 use crate::clock::Moment;
 use crate::inventory::ReleaseId;
@@ -23,13 +26,15 @@ struct Case<'a> {
     chart: &'a str,
     /// What was found out about the release before.
     before: &'a Before,
+    /// Where who asks may wait for sources.
+    queue: Queue<'a>,
 }
 
 impl Door {
     /// Each chart is judged as the release that it would be; one that does not go in is enough.
     pub(super) async fn judge_application(
         &self,
-        requested: &Requested,
+        (requested, from): (&Requested, IpAddr),
         trusting: &Trusting,
         moment: Moment,
     ) -> Answer {
@@ -74,6 +79,7 @@ impl Door {
                 release: &release,
                 chart,
                 before: &before,
+                queue: self.places.queue(from),
             };
             let judging = self.judge_chart(&case, (trusting, &selecting), (reference, moment));
             whole.add(Box::pin(judging).await);
@@ -95,7 +101,7 @@ impl Door {
             before: case.before,
             content: None,
             fetcher: &self.fetcher,
-            places: &self.places,
+            queue: case.queue,
             trusting,
             release,
             claimed: Claimed {

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::before::Before;
 use super::known::Trusting;
-use super::places::Places;
+use super::places::Queue;
 use crate::api::chart_trust_policy::Lookup;
 use crate::clock;
 use crate::evidence::{Fetcher, Forms, Gathered, gather, remembered, unavailable};
@@ -30,8 +30,8 @@ use crate::sources::{Asked, ProvenanceAt, Rest, Source};
 pub(super) struct Asking<'a> {
     /// Whom to ask.
     pub fetcher: &'a Fetcher,
-    /// How many may wait for sources.
-    pub places: &'a Places,
+    /// Where who calls may wait for sources.
+    pub queue: Queue<'a>,
     /// Keys and policies.
     pub trusting: &'a Trusting,
     /// The release as policies select it.
@@ -53,8 +53,8 @@ pub(super) struct Asking<'a> {
     pub now: Timestamp,
 }
 
-/// What a source has said, and whether somebody else may say more.
-type Heard = BTreeMap<policy::Source, Gathered>;
+/// What each source has said, in the order in which that is taken in.
+type Heard = BTreeMap<policy::Source, Vec<Gathered>>;
 
 impl Asking<'_> {
     /// Judges the record by the policies that do anything at the door. What is remembered may give trust, and
@@ -72,11 +72,12 @@ impl Asking<'_> {
             return judgement;
         }
         for (source, said) in news {
-            let is_silence =
-                matches!(&said, Gathered::Other(nothing) if is_unavailable(&nothing.answer));
-            if !(is_silence && heard.contains_key(&source)) {
-                heard.insert(source, said);
+            let known = heard.entry(source).or_default();
+            // What the source itself has shown stands while it is silent: a mirror may add to it.
+            if !said.iter().any(is_silence) {
+                known.clear();
             }
+            known.extend(said);
         }
         self.judged(&sources, &heard).await
     }
@@ -142,7 +143,7 @@ impl Asking<'_> {
             let open = open(source, self.trusting).ok()?;
             let forms = self.forms(source);
             let known = remembered(self.fetcher, &open, self.claimed, forms)?;
-            Some((source.clone(), known))
+            Some((source.clone(), vec![known]))
         });
         all.collect()
     }
@@ -155,7 +156,7 @@ impl Asking<'_> {
             .filter_map(|(source, _)| open(&source, self.trusting).ok())
             .collect();
         let namespace = self.release.namespace;
-        let _place = self.places.take(namespace, self.deadline).await?;
+        let _place = self.queue.take(namespace, self.deadline).await?;
         let listing = open.iter().map(|source| {
             let listed = Box::pin(self.fetcher.listed(source, Some(self.claimed.chart)));
             tokio::time::timeout_at(self.deadline, listed)
@@ -179,14 +180,14 @@ impl Asking<'_> {
             return Heard::new();
         }
         let namespace = self.release.namespace;
-        let Some(_place) = self.places.take(namespace, self.deadline).await else {
+        let Some(_place) = self.queue.take(namespace, self.deadline).await else {
             return Heard::new();
         };
         let asking = open.into_iter().map(|(source, open)| async move {
             let asked = (asked(), self.forms(source));
             let said = gather(self.fetcher, &open, self.claimed, asked);
             let said = tokio::time::timeout_at(self.deadline, Box::pin(said)).await;
-            Some((source.clone(), said.ok()?))
+            Some((source.clone(), vec![said.ok()?]))
         });
         let heard = futures::future::join_all(asking).await;
         heard.into_iter().flatten().collect()
@@ -197,12 +198,15 @@ impl Asking<'_> {
         let mut evidence = self.evidence_before();
         let by = self.by();
         for (source, lookup) in sources {
-            let answer = match heard.get(source) {
-                Some(said) => self.answer(said),
-                None if evidence.answers.get(&source.url).is_some() => continue,
-                None => unavailable(Cause::SourceUnavailable, self.silence(source, *lookup)),
-            };
-            evidence.apply(&source.url, answer, &by);
+            let said = heard.get(source).into_iter().flatten();
+            for said in said {
+                evidence.apply(&source.url, self.answer(said), &by);
+            }
+            if evidence.answers.get(&source.url).is_none() {
+                let why = self.silence(source, *lookup);
+                let silent = unavailable(Cause::SourceUnavailable, why);
+                evidence.apply(&source.url, silent, &by);
+            }
         }
         self.try_signers(&mut evidence);
         self.ask_subcharts(&mut evidence, sources, &by).await;
@@ -410,6 +414,8 @@ fn is_final(verdict: Verdict) -> bool {
     }
 }
 
-fn is_unavailable(answer: &Answer) -> bool {
-    matches!(answer, Answer::Unavailable { .. })
+/// Whether it is no word of the source itself.
+fn is_silence(said: &Gathered) -> bool {
+    let is_unavailable = matches!(said, Gathered::Other(nothing) if matches!(nothing.answer, Answer::Unavailable { .. }));
+    is_unavailable || said.is_of_mirror()
 }

@@ -265,11 +265,7 @@ impl Known {
         let mut authorities = BTreeMap::new();
         for (name, read) in self.policies.all() {
             let loaded = loaded_policy(&name, &read);
-            for map in authorities_of(&loaded.policy) {
-                if let Some(bytes) = self.entry(map, CA_KEY).await? {
-                    authorities.insert(map.to_owned(), bytes);
-                }
-            }
+            authorities.extend(self.authorities(&loaded.policy).await?);
             store.set_policy(&name, Some((reading(), loaded)));
         }
         let seal = self.entry(PUBLIC_SEAL, PUBLIC_SEAL_ENTRY).await?;
@@ -280,6 +276,20 @@ impl Known {
             unread,
             ..Trusting::of(store.trust())
         })
+    }
+
+    /// The authorities of a policy's sources, by the `ConfigMap` that they lie in.
+    pub(super) async fn authorities(
+        &self,
+        policy: &Policy,
+    ) -> kube::Result<BTreeMap<String, Vec<u8>>> {
+        let mut found = BTreeMap::new();
+        for map in authorities_of(policy) {
+            if let Some(bytes) = self.entry(map, CA_KEY).await? {
+                found.insert(map.to_owned(), bytes);
+            }
+        }
+        Ok(found)
     }
 
     /// A key, with everything that was learned against it.
@@ -380,6 +390,21 @@ impl Trusting {
             acting: acting.map(|one| one.policy.clone()).collect(),
             trust,
             ..Self::default()
+        }
+    }
+
+    /// The same with this policy alone, whatever others there are.
+    pub(super) fn under(&self, policy: LoadedPolicy) -> Self {
+        let name = policy.policy.name.clone();
+        let trust = Trust {
+            policies: Arc::new(BTreeMap::from([(name, policy)])),
+            ..self.trust.clone()
+        };
+        Self {
+            seal: self.seal.clone(),
+            authorities: self.authorities.clone(),
+            unread: self.unread.clone(),
+            ..Self::of(trust)
         }
     }
 

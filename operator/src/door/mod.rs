@@ -11,6 +11,8 @@ mod answer;
 mod application;
 mod ask;
 mod before;
+mod callers;
+mod hindsight;
 mod known;
 mod places;
 mod review;
@@ -20,6 +22,7 @@ pub mod shown;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use charttrust_verify::check::{Judgement, PolicyVerdict};
@@ -30,13 +33,13 @@ use charttrust_verify::release::{HelmReleaseMark, Record, Status};
 use charttrust_verify::verdict::{Cause, Reason, Verdict};
 use jiff::Timestamp;
 use kube::Client;
-use tokio::sync::OwnedSemaphorePermit;
 
 use self::answer::Terms;
 use self::ask::Asking;
 use self::before::Before;
+use self::callers::Place;
 use self::known::{Known, Trusting};
-use self::places::Places;
+use self::places::{Places, Queue};
 use crate::api::BREAK_GLASS;
 use crate::clock::Moment;
 use crate::controllers::release::contradiction::{Inside, OF_CHART, Outside, contradiction};
@@ -49,6 +52,7 @@ use crate::parse::Glass;
 use crate::sources::Settings as SourceSettings;
 
 pub use self::answer::{Answer, Asked};
+pub use self::hindsight::Hindsight;
 pub use self::known::{Unread, unread};
 pub use self::review::{Review, ReviewError, Subject};
 
@@ -117,9 +121,9 @@ impl Door {
     ///
     /// # Errors
     /// [`NotReady`].
-    pub async fn answer(
+    async fn answer(
         &self,
-        (subject, place): (Subject, OwnedSemaphorePermit),
+        (subject, place): (Subject, Place),
         moment: Moment,
     ) -> Result<Answer, NotReady> {
         let namespace = match &subject {
@@ -139,11 +143,14 @@ impl Door {
         }
         Ok(match subject {
             Subject::Application(requested) => {
+                let from = place.from;
                 drop(place);
-                Box::pin(self.judge_application(&requested, &trusting, moment)).await
+                let judging = self.judge_application((&requested, from), &trusting, moment);
+                Box::pin(judging).await
             }
             Subject::Record(record) => {
-                Box::pin(self.judge((*record, place), &trusting, moment)).await
+                let comes = Comes::Now(place);
+                Box::pin(self.judge((*record, comes), &trusting, moment)).await
             }
             Subject::Other => Answer::default(),
         })
@@ -168,7 +175,7 @@ impl Door {
 
     async fn judge(
         &self,
-        (mut submitted, place): (SubmittedRecord, OwnedSemaphorePermit),
+        (mut submitted, comes): (SubmittedRecord, Comes),
         trusting: &Trusting,
         moment: Moment,
     ) -> Answer {
@@ -187,7 +194,9 @@ impl Door {
             return Answer::default();
         }
         let record = read(&mut submitted).await;
-        drop((submitted, place));
+        let queue = self.places.queue(comes.from());
+        let is_stored = matches!(comes, Comes::Stored);
+        drop((submitted, comes));
         let record = match record {
             Ok(record) => record,
             Err(why) => {
@@ -211,13 +220,19 @@ impl Door {
         moment: Moment,
     ) -> Answer {
         // What is put back of another time, and runs no more.
-        if matches!(record.status, Status::Superseded | Status::Uninstalled) {
+        if !is_stored && matches!(record.status, Status::Superseded | Status::Uninstalled) {
             return Answer::default();
         }
-        let unknown = self.asking((release, &record), trusting, moment);
-        if unknown.is_trusted_by_memory().await {
-            return Answer::default();
-        }
+        let judging = self.judge_record((&id, record), (release, queue), (trusting, moment));
+        Box::pin(judging).await
+    }
+
+    async fn judge_record(
+        &self,
+        (id, mut record): (&ReleaseId, Record),
+        (release, queue): (ReleaseRef<'_>, Queue<'_>),
+        (trusting, moment): (&Trusting, Moment),
+    ) -> Answer {
         let content = record.content_digest();
         let before = Before::read(&self.client, trusting.seal.as_ref(), id).await;
         let known = before.content.as_ref();
@@ -228,7 +243,15 @@ impl Door {
         let asking = Asking {
             before: &before,
             content: Some(content),
-            ..self.asking((release, &record), trusting, moment)
+            fetcher: &self.fetcher,
+            queue,
+            trusting,
+            release,
+            claimed: claimed(&record),
+            record: Some(&record),
+            deployers: &[],
+            deadline: moment.tick + LONGEST_WAIT,
+            now: moment.date,
         };
         let judgement = judge_published(asking, &record).await;
         let metadata = &record.chart.metadata;
@@ -262,11 +285,22 @@ impl Door {
     }
 }
 
-static NOTHING: Before = Before {
-    content: None,
-    witnesses: Vec::new(),
-    is_whole: false,
-};
+/// How a record comes to be judged.
+enum Comes {
+    /// Somebody stores it, who has this place.
+    Now(Place),
+    /// It was stored before, and somebody asks what would be said of it.
+    Stored,
+}
+
+impl Comes {
+    fn from(&self) -> IpAddr {
+        match self {
+            Self::Now(place) => place.from,
+            Self::Stored => Ipv6Addr::UNSPECIFIED.into(),
+        }
+    }
+}
 
 /// Reads the record, or says why it cannot be believed that it is one.
 async fn read(submitted: &mut SubmittedRecord) -> Result<Record, String> {

@@ -1,28 +1,28 @@
 //! The port of the door, and that of its probes.
 //!
-//! Anybody who can reach it may send anything: a body has a limit and a deadline, few are read at a time, and
-//! nothing of one is told.
+//! Anybody who can reach it may send anything: a body has a limit and a deadline, few are read at a time, fewer of
+//! one address, and nothing of one is told.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::Door;
+use super::callers::{Admitted, Callers, Place};
 use super::review::{Review, Subject};
 use super::shown::{Shown, server_config};
 use crate::clock::Moment;
@@ -37,10 +37,6 @@ const READY: &str = "/readyz";
 
 /// A Secret of a mebibyte is a third more as base64, and the API server says more beside it.
 const LARGEST_BODY: usize = 3 << 20;
-/// Bodies, and records that are decoded, at a time.
-const MOST_BODIES: usize = 8;
-/// API servers keep a few connections each.
-const MOST_CONNECTIONS: usize = 256;
 /// Longest wait for a body, or for a place to read it.
 const LONGEST_BODY: Duration = Duration::from_secs(1);
 /// Longest wait for the first bytes of a connection, and between requests.
@@ -51,7 +47,6 @@ const LONGEST_IDLE: Duration = Duration::from_secs(120);
 #[derive(Clone)]
 struct Serving {
     door: Arc<Door>,
-    bodies: Arc<Semaphore>,
     numbers: Arc<Numbers>,
 }
 
@@ -68,11 +63,7 @@ pub async fn reviews(
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind(address).await?;
     tracing::info!(address = %listener.local_addr()?, "listening for reviews");
-    let serving = Serving {
-        door,
-        bodies: Arc::new(Semaphore::new(MOST_BODIES)),
-        numbers,
-    };
+    let serving = Serving { door, numbers };
     let router = Router::new()
         .route(PATH, post(review))
         .route(READY, get(readyz))
@@ -121,15 +112,16 @@ async fn accept(
     acceptor: &TlsAcceptor,
     router: &Router,
 ) -> std::io::Result<()> {
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let callers = Arc::new(Callers::default());
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                // Who comes when all are taken is turned away: an API server tries again.
-                let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            Ok((stream, from)) => {
+                // Who is turned away tries again, if it is an API server.
+                let Some(admitted) = callers.admit(from.ip()) else {
                     continue;
                 };
-                tokio::spawn(connection(stream, acceptor.clone(), router.clone(), place));
+                let router = router.clone().layer(Extension(admitted.clone()));
+                tokio::spawn(connection(stream, acceptor.clone(), (router, admitted)));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection cannot be accepted");
@@ -144,19 +136,24 @@ const PAUSE: Duration = Duration::from_millis(100);
 async fn connection(
     stream: TcpStream,
     acceptor: TlsAcceptor,
-    router: Router,
-    _place: OwnedSemaphorePermit,
+    (router, admitted): (Router, Admitted),
 ) {
-    let Ok(Ok(stream)) = timeout(LONGEST_HELLO, acceptor.accept(stream)).await else {
-        return;
+    let answered = async {
+        let Ok(Ok(stream)) = timeout(LONGEST_HELLO, acceptor.accept(stream)).await else {
+            return;
+        };
+        let service = TowerToHyperService::new(router);
+        let mut server = http1::Builder::new();
+        server
+            .timer(TokioTimer::new())
+            .header_read_timeout(LONGEST_IDLE);
+        // Who sends what is no request, or does not take its answer, is left.
+        let _ = server.serve_connection(TokioIo::new(stream), service).await;
     };
-    let service = TowerToHyperService::new(router);
-    let mut server = http1::Builder::new();
-    server
-        .timer(TokioTimer::new())
-        .header_read_timeout(LONGEST_IDLE);
-    // Who sends what is no request, or does not take its answer, is left.
-    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+    tokio::select! {
+        () = answered => {}
+        () = admitted.ended() => {}
+    }
 }
 
 async fn readyz(State(serving): State<Serving>) -> StatusCode {
@@ -167,21 +164,26 @@ async fn readyz(State(serving): State<Serving>) -> StatusCode {
     }
 }
 
-async fn review(State(serving): State<Serving>, body: Body) -> Response {
+async fn review(
+    State(serving): State<Serving>,
+    Extension(admitted): Extension<Admitted>,
+    body: Body,
+) -> Response {
     let moment = Moment::now();
-    let (counted, response) = Box::pin(serving.review(body, moment)).await;
+    let (counted, response) = Box::pin(serving.review(body, &admitted, moment)).await;
     let took = Moment::now().tick.saturating_duration_since(moment.tick);
     serving.numbers.answered(counted, took);
     response
 }
 
 impl Serving {
-    async fn review(&self, body: Body, moment: Moment) -> (Fate, Response) {
-        let (review, place) = match timeout(LONGEST_BODY, self.read(body)).await {
+    async fn review(&self, body: Body, from: &Admitted, moment: Moment) -> (Fate, Response) {
+        let (review, place) = match timeout(LONGEST_BODY, read(body, from)).await {
             Ok(Ok(read)) => read,
             Ok(Err(refused)) => return (Fate::Failed, refused),
             Err(_) => return failed(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"),
         };
+        let _answering = from.answering();
         let uid = review.uid().to_owned();
         let is_record = !matches!(review.subject, Subject::Other);
         match Box::pin(self.door.answer((review.subject, place), moment)).await {
@@ -201,26 +203,26 @@ impl Serving {
             Err(error) => failed(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
         }
     }
+}
 
-    /// Few at a time: a body, and what is made of it, are the largest things here.
-    async fn read(&self, body: Body) -> Result<(Review, OwnedSemaphorePermit), Response> {
-        let told = |code, why: &str| (code, why.to_owned()).into_response();
-        let place = Arc::clone(&self.bodies).acquire_owned().await;
-        // Invariant: nobody closes the places.
-        let place = place.map_err(|_| told(StatusCode::SERVICE_UNAVAILABLE, "no place"))?;
-        let bytes = to_bytes(body, LARGEST_BODY).await;
-        let bytes = bytes.map_err(|_| {
-            told(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "the body is too large or was cut off",
-            )
-        })?;
-        let review = Review::read(&bytes);
-        review.map(|review| (review, place)).map_err(|error| {
-            tracing::warn!(%error, "no review");
-            told(StatusCode::BAD_REQUEST, &error.to_string())
-        })
-    }
+/// Few at a time: a body, and what is made of it, are the largest things here.
+async fn read(body: Body, from: &Admitted) -> Result<(Review, Place), Response> {
+    let told = |code, why: &str| (code, why.to_owned()).into_response();
+    // Invariant: nobody closes the places.
+    let place = from.place().await;
+    let place = place.ok_or_else(|| told(StatusCode::SERVICE_UNAVAILABLE, "no place"))?;
+    let bytes = to_bytes(body, LARGEST_BODY).await;
+    let bytes = bytes.map_err(|_| {
+        told(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the body is too large or was cut off",
+        )
+    })?;
+    let review = Review::read(&bytes);
+    review.map(|review| (review, place)).map_err(|error| {
+        tracing::warn!(%error, "no review");
+        told(StatusCode::BAD_REQUEST, &error.to_string())
+    })
 }
 
 fn failed(code: StatusCode, why: &str) -> (Fate, Response) {
@@ -235,9 +237,17 @@ mod tests {
 
     use super::*;
     use crate::door::Settings;
+    use crate::door::callers::{MOST_BODIES, MOST_BODIES_OF_ONE};
     use crate::sources;
 
-    fn serving() -> Serving {
+    /// What serves, and one that calls.
+    fn serving() -> (Serving, Arc<Callers>, Admitted) {
+        let callers = Arc::new(Callers::default());
+        let admitted = callers.admit([10, 0, 0, 1].into()).unwrap();
+        (serves(), callers, admitted)
+    }
+
+    fn serves() -> Serving {
         let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
         let settings = Settings {
             namespace: "charttrust-system".to_owned(),
@@ -252,14 +262,13 @@ mod tests {
         let client = Client::try_from(nowhere).unwrap();
         Serving {
             door: Arc::new(Door::new(client, settings)),
-            bodies: Arc::new(Semaphore::new(MOST_BODIES)),
             numbers: Arc::new(Numbers::default()),
         }
     }
 
     /// What a body is answered: what it counts as, the code, and the text.
-    async fn answered(serving: &Serving, body: Body) -> (Fate, u16, String) {
-        let (fate, response) = serving.review(body, Moment::now()).await;
+    async fn answered((serving, from): (&Serving, &Admitted), body: Body) -> (Fate, u16, String) {
+        let (fate, response) = serving.review(body, from, Moment::now()).await;
         let code = response.status().as_u16();
         let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();
         (fate, code, String::from_utf8(bytes.to_vec()).unwrap())
@@ -277,40 +286,56 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_read_up_to_its_limit_and_no_further() {
-        let serving = serving();
-        let largest = answered(&serving, Body::from(review(LARGEST_BODY))).await;
+        let (serving, callers, from) = serving();
+        let by = (&serving, &from);
+        let largest = answered(by, Body::from(review(LARGEST_BODY))).await;
         assert_eq!((largest.0, largest.1), (Fate::Passed, 200));
         assert!(
             largest.2.contains("u-1") && largest.2.contains("true"),
             "{}",
             largest.2
         );
-        let larger = answered(&serving, Body::from(review(LARGEST_BODY + 1))).await;
+        let larger = answered(by, Body::from(review(LARGEST_BODY + 1))).await;
         assert_eq!((larger.0, larger.1), (Fate::Failed, 413));
-        assert_eq!(serving.bodies.available_permits(), MOST_BODIES);
+        assert_eq!(callers.free(), MOST_BODIES);
     }
 
     #[tokio::test]
     async fn what_is_no_review_is_answered_without_quoting_it() {
-        let serving = serving();
+        let (serving, _callers, from) = serving();
         let deep = "{\"a\":".repeat(100_000);
         for body in ["password", "", "{}", "[[[[", &deep] {
-            let (fate, code, text) = answered(&serving, Body::from(body.to_owned())).await;
+            let (fate, code, text) = answered((&serving, &from), Body::from(body.to_owned())).await;
             assert_eq!((fate, code), (Fate::Failed, 400));
             assert!(!text.contains("password"), "{text}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_does_not_come_holds_its_place_for_a_second() {
-        let serving = serving();
+    async fn bodies_that_do_not_come_hold_places_for_a_second_and_of_one_address_only_some() {
+        let (serving, callers, from) = serving();
         let never = || Body::from_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>());
-        let slow = (0..MOST_BODIES).map(|_| answered(&serving, never()));
-        let slow = futures::future::join_all(slow).await;
+        let slow = (0..3 * MOST_BODIES).map(|_| answered((&serving, &from), never()));
+        let slow = futures::future::join_all(slow);
+        let other = callers.admit([10, 0, 0, 2].into()).unwrap();
+        let begun = Moment::now().tick;
+        let answer = async {
+            // After all that are slow have begun.
+            tokio::task::yield_now().await;
+            let free = callers.free();
+            let answered = answered((&serving, &other), Body::from(review(0))).await;
+            (free, answered.1, Moment::now().tick - begun)
+        };
+        let (slow, answer) = tokio::join!(slow, answer);
+        let free = MOST_BODIES - MOST_BODIES_OF_ONE;
+        assert_eq!(answer, (free, 200, Duration::ZERO));
         for (fate, code, _) in slow {
             assert_eq!((fate, code), (Fate::Failed, 408));
         }
-        assert_eq!(answered(&serving, Body::from(review(0))).await.1, 200);
+        assert_eq!(
+            answered((&serving, &from), Body::from(review(0))).await.1,
+            200
+        );
     }
 
     #[tokio::test]
@@ -320,7 +345,8 @@ mod tests {
         review["request"]["object"] = json!({
             "metadata": {"name": "sh.helm.release.v1.web.v1"}, "type": "helm.sh/release.v1",
         });
-        let answer = answered(&serving(), Body::from(review.to_string())).await;
+        let (serving, _callers, from) = serving();
+        let answer = answered((&serving, &from), Body::from(review.to_string())).await;
         assert_eq!((answer.0, answer.1), (Fate::Failed, 503));
     }
 }

@@ -12,10 +12,10 @@ use charttrust_verify::policy::Level;
 use charttrust_verify::seal::PublicSeal;
 use kube::{Client, Config};
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
-use wiremock::matchers::path;
+use wiremock::matchers::{any, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use super::callers::Callers;
 use super::*;
 use crate::api::TrustedKey;
 use crate::evidence::{Forms, Gathered, gather};
@@ -72,24 +72,8 @@ impl Scene {
 
     /// Publishes a version, and gives the digest of its archive.
     async fn publish(&self, version: &str) -> Sha256Digest {
-        let archive = packed(version);
-        let digest = Sha256Digest::of(&archive);
-        let index = format!(
-            "apiVersion: v1\nentries:\n  web:\n  - version: {version}\n    urls: [web-{version}.tgz]\n"
-        );
         self.repository.reset().await;
-        let answers = [
-            ("/index.yaml".to_owned(), index.into_bytes()),
-            (format!("/web-{version}.tgz"), archive),
-        ];
-        for (at, body) in answers {
-            let answer = ResponseTemplate::new(200).set_body_bytes(body);
-            Mock::given(path(at))
-                .respond_with(answer)
-                .mount(&self.repository)
-                .await;
-        }
-        digest
+        publish(version, &self.repository).await
     }
 
     /// Beside what is published.
@@ -111,7 +95,7 @@ impl Scene {
             },
         });
         let review = Review::read(&serde_json::to_vec(&review).unwrap()).unwrap();
-        let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
+        let place = place().await;
         let answer = self
             .door
             .answer((review.subject, place), Moment::now())
@@ -133,6 +117,24 @@ impl Scene {
     }
 }
 
+async fn publish(version: &str, repository: &MockServer) -> Sha256Digest {
+    let archive = packed(version);
+    let digest = Sha256Digest::of(&archive);
+    let index = format!(
+        "apiVersion: v1\nentries:\n  web:\n  - version: {version}\n    urls: [web-{version}.tgz]\n"
+    );
+    let answers = [
+        ("/index.yaml".to_owned(), index.into_bytes()),
+        (format!("/web-{version}.tgz"), archive),
+    ];
+    for (at, body) in answers {
+        let answer = ResponseTemplate::new(200).set_body_bytes(body);
+        let mock = Mock::given(path(at)).respond_with(answer);
+        mock.mount(repository).await;
+    }
+    digest
+}
+
 fn told(answer: Answer) -> String {
     let refusal = answer.refusal.map(|told| format!("refused: {told}"));
     let all: Vec<_> = refusal.into_iter().chain(answer.warnings).collect();
@@ -140,7 +142,7 @@ fn told(answer: Answer) -> String {
 }
 
 /// The review of a record, after a change of the object or, below `record`, of what it holds.
-async fn submitted(change: impl FnOnce(&mut Value)) -> (Subject, OwnedSemaphorePermit) {
+async fn submitted(change: impl FnOnce(&mut Value)) -> (Subject, Place) {
     let mut object = json!({
         "namespace": "shop",
         "record": recorded("web", "1.0.0", "pending-install"),
@@ -161,8 +163,13 @@ async fn submitted(change: impl FnOnce(&mut Value)) -> (Subject, OwnedSemaphoreP
         },
     });
     let review = Review::read(&serde_json::to_vec(&review).unwrap()).unwrap();
-    let places = Arc::new(Semaphore::new(1));
-    (review.subject, places.acquire_owned().await.unwrap())
+    (review.subject, place().await)
+}
+
+async fn place() -> Place {
+    let callers = Arc::new(Callers::default());
+    let admitted = callers.admit([10, 0, 0, 1].into()).unwrap();
+    admitted.place().await.unwrap()
 }
 
 fn mode(mode: &str) -> Value {
@@ -266,6 +273,51 @@ async fn what_is_remembered_takes_no_trust_before_it_was_asked_for_again() {
     assert!(
         scene.asked().await > asked,
         "the publisher may have signed it since"
+    );
+}
+
+/// What the source itself has shown stands while it is silent: a mirror can give trust, and takes nothing.
+#[tokio::test]
+async fn a_mirror_changes_nothing_of_what_a_silent_source_has_shown() {
+    let scene = Scene::with(&[]).await;
+    let mirror = MockServer::start().await;
+    let source = json!({"url": scene.repository.uri(), "mirrors": [mirror.uri()]});
+    let rule = json!({"name": "all", "charts": ["*"], "sources": [source], "verify": {"level": "Signature"}});
+    scene.declare(&[json!({"spec": {"rules": [rule]}})]);
+    scene.publish("1.0.0").await;
+    assert!(scene.install(|_| {}).await.contains("refused: "));
+    publish("1.0.0", &mirror).await;
+    scene.repository.reset().await;
+    let silent = Mock::given(any()).respond_with(ResponseTemplate::new(503));
+    silent.mount(&scene.repository).await;
+    let told = scene.install(|_| {}).await;
+    assert!(!mirror.received_requests().await.unwrap().is_empty());
+    assert!(
+        told.starts_with("refused: ") && told.contains("Unsigned"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn what_runs_no_more_is_judged_only_where_somebody_asks_what_would_have_been() {
+    let scene = Scene::with(&[mode("Enforce")]).await;
+    scene.publish("1.0.0").await;
+    let superseded = |object: &mut Value| {
+        object["metadata"]["labels"]["status"] = json!("superseded");
+        object["record"]["info"]["status"] = json!("superseded");
+    };
+    assert_eq!(scene.install(superseded).await, "");
+    let (Subject::Record(record), _) = submitted(superseded).await else {
+        panic!("no record");
+    };
+    let trusting = scene.door.known.trusting().unwrap();
+    let judging = scene
+        .door
+        .judge((*record, Comes::Stored), &trusting, Moment::now());
+    let told = told(Box::pin(judging).await);
+    assert!(
+        told.starts_with("refused: ") && told.contains("Unsigned"),
+        "{told}"
     );
 }
 

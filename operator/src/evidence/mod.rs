@@ -170,6 +170,14 @@ impl Gathered {
         })
     }
 
+    /// Whether the source itself was silent, and this is what a mirror has.
+    pub fn is_of_mirror(&self) -> bool {
+        match self {
+            Self::Found(found) => found.silence.is_some(),
+            Self::Other(nothing) => nothing.mirror.is_some(),
+        }
+    }
+
     /// Whether the source did not know whom it was asked by: the credentials may have ended.
     pub fn is_refused(&self) -> bool {
         match self {

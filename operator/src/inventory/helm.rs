@@ -4,14 +4,17 @@
 //! the ConfigMap driver, ConfigMaps labelled `owner=helm` (`pkg/storage/driver` of Helm).
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use charttrust_verify::limits::RecordLimits;
 use charttrust_verify::release::{self, Record, RecordError};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::ListParams;
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
@@ -45,7 +48,7 @@ pub struct RecordKey {
     /// Where it is stored.
     pub driver: Driver,
     /// Which revision it is, by its object name.
-    pub revision: u32,
+    pub revision: u64,
 }
 
 impl Located for RecordKey {
@@ -99,27 +102,31 @@ pub async fn follow_config_maps(
 }
 
 fn identify<K>(driver: Driver, object: &LeanMeta<K>) -> Option<(RecordKey, RecordMeta)> {
-    let (name, revision) = parse_object_name(object.metadata.name.as_deref()?)?;
+    let key = key_of(driver, &object.metadata)?;
+    Some((key, RecordMeta::of(&object.metadata)))
+}
+
+fn key_of(driver: Driver, metadata: &ObjectMeta) -> Option<RecordKey> {
+    let (name, revision) = parse_object_name(metadata.name.as_deref()?)?;
     let release = ReleaseId {
-        namespace: object.metadata.namespace.clone()?,
+        namespace: metadata.namespace.clone()?,
         name,
     };
-    Some((
-        RecordKey {
-            release,
-            driver,
-            revision,
-        },
-        RecordMeta::of(&object.metadata),
-    ))
+    Some(RecordKey {
+        release,
+        driver,
+        revision,
+    })
 }
 
 /// `sh.helm.release.v1.<release>.v<revision>`; release names may contain dots.
-pub(super) fn parse_object_name(name: &str) -> Option<(String, u32)> {
+pub(super) fn parse_object_name(name: &str) -> Option<(String, u64)> {
     let (release, revision) = name.strip_prefix(NAME_PREFIX)?.rsplit_once(".v")?;
+    // Helm counts in Go's int. What were too large for us here would be a record of Helm that nobody judges.
     let canonical = revision
-        .parse::<u32>()
+        .parse::<i64>()
         .ok()
+        .and_then(|n| u64::try_from(n).ok())
         // `v01` would be a second object of revision 1, which Helm never reads and somebody else
         // could write.
         .filter(|n| n.to_string() == revision)?;
@@ -156,13 +163,13 @@ pub fn revisions(
     records: &Records,
     release: &ReleaseId,
     driver: Driver,
-) -> BTreeMap<u32, RecordMeta> {
+) -> BTreeMap<u64, RecordMeta> {
     let key = |revision| RecordKey {
         release: release.clone(),
         driver,
         revision,
     };
-    let stored = records.range(key(0)..=key(u32::MAX));
+    let stored = records.range(key(0)..=key(u64::MAX));
     stored
         .into_iter()
         .map(|(key, meta)| (key.revision, (*meta).clone()))
@@ -177,7 +184,7 @@ pub const MOST_JUDGED: usize = 16;
 /// be live in part. If none is deployed: the highest, and while what was seen has failed or is under way,
 /// the one before it, which may be what runs. Newest first, at most [`MOST_JUDGED`], among them always
 /// the oldest.
-pub fn judged(revisions: &BTreeMap<u32, RecordMeta>) -> Vec<u32> {
+pub fn judged(revisions: &BTreeMap<u64, RecordMeta>) -> Vec<u64> {
     let mut live = live(revisions);
     if live.len() > MOST_JUDGED {
         live.drain(MOST_JUDGED - 1..live.len() - 1);
@@ -186,7 +193,7 @@ pub fn judged(revisions: &BTreeMap<u32, RecordMeta>) -> Vec<u32> {
 }
 
 /// The newest revision that [`judged`] leaves out, if there are too many.
-pub fn omitted(revisions: &BTreeMap<u32, RecordMeta>) -> Option<u32> {
+pub fn omitted(revisions: &BTreeMap<u64, RecordMeta>) -> Option<u64> {
     let live = live(revisions);
     let is_full = live.len() > MOST_JUDGED;
     live.get(MOST_JUDGED - 1).filter(|_| is_full).copied()
@@ -194,7 +201,7 @@ pub fn omitted(revisions: &BTreeMap<u32, RecordMeta>) -> Option<u32> {
 
 /// The revisions that may be live, the one last that was applied whole. Helm leaves one as deployed; a
 /// second is what a race has left, or what a chart has brought to stand in front of its own.
-fn live(revisions: &BTreeMap<u32, RecordMeta>) -> Vec<u32> {
+fn live(revisions: &BTreeMap<u64, RecordMeta>) -> Vec<u64> {
     let deployed = |meta: &RecordMeta| meta.claimed_status == "deployed";
     let newest_first = revisions.iter().rev();
     let Some((running, _)) = newest_first.clone().find(|(_, meta)| deployed(meta)) else {
@@ -211,7 +218,7 @@ fn live(revisions: &BTreeMap<u32, RecordMeta>) -> Vec<u32> {
 /// The revisions that may be live where none is deployed. An install that fails leaves its workloads, and
 /// the upgrade after it may fail before it applies anything (Helm, `pkg/action/install.go`,
 /// `upgrade.go`); a rollback that fails marks what was deployed before as superseded (`rollback.go`).
-fn unfinished(revisions: &BTreeMap<u32, RecordMeta>) -> Vec<u32> {
+fn unfinished(revisions: &BTreeMap<u64, RecordMeta>) -> Vec<u64> {
     let mut live = Vec::new();
     for (revision, meta) in revisions.iter().rev() {
         let status = meta.claimed_status.as_str();
@@ -253,6 +260,48 @@ pub async fn find(client: &Client, release: &ReleaseId) -> kube::Result<Vec<Reco
     }
     Ok(keys)
 }
+
+/// Every stored revision of the cluster that was made since then, the newest first, by metadata alone; asked for at
+/// once instead of followed.
+///
+/// # Errors
+/// If the API server does not list them.
+pub async fn made_since(client: &Client, since: Timestamp) -> kube::Result<Vec<RecordKey>> {
+    let secrets = Api::<Secret>::all(client.clone());
+    let of_helm = ListParams::default().fields(OF_SECRET_TYPE);
+    let mut found = made(&secrets, (Driver::Secret, of_helm), since).await?;
+    let maps = Api::<ConfigMap>::all(client.clone());
+    let of_helm = ListParams::default().labels(CONFIG_MAP_LABEL);
+    found.extend(made(&maps, (Driver::ConfigMap, of_helm), since).await?);
+    found.sort_by_key(|(made, _)| std::cmp::Reverse(*made));
+    Ok(found.into_iter().map(|(_, key)| key).collect())
+}
+
+async fn made<K>(
+    api: &Api<K>,
+    (driver, params): (Driver, ListParams),
+    since: Timestamp,
+) -> kube::Result<Vec<(Timestamp, RecordKey)>>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    let (mut found, mut params) = (Vec::new(), params.limit(PAGE));
+    loop {
+        let page = within_deadline(api.list_metadata(&params)).await?;
+        let made = page.items.iter().filter_map(|object| {
+            let at = object.metadata.creation_timestamp.as_ref()?.0;
+            (at >= since).then_some((at, key_of(driver, &object.metadata)?))
+        });
+        found.extend(made);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params.continue_token = Some(token),
+            None => return Ok(found),
+        }
+    }
+}
+
+/// Objects in one answer.
+const PAGE: u32 = 500;
 
 /// Why a record could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -456,7 +505,7 @@ mod tests {
 
     use super::*;
 
-    fn judged_of(revisions: &[(u32, &str)]) -> Vec<u32> {
+    fn judged_of(revisions: &[(u64, &str)]) -> Vec<u64> {
         let meta = |status: &str| RecordMeta {
             resource_version: "1".into(),
             claimed_status: status.into(),
@@ -556,8 +605,8 @@ mod tests {
 
     #[test]
     fn only_so_many_revisions_are_judged_and_the_deployed_one_always() {
-        let most = u32::try_from(MOST_JUDGED).unwrap();
-        let stored = |failed: u32| {
+        let most = u64::try_from(MOST_JUDGED).unwrap();
+        let stored = |failed: u64| {
             let failed = (2..2 + failed).map(|number| (number, "failed"));
             let all: Vec<_> = [(1, "deployed")].into_iter().chain(failed).collect();
             let meta = |status: &str| RecordMeta {
@@ -602,6 +651,13 @@ mod tests {
         for (name, parsed) in [
             ("sh.helm.release.v1.shop.v3", Some(("shop", 3))),
             ("sh.helm.release.v1.a.v2.b.v10", Some(("a.v2.b", 10))),
+            ("sh.helm.release.v1.a.v4294967296", Some(("a", 1 << 32))),
+            (
+                "sh.helm.release.v1.a.v9223372036854775807",
+                Some(("a", (1 << 63) - 1)),
+            ),
+            // Helm makes none: its next number is negative, and no value of its label.
+            ("sh.helm.release.v1.a.v9223372036854775808", None),
             ("sh.helm.release.v1.shop", None),
             ("sh.helm.release.v1.shop.v03", None),
             ("sh.helm.release.v1.shop.v-1", None),

@@ -27,14 +27,14 @@ pub enum RecordId {
         /// Which of its charts.
         claim: Claim,
         /// How many it had deployed before.
-        revision: u32,
+        revision: u64,
     },
     /// A revision that Helm has stored.
     Helm {
         /// Where it is stored.
         driver: Driver,
         /// Which revision it is.
-        revision: u32,
+        revision: u64,
     },
 }
 
@@ -73,7 +73,7 @@ impl fmt::Display for RecordId {
 
 impl RecordId {
     /// Which revision it is.
-    pub fn revision(self) -> u32 {
+    pub fn revision(self) -> u64 {
         match self {
             Self::Application { revision, .. } | Self::Helm { revision, .. } => revision,
         }

@@ -119,7 +119,7 @@ impl Stored {
             })
     }
 
-    fn revisions(&self, id: &ReleaseId) -> [(Driver, BTreeMap<u32, RecordMeta>); 2] {
+    fn revisions(&self, id: &ReleaseId) -> [(Driver, BTreeMap<u64, RecordMeta>); 2] {
         [Driver::Secret, Driver::ConfigMap]
             .map(|driver| (driver, helm::revisions(self.of(driver), id, driver)))
     }

@@ -1,14 +1,19 @@
-//! A record on its way to the API server, as an admission review shows the object.
+//! A record on its way to the API server, as an admission review shows the object; or one that is stored there, read
+//! as if it came.
 
 use std::collections::BTreeMap;
 
 use charttrust_verify::release::Record;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Client;
+use kube::api::GetParams;
+use kube::core::Request;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::ReleaseId;
 use super::helm::{self, Driver, ReadError, RecordKey, RecordMeta, SECRET_TYPE, Writer};
+use crate::watch::within_deadline;
 
 /// A Secret or `ConfigMap` that somebody asks the API server to create. Nothing of it is shown, not by `Debug`
 /// either: it holds the values of a release, or whatever else people keep in Secrets.
@@ -100,6 +105,26 @@ impl Submitted {
     }
 }
 
+/// A record that is stored, as if it were to be stored now; nothing if it is gone.
+///
+/// # Errors
+/// If the API server does not give it.
+pub async fn stored(client: &Client, key: &RecordKey) -> kube::Result<Option<SubmittedRecord>> {
+    let plural = match key.driver {
+        Driver::ConfigMap => "configmaps",
+        Driver::Secret => "secrets",
+    };
+    let namespace = &key.release.namespace;
+    let request = Request::new(format!("/api/v1/namespaces/{namespace}/{plural}"));
+    let request = request.get(&key.object_name(), &GetParams::default());
+    let request = request.map_err(kube::Error::BuildRequest)?;
+    match within_deadline(client.request::<Submitted>(request)).await {
+        Ok(object) => Ok(object.record(key.driver, namespace)),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 impl SubmittedRecord {
     /// Decodes it when it is its turn, and keeps what `take` makes of it.
     ///
@@ -156,6 +181,11 @@ mod tests {
         let mut read = map.record(Driver::ConfigMap, "shop").unwrap();
         assert_eq!(read.key.revision, 12);
         assert!(read.decoded(|_| ()).await.is_ok());
+
+        // A tenant may have counted that far, and Helm goes on from there.
+        let beyond = json!("sh.helm.release.v1.web.v4294967296");
+        let read = secret(|object| object["metadata"]["name"] = beyond).unwrap();
+        assert_eq!(read.key.revision, 1 << 32);
     }
 
     #[test]

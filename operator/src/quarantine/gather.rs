@@ -346,7 +346,7 @@ struct Recorded {
 }
 
 impl Recorded {
-    fn of(mut record: Record, revision: u32) -> Self {
+    fn of(mut record: Record, revision: u64) -> Self {
         Self {
             name: std::mem::take(&mut record.name),
             status: record.status,
@@ -563,7 +563,7 @@ mod tests {
     use crate::fake_cluster::FakeCluster;
     use crate::inventory::helm::Driver;
 
-    fn key(driver: Driver, revision: u32) -> RecordKey {
+    fn key(driver: Driver, revision: u64) -> RecordKey {
         let release = ReleaseId {
             namespace: "shop".to_owned(),
             name: "web".to_owned(),

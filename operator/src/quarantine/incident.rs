@@ -164,7 +164,7 @@ struct Entry {
     released: BTreeSet<String>,
     /// The newest revision that each of those had then, if that is known.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    released_at: BTreeMap<String, u32>,
+    released_at: BTreeMap<String, u64>,
     /// Releases whose quarantine was ended so that an installation of the operator could be removed,
     /// with that installation: it begins none again, and the next one may.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -254,7 +254,7 @@ impl Incidents {
 
     /// Notes which revision a release had when a person ended its quarantine: a later one is not what they
     /// have seen.
-    pub fn note_revision(&mut self, revocation: &RevocationId, release: &ReleaseId, revision: u32) {
+    pub fn note_revision(&mut self, revocation: &RevocationId, release: &ReleaseId, revision: u64) {
         let entry = self.entry(revocation);
         if entry.released.contains(&release.to_string()) {
             let noted = entry.released_at.entry(release.to_string());
@@ -263,7 +263,7 @@ impl Incidents {
     }
 
     /// The revision that a release had when a person ended its quarantine, if that is known.
-    pub fn released_at(&self, revocation: &RevocationId, release: &ReleaseId) -> Option<u32> {
+    pub fn released_at(&self, revocation: &RevocationId, release: &ReleaseId) -> Option<u64> {
         let entry = self.entries.get(&revocation.to_string())?;
         entry.released_at.get(&release.to_string()).copied()
     }

@@ -37,7 +37,7 @@ pub struct Listed {
 
 impl Listed {
     /// What one record lists.
-    pub(super) fn of(record: Record, revision: u32) -> Self {
+    pub(super) fn of(record: Record, revision: u64) -> Self {
         let of = match record.helm_release {
             HelmReleaseMark::Of(HelmReleaseName { namespace, name }) => {
                 Some(ObjectName { namespace, name })

@@ -5,7 +5,9 @@ use charttrust_verify::finding::bounded;
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicyBinding, ValidatingWebhook,
 };
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
 use super::report::{Line, State};
@@ -29,8 +31,8 @@ pub(super) struct Door {
     policies: Result<Vec<ChartTrustPolicy>, String>,
     quarantines: Result<Vec<Quarantine>, String>,
     bindings: Result<Vec<ValidatingAdmissionPolicyBinding>, String>,
-    /// The certificate that is shown, PEM.
-    shown: Result<Option<String>, String>,
+    /// The Secret of what is shown, and the certificate in it, PEM.
+    shown: Result<(String, Option<String>), String>,
     glass: Result<Glass, String>,
     deleting: Found,
 }
@@ -142,13 +144,13 @@ impl Door {
                 "see the log of the operator, or of who makes its certificate",
             );
         };
-        let shown = match &self.shown {
-            Ok(Some(shown)) => shown,
-            Ok(None) => {
+        let (secret, shown) = match &self.shown {
+            Ok((secret, Some(shown))) => (secret, shown),
+            Ok((secret, None)) => {
                 return Line::new(
                     CHECK,
                     State::Unknown,
-                    format!("not checked: there is no Secret {SHOWN} with tls.crt"),
+                    format!("not checked: there is no Secret {secret} with tls.crt"),
                     "where somebody else makes the certificate, ask him when it ends; else see the operator's log",
                 );
             }
@@ -162,9 +164,15 @@ impl Door {
                 CHECK,
                 State::Failed,
                 format!("API servers do not believe what the webhook shows: {why}"),
-                format!(
-                    "kubectl delete secret {SHOWN} in the operator's namespace: it is made anew"
-                ),
+                if secret == SHOWN {
+                    format!(
+                        "kubectl delete secret {SHOWN} in the operator's namespace: it is made anew"
+                    )
+                } else {
+                    format!(
+                        "have who makes Secret {secret} mend it, or admission.tls.caBundle of the chart"
+                    )
+                },
             ),
             Ok(until) if until.duration_since(now) < RENEWED => Line::new(
                 CHECK,
@@ -322,11 +330,58 @@ fn some(all: &[String]) -> String {
     }
 }
 
-async fn shown(client: &Client, operator: &Operator) -> Result<Option<String>, String> {
-    let secrets = Api::<Secret>::namespaced(client.clone(), &operator.operator_namespace);
-    let found = secrets.get_opt(SHOWN).await.map_err(|error| said(&error))?;
+async fn shown(client: &Client, operator: &Operator) -> Result<(String, Option<String>), String> {
+    let namespace = &operator.operator_namespace;
+    let deployments = Api::<Deployment>::namespaced(client.clone(), namespace);
+    let all = deployments.list(&ListParams::default()).await;
+    let all = all.map_err(|error| said(&error))?;
+    let named = all.items.iter().find_map(secret_of);
+    let secret = named.unwrap_or(SHOWN).to_owned();
+    let secrets = Api::<Secret>::namespaced(client.clone(), namespace);
+    let found = secrets.get_opt(&secret).await;
+    let found = found.map_err(|error| said(&error))?;
     let certificate = found.and_then(|found| found.data?.remove("tls.crt"));
-    Ok(certificate.and_then(|bytes| String::from_utf8(bytes.0).ok()))
+    let certificate = certificate.and_then(|bytes| String::from_utf8(bytes.0).ok());
+    Ok((secret, certificate))
+}
+
+/// The Secret that a Deployment of the webhook is told to show. By how it is started, not by labels, which values
+/// of the chart change.
+fn secret_of(deployment: &Deployment) -> Option<&str> {
+    let spec = deployment.spec.as_ref()?.template.spec.as_ref()?;
+    spec.containers.iter().find_map(|one| {
+        let arguments = one.args.as_deref().unwrap_or_default();
+        let (first, others) = arguments.split_first()?;
+        let mut others = others.iter().filter(|_| first == "webhook");
+        others.find_map(|one| one.strip_prefix("--tls-secret="))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_secret_is_the_one_that_the_webhook_is_started_with() {
+        let of = |arguments: &[&str]| {
+            let container = json!({"name": "webhook", "args": arguments});
+            let template = json!({"spec": {"containers": [{"name": "other"}, container]}});
+            let deployment: Deployment =
+                serde_json::from_value(json!({"spec": {"selector": {}, "template": template}}))
+                    .unwrap();
+            secret_of(&deployment).map(str::to_owned)
+        };
+        let named = "--tls-secret=from-elsewhere";
+        assert_eq!(
+            of(&["webhook", "--namespace=a", named]).as_deref(),
+            Some("from-elsewhere")
+        );
+        assert_eq!(of(&["run", named]), None);
+        assert_eq!(of(&["webhook"]), None);
+        assert_eq!(of(&[]), None);
+    }
 }
 
 async fn glass(client: &Client, operator: &Operator) -> Result<Glass, String> {

@@ -1,5 +1,7 @@
 //! What a policy would say at the door of everything that runs, if it came now. Reads the cluster.
 
+use std::collections::BTreeMap;
+
 use charttrust_verify::policy::{Policy, ReleaseRef};
 use charttrust_verify::verdict::{Cause, Verdict};
 use kube::Client;
@@ -34,6 +36,11 @@ impl Around {
             deleting,
             operator: operator.operator_namespace.clone(),
         }
+    }
+
+    /// Whether API servers ask about records of a namespace with these labels.
+    pub(super) fn asks(&self, namespace: &str, labels: Option<&BTreeMap<String, String>>) -> bool {
+        self.gate.asks((namespace, &self.operator), labels)
     }
 }
 
@@ -70,10 +77,7 @@ impl Door {
     pub(super) fn of(policy: &ChartTrustPolicy, picture: &Picture, around: &Around) -> Self {
         let parsed = parse::policy(policy).policy;
         let labels = |namespace: &str| picture.labels(namespace);
-        let asks = |namespace: &str| {
-            let both = (namespace, around.operator.as_str());
-            around.gate.asks(both, labels(namespace))
-        };
+        let asks = |namespace: &str| around.asks(namespace, labels(namespace));
         let door = Self::told(policy.spec.mode, &parsed, &picture.at_door(policy), asks);
         let deletes = |namespace: &str, name: &str| {
             let release = ReleaseRef {

@@ -5,6 +5,7 @@ mod decision;
 mod deployed;
 mod draft;
 mod init;
+mod past;
 mod preview;
 mod tested;
 

@@ -10,6 +10,7 @@ use kube::ResourceExt as _;
 use serde::Serialize;
 
 use super::at_door::{Around, Door};
+use super::past::{self, Past, Since};
 use crate::api::ChartTrustPolicy;
 use crate::api::chart_trust_policy::{Approval, Mode};
 use crate::cli::asking::Asking;
@@ -22,14 +23,18 @@ use crate::cli::site::Site;
 use crate::cli::verify::inputs::{self, UsageError};
 use crate::cli::{SCHEMA_VERSION, TRUSTED, UNKNOWN, UNTRUSTED};
 use crate::clock;
+use crate::door::Settings;
+use crate::sources::{self, AllowedHost, AuthHost};
 
 /// Tells what a policy would change: the verdicts of the releases that run, and quarantines that would begin.
 ///
 /// The operator's own engine judges by what it has found so far; a source that was not asked yet is Pending.
-/// Nothing is written, and no source is asked. Of a policy of mode Warn or Enforce, or with --mode, it tells too
-/// what the webhook would say if what runs were installed or upgraded now, and which deployers delete it first.
+/// Nothing is written, and without --since no source is asked. Of a policy of mode Warn or Enforce, or with --mode,
+/// it tells too what the webhook would say if what runs were installed or upgraded now, and which deployers delete it
+/// first; with --since, what it would have said of the revisions of the last days.
 ///
-/// Exit code 0: nothing becomes untrusted; 1: a release does, or would be refused, or a quarantine would begin;
+/// Exit code 0: nothing becomes untrusted; 1: a release does, would be or would have been refused, or a quarantine
+/// would begin;
 /// 2: the arguments cannot be used; 3: it cannot be told of a release, or nobody keeps the verdicts up to date.
 #[derive(Args, Clone, Debug)]
 pub struct Preview {
@@ -46,6 +51,16 @@ pub struct Preview {
     /// As if this were the mode of the policy.
     #[arg(long, value_enum, value_name = "MODE")]
     pub mode: Option<Mode>,
+    /// Tells too which revisions since then the webhook would have refused, such as 7d or 36h: reads records of
+    /// Helm, and asks sources as the webhook does. Needs a mode that is not Audit.
+    #[arg(long, value_name = "AGE", value_parser = past::since)]
+    pub since: Option<Since>,
+    /// Allows sources on this host to be private, loopback or plain HTTP, for --since. Repeatable.
+    #[arg(long, value_name = "HOST[:PORT]", requires = "since")]
+    pub allow_host: Vec<AllowedHost>,
+    /// A registry whose token service is elsewhere, and its host, for --since. Repeatable.
+    #[arg(long, value_name = "REGISTRY=HOST", requires = "since")]
+    pub auth_host: Vec<AuthHost>,
     /// How to ask, and how to print.
     #[command(flatten)]
     pub asking: Asking,
@@ -72,12 +87,42 @@ pub(in crate::cli) async fn run(arguments: &Preview) -> Result<u8, Failure> {
     if arguments.mode.is_some() || stands != Mode::Audit {
         let around = Around::look(&client, operator).await;
         preview.at_door = Some(Door::of(&policy, &picture, &around));
+        if let Some(since) = &arguments.since {
+            let labels = |namespace: &str| picture.labels(namespace).cloned();
+            let asks = |namespace: &str| around.asks(namespace, picture.labels(namespace));
+            let looking = Past::look(
+                &client,
+                (&policy, since),
+                settings(arguments),
+                (labels, asks),
+                clock::now(),
+            );
+            preview.past = Some(Box::pin(looking).await);
+        }
+    } else if arguments.since.is_some() {
+        return Err(Failure::Asked(
+            "--since tells what a mode would have refused, and mode Audit refuses nothing: add --mode Enforce".to_owned(),
+        ));
     }
     say(&match arguments.asking.output {
         Some(format) => format.write(&preview)?,
         None => preview.text(arguments.file.as_deref()),
     })?;
     Ok(checked(&client, operator, preview.code()).await)
+}
+
+/// As the webhook asks.
+fn settings(arguments: &Preview) -> Settings {
+    Settings {
+        namespace: arguments.asking.operator.operator_namespace.clone(),
+        exempt: BTreeSet::new(),
+        sources: sources::Settings {
+            allowed_hosts: arguments.allow_host.clone(),
+            auth_hosts: arguments.auth_host.clone(),
+            limits: sources::Limits::default(),
+            user_agent: concat!("charttrust/", env!("CARGO_PKG_VERSION")).to_owned(),
+        },
+    }
 }
 
 /// The policy of a file.
@@ -125,6 +170,9 @@ struct Previewed {
     /// What the webhook would say of what runs; absent of a policy of mode Audit.
     #[serde(skip_serializing_if = "Option::is_none")]
     at_door: Option<Door>,
+    /// What it would have said of the last days; absent unless that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    past: Option<Past>,
     /// The mode that it does not have yet.
     #[serde(skip)]
     sets: Option<Mode>,
@@ -192,6 +240,7 @@ impl Previewed {
             quarantines: quarantines(std::slice::from_ref(policy), &begin, site),
             beginning: begin.iter().filter(spared).count(),
             at_door: None,
+            past: None,
             sets: None,
         }
     }
@@ -202,13 +251,17 @@ impl Previewed {
             |one: &Changing| matches!(one.verdict, None | Some(Verdict::Unknown(Cause::Pending)));
         let is_refused = |door: &Door| !door.refused.is_empty();
         let is_untold = |door: &Door| !door.open.is_empty();
-        let door = self.at_door.as_ref();
+        let (door, past) = (self.at_door.as_ref(), self.past.as_ref());
         if self.beginning > 0
             || self.releases.iter().any(is_untrusted)
             || door.is_some_and(is_refused)
+            || past.is_some_and(|past| !past.refused.is_empty())
         {
             UNTRUSTED
-        } else if self.releases.iter().any(is_open) || door.is_some_and(is_untold) {
+        } else if self.releases.iter().any(is_open)
+            || door.is_some_and(is_untold)
+            || past.is_some_and(|past| !past.caveats.is_empty())
+        {
             UNKNOWN
         } else {
             TRUSTED
@@ -251,6 +304,7 @@ impl Previewed {
         }
         text += &self.quarantines;
         text += &self.at_door.as_ref().map(Door::text).unwrap_or_default();
+        text += &self.past.as_ref().map(Past::text).unwrap_or_default();
         text + &self.way_on(file)
     }
 

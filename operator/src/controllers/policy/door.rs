@@ -8,10 +8,10 @@ use crate::controllers::store::gate::{Called, Seen};
 use crate::parse::{Glass, LoadedPolicy};
 
 /// What a condition says: its status and reason, and the message.
-pub(super) type State = ((Status, PolicyReason), String);
+pub(in crate::controllers) type State = ((Status, PolicyReason), String);
 
 /// Whether anybody does what the mode says; nothing where nobody has to.
-pub(super) fn ready(loaded: &LoadedPolicy, gate: &Seen) -> Option<State> {
+pub(in crate::controllers) fn ready(loaded: &LoadedPolicy, gate: &Seen) -> Option<State> {
     if loaded.mode() == Mode::Audit {
         return None;
     }
@@ -31,6 +31,16 @@ pub(super) fn ready(loaded: &LoadedPolicy, gate: &Seen) -> Option<State> {
     })
 }
 
+/// The same for a metric; nothing where it is not known, or nobody has to.
+pub(in crate::controllers) fn is_ready(loaded: &LoadedPolicy, gate: &Seen) -> Option<bool> {
+    let ((status, _), _) = ready(loaded, gate)?;
+    match status {
+        Status::True => Some(true),
+        Status::False => Some(false),
+        Status::Unknown => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -48,6 +58,12 @@ mod tests {
             ..Seen::default()
         };
         let ((status, reason), message) = ready(&loaded, &gate)?;
+        let is_known = match is_ready(&loaded, &gate) {
+            Some(true) => "True",
+            Some(false) => "False",
+            None => "Unknown",
+        };
+        assert_eq!(is_known, format!("{status:?}"));
         Some(format!("{status:?}/{} {message}", reason.word()))
     }
 

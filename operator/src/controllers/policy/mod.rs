@@ -1,6 +1,6 @@
 //! Reads a `ChartTrustPolicy`, has the releases judged that it concerns, and writes its status.
 
-mod door;
+pub(in crate::controllers) mod door;
 mod events;
 mod status;
 

@@ -50,7 +50,7 @@ pub(super) struct Surveyed {
     /// write the former need not be who may write the latter.
     pub(super) is_contradicted: bool,
     /// The newest of its revisions.
-    pub(super) newest: Option<u32>,
+    pub(super) newest: Option<u64>,
     /// Whether there is anything that its quarantine would hold: without it nothing begins, and
     /// nothing counts. Anybody who may write records can copy one.
     pub(super) holds: Holds,
@@ -174,7 +174,7 @@ struct Candidate<'a> {
     /// Every incident it is in was ended by a person.
     is_released: bool,
     /// The revision that it had then.
-    released_at: Option<u32>,
+    released_at: Option<u64>,
     /// A person has to say so.
     needs_approval: bool,
     /// There is nothing to contain.

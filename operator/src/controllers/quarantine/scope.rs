@@ -141,7 +141,7 @@ pub(in crate::controllers) fn revocations_of(
 }
 
 /// The newest revision of a release that is judged.
-pub(super) fn newest_revision(context: &Context, id: &ReleaseId) -> Option<u32> {
+pub(super) fn newest_revision(context: &Context, id: &ReleaseId) -> Option<u64> {
     let judged = context.cache.records.judged(id).into_keys();
     judged.map(RecordId::revision).max()
 }

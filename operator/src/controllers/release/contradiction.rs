@@ -21,7 +21,7 @@ pub struct Outside<'a> {
     /// Name of the release.
     pub name: &'a str,
     /// Which revision it is.
-    pub revision: u32,
+    pub revision: u64,
     /// The label `status`.
     pub status: &'a str,
 }

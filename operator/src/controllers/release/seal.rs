@@ -137,7 +137,7 @@ fn record(
     else {
         return;
     };
-    let Ok(revision) = u32::try_from(release.revision) else {
+    let Ok(revision) = u64::try_from(release.revision) else {
         return;
     };
     let of = |driver| RecordId::Helm { driver, revision };

@@ -141,7 +141,7 @@ fn described(release: &Release, judged: &Judged) -> Option<v1::Release> {
                 Driver::Secret => v1::Driver::Secret,
             },
         },
-        revision: i64::from(record.revision()),
+        revision: i64::try_from(record.revision()).unwrap_or(i64::MAX),
         chart: content
             .map(|c| bounds::fit(&c.chart, bounds::NAME))
             .unwrap_or_default(),
@@ -312,7 +312,7 @@ fn of_waiting(waiting: Waiting, policy: &str, release: &Release) -> (ReleaseReas
 }
 
 /// A person's word holds for what comes later too, and they have not seen that.
-fn released(at: Option<u32>, release: &Release) -> String {
+fn released(at: Option<u64>, release: &Release) -> String {
     let revisions = release.revisions.keys();
     let newest = revisions.map(|record| record.revision()).max();
     let when = at.map_or_else(String::new, |at| format!(" at revision {at}"));
@@ -763,7 +763,7 @@ spec:
 
     #[test]
     fn what_came_after_a_person_s_word_is_told() {
-        let told = |at: Option<u32>, newest: u32| {
+        let told = |at: Option<u64>, newest: u64| {
             let record = RecordId::Helm {
                 driver: Driver::Secret,
                 revision: newest,

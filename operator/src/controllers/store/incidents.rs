@@ -22,7 +22,7 @@ pub enum Note {
     /// We have ended it: it may begin again.
     Ended(ReleaseId),
     /// A person has: the incidents of these revocations are over for the release, which had this revision.
-    Released(ReleaseId, BTreeSet<RevocationId>, Option<u32>),
+    Released(ReleaseId, BTreeSet<RevocationId>, Option<u64>),
     /// It has ended so that this installation, known by its uid, can be removed.
     Uninstalled(ReleaseId, BTreeSet<RevocationId>, Option<String>),
 }

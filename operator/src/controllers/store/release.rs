@@ -109,7 +109,7 @@ pub enum Waiting {
     /// Its Quarantine was due, and could not be created.
     Refused,
     /// A person has ended it, when the release had this revision.
-    Released(Option<u32>),
+    Released(Option<u64>),
 }
 
 /// Looks or judgements that were asked for. Counted, because one that is asked for while another
@@ -505,7 +505,7 @@ mod tests {
         assert_eq!(best.failures, 0);
     }
 
-    fn record(revision: u32) -> RecordId {
+    fn record(revision: u64) -> RecordId {
         let driver = Driver::Secret;
         RecordId::Helm { driver, revision }
     }
@@ -542,7 +542,7 @@ mod tests {
     }
 
     /// Upgrades to a revision, as reading its record does; gives the days on which all of it was verified.
-    fn upgraded(release: &mut Release, revision: u32, read: Revision) -> Vec<String> {
+    fn upgraded(release: &mut Release, revision: u64, read: Revision) -> Vec<String> {
         let answered = |it: &Content| !it.evidence.answers.is_empty();
         let is_answered_at_once = read.content.as_ref().is_ok_and(answered);
         release.put(record(revision), read);
@@ -596,8 +596,8 @@ mod tests {
             let mut release = Release::default();
             for number in 0..40_u32 {
                 let archive = format!("1.{number}");
-                upgraded(&mut release, number, verified(&archive, &names, 1));
-                upgraded(&mut release, number, verified(&archive, &names, 2));
+                upgraded(&mut release, number.into(), verified(&archive, &names, 1));
+                upgraded(&mut release, number.into(), verified(&archive, &names, 2));
             }
             // Those of the subcharts are told by the revision that is there.
             let most = PAST + subcharts;

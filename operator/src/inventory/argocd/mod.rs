@@ -339,7 +339,7 @@ impl Claimed {
     fn record(&self, revision: u32) -> RecordId {
         RecordId::Application {
             claim: self.claim,
-            revision,
+            revision: revision.into(),
         }
     }
 

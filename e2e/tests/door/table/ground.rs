@@ -1,0 +1,127 @@
+//! A policy of one mode, charts of every kind, and what there is of a release.
+
+use std::collections::BTreeMap;
+
+use charttrust_e2e::charts::{Chart, Source};
+use charttrust_e2e::helm::Version;
+use charttrust_e2e::stage::{Story, StoryKey};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::Api;
+use serde_json::{Value, json};
+
+use super::cell::{Case, Mode, State};
+use crate::setup::{front, heard, records_in};
+
+/// Everything that cells of one mode share.
+pub(crate) struct Ground {
+    pub(crate) story: Story,
+    pub(crate) mode: Mode,
+    /// What has run before; trusted.
+    pub(crate) base: Chart,
+    charts: BTreeMap<Case, Chart>,
+    keys: [StoryKey; 2],
+}
+
+/// Where nobody answers.
+const NOWHERE: &str = "http://127.0.0.1:9";
+
+/// As every chart of tests; its workload says of which it is made, and is ready at once.
+const DEPLOYMENT: &str = "\
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{ .Release.Name }}
+  labels: {made-of: {{ .Chart.Name }}-{{ .Chart.Version }}}
+spec:
+  replicas: 0
+  selector:
+    matchLabels: {app.kubernetes.io/instance: {{ .Release.Name }}}
+  template:
+    metadata:
+      labels: {app.kubernetes.io/instance: {{ .Release.Name }}}
+    spec:
+      containers:
+        - name: main
+          image: registry.example.com/pause:1
+";
+
+pub(crate) fn source(name: &str, version: &str) -> Source {
+    Source::new(name, version).with_file("templates/deployment.yaml", DEPLOYMENT)
+}
+
+impl Ground {
+    /// Publishes the charts. No policy is there yet, so that everything goes in.
+    pub(crate) async fn lay(prefix: &str, mode: Mode) -> Self {
+        let cluster = front().await.stage.cluster;
+        let story = Story::begin(cluster, prefix, Version::V4).await;
+        let key = story.trusted_key("platform").await;
+        let thief = story.make_key("stolen");
+        let stolen = json!({"revocation": {"reason": "Compromised"}});
+        story.declare(&thief, stolen).await;
+        let signed = |name: &str, version: &str| (source(name, version), Some(&key));
+        let base = story.publish(&source("web", "1.0.0"), Some(&key)).await;
+        let mut charts = BTreeMap::new();
+        for (case, (source, key)) in [
+            (Case::Trusted, signed("web", "1.1.0")),
+            (Case::Unsigned, (source("bare", "1.0.0"), None)),
+            (Case::Tampered, signed("web", "1.2.0")),
+            (Case::Stolen, (source("web", "1.3.0"), Some(&thief))),
+            (Case::Unknown, signed("dark", "1.0.0")),
+            (Case::Down, (source("bare", "1.1.0"), None)),
+            (Case::Late, (source("bare", "1.2.0"), None)),
+        ] {
+            charts.insert(case, story.publish(&source, key).await);
+        }
+        let other = source("web", "1.2.0").with_file("templates/NOTES.txt", "Another one.\n");
+        charts.insert(Case::Tampered, story.package(&other, None).await);
+        Self {
+            story,
+            mode,
+            base,
+            charts,
+            keys: [key, thief],
+        }
+    }
+
+    pub(crate) fn chart(&self, case: Case) -> &Chart {
+        &self.charts[&case]
+    }
+
+    /// From now on the policy is in force, for releases of these names and with more fields in its rules. Gives
+    /// its name.
+    pub(crate) async fn begin(&self, releases: &[String], verify: Value) -> String {
+        let keys: Vec<_> = self.keys.iter().collect();
+        let mut rules = vec![
+            self.story
+                .rule("dark", &keys, json!({"sources": [{"url": NOWHERE}]})),
+            self.story.rule("*", &keys, json!({"name": "all"})),
+        ];
+        for rule in &mut rules {
+            for (name, value) in verify.as_object().into_iter().flatten() {
+                rule["verify"][name] = value.clone();
+            }
+        }
+        let more = json!({
+            "mode": self.mode.word(), "rules": rules, "match": {"releases": releases},
+        });
+        let policy = self.story.policy("door", &keys, more).await;
+        if releases
+            .iter()
+            .any(|one| one.starts_with(&format!("{}/", self.story.namespace)))
+        {
+            heard(&self.story, &policy).await;
+        }
+        policy
+    }
+
+    /// What there is of a release.
+    pub(crate) async fn state(&self, namespace: &str, release: &str) -> State {
+        let client = &self.story.client;
+        let workloads = Api::<Deployment>::namespaced(client.clone(), namespace);
+        let workload = workloads.get_opt(release).await.unwrap();
+        State {
+            runs: workload.and_then(|one| one.metadata.labels?.remove("made-of")),
+            records: records_in(client, namespace, release).await,
+        }
+    }
+}
