@@ -65,6 +65,8 @@ impl Door {
             ])
             .args(["--webhook-addr", &address, "--health-addr", &health])
             .env("SSL_CERT_FILE", tls::authority())
+            // As the chart has it.
+            .env("MALLOC_ARENA_MAX", "1")
             .env("KUBECONFIG", kubeconfig);
         let process = Process::spawn("charttrust webhook", &command, &dir.path().join("log"))?;
         Ok(Self {
