@@ -1,5 +1,5 @@
 # `make help` lists the commands; what takes more than a few lines lies in e2e/.
-.PHONY: help demo lesson test fmt lint crds manifests deny e2e signing-card registry sigstore chaos bench weight false-alarms conformance clean
+.PHONY: help demo test fmt lint crds manifests deny e2e registry sigstore chaos bench weight false-alarms conformance fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## lists these commands
@@ -68,13 +68,9 @@ false-alarms: ## installs the charts below CHARTS=DIR signed, and lists every fa
 conformance: ## verifies the bundles below DIR=DIR, test/assets/bundle-verify of sigstore-conformance, and lists what differs
 	@cargo run --locked --quiet --package charttrust-verify --example conformance -- "$(DIR)"
 
-release: ## builds into dist/ what is published; KEY=FINGERPRINT signs it, IMAGE=REGISTRY/NAME and URL=https://… say where it will be
-	@e2e/prerequisites.sh cargo cc git
-	@e2e/release.sh
-
-release-twice: ## builds that twice from nothing, in two folders, and compares every byte: takes half an hour
-	@e2e/prerequisites.sh cargo cc git
-	@e2e/release.sh twice
+fuzz: ## looks for bytes of which something does not hold, SECONDS=600 for each target or TARGET=name (docs/fuzzing.md)
+	@e2e/prerequisites.sh cargo cc c++
+	@FUZZ_SECONDS=$(or $(SECONDS),600) FUZZ_TARGET=$(TARGET) e2e/fuzz/run.sh
 
 clean: ## removes what cargo built; programs in the user's cache folder stay
 	cargo clean

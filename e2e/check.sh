@@ -40,7 +40,7 @@ check_operator() { cargo build --locked --package charttrust --bin charttrust; }
 
 check_testbed() {
   cargo run --locked --quiet --package charttrust-e2e --bin testbed -- build \
-    etcd kube-apiserver kube-controller-manager kubectl helm3 helm4 promtool prometheus kstatus source-controller helm-controller \
+    etcd kube-apiserver kube-controller-manager kubectl helm3 helm4 reader3 reader4 promtool kstatus source-controller helm-controller \
     k3s-helm-controller redis argocd
 }
 

@@ -14,6 +14,7 @@ probe() {
 advice() {
   case $1 in
     cargo) echo "install Rust 1.89 or newer (https://rustup.rs)" ;;
+    c++) echo "install a C++ compiler (Debian: apt-get install g++)" ;;
     cc) echo "install a C compiler (Debian: apt-get install gcc libc6-dev)" ;;
     clippy | rustfmt) echo "run: rustup component add $1" ;;
     git) echo "install git (Debian: apt-get install git)" ;;

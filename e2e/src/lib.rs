@@ -26,6 +26,7 @@ pub mod process;
 pub mod program;
 pub mod prometheus;
 pub mod proxy;
+pub mod reader;
 pub mod record;
 pub mod registry;
 pub mod release;

@@ -57,6 +57,10 @@ pub enum Tool {
     Prometheus,
     /// Evaluates the alert rules of Prometheus.
     Promtool,
+    /// What Helm 3 records of charts.
+    Reader3,
+    /// What Helm 4 reads of bytes.
+    Reader4,
     /// A redis that lives in memory, for Argo CD.
     Redis,
     /// An OCI registry in memory that knows the Referrers API.
@@ -71,13 +75,15 @@ pub enum Tool {
 
 impl Tool {
     /// Every tool, in the order in which tests need them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
         Self::Kubectl,
         Self::Helm3,
         Self::Helm4,
+        Self::Reader3,
+        Self::Reader4,
         Self::Promtool,
         Self::Prometheus,
         Self::Kstatus,
@@ -141,6 +147,8 @@ impl Tool {
                 "",
             ),
             Self::Promtool => ("prometheus", "promtool", PROMETHEUS, "/cmd/promtool", ""),
+            Self::Reader3 => ("helm3", "reader3", HELM3, "./reader3", ""),
+            Self::Reader4 => ("helm4", "reader4", HELM4, "./reader4", ""),
             Self::Redis => ("argo", "redis", REDIS, "./redis", ""),
             Self::Referrers => ("referrers", "referrers", REFERRERS, "./referrers", ""),
             Self::Registry => ("registry", "registry", REGISTRY, "/cmd/registry", ""),

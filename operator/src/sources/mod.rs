@@ -13,6 +13,7 @@ mod counts;
 mod credentials;
 mod error;
 mod fetch;
+pub mod foreign;
 mod guard;
 mod http;
 mod index;

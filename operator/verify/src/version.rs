@@ -167,7 +167,8 @@ impl<'a> Shape<'a> {
         // Helm takes `v1.2.3` for a version, and keeps the `v` in names of files: what is compared
         // has none, what is looked for has it.
         let text = text.strip_prefix('v').unwrap_or(text);
-        let core = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'x' | b'X' | b'*');
+        // Its expression has a bar among them: `*.|` is a star to it, and `1|2` no number.
+        let core = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'x' | b'X' | b'*' | b'|');
         let (major, mut rest) = split_while(text, core);
         if major.is_empty() {
             return None;
@@ -355,12 +356,18 @@ fn is_open(part: Option<&str>) -> bool {
 /// Parses the comparisons between two `||`.
 fn parse_group(text: &str) -> Option<Vec<Comparison>> {
     let mut group = Vec::new();
-    let mut rest = text.trim_start();
+    let mut rest = after_blanks(text);
+    // A hyphen range takes the blanks around it: what is parted from it by blanks alone is not parted.
+    let mut may_be_range = true;
     loop {
         let (operator, after) = operator(rest);
-        let (shape, after) = Shape::parse(after.trim_start())?;
+        let (shape, after) = Shape::parse(after_blanks(after))?;
         let range = operator.is_none().then(|| range_end(after)).flatten();
+        let is_range = range.is_some();
         rest = if let Some((end, after)) = range {
+            if !may_be_range {
+                return None;
+            }
             group.push(Comparison::new(Operator::AtLeast, &shape)?);
             group.push(Comparison::new(Operator::AtMost, &end)?);
             after
@@ -371,12 +378,14 @@ fn parse_group(text: &str) -> Option<Vec<Comparison>> {
             )?);
             after
         };
-        let next = rest.trim_start();
+        let next = after_blanks(rest);
         if next.is_empty() {
             return Some(group);
         }
-        let separated = next.len() < rest.len() || next.starts_with(',');
-        rest = next.strip_prefix(',').unwrap_or(next).trim_start();
+        // Behind one it puts a blank of its own.
+        may_be_range = is_range || next.starts_with(',');
+        let separated = next.len() < rest.len() || may_be_range;
+        rest = after_blanks(next.strip_prefix(',').unwrap_or(next));
         if !separated {
             return None;
         }
@@ -385,16 +394,21 @@ fn parse_group(text: &str) -> Option<Vec<Comparison>> {
 
 /// Splits `- 1.4` off, the second half of a hyphen range; the hyphen stands between spaces.
 fn range_end(text: &str) -> Option<(Shape<'_>, &str)> {
-    let hyphen = text.trim_start();
+    let hyphen = after_blanks(text);
     let after = hyphen
         .strip_prefix('-')
         .filter(|_| hyphen.len() < text.len())?;
-    let end = after.trim_start();
+    let end = after_blanks(after);
     if end.len() == after.len() {
         None
     } else {
         Shape::parse(end)
     }
+}
+
+/// What follows the blanks that Go's `\s` knows: no others are blanks to it.
+fn after_blanks(text: &str) -> &str {
+    text.trim_start_matches(|letter: char| letter.is_ascii_whitespace())
 }
 
 fn operator(text: &str) -> (Option<Operator>, &str) {

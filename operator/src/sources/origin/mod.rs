@@ -13,6 +13,7 @@ use reqwest::Url;
 use tokio::time::Instant;
 
 pub(in crate::sources) use oci::Registries;
+pub(super) use oci::foreign;
 pub use oci::{Helper, NoLogin, docker_login, is_spelling};
 
 use crate::sources::Source;

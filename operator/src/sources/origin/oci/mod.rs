@@ -10,6 +10,7 @@
 mod challenge;
 mod client;
 mod docker_config;
+pub(in crate::sources) mod foreign;
 mod locate;
 mod manifest;
 mod memory;

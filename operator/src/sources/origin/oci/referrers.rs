@@ -364,10 +364,20 @@ impl Image {
 
 /// The descriptors of an index.
 fn index(url: &Url, bytes: &[u8]) -> Result<Vec<Descriptor>, FetchError> {
-    let document = serde_json::from_slice::<Document>(bytes).ok();
-    let manifests = document.and_then(|it| it.manifests.filter(|_| it.layers.is_none()));
     let unusable = || FetchError::unusable(Part::Referrers, url, "it is no index");
-    manifests.ok_or_else(unusable)
+    descriptors(bytes).ok_or_else(unusable)
+}
+
+fn descriptors(bytes: &[u8]) -> Option<Vec<Descriptor>> {
+    let document = serde_json::from_slice::<Document>(bytes).ok();
+    document.and_then(|it| it.manifests.filter(|_| it.layers.is_none()))
+}
+
+/// What an index lists that may be a bundle: what says so, and what says nothing. `None` if it is no index.
+pub(super) fn listed(bytes: &[u8]) -> Option<[Vec<Sha256Digest>; 2]> {
+    let mut candidates = Candidates::default();
+    candidates.take(descriptors(bytes)?);
+    Some([candidates.named, candidates.unclear])
 }
 
 /// A version of the format or another: which ones can be read, the engine knows.

@@ -97,9 +97,14 @@ async fn page(client: Client<'_>, url: &Url) -> Result<(Vec<String>, Option<Stri
         .into_body()
         .read(client.web.limits.manifest_bytes)
         .await?;
-    let list = serde_json::from_slice::<List>(&body);
     let unusable = |_| FetchError::unusable(Part::Tags, url, "it is no list of tags");
-    Ok((list.map_err(unusable)?.tags.unwrap_or_default(), link))
+    Ok((listed(&body).map_err(unusable)?, link))
+}
+
+/// The tags of a page.
+pub(super) fn listed(body: &[u8]) -> serde_json::Result<Vec<String>> {
+    let list = serde_json::from_slice::<List>(body);
+    list.map(|list| list.tags.unwrap_or_default())
 }
 
 /// `Link: </v2/a/tags/list?last=x>; rel="next"`; RFC 8288 as far as registries use it.
