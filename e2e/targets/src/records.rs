@@ -123,29 +123,23 @@ fn record(json: &[u8]) {
     }
     let Ok(record) = packed else { return };
     assert!(record.objects.len() + record.hooks.len() <= 2 * limits().objects);
-    let value = serde_json::from_slice::<Value>(json);
-    let value = value.unwrap_or_else(|error| panic!("another reader does not read it: {error}"));
-    // Go takes a field in any case, and the last of several.
+    // Go replaces what is no UTF-8, where another reader stops.
+    let Ok(value) = serde_json::from_slice::<Value>(json) else {
+        return;
+    };
+    // Go takes a field in any case.
     let is_plain = |name: &str| {
         let fields = value.as_object().into_iter().flatten();
         fields
             .filter(|(key, _)| key.eq_ignore_ascii_case(name))
             .count()
             == 1
-            && value[name].is_string()
     };
-    if is_plain("name") {
+    if is_plain("name") && value["name"].is_string() {
         assert_eq!(value["name"].as_str(), Some(record.name.as_str()));
     }
-    if value["version"].is_u64()
-        && value.as_object().is_some_and(|all| {
-            all.keys()
-                .filter(|key| key.eq_ignore_ascii_case("version"))
-                .count()
-                == 1
-        })
-    {
-        assert_eq!(value["version"].as_u64(), Some(u64::from(record.revision)));
+    if is_plain("version") && value["version"].is_i64() {
+        assert_eq!(value["version"].as_i64(), Some(record.revision));
     }
 }
 

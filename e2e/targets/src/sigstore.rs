@@ -9,8 +9,8 @@ use charttrust_verify::bundles::BundleFacts;
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::seal::Attestation;
 use charttrust_verify::sigstore::{
-    Artifact, ClaimedBundle, Kind, Means, PublicKey, SignerRecord, SimpleSignature, TrustedRoot,
-    VerifiedBundle, limits, verify,
+    Artifact, ClaimedBundle, Code, Kind, Means, PublicKey, SignerRecord, SimpleSignature,
+    TrustedRoot, VerifiedBundle, limits, verify,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -80,11 +80,17 @@ type Fact = (SignerRecord, Sha256Digest, Kind);
 
 /// What the untouched vectors are found to be.
 static MADE: LazyLock<Vec<Fact>> = LazyLock::new(|| {
-    let all = VECTORS.iter().filter_map(|vector| match &vector.bundle {
-        Some(bundle) => ClaimedBundle::parse(bundle.as_bytes()).ok(),
-        None => vector.simple(),
+    let facts = VECTORS.iter().flat_map(|vector| {
+        let claimed = match &vector.bundle {
+            Some(bundle) => ClaimedBundle::parse(bundle.as_bytes()).ok(),
+            None => vector.simple(),
+        };
+        let own = Some(vector.manifest);
+        claimed
+            .map(|claimed| verified(&claimed, own, &ROOT))
+            .unwrap_or_default()
     });
-    let all: Vec<_> = all.flat_map(|claimed| verified(&claimed, &ROOT)).collect();
+    let all: Vec<_> = facts.collect();
     let by_keys = all
         .iter()
         .filter(|(signer, ..)| matches!(signer, SignerRecord::Key(_)));
@@ -107,8 +113,12 @@ impl Vector {
     }
 }
 
-/// Facts of all ways in which a signature verifies.
-pub(crate) fn verified(claimed: &ClaimedBundle, root: &TrustedRoot) -> Vec<Fact> {
+/// Facts of all ways in which a signature verifies, of an artifact or of the one that it names.
+pub(crate) fn verified(
+    claimed: &ClaimedBundle,
+    artifact: Option<Sha256Digest>,
+    root: &TrustedRoot,
+) -> Vec<Fact> {
     let _ = (
         claimed.claimed_signer(),
         claimed.claimed_key(),
@@ -120,35 +130,40 @@ pub(crate) fn verified(claimed: &ClaimedBundle, root: &TrustedRoot) -> Vec<Fact>
         Means::Key(&KEY, Some(root)),
     ];
     let mut all = Vec::new();
-    for manifest in MANIFESTS.iter() {
-        for means in means {
-            let Ok(verified) = verify(claimed, Artifact::Digest(*manifest), means) else {
-                continue;
-            };
-            let kept = VerifiedBundle::read(&verified.text(), Attestation::supposed());
-            assert_eq!(
-                kept.as_ref(),
-                Some(&verified),
-                "not read back as it was kept"
-            );
-            let record = verified.record();
-            assert_eq!(record.artifact, *manifest);
-            all.push((record.signer.clone(), record.artifact, record.kind.clone()));
-        }
+    for means in means {
+        let Some(artifact) = artifact.or_else(|| named(claimed, means)) else {
+            continue;
+        };
+        let Ok(verified) = verify(claimed, Artifact::Digest(artifact), means) else {
+            continue;
+        };
+        let kept = VerifiedBundle::read(&verified.text(), Attestation::supposed());
+        assert_eq!(
+            kept.as_ref(),
+            Some(&verified),
+            "not read back as it was kept"
+        );
+        let record = verified.record();
+        assert_eq!(record.artifact, artifact);
+        all.push((record.signer.clone(), record.artifact, record.kind.clone()));
     }
     all
 }
 
-static MANIFESTS: LazyLock<Vec<Sha256Digest>> = LazyLock::new(|| {
-    let mut all: Vec<_> = VECTORS.iter().map(|vector| vector.manifest).collect();
-    all.sort_unstable();
-    all.dedup();
-    all
-});
+/// Of which artifact it is a good signature, as a fault says.
+fn named(claimed: &ClaimedBundle, means: Means<'_>) -> Option<Sha256Digest> {
+    let nothing = Artifact::Digest(Sha256Digest::of(b"nothing that anybody has signed"));
+    let fault = verify(claimed, nothing, means).err()?;
+    let other = fault.detail().strip_prefix("it is a signature of ");
+    let digest = other
+        .filter(|_| fault.code() == Code::ArtifactMismatch)?
+        .parse();
+    Some(digest.unwrap_or_else(|_| panic!("no digest is told: {fault}")))
+}
 
 /// That whatever verifies was made.
-fn was_made(claimed: &ClaimedBundle) {
-    for fact in verified(claimed, &ROOT) {
+fn was_made(claimed: &ClaimedBundle, artifact: Option<Sha256Digest>) {
+    for fact in verified(claimed, artifact, &ROOT) {
         assert!(MADE.contains(&fact), "nobody has made {fact:?}");
     }
 }
@@ -165,7 +180,7 @@ fn bundle(bytes: &[u8]) {
         return;
     };
     assert!(bytes.len() <= limits::BUNDLE_BYTES && claimed.kind().is_ok());
-    was_made(&claimed);
+    was_made(&claimed, None);
 }
 
 /// Where a bundle has bytes in base64.
@@ -184,17 +199,19 @@ const PLACES: [&str; 12] = [
     "/verificationMaterial/publicKey/hint",
 ];
 
-static FORMS: LazyLock<Vec<Value>> = LazyLock::new(|| {
-    let all = bundles().into_iter();
-    let all = all.map(|bytes| serde_json::from_slice::<Value>(&bytes));
-    let all = all.map(|form| form.unwrap_or_else(|error| panic!("a vector: {error}")));
+/// The bundles, each with what it is of.
+static FORMS: LazyLock<Vec<(Value, Sha256Digest)>> = LazyLock::new(|| {
+    let all = VECTORS.iter().filter_map(|vector| {
+        let form = serde_json::from_str::<Value>(vector.bundle.as_ref()?).ok()?;
+        Some((form, vector.manifest))
+    });
     all.collect()
 });
 
 /// The first byte says which bundle, the second which place.
 fn insides() -> Vec<Vec<u8>> {
     let mut all = Vec::new();
-    for (form, bundle) in (0_u8..).zip(FORMS.iter()) {
+    for (form, (bundle, _)) in (0_u8..).zip(FORMS.iter()) {
         for (place, pointer) in (0_u8..).zip(PLACES) {
             let text = bundle.pointer(pointer).and_then(Value::as_str);
             let bytes = text.and_then(|text| BASE64_STANDARD.decode(text).ok());
@@ -209,13 +226,13 @@ fn inside(bytes: &[u8]) {
         return;
     };
     let pointer = PLACES[usize::from(*place) % PLACES.len()];
-    let mut bundle = FORMS[usize::from(*form) % FORMS.len()].clone();
+    let (mut bundle, artifact) = FORMS[usize::from(*form) % FORMS.len()].clone();
     let Some(text) = bundle.pointer_mut(pointer) else {
         return;
     };
     *text = BASE64_STANDARD.encode(inner).into();
     if let Ok(claimed) = ClaimedBundle::parse(bundle.to_string().as_bytes()) {
-        was_made(&claimed);
+        was_made(&claimed, Some(artifact));
     }
 }
 
@@ -238,6 +255,6 @@ fn simple(bytes: &[u8]) {
     };
     if let Ok(claimed) = simple.parse() {
         assert!(payload.len() <= limits::PAYLOAD_BYTES);
-        was_made(&claimed);
+        was_made(&claimed, None);
     }
 }

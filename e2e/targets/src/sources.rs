@@ -138,7 +138,7 @@ fn manifests() -> Vec<Vec<u8>> {
 }
 
 fn manifest(bytes: &[u8]) {
-    let value = serde_json::from_slice::<Value>(bytes);
+    let value = serde_json::from_slice::<Value>(bytes).ok();
     let lower = String::from_utf8_lossy(bytes);
     let is_there =
         |digest: &Sha256Digest| lower.contains(&digest.to_string()) || lower.contains('\\');
@@ -150,9 +150,8 @@ fn manifest(bytes: &[u8]) {
     if let Some(layers) = layers {
         assert_eq!(layers.manifest, Sha256Digest::of(bytes));
         assert!(is_there(&layers.archive) && layers.provenance.as_ref().is_none_or(is_there));
-        let value = value
-            .as_ref()
-            .unwrap_or_else(|error| panic!("no JSON to another reader: {error}"));
+        // Another reader wants UTF-8 also where nobody reads.
+        let Some(value) = value else { return };
         let all = value["layers"]
             .as_array()
             .map(Vec::as_slice)
@@ -277,11 +276,13 @@ fn docker_config(bytes: &[u8]) {
         return;
     };
     match docker_login(config, source) {
+        // The host of the source is told, and nothing of the file.
+        Err(_) if source.contains(CANARY) => {}
         Err(error) => assert!(!error.to_string().contains(CANARY), "{error}"),
         Ok(_) => {
             // Whose it is: a login for a registry that no key of the file names is somebody else's.
             let text = String::from_utf8_lossy(config).to_lowercase();
-            let rest = source.strip_prefix("oci://").unwrap_or(source);
+            let rest = source.split_once("://").map_or(source, |(_, rest)| rest);
             let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
             let host = host.rsplit('@').next().unwrap_or_default();
             let name = host.split(':').next().unwrap_or_default();
@@ -334,7 +335,7 @@ fn address(bytes: &[u8]) {
     assert_eq!(url.scheme(), "https");
     assert!(url.username().is_empty() && url.password().is_none() && url.port() != Some(0));
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    if let Ok(address) = host.trim_end_matches('.').parse::<IpAddr>() {
+    if let Ok(address) = host.strip_suffix('.').unwrap_or(host).parse::<IpAddr>() {
         assert!(is_public(address), "{text} is {address}");
     }
 }

@@ -1,8 +1,6 @@
 //! What both Helms record of a chart, beside what we take for the record of that chart.
 
 use base64::Engine as _;
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use base64::prelude::BASE64_STANDARD;
 use charttrust_e2e::reader::{Question, Reader};
 use charttrust_targets::mutation::Mutations;

@@ -608,6 +608,37 @@ mod tests {
         }
     }
 
+    /// Each as Masterminds/semver 3.5.0 has it, made by `e2e/tests/readers`: what it takes, and what it does not.
+    #[test]
+    fn blanks_and_ranges_part_comparisons_as_its_expressions_do() {
+        for (text, version) in [
+            ("1 - 2 1.5 - 4", "1.7.0"),
+            ("1 - 2>1.1", "1.5.0"),
+            ("1.1, 1 - 2", "1.1.0"),
+            (" 1 - 2", "1.5.0"),
+            ("*.|5", "7.0.0"),
+            ("1\t\n1", "1.0.0"),
+        ] {
+            let constraint = text.parse::<Constraint>();
+            assert_eq!(
+                constraint.map(|it| it.allows(version)),
+                Ok(true),
+                "{text:?}"
+            );
+        }
+        for text in [
+            "1.1 1 - 2",
+            ">1 1 - 2",
+            "\u{a0}1",
+            "1\u{b}1",
+            "1\u{2003}2",
+            "1|2",
+            "1 - 2 - 3",
+        ] {
+            assert!(text.parse::<Constraint>().is_err(), "{text:?}");
+        }
+    }
+
     /// `validatePrerelease`: only numbers have no leading zeros.
     #[test]
     fn letters_in_a_prerelease_may_follow_a_zero() {

@@ -237,6 +237,21 @@ fn sizes_that_readers_see_differently_are_refused() {
         base().entry(Header::new(b"web/d/", b'5', 512), &[0; 512]),
         Ambiguity::Size,
     );
+    // To Go one byte, to others none.
+    for size in [
+        b"\x000000000001\0",
+        b" \0 000000001\0",
+        b"\0\0\0\0\0\0\0\0\0\x001\0",
+    ] {
+        let mut header = Header::new(b"web/b", b'0', 1);
+        header.put(124, size);
+        ambiguous(base().entry(header, b"b"), Ambiguity::Size);
+    }
+    for size in [&[0; 12], b"            ", b"0\0\0\0\0\0\0\0\0\0\0\0"] {
+        let mut header = Header::new(b"web/b", b'0', 0);
+        header.put(124, size);
+        assert!(load(&base().entry(header, b"").gzip()).is_ok(), "{size:?}");
+    }
 }
 
 #[test]

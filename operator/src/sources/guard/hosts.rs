@@ -135,7 +135,9 @@ pub(super) fn host_and_port(url: &Url) -> Option<(String, u16)> {
     let host = url.host_str()?;
     let host = host.strip_suffix('.').unwrap_or(host);
     let port = url.port_or_known_default().filter(|port| *port != 0)?;
-    (!host.is_empty()).then(|| (host.to_owned(), port))
+    // One dot at its end says that a name is whole; with two it is none, and stands for no other without them.
+    let is_one = !host.is_empty() && !host.ends_with('.');
+    is_one.then(|| (host.to_owned(), port))
 }
 
 /// The address, if the host of a URL is an IP literal.
@@ -217,6 +219,10 @@ mod tests {
             "a#b",
             "a\\b",
             ".",
+            "..",
+            "a..",
+            "a..:80",
+            "127.0.0.1..",
             "a\n",
         ] {
             assert!(text.parse::<AllowedHost>().is_err(), "{text:?}");

@@ -145,7 +145,9 @@ fn user_information_is_refused() {
 #[test]
 fn a_url_without_host_or_with_port_zero_is_refused() {
     assert_eq!(check(&[], "https://example.com:0/"), Err(Refused::Host));
-    assert_eq!(check(&[], "https://./"), Err(Refused::Host));
+    for url in ["https://./", "https://a../", "https://127.0.0.1../"] {
+        assert_eq!(check(&[], url), Err(Refused::Host), "{url}");
+    }
     assert!(Url::parse("https:///").is_err());
 }
 

@@ -334,15 +334,15 @@ impl Header {
         for (start, length) in [(108, 8), (116, 8)] {
             numeric(self.field(start, length))?;
         }
-        if self
-            .field(124, 1)
-            .first()
-            .is_some_and(|byte| byte & 0x80 != 0)
-        {
-            // Base 256 begins at 8 GiB in all honest writers.
+        let size = self.field(124, 12);
+        // Base 256 begins at 8 GiB in all honest writers.
+        let is_binary = size.first().is_some_and(|byte| byte & 0x80 != 0);
+        // Go skips a NUL before the digits; to others the number ends there, and is nothing.
+        let is_cut = until_nul(size).iter().all(|byte| *byte == b' ') && octal(size)? != 0;
+        if is_binary || is_cut {
             return Err(Ambiguity::Size.into());
         }
-        let size = octal(self.field(124, 12))?;
+        let size = octal(size)?;
         let modified = Timestamp::from_second(numeric(self.field(136, 12))?).ok();
         let mut name = until_nul(self.field(0, 100)).to_vec();
         if let Some(prefix) = self.prefix()?.filter(|prefix| !prefix.is_empty()) {
