@@ -5,6 +5,7 @@
 
 mod float;
 mod natural;
+mod older;
 mod scalar;
 mod tree;
 mod write;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use granit_parser::{Event, Parser, ScalarStyle, Tag};
 
+use super::older::Older;
 use super::scalar::resolve;
 use super::{Value, YamlError, general_f32};
 use crate::limits::YamlLimits;
@@ -30,9 +31,12 @@ pub(crate) fn document(
     if text.contains(OLD_BREAKS) {
         return Err(YamlError::Syntax);
     }
-    let mut builder = Builder::new(reading, *limits);
+    let (mut builder, mut older) = (Builder::new(reading, *limits), Older::new(text));
     for event in Parser::new_from_str_with_options(text, options(limits)) {
-        let (event, _) = event.map_err(|_| YamlError::Syntax)?;
+        let (event, span) = event.map_err(|_| YamlError::Syntax)?;
+        if !older.agrees(&event, &span) {
+            return Err(YamlError::Syntax);
+        }
         // Helm reads the first document of a Chart.yaml and no more (`yaml.Unmarshal`).
         if matches!(event, Event::DocumentEnd) {
             break;
