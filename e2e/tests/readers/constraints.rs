@@ -22,17 +22,23 @@ impl Dice {
 
     fn number(&mut self) -> String {
         match self.below(20) {
-            0 => "18446744073709551615".to_owned(),
-            1 => "18446744073709551616".to_owned(),
+            0 if self.below(4) == 0 => "18446744073709551615".to_owned(),
+            1 if self.below(10) == 0 => "18446744073709551616".to_owned(),
             2 => format!("0{}", self.below(3)),
             _ => self.below(4).to_string(),
         }
     }
 
+    /// One of the first list, and now and then of the second.
+    fn mostly<'a>(&mut self, usual: &[&'a str], rare: &[&'a str]) -> &'a str {
+        let list = if self.below(25) == 0 { rare } else { usual };
+        self.one_of(list)
+    }
+
     /// A version, or what looks like one.
     fn version(&mut self, wild: &[&str]) -> String {
-        let mut text = self.one_of(&["", "", "", "v", "V", "vv"]).to_owned();
-        let parts = [1, 2, 3, 3, 3, 3, 3, 4][self.below(8)];
+        let mut text = self.mostly(&["", "", "v"], &["V", "vv"]).to_owned();
+        let parts = [1, 2, 2, 3, 3, 3, 3, 3, 3, 4][self.below(10)].min(3 + self.below(8) / 7);
         for part in 0..parts {
             if part > 0 {
                 text.push('.');
@@ -42,48 +48,38 @@ impl Dice {
                 _ => text.push_str(&self.number()),
             }
         }
-        if self.below(3) == 0 {
+        if self.below(4) == 0 {
             text.push('-');
-            text.push_str(self.one_of(&[
-                "0",
-                "alpha",
-                "alpha.1",
-                "rc.1",
-                "rc.01",
-                "1.x",
-                "a-b",
-                "",
-                "a..b",
-                "9-",
-                "-",
-                "A.9",
-                "18446744073709551616",
-            ]));
+            text.push_str(self.mostly(
+                &["0", "alpha", "alpha.1", "rc.1", "a-b", "9-", "-", "A.9"],
+                &["rc.01", "", "a..b", "1.x", "18446744073709551616"],
+            ));
         }
-        if self.below(6) == 0 {
+        if self.below(8) == 0 {
             text.push('+');
-            text.push_str(self.one_of(&["b", "b.1", "01", "", "a_b", "-", "b+c"]));
+            text.push_str(self.mostly(&["b", "b.1", "01", "-"], &["", "a_b", "b+c"]));
         }
         text
     }
 
     fn constraint(&mut self) -> String {
         let mut text = String::new();
-        for number in 0..=self.below(3) {
+        for number in 0..=self.below(4) {
             if number > 0 {
-                text.push_str(self.one_of(&[
-                    "||", " || ", " ", ", ", ",", "  ", " - ", "-", " ,, ", "|", "&&", "\t",
-                ]));
+                text.push_str(self.mostly(
+                    &["||", " || ", " ", ", ", ",", "  ", " - ", "\t"],
+                    &["-", " ,, ", "|", "&&", "\u{b}", "\u{a0}"],
+                ));
             }
-            text.push_str(self.one_of(OPERATORS));
+            text.push_str(self.mostly(OPERATORS, &["==", "!", "><", "~=", "^^"]));
             text.push_str(self.one_of(&["", "", "", " ", "  "]));
             let version = self.version(&["x", "X", "*"]);
             text.push_str(&version);
         }
-        if self.below(12) == 0 {
+        if self.below(25) == 0 {
             text.insert_str(0, self.one_of(&[" ", ",", "||", "\u{a0}", "*"]));
         }
-        if self.below(12) == 0 {
+        if self.below(25) == 0 {
             text.push_str(self.one_of(&[" ", ",", "||", ".", "*", " ||", "x", "-"]));
         }
         text
@@ -91,8 +87,7 @@ impl Dice {
 }
 
 const OPERATORS: &[&str] = &[
-    "", "", "=", "!=", ">", "<", ">=", "=>", "<=", "=<", "~", "~>", "^", "==", "!", "><", "~=",
-    "^^",
+    "", "", "", "", "=", "!=", ">", "<", ">=", "=>", "<=", "=<", "~", "~>", "^",
 ];
 
 const LINES: usize = 10_000;

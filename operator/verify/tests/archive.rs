@@ -240,7 +240,7 @@ fn sizes_that_readers_see_differently_are_refused() {
     // To Go one byte, to others none.
     for size in [
         b"\x000000000001\0",
-        b" \0 000000001\0",
+        b" \0 00000001\0",
         b"\0\0\0\0\0\0\0\0\0\x001\0",
     ] {
         let mut header = Header::new(b"web/b", b'0', 1);
