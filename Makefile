@@ -1,5 +1,5 @@
 # `make help` lists the commands; what takes more than a few lines lies in e2e/.
-.PHONY: help demo test fmt lint crds manifests deny e2e registry sigstore chaos bench weight false-alarms conformance fuzz clean
+.PHONY: help demo lesson test fmt lint crds manifests deny e2e signing-card registry sigstore chaos bench weight fuzz readers false-alarms conformance pictures release release-twice clean
 .DEFAULT_GOAL := help
 
 help: ## lists these commands
@@ -67,6 +67,20 @@ false-alarms: ## installs the charts below CHARTS=DIR signed, and lists every fa
 
 conformance: ## verifies the bundles below DIR=DIR, test/assets/bundle-verify of sigstore-conformance, and lists what differs
 	@cargo run --locked --quiet --package charttrust-verify --example conformance -- "$(DIR)"
+
+pictures: ## draws the report of PAGE=FILE (by default the example) in a browser, and checks that everybody can read it
+	@e2e/pictures.sh $(PAGE)
+
+release: ## builds into dist/ what is published; KEY=FINGERPRINT signs it, IMAGE=REGISTRY/NAME and URL=https://… say where it will be
+	@e2e/prerequisites.sh cargo cc git
+	@e2e/release.sh
+
+release-twice: ## builds that twice from nothing, in two folders, and compares every byte: takes half an hour
+	@e2e/prerequisites.sh cargo cc git
+	@e2e/release.sh twice
+
+readers: ## asks Helm's own code and gpgv of bytes that our readers take, and stops where they differ (docs/fuzzing.md)
+	@e2e/check.sh readers
 
 fuzz: ## looks for bytes of which something does not hold, SECONDS=600 for each target or TARGET=name (docs/fuzzing.md)
 	@e2e/prerequisites.sh cargo cc c++

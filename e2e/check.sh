@@ -15,10 +15,10 @@ check_prerequisites() { e2e/prerequisites.sh cargo rustfmt clippy go cc gpg git;
 # Names the files; `make fmt` mends them.
 check_format() { cargo fmt --all --check -- -l; }
 
-# `weight`, `card`, `registry` and `sigstore` are no tests of `make test`, and `--all-targets` leaves them out.
+# `weight`, `card`, `readers`, `registry` and `sigstore` are no tests of `make test`, and `--all-targets` leaves them out.
 check_clippy() {
   cargo clippy --locked --workspace --all-targets -- --deny warnings &&
-    cargo clippy --locked --workspace --test weight --test card --test registry --test sigstore -- --deny warnings
+    cargo clippy --locked --workspace --test weight --test card --test readers --test registry --test sigstore -- --deny warnings
 }
 
 check_deny() { with_deny && "$deny" --locked --workspace check licenses bans sources; }
@@ -40,8 +40,8 @@ check_operator() { cargo build --locked --package charttrust --bin charttrust; }
 
 check_testbed() {
   cargo run --locked --quiet --package charttrust-e2e --bin testbed -- build \
-    etcd kube-apiserver kube-controller-manager kubectl helm3 helm4 reader3 reader4 promtool kstatus source-controller helm-controller \
-    k3s-helm-controller redis argocd
+    etcd kube-apiserver kube-controller-manager kubectl helm3 helm4 promtool prometheus kstatus \
+    source-controller helm-controller k3s-helm-controller redis argocd
 }
 
 # One shard of the crash points, chosen by the commit; `make chaos` takes them all.
@@ -100,6 +100,12 @@ check_sigstore() {
     helm4 registry referrers rekor timestamp-server fulcio cosign oras cosign2 || return
   CHARTTRUST_BINARY=$(target)/debug/charttrust cargo test --locked --no-fail-fast --package charttrust-e2e \
     --test sigstore -- --test-threads "$(threads)"
+}
+
+# Our readers beside Helm's own code and gpgv, which differ in what docs/fuzzing.md names.
+check_readers() {
+  cargo run --locked --quiet --package charttrust-e2e --bin testbed -- build helm3 helm4 reader3 reader4 || return
+  cargo test --locked --no-fail-fast --package charttrust-e2e --test readers
 }
 
 with_deny() {

@@ -141,11 +141,6 @@ impl Door {
         self.process.thaw();
     }
 
-    /// The process id.
-    pub fn id(&self) -> u32 {
-        self.process.id()
-    }
-
     /// A connection from an address of this machine, such as another loopback one. Whom it believes is `bundle`,
     /// as the configuration has it.
     ///

@@ -30,6 +30,7 @@ pub mod reader;
 pub mod record;
 pub mod registry;
 pub mod release;
+pub mod reports;
 pub mod repository;
 mod server;
 pub mod signing;

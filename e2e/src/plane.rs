@@ -49,10 +49,22 @@ impl Plane {
     /// Builds what is missing, starts a plane and returns when it answers. It logs what an audit policy in a file
     /// says, or else what tests ask for.
     pub async fn start(audit_policy: Option<&Path>) -> Result<Self, PlaneError> {
+        Self::start_within(None, audit_policy).await
+    }
+
+    /// The same, whose etcd takes no more bytes than these.
+    pub async fn start_with_room(bytes: u64) -> Result<Self, PlaneError> {
+        Self::start_within(Some(bytes), None).await
+    }
+
+    async fn start_within(
+        room: Option<u64>,
+        audit_policy: Option<&Path>,
+    ) -> Result<Self, PlaneError> {
         tools::ensure(&[Tool::Etcd, Tool::KubeApiserver, Tool::KubeControllerManager])?;
         let mut tries = 1;
         loop {
-            match Self::start_once(audit_policy).await {
+            match Self::start_once(room, audit_policy).await {
                 Err(error) if error.is_lost_port() && tries < MAX_TRIES => tries += 1,
                 other => return other,
             }
@@ -64,11 +76,14 @@ impl Plane {
         &self.access
     }
 
-    async fn start_once(audit_policy: Option<&Path>) -> Result<Self, PlaneError> {
+    async fn start_once(
+        room: Option<u64>,
+        audit_policy: Option<&Path>,
+    ) -> Result<Self, PlaneError> {
         let dir = tempfile::Builder::new()
             .prefix("charttrust-plane-")
             .tempdir()?;
-        let setup = Setup::write(dir.path(), audit_policy)?;
+        let setup = Setup::write(dir.path(), room, audit_policy)?;
         let deadline = Instant::now() + START_DEADLINE;
 
         let mut processes = vec![spawn(Tool::Etcd, setup.etcd(), dir.path())?];
@@ -147,7 +162,11 @@ struct Setup {
 }
 
 impl Setup {
-    fn write(dir: &Path, audit_policy: Option<&Path>) -> Result<Self, PlaneError> {
+    fn write(
+        dir: &Path,
+        room: Option<u64>,
+        audit_policy: Option<&Path>,
+    ) -> Result<Self, PlaneError> {
         let [etcd_port, etcd_peer_port, api_port, controllers_port] = free_ports()?;
         let [admin_token, controllers_token] = [random_token()?, random_token()?];
         let tokens = format!(

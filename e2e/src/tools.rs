@@ -75,7 +75,7 @@ pub enum Tool {
 
 impl Tool {
     /// Every tool, in the order in which tests need them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,

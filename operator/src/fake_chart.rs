@@ -7,8 +7,8 @@ use crate::archive;
 
 /// An archive of one file, of the chart `web`.
 pub(crate) fn packed(version: &str) -> Vec<u8> {
-    let metadata = format!("apiVersion: v2\nname: web\nversion: {version}\n");
-    archive::packed("web", &metadata)
+    let yaml = format!("apiVersion: v2\nname: web\nversion: {version}\n");
+    archive::packed("web", &yaml)
 }
 
 /// What the record of a release of that chart holds, at its first revision.

@@ -129,20 +129,23 @@ fn annotated(metadata: String, known: &Known) -> Result<String, ReleaseError> {
     }
     let mut text = metadata;
     if let Some((image, digest)) = &known.image {
-        text += &format!(
+        let images = format!(
             "  artifacthub.io/images: |\n    - name: {NAME}\n      image: {image}:{VERSION}@{digest}\n"
         );
+        text.push_str(&images);
     }
     if let Some(url) = &known.url {
         text += "  artifacthub.io/links: |\n";
         for (name, file) in LINKS {
-            text += &format!("    - name: {name}\n      url: {url}/{file}\n");
+            let link = format!("    - name: {name}\n      url: {url}/{file}\n");
+            text.push_str(&link);
         }
     }
     if let (Some(key), Some(url)) = (&known.key, &known.url) {
-        text += &format!(
+        let signed = format!(
             "  artifacthub.io/signKey: |\n    fingerprint: {key}\n    url: {url}/{PUBLIC_KEY}\n"
         );
+        text.push_str(&signed);
     }
     Ok(text)
 }

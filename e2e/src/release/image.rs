@@ -25,9 +25,9 @@ pub(super) fn of(binary: &[u8], machine: Machine, commit: &Commit) -> Result<Ima
     let base = layer(&base(), commit)?;
     let program = layer(&[Entry::program("charttrust", binary)], commit)?;
     let created = commit.time()?;
-    let config = blob("config", config(machine, created, [&base, &program]))?;
+    let config = blob("config", &config(machine, created, [&base, &program]))?;
     let layers = [&base, &program].map(|layer| layer.blob.descriptor.clone());
-    let manifest = blob("manifest", manifest(&config, &layers, created, commit))?;
+    let manifest = blob("manifest", &manifest(&config, &layers, created, commit))?;
     let index = serde_json::to_vec(&index(&manifest, machine))
         .map_err(|source| ReleaseError::Json { source })?;
     let digest = manifest.digest.clone();
@@ -69,8 +69,8 @@ fn layer(entries: &[Entry], commit: &Commit) -> Result<Layer, ReleaseError> {
     Ok(Layer { content, blob })
 }
 
-fn blob(kind: &str, value: Value) -> Result<Blob, ReleaseError> {
-    let content = serde_json::to_vec(&value).map_err(|source| ReleaseError::Json { source })?;
+fn blob(kind: &str, value: &Value) -> Result<Blob, ReleaseError> {
+    let content = serde_json::to_vec(value).map_err(|source| ReleaseError::Json { source })?;
     Ok(described(&format!("{kind}.v1+json"), content))
 }
 

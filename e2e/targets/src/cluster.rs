@@ -252,17 +252,17 @@ fn declared(bytes: &[u8]) {
     }
     if let Some(object) = object::<TrustedIdentity>(&value) {
         if let Err(problems) = parse::identity(&object, root()) {
-            problems
-                .iter()
-                .for_each(|problem| can_be_shown(&problem.to_string()));
+            for problem in problems {
+                can_be_shown(&problem.to_string());
+            }
         }
         let _ = parse::identity_remains(&object, root(), "a problem");
     }
     if let Some(object) = object::<Quarantine>(&value) {
         let problems = parse::quarantine_problems(&object);
-        problems
-            .iter()
-            .for_each(|problem| can_be_shown(&problem.to_string()));
+        for problem in problems {
+            can_be_shown(&problem.to_string());
+        }
     }
     let _ = parse::unreadable_key(&value, "a problem".to_owned());
     let _ = parse::unreadable_identity(&value, "a problem".to_owned());

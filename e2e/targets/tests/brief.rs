@@ -17,7 +17,7 @@ use charttrust_targets::{Target, all};
 /// Changes of the seeds of one target; fewer of one that takes long for each.
 const MOST: u32 = 4000;
 const LEAST: u32 = 200;
-const LONGEST: Duration = Duration::from_millis(1000);
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// What was tried of one target: how much, and the first input of which something did not hold.
 struct Tried {

@@ -155,20 +155,22 @@ async fn keys(scene: &Scene) {
     }
 }
 
+type Change = fn(&mut Value);
+
 /// Records of which each layer is broken where a value stands.
 async fn records(scene: &Scene) {
     let secrets = Api::<Secret>::namespaced(scene.client.clone(), &scene.namespace);
     let template = secrets.get("sh.helm.release.v1.web.v1").await.unwrap();
-    let changes: [(&str, fn(&mut Value)); 4] = [
+    let changes: [(&str, Change); 4] = [
         ("typed", |record| record["chart"] = json!("canary-password")),
         ("listed", |record| {
-            record["config"] = json!(["canary-password"])
+            record["config"] = json!(["canary-password"]);
         }),
         ("unnamed", |record| {
-            record["chart"]["metadata"] = json!({"name": ["canary-password"]})
+            record["chart"]["metadata"] = json!({"name": ["canary-password"]});
         }),
         ("garbled", |record| {
-            record["manifest"] = json!("password: canary\n\t- {canary: [\n---\n")
+            record["manifest"] = json!("password: canary\n\t- {canary: [\n---\n");
         }),
     ];
     for (name, change) in changes {

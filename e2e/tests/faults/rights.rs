@@ -227,7 +227,7 @@ impl Roles {
             role.rules = role.rules.map(|rules| {
                 rules
                     .into_iter()
-                    .flat_map(|rule| less(rule, right))
+                    .flat_map(|rule| less(&rule, right))
                     .collect()
             });
             put(&self.cluster, role).await;
@@ -237,7 +237,7 @@ impl Roles {
             role.rules = role.rules.map(|rules| {
                 rules
                     .into_iter()
-                    .flat_map(|rule| less(rule, right))
+                    .flat_map(|rule| less(&rule, right))
                     .collect()
             });
             put(&self.own, role).await;
@@ -267,7 +267,7 @@ where
 }
 
 /// A rule without one verb on one resource: the verb stays for the other resources of the rule.
-fn less(rule: PolicyRule, right: &Right) -> Vec<PolicyRule> {
+fn less(rule: &PolicyRule, right: &Right) -> Vec<PolicyRule> {
     let (taken, others): (Vec<_>, Vec<_>) = rule
         .resources
         .clone()

@@ -25,7 +25,7 @@ use crate::{audited, breaches_nothing, say};
 async fn plane(quota: Option<u64>) -> (Plane, &'static Cluster) {
     let plane = match quota {
         Some(bytes) => Plane::start_with_room(bytes).await.unwrap(),
-        None => Plane::start().await.unwrap(),
+        None => Plane::start(None).await.unwrap(),
     };
     let cluster = Cluster::of(plane.access().clone());
     (plane, Box::leak(Box::new(cluster)))
@@ -96,7 +96,7 @@ async fn an_etcd_that_has_gone_back_is_not_waited_for() {
     assert_eq!(scene.workloads().await, before, "it stands by");
     plane.go_back().await.unwrap();
     let ended = eventually(SOON, "the operator ends, to start anew", async || {
-        stage.operator(|operator| operator.ended()).ok_or("it runs")
+        stage.operator(Operator::ended).ok_or("it runs")
     })
     .await;
     let log = stage.operator(|operator| operator.log());

@@ -85,7 +85,8 @@ impl Bench {
 
 /// What hands on to the operator, in C.
 pub(crate) fn hand_on() -> String {
-    format!("execv({:?}, argv)", binary().canonicalize().unwrap())
+    let program = binary().canonicalize().unwrap();
+    format!("execv(\"{}\", argv)", program.display())
 }
 
 pub(crate) fn output(command: &mut Command) -> Output {

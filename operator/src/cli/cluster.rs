@@ -176,7 +176,7 @@ where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
     let mut found = Vec::new();
-    let mut params = ListParams::default().limit(PAGE);
+    let mut params = params.limit(PAGE);
     let mut progress = Progress::new();
     loop {
         let page = api.list(&params).await;

@@ -58,7 +58,7 @@ pub enum Reports {
     None,
     /// In the Reports of openreports.io.
     Openreports,
-    /// In the PolicyReports of wgpolicyk8s.io.
+    /// In the `PolicyReport`s of wgpolicyk8s.io.
     Wgpolicyk8s,
 }
 

@@ -1,6 +1,7 @@
 //! What becomes of our kinds when others delete them, edit them or make them again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use charttrust_verify::verdict::Cause;
 use serde_json::{Value, json};
@@ -50,10 +51,17 @@ fn done(scene: &Scene, deed: Deed, path: &str) {
 async fn seen(scene: &Scene) {
     scene.context.cache.trusts.set(web(), shown(scene));
     scene.context.trust_changed(&web());
-    let moment = Moment::now();
-    release::reconcile(&scene.context, &web(), moment)
-        .await
-        .unwrap();
+    let now = Moment::now();
+    // What is not known yet is told once it was not known for a while.
+    let later = Moment {
+        tick: now.tick + Duration::from_secs(3),
+        ..now
+    };
+    for moment in [now, later] {
+        release::reconcile(&scene.context, &web(), moment)
+            .await
+            .unwrap();
+    }
 }
 
 fn shown(scene: &Scene) -> Option<Shown> {

@@ -173,8 +173,14 @@ async fn a_first_start_makes_three_requests_for_each_release_and_two_of_them_wri
     // Whether k3s is there, once a second.
     let others = cluster.requests() - 3 * RELEASES;
     assert!(others < 10, "{others}");
-    let asked = cold.repository.received_requests().await.unwrap().len();
-    assert!(asked <= 4, "the chart is downloaded once: {asked}");
+    let asked = cold.repository.received_requests().await.unwrap();
+    let downloads = asked
+        .iter()
+        .filter(|one| one.url.path() == "/web-1.0.0.tgz");
+    // A look wants what was asked for no earlier than it was planned, so that some come after the first.
+    let downloads = downloads.count();
+    assert!(downloads < RELEASES / 4, "{downloads} downloads");
+    assert!(asked.len() < RELEASES / 2, "{} requests", asked.len());
     assert!(tasks.try_join_next().is_none(), "a worker has ended");
 }
 

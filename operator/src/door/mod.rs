@@ -208,17 +208,6 @@ impl Door {
                 return answered((asked, &NOTHING), &judgement, trusting);
             }
         };
-        self.judge_record((&id, record), release, trusting, moment)
-            .await
-    }
-
-    async fn judge_record(
-        &self,
-        (id, mut record): (&ReleaseId, Record),
-        release: ReleaseRef<'_>,
-        trusting: &Trusting,
-        moment: Moment,
-    ) -> Answer {
         // What is put back of another time, and runs no more.
         if !is_stored && matches!(record.status, Status::Superseded | Status::Uninstalled) {
             return Answer::default();
@@ -233,6 +222,10 @@ impl Door {
         (release, queue): (ReleaseRef<'_>, Queue<'_>),
         (trusting, moment): (&Trusting, Moment),
     ) -> Answer {
+        let unknown = self.asking((release, queue, &record), (trusting, moment));
+        if unknown.is_trusted_by_memory().await {
+            return Answer::default();
+        }
         let content = record.content_digest();
         let before = Before::read(&self.client, trusting.seal.as_ref(), id).await;
         let known = before.content.as_ref();
@@ -243,15 +236,7 @@ impl Door {
         let asking = Asking {
             before: &before,
             content: Some(content),
-            fetcher: &self.fetcher,
-            queue,
-            trusting,
-            release,
-            claimed: claimed(&record),
-            record: Some(&record),
-            deployers: &[],
-            deadline: moment.tick + LONGEST_WAIT,
-            now: moment.date,
+            ..self.asking((release, queue, &record), (trusting, moment))
         };
         let judgement = judge_published(asking, &record).await;
         let metadata = &record.chart.metadata;
@@ -265,15 +250,14 @@ impl Door {
     /// What sources say of a record, without what the operator knows.
     fn asking<'a>(
         &'a self,
-        (release, record): (ReleaseRef<'a>, &'a Record),
-        trusting: &'a Trusting,
-        moment: Moment,
+        (release, queue, record): (ReleaseRef<'a>, Queue<'a>, &'a Record),
+        (trusting, moment): (&'a Trusting, Moment),
     ) -> Asking<'a> {
         Asking {
             before: &NOTHING,
             content: None,
             fetcher: &self.fetcher,
-            places: &self.places,
+            queue,
             trusting,
             release,
             claimed: claimed(record),
@@ -301,6 +285,12 @@ impl Comes {
         }
     }
 }
+
+static NOTHING: Before = Before {
+    content: None,
+    witnesses: Vec::new(),
+    is_whole: false,
+};
 
 /// Reads the record, or says why it cannot be believed that it is one.
 async fn read(submitted: &mut SubmittedRecord) -> Result<Record, String> {

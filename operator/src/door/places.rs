@@ -8,11 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+/// Who calls, and the namespace that he names.
+type Who = (IpAddr, Option<String>);
+
 /// Places to wait in.
 pub(super) struct Places {
     all: Arc<Semaphore>,
     /// By who calls, and by the namespace that he names.
-    own: Mutex<HashMap<(IpAddr, Option<String>), Arc<Semaphore>>>,
+    own: Mutex<HashMap<Who, Arc<Semaphore>>>,
 }
 
 /// Where one that calls waits.

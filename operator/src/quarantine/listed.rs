@@ -51,13 +51,13 @@ impl Listed {
             hooks: record.hooks,
             stopped: record.stopped,
             unread: record.unread_objects,
-            revision: u64::from(revision),
+            revision,
             settled: if record.status.is_pending() {
                 0
             } else {
-                u64::from(revision)
+                revision
             },
-            revisions: BTreeSet::from([u64::from(revision)]),
+            revisions: BTreeSet::from([revision]),
             installed: record.first_deployed,
             unreadable_records: Vec::new(),
         }

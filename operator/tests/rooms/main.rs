@@ -55,7 +55,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "door",
         &[
             "api",
-            // Of the tests of the commands.
             "certificates",
             "clock",
             "controllers",

@@ -145,7 +145,7 @@ impl Lab {
     }
 }
 
-/// A release as its ReleaseTrust has it; empty where there is none.
+/// A release as its `ReleaseTrust` has it; empty where there is none.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) word: String,

@@ -6,6 +6,7 @@ mod lab;
 mod operator;
 mod security;
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -60,14 +61,14 @@ fn told(lesson: u8, tasks: &[Task]) -> String {
     let mut is_told = false;
     for (number, task) in tasks.iter().enumerate() {
         let state = if task.is_done { "done" } else { "open" };
-        text += &format!("  {state}  {}. {}\n", number + 1, task.title);
+        let _ = writeln!(text, "  {state}  {}. {}", number + 1, task.title);
         if !task.is_done && !is_told {
             is_told = true;
-            text += &format!("        next: {}\n", task.hint);
+            let _ = writeln!(text, "        next: {}", task.hint);
         }
     }
     let done = tasks.iter().filter(|task| task.is_done).count();
-    text += &format!("{done} of {} tasks are done\n", tasks.len());
+    let _ = writeln!(text, "{done} of {} tasks are done", tasks.len());
     text
 }
 

@@ -63,12 +63,12 @@ impl Ground {
         let mut charts = BTreeMap::new();
         for (case, (source, key)) in [
             (Case::Trusted, signed("web", "1.1.0")),
-            (Case::Unsigned, (source("bare", "1.0.0"), None)),
+            (Case::Unsigned, (source("web", "1.4.0"), None)),
             (Case::Tampered, signed("web", "1.2.0")),
             (Case::Stolen, (source("web", "1.3.0"), Some(&thief))),
             (Case::Unknown, signed("dark", "1.0.0")),
-            (Case::Down, (source("bare", "1.1.0"), None)),
-            (Case::Late, (source("bare", "1.2.0"), None)),
+            (Case::Down, (source("web", "1.5.0"), None)),
+            (Case::Late, (source("web", "1.6.0"), None)),
         ] {
             charts.insert(case, story.publish(&source, key).await);
         }

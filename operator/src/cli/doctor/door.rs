@@ -357,6 +357,16 @@ fn secret_of(deployment: &Deployment) -> Option<&str> {
     })
 }
 
+async fn glass(client: &Client, operator: &Operator) -> Result<Glass, String> {
+    let namespaces = Api::<Namespace>::all(client.clone());
+    let found = namespaces
+        .get_metadata_opt(&operator.operator_namespace)
+        .await;
+    let found = found.map_err(|error| said(&error))?;
+    let written = found.and_then(|found| found.metadata.annotations?.remove(BREAK_GLASS));
+    Ok(Glass::of(written.as_deref(), clock::now()))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -382,14 +392,4 @@ mod tests {
         assert_eq!(of(&["webhook"]), None);
         assert_eq!(of(&[]), None);
     }
-}
-
-async fn glass(client: &Client, operator: &Operator) -> Result<Glass, String> {
-    let namespaces = Api::<Namespace>::all(client.clone());
-    let found = namespaces
-        .get_metadata_opt(&operator.operator_namespace)
-        .await;
-    let found = found.map_err(|error| said(&error))?;
-    let written = found.and_then(|found| found.metadata.annotations?.remove(BREAK_GLASS));
-    Ok(Glass::of(written.as_deref(), clock::now()))
 }

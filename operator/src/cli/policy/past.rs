@@ -60,6 +60,7 @@ pub(super) struct Past {
 /// One revision, and what whoever installed it would have read.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "as the JSON calls it")]
 pub(super) struct Revision {
     namespace: String,
     release: String,

@@ -87,6 +87,7 @@ pub(super) struct Exception {
 /// A Quarantine.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "as the JSON calls it")]
 pub(super) struct Contained {
     pub(super) namespace: String,
     pub(super) name: String,

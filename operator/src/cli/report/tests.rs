@@ -229,6 +229,30 @@ fn hostile(value: &mut Value) {
 
 const HOSTILE: &str = "<script>alert(1)</script><!--\"'`&\u{202e}</style></title>";
 
+/// Where objects have text of others.
+const FOREIGN: [&str; 20] = [
+    "/spec/owner",
+    "/spec/successor",
+    "/spec/fingerprint",
+    "/spec/issuer",
+    "/spec/subject",
+    "/spec/reason",
+    "/spec/policy",
+    "/spec/exceptions/0/name",
+    "/spec/exceptions/0/expiresAt",
+    "/spec/exceptions/0/justification",
+    "/spec/exceptions/0/releases",
+    "/status/algorithm",
+    "/status/signer",
+    "/status/release/chart",
+    "/status/release/version",
+    "/status/policies/0/policy",
+    "/status/policies/0/exception",
+    "/status/evidence/sources/0/url",
+    "/note",
+    "/reason",
+];
+
 #[test]
 fn a_chart_that_is_called_script_is_text() {
     let mut objects = example();
@@ -236,28 +260,7 @@ fn a_chart_that_is_called_script_is_text() {
         for part in ["namespace", "name"] {
             hostile(&mut object["metadata"][part]);
         }
-        for part in [
-            "/spec/owner",
-            "/spec/successor",
-            "/spec/fingerprint",
-            "/spec/issuer",
-            "/spec/subject",
-            "/spec/reason",
-            "/spec/policy",
-            "/spec/exceptions/0/name",
-            "/spec/exceptions/0/expiresAt",
-            "/spec/exceptions/0/justification",
-            "/spec/exceptions/0/releases",
-            "/status/algorithm",
-            "/status/signer",
-            "/status/release/chart",
-            "/status/release/version",
-            "/status/policies/0/policy",
-            "/status/policies/0/exception",
-            "/status/evidence/sources/0/url",
-            "/note",
-            "/reason",
-        ] {
+        for part in FOREIGN {
             if let Some(value) = object.pointer_mut(part) {
                 hostile(value);
             }

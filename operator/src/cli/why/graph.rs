@@ -56,7 +56,9 @@ fn escaped(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in plain(text).chars() {
         if MARKUP.contains(character) {
-            shown += &format!("#{};", u32::from(character));
+            shown.push('#');
+            shown += &u32::from(character).to_string();
+            shown.push(';');
         } else {
             shown.push(character);
         }

@@ -1,4 +1,4 @@
-//! Reports of verdicts in the kinds that dashboards of others read: `Report` of OpenReports, or `PolicyReport`
+//! Reports of verdicts in the kinds that dashboards of others read: `Report` of `OpenReports`, or `PolicyReport`
 //! of the working group policy. Written where a verdict has changed, and read then only.
 //!
 //! Decision: they are made of the `ReleaseTrust`s, which are the truth, and looked at by name when one of these

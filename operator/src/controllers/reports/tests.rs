@@ -73,7 +73,9 @@ async fn the_kind_is_the_one_that_is_asked_for_and_there() {
         (Reports::None, &[OPENREPORTS], None),
     ] {
         let scene = Scene::reporting(FakeCluster::default(), asked).await;
-        there.iter().for_each(|kind| define(&scene, *kind));
+        for kind in there {
+            define(&scene, *kind);
+        }
         judged(&scene, "web", Some(("True", "SignatureVerified")));
         let writes = reported(&scene).await;
         assert_eq!(

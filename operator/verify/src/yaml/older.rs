@@ -65,10 +65,16 @@ impl<'a> Older<'a> {
 
     /// A tab in the indentation of a text of lines, before it is known how deep that is.
     fn is_indented_by_tab(&self, span: &Span) -> bool {
-        let start = span.start.byte_offset();
-        let rest = start
-            .and_then(|start| self.text.get(start..))
-            .unwrap_or_default();
+        let start = span.start.byte_offset().unwrap_or_default();
+        let text = self.text;
+        let marks = ['|', '>'];
+        // Where it begins, or before its first line, whichever the parser tells.
+        let here = text
+            .get(start..)
+            .is_some_and(|rest| rest.starts_with(marks));
+        let before = || text.get(..start).and_then(|before| before.rfind(marks));
+        let head = if here { Some(start) } else { before() };
+        let rest = head.and_then(|at| text.get(at..)).unwrap_or_default();
         let mut lines = rest.lines();
         let head = lines.next().unwrap_or_default();
         let indicators = head.split(' ').next().unwrap_or_default();
@@ -120,7 +126,7 @@ mod tests {
     fn what_both_take_for_the_same_is_read() {
         for text in [
             "{\"a\":b}",
-            "{'a':,b: c}",
+            "{'a': ,b: c}",
             "{a : b}",
             "{a: b#c, http://a: http://b}",
             "{\n\ta: b}",

@@ -28,9 +28,8 @@ pub(super) fn bar(page: &mut Page, counts: ReleaseCounts) {
     if all == 0 {
         return;
     }
-    page.raw(concat!(
-        "<svg class=\"bar\" viewBox=\"0 0 1000 36\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\""
-    ));
+    page.raw("<svg class=\"bar\" viewBox=\"0 0 1000 36\" preserveAspectRatio=\"none\"");
+    page.raw(" role=\"img\" aria-label=\"");
     for (place, (_, name, many)) in parts.iter().enumerate() {
         page.raw(if place == 0 { "" } else { ", " });
         page.number(many).raw(" ").text(name);

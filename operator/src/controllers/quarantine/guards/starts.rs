@@ -43,6 +43,7 @@ async fn what_is_bad_is_contained_as_the_policy_says() {
 /// A watch may lag, and what is created has no earlier version that could refuse it.
 #[tokio::test]
 async fn nothing_begins_by_what_the_server_has_otherwise() {
+    type Deed = fn(&Scene);
     const KEYS: &str = "/apis/charttrust.io/v1alpha1/trustedkeys/platform";
     const POLICIES: &str = "/apis/charttrust.io/v1alpha1/charttrustpolicies/strict";
     let key = json!({
@@ -51,7 +52,7 @@ async fn nothing_begins_by_what_the_server_has_otherwise() {
         "spec": {"fingerprint": "0123456789ABCDEF0123456789ABCDEF01234567", "publicKey": {"inline": "x"},
             "revocation": {"reason": "Compromised"}},
     });
-    let cases: [(&str, fn(&Scene)); 6] = [
+    let cases: [(&str, Deed); 6] = [
         ("TrustedKey platform", |scene| scene.cluster.remove(KEYS)),
         ("TrustedKey platform", |scene| {
             alter(scene, KEYS, &json!({"metadata": {"generation": 3}}));
@@ -60,7 +61,7 @@ async fn nothing_begins_by_what_the_server_has_otherwise() {
             alter(scene, KEYS, &json!({"metadata": {"uid": "two"}}));
         }),
         ("ChartTrustPolicy strict", |scene| {
-            scene.cluster.remove(POLICIES)
+            scene.cluster.remove(POLICIES);
         }),
         ("ChartTrustPolicy strict", |scene| {
             alter(scene, POLICIES, &json!({"metadata": {"generation": 2}}));
