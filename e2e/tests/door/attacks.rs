@@ -1,20 +1,20 @@
 //! People who want past the door: what each may do, and that it does not help. What helps by its nature is told in
 //! `docs/admission.md`, and shown here too.
 
-use charttrust::api::{ReleaseTrust, TrustedKey};
+use charttrust::api::ReleaseTrust;
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::eventually;
 use charttrust_e2e::helm::{Helm, Version};
 use charttrust_e2e::record;
 use charttrust_e2e::repository::{Fault, Repository};
 use charttrust_e2e::stage::{SOON, Story, apply};
-use jiff::{SignedDuration, Timestamp, Unit};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use crate::setup::{front, heard, mode, records, story, with_both_helms};
+use crate::setup::{front, heard, mode, records, steal_now, story, with_both_helms};
 
 with_both_helms! {
     a_tenant_who_counts_very_far_hides_no_upgrade
@@ -129,20 +129,7 @@ async fn a_thief_who_signs_with_an_earlier_date_gets_nothing_in() {
     let day = Timestamp::now().strftime("%Y%m%dT%H%M%S").to_string();
     story.install("web", &honest).await;
     story.expect("web", "SignatureVerified").await;
-    let since = Timestamp::now() + SignedDuration::from_secs(2);
-    let since = since.round(Unit::Second).unwrap();
-    eventually(SOON, "the moment of the theft has passed", async || {
-        if Timestamp::now() > since {
-            Ok(())
-        } else {
-            Err("not yet")
-        }
-    })
-    .await;
-    let stolen = json!({"spec": {"revocation": {
-        "reason": "Compromised", "since": since.to_string(), "grandfather": "Witnessed",
-    }}});
-    story.patch::<TrustedKey>(&key.name, stolen).await;
+    steal_now(&story, &key).await;
     story.expect("web", "Grandfathered").await;
 
     let options = ["--faked-system-time", &day];

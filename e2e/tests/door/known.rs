@@ -1,17 +1,15 @@
 //! What is known needs nobody to be asked: what the operator has signed, and what the webhook remembers.
 
-use charttrust::api::TrustedKey;
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::eventually;
 use charttrust_e2e::helm::Version;
 use charttrust_e2e::stage::{OPERATOR_NAMESPACE, SOON};
-use jiff::{SignedDuration, Timestamp, Unit};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::PostParams;
 use serde_json::json;
 
-use crate::setup::{heard, mode, records, story, with_both_helms};
+use crate::setup::{heard, mode, records, steal_now, story, with_both_helms};
 
 with_both_helms! {
     what_the_operator_has_signed_goes_in_with_the_repository_gone
@@ -84,20 +82,7 @@ async fn what_was_verified_before_a_theft_stays_upgradable(version: Version) {
         .await;
     story.install("web", &signed).await;
     story.expect("web", "SignatureVerified").await;
-    let since = Timestamp::now() + SignedDuration::from_secs(2);
-    let since = since.round(Unit::Second).unwrap();
-    eventually(SOON, "the moment of the theft has passed", async || {
-        if Timestamp::now() > since {
-            Ok(())
-        } else {
-            Err("not yet")
-        }
-    })
-    .await;
-    let stolen = json!({"spec": {"revocation": {
-        "reason": "Compromised", "since": since.to_string(), "grandfather": "Witnessed",
-    }}});
-    story.patch::<TrustedKey>(&key.name, stolen).await;
+    steal_now(&story, &key).await;
     story.expect("web", "Grandfathered").await;
     eventually(SOON, "the webhook knows of the theft", async || match story
         .try_install("probe", &newer)

@@ -1,12 +1,13 @@
 //! What all stories share.
 
-use charttrust::api::ChartTrustPolicy;
+use charttrust::api::{ChartTrustPolicy, TrustedKey};
 use charttrust_e2e::cluster::{Cluster, Identity};
 use charttrust_e2e::door::{Door, NAME, point};
 use charttrust_e2e::eventually;
 use charttrust_e2e::helm::Version;
 use charttrust_e2e::operator::binary;
-use charttrust_e2e::stage::{OPERATOR_NAMESPACE, Power, SOON, Setting, Stage, Story};
+use charttrust_e2e::stage::{OPERATOR_NAMESPACE, Power, SOON, Setting, Stage, Story, StoryKey};
+use jiff::{SignedDuration, Timestamp, Unit};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::ListParams;
 use kube::{Api, Client};
@@ -184,3 +185,21 @@ macro_rules! with_both_helms {
 }
 
 pub(crate) use with_both_helms;
+
+/// Revokes a key as stolen a moment ago: what the operator had verified before stays trusted.
+pub(crate) async fn steal_now(story: &Story, key: &StoryKey) {
+    let since = Timestamp::now() + SignedDuration::from_secs(2);
+    let since = since.round(Unit::Second).unwrap();
+    eventually(SOON, "the moment of the theft has passed", async || {
+        if Timestamp::now() > since {
+            Ok(())
+        } else {
+            Err("not yet")
+        }
+    })
+    .await;
+    let stolen = json!({"spec": {"revocation": {
+        "reason": "Compromised", "since": since.to_string(), "grandfather": "Witnessed",
+    }}});
+    story.patch::<TrustedKey>(&key.name, stolen).await;
+}

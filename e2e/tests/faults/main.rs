@@ -7,10 +7,10 @@ use std::time::Duration;
 use charttrust_e2e::audit::{Events, Mark};
 use charttrust_e2e::auditor;
 use charttrust_e2e::cluster::Cluster;
-use charttrust_e2e::lasting;
 use charttrust_e2e::operator::{Operator, binary};
 use charttrust_e2e::proxy::Proxy;
-use charttrust_e2e::stage::{OPERATOR_NAMESPACE, Power, Setting, Stage};
+use charttrust_e2e::stage::{OPERATOR_NAMESPACE, Power, Scene, Setting, Stage, verdict};
+use charttrust_e2e::{eventually, lasting};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 mod canaries;
@@ -102,4 +102,18 @@ fn breaches_nothing(stage: &Stage, events: &Events) {
     assert_eq!(found.breaches, [], "of {} writes", found.checked);
     let log = stage.operator(|operator| operator.log());
     assert_eq!(auditor::panics(&log), []);
+}
+
+/// Waits until the release `web` rests on a key that is known to be stolen.
+async fn revocation_is_seen(scene: &Scene, within: Duration) {
+    eventually(within, "the revocation is seen", async || {
+        let trust = scene.trusts().get("web").await;
+        let seen = verdict(&trust.map_err(|error| error.to_string())?);
+        if seen.contains("KeyCompromised") {
+            Ok(())
+        } else {
+            Err(seen)
+        }
+    })
+    .await;
 }

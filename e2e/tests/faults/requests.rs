@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use axum::http::Method;
 use charttrust_e2e::eventually;
 use charttrust_e2e::proxy::Refusal;
-use charttrust_e2e::stage::{Opening, verdict, workloads::automatic};
+use charttrust_e2e::stage::{Opening, workloads::automatic};
 
-use crate::{audited, failing, say, taken};
+use crate::{audited, failing, revocation_is_seen, say, taken};
 
 /// F8. Everything is refused for a while, whatever `Retry-After` says; a revocation of that time is acted on soon
 /// after.
@@ -48,16 +48,7 @@ async fn an_api_server_that_refuses_everything_is_asked_seldom_and_heard_again_s
             "{} of {asked:#?}",
             asked.len()
         );
-        eventually(AGAIN, "the revocation is seen", async || {
-            let trust = scene.trusts().get("web").await;
-            let seen = verdict(&trust.map_err(|error| error.to_string())?);
-            if seen.contains("KeyCompromised") {
-                Ok(())
-            } else {
-                Err(seen)
-            }
-        })
-        .await;
+        revocation_is_seen(&scene, AGAIN).await;
         say(&format!(
             "{refusal:?}: {} requests in {STORM:?}, heard again after {:?}",
             asked.len(),

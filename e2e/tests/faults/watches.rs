@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::json;
 
-use crate::{audited, failing, say, taken};
+use crate::{audited, failing, revocation_is_seen, say, taken};
 
 /// F7. While nothing is heard releases come and go; then the watch is told that what it asks for is too old, and
 /// of the lists the next pages are, too.
@@ -65,16 +65,7 @@ async fn a_watch_that_falls_silent_hides_a_revocation_for_so_long_and_no_longer(
     failing.proxy.silence_watches();
     let start = Instant::now();
     scene.revoke().await;
-    eventually(DEAF, "the revocation is seen", async || {
-        let trust = scene.trusts().get("web").await;
-        let seen = verdict(&trust.map_err(|error| error.to_string())?);
-        if seen.contains("KeyCompromised") {
-            Ok(())
-        } else {
-            Err(seen)
-        }
-    })
-    .await;
+    revocation_is_seen(&scene, DEAF).await;
     say(&format!(
         "a silent watch hid a revocation for {:?}",
         start.elapsed()
