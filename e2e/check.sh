@@ -47,35 +47,68 @@ check_testbed() {
 # One shard of the crash points, chosen by the commit; `make chaos` takes them all.
 check_e2e() {
   cargo build --locked --package charttrust-e2e --bins || return
-  local log
-  log=$(mktemp) || return
   export CHARTTRUST_BINARY CHARTTRUST_CHAOS
   CHARTTRUST_BINARY=$(target)/debug/charttrust
   CHARTTRUST_CHAOS=$(shard)
-  cargo test --locked --no-fail-fast --package charttrust-e2e --package charttrust-false-alarms -- \
-    --test-threads "$(threads)" 2>&1 | tee "$log"
-  [ "${PIPESTATUS[0]}" -eq 0 ] || once_more "$log"
+  cargo test --locked --package charttrust-false-alarms || return
+  cargo test --locked --package charttrust-e2e --lib --bins || return
+  local programs logs
+  programs=$(story_programs) && [ -n "$programs" ] || return
+  logs=$(mktemp -d) || return
+  tell_all "$programs" "$logs" || once_more "$logs"
   local result=$?
-  rm -f "$log"
+  rm -rf "$logs"
   return $result
 }
 
-# Stories share two cores with a control plane, and each waits for many things. Up to three that failed are
+# The programs of `make test` that tell stories, those that take longest first.
+story_programs() {
+  local built longest='door stories quarantine faults chaos deployers signing thirty install restart'
+  built=$(cargo test --locked --package charttrust-e2e --tests --no-run 2>&1) || { echo "$built" >&2; return 1; }
+  built=$(sed -n 's/^ *Executable tests.*(\(.*\))$/\1/p' <<<"$built")
+  for name in $longest; do grep "/$name-[^/]*$" <<<"$built"; done
+  grep -vE "/(${longest// /|})-[^/]*$" <<<"$built"
+}
+
+# Tells the stories of these programs, two programs at a time: a story waits more than it works, and each program
+# has a control plane of its own, which bears only so many stories. What a program says is shown when it has ended,
+# and stays in a folder.
+tell_all() {
+  local program running=0
+  while read -r program; do
+    if [ $running -eq 2 ]; then
+      wait -n
+      running=1
+    fi
+    tell "$program" "$2" </dev/null &
+    running=$((running + 1))
+  done <<<"$1"
+  wait
+  [ ! -s "$2/failed" ]
+}
+
+tell() {
+  local name=${1##*/} start=$SECONDS
+  (cd e2e && "$(target)/debug/deps/$name" --test-threads "$(threads)") >"$2/$name" 2>&1 || echo "$name" >>"$2/failed"
+  flock "$2" bash -c 'printf "\n     Running %s, which took %d s\n" "$1" "$2"; cat "$3"' - "$name" $((SECONDS - start)) "$2/$name"
+}
+
+# Stories share two cores with control planes, and each waits for many things. Up to three that failed are
 # told once more, each alone: what fails again is broken, what holds now is named at the end, and is a
 # defect to be found (of the story or of the product). A program that died without naming a story is broken.
 once_more() {
-  local failed ended name program
-  failed=$(sed -n -e 's/^ *Running .*(\(.*\))$/\1/p' -e 's/^test \(.*\) \.\.\. FAILED$/! \1/p' "$1" |
-    awk '$1 == "!" { print program, $2; next } { program = $0 }')
-  ended=$(grep -c '^test result: FAILED' "$1")
-  [ -n "$failed" ] && [ "$(wc -l <<<"$failed")" -le 3 ] &&
-    [ "$(cut -d' ' -f1 <<<"$failed" | sort -u | wc -l)" -eq "$ended" ] &&
-    [ "$(grep -c '^    `-p ' "$1")" -eq "$ended" ] || return
-  while read -r program name; do
-    printf '\n==> once more, alone: %s\n' "$name"
-    (cd e2e && "$(target)/debug/deps/${program##*/}" --exact "$name") </dev/null || return
-    unstable+=("$name")
-  done <<<"$failed"
+  local program failed name told=0
+  for program in $(cat "$1/failed"); do
+    failed=$(sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$1/$program")
+    grep -q '^test result: FAILED' "$1/$program" && [ -n "$failed" ] || return
+    for name in $failed; do
+      told=$((told + 1))
+      [ $told -le 3 ] || return
+      printf '\n==> once more, alone: %s\n' "$name"
+      (cd e2e && "$(target)/debug/deps/$program" --exact "$name") </dev/null || return
+      unstable+=("$name")
+    done
+  done
 }
 
 # Charts that a token signs: says *not run* where the packages for that are missing.

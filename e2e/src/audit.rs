@@ -342,6 +342,9 @@ const WRITES: [&str; 5] = ["create", "update", "patch", "delete", "deletecollect
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::io::Write;
+
     use serde_json::json;
 
     use super::*;
@@ -426,7 +429,8 @@ mod tests {
         let log = audit.log.clone();
         let server = thread::spawn(move || {
             thread::sleep(3 * POLL);
-            std::fs::write(log, asked + &line("1", "ResponseComplete", "patch", "ann")).unwrap();
+            let mut log = File::options().append(true).open(log).unwrap();
+            log.write_all(line("1", "ResponseComplete", "patch", "ann").as_bytes()).unwrap();
         });
         assert_eq!(audit.since(Mark(0)).unwrap().len(), 1);
         server.join().unwrap();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use charttrust::leader::elector::RETRY_PERIOD;
 use charttrust_e2e::auditor;
 use charttrust_e2e::cluster::Cluster;
 use charttrust_e2e::operator::{Operator, binary};
@@ -93,7 +94,12 @@ async fn an_etcd_that_has_gone_back_is_not_waited_for() {
     scene.revoke().await;
     // So many versions that it would be deaf for long.
     fill(&scene, 600, 10).await;
-    assert_eq!(scene.workloads().await, before, "it stands by");
+    // It has to have seen a lease that was written after all that: what it has never seen it cannot miss.
+    let stands_by = lasting(2 * RETRY_PERIOD, async || {
+        let now = scene.workloads().await;
+        if now == before { Ok(()) } else { Err(now) }
+    });
+    assert_eq!(stands_by.await, Ok(()));
     plane.go_back().await.unwrap();
     let ended = eventually(SOON, "the operator ends, to start anew", async || {
         stage.operator(Operator::ended).ok_or("it runs")
