@@ -70,15 +70,14 @@ story_programs() {
   grep -vE "/(${longest// /|})-[^/]*$" <<<"$built"
 }
 
-# Tells the stories of these programs, two programs at a time: a story waits more than it works, and each program
-# has a control plane of its own, which bears only so many stories. What a program says is shown when it has ended,
-# and stays in a folder.
+# Tells the stories of these programs, three programs at a time: a program of stories waits three quarters of its time,
+# and each has a control plane of its own. What a program says is shown when it has ended, and stays in a folder.
 tell_all() {
   local program running=0
   while read -r program; do
-    if [ $running -eq 2 ]; then
+    if [ $running -eq 3 ]; then
       wait -n
-      running=1
+      running=2
     fi
     tell "$program" "$2" </dev/null &
     running=$((running + 1))
