@@ -1,5 +1,5 @@
 # `make help` lists the commands; what takes more than a few lines lies in e2e/.
-.PHONY: help demo lesson test fmt lint crds manifests deny e2e signing-card registry sigstore chaos bench weight fuzz readers false-alarms conformance pictures release release-twice clean
+.PHONY: help demo lesson test fmt lint crds manifests deny e2e signing-card registry sigstore chaos bench soak weight fuzz readers false-alarms conformance pictures release release-twice clean
 .DEFAULT_GOAL := help
 
 help: ## lists these commands
@@ -56,6 +56,11 @@ bench: ## counts what many releases and hostile neighbours cost, on the real ser
 	cargo build --locked --release --package charttrust --package charttrust-floors --bins
 	cargo build --locked --package charttrust-e2e --bins
 	@MALLOC_ARENA_MAX=1 cargo run --locked --quiet --package charttrust-e2e --bin bench -- $(ROW) $(if $(N),--sizes $(N)) $(ARGS)
+
+soak: ## lets releases come and go for MINUTES=30 while the API server fails now and then, and draws target/soak.html
+	cargo build --locked --release --package charttrust --bin charttrust
+	cargo build --locked --package charttrust-e2e --bins
+	@MALLOC_ARENA_MAX=1 cargo run --locked --quiet --package charttrust-e2e --bin soak -- $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
 weight: ## measures what releases and hostile sources make the operator hold in memory, with the setting of the chart
 	MALLOC_ARENA_MAX=1 cargo test --locked --package charttrust --test weight -- --nocapture

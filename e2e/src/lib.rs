@@ -35,6 +35,7 @@ pub mod repository;
 mod server;
 pub mod signing;
 pub mod sigstore;
+pub mod soak;
 pub mod stage;
 pub mod tls;
 pub mod tools;
