@@ -1,6 +1,7 @@
 //! Who was verified before: what `grandfather: Witnessed` rests on, of a chart and of its subcharts alike.
 //!
-//! A date is about an archive and the very provenance beside it, or a Sigstore signature that nothing else dates.
+//! A date is about an archive and the very provenance beside it, or a Sigstore signature by a key or one that nothing
+//! else dates.
 //! It stays with a release when it moves on to
 //! another version and comes back, or when two versions carry the same subchart.
 
@@ -139,10 +140,12 @@ impl Evidence {
     }
 }
 
-/// Of a Sigstore signature that holds. One that a log or an authority dates needs no witness.
+/// Of a Sigstore signature that holds. One of an identity that a log or an authority dates needs no witness; what the
+/// revocation of a key leaves trusted is what we have verified ourselves.
 fn first_of_bundle(archive: Sha256Digest, bundle: &BundleFacts) -> Option<FirstVerification> {
-    let undated = bundle.verified().filter(|it| it.proven().is_none());
-    let first_verified = bundle.first_verified.filter(|_| undated.is_some())?;
+    let verified = bundle.verified()?;
+    let is_witnessed = verified.identity().is_none() || verified.proven().is_none();
+    let first_verified = bundle.first_verified.filter(|_| is_witnessed)?;
     Some(FirstVerification::new(
         &archive,
         &bundle.digest,

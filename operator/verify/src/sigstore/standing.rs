@@ -58,7 +58,7 @@ pub struct Circumstances<'a> {
 /// How a signature counts, the weaker first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
-    /// Only because it is proven to be older than a revocation that says so.
+    /// Only because we have verified it before a revocation that says so.
     Grandfathered,
     /// Without reservation.
     Valid,
@@ -174,6 +174,8 @@ struct Made {
     earliest: Option<Timestamp>,
     /// When the signature is proven to have existed: by others, or by our own evidence.
     latest: Option<Timestamp>,
+    /// When we have first verified it ourselves.
+    witnessed: Option<Timestamp>,
 }
 
 impl Made {
@@ -182,6 +184,7 @@ impl Made {
         Self {
             earliest: bundle.identity().map(|identity| identity.not_before),
             latest: proven.into_iter().chain(at.first_verified).min(),
+            witnessed: at.first_verified,
         }
     }
 }
@@ -228,16 +231,20 @@ fn voided(
 }
 
 /// `spec.revocation` of a key. As of a key of PGP: a hard reason voids whatever it has signed, since who
-/// has the key signs with any date; a soft one what was not proven to exist before.
+/// has the key signs with any date; a soft one what was not proven to exist before. What a hard one leaves trusted
+/// (`grandfather: Witnessed`) is what we have verified ourselves: that others saw it says nothing of that.
 fn effect(revocation: &DeclaredRevocation, made: &Made) -> Result<Standing, Refusal> {
     let since = revocation.since;
-    let is_older = matches!((made.latest, since), (Some(latest), Some(since)) if latest < since);
+    let is_before =
+        |seen: Option<Timestamp>| seen.zip(since).is_some_and(|(seen, since)| seen < since);
+    let is_older = is_before(made.latest);
     let (hard, word) = match revocation.reason {
         RevocationReason::Compromised => (true, Reason::KeyCompromised),
         RevocationReason::Unspecified => (true, Reason::KeyRevoked),
         RevocationReason::Retired | RevocationReason::Superseded => (false, Reason::KeyRetired),
     };
-    let is_witnessed = is_older && revocation.grandfather == Grandfather::Witnessed;
+    let is_witnessed =
+        is_before(made.witnessed) && revocation.grandfather == Grandfather::Witnessed;
     match (hard, is_older) {
         (false, true) => Ok(Standing::Valid),
         (true, _) if is_witnessed => Ok(Standing::Grandfathered),

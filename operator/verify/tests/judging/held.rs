@@ -209,10 +209,15 @@ fn first(world: &mut World) -> Option<Timestamp> {
     world.facts().bundles.as_ref().unwrap().signatures[0].first_verified
 }
 
-/// Never lose the way back: what nothing but our own look dates is dated so after an upgrade and a rollback.
+/// Never lose the way back: what nothing but our own look dates is dated so after an upgrade and a rollback, and so is
+/// what a key has signed, which `grandfather: Witnessed` may leave trusted, whatever a log says of it.
 #[test]
-fn a_signature_that_nothing_dates_is_witnessed() {
-    for (shape, is_witnessed) in [(keyed(), true), (good(), false)] {
+fn a_signature_by_a_key_or_that_nothing_dates_is_witnessed() {
+    let logged = Shape {
+        log: Log::V1,
+        ..keyed()
+    };
+    for (shape, is_witnessed) in [(keyed(), true), (logged, true), (good(), false)] {
         let mut world = World::keyed(&[shape]);
         world.sigstore.identities = vec![identity("release", SUBJECT)];
         let fresh = world.clone();

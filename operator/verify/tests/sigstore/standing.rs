@@ -520,14 +520,51 @@ fn a_key_is_judged_by_what_is_proven_of_its_signature() {
         ] {
             let proven: Vec<_> = moment.into_iter().collect();
             let by_log = key.standing(&by_key(&proven), &today());
-            assert_eq!(word(by_log), expected, "{reason:?} {since:?} {moment:?}");
-            // Our own evidence proves as much as a log.
+            // What is left of a stolen key is what we have verified ourselves, whatever a log has seen.
+            let seen_by_log = match expected {
+                "Grandfathered" => "KeyCompromised",
+                _ => expected,
+            };
+            assert_eq!(word(by_log), seen_by_log, "{reason:?} {since:?} {moment:?}");
+            // Else our own evidence proves as much as a log.
             let seen = Circumstances {
                 first_verified: moment,
                 ..today()
             };
             let by_us = key.standing(&by_key(&[]), &seen);
             assert_eq!(word(by_us), expected, "{reason:?} {since:?} {moment:?}");
+        }
+    }
+}
+
+/// Stolen at one o'clock: when a log has seen a signature, and when we have.
+#[test]
+fn what_a_log_has_seen_of_a_stolen_key_is_no_witness_of_ours() {
+    let spares = |reason| TrustedPublicKey {
+        revocations: vec![declared(reason, Some(hour(1)), Grandfather::Witnessed)],
+        ..trusted_key()
+    };
+    for (reason, void) in [
+        (RevocationReason::Compromised, "KeyCompromised"),
+        (RevocationReason::Unspecified, "KeyRevoked"),
+    ] {
+        for (by_log, by_us, expected) in [
+            (None, None, void),
+            (Some(0), None, void),
+            (Some(0), Some(2), void),
+            (Some(0), Some(1), void),
+            (Some(0), Some(0), "Grandfathered"),
+            (None, Some(0), "Grandfathered"),
+            (Some(2), Some(0), "Grandfathered"),
+            (Some(2), Some(2), void),
+        ] {
+            let proven: Vec<_> = by_log.map(hour).into_iter().collect();
+            let seen = Circumstances {
+                first_verified: by_us.map(hour),
+                ..today()
+            };
+            let standing = spares(reason).standing(&by_key(&proven), &seen);
+            assert_eq!(word(standing), expected, "{reason:?} {by_log:?} {by_us:?}");
         }
     }
 }
