@@ -5,7 +5,7 @@
 //! The seal of the evidence is not checked: its key is the operator's. Where the engine does not come
 //! to the verdict that the operator has written, nothing is foretold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use charttrust_verify::check::{self, Case, Judgement};
@@ -173,23 +173,26 @@ impl Picture {
     }
 
     /// What becomes of each release that the key signed, if the key were as given.
+    /// In whichever form it is declared: what revokes the one revokes both.
     pub(super) fn forecast(&self, changed: &TrustedKey) -> Vec<Forecast> {
+        let (mut keys, mut public) = (BTreeSet::new(), BTreeSet::new());
+        let fingerprint = &changed.spec.fingerprint;
         match changed.spec.key_type {
-            KeyType::OpenPGP => {
-                let Ok(key) = changed.spec.fingerprint.parse::<Fingerprint>() else {
-                    return Vec::new();
-                };
-                let by = |content: &Content| content.evidence.good_signers().any(|f| *f == key);
-                self.foretell_all(Change::Key(changed), by)
-            }
-            KeyType::PublicKey => {
-                let Ok(key) = changed.spec.fingerprint.parse::<Sha256Digest>() else {
-                    return Vec::new();
-                };
-                let sought = Sought::Key(key);
-                self.foretell_all(Change::Key(changed), |content| is_signed(content, sought))
-            }
+            KeyType::OpenPGP => keys.extend(fingerprint.parse::<Fingerprint>()),
+            KeyType::PublicKey => public.extend(fingerprint.parse::<Sha256Digest>()),
         }
+        let trust = self.store(Change::Nothing).trust();
+        for (key, known) in trust.forms(&changed.name_any()) {
+            keys.insert(key.fingerprint().clone());
+            public.insert(known.trusted.fingerprint);
+        }
+        let by = |content: &Content| {
+            let mut public = public.iter();
+            let mut signers = content.evidence.good_signers();
+            signers.any(|one| keys.contains(one))
+                || public.any(|key| is_signed(content, Sought::Key(*key)))
+        };
+        self.foretell_all(Change::Key(changed), by)
     }
 
     /// What becomes of each release with a signature by an identity, if the identity were as given.
@@ -213,9 +216,11 @@ impl Picture {
             let content = stated(trust.status.as_ref()?)?;
             is_signed(&content).then_some((trust, content))
         });
-        signed
-            .map(|(trust, content)| self.foretell(trust, &content, &now, &then))
-            .collect()
+        let foretold = signed.map(|(trust, content)| Forecast {
+            first_verified: first_verified(change, &content),
+            ..self.foretell(trust, &content, &now, &then)
+        });
+        foretold.collect()
     }
 
     /// What becomes of every release that a policy is about, if it were as given, or was about before; and
@@ -300,9 +305,7 @@ impl Picture {
         let known = unread(trust);
         let judged = self.judge(trust, content, now);
         let agrees = judged.verdict.word() == known.before;
-        let archives = content.evidence.archives();
         Forecast {
-            first_verified: archives.filter_map(|(_, facts)| facts.first_verified).min(),
             now: agrees.then_some(judged),
             after: agrees.then(|| self.judge(trust, content, then)),
             ..known
@@ -427,6 +430,22 @@ impl Picture {
             at: self.now,
         }
     }
+}
+
+/// When the operator first verified what the key has signed. Of another change: the archive.
+fn first_verified(change: Change<'_>, content: &Content) -> Option<Timestamp> {
+    let public = match change {
+        Change::Key(key) if key.spec.key_type == KeyType::PublicKey => {
+            key.spec.fingerprint.parse().ok()
+        }
+        _ => None,
+    };
+    let Some(public) = public.map(Sought::Key) else {
+        let archives = content.evidence.archives();
+        return archives.filter_map(|(_, facts)| facts.first_verified).min();
+    };
+    let signed = content.bundles().filter(|one| public.has_signed(one));
+    signed.filter_map(|one| one.first_verified).min()
 }
 
 /// What is known of a release of which the engine can say nothing.

@@ -33,6 +33,8 @@ const CHART: &[u8] = include_bytes!("../../verify/tests/data/hashtest-1.2.3.tgz"
 const STATEMENT: &[u8] =
     include_bytes!("../../verify/tests/openpgp/vectors/helm-hashtest-1.2.3.tgz.prov");
 const SIGNER: &[u8] = include_bytes!("../../verify/tests/openpgp/vectors/helm-test-key.pub");
+/// The same key as a public key.
+const TWIN: &str = include_str!("../../verify/tests/openpgp/vectors/helm-test-key.pem");
 const INDEX: &str = "apiVersion: v1\nentries:\n  hashtest:\n  - name: hashtest\n    version: 1.2.3\n    urls: \
                      [hashtest-1.2.3.tgz]\n";
 const BUNDLE: &str = "/hashtest-1.2.3.tgz.sigstore.json";
@@ -446,6 +448,56 @@ async fn a_public_key_that_is_declared_later_has_signatures_asked_for() {
     assert_eq!(stage.verdict(), Verdict::Unknown(Cause::Pending));
     assert_eq!(stage.looked().await, 0);
     assert_eq!(stage.asked(BUNDLE).await, 1);
+}
+
+/// The secret of a key of PGP signs as a public key too: stolen in one form, it is stolen in both, at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_revoked_in_its_other_form_is_revoked_at_once() {
+    let (server, sigstore) = (MockServer::start().await, World::called("ours"));
+    let answers = vec![
+        ("/index.yaml", bytes(INDEX)),
+        ("/hashtest-1.2.3.tgz", bytes(CHART)),
+        ("/hashtest-1.2.3.tgz.prov", bytes(STATEMENT)),
+    ];
+    let stage = Stage::answering(server, sigstore, answers, |_| ()).await;
+    stage.know_key("platform", SIGNER);
+    stage.looked().await;
+    assert_eq!(stage.verdict(), TRUSTED);
+    let (context, queues) = (&stage.context, &stage.context.queues);
+    let declare = |generation: usize, pem: &str, revocation: serde_json::Value| {
+        let fingerprint = PublicKey::parse(pem.as_bytes()).unwrap().fingerprint();
+        let mut object = json!({
+            "apiVersion": "charttrust.io/v1alpha1", "kind": "TrustedKey",
+            "metadata": {"name": "pem", "generation": generation},
+            "spec": {"type": "PublicKey", "fingerprint": fingerprint.to_string(), "publicKey": {"inline": pem}},
+        });
+        if !revocation.is_null() {
+            object["spec"]["revocation"] = revocation;
+        }
+        let object: TrustedKey = serde_json::from_value(object).unwrap();
+        context.cache.keys.set("pem".to_owned(), Some(Ok(object)));
+    };
+    let stolen = || json!({"reason": "Compromised"});
+    let compromised = Verdict::Untrusted(Reason::KeyCompromised);
+    let other = Key::new().public_pem();
+    let rows = [
+        (other.as_str(), stolen(), false, TRUSTED),
+        (TWIN, json!(null), true, TRUSTED),
+        (TWIN, stolen(), true, compromised),
+        // Taken back, and of another key again: what it was counts no more.
+        (TWIN, json!(null), true, TRUSTED),
+        (TWIN, stolen(), true, compromised),
+        (&other, stolen(), true, TRUSTED),
+        (&other, json!(null), false, TRUSTED),
+    ];
+    for (generation, (pem, revocation, is_asked, expected)) in rows.into_iter().enumerate() {
+        queues.records.forget(&stage.release);
+        declare(generation, pem, revocation.clone());
+        super::key::reconcile(context, "pem", Moment::now()).await;
+        assert_eq!(stage.verdict(), expected, "{revocation}");
+        let due = queues.records.due_at(&stage.release);
+        assert_eq!(due.is_some(), is_asked, "{revocation}");
+    }
 }
 
 /// Whoever uses PGP alone has no Sigstore: no root is read, and nothing is asked.

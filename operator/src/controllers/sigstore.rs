@@ -6,6 +6,7 @@ use charttrust_verify::policy::Rule;
 use charttrust_verify::sigstore::KnownPublicKey;
 
 use super::context::Context;
+use super::store::issuer_names;
 use super::store::signers::Sought;
 use super::task::Task;
 use crate::clock::Moment;
@@ -19,6 +20,28 @@ pub(super) fn concerned<'a>(
     signers
         .flat_map(|signer| context.store.concerned_by(signer))
         .collect()
+}
+
+/// Names of the objects that declare a key in one form or the other, if it is declared in both: what revokes the one
+/// revokes both.
+pub(super) fn both_forms(context: &Context, name: &str) -> BTreeSet<String> {
+    let trust = context.store.trust();
+    let forms = trust.forms(name);
+    let names = forms.flat_map(|(key, public)| [key.name.clone(), public.trusted.name.clone()]);
+    names.collect()
+}
+
+/// The releases with a signature by a key of one of these names, as it is.
+pub(super) fn of_keys(context: &Context, names: &BTreeSet<String>) -> BTreeSet<ReleaseId> {
+    let (trust, store) = (context.store.trust(), &context.store);
+    let keys = trust.keys.iter().filter(|key| names.contains(&key.name));
+    let issuers: BTreeSet<_> = keys.flat_map(issuer_names).collect();
+    let public = trust.sigstore.keys.iter();
+    let public = public.filter(|one| names.contains(&one.trusted.name));
+    let public = public.map(|one| Sought::Key(one.trusted.fingerprint));
+    let mut releases = concerned(context, public);
+    releases.extend(store.releases_of_issuers(issuers.iter().map(String::as_str)));
+    releases
 }
 
 /// The releases that a rule judges which lists a public key: whether their signatures are asked for may depend on it.

@@ -1,6 +1,7 @@
 //! What a revocation of an identity or of a public key does to releases that it signed: from evidence alone.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use charttrust_verify::bundles::{BundleFacts, BundleOutcome, Bundles};
@@ -8,8 +9,8 @@ use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::evidence::{Answer, ArchiveFacts, Evidence, ProvenanceFacts};
 use charttrust_verify::seal::Attestation;
 use charttrust_verify::sigstore::{
-    BundleRecord, ClaimedSigner, Claims, IdentityRecord, Kind, ProvenTime, SignerRecord,
-    TimeSource, VerifiedBundle,
+    Authority, AuthorityKind, BundleRecord, ClaimedSigner, Claims, IdentityRecord, Kind,
+    ProvenTime, SignerRecord, TimeSource, TrustedRoot, VerifiedBundle,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -50,6 +51,14 @@ fn by_identity(at: Timestamp) -> SignerRecord {
     }))
 }
 
+/// The root that is compiled in asks for a stamp of its log of certificates.
+static STAMPING: LazyLock<Vec<Authority>> = LazyLock::new(|| {
+    let all = TrustedRoot::public_good().unwrap().authorities();
+    let mut logs = all.into_iter();
+    let log = logs.find(|one| one.kind == AuthorityKind::CertificateLog);
+    vec![log.unwrap()]
+});
+
 /// A revision of a chart whose archive was signed then, as is proven.
 fn signed(signer: SignerRecord, at: Timestamp) -> Revision {
     made(signer, at, Kind::Artifact)
@@ -67,7 +76,7 @@ fn made(signer: SignerRecord, at: Timestamp, kind: Kind) -> Revision {
             by: TimeSource::TimestampAuthority,
         }],
         logs: Vec::new(),
-        authorities: Vec::new(),
+        authorities: if is_key { Vec::new() } else { STAMPING.clone() },
         root: None,
         not_proven: Vec::new(),
     };

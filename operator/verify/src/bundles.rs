@@ -288,7 +288,7 @@ impl BundleFacts {
         signers: &SigstoreSigners,
         now: Timestamp,
     ) -> bool {
-        if !self.is_open() {
+        if !self.is_open() && !self.is_unstamped(signers) {
             return false;
         }
         let Some(bundle) = &self.bundle else {
@@ -308,6 +308,13 @@ impl BundleFacts {
             self.first_verified.get_or_insert(next_second(now));
         }
         found
+    }
+
+    /// Whether somebody asks for a stamp of its certificate for which the root that has verified it did not.
+    fn is_unstamped(&self, signers: &SigstoreSigners) -> bool {
+        let mut identities = signers.identities.iter();
+        self.verified()
+            .is_some_and(|it| identities.any(|one| one.asks_for_stamp(it.record())))
     }
 
     /// Whether somebody else, or the same with another root, may show more of it.
@@ -334,12 +341,12 @@ impl BundleFacts {
             (BundleOutcome::Unreadable { .. }, _) => false,
             (BundleOutcome::Verified(verified), _) => {
                 let record = verified.record();
-                self.is_open()
-                    && by_key(&|one| {
-                        let root = one.root.as_ref().and_then(Root::known);
-                        let is_other = root.is_some_and(|root| Some(root.digest()) != record.root);
-                        record.signer == SignerRecord::Key(one.trusted.fingerprint) && is_other
-                    })
+                let may_prove = |one: &KnownPublicKey| {
+                    let root = one.root.as_ref().and_then(Root::known);
+                    let is_other = root.is_some_and(|root| Some(root.digest()) != record.root);
+                    record.signer == SignerRecord::Key(one.trusted.fingerprint) && is_other
+                };
+                (self.is_open() && by_key(&may_prove)) || self.is_unstamped(signers)
             }
             (_, Some(ClaimedSigner::Identity { issuer, subject })) => {
                 let mut identities = signers.identities.iter();
@@ -364,9 +371,9 @@ impl BundleOutcome {
 }
 
 /// How much is proven of a signature.
-fn proven(facts: &VerifiedBundle) -> (usize, usize) {
+fn proven(facts: &VerifiedBundle) -> (usize, usize, bool) {
     let record = facts.record();
-    (record.times.len(), record.logs.len())
+    (record.times.len(), record.logs.len(), record.is_stamped())
 }
 
 /// Tries every key; of objects of one key, the one whose root proves the most.

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::case::Subject;
+use crate::forms;
 use crate::key::{
     DeclaredRevocation, Grandfather, HardRevocation, Key, RevocationReason, RevokedBy,
 };
-use crate::openpgp::{self, Code, Validity, VerifiedSignature};
+use crate::openpgp::{self, Code, Fingerprint, Validity, VerifiedSignature};
 use crate::policy::ExpiredKeys;
 use crate::verdict::{Class, Reason};
 
@@ -37,7 +38,7 @@ pub(crate) fn key_validity(
         refusals.push(Refusal::from(Reason::KeyOutOfScope));
     }
     let mut approval = Approval::Valid;
-    for (_, effect) in declared_effects(subject, key, verified) {
+    for (.., effect) in declared_effects(subject, key, verified) {
         match effect {
             Ok(Approval::Valid) => {}
             Ok(Approval::Grandfathered) => approval = Approval::Grandfathered,
@@ -60,16 +61,18 @@ pub(crate) fn hard_revocations(
         effect.is_err_and(|refusal| refusal.reason.class() == Class::Badness)
     };
     let declared = declared_effects(subject, key, verified)
-        .filter(|(_, effect)| is_bad(effect))
-        .map(|(revocation, _)| RevokedBy::Declared(revocation.clone()));
+        .filter(|(.., effect)| is_bad(effect))
+        .map(|(fingerprint, revocation, _)| HardRevocation {
+            fingerprint,
+            by: RevokedBy::Declared(revocation.clone()),
+        });
     let validity = openpgp::signature_validity(&key.certificate, verified, subject.now);
     let inside = validity.revocation.filter(|revocation| revocation.hard);
-    let inside = inside.map(|revocation| RevokedBy::Certificate(revocation.digest));
-    let of_key = |by| HardRevocation {
+    let inside = inside.map(|revocation| HardRevocation {
         fingerprint: key.fingerprint().clone(),
-        by,
-    };
-    declared.chain(inside).map(of_key).collect()
+        by: RevokedBy::Certificate(revocation.digest),
+    });
+    declared.chain(inside).collect()
 }
 
 /// How enough signers approve of a chart.
@@ -153,18 +156,30 @@ fn judged_at(subject: &Subject<'_>, verified: &VerifiedSignature, clock: Clock) 
     }
 }
 
-/// Each `spec.revocation` of a key, and what it leaves of a signature. One that a certificate calls its
-/// own without the signer's consent is nobody's to revoke.
+/// Each `spec.revocation` of a key, in either form, the key whose it is, and what it leaves of a signature. One that a
+/// certificate calls its own without the signer's consent is nobody's to revoke.
 fn declared_effects<'a>(
-    subject: &Subject<'_>,
+    subject: &Subject<'a>,
     key: &'a Key,
     verified: &VerifiedSignature,
-) -> impl Iterator<Item = (&'a DeclaredRevocation, KeyValidity)> {
+) -> impl Iterator<Item = (Fingerprint, &'a DeclaredRevocation, KeyValidity)> {
     let is_its_own = !key.certificate.names_without_consent(verified.signer());
-    let revocations = key.revocations.iter().filter(move |_| is_its_own);
-    revocations.map(|revocation| {
-        let effect = declared_effect(revocation, verified, subject.facts.first_verified);
-        (revocation, effect)
+    let own = (key.fingerprint().clone(), &key.revocations);
+    let public = forms::public_forms(key, verified.signer(), &subject.sigstore.keys).map(|known| {
+        let trusted = &known.trusted;
+        (
+            Fingerprint::of_digest(&trusted.fingerprint),
+            &trusted.revocations,
+        )
+    });
+    let all = std::iter::once(own).chain(public);
+    let all = all.filter(move |_| is_its_own);
+    let first_verified = subject.facts.first_verified;
+    all.flat_map(move |(fingerprint, revocations)| {
+        revocations.iter().map(move |revocation| {
+            let effect = declared_effect(revocation, verified, first_verified);
+            (fingerprint.clone(), revocation, effect)
+        })
     })
 }
 
@@ -223,10 +238,10 @@ pub fn reason(code: Code) -> Option<Reason> {
     })
 }
 
-/// Which objects of the same fingerprint say so, where this one says nothing itself: nobody would look there.
-fn elsewhere(key: &Key) -> String {
-    let all = key.revocations.iter();
-    let names: BTreeSet<_> = all.map(|word| word.declared_by.as_str()).collect();
+/// Which objects of the same key say so, where this one says nothing itself: nobody would look there.
+fn elsewhere(subject: &Subject<'_>, key: &Key, verified: &VerifiedSignature) -> String {
+    let all = declared_effects(subject, key, verified).filter(|(.., effect)| effect.is_err());
+    let names: BTreeSet<_> = all.map(|(_, word, _)| word.declared_by.as_str()).collect();
     if names.is_empty() || names.contains(key.name.as_str()) {
         return String::new();
     }
@@ -235,16 +250,18 @@ fn elsewhere(key: &Key) -> String {
 }
 
 /// Why a key's signature does not count, and what to do where a rule of OpenPGP is the cause.
-pub(crate) fn explain(key: &Key, refusal: Refusal) -> String {
+pub(crate) fn explain(
+    subject: &Subject<'_>,
+    (key, verified): (&Key, &VerifiedSignature),
+    refusal: Refusal,
+) -> String {
     let (name, fingerprint) = (&key.name, key.fingerprint());
+    let elsewhere = || elsewhere(subject, key, verified);
     let became = match (refusal.reason, refusal.code) {
-        (Reason::KeyCompromised, _) => format!("was revoked as compromised{}", elsewhere(key)),
-        (Reason::KeyRevoked, _) => format!("was revoked{}", elsewhere(key)),
+        (Reason::KeyCompromised, _) => format!("was revoked as compromised{}", elsewhere()),
+        (Reason::KeyRevoked, _) => format!("was revoked{}", elsewhere()),
         (Reason::KeyRetired, _) => {
-            format!(
-                "was superseded or retired before it signed{}",
-                elsewhere(key)
-            )
+            format!("was superseded or retired before it signed{}", elsewhere())
         }
         (Reason::KeyExpired, _) => match refusal.ended {
             Some(ended) => format!("has expired on {ended}"),

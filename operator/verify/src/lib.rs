@@ -32,6 +32,7 @@ pub mod digest;
 mod evaluation;
 pub mod evidence;
 pub mod finding;
+pub mod forms;
 mod glob;
 mod held;
 pub mod key;

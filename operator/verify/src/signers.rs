@@ -338,7 +338,7 @@ fn problem(
         .filter(|(refusal, _)| refusal.reason.class() == Class::Badness);
     Problem::Listed(Failure {
         reason: refusal.reason,
-        message: explain(worst.key, *refusal),
+        message: explain(subject, (worst.key, &worst.seen), *refusal),
         revocations: bad
             .flat_map(|(_, one)| hard_revocations(subject, one.key, &one.seen))
             .collect(),

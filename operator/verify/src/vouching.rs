@@ -1,6 +1,6 @@
 //! Who approves of an archive by Sigstore: for whom each of its signatures counts, and why others do not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -8,13 +8,15 @@ use crate::bundles::{BundleFacts, BundleOutcome};
 use crate::case::Subject;
 use crate::digest::Sha256Digest;
 use crate::evaluation::{Evaluation, Failure, Problem, SignerId, Signers};
-use crate::key::{DeclaredRevocation, HardRevocation, RevocationReason, RevokedBy};
+use crate::forms;
+use crate::key::HardRevocation;
 use crate::openpgp::Fingerprint;
 use crate::place::Place;
 use crate::policy::{self, ExpiredKeys};
 use crate::sigstore::{
-    Authority, Circumstances, ClaimedSigner, IdentityRecord, KnownIdentity, KnownPublicKey,
-    Mismatch, Refusal, Root, Said, SignerRecord, SigstoreSigners, Standing, VerifiedBundle,
+    Authority, AuthorityKind, Circumstances, ClaimedSigner, IdentityRecord, KnownIdentity,
+    KnownPublicKey, Mismatch, Refusal, Root, Said, SignerRecord, SigstoreSigners, Standing,
+    VerifiedBundle,
 };
 use crate::verdict::{Cause, Class, Reason};
 
@@ -238,9 +240,9 @@ fn openpgp_key(subject: &Subject<'_>, signer: &SignerRecord) -> Option<Fingerpri
     };
     let mut known = subject.sigstore.keys.iter();
     let known = known.find(|one| one.trusted.fingerprint == *key && one.key.is_some())?;
-    let numbers = known.key.as_ref()?.openpgp_numbers()?;
-    let mut certificates = subject.keys.iter().map(|key| &key.certificate);
-    certificates.find_map(|one| one.key_with(&numbers)).cloned()
+    let mut keys = subject.keys.iter();
+    keys.find_map(|key| known.form_in(&key.certificate))
+        .cloned()
 }
 
 /// A listed signer whose signature it is, and whether it counts as his.
@@ -310,17 +312,22 @@ fn believed(known: &KnownIdentity, verified: &VerifiedBundle) -> Result<(), Prob
             return Err(Problem::Unclear(Cause::TrustRootUnknown, message));
         }
     };
-    let Some(Authority {
-        kind, name: called, ..
-    }) = root.lacks(verified.record())
-    else {
-        return Ok(());
+    let described = root.described();
+    let message = match root.lacks(verified.record()) {
+        Some(Authority {
+            kind, name: called, ..
+        }) => format!(
+            "{name}: {described} does not have the {} {called}",
+            kind.name()
+        ),
+        None if root.lacks_stamp(verified.record()) => {
+            let log = AuthorityKind::CertificateLog.name();
+            format!(
+                "{name}: {described} asks for a stamp of a {log}, and the certificate has none of its logs"
+            )
+        }
+        None => return Ok(()),
     };
-    let message = format!(
-        "{name}: {} does not have the {} {called}",
-        root.described(),
-        kind.name()
-    );
     Err(Problem::Listed(Failure::new(
         Reason::SignerNotTrusted,
         message,
@@ -357,9 +364,10 @@ fn by_key(
     let claimant = |known: &KnownPublicKey| {
         let seen = known.seen(verified);
         let name = &known.trusted.name;
+        let (trusted, hard) = forms::public_key(known, subject.keys);
         let standing = |at: &Circumstances<'_>| {
-            let standing = known.trusted.standing(&seen, at);
-            let standing = standing.map_err(|refusal| refused_key(known, &refusal));
+            let standing = trusted.standing(&seen, at);
+            let standing = standing.map_err(|refusal| refused_key(known, &hard, &refusal));
             // A fault elsewhere in the object hides no badness.
             if let Err(Problem::Listed(failure)) = &standing
                 && failure.reason.class() == Class::Badness
@@ -378,7 +386,11 @@ fn by_key(
     listed.map(claimant).collect()
 }
 
-fn refused_key(known: &KnownPublicKey, refusal: &Refusal) -> Problem {
+fn refused_key(
+    known: &KnownPublicKey,
+    hard: &BTreeSet<HardRevocation>,
+    refusal: &Refusal,
+) -> Problem {
     let (name, key) = (&known.trusted.name, known.trusted.fingerprint);
     if let (Reason::TransparencyMissing, Some(Root::Unknown(why))) = (reason(refusal), &known.root)
     {
@@ -390,20 +402,7 @@ fn refused_key(known: &KnownPublicKey, refusal: &Refusal) -> Problem {
         format!("{name} ({key}): {}", refusal.message),
     );
     if failure.reason.class() == Class::Badness {
-        let revocations = known.trusted.revocations.iter();
-        let is_hard = |one: &&DeclaredRevocation| {
-            matches!(
-                one.reason,
-                RevocationReason::Compromised | RevocationReason::Unspecified
-            )
-        };
-        failure.revocations = revocations
-            .filter(is_hard)
-            .map(|one| HardRevocation {
-                fingerprint: Fingerprint::of_digest(&key),
-                by: RevokedBy::Declared(one.clone()),
-            })
-            .collect();
+        failure.revocations.clone_from(hard);
     }
     Problem::Listed(failure)
 }
@@ -479,7 +478,8 @@ pub(crate) fn is_marred(subject: &Subject<'_>) -> bool {
             let seen = one.seen(
                 verified.filter(|it| *it.signer() == SignerRecord::Key(one.trusted.fingerprint))?,
             );
-            Some(reason(&one.trusted.standing(&seen, &at).err()?))
+            let (trusted, _) = forms::public_key(one, subject.keys);
+            Some(reason(&trusted.standing(&seen, &at).err()?))
         });
         void.chain(by_keys).chain(broken(subject, bundle))
     });

@@ -8,6 +8,7 @@ mod status;
 
 use std::collections::BTreeSet;
 
+use charttrust_verify::forms;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
@@ -23,6 +24,7 @@ use crate::controllers::error::Error;
 use crate::controllers::events::reference_of;
 use crate::controllers::life;
 use crate::controllers::signer_events::{Signer, announce};
+use crate::controllers::sigstore;
 use crate::controllers::store::written::Update;
 use crate::controllers::store::{LoadedKey, Reading, issuer_names};
 use crate::controllers::task::Task;
@@ -110,18 +112,14 @@ fn keep(context: &Context, name: &str, loaded: Option<LoadedKey>, moment: Moment
     report(name, loaded.as_ref());
     refresh::plan(context, name, loaded.as_ref(), moment.tick);
     let _change = context.change(None, moment.tick);
+    let mut forms = sigstore::both_forms(context, name);
     let before = context.store.set_key(name, loaded);
+    forms.extend(sigstore::both_forms(context, name));
+    let mut releases = sigstore::of_keys(context, &forms);
     issuers.extend(self::issuers(before.as_ref()));
     let issuers = issuers.iter().map(String::as_str);
-    for id in context.store.releases_of_issuers(issuers) {
-        context.store.learn(&id, moment);
-        context.judge_again(&id);
-        // A signature that was never verified before may have to be fetched.
-        context.queues.records.add(id);
-    }
-    for policy in context.store.trust().policies.keys() {
-        context.queues.tasks.add(Task::Decide(policy.clone()));
-    }
+    releases.extend(context.store.releases_of_issuers(issuers));
+    sigstore::judge_again(context, releases, moment);
     // What one object says of a key is said of all objects of that key.
     let pinned_before = before.and_then(|before| before.fingerprint);
     let pinned = pinned.iter().chain(&pinned_before);
@@ -129,10 +127,10 @@ fn keep(context: &Context, name: &str, loaded: Option<LoadedKey>, moment: Moment
         .flat_map(|key| learned::names(context, key))
         .collect();
     names.insert(name.to_owned());
+    names.extend(forms);
     for name in names {
         context.queues.tasks.add(Task::KeyStatus(name));
     }
-    context.queues.tasks.add(Task::Incidents);
 }
 
 /// Whoever investigates later wants to know from when on a key counted.
@@ -234,6 +232,7 @@ pub(in crate::controllers) async fn write_status(
     };
     let mut keys = trust.keys.iter();
     let key = keys.find(|key| key.name == name);
+    let key = key.map(|key| forms::openpgp_key(key, &trust.sigstore.keys));
     let fingerprint = loaded.fingerprint.as_ref();
     let releases = fingerprint.map(|key| context.store.dependents(key));
     let releases = releases.unwrap_or_default();
@@ -243,7 +242,7 @@ pub(in crate::controllers) async fn write_status(
     let others: Vec<_> = same.map(|other| other.name.as_str()).collect();
     let known = Known {
         loaded,
-        key,
+        key: key.as_ref(),
         others: &others,
         successor: object.spec.successor.as_deref(),
         releases: &releases,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use charttrust_verify::digest::Sha256Digest;
+use charttrust_verify::forms;
 use charttrust_verify::key::RevocationReason;
 use charttrust_verify::sigstore::{KnownPublicKey, Root, Transparency};
 use jiff::Timestamp;
@@ -96,10 +97,14 @@ fn keep(context: &Context, name: &str, loaded: Option<LoadedPublicKey>, moment: 
     let pinned = loaded.as_ref().and_then(|loaded| loaded.fingerprint);
     let _change = context.change(None, moment.tick);
     let known = loaded.as_ref().and_then(|loaded| loaded.known.clone());
+    let mut forms = sigstore::both_forms(context, name);
     let before = context.store.set_public_key(name, loaded);
+    forms.extend(sigstore::both_forms(context, name));
+    let mut releases = sigstore::of_keys(context, &forms);
     let pinned_before = before.as_ref().and_then(|before| before.fingerprint);
     let both: BTreeSet<_> = pinned.into_iter().chain(pinned_before).collect();
-    let mut releases = sigstore::concerned(context, both.iter().map(|key| Sought::Key(*key)));
+    let signed = sigstore::concerned(context, both.iter().map(|key| Sought::Key(*key)));
+    releases.extend(signed);
     let known_before = before.and_then(|before| before.known);
     let labels = |known: &Option<KnownPublicKey>| known.as_ref().map(|it| it.labels.clone());
     if labels(&known) != labels(&known_before) {
@@ -113,6 +118,7 @@ fn keep(context: &Context, name: &str, loaded: Option<LoadedPublicKey>, moment: 
     let same = same.filter(|(_, one)| one.fingerprint.is_some_and(|key| both.contains(&key)));
     let mut names: BTreeSet<_> = same.map(|(name, _)| name.clone()).collect();
     names.insert(name.to_owned());
+    names.extend(forms);
     for name in names {
         context.queues.tasks.add(Task::KeyStatus(name));
     }
@@ -206,8 +212,8 @@ pub(super) async fn write_status(
 /// What is known of a public key.
 struct Known<'a> {
     loaded: &'a LoadedPublicKey,
-    /// The key with the revocations, and the doubts, of all objects of its fingerprint.
-    shared: Option<&'a KnownPublicKey>,
+    /// The key with the revocations, and the doubts, of all objects of its fingerprint, and what revokes its other form.
+    shared: Option<KnownPublicKey>,
     /// Other objects of the same key.
     others: Vec<&'a str>,
     successor: Option<&'a str>,
@@ -228,9 +234,16 @@ impl<'a> Known<'a> {
             .iter()
             .filter(is_same)
             .partition(|one| one.trusted.name == name);
+        let shared = |known: &KnownPublicKey| {
+            let (trusted, _) = forms::public_key(known, &trust.keys);
+            KnownPublicKey {
+                trusted,
+                ..known.clone()
+            }
+        };
         Self {
             loaded,
-            shared: own.into_iter().next(),
+            shared: own.into_iter().next().map(shared),
             others: others.iter().map(|one| one.trusted.name.as_str()).collect(),
             successor: object.spec.successor.as_deref(),
             releases,
@@ -246,7 +259,8 @@ fn conclude(old: Option<&TrustedKeyStatus>, known: &Known<'_>, now: Timestamp) -
         releases: known.releases,
         generation: known.loaded.reading.generation,
     };
-    let algorithm = known.shared.and_then(|one| one.key.as_ref());
+    let shared = known.shared.as_ref();
+    let algorithm = shared.and_then(|one| one.key.as_ref());
     let algorithm = algorithm.map(|key| bounds::fit(&key.algorithm(), bounds::WORD));
     let fingerprint = known.loaded.fingerprint.map(|key| key.to_string());
     let signing = fingerprint.zip(algorithm.clone());
@@ -255,7 +269,7 @@ fn conclude(old: Option<&TrustedKeyStatus>, known: &Known<'_>, now: Timestamp) -
         algorithm,
         expires: None,
     });
-    let root = known.shared.and_then(|one| one.root.as_ref());
+    let root = shared.and_then(|one| one.root.as_ref());
     TrustedKeyStatus {
         state: Some(life.state),
         algorithm,
@@ -273,7 +287,7 @@ fn life_of(known: &Known<'_>, now: Timestamp) -> Life {
     if let Some(problem) = &known.loaded.problem {
         return Life::invalid(problem.reason, &problem.message);
     }
-    let Some(key) = known.shared else {
+    let Some(key) = &known.shared else {
         return Life::invalid(KeyReason::ProgressingWithRetry, "the key is being read");
     };
     if let Some(doubt) = &key.unusable {
@@ -318,6 +332,6 @@ fn revoked(key: &KnownPublicKey) -> Option<(KeyReason, String)> {
         }
     };
     let by = &worst.declared_by;
-    let message = format!("{effect}; spec.revocation of {by} says so");
+    let message = format!("{effect}; TrustedKey {by} says so");
     Some((declared(worst.reason), message))
 }

@@ -32,7 +32,7 @@ use charttrust_verify::evidence::{Answer, Evidence};
 use charttrust_verify::key::{DeclaredRevocation, Key};
 use charttrust_verify::openpgp::{ClaimedRevocations, Fingerprint};
 use charttrust_verify::policy::Policy;
-use charttrust_verify::sigstore::SigstoreSigners;
+use charttrust_verify::sigstore::{KnownPublicKey, SigstoreSigners};
 use charttrust_verify::small_map::SmallMap;
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -165,6 +165,18 @@ impl Trust {
             keys: &self.keys,
             sigstore: &self.sigstore,
         }
+    }
+
+    /// The keys that are declared in both forms, as key of `OpenPGP` and as public key, in one of them by this object.
+    pub fn forms<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> impl Iterator<Item = (&'a Key, &'a KnownPublicKey)> {
+        let public = self.sigstore.keys.iter();
+        let pairs = public.flat_map(|public| self.keys.iter().map(move |key| (key, public)));
+        let of_name =
+            pairs.filter(move |(key, public)| key.name == name || public.trusted.name == name);
+        of_name.filter(|(key, public)| public.form_in(&key.certificate).is_some())
     }
 
     /// Tries everybody who is known on what nobody could explain yet.

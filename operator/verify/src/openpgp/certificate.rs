@@ -8,7 +8,7 @@ use super::acceptance::Lifespan;
 use super::error::CertificateError;
 use super::fingerprint::Fingerprint;
 use super::keys::Key;
-use super::revocation::{KeyRevocation, Revoker};
+use super::revocation::{CertificateRevocation, KeyRevocation, Revoker, worst};
 
 /// An `OpenPGP` certificate, all signatures of which were checked when it was loaded.
 ///
@@ -111,6 +111,24 @@ impl Certificate {
         let mut keys = self.keys();
         let key = keys.find(|key| !numbers.is_empty() && key.body.ends_with(numbers));
         key.map(|key| &key.fingerprint)
+    }
+
+    /// What revokes one of its keys: the worst of the revocations of the whole, and of those of a subkey. One that could
+    /// not be checked is no proof, and left out.
+    pub(crate) fn revocations_of(
+        &self,
+        key: &Fingerprint,
+    ) -> impl Iterator<Item = CertificateRevocation> {
+        let mut subkeys = self.0.subkeys.iter();
+        let subkey = subkeys.find(|subkey| subkey.key.fingerprint == *key);
+        let all = [
+            Some(&self.0.revocations),
+            subkey.map(|one| &one.revocations),
+        ];
+        let worst = all.into_iter().flatten().filter_map(|it| worst(it));
+        worst
+            .filter(|one| one.is_verified())
+            .map(KeyRevocation::public)
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {

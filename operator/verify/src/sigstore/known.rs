@@ -10,7 +10,7 @@ use super::standing::TrustedPublicKey;
 use super::verified::{BundleRecord, SignerRecord, VerifiedBundle};
 use crate::digest::Sha256Digest;
 use crate::key::{DeclaredRevocation, Grandfather, HardRevocation, RevokedBy};
-use crate::openpgp::Fingerprint;
+use crate::openpgp::{Certificate, Fingerprint};
 
 /// Everybody whose Sigstore signatures are known. Empty where nobody uses Sigstore.
 #[derive(Clone, Debug, Default)]
@@ -64,10 +64,12 @@ impl SigstoreSigners {
         self.keys.is_empty() && self.identities.is_empty()
     }
 
-    /// Every root of an identity once, in an order that depends on nothing but the roots.
+    /// Every root of an identity once, in an order that depends on nothing but the roots: those first that ask for
+    /// stamps of logs of certificates, as what they find is enough for the others too.
     pub fn roots(&self) -> Vec<&Arc<TrustedRoot>> {
         let all = self.identities.iter().filter_map(|one| one.root.known());
-        let by_digest: BTreeMap<Sha256Digest, _> = all.map(|root| (root.digest(), root)).collect();
+        let all = all.map(|root| ((!root.asks_for_stamps(), root.digest()), root));
+        let by_digest: BTreeMap<(bool, Sha256Digest), _> = all.collect();
         by_digest.into_values().collect()
     }
 }
@@ -127,9 +129,25 @@ impl KnownIdentity {
             .known()
             .is_none_or(|root| root.lacks_issuer(record).is_none())
     }
+
+    /// Whether its root asks for a stamp of a signature of this identity, and the root that has verified it did not.
+    pub(crate) fn asks_for_stamp(&self, record: &BundleRecord) -> bool {
+        let SignerRecord::Identity(identity) = &record.signer else {
+            return false;
+        };
+        let root = self.root.known();
+        let is_asking = root.is_some_and(|root| root.lacks_stamp(record));
+        is_asking && self.may_be(record) && self.identity.matches(identity).is_ok()
+    }
 }
 
 impl KnownPublicKey {
+    /// Which key of a certificate of `OpenPGP` it is, if it is one: one secret in two forms.
+    pub fn form_in<'c>(&self, certificate: &'c Certificate) -> Option<&'c Fingerprint> {
+        let numbers = self.key.as_ref()?.openpgp_numbers()?;
+        certificate.key_with(numbers)
+    }
+
     /// The bundle as this key's root has it: of whom that has removed, nothing is believed any more.
     pub fn seen(&self, bundle: &VerifiedBundle) -> VerifiedBundle {
         let root = self.root.as_ref().and_then(Root::known);

@@ -15,6 +15,7 @@ use crate::finding::bounded;
 pub struct PublicKey {
     pub(super) der: DerPublicKey,
     pub(super) algorithm: KeyAlgorithm,
+    numbers: Option<Vec<u8>>,
 }
 
 /// Why bytes are no public key.
@@ -94,7 +95,12 @@ impl PublicKey {
         let key = VerificationKey::from_spki(&der).map_err(unsupported)?;
         sigstore_verify::crypto::validate_raw_public_key(key.scheme(), key.as_bytes())
             .map_err(unsupported)?;
-        Ok(Self { der, algorithm })
+        let numbers = openpgp_numbers(algorithm, &key);
+        Ok(Self {
+            der,
+            algorithm,
+            numbers,
+        })
     }
 
     /// The same, if the key is the one that is pinned.
@@ -117,29 +123,33 @@ impl PublicKey {
 
     /// What the packet of an `OpenPGP` key ends with if it is this very key: its numbers, which for RSA are
     /// lengths and numbers (RFC 9580 section 5.5.5).
-    pub fn openpgp_numbers(&self) -> Option<Vec<u8>> {
-        let key = VerificationKey::from_spki(&self.der).ok()?;
-        if self.algorithm != KeyAlgorithm::Rsa {
-            return Some(key.as_bytes().to_vec());
-        }
-        let mut reader = SliceReader::new(key.as_bytes()).ok()?;
-        let read = reader.sequence(|it| Ok::<_, der::Error>([it.decode()?, it.decode()?]));
-        let numbers: [UintRef<'_>; 2] = read.ok()?;
-        let number = |it: UintRef<'_>| {
-            let bytes = it.as_bytes();
-            let unused = bytes.first().map_or(0, |first| first.leading_zeros());
-            let bits = u16::try_from(bytes.len().checked_mul(8)?).ok()?;
-            let bits = bits.checked_sub(u16::try_from(unused).ok()?)?;
-            Some([&bits.to_be_bytes(), bytes].concat())
-        };
-        let numbers: Option<Vec<_>> = numbers.into_iter().map(number).collect();
-        Some(numbers?.concat())
+    pub fn openpgp_numbers(&self) -> Option<&[u8]> {
+        self.numbers.as_deref()
     }
 
     /// What it is, such as `EcdsaP256`.
     pub fn algorithm(&self) -> String {
         format!("{:?}", self.algorithm)
     }
+}
+
+/// See [`PublicKey::openpgp_numbers`].
+fn openpgp_numbers(algorithm: KeyAlgorithm, key: &VerificationKey) -> Option<Vec<u8>> {
+    if algorithm != KeyAlgorithm::Rsa {
+        return Some(key.as_bytes().to_vec());
+    }
+    let mut reader = SliceReader::new(key.as_bytes()).ok()?;
+    let read = reader.sequence(|it| Ok::<_, der::Error>([it.decode()?, it.decode()?]));
+    let numbers: [UintRef<'_>; 2] = read.ok()?;
+    let number = |it: UintRef<'_>| {
+        let bytes = it.as_bytes();
+        let unused = bytes.first().map_or(0, |first| first.leading_zeros());
+        let bits = u16::try_from(bytes.len().checked_mul(8)?).ok()?;
+        let bits = bits.checked_sub(u16::try_from(unused).ok()?)?;
+        Some([&bits.to_be_bytes(), bytes].concat())
+    };
+    let numbers: Option<Vec<_>> = numbers.into_iter().map(number).collect();
+    Some(numbers?.concat())
 }
 
 /// Whether the parameters stand there that RSA has none of (RFC 3279 section 2.3.1). With and without them it is

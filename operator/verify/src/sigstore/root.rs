@@ -149,10 +149,23 @@ impl TrustedRoot {
         all.chain(logs).chain(ctlogs).collect()
     }
 
+    /// Whether a certificate has to carry the stamp of a log of certificates: the root names such a log.
+    pub fn asks_for_stamps(&self) -> bool {
+        !self.content.ctlogs.is_empty()
+    }
+
     /// Of those on whose word a verified bundle rests, the first that this root does not have: whoever is
-    /// removed from a root is not believed any more. One whose time has ended stays.
+    /// removed from a root is not believed any more. One whose time has ended stays. Nothing rests on a log of
+    /// certificates where the root asks for no stamp, whatever another root has found.
     pub fn lacks<'a>(&self, record: &'a BundleRecord) -> Option<&'a Authority> {
-        self.missing(record.authorities.iter())
+        let is_asked =
+            |one: &&Authority| one.kind != AuthorityKind::CertificateLog || self.asks_for_stamps();
+        self.missing(record.authorities.iter().filter(is_asked))
+    }
+
+    /// Whether this root asks for a stamp that nobody has found: it was verified by a root that asks for none.
+    pub fn lacks_stamp(&self, record: &BundleRecord) -> bool {
+        self.asks_for_stamps() && !record.is_stamped()
     }
 
     /// The same of whoever says who has signed.

@@ -93,6 +93,14 @@ pub struct BundleRecord {
     pub not_proven: Vec<NotProven>,
 }
 
+impl BundleRecord {
+    /// Whether a log of certificates says that the certificate is public.
+    pub fn is_stamped(&self) -> bool {
+        let mut all = self.authorities.iter();
+        all.any(|one| one.kind == AuthorityKind::CertificateLog)
+    }
+}
+
 /// Who made a signature.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -373,7 +373,7 @@ fn by_ed25519(seed: [u8; 32]) -> (BundleFacts, PublicKey) {
 }
 
 /// Alice's statement of PGP, and a bundle by a public key; two are needed.
-fn pgp_and(seed: [u8; 32]) -> World {
+pub(crate) fn pgp_and(seed: [u8; 32]) -> World {
     let (bundle, key) = by_ed25519(seed);
     let mut world = World::keyed(&[]);
     world.facts().provenance = World::good().facts().provenance.clone();

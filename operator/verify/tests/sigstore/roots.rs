@@ -132,7 +132,26 @@ fn who_is_removed_from_the_root_is_missed() {
             json[part] = replaced;
             let root = root(&json);
             let missed = root.lacks(record).map(|one| one.kind);
-            assert_eq!(missed, Some(kind), "{part}");
+            // A root without any log of certificates asks for no stamp.
+            let is_asked = root.asks_for_stamps() || kind != AuthorityKind::CertificateLog;
+            assert_eq!(missed, is_asked.then_some(kind), "{part}");
+            assert!(!root.lacks_stamp(record));
         }
     }
+}
+
+#[test]
+fn a_stamp_that_no_root_has_asked_for_is_missed_by_one_that_does() {
+    let asking = World {
+        certificates: Some(Key::new()),
+        ..World::new()
+    };
+    let mut json = asking.root_json();
+    json["ctlogs"] = json!([]);
+    let (asking, silent) = (asking.root(), root(&json));
+    assert!(asking.asks_for_stamps() && !silent.asks_for_stamps());
+    let world = World::new();
+    let unstamped = verified(&world.good());
+    assert!(asking.lacks_stamp(unstamped.record()));
+    assert!(!silent.lacks_stamp(unstamped.record()));
 }

@@ -17,6 +17,8 @@ at() { when=$1; shift; gpg --quiet --batch --yes --pinentry-mode loopback --pass
 answer() { when=$1; shift; gpg --quiet --no-tty --yes --pinentry-mode loopback --passphrase '' \
     --faked-system-time "$when!" --no-auto-check-trustdb --command-fd 0 "$@"; }
 fpr() { gpg --batch --with-colons --list-keys "$1" 2>/dev/null | awk -F: '/^fpr/{print $10; exit}'; }
+# The same key as a public key (ssh-keygen does not know Ed25519 in this form).
+pem() { gpg --batch --export-ssh-key "$1!" | ssh-keygen -f /dev/stdin -e -m PKCS8; }
 public() { gpg --batch --export --armor --export-options "${2:-export-clean}" "$1"; }
 
 cat >"$GNUPGHOME/text" <<'TEXT'
@@ -38,6 +40,9 @@ for algorithm in rsa2048 rsa3072 rsa4096 ed25519 nistp256 nistp384 nistp521 \
   at 20240101T000000 --quick-gen-key "$algorithm <$algorithm@example.org>" "$algorithm" cert,sign never
   public "$algorithm@" >"$out/$algorithm.asc"
   at 20240601T000000 --local-user "$algorithm@" --clear-sign --output "$out/$algorithm.prov" "$GNUPGHOME/text"
+done
+for algorithm in nistp256 nistp384; do
+  pem "$(fpr "$algorithm@")" >"$out/$algorithm.pem"
 done
 for algorithm in rsa2048 rsa1024 dsa2048; do
   at 20240101T000000 --armor --export-secret-keys "$algorithm@" >"$out/secret/$algorithm.asc"
@@ -127,6 +132,8 @@ cat "$out/ed25519.asc" "$out/rsa2048.asc" >"$out/two-blocks.asc"
 if [ -n "${HELM:-}" ]; then
   data=pkg/provenance/testdata
   git --git-dir="$HELM" show "HEAD:$data/helm-test-key.pub" >"$out/helm-test-key.pub"
+  gpg --quiet --batch --import "$out/helm-test-key.pub" 2>/dev/null
+  pem "$(fpr helm-testing@helm.sh)" >"$out/helm-test-key.pem"
   git --git-dir="$HELM" show "HEAD:$data/msgblock.yaml.asc" >"$out/helm-msgblock.yaml.asc"
   git --git-dir="$HELM" show "HEAD:$data/msgblock.yaml.tampered" >"$out/helm-msgblock.yaml.tampered" || :
   git --git-dir="$HELM" show "HEAD:$data/hashtest-1.2.3.tgz.prov" >"$out/helm-hashtest-1.2.3.tgz.prov"
