@@ -127,7 +127,7 @@ fn base64(text: &str) -> String {
 
 /// What the source has answered about a release; it is asked now if it is due.
 async fn asked(scene: &Scene, release: &ReleaseId, url: &str) -> Answer {
-    poll::plan(&scene.context, release);
+    poll::plan(&scene.context, release, crate::clock::tick());
     let work = scene.context.queues.polls.next().await;
     poll::poll(&scene.context, &work).await;
     drop(work);
@@ -384,7 +384,7 @@ async fn another_login_has_the_source_asked_again() {
             .cluster
             .put(&repository_at("shop"), repository("shop", &url));
         let is_forgotten = || {
-            poll::plan(&scene.context, &release);
+            poll::plan(&scene.context, &release, crate::clock::tick());
             let known = scene.context.store.release(&release).unwrap();
             known.asked.is_empty()
         };

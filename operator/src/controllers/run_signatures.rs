@@ -208,7 +208,7 @@ impl Stage {
     /// How often looks came to nothing, after another one.
     async fn looked(&self) -> u32 {
         let before = self.looks();
-        super::release::poll::plan(&self.context, &self.release);
+        super::release::poll::plan(&self.context, &self.release, crate::clock::tick());
         let waiting = async {
             while self.looks() == before {
                 tokio::task::yield_now().await;

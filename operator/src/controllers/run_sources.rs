@@ -42,7 +42,7 @@ async fn looking(servers: &[(&str, &MockServer)]) -> Arc<Context> {
 fn install(context: &Context, chart: &str) -> ReleaseId {
     let release = id("shop", chart);
     read(context, &release, chart);
-    super::release::poll::plan(context, &release);
+    super::release::poll::plan(context, &release, crate::clock::tick());
     release
 }
 
@@ -187,7 +187,7 @@ async fn looks_that_are_asked_for_at_once_share_an_answer() {
         context.store.update(release, |known| known.request(now));
     }
     for release in &releases {
-        super::release::poll::plan(&context, release);
+        super::release::poll::plan(&context, release, crate::clock::tick());
     }
     until(|| {
         let mut all = releases.iter();
@@ -247,7 +247,7 @@ async fn the_repositories_of_subcharts_are_asked_for_what_is_vouched_for() {
             known.request(crate::clock::tick());
         });
         tokio::spawn(Arc::clone(&context).poll_for_ever());
-        super::release::poll::plan(&context, &release);
+        super::release::poll::plan(&context, &release, crate::clock::tick());
         until(|| failures(&context, &release).is_some()).await;
         assert_eq!(
             requests(&parts).await,

@@ -35,20 +35,31 @@ pub(in crate::controllers) enum Next {
 }
 
 /// Plans the looks at the sources of a release, each in the lane of its own way of asking; tells when the first is.
-pub(in crate::controllers) fn plan(context: &Context, id: &ReleaseId) -> Next {
+/// `known` is when it was known what there is to ask about: what a source has said to others since then answers a
+/// first look too, so that at a start no chart is downloaded for each of its releases.
+pub(in crate::controllers) fn plan(context: &Context, id: &ReleaseId, known: Instant) -> Next {
     let trust = context.store.trust();
     let sources = sources_of(context, &trust, id);
     forget_others(context, id, &sources);
     answer_requests(context, id, &sources);
     let mut next = Next::Later;
     for (source, every) in &sources {
-        let due = due_at(context, id, source, *every);
+        let mut due = due_at(context, id, source, *every);
         if due <= clock::tick() {
             next = Next::Now;
+            if is_first(context, id, source) {
+                due = due.min(known);
+            }
         }
         context.queues.polls.add_at(look(context, id, source), due);
     }
     next
+}
+
+fn is_first(context: &Context, id: &ReleaseId, source: &policy::Source) -> bool {
+    context.store.inspect(id, |release| {
+        release.is_none_or(|it| !it.asked.contains_key(source) && !it.renewed.contains(source))
+    })
 }
 
 /// The looks that there are to take for a release.

@@ -49,7 +49,7 @@ pub(in crate::controllers) async fn read_changed(
         release.keep(|record| judged.contains_key(record) || may_be_there(record));
     });
     context.queues.tasks.add(Task::Release(id.clone()));
-    if poll::plan(context, id) == Next::Later {
+    if poll::plan(context, id, queued) == Next::Later {
         // Nobody compares them in a moment.
         forget(context, id, judged.keys());
     }
