@@ -69,13 +69,15 @@ pub enum Tool {
     Registry,
     /// The transparency log of Sigstore, of the second kind.
     Rekor,
+    /// Verifies a bundle by sigstore-go, again and again.
+    SigstoreGo,
     /// The timestamp authority of Sigstore.
     TimestampServer,
 }
 
 impl Tool {
     /// Every tool, in the order in which tests need them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
@@ -97,6 +99,7 @@ impl Tool {
         Self::K3s,
         Self::Redis,
         Self::ArgoCd,
+        Self::SigstoreGo,
         Self::Rekor,
         Self::TimestampServer,
         Self::Fulcio,
@@ -153,6 +156,7 @@ impl Tool {
             Self::Referrers => ("referrers", "referrers", REFERRERS, "./referrers", ""),
             Self::Registry => ("registry", "registry", REGISTRY, "/cmd/registry", ""),
             Self::Rekor => ("sigstore", "rekor", REKOR, "/cmd/rekor-server/posix", ""),
+            Self::SigstoreGo => ("sigstore", "sigstore-go", SIGSTORE_GO, "./sigstore-go", ""),
             Self::TimestampServer => {
                 let package = "/cmd/timestamp-server";
                 ("sigstore", "timestamp-server", TIMESTAMPS, package, "")
@@ -172,6 +176,12 @@ impl Tool {
 pub fn path(tool: Tool) -> Result<PathBuf, ToolError> {
     ensure(&[tool])?;
     tool.recipe().target()
+}
+
+/// The path of `tool`, if it was built before.
+pub fn present(tool: Tool) -> Result<Option<PathBuf>, ToolError> {
+    let target = tool.recipe().target()?;
+    Ok(target.exists().then_some(target))
 }
 
 /// Builds those of `tools` that are missing, and tells on standard error how far it is.
@@ -443,6 +453,7 @@ const REDIS: &str = "github.com/alicebob/miniredis/v2";
 const REFERRERS: &str = "github.com/google/go-containerregistry";
 const REGISTRY: &str = "github.com/distribution/distribution/v3";
 const REKOR: &str = "github.com/sigstore/rekor-tiles/v2";
+const SIGSTORE_GO: &str = "github.com/sigstore/sigstore-go";
 const TIMESTAMPS: &str = "github.com/sigstore/timestamp-authority/v2";
 
 const BUILD_FLAGS: [&str; 2] = ["-trimpath", "-buildvcs=false"];

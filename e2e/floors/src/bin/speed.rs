@@ -2,7 +2,8 @@
 //!
 //! `speed verify MILLISECONDS ARCHIVE PROVENANCE KEYRING` verifies one chart again and again: statement, signature
 //! and digest, by keys that were read before. `speed decode MILLISECONDS RECORD` decodes one record again and again.
-//! Either prints how many nanoseconds it takes.
+//! `speed bundle MILLISECONDS BUNDLE ROOT SHA256 ISSUER SUBJECT` verifies one Sigstore bundle of an identity again and
+//! again, from its bytes to its signer, by a trusted root that was read before. Each prints how many nanoseconds it takes.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -11,8 +12,12 @@ use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use charttrust_verify::digest::Sha256Digest;
+use charttrust_verify::key::Scope;
 use charttrust_verify::limits::RecordLimits;
 use charttrust_verify::openpgp::{self, Certificate};
+use charttrust_verify::sigstore::{
+    self, Artifact, ClaimRules, ClaimedBundle, Identity, Means, SubjectRule, TrustedRoot,
+};
 use charttrust_verify::{provenance, release};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -46,11 +51,18 @@ fn run(arguments: &[&str]) -> Outcome<u128> {
                 Ok(())
             })
         }
-        _ => Err(
-            "usage: speed verify MILLISECONDS ARCHIVE PROVENANCE KEYRING, or speed decode MILLISECONDS RECORD".into(),
-        ),
+        ["bundle", time, bundle, root, digest, issuer, subject] => {
+            let (bundle, root) = (fs::read(bundle)?, TrustedRoot::parse(&fs::read(root)?)?);
+            let digest = format!("sha256:{digest}").parse()?;
+            let signer = identity(issuer, subject);
+            repeated(time, || signed(&bundle, (digest, &root), &signer))
+        }
+        _ => Err(USAGE.into()),
     }
 }
+
+const USAGE: &str = "usage: speed verify MILLISECONDS ARCHIVE PROVENANCE KEYRING, speed decode MILLISECONDS RECORD, or \
+                     speed bundle MILLISECONDS BUNDLE ROOT SHA256 ISSUER SUBJECT";
 
 /// Repeats something for so long; how many nanoseconds it takes once.
 fn repeated(time: &str, act: impl Fn() -> Outcome<()>) -> Outcome<u128> {
@@ -76,5 +88,29 @@ fn verified(archive: &[u8], provenance: &[u8], keys: &[Certificate]) -> Outcome<
     if !is_good || claimed != Some(Sha256Digest::of(black_box(archive))) {
         return Err("the chart is not verified".into());
     }
+    Ok(())
+}
+
+/// Whoever has exactly this issuer and this subject.
+fn identity(issuer: &str, subject: &str) -> Identity {
+    Identity {
+        name: "expected".to_owned(),
+        issuer: issuer.to_owned(),
+        subject: SubjectRule::Exact(subject.to_owned()),
+        claims: ClaimRules::default(),
+        scope: Scope::default(),
+        not_after: None,
+        revocation: None,
+    }
+}
+
+/// What `cosign verify` does, with a trusted root that was read before.
+fn signed(bundle: &[u8], of: (Sha256Digest, &TrustedRoot), expected: &Identity) -> Outcome<()> {
+    let (digest, root) = of;
+    let claimed = ClaimedBundle::parse(black_box(bundle))?;
+    let verified = sigstore::verify(&claimed, Artifact::Digest(digest), Means::Identity(root))?;
+    let signer = verified.identity().ok_or("it is signed by a key")?;
+    let matched = expected.matches(signer);
+    matched.map_err(|mismatch| mismatch.to_string())?;
     Ok(())
 }

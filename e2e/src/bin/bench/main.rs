@@ -4,6 +4,7 @@
 //! memory by the kernel; nothing is taken from the operator's own word. Times of one run on one
 //! machine are printed to be compared with each other, not as a promise.
 
+mod bundles;
 mod door;
 mod hostile;
 mod numbers;
@@ -78,6 +79,8 @@ struct Arguments {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Row {
+    /// One Sigstore bundle, by the engine, by sigstore-go and by cosign.
+    Bundles,
     /// P19 to P21: what the webhook costs whoever installs, beside one that looks at nothing.
     #[value(aliases = ["P19", "P20", "P21"])]
     Door,
@@ -103,13 +106,24 @@ impl Arguments {
     fn wants(&self, row: Row) -> bool {
         self.rows.is_empty() || self.rows.contains(&row)
     }
+
+    /// What measures the engine.
+    fn speed(&self) -> Result<PathBuf> {
+        match &self.speed {
+            Some(program) => Ok(program.clone()),
+            None => Ok(built("../release/speed")?),
+        }
+    }
 }
 
 #[tokio::main]
 async fn main() -> Result {
     let arguments = Arguments::parse();
     // These need no cluster, or one of their own.
-    let alone = [Row::Door, Row::Verify];
+    let alone = [Row::Bundles, Row::Door, Row::Verify];
+    if arguments.wants(Row::Bundles) {
+        bundles::row(&arguments)?;
+    }
     if arguments.wants(Row::Verify) {
         verify::row(&arguments).await?;
     }

@@ -6,7 +6,6 @@ use std::process::Command;
 use std::time::Instant;
 
 use charttrust_e2e::charts::{Chart, Source};
-use charttrust_e2e::cluster::built;
 use charttrust_e2e::gpg::{Algorithm, Keyring};
 use charttrust_e2e::helm::{Helm, Version};
 use charttrust_e2e::record;
@@ -43,10 +42,7 @@ struct Programs {
 /// The rows.
 pub(crate) async fn row(arguments: &Arguments) -> Result {
     let programs = Programs {
-        ours: match &arguments.speed {
-            Some(program) => program.clone(),
-            None => built("../release/speed")?,
-        },
+        ours: arguments.speed()?,
         go: tools::path(Tool::HelmFloor)?,
         helms: [
             ("helm 4", Helm::new(Version::V4)?),
@@ -202,11 +198,11 @@ fn made(bytes: usize) -> Value {
 }
 
 /// What a program of a bench prints.
-fn nanoseconds(program: &Path, arguments: &[&str]) -> Result<f64> {
+pub(crate) fn nanoseconds(program: &Path, arguments: &[&str]) -> Result<f64> {
     Ok(run(program, arguments)?.trim().parse()?)
 }
 
-fn run(program: &Path, arguments: &[&str]) -> Result<String> {
+pub(crate) fn run(program: &Path, arguments: &[&str]) -> Result<String> {
     let output = Command::new(program).args(arguments).output();
     let output = output.map_err(|error| format!("{}: {error}", program.display()))?;
     if !output.status.success() {
@@ -217,7 +213,7 @@ fn run(program: &Path, arguments: &[&str]) -> Result<String> {
 }
 
 /// Nanoseconds of one process of several.
-fn each(process: impl Fn() -> Result) -> Result<f64> {
+pub(crate) fn each(process: impl Fn() -> Result) -> Result<f64> {
     let begun = Instant::now();
     for _ in 0..PROCESSES {
         process()?;
@@ -239,7 +235,7 @@ fn sha256() -> Result<f64> {
     Ok(thousands * 1000.0)
 }
 
-fn told(what: &str, times: &[f64]) {
+pub(crate) fn told(what: &str, times: &[f64]) {
     let ones = times.iter().map(|time| (*time, 1000.0));
     println!("  {what:<32} {:.0} µs", Ratio::of(ones).median());
 }
@@ -256,6 +252,6 @@ fn size(path: &Path) -> Result<f64> {
     Ok(f64::from(u32::try_from(bytes)?))
 }
 
-fn text(path: &Path) -> Result<&str> {
+pub(crate) fn text(path: &Path) -> Result<&str> {
     path.to_str().ok_or_else(|| "a path is no text".into())
 }
