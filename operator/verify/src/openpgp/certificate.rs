@@ -8,7 +8,7 @@ use super::acceptance::Lifespan;
 use super::error::CertificateError;
 use super::fingerprint::Fingerprint;
 use super::keys::Key;
-use super::revocation::{CertificateRevocation, KeyRevocation, Revoker, worst};
+use super::revocation::{CertificateRevocation, KeyRevocation, Revoker, worst_proven};
 
 /// An `OpenPGP` certificate, all signatures of which were checked when it was loaded.
 ///
@@ -113,8 +113,7 @@ impl Certificate {
         key.map(|key| &key.fingerprint)
     }
 
-    /// What revokes one of its keys: the worst of the revocations of the whole, and of those of a subkey. One that could
-    /// not be checked is no proof, and left out.
+    /// What is proven to revoke one of its keys: the worst of the revocations of the whole, and of those of a subkey.
     pub(crate) fn revocations_of(
         &self,
         key: &Fingerprint,
@@ -125,10 +124,8 @@ impl Certificate {
             Some(&self.0.revocations),
             subkey.map(|one| &one.revocations),
         ];
-        let worst = all.into_iter().flatten().filter_map(|it| worst(it));
-        worst
-            .filter(|one| one.is_verified())
-            .map(KeyRevocation::public)
+        let proven = all.into_iter().flatten().filter_map(|it| worst_proven(it));
+        proven.map(KeyRevocation::public)
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {

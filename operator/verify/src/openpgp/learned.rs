@@ -11,7 +11,7 @@ use super::certificate::{Certificate, Parts, Subkey, earlier};
 use super::error::CertificateError;
 use super::fingerprint::Fingerprint;
 use super::material::{FoundIn, Material};
-use super::revocation::{KeyRevocation, worst};
+use super::revocation::{KeyRevocation, worst_proven};
 use super::time::timestamp;
 use super::validity::Moment;
 
@@ -162,18 +162,10 @@ impl Certificate {
 
 impl Learned {
     fn add_revocations(&mut self, known: &[KeyRevocation], others: &[KeyRevocation]) {
-        let worst = |all: &[KeyRevocation]| {
-            let verified: Vec<_> = all
-                .iter()
-                .filter(|one| one.is_verified())
-                .cloned()
-                .collect();
-            worst(&verified).cloned()
-        };
-        let Some(other) = worst(others) else {
+        let Some(other) = worst_proven(others) else {
             return;
         };
-        if worst(known).is_none_or(|known| other.is_worse(&known)) {
+        if worst_proven(known).is_none_or(|known| other.is_worse(known)) {
             self.revocations.insert(hex::encode(&other.raw));
         }
     }

@@ -189,10 +189,16 @@ impl KeyRevocation {
 }
 
 /// The worst of several revocations, the earliest among equals.
-pub(super) fn worst(revocations: &[KeyRevocation]) -> Option<&KeyRevocation> {
-    revocations
-        .iter()
-        .min_by_key(|one| (one.effect, one.since, &one.digest))
+pub(super) fn worst<'a>(
+    revocations: impl IntoIterator<Item = &'a KeyRevocation>,
+) -> Option<&'a KeyRevocation> {
+    let all = revocations.into_iter();
+    all.min_by_key(|one| (one.effect, one.since, &one.digest))
+}
+
+/// The worst of those that were checked: one that could not be is no proof, and hides none that is.
+pub(super) fn worst_proven(revocations: &[KeyRevocation]) -> Option<&KeyRevocation> {
+    worst(revocations.iter().filter(|one| one.is_verified()))
 }
 
 /// Soft only if every reason in the hashed area is a soft one (section 5.2.3.31).

@@ -188,6 +188,19 @@ fn a_certificate_that_revokes_itself_revokes_its_public_form() {
         let revoked = shape.key_revocation(day(1), |sig| sig.reason(3));
         shape.direct.push(revoked);
     };
+    // Nobody can say whether this is hers. It neither revokes nor hides what does.
+    let unclear: Change = |shape| {
+        let unclear = shape.key_revocation(day(1), |sig| sig.reason(2).hash(99));
+        shape.direct.push(unclear);
+        let (key, _) = shape.subkeys[0].clone();
+        let unclear = shape.subkey_revocation(&key, day(1), |sig| sig.reason(2).hash(99));
+        shape.subkeys[0].1.push(unclear);
+    };
+    let both: Change = |shape| {
+        let unclear = shape.key_revocation(day(1), |sig| sig.reason(2).hash(99));
+        let retired = shape.key_revocation(day(1), |sig| sig.reason(3));
+        shape.direct.extend([unclear, retired]);
+    };
     let subkey: Change = |shape| {
         let (key, _) = shape.subkeys[0].clone();
         let revoked = shape.subkey_revocation(&key, day(1), |sig| sig.reason(0));
@@ -198,6 +211,9 @@ fn a_certificate_that_revokes_itself_revokes_its_public_form() {
         (whole, PRIMARY, Some(Reason::KeyCompromised)),
         (whole, OTHER, None),
         (retired, SUBKEY, Some(Reason::KeyRetired)),
+        (unclear, SUBKEY, None),
+        (unclear, PRIMARY, None),
+        (both, SUBKEY, Some(Reason::KeyRetired)),
         (subkey, SUBKEY, Some(Reason::KeyRevoked)),
         (subkey, PRIMARY, None),
     ] {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::der::{bits, oid, seq, tlv};
 use crate::forge::{
-    Content, Key, Log, MANIFEST, SIGN, Shape, World, base64, claimed, manifest, noon, pem,
+    Content, Key, Log, MANIFEST, SIGN, Shape, World, base64, claimed, manifest, noon, pem, root,
 };
 
 pub(crate) fn public(key: &Key) -> PublicKey {
@@ -130,6 +130,28 @@ fn a_forged_proof_is_a_fault_though_the_key_is_good() {
         bundle[material][part] = other[material][part].clone();
         let fault = by(&claimed(&bundle), &public(&key), Some(&world.root())).unwrap_err();
         assert_eq!(fault.code(), code, "{fault}");
+    }
+}
+
+/// Neither another authority, whose time has not ended, nor a log makes up for it.
+#[test]
+fn an_authority_whose_time_has_ended_proves_no_time_beside_a_key() {
+    let world = World::new();
+    let key = Key::new();
+    let mut json = world.root_json();
+    let part = "timestampAuthorities";
+    let other = World::called("other").root_json()[part][0].clone();
+    json[part].as_array_mut().unwrap().push(other);
+    json[part][0]["validFor"] =
+        json!({"start": "1990-01-01T00:00:00Z", "end": "1991-01-01T00:00:00Z"});
+    for log in [Log::None, Log::V1, Log::V2] {
+        let shape = Shape {
+            log,
+            stamped_at: Some(noon()),
+            ..world.keyed(&key)
+        };
+        let fault = by(&shape.claimed(), &public(&key), Some(&root(&json))).unwrap_err();
+        assert_eq!(fault.code(), Code::AuthorityNotValid, "{log:?}: {fault}");
     }
 }
 
