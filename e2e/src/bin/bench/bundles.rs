@@ -15,6 +15,8 @@ use crate::{Arguments, Result};
 
 /// For how long each is repeated in a round, in milliseconds, as the programs take it.
 const LASTING: &str = "500";
+/// What cosign has to be told of a bundle with a timestamp, and does not take of one without.
+const STAMPED: &[&str] = &["--use-signed-timestamps"];
 
 /// The row.
 pub(crate) fn row(arguments: &Arguments) -> Result {
@@ -24,11 +26,15 @@ pub(crate) fn row(arguments: &Arguments) -> Result {
         cosign: tools::present(Tool::Cosign)?,
     };
     let load = Load::now();
-    for (file, what) in [
-        ("job-bundle.json", "log entry (Rekor 2) and timestamp"),
-        ("job-bundle-older-log.json", "log entry (Rekor 1)"),
+    for (file, what, told) in [
+        (
+            "job-bundle.json",
+            "log entry (Rekor 2) and timestamp",
+            STAMPED,
+        ),
+        ("job-bundle-older-log.json", "log entry (Rekor 1)", &[]),
     ] {
-        let vector = Vector::read(file)?;
+        let vector = Vector::read(file, told)?;
         println!("\none bundle of an identity with {what}");
         programs.verify(arguments, &vector)?;
     }
@@ -91,10 +97,12 @@ struct Vector {
     digest: String,
     issuer: String,
     subject: String,
+    /// What cosign is told besides.
+    told: &'static [&'static str],
 }
 
 impl Vector {
-    fn read(file: &str) -> Result<Self> {
+    fn read(file: &str, told: &'static [&'static str]) -> Result<Self> {
         #[derive(Deserialize)]
         struct Kept {
             manifest: String,
@@ -110,6 +118,7 @@ impl Vector {
             digest: kept.manifest.trim_start_matches("sha256:").to_owned(),
             issuer,
             subject,
+            told,
         };
         std::fs::write(vector.bundle(), kept.bundle)?;
         Ok(vector)
@@ -121,10 +130,9 @@ impl Vector {
 
     /// cosign asks for what this root cannot say unless it is told otherwise: it names no log of certificates.
     fn asked_of_cosign<'a>(&'a self, bundle: &'a str, root: &'a str) -> Vec<&'a str> {
-        vec![
+        let mut asked: Vec<&str> = vec![
             "verify-blob-attestation",
             "--insecure-ignore-sct",
-            "--use-signed-timestamps",
             "--bundle",
             bundle,
             "--trusted-root",
@@ -139,7 +147,9 @@ impl Vector {
             &self.subject,
             "--certificate-oidc-issuer",
             &self.issuer,
-        ]
+        ];
+        asked.extend(self.told);
+        asked
     }
 }
 
