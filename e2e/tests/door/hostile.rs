@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::certificates::bundle;
-use crate::setup::{heard, records, story};
+use crate::setup::{heard, records, story_alone};
 use crate::table::restart;
 
 const MIB: usize = 1 << 20;
@@ -124,7 +124,7 @@ async fn read(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Option<(u16, 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_sent_is_answered_in_time_or_not_at_all() {
-    let (story, door) = story("hostile", Version::V4).await;
+    let (story, door) = story_alone("hostile", Version::V4).await;
     let key = story.trusted_key("platform").await;
     let strict = json!({"mode": "Enforce", "admission": {"onUnknown": "Deny", "lookup": "Memory"}});
     let policy = story.policy("strict", &[&key], strict).await;
@@ -142,7 +142,10 @@ async fn whatever_is_sent_is_answered_in_time_or_not_at_all() {
         assert_eq!(text.contains(UID), !told.is_empty(), "{what}: {text}");
     }
     without_tls_nobody_is_answered(&door).await;
-    a_body_that_dribbles_is_cut_off(&door, &trust, here).await;
+    tokio::join!(
+        a_body_that_dribbles_is_cut_off(&door, &trust, here),
+        a_head_that_dribbles_is_cut_off(&door, &trust),
+    );
     two_hundred_at_a_time(&door, &trust, here).await;
 
     let grown = memory(door.id(), "VmHWM:").saturating_sub(idle) / MIB;
@@ -251,6 +254,32 @@ async fn a_body_that_dribbles_is_cut_off(door: &Door, trust: &[u8], here: &str) 
     assert!(status == 408 && begun.elapsed() < DEADLINE, "{status}");
 }
 
+/// Both on a new connection, and where something was answered before.
+async fn a_head_that_dribbles_is_cut_off(door: &Door, trust: &[u8]) {
+    let cut = async |has_asked: bool| {
+        let mut slow = door.connect(POD, trust).await.unwrap();
+        if has_asked {
+            let whole = request("GET /v1/records", "", b"");
+            slow.write_all(&whole).await.unwrap();
+            assert_eq!(read(&mut slow).await.unwrap().0, 405);
+        }
+        let begun = Instant::now();
+        slow.write_all(b"POST /v1/records HTTP/1.1\r\nX-Note: ")
+            .await
+            .unwrap();
+        while begun.elapsed() < 3 * DEADLINE && slow.write_all(b"a").await.is_ok() {
+            let mut answer = [0; 64];
+            let ended = timeout(Duration::from_millis(200), slow.read(&mut answer)).await;
+            if ended.is_ok() {
+                break;
+            }
+        }
+        let held = begun.elapsed();
+        assert!(held < 2 * DEADLINE, "it was held for {held:?}");
+    };
+    tokio::join!(cut(false), cut(true));
+}
+
 /// As many as one API server hardly has, each with a record of a mebibyte: some are judged, and whoever is not is told
 /// so in time.
 async fn two_hundred_at_a_time(door: &Door, trust: &[u8], here: &str) {
@@ -307,7 +336,7 @@ const SIEGE: usize = 320;
 /// first when the webhook has just been started.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_sends_and_does_not_end_keeps_no_api_server_out() {
-    let (story, mut door) = story("siege", Version::V4).await;
+    let (story, mut door) = story_alone("siege", Version::V4).await;
     let key = story.trusted_key("platform").await;
     let policy = story
         .policy("strict", &[&key], json!({"mode": "Enforce"}))

@@ -1,12 +1,13 @@
 //! What is known needs nobody to be asked: what the operator has signed, and what the webhook remembers.
 
+use charttrust::api::TrustedKey;
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::eventually;
 use charttrust_e2e::helm::Version;
 use charttrust_e2e::stage::{OPERATOR_NAMESPACE, SOON};
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
-use kube::api::PostParams;
+use kube::api::{DeleteParams, PostParams};
 use serde_json::json;
 
 use crate::setup::{heard, mode, records, steal_now, story, with_both_helms};
@@ -56,6 +57,15 @@ async fn what_the_operator_has_signed_goes_in_with_the_repository_gone(version: 
         .await;
     story.done("upgrade to the same", upgraded);
     assert_eq!(records(&story, "web").await, ["superseded", "deployed"]);
+    // What else is called so is not what the operator has judged.
+    let other = Source::new("web", "1.0.0").with_file("templates/NOTES.txt", "Another one.\n");
+    let other = story.package(&other, None).await;
+    let said = story
+        .try_upgrade("web", &other)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(said.contains("SourceUnavailable"), "{said}");
     // Of what is new there, the webhook can find out nothing: it has no credentials.
     let said = story
         .try_upgrade("web", &newer)
@@ -105,4 +115,56 @@ async fn what_was_verified_before_a_theft_stays_upgradable(version: Version) {
         .await;
     story.done("upgrade what was verified before", upgraded);
     story.expect("web", "Grandfathered").await;
+}
+
+/// The webhook may read no Secret; of a key that lies in one, the operator shows it the public half.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_in_a_secret_is_believed_as_long_as_it_is_there() {
+    let (story, _door) = story("hidden", Version::V4).await;
+    let key = story.make_key("platform");
+    let secrets = Api::<Secret>::namespaced(story.client.clone(), OPERATOR_NAMESPACE);
+    let secret = json!({
+        "metadata": {"name": key.name},
+        "stringData": {"key.asc": story.public(&key), "other": "canary-2b7d"},
+    });
+    let secret = serde_json::from_value(secret).unwrap();
+    let kept = secrets.create(&PostParams::default(), &secret).await;
+    story.done("keep the key in a Secret", kept);
+    let place = json!({"secretRef": {"name": key.name, "key": "key.asc"}});
+    let spec = json!({"fingerprint": key.key.fingerprint, "publicKey": place});
+    story.apply::<TrustedKey>(&key.name, spec).await;
+    let deny = json!({"mode": "Enforce", "admission": {"onUnknown": "Deny"}});
+    let policy = story.policy("strict", &[&key], deny).await;
+    heard(&story, &policy).await;
+    let signed = story
+        .publish(&Source::new("web", "1.0.0"), Some(&key))
+        .await;
+    let bare = story.publish(&Source::new("bare", "1.0.0"), None).await;
+
+    eventually(SOON, "what it has signed goes in", async || {
+        let installed = story.try_install("web", &signed).await;
+        installed.map_err(|error| error.to_string())
+    })
+    .await;
+    let said = story.try_install("bare", &bare).await.unwrap_err();
+    assert!(said.to_string().contains("): Unsigned by"), "{said}");
+    let maps = Api::<ConfigMap>::namespaced(story.client.clone(), OPERATOR_NAMESPACE);
+    let shown = format!("{:?}", maps.get("charttrust-seal").await.unwrap());
+    assert!(
+        shown.contains(&key.name) && !shown.contains("canary-2b7d"),
+        "{shown}"
+    );
+
+    let gone = secrets.delete(&key.name, &DeleteParams::default()).await;
+    story.done("delete the Secret", gone.map(drop));
+    eventually(SOON, "without it nobody can tell", async || {
+        let refused = story.try_install("bare", &bare).await;
+        let said = refused.expect_err("it is refused").to_string();
+        if said.contains("): Pending by") && said.contains("the operator does not show its key") {
+            Ok(())
+        } else {
+            Err(said)
+        }
+    })
+    .await;
 }

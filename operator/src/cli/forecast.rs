@@ -272,7 +272,7 @@ impl Picture {
         AtDoor {
             records: records.collect(),
             trust: then,
-            unread: door::unread(self.keys.iter()),
+            unread: door::unread(self.keys.iter(), door::is_readable),
         }
     }
 

@@ -40,6 +40,7 @@ mod run_cold;
 mod run_signatures;
 #[cfg(test)]
 mod run_sources;
+pub(crate) mod shown;
 mod signer_events;
 mod sigstore;
 pub mod store;

@@ -9,12 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::Uri;
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingWebhook, ValidatingWebhookConfiguration,
 };
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{ObjectMeta, Patch, PatchParams};
 use serde_json::json;
@@ -23,7 +22,7 @@ use zeroize::Zeroizing;
 use super::context::{Certificates, Context, WebhookSettings};
 use super::error::{Error, chain};
 use super::own;
-use super::store::seal::{PUBLIC_SEAL, PUBLIC_SEAL_ENTRY};
+use super::shown;
 use crate::api::{FIELD_MANAGER, create_params};
 use crate::certificates::{self, Issued, Kept, Leaf};
 use crate::clock;
@@ -55,55 +54,12 @@ pub(super) async fn keep_for_ever(context: Arc<Context>) {
 }
 
 async fn provide(context: &Context, settings: &WebhookSettings) -> Result<(), Error> {
-    let published = publish(context).await;
+    let published = shown::publish(context).await;
     // Without the one the webhook knows less; without the other nobody can call it.
     match (&settings.configuration, settings.certificates) {
         (Some(name), Certificates::Kept) => published.and(keep(context, name).await),
         (None, _) | (_, Certificates::Given) => published,
     }
-}
-
-/// Writes down by what others can check evidence.
-async fn publish(context: &Context) -> Result<(), Error> {
-    let Some(public) = context.store.seal().public() else {
-        return Ok(());
-    };
-    let text = BASE64_STANDARD.encode(public.as_bytes());
-    let found = own::find::<ConfigMap>(context, PUBLIC_SEAL).await;
-    let found = found.map_err(|error| Error::Api("read the public half of the seal", error))?;
-    let known = found
-        .as_ref()
-        .and_then(|map| map.data.as_ref()?.get(PUBLIC_SEAL_ENTRY));
-    if known == Some(&text) {
-        return Ok(());
-    }
-    let (api, params) = (own::api::<ConfigMap>(context), create_params());
-    let data = Some([(PUBLIC_SEAL_ENTRY.to_owned(), text)].into());
-    let written = if let Some(found) = found {
-        let metadata = ObjectMeta {
-            managed_fields: None,
-            ..found.metadata
-        };
-        let map = ConfigMap {
-            metadata,
-            data,
-            ..found
-        };
-        within_deadline(api.replace(PUBLIC_SEAL, &params, &map)).await
-    } else {
-        let metadata = ObjectMeta {
-            name: Some(PUBLIC_SEAL.to_owned()),
-            ..ObjectMeta::default()
-        };
-        let map = ConfigMap {
-            metadata,
-            data,
-            ..ConfigMap::default()
-        };
-        within_deadline(api.create(&params, &map)).await
-    };
-    let written = written.map(drop);
-    written.map_err(|error| Error::Api("write the public half of the seal", error))
 }
 
 /// Reads what there is, and brings it to what is planned: the authority first, then whom API servers believe,
@@ -306,10 +262,12 @@ const OLDER: &str = "older.crt";
 
 #[cfg(test)]
 mod tests {
+    use base64::prelude::{BASE64_STANDARD, Engine as _};
     use charttrust_verify::seal::PublicSeal;
     use serde_json::Value;
 
     use super::*;
+    use crate::controllers::store::seal::{PUBLIC_SEAL, PUBLIC_SEAL_ENTRY};
     use crate::controllers::testing::{OPERATOR_NAMESPACE, Scene};
     use crate::leader::Leadership;
 

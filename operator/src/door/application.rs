@@ -12,12 +12,12 @@ use charttrust_verify::version::{Constraint, is_exact};
 use super::answer::{Answer, Asked};
 use super::ask::Asking;
 use super::before::Before;
-use super::known::Trusting;
+use super::known::{Place, Trusting};
 use super::places::Queue;
-use super::{Door, LONGEST_WAIT, answered, undecided};
+use super::{Door, LONGEST_WAIT, NOTHING, answered, undecided};
 use crate::clock::Moment;
-use crate::inventory::ReleaseId;
 use crate::inventory::argocd::{APPLICATIONS, Requested, Wanted, chart_of};
+use crate::inventory::{Claim, ReleaseId};
 
 /// What is said of a chart that is asked for.
 struct Case<'a> {
@@ -41,39 +41,34 @@ impl Door {
         let mut whole = Answer::default();
         let namespace = &requested.name.namespace;
         let place = self.known.place(namespace).await;
+        let unclear = |release: &ReleaseId, why| {
+            let selecting = trusting.selecting(&reference(release, place.as_deref()));
+            let asked = Asked {
+                release,
+                chart: None,
+            };
+            answered((asked, &NOTHING), &undecided(&selecting, why), trusting)
+        };
+        // Also where none of those that are looked at is a chart.
+        if requested.is_cut {
+            let release = chart_of(&requested.name, Claim::First);
+            let why =
+                "the Application has more sources, or longer texts of them, than are looked at";
+            whole.add(unclear(&release, (Cause::LimitExceeded, why)));
+        }
         for wanted in requested.charts() {
             let release = chart_of(&requested.name, wanted.claim);
-            let reference = ReleaseRef {
-                namespace,
-                namespace_labels: place.as_deref().map(|place| &place.labels),
-                name: &release.name,
-            };
-            let selecting = trusting.acting.iter();
-            let selecting: Vec<_> = selecting
-                .filter(|policy| policy.selection.selects(&reference))
-                .collect();
+            let reference = reference(&release, place.as_deref());
+            let selecting = trusting.selecting(&reference);
             if selecting.is_empty() {
                 continue;
             }
-            let before = Before::read(&self.client, trusting.seal.as_ref(), &release).await;
-            let unclear = |why| {
-                let judgement = undecided(&selecting, why);
-                let asked = Asked {
-                    release: &release,
-                    chart: None,
-                };
-                answered((asked, &before), &judgement, trusting)
-            };
-            if requested.is_cut {
-                let why =
-                    "the Application has more sources, or longer texts of them, than are looked at";
-                whole.add(unclear((Cause::LimitExceeded, why)));
-            }
             let Some(chart) = &wanted.chart else {
                 let why = "the Application does not say in a known way of which chart";
-                whole.add(unclear((Cause::ReleaseUnreadable, why)));
+                whole.add(unclear(&release, (Cause::ReleaseUnreadable, why)));
                 continue;
             };
+            let before = Before::read(&self.client, trusting.seal.as_ref(), &release).await;
             let case = Case {
                 wanted: &wanted,
                 release: &release,
@@ -141,5 +136,14 @@ impl Door {
         let shown =
             format!("{version}, the highest of {wanted} now; later ones are not asked about");
         told(&shown, &judgement)
+    }
+}
+
+/// A release as policies select it.
+fn reference<'a>(release: &'a ReleaseId, place: Option<&'a Place>) -> ReleaseRef<'a> {
+    ReleaseRef {
+        namespace: &release.namespace,
+        namespace_labels: place.map(|place| &place.labels),
+        name: &release.name,
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use charttrust_verify::check::PolicyVerdict;
 use charttrust_verify::openpgp::Fingerprint;
-use charttrust_verify::policy::{CaRef, Demands, Policy, Rule};
+use charttrust_verify::policy::{CaRef, Demands, Policy, ReleaseRef, Rule};
 use charttrust_verify::seal::PublicSeal;
 use charttrust_verify::sigstore::Root;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
@@ -19,10 +19,12 @@ use tokio::sync::{Notify, watch};
 use super::answer::Terms;
 use crate::api::chart_trust_policy::Mode;
 use crate::api::reasons::KeyReason;
+use crate::api::trusted_key::KeyState;
 use crate::api::trusted_root::TrustedRootRef;
 use crate::api::{BREAK_GLASS, ChartTrustPolicy, TrustedKey};
 use crate::clock;
 use crate::controllers::key::{self, learned};
+use crate::controllers::shown::entry_of;
 use crate::controllers::store::roots::{FoundRoot, Roots};
 use crate::controllers::store::seal::{PUBLIC_SEAL, PUBLIC_SEAL_ENTRY};
 use crate::controllers::store::signers::LoadedPublicKey;
@@ -72,16 +74,28 @@ pub(super) struct Trusting {
     unread: Unread,
 }
 
-/// Keys whose material lies in a Secret: their labels, and where it lies.
+/// Keys whose material lies in a Secret and is not shown by the operator: their labels, and where it lies.
 pub type Unread = BTreeMap<String, (BTreeMap<String, String>, String)>;
 
-/// Those of some keys that the webhook may not read.
-pub fn unread<'a>(keys: impl Iterator<Item = &'a TrustedKey>) -> Unread {
+/// Those of some keys that the webhook may not read, and is not shown either.
+pub fn unread<'a>(
+    keys: impl Iterator<Item = &'a TrustedKey>,
+    is_shown: impl Fn(&TrustedKey) -> bool,
+) -> Unread {
     let in_secret = keys.filter_map(|key| {
         let secret = key.spec.public_key.secret_ref.as_ref()?;
+        if is_shown(key) {
+            return None;
+        }
         Some((key.name_any(), (key.labels().clone(), secret.name.clone())))
     });
     in_secret.collect()
+}
+
+/// Whether the operator could read a key when it last looked: then it shows that to the webhook.
+pub fn is_readable(key: &TrustedKey) -> bool {
+    let state = key.status.as_ref().and_then(|status| status.state);
+    state.is_some_and(|state| state != KeyState::Invalid)
 }
 
 impl Known {
@@ -246,7 +260,11 @@ impl Known {
         let objects = keys
             .iter()
             .filter_map(|(_, read)| read.as_ref().as_ref().ok());
-        let unread = unread(objects);
+        let shown = self.map(PUBLIC_SEAL).await?;
+        let shown = shown.and_then(|map| map.data).unwrap_or_default();
+        let unread = unread(objects, |key| {
+            shown.contains_key(&entry_of(&key.name_any()))
+        });
         for (name, read) in keys {
             if key::is_public_key(Some(&read)) {
                 let loaded = self.load_public(&name, &read).await?;
@@ -357,10 +375,14 @@ impl Known {
             return Ok(Ok(inline.clone().into_bytes()));
         }
         let missing = |message| Err(KeyProblem::new(KeyReason::MaterialMissing, message));
-        let Some(named) = &place.config_map_ref else {
-            return Ok(missing("the webhook may read no Secret"));
+        let bytes = match (&place.config_map_ref, &place.secret_ref) {
+            (Some(named), _) => self.entry(&named.name, &named.key).await?,
+            (None, Some(_)) => {
+                self.entry(PUBLIC_SEAL, &entry_of(&object.name_any()))
+                    .await?
+            }
+            (None, None) => None,
         };
-        let bytes = self.entry(&named.name, &named.key).await?;
         Ok(bytes.map_or_else(|| missing("ConfigMap and key do not exist"), Ok))
     }
 
@@ -408,6 +430,14 @@ impl Trusting {
         }
     }
 
+    /// The policies that do anything about a release at the door.
+    pub(super) fn selecting(&self, release: &ReleaseRef<'_>) -> Vec<&Policy> {
+        let acting = self.acting.iter();
+        acting
+            .filter(|policy| policy.selection.selects(release))
+            .collect()
+    }
+
     /// On which terms a policy's verdict is taken.
     pub(super) fn terms(&self, said: &PolicyVerdict) -> Terms {
         terms(&self.trust, &self.unread, said)
@@ -439,8 +469,8 @@ pub(super) fn terms(trust: &Trust, unread: &Unread, said: &PolicyVerdict) -> Ter
         knows_witnesses: false,
         unread: unread.map(|(name, (_, secret))| {
             format!(
-                "TrustedKey {name} lies in Secret {secret}, which the webhook may not read; put the public key \
-                 into a ConfigMap, or into the object"
+                "TrustedKey {name} lies in Secret {secret}, which the webhook may not read, and the operator does not \
+                 show its key; see that its condition Valid is True, or put the key into a ConfigMap or the object"
             )
         }),
     }

@@ -12,6 +12,7 @@ mod application;
 mod ask;
 mod before;
 mod callers;
+mod heads;
 mod hindsight;
 mod known;
 mod places;
@@ -53,7 +54,7 @@ use crate::sources::Settings as SourceSettings;
 
 pub use self::answer::{Answer, Asked};
 pub use self::hindsight::Hindsight;
-pub use self::known::{Unread, unread};
+pub use self::known::{Unread, is_readable, unread};
 pub use self::review::{Review, ReviewError, Subject};
 
 /// How the door runs.
@@ -186,10 +187,7 @@ impl Door {
             namespace_labels: known.as_deref().map(|known| &known.labels),
             name: &id.name,
         };
-        let selecting = trusting.acting.iter();
-        let selecting: Vec<_> = selecting
-            .filter(|policy| policy.selection.selects(&release))
-            .collect();
+        let selecting = trusting.selecting(&release);
         if selecting.is_empty() {
             return Answer::default();
         }

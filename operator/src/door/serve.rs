@@ -15,14 +15,17 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::Door;
 use super::callers::{Admitted, Callers, Place};
+use super::heads::Heads;
 use super::review::{Review, Subject};
 use super::shown::{Shown, server_config};
 use crate::clock::Moment;
@@ -39,8 +42,10 @@ const READY: &str = "/readyz";
 const LARGEST_BODY: usize = 3 << 20;
 /// Longest wait for a body, or for a place to read it.
 const LONGEST_BODY: Duration = Duration::from_secs(1);
-/// Longest wait for the first bytes of a connection, and between requests.
+/// Longest wait until a connection is secured.
 const LONGEST_HELLO: Duration = Duration::from_secs(5);
+/// Longest rest between requests. API servers end a connection after less: one that we end could meet their next
+/// request, which nobody would answer.
 const LONGEST_IDLE: Duration = Duration::from_secs(120);
 
 /// What requests need.
@@ -139,21 +144,42 @@ async fn connection(
     (router, admitted): (Router, Admitted),
 ) {
     let answered = async {
-        let Ok(Ok(stream)) = timeout(LONGEST_HELLO, acceptor.accept(stream)).await else {
+        let heads = Heads::default();
+        let greeting = heads.whole();
+        let accepted = acceptor.accept(heads.timed(stream));
+        let Ok(Ok(stream)) = timeout(LONGEST_HELLO, accepted).await else {
             return;
         };
-        let service = TowerToHyperService::new(router);
-        let mut server = http1::Builder::new();
-        server
-            .timer(TokioTimer::new())
-            .header_read_timeout(LONGEST_IDLE);
-        // Who sends what is no request, or does not take its answer, is left.
-        let _ = server.serve_connection(TokioIo::new(stream), service).await;
+        drop(greeting);
+        converse(stream, router, heads).await;
     };
     tokio::select! {
         () = answered => {}
         () = admitted.ended() => {}
     }
+}
+
+/// Answers what comes by one connection, request by request.
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    router: Router,
+    heads: Heads,
+) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |request| {
+        let (whole, answered) = (heads.whole(), router.call(request));
+        async move {
+            let answered = answered.await;
+            drop(whole);
+            answered
+        }
+    });
+    let mut server = http1::Builder::new();
+    server
+        .timer(TokioTimer::new())
+        .header_read_timeout(LONGEST_IDLE);
+    // Who sends what is no request, or does not take its answer, is left.
+    let _ = server.serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn readyz(State(serving): State<Serving>) -> StatusCode {
@@ -234,10 +260,12 @@ mod tests {
     use futures::stream;
     use kube::{Client, Config};
     use serde_json::json;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
     use crate::door::Settings;
     use crate::door::callers::{MOST_BODIES, MOST_BODIES_OF_ONE};
+    use crate::door::heads::LONGEST_HEAD;
     use crate::sources;
 
     /// What serves, and one that calls.
@@ -329,6 +357,7 @@ mod tests {
         let (slow, answer) = tokio::join!(slow, answer);
         let free = MOST_BODIES - MOST_BODIES_OF_ONE;
         assert_eq!(answer, (free, 200, Duration::ZERO));
+        assert_eq!(Moment::now().tick - begun, Duration::from_secs(1));
         for (fate, code, _) in slow {
             assert_eq!((fate, code), (Fate::Failed, 408));
         }
@@ -336,6 +365,73 @@ mod tests {
             answered((&serving, &from), Body::from(review(0))).await.1,
             200
         );
+    }
+
+    /// Somebody who sends this, and what his connection is answered with until something ends it.
+    async fn sends(parts: impl IntoIterator<Item = (Duration, &str)>) -> (usize, Duration) {
+        let (mut ours, theirs) = tokio::io::duplex(1 << 16);
+        let router = Router::new().route(READY, get(async || "ready"));
+        let heads = Heads::default();
+        let begun = Moment::now().tick;
+        let served = tokio::spawn(async move {
+            converse(heads.timed(theirs), router, heads).await;
+            Moment::now().tick - begun
+        });
+        for (wait, part) in parts {
+            tokio::time::sleep(wait).await;
+            if ours.write_all(part.as_bytes()).await.is_err() {
+                break;
+            }
+        }
+        let took = served.await.unwrap();
+        let mut answers = Vec::new();
+        ours.read_to_end(&mut answers).await.unwrap();
+        let answers = String::from_utf8(answers).unwrap();
+        (answers.matches("HTTP/1.1 200").count(), took)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_head_of_a_request_comes_in_time_and_rests_between_requests_are_long() {
+        let (at_once, second) = (Duration::ZERO, Duration::from_secs(1));
+        let whole = "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n";
+        let byte = (second, "a");
+        // Whoever dribbles, at once or after an answer.
+        let dribbled =
+            std::iter::once((at_once, "GET /readyz HTTP/1.1\r\nX-A: ")).chain([byte; 60]);
+        assert_eq!(sends(dribbled.clone()).await, (0, LONGEST_HEAD));
+        let later = [(at_once, whole), (60 * second, "GET /")];
+        let later = later.into_iter().chain([byte; 60]);
+        assert_eq!(sends(later).await, (1, 60 * second + LONGEST_HEAD));
+        // Whoever is slow once, and in time.
+        let (first, rest) = whole.split_at(9);
+        let slow = [(at_once, first), (4 * second, rest), (4 * second, whole)];
+        assert_eq!(sends(slow).await, (2, 8 * second + LONGEST_IDLE));
+        // Whoever rests, as API servers do.
+        let rests = [
+            (at_once, whole),
+            (100 * second, whole),
+            (100 * second, whole),
+        ];
+        assert_eq!(sends(rests).await, (3, 200 * second + LONGEST_IDLE));
+    }
+
+    /// The body has a deadline of its own, and begins no request.
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_while_something_is_answered_is_not_late() {
+        let (mut ours, theirs) = tokio::io::duplex(1 << 16);
+        let heads = Heads::default();
+        let mut timed = heads.timed(theirs);
+        let whole = heads.whole();
+        ours.write_all(b"ab").await.unwrap();
+        assert_eq!(timed.read_u8().await.unwrap(), b'a');
+        tokio::time::sleep(2 * LONGEST_HEAD).await;
+        assert_eq!(timed.read_u8().await.unwrap(), b'b');
+        drop(whole);
+        ours.write_all(b"cd").await.unwrap();
+        assert_eq!(timed.read_u8().await.unwrap(), b'c');
+        tokio::time::sleep(2 * LONGEST_HEAD).await;
+        let late = timed.read_u8().await.unwrap_err();
+        assert_eq!(late.kind(), std::io::ErrorKind::TimedOut);
     }
 
     #[tokio::test]

@@ -332,6 +332,14 @@ async fn with_lookup_memory_nobody_is_asked() {
         "charttrust: was not checked: SourceUnavailable (policy p0): release shop/web"
     );
     assert_eq!(scene.asked().await, 0);
+    // Where one policy lets the source be asked, the other need not.
+    let memory = json!({"spec": {"admission": {"lookup": "Memory"}}});
+    scene.declare(&[mode("Warn"), memory]);
+    let told = scene.install(|_| {}).await;
+    assert!(
+        !told.contains("SourceUnavailable") && scene.asked().await > 0,
+        "{told}"
+    );
 }
 
 #[tokio::test]
@@ -479,6 +487,16 @@ async fn the_mark_of_flux_in_a_version_hides_no_chart() {
     assert_eq!(scene.install(marked(of_flux)).await, "");
     let bare = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n";
     assert!(scene.install(marked(bare)).await.contains("ChartNotFound"));
+    // What a source has under that very name is what is meant.
+    let scene = Scene::with(&[]).await;
+    let index = "apiVersion: v1\nentries:\n  web:\n  - version: 1.0.0\n    urls: [web-1.0.0.tgz]\n  \
+        - version: 1.0.0+0123456789ab\n    urls: [marked.tgz]\n";
+    scene.add("/index.yaml", index.into()).await;
+    scene.add("/web-1.0.0.tgz", packed("1.0.0")).await;
+    scene.add("/marked.tgz", packed("1.0.0+0123456789ab")).await;
+    scene.declare(&[pinned(digest, &scene.repository.uri())]);
+    let told = scene.install(marked(of_flux)).await;
+    assert!(told.contains("Unsigned"), "{told}");
 }
 
 /// The key of somebody who signs with cosign, as it is declared.
@@ -578,6 +596,11 @@ async fn an_application_is_judged_by_the_charts_that_it_asks_for() {
     assert!(scene.apply(elsewhere).await.contains("SourceUnknown"));
     let told = scene.apply(one(">=7")).await;
     assert!(told.contains("no source tells which version"), "{told}");
+    // What is not looked at is not let in unseen.
+    let many =
+        json!({"sources": vec![json!({"repoURL": "https://git.example", "path": "a"}); 1000]});
+    let told = scene.apply(many).await;
+    assert!(told.contains("LimitExceeded"), "{told}");
     let nameless = json!({"source": {"repoURL": uri, "chart": "/", "targetRevision": "1.0.0"}});
     assert!(scene.apply(nameless).await.contains("ReleaseUnreadable"));
     let elsewhere = json!({"spec": {"match": {"releases": ["other/*"]}}});

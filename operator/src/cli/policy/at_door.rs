@@ -224,6 +224,7 @@ mod tests {
 
     use super::*;
     use crate::api::TrustedKey;
+    use crate::api::trusted_key::{KeyState, TrustedKeyStatus};
     use crate::cli::deleting::tests::both;
     use crate::cli::gate::tests::gate;
     use crate::controllers::store::{Reading, Store};
@@ -287,7 +288,7 @@ mod tests {
         let known = AtDoor {
             records,
             trust: store.trust(),
-            unread: door::unread(keys.iter()),
+            unread: door::unread(keys.iter(), door::is_readable),
         };
         Door::told(policy.spec.mode, &parsed, &known, |namespace| {
             namespace != "bank"
@@ -344,8 +345,22 @@ mod tests {
         let bare = || vec![record("shop", "bare", Some(UNSIGNED))];
         let enforce = policy("Enforce", &json!({}));
         assert_eq!(told(&enforce, &[], bare()).refused.len(), 1);
-        let unread = told(&enforce, &[key], bare());
+        let unread = told(&enforce, &[key.clone()], bare());
         assert!(unread.refused.is_empty());
+        // The operator shows to the webhook what it can read itself.
+        let mut shown = key.clone();
+        for (state, refused) in [
+            (KeyState::Invalid, 0),
+            (KeyState::Active, 1),
+            (KeyState::Retiring, 1),
+        ] {
+            shown.status = Some(TrustedKeyStatus {
+                state: Some(state),
+                ..TrustedKeyStatus::default()
+            });
+            let told = told(&enforce, &[shown.clone()], bare());
+            assert_eq!(told.refused.len(), refused, "{state:?}");
+        }
         assert!(
             unread.warned[0].text.contains("was not checked: Pending"),
             "{unread:?}"

@@ -10,7 +10,7 @@ use crate::controllers::own;
 use crate::parse::KeyProblem;
 
 /// The bytes of the key, from wherever the object says.
-pub(super) async fn material(
+pub(in crate::controllers) async fn material(
     context: &Context,
     object: &TrustedKey,
 ) -> Result<Vec<u8>, KeyProblem> {

@@ -1,7 +1,7 @@
 //! Reads a `TrustedKey`, has the releases judged that it concerns, and writes its status.
 
 pub mod learned;
-mod material;
+pub(in crate::controllers) mod material;
 mod public;
 pub(in crate::controllers) mod refresh;
 mod status;

@@ -116,6 +116,11 @@ impl PublicKey {
         Err(PublicKeyError::PinnedNotFound { pinned, found })
     }
 
+    /// The key alone, as one block.
+    pub fn pem(&self) -> String {
+        self.der.to_pem()
+    }
+
     /// Digest of its `SubjectPublicKeyInfo` (DER), by which it is named.
     pub fn fingerprint(&self) -> Sha256Digest {
         Sha256Digest::of(self.der.as_bytes())
