@@ -401,6 +401,11 @@ mod tests {
                     "half day {half_day}"
                 );
             }
+            // Nothing outlives who vouches for it, and whoever has ended is believed no more.
+            let until = |certificate: &str| life(certificate).unwrap().until;
+            assert!(until(&leaf.issued.certificate) <= until(&leaf.authority));
+            let authorities = plan.bundle.matches("BEGIN CERTIFICATE").count();
+            assert!(authorities <= 2, "half day {half_day}: {authorities}");
             seen = (plan.bundle, leaf);
         }
         // Each 243 and 60 days, and whenever the authority has changed.

@@ -13,7 +13,7 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use crate::setup::{front, heard, mode, records, story};
+use crate::setup::{front, heard, mode, records, said_by_kubectl, story};
 
 fn configurations(client: &Client) -> Api<ValidatingWebhookConfiguration> {
     Api::all(client.clone())
@@ -52,7 +52,7 @@ async fn change(client: &Client, change: Value) -> kube::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_lost_or_changed_by_hand_is_mended_and_no_answer_is_missing() {
-    let (story, _door) = story("certificates", Version::V4).await;
+    let (story, door) = story("certificates", Version::V4).await;
     let key = story.trusted_key("platform").await;
     let policy = story.policy("strict", &[&key], mode("Enforce")).await;
     heard(&story, &policy).await;
@@ -94,6 +94,9 @@ async fn what_is_lost_or_changed_by_hand_is_mended_and_no_answer_is_missing() {
     .await;
     is_asked().await;
 
+    // Until it is mended nobody is asked.
+    drop(door);
+    let _door = front().await.door.write().await;
     let right = bundle(&story.client).await;
     let wrong = json!({"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"});
     change(&story.client, wrong).await.unwrap();
@@ -111,7 +114,7 @@ async fn what_is_lost_or_changed_by_hand_is_mended_and_no_answer_is_missing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_fence_lets_the_operator_change_nothing_but_whom_to_believe() {
     let front = front().await;
-    let _door = front.door.lock().await;
+    let _door = front.door.read().await;
     let operator = front.stage.identity.client().await.unwrap();
     for (path, value) in [
         ("/webhooks/0/failurePolicy", json!("Fail")),
@@ -123,7 +126,17 @@ async fn the_fence_lets_the_operator_change_nothing_but_whom_to_believe() {
         ("/webhooks/0/rules/0/operations", json!(["*"])),
         ("/webhooks/0/matchConditions", json!([])),
         ("/webhooks/0/namespaceSelector", json!({})),
+        (
+            "/webhooks/0/objectSelector",
+            json!({"matchLabels": {"a": "b"}}),
+        ),
+        ("/webhooks/0/matchPolicy", json!("Exact")),
+        (
+            "/webhooks/0/admissionReviewVersions",
+            json!(["v1", "v1beta1"]),
+        ),
         ("/webhooks/0/sideEffects", json!("NoneOnDryRun")),
+        ("/webhooks/-", webhook("more.example.com")),
         ("/metadata/annotations", json!({"a": "b"})),
         ("/metadata/labels", json!({"a": "b"})),
     ] {
@@ -140,4 +153,49 @@ async fn the_fence_lets_the_operator_change_nothing_but_whom_to_believe() {
     other.extend_from_slice(b"\n");
     let same = json!({"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": ByteString(other)});
     change(&operator, same).await.unwrap();
+    let fewer = json!({"op": "remove", "path": "/webhooks/1"});
+    let said = change(&operator, fewer).await.unwrap_err().to_string();
+    assert!(said.contains("the operator changes"), "{said}");
+}
+
+fn webhook(name: &str) -> Value {
+    json!({
+        "name": name, "admissionReviewVersions": ["v1"], "sideEffects": "None",
+        "clientConfig": {"url": "https://evil.example/"},
+    })
+}
+
+/// Whatever rights somebody gives it besides: of a kind that would have Secrets of the whole cluster sent elsewhere it
+/// makes none, and deletes none.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_fence_has_the_operator_make_and_delete_no_configuration() {
+    let front = front().await;
+    let _door = front.door.read().await;
+    let user = format!("--as={}", front.stage.identity.user());
+    let tried = async |arguments: &[&str]| {
+        let all = [&user, "--as-group=system:masters", "--dry-run=server"];
+        said_by_kubectl(&[arguments, &all].concat()).await
+    };
+    for kind in [
+        "MutatingWebhookConfiguration",
+        "ValidatingWebhookConfiguration",
+    ] {
+        let object = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind,
+            "metadata": {"name": "other"}, "webhooks": [webhook("other.example.com")],
+        });
+        let file = tempfile::NamedTempFile::with_suffix(".json").unwrap();
+        std::fs::write(file.path(), object.to_string()).unwrap();
+        let path = file.path().to_string_lossy().into_owned();
+        let said = tried(&["create", "-f", &path]).await;
+        assert!(
+            said.contains("changes one ValidatingWebhookConfiguration only"),
+            "{kind}: {said}"
+        );
+    }
+    let said = tried(&["delete", "validatingwebhookconfiguration", NAME]).await;
+    assert!(
+        said.contains("changes one ValidatingWebhookConfiguration only"),
+        "{said}"
+    );
 }

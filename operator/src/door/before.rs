@@ -65,3 +65,50 @@ impl Before {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kube::Config;
+    use serde_json::{Value, json};
+    use wiremock::matchers::any;
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_cannot_be_read_or_believed_is_not_all_that_the_operator_knows() {
+        let server = MockServer::start().await;
+        let client = Client::try_from(Config::new(server.uri().parse().unwrap())).unwrap();
+        let id = ReleaseId {
+            namespace: "shop".into(),
+            name: "web".into(),
+        };
+        let seal = PublicSeal::new(&[7; 32]);
+        let is_whole = async |code: u16, body: Value| {
+            server.reset().await;
+            let answer = ResponseTemplate::new(code).set_body_json(body);
+            Mock::given(any()).respond_with(answer).mount(&server).await;
+            let read = Before::read(&client, Some(&seal), &id).await;
+            assert!(read.content.is_none() && read.witnesses.is_empty());
+            read.is_whole
+        };
+        let failed = |code: u16, reason: &str| json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "no", "code": code, "reason": reason});
+        let trust = |status: Value| {
+            let object = json!({
+                "apiVersion": "charttrust.io/v1alpha1", "kind": "ReleaseTrust",
+                "metadata": {"namespace": "shop", "name": "web"}, "spec": {}, "status": status,
+            });
+            serde_json::from_value::<ReleaseTrust>(object.clone()).unwrap();
+            object
+        };
+        // Of what is new, or was not looked at yet, nobody knows more.
+        assert!(is_whole(404, failed(404, "NotFound")).await);
+        assert!(is_whole(200, trust(json!({}))).await);
+        // Whoever may write it, and cannot sign.
+        let forged = json!({"evidence": {"content": "sha256:00", "tag": "AAAA"}});
+        assert!(!is_whole(200, trust(forged)).await);
+        assert!(!is_whole(500, failed(500, "InternalError")).await);
+        assert!(!is_whole(403, failed(403, "Forbidden")).await);
+        assert!(!Before::read(&client, None, &id).await.is_whole);
+    }
+}
