@@ -54,7 +54,7 @@ pub(super) enum Size {
     Usual,
     /// 120 kB.
     Medium,
-    /// As large as a Secret may be: 1 MiB.
+    /// Nearly as large as a Secret may be: 1 MiB.
     Largest,
 }
 
@@ -76,7 +76,7 @@ impl Size {
             Self::Small => 0,
             Self::Usual => 4_300,
             Self::Medium => 86_000,
-            Self::Largest => 765_000,
+            Self::Largest => 745_000,
         }
     }
 }
@@ -130,13 +130,11 @@ impl Stand {
         point(&story.client, door.address()).await?;
         door.ready().await;
         let noop = Noop::start(arguments, &identity)?;
-        let configurations = Api::<ValidatingWebhookConfiguration>::all(story.client.clone());
-        let mut configuration = configurations.get(NAME).await?;
+        let (mut configuration, http) = believed(&story, &door).await;
         configuration.metadata.resource_version = None;
         configuration.metadata.managed_fields = None;
         stage.operator(Operator::kill);
         let sent = records(&story).await?;
-        let http = client(&configuration)?;
         let stand = Self {
             begun: cluster.mark(),
             cluster,
@@ -304,6 +302,21 @@ impl Noop {
             _dir: dir,
         })
     }
+}
+
+/// The configuration, and a client that believes whom it names, once the webhook shows a certificate for its address.
+async fn believed(story: &Story, door: &Door) -> (ValidatingWebhookConfiguration, reqwest::Client) {
+    let configurations = Api::<ValidatingWebhookConfiguration>::all(story.client.clone());
+    let at = format!("https://{}/readyz", door.address());
+    eventually(SOON, "the webhook is believed", async || {
+        let found = configurations.get(NAME).await;
+        let found = found.map_err(|error| error.to_string())?;
+        let http = client(&found).map_err(|error| error.to_string())?;
+        let answered = http.get(&at).send().await;
+        answered.map_err(|error| format!("{error:?}"))?;
+        Ok::<_, String>((found, http))
+    })
+    .await
 }
 
 /// A client that believes whom API servers are told to believe.
