@@ -44,7 +44,8 @@ check_testbed() {
     source-controller helm-controller k3s-helm-controller redis argocd
 }
 
-# One shard of the crash points, chosen by the commit; `make chaos` takes them all.
+# One shard of the crash points and of what deployers do at the door, chosen by the commit; `make chaos` and
+# `make door` take them all.
 check_e2e() {
   cargo build --locked --package charttrust-e2e --bins || return
   export CHARTTRUST_BINARY CHARTTRUST_CHAOS
@@ -149,6 +150,11 @@ with_deny() {
 check_chaos() {
   CHARTTRUST_BINARY=$(target)/debug/charttrust CHARTTRUST_CHAOS=all \
     cargo test --locked --no-fail-fast --package charttrust-e2e --test chaos --test failover --test faults -- --test-threads 2
+}
+
+check_door() {
+  CHARTTRUST_BINARY=$(target)/debug/charttrust CHARTTRUST_CHAOS=all \
+    cargo test --locked --no-fail-fast --package charttrust-e2e --test door -- --test-threads "$(threads)"
 }
 
 shard() {

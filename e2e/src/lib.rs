@@ -33,6 +33,7 @@ pub mod release;
 pub mod reports;
 pub mod repository;
 mod server;
+pub mod shards;
 pub mod signing;
 pub mod sigstore;
 pub mod soak;

@@ -8,6 +8,7 @@ use charttrust_e2e::eventually;
 use charttrust_e2e::helm::{Helm, Version};
 use charttrust_e2e::operator::{Operator, Options, binary};
 use charttrust_e2e::proxy::{Fault, Proxy};
+use charttrust_e2e::shards::is_taken;
 use charttrust_e2e::stage::{
     OPERATOR, OPERATOR_NAMESPACE, Opening, SOON, Scene, install_chart, twin, workloads::automatic,
 };
@@ -104,7 +105,9 @@ async fn a_leader_that_is_cut_off_or_dies_in_the_middle_is_followed_and_harms_no
         audit,
     };
     let faults = [Fault::Part, Fault::CrashAfter];
-    let rounds: Vec<usize> = (0..faults.len()).filter(|round| is_taken(*round)).collect();
+    let rounds: Vec<usize> = (0..faults.len())
+        .filter(|round| is_taken(*round, faults.len()))
+        .collect();
     for round in &rounds {
         // Each in the middle: with what is before it done, and what is behind it not.
         let [contain, restore] = [faults[*round], faults[1 - round]];
@@ -113,12 +116,6 @@ async fn a_leader_that_is_cut_off_or_dies_in_the_middle_is_followed_and_harms_no
         assert_eq!(pair.scene.workloads().await, before);
     }
     pair.one_plan_was_carried_out_at_a_time(start, rounds.len());
-}
-
-/// All with `CHARTTRUST_CHAOS=all`, otherwise one of them.
-fn is_taken(round: usize) -> bool {
-    let asked = std::env::var("CHARTTRUST_CHAOS").unwrap_or_default();
-    asked == "all" || asked.parse::<usize>().unwrap_or(0) % 2 == round
 }
 
 /// Two replicas, and what the leader of them does.

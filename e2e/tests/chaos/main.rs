@@ -41,15 +41,6 @@ async fn chaos() -> MutexGuard<'static, Chaos> {
     CHAOS.get_or_init(set).await.lock().await
 }
 
-/// Whether this run takes a point, if there are so many shards.
-fn is_taken(number: usize, shards: usize) -> bool {
-    let asked = std::env::var("CHARTTRUST_CHAOS").unwrap_or_default();
-    match asked.parse::<usize>() {
-        Ok(shard) => number % shards == shard % shards,
-        Err(_) => asked == "all" || number.is_multiple_of(shards),
-    }
-}
-
 /// Straight to the terminal: the harness swallows what is printed.
 fn say(text: &str) {
     let mut terminal = std::io::stderr();

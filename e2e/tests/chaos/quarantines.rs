@@ -8,6 +8,7 @@ use charttrust_e2e::audit::{Audit, Mark};
 use charttrust_e2e::auditor;
 use charttrust_e2e::helm::Version;
 use charttrust_e2e::proxy::Fault;
+use charttrust_e2e::shards::is_taken;
 use charttrust_e2e::stage::{
     OPERATOR_NAMESPACE, Opening, SOON, Scene, kubectl,
     workloads::{CANARY, automatic},
@@ -20,7 +21,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
-use crate::{Chaos, chaos, is_taken, say};
+use crate::{Chaos, chaos, say};
 
 /// What may happen to a write, and around it.
 const FAULTS: [Fault; 11] = [

@@ -6,10 +6,11 @@ use charttrust_e2e::gpg::Revocation;
 use charttrust_e2e::helm::Version;
 use charttrust_e2e::proxy::Fault;
 use charttrust_e2e::repository::Repository;
+use charttrust_e2e::shards::is_taken;
 use charttrust_e2e::stage::{Opening, Scene, Stage, Story, StoryKey};
 use serde_json::json;
 
-use crate::{Chaos, chaos, is_taken, say};
+use crate::{Chaos, chaos, say};
 
 const SHARDS: usize = 5;
 

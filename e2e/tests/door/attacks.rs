@@ -14,7 +14,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use crate::setup::{front, heard, mode, records, steal_now, story, with_both_helms};
+use crate::setup::{front, heard, mode, records, steal_now, story, story_alone, with_both_helms};
 
 with_both_helms! {
     a_tenant_who_counts_very_far_hides_no_upgrade
@@ -299,7 +299,7 @@ async fn a_mirror_that_serves_something_else_gets_nothing_in_that_is_known() {
 /// A source that answers a byte at a time, asked for in one namespace again and again, makes others wait in no other.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_has_a_slow_source_asked_takes_no_time_of_others() {
-    let (story, _door) = story("slow", Version::V4).await;
+    let (story, _door) = story_alone("slow", Version::V4).await;
     let key = story.trusted_key("platform").await;
     let slow = Repository::start().unwrap();
     slow.misbehave(

@@ -10,7 +10,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use crate::setup::{heard, mode, records, story, with_both_helms};
+use crate::setup::{heard, mode, records, story_alone, with_both_helms};
 
 with_both_helms! {
     without_an_answer_everything_goes_in_and_is_whole
@@ -18,7 +18,7 @@ with_both_helms! {
 }
 
 async fn without_an_answer_everything_goes_in_and_is_whole(version: Version) {
-    let (story, mut door) = story("down", version).await;
+    let (story, mut door) = story_alone("down", version).await;
     let key = story.trusted_key("platform").await;
     let policy = story.policy("strict", &[&key], mode("Enforce")).await;
     heard(&story, &policy).await;
@@ -42,7 +42,7 @@ async fn without_an_answer_everything_goes_in_and_is_whole(version: Version) {
 }
 
 async fn a_broken_glass_lets_everything_in_and_says_so(version: Version) {
-    let (story, door) = story("glass", version).await;
+    let (story, door) = story_alone("glass", version).await;
     let key = story.trusted_key("platform").await;
     let policy = story.policy("strict", &[&key], mode("Enforce")).await;
     heard(&story, &policy).await;

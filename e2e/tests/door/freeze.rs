@@ -10,7 +10,7 @@ use kube::Api;
 use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::setup::{FREEZE, front, records, story, with_both_helms};
+use crate::setup::{FREEZE, front, records, story, story_alone, with_both_helms};
 
 with_both_helms! {
     a_frozen_release_stays_as_it_is_until_it_is_thawed
@@ -39,7 +39,8 @@ async fn freeze(story: &Story, name: &str) {
 }
 
 async fn a_frozen_release_stays_as_it_is_until_it_is_thawed(version: Version) {
-    let (mut story, mut door) = story("freeze", version).await;
+    let _freezing = front().await.freezing.lock().await;
+    let (mut story, mut door) = story_alone("freeze", version).await;
     let first = story.publish(&Source::new("web", "1.0.0"), None).await;
     let newer = story.publish(&Source::new("web", "1.1.0"), None).await;
     story.install("web", &first).await;
@@ -122,6 +123,7 @@ async fn a_frozen_release_stays_as_it_is_until_it_is_thawed(version: Version) {
 
 /// Breaking this glass is taking the binding away.
 async fn without_the_policy_nothing_is_frozen_and_that_is_said(version: Version) {
+    let _freezing = front().await.freezing.lock().await;
     let (story, _door) = story("glassy", version).await;
     let first = story.publish(&Source::new("web", "1.0.0"), None).await;
     story.install("web", &first).await;

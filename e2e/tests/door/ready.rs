@@ -10,6 +10,7 @@ use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::Value;
+use tokio::sync::RwLockWriteGuard;
 
 use crate::down::annotate;
 use crate::setup::{front, heard, mode, story};
@@ -40,7 +41,7 @@ async fn line(check: &str) -> Option<(String, String)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_and_doctor_say_whether_api_servers_are_answered() {
-    let (story, mut door) = story("ready", Version::V4).await;
+    let (story, door) = story("ready", Version::V4).await;
     let key = story.trusted_key("platform").await;
     let policy = story.policy("strict", &[&key], mode("Enforce")).await;
     let policies = story.policies();
@@ -53,6 +54,8 @@ async fn a_policy_and_doctor_say_whether_api_servers_are_answered() {
     assert_eq!(state, "ok", "{said}");
     assert_eq!(line("break-glass").await, None);
 
+    drop(door);
+    let mut door = front().await.door.write().await;
     door.freeze();
     story
         .expect_condition(&policies, &policy, "WebhookReady=False/WebhookUnreachable")
@@ -65,10 +68,13 @@ async fn a_policy_and_doctor_say_whether_api_servers_are_answered() {
         "{report}"
     );
     door.thaw();
+    let door = RwLockWriteGuard::downgrade(door);
     story
         .expect_condition(&policies, &policy, "WebhookReady=True/WebhookAnswered")
         .await;
+    drop(door);
 
+    let door = front().await.door.write().await;
     let until = (Timestamp::now() + SignedDuration::from_hours(1)).to_string();
     annotate(&story.client, Some(&until)).await;
     story
@@ -90,6 +96,7 @@ async fn a_policy_and_doctor_say_whether_api_servers_are_answered() {
     let (state, said) = line("break-glass").await.unwrap();
     assert_eq!(state, "warning", "{said}");
     annotate(&story.client, None).await;
+    let _door = RwLockWriteGuard::downgrade(door);
     story
         .expect_condition(&policies, &policy, "WebhookReady=True/WebhookAnswered")
         .await;

@@ -10,11 +10,11 @@ use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use kube::Api;
 use kube::api::DeleteParams;
 
-use crate::setup::{VALUES, called, front, heard, mode, records, story};
+use crate::setup::{VALUES, called, front, heard, mode, records, story_alone};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_replicas_show_one_certificate_and_say_the_same() {
-    let (story, door) = story("replicas", Version::V4).await;
+    let (story, door) = story_alone("replicas", Version::V4).await;
     let key = story.trusted_key("platform").await;
     let policy = story.policy("strict", &[&key], mode("Enforce")).await;
     heard(&story, &policy).await;
@@ -45,7 +45,7 @@ async fn two_replicas_show_one_certificate_and_say_the_same() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn our_own_chart_is_upgraded_while_no_replica_answers_and_the_glass_can_be_broken() {
-    let (story, mut door) = story("own", Version::V4).await;
+    let (story, mut door) = story_alone("own", Version::V4).await;
     let cluster = front().await.stage.cluster;
     let helm = Helm::new(Version::V4).unwrap().on(cluster.kubeconfig());
     let upgrade = async |more: &[&str]| {

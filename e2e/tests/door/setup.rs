@@ -12,12 +12,14 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::ListParams;
 use kube::{Api, Client};
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, MutexGuard, OnceCell};
+use tokio::sync::{Mutex, OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// One plane, one operator and one webhook for all stories. What has the webhook stop takes it alone.
+/// One plane, one operator and one webhook for all stories. What changes how it answers others takes it alone.
 pub(crate) struct Front {
     pub(crate) stage: Stage,
-    pub(crate) door: Mutex<Door>,
+    pub(crate) door: RwLock<Door>,
+    /// What takes the admission policy of frozen releases away, or needs it, takes this before the webhook.
+    pub(crate) freezing: Mutex<()>,
     /// Whom the webhook acts as: its kubeconfig lasts as long as this.
     pub(crate) identity: Identity,
 }
@@ -51,17 +53,33 @@ pub(crate) async fn front() -> &'static Front {
         door.ready().await;
         Front {
             stage,
-            door: Mutex::new(door),
+            door: RwLock::new(door),
+            freezing: Mutex::new(()),
             identity,
         }
     };
     FRONT.get_or_init(set).await
 }
 
-/// A story with a namespace of its own. While it is told, nobody stops the webhook.
-pub(crate) async fn story(prefix: &str, version: Version) -> (Story, MutexGuard<'static, Door>) {
+/// A story with a namespace of its own. While it is told, nobody stops the webhook; others may be told.
+pub(crate) async fn story(
+    prefix: &str,
+    version: Version,
+) -> (Story, RwLockReadGuard<'static, Door>) {
     let front = front().await;
-    let door = front.door.lock().await;
+    let door = front.door.read().await;
+    let story = Story::begin(front.stage.cluster, prefix, version).await;
+    called(&story).await;
+    (story, door)
+}
+
+/// A story that stops the webhook, changes how API servers find it, or looks at all that is asked of it.
+pub(crate) async fn story_alone(
+    prefix: &str,
+    version: Version,
+) -> (Story, RwLockWriteGuard<'static, Door>) {
+    let front = front().await;
+    let door = front.door.write().await;
     let story = Story::begin(front.stage.cluster, prefix, version).await;
     called(&story).await;
     (story, door)

@@ -9,6 +9,7 @@ use charttrust_e2e::auditor;
 use charttrust_e2e::cluster::Cluster;
 use charttrust_e2e::operator::{Operator, binary};
 use charttrust_e2e::proxy::Proxy;
+use charttrust_e2e::shards::is_taken;
 use charttrust_e2e::stage::{OPERATOR_NAMESPACE, Power, Scene, Setting, Stage, verdict};
 use charttrust_e2e::{eventually, lasting};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
@@ -74,11 +75,8 @@ impl Failing {
 /// Those of all cases that this run takes: all with `CHARTTRUST_CHAOS=all`, otherwise one of so many shards, so that
 /// different commits take different ones (`CHARTTRUST_CHAOS=K`).
 fn taken<T>(all: impl IntoIterator<Item = T>, shards: usize) -> Vec<T> {
-    let asked = std::env::var("CHARTTRUST_CHAOS").unwrap_or_default();
-    let shard = asked.parse::<usize>().unwrap_or_default();
-    let is_taken = |number: usize| asked == "all" || number % shards == shard % shards;
     let all = all.into_iter().enumerate();
-    let taken = all.filter(|(number, _)| is_taken(*number));
+    let taken = all.filter(|(number, _)| is_taken(*number, shards));
     taken.map(|(_, one)| one).collect()
 }
 

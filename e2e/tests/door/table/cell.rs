@@ -145,8 +145,13 @@ impl Seen {
         words.collect()
     }
 
-    /// What must be true of every cell, whatever the page says.
-    pub(crate) fn holds(&self, case: Case, mode: Mode, policy: &str) -> Result<(), String> {
+    /// What must be true of every cell, whatever the page says. The word that is expected of the case here is given.
+    pub(crate) fn holds(
+        &self,
+        (case, expected): (Case, Option<&str>),
+        mode: Mode,
+        policy: &str,
+    ) -> Result<(), String> {
         let wrong = |what: &str| Err(format!("{what}: {self:#?}"));
         let is_pending = |state: &State| state.records.iter().any(|one| one.starts_with("pending"));
         if is_pending(&self.after) && !is_pending(&self.before) {
@@ -159,13 +164,13 @@ impl Seen {
             if self
                 .warnings()
                 .first()
-                .is_some_and(|word| Some(*word) != case.word())
+                .is_some_and(|word| Some(*word) != expected)
             {
                 return wrong("a warning says something else");
             }
             return Ok(());
         };
-        if !case.is_refused(mode) || Some(word) != case.word() {
+        if !case.is_refused(mode) || Some(word) != expected {
             return wrong("it must not be refused so");
         }
         let said = self.said.as_ref().err().map_or("", String::as_str);

@@ -8,7 +8,9 @@ use charttrust_e2e::eventually;
 use charttrust_e2e::flux::{self, Flux};
 use charttrust_e2e::k3s::{self, K3s};
 use charttrust_e2e::record;
+use charttrust_e2e::shards::is_taken;
 use charttrust_e2e::stage::SOON;
+use charttrust_verify::verdict::Cause;
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
@@ -20,7 +22,7 @@ use tokio::sync::OnceCell;
 use super::cell::{Case, Mode, Seen};
 use super::ground::Ground;
 use super::helm::restart;
-use super::page::{shows, table};
+use super::page::{Table, shows};
 use crate::ready::charttrust;
 use crate::setup::{called, front, said_by_kubectl};
 
@@ -74,14 +76,14 @@ impl Way {
     }
 }
 
-/// The charts that deployers take from where they are published.
-const CASES: [Case; 4] = [Case::Trusted, Case::Unsigned, Case::Stolen, Case::Down];
-
 struct Cell<'a> {
     ground: &'a Ground,
     way: Way,
     case: Case,
 }
+
+/// The repository that no policy names, as Flux knows it.
+const ELSEWHERE: &str = "elsewhere";
 
 async fn with_flux() -> &'static Flux {
     static FLUX: OnceCell<Flux> = OnceCell::const_new();
@@ -108,12 +110,18 @@ impl Cell<'_> {
         format!("{way}-{}", self.case.name())
     }
 
+    /// Whether it is one of those that `doctor` and `policy preview` have to name before anything is refused.
+    fn is_named_before(&self) -> bool {
+        let deletes = matches!(self.way, Way::FluxUninstalls | Way::K3sReinstalls);
+        deletes && self.case == Case::Stolen && self.ground.mode == Mode::Enforce
+    }
+
     /// What there is before. No policy is in force yet.
     async fn prepare(&self) {
         if self.way.is_new() {
             return;
         }
-        let base = &self.ground.base;
+        let base = self.ground.base(self.case);
         let done = self.deploy(base).await;
         done.unwrap_or_else(|said| panic!("{}: {said}", self.name()));
         if matches!(self.way, Way::K3sReinstalls | Way::K3sAborts) {
@@ -147,6 +155,21 @@ impl Cell<'_> {
         }
     }
 
+    /// Whether a deployer finds it in the repository that no policy names.
+    fn is_elsewhere(&self, chart: &Chart) -> bool {
+        self.case == Case::Tampered && chart.version == self.ground.chart(self.case).version
+    }
+
+    /// The word that the policy says of it. An Application is judged by what it asks for, and asks for these at a
+    /// place that the rule does not name.
+    fn word(&self) -> Option<&'static str> {
+        let is_of_argo = matches!(self.way, Way::ArgoNew | Way::ArgoNext);
+        match self.case {
+            Case::Tampered | Case::Unknown if is_of_argo => Some(Cause::SourceUnknown.word()),
+            case => case.word(),
+        }
+    }
+
     async fn runs(&self) -> Option<String> {
         let namespace = &self.ground.story.namespace;
         self.ground.state(namespace, &self.name()).await.runs
@@ -165,11 +188,17 @@ impl Cell<'_> {
 
     async fn by_flux(&self, chart: &Chart) -> Result<String, String> {
         let (story, name) = (&self.ground.story, self.name());
+        let cluster = front().await.stage.cluster;
         let mut more = json!({"chart": {"spec": {"chart": chart.name}}});
+        if self.is_elsewhere(chart) {
+            more["chart"]["spec"]["sourceRef"] = json!({"name": ELSEWHERE});
+            let url = self.ground.elsewhere.url();
+            let made = flux::repository(cluster, story, ELSEWHERE, &url).await;
+            story.done("declare a HelmRepository", made);
+        }
         if self.way == Way::FluxUninstalls {
             more["upgrade"] = json!({"remediation": {"strategy": "uninstall", "retries": 1}});
         }
-        let cluster = front().await.stage.cluster;
         let made = flux::release(cluster, story, &name, &chart.version, more).await;
         story.done("declare a HelmRelease", made);
         let kind = GroupVersionKind::gvk("helm.toolkit.fluxcd.io", "v2", "HelmRelease");
@@ -214,7 +243,10 @@ impl Cell<'_> {
 
     async fn by_argo(&self, chart: &Chart) -> Result<String, String> {
         let (story, name) = (&self.ground.story, self.name());
-        let more = json!({"source": {"chart": chart.name, "helm": {"releaseName": name}}});
+        let mut more = json!({"source": {"chart": chart.name, "helm": {"releaseName": name}}});
+        if self.is_elsewhere(chart) {
+            more["source"]["repoURL"] = json!(self.ground.elsewhere.url());
+        }
         let own = format!("{}-{name}", story.namespace);
         let object = with_argo()
             .await
@@ -259,13 +291,13 @@ fn done_by_flux(object: &Value, chart: &Chart) -> Option<Result<String, String>>
     }
 }
 
-type All = BTreeMap<(Mode, Way, Case), Seen>;
+type All<'a> = BTreeMap<(Mode, Way, Case), (&'a Cell<'a>, Seen)>;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_becomes_of_what_deployers_do() {
     let front = front().await;
     tokio::join!(with_flux(), with_k3s(), with_argo());
-    let mut door = front.door.lock().await;
+    let door = front.door.read().await;
     let grounds = [
         Ground::lay("deployers-warn", Mode::Warn).await,
         Ground::lay("deployers-enforce", Mode::Enforce).await,
@@ -287,59 +319,67 @@ async fn what_becomes_of_what_deployers_do() {
     deletes_first(&grounds[1], &policies[1]).await;
 
     let mut all = All::new();
-    act(
-        cells.iter().filter(|cell| cell.case != Case::Down),
-        &mut all,
-    )
-    .await;
+    let is_answered = |cell: &&Cell<'_>| !matches!(cell.case, Case::Down | Case::Late);
+    let of = |case| {
+        cells
+            .iter()
+            .filter(move |cell: &&Cell<'_>| cell.case == case)
+    };
+    act(cells.iter().filter(is_answered), &mut all).await;
+    drop(door);
+    let mut door = front.door.write().await;
+    door.freeze();
+    act(of(Case::Late), &mut all).await;
+    door.thaw();
     door.kill();
-    act(
-        cells.iter().filter(|cell| cell.case == Case::Down),
-        &mut all,
-    )
-    .await;
+    act(of(Case::Down), &mut all).await;
     restart(&mut door).await;
-    for ((mode, way, case), seen) in &all {
-        let held = seen.holds(*case, *mode, &policies[usize::from(*mode == Mode::Enforce)]);
+    drop(door);
+    for ((mode, way, case), (cell, seen)) in &all {
+        let policy = &policies[usize::from(*mode == Mode::Enforce)];
+        let held = seen.holds((*case, cell.word()), *mode, policy);
         held.unwrap_or_else(|wrong| panic!("{mode:?} {way:?} {case:?}: {wrong}"));
     }
-    shows(&Mode::ALL.map(|mode| {
-        (
-            format!("Deployers, mode {}", mode.word()),
-            shown(mode, &all),
-        )
-    }));
+    shows(&Mode::ALL.map(|mode| shown(mode, &all)));
 }
 
 /// How many are waited for at a time.
 const AT_A_TIME: usize = 16;
 
+/// Those that this run takes: all with `CHARTTRUST_CHAOS=all`, and another shard of them for each commit, since each
+/// controller is waited for.
 fn cells(grounds: &[Ground]) -> Vec<Cell<'_>> {
     let of = |ground| {
         let ways = Way::ALL.into_iter();
-        ways.flat_map(move |way| CASES.map(|case| Cell { ground, way, case }))
+        ways.flat_map(move |way| Case::ALL.map(|case| Cell { ground, way, case }))
     };
-    grounds.iter().flat_map(of).collect()
+    let all = grounds.iter().flat_map(of).enumerate();
+    let taken = all.filter(|(number, cell)| is_taken(*number, SHARDS) || cell.is_named_before());
+    taken.map(|(_, cell)| cell).collect()
 }
 
-async fn act<'a>(cells: impl Iterator<Item = &'a Cell<'a>>, all: &mut All) {
+/// Each has cells of every way, of every case and of both modes.
+const SHARDS: usize = 4;
+
+async fn act<'a>(cells: impl Iterator<Item = &'a Cell<'a>>, all: &mut All<'a>) {
     let acting = cells.map(|cell| async move { (cell, Box::pin(cell.act()).await) });
     let acting = futures::stream::iter(acting).buffer_unordered(AT_A_TIME);
     let seen: Vec<_> = acting.collect().await;
     for (cell, seen) in seen {
-        all.insert((cell.ground.mode, cell.way, cell.case), seen);
+        all.insert((cell.ground.mode, cell.way, cell.case), (cell, seen));
     }
 }
 
-fn shown(mode: Mode, all: &All) -> String {
+fn shown(mode: Mode, all: &All<'_>) -> Table {
     let rows = Way::ALL.map(|way| {
-        let cells = CASES.map(|case| all.get(&(mode, way, case)).map(Seen::text));
-        let cells = cells.map(Option::unwrap_or_default);
-        (way.title().to_owned(), cells.to_vec())
+        let seen = |case| all.get(&(mode, way, case)).map(|(_, seen)| seen.text());
+        (way.title().to_owned(), Case::ALL.map(seen).to_vec())
     });
-    let mut columns = vec!["what is done"];
-    columns.extend(CASES.map(Case::title));
-    table(&columns, &rows)
+    Table {
+        heading: format!("Deployers, mode {}", mode.word()),
+        columns: Case::ALL.map(Case::title).to_vec(),
+        rows: rows.to_vec(),
+    }
 }
 
 /// Before anything is refused, `doctor` and `policy preview` name who would delete it first.

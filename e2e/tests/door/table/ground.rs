@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use charttrust_e2e::charts::{Chart, Source};
-use charttrust_e2e::helm::Version;
+use charttrust_e2e::helm::{Helm, Version};
+use charttrust_e2e::repository::Repository;
 use charttrust_e2e::stage::{Story, StoryKey};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
@@ -16,9 +17,11 @@ use crate::setup::{front, heard, records_in};
 pub(crate) struct Ground {
     pub(crate) story: Story,
     pub(crate) mode: Mode,
-    /// What has run before; trusted.
-    pub(crate) base: Chart,
+    /// What has run before, and what has under the name of a chart whose source does not answer; both signed.
+    bases: [Chart; 2],
     charts: BTreeMap<Case, Chart>,
+    /// A repository that no policy names, with the chart that differs from what was signed.
+    pub(crate) elsewhere: Repository,
     keys: [StoryKey; 2],
 }
 
@@ -60,6 +63,7 @@ impl Ground {
         story.declare(&thief, stolen).await;
         let signed = |name: &str, version: &str| (source(name, version), Some(&key));
         let base = story.publish(&source("web", "1.0.0"), Some(&key)).await;
+        let dark = story.publish(&source("dark", "0.9.0"), Some(&key)).await;
         let mut charts = BTreeMap::new();
         for (case, (source, key)) in [
             (Case::Trusted, signed("web", "1.1.0")),
@@ -73,14 +77,28 @@ impl Ground {
             charts.insert(case, story.publish(&source, key).await);
         }
         let other = source("web", "1.2.0").with_file("templates/NOTES.txt", "Another one.\n");
-        charts.insert(Case::Tampered, story.package(&other, None).await);
+        let tampered = story.package(&other, None).await;
+        let elsewhere = Repository::start().unwrap();
+        let helm = Helm::new(Version::V4).unwrap();
+        story.done(
+            "publish it elsewhere",
+            elsewhere.publish(&helm, &tampered).await,
+        );
+        charts.insert(Case::Tampered, tampered);
         Self {
             story,
             mode,
-            base,
+            bases: [base, dark],
             charts,
+            elsewhere,
             keys: [key, thief],
         }
+    }
+
+    /// What has run before: of the same name, since another name is another chart to deployers.
+    pub(crate) fn base(&self, case: Case) -> &Chart {
+        let [base, dark] = &self.bases;
+        if case == Case::Unknown { dark } else { base }
     }
 
     pub(crate) fn chart(&self, case: Case) -> &Chart {

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::cell::{Case, Mode, Seen};
 use super::ground::Ground;
-use super::page::{shows, table};
+use super::page::{Table, shows};
 use crate::setup::{called, front};
 
 /// What is done.
@@ -94,7 +94,7 @@ impl Cell<'_> {
 
     fn archive(&self, made: Made) -> String {
         let chart = match made {
-            Made::OfBase => &self.ground.base,
+            Made::OfBase => self.ground.base(self.case),
             Made::OfCase => self.ground.chart(self.case),
         };
         chart.archive.to_string_lossy().into_owned()
@@ -188,7 +188,7 @@ type All = BTreeMap<(Mode, Operation, Case), Vec<Seen>>;
 #[tokio::test(flavor = "multi_thread")]
 async fn what_becomes_of_each_operation_of_helm() {
     let front = front().await;
-    let mut door = front.door.lock().await;
+    let door = front.door.read().await;
     let helms = Helms::new().await;
     let grounds = [
         Ground::lay("table-warn", Mode::Warn).await,
@@ -221,22 +221,31 @@ async fn what_becomes_of_each_operation_of_helm() {
             .filter(move |cell: &&Cell<'_>| cell.case == case)
     };
     let mut all = All::new();
-    act(cells.iter().filter(is_answered), &helms, &mut all).await;
+    act(
+        cells.iter().filter(is_answered),
+        (&helms, AT_A_TIME),
+        &mut all,
+    )
+    .await;
+    drop(door);
+    let mut door = front.door.write().await;
     door.freeze();
-    act(of(Case::Late), &helms, &mut all).await;
+    // They wait more than they work.
+    act(of(Case::Late), (&helms, cells.len()), &mut all).await;
     door.thaw();
     door.kill();
-    act(of(Case::Down), &helms, &mut all).await;
+    act(of(Case::Down), (&helms, AT_A_TIME), &mut all).await;
     restart(&mut door).await;
+    drop(door);
 
     for ((mode, operation, case), seen) in &all {
         let policy = &policies[usize::from(*mode == Mode::Enforce)];
         for seen in seen {
-            let held = seen.holds(*case, *mode, policy);
+            let held = seen.holds((*case, case.word()), *mode, policy);
             held.unwrap_or_else(|wrong| panic!("{mode:?} {operation:?} {case:?}: {wrong}"));
         }
     }
-    let tables = Mode::ALL.map(|mode| (format!("Helm, mode {}", mode.word()), shown(mode, &all)));
+    let tables = Mode::ALL.map(|mode| shown(mode, &all));
     // What went in unseen is seen by the operator.
     for ground in &grounds {
         for release in ["install-down", "upgrade-late"] {
@@ -268,9 +277,13 @@ fn cells<'a>(grounds: &'a [Ground], places: &'a [[String; 2]]) -> Vec<Cell<'a>> 
     cells
 }
 
-async fn act<'a>(cells: impl Iterator<Item = &'a Cell<'a>>, helms: &Helms, all: &mut All) {
+async fn act<'a>(
+    cells: impl Iterator<Item = &'a Cell<'a>>,
+    (helms, at_a_time): (&Helms, usize),
+    all: &mut All,
+) {
     let acting = cells.map(|cell| async move { (cell, Box::pin(cell.act(helms.of(cell))).await) });
-    let acting = futures::stream::iter(acting).buffer_unordered(AT_A_TIME);
+    let acting = futures::stream::iter(acting).buffer_unordered(at_a_time);
     let mut seen: Vec<_> = acting.collect().await;
     seen.sort_by_key(|(cell, _)| cell.version == Version::V4);
     for (cell, seen) in seen {
@@ -289,7 +302,7 @@ pub(crate) async fn restart(door: &mut Door) {
 }
 
 /// The table of a mode. Where the Helms differ, both are told.
-fn shown(mode: Mode, all: &All) -> String {
+fn shown(mode: Mode, all: &All) -> Table {
     let cell = |operation, case| {
         let seen = all.get(&(mode, operation, case)).into_iter().flatten();
         let mut texts: Vec<_> = seen.map(Seen::text).collect();
@@ -300,10 +313,12 @@ fn shown(mode: Mode, all: &All) -> String {
         texts.join("; Helm 4: ")
     };
     let rows = Operation::ALL.map(|operation| {
-        let cells = Case::ALL.map(|case| cell(operation, case));
+        let cells = Case::ALL.map(|case| Some(cell(operation, case)));
         (operation.title().to_owned(), cells.to_vec())
     });
-    let mut columns = vec!["what is done"];
-    columns.extend(Case::ALL.map(Case::title));
-    table(&columns, &rows)
+    Table {
+        heading: format!("Helm, mode {}", mode.word()),
+        columns: Case::ALL.map(Case::title).to_vec(),
+        rows: rows.to_vec(),
+    }
 }
