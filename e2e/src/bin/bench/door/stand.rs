@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use charttrust::controllers::webhook::SHOWN;
-use charttrust_e2e::audit::Mark;
+use charttrust_e2e::audit::{Event, Mark};
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::cluster::{Cluster, Identity, built};
 use charttrust_e2e::door::{Door, NAME, point};
@@ -257,13 +257,15 @@ impl Stand {
         })
     }
 
-    /// How often sources were asked, and how often our webhook has asked the API server for something.
-    pub(super) fn asked(&self) -> Result<[usize; 2]> {
+    /// How often sources were asked, and what our webhook has asked the API server for.
+    pub(super) fn asked(&self) -> Result<(usize, Vec<String>)> {
         let of_us = self.cluster.audit()?.since(self.begun)?;
         let of_us = of_us
             .by(self.identity.user())
             .only(|event| event.verb == "get");
-        Ok([self.story.repository.requests().len(), of_us.len()])
+        let told = |event: &Event| format!("{} {}/{}", event.resource, event.namespace, event.name);
+        let told = of_us.iter().map(told).collect();
+        Ok((self.story.repository.requests().len(), told))
     }
 
     /// Resident memory of our webhook now and at its peak, in KiB.
