@@ -345,7 +345,7 @@ mod tests {
         let bare = || vec![record("shop", "bare", Some(UNSIGNED))];
         let enforce = policy("Enforce", &json!({}));
         assert_eq!(told(&enforce, &[], bare()).refused.len(), 1);
-        let unread = told(&enforce, &[key.clone()], bare());
+        let unread = told(&enforce, std::slice::from_ref(&key), bare());
         assert!(unread.refused.is_empty());
         // The operator shows to the webhook what it can read itself.
         let mut shown = key.clone();
@@ -358,7 +358,7 @@ mod tests {
                 state: Some(state),
                 ..TrustedKeyStatus::default()
             });
-            let told = told(&enforce, &[shown.clone()], bare());
+            let told = told(&enforce, std::slice::from_ref(&shown), bare());
             assert_eq!(told.refused.len(), refused, "{state:?}");
         }
         assert!(
