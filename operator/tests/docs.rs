@@ -93,6 +93,37 @@ fn every_command_is_listed() {
     }
 }
 
+/// `--help` and the manual pages are where people look, and the pages of `docs/` are not at hand in a pipeline.
+#[test]
+fn every_command_that_answers_says_its_exit_codes_in_its_help() {
+    let answers_nothing = ["completion", "crds", "run", "version", "webhook"];
+    let mut seen = 0;
+    let mut look = |path: &str, command: &mut clap::Command| {
+        let help = command.render_long_help().to_string();
+        let first = help.lines().next().unwrap_or_default().to_owned();
+        assert!(
+            !first.is_empty() && first.chars().count() <= 142,
+            "{path}: {first}"
+        );
+        if !answers_nothing.contains(&path) {
+            assert!(help.contains("Exit code 0: "), "{path} --help: {help}");
+            seen += 1;
+        }
+    };
+    let mut all = charttrust::cli::definition();
+    for command in all.get_subcommands_mut() {
+        let name = command.get_name().to_owned();
+        if command.has_subcommands() {
+            for below in command.get_subcommands_mut() {
+                look(&format!("{name} {}", below.get_name()), below);
+            }
+        } else {
+            look(&name, command);
+        }
+    }
+    assert!(seen >= 22, "only {seen} commands");
+}
+
 /// What pages say to type can be typed: there is such a command, and it takes these flags.
 #[test]
 fn every_line_of_ours_on_a_page_can_be_typed() {

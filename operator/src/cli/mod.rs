@@ -58,46 +58,31 @@ struct Cli {
     command: Command,
 }
 
+// What --help says of a command is the documentation of its own type, exit codes and all: one line here would take
+// the place of it.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs the operator.
     Run(run::Run),
-    /// Prints a script that completes commands and flags in your shell.
     Completion(completion::Completion),
     /// Prints the definitions of the kinds.
     Crds,
-    /// Checks the installation, and says what to do where something is wrong.
     Doctor(doctor::Doctor),
-    /// Tells what a word of a verdict, condition, event or field means, and what to do about it.
     Explain(explain::Explain),
-    /// Tells which releases are contained before the operator is removed; the chart runs it.
     #[command(hide = true)]
     BeforeUninstall(before_uninstall::BeforeUninstall),
-    /// Contains releases by hand, after showing what that changes.
     Quarantine(quarantine::Contain),
-    /// Tells and hands on keys.
     Key(key::Key),
-    /// Prints pins of the archives that releases are made of, so that a policy notices another one.
     Pin(pin::Pin),
-    /// Tells what a policy says, before it is applied.
     Policy(policy::Policy),
-    /// Tells how things stand, as one document for people or for programs.
     Report(report::Report),
-    /// Ends quarantines and puts back what they hold; needs no operator.
     Restore(restore::Restore),
-    /// Signs chart archives by gpg, as Helm does, with whatever gpg can sign with.
     Sign(sign::Sign),
-    /// Verifies chart archives, files or in a registry, by the same rules as the operator.
     Verify(verify::Verify),
     /// Prints the version of this program.
     Version,
-    /// Declares that a key must no longer be believed, after showing what depends on it.
     Revoke(revoke::Revoke),
-    /// Tells the verdicts of the operator.
     Status(status::Status),
-    /// Answers API servers, before Helm makes anything of a release.
     Webhook(webhook::Webhook),
-    /// Tells why a release has its verdict: every check in order, with digests and dates.
     Why(why::Why),
 }
 

@@ -27,16 +27,15 @@ pub struct Key {
 
 /// What can be done with keys.
 #[derive(Clone, Debug, Subcommand)]
+#[expect(
+    missing_docs,
+    reason = "--help would show that in place of what the types say"
+)]
 pub enum KeyCommand {
-    /// Prints a keyring for `helm verify`, of the TrustedKeys of the cluster or of files.
     Export(Export),
-    /// Prints a TrustedKey of a key, for kubectl apply.
     Import(Import),
-    /// Prints a TrustedKey with a successor and an end, and tells who must sign anew.
     Rotate(Rotate),
-    /// Tells what a key file holds, and whether it could sign charts.
     Show(Show),
-    /// Tells which releases rest on a key or an identity, and must be signed anew before it ends.
     Status(Status),
 }
 

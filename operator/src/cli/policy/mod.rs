@@ -26,12 +26,13 @@ pub struct Policy {
 
 /// What can be told of a policy.
 #[derive(Clone, Debug, Subcommand)]
+#[expect(
+    missing_docs,
+    reason = "--help would show that in place of what the types say"
+)]
 pub enum PolicyCommand {
-    /// Drafts a policy from what runs.
     Init(Init),
-    /// Tells what a policy would change: verdicts of releases that run, and quarantines.
     Preview(Preview),
-    /// Tells which rule of a policy decides for chart archives, and what it asks of them.
     Test(Test),
 }
 
