@@ -22,7 +22,7 @@ pub(super) fn lives(page: &mut Page, report: &Report) {
     if report.signers.is_empty() {
         page.raw("<p>None is declared: only pins can give trust.</p>\n");
     } else {
-        page.raw("<p>Each line is a life, from a year ago to two years ahead; the dark mark is today.</p>\n");
+        page.raw("<p>Each line is a life, from a year ago to two years ahead; the upright mark is today.</p>\n");
         page.raw("<ul class=\"lives\">\n");
         for signer in &report.signers {
             life(page, signer, report.about.generated);
@@ -77,11 +77,20 @@ fn life(page: &mut Page, signer: &Signer, now: Timestamp) {
         .raw("</p>\n");
     let life = Life {
         created: signer.created,
-        expires: signer.expires,
+        expires: if is_over(signer.state) {
+            signer.expires.min(Some(now)).or(Some(now))
+        } else {
+            signer.expires
+        },
         state: signer.state,
     };
     Times::around(now).life(page, life);
     page.raw("</li>\n");
+}
+
+/// Whether somebody has ended it before its time.
+fn is_over(state: Option<KeyState>) -> bool {
+    matches!(state, Some(KeyState::Compromised | KeyState::Revoked))
 }
 
 fn state(state: Option<KeyState>) -> String {
@@ -98,6 +107,10 @@ fn worth(state: Option<KeyState>) -> Standing {
 }
 
 fn end(signer: &Signer, now: Timestamp) -> String {
+    if is_over(signer.state) {
+        // When it would have ended by itself would read as if it were good until then.
+        return "is believed no longer".to_owned();
+    }
     let Some(end) = signer.expires else {
         return "never ends".to_owned();
     };
