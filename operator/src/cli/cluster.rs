@@ -5,11 +5,12 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use charttrust_verify::openpgp::Fingerprint;
 use charttrust_verify::sigstore::{KnownIdentity, Root};
 use clap::Args;
 use kube::api::{DynamicObject, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config, Resource};
+use kube::{Api, Client, Config, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -227,6 +228,26 @@ pub(super) async fn key(client: &Client, name: &str) -> Result<TrustedKey, Failu
     let found = Api::<TrustedKey>::all(client.clone()).get_opt(name).await;
     let found = found.map_err(Failure::api("read the TrustedKey"))?;
     found.ok_or_else(missing)
+}
+
+/// A `TrustedKey` by its name, or by the fingerprint that it declares: a warning about a stolen key has no other name.
+pub(super) async fn key_of(client: &Client, text: &str) -> Result<TrustedKey, Failure> {
+    let is_fingerprint = text.contains(':') || text.parse::<Fingerprint>().is_ok();
+    if !is_fingerprint {
+        return key(client, text).await;
+    }
+    let declared = all(&Api::<TrustedKey>::all(client.clone()), "TrustedKeys").await?;
+    let is_it = |key: &TrustedKey| {
+        key.name_any() == text || key.spec.fingerprint.eq_ignore_ascii_case(text)
+    };
+    declared.into_iter().find(is_it).ok_or_else(|| {
+        let text = plain(text);
+        Failure::Asked(format!(
+            "there is no TrustedKey with the fingerprint {text}: kubectl get tkey lists them; {} status tells whose \
+             signatures name a key that nobody has declared",
+            program()
+        ))
+    })
 }
 
 /// A `TrustedIdentity` by its name.

@@ -38,7 +38,7 @@ pub struct Status {
     /// Only those that are not trusted.
     #[arg(long, conflicts_with = "release")]
     pub untrusted: bool,
-    /// Only those that have a good signature by this TrustedKey.
+    /// Only those that have a good signature by this TrustedKey, which its fingerprint names too.
     #[arg(long, value_name = "NAME", conflicts_with = "release")]
     pub key: Option<String>,
     /// Only those that have a verified signature by this TrustedIdentity.
@@ -94,7 +94,7 @@ async fn several(client: &Client, arguments: &Status) -> Result<u8, Failure> {
         ),
     };
     if let Some(key) = &arguments.key {
-        let fingerprint = cluster::key(client, key).await?.spec.fingerprint;
+        let fingerprint = cluster::key_of(client, key).await?.spec.fingerprint;
         trusts.retain(|trust| is_signed_by(trust, &fingerprint));
     }
     if let Some(identity) = &arguments.identity {

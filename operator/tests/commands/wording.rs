@@ -54,6 +54,8 @@ fn a_cluster_that_cannot_be_found_has_each_cause_told_once() {
         "policy init",
         "policy preview platform",
         "report html",
+        "report key",
+        "report vsa",
         "revoke platform --dry-run",
         "restore --all",
         "run",
@@ -200,4 +202,63 @@ async fn a_policy_of_the_cluster_is_previewed_by_its_name() {
     assert_eq!(both.code, Some(2), "{both:?}");
     let none = run(&world, "policy preview").await;
     assert_eq!(none.code, Some(2), "{none:?}");
+}
+
+/// One policy and several are told by the same words.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_says_whom_a_missing_webhook_leaves_without_effect() {
+    let world = World::new().await;
+    world.installed();
+    let path = "/apis/charttrust.io/v1alpha1/charttrustpolicies";
+    for (number, mode) in ["Enforce", "Warn"].into_iter().enumerate() {
+        let name = format!("pilot-{number}");
+        let object = json!({
+            "apiVersion": "charttrust.io/v1alpha1", "kind": "ChartTrustPolicy",
+            "metadata": {"name": name, "generation": 1},
+            "spec": {"mode": mode, "rules": [{"name": "all", "charts": ["*"], "verify": {"level": "None"}}],
+                "quarantine": {"onReasons": ["KeyCompromised"], "actions": ["FreezeUpgrades"]}},
+            "status": {"observedGeneration": 1},
+        });
+        world.cluster.put(&format!("{path}/{name}"), object);
+        let said = run(&world, "doctor -o json").await;
+        let told: Value = serde_json::from_str(&said.text).unwrap();
+        let line = |check: &str| {
+            let mut lines = told["checks"].as_array().unwrap().iter();
+            lines.find(|line| line["check"] == check).unwrap().clone()
+        };
+        let names = ["pilot-0", "pilot-0, pilot-1"][number];
+        let webhook = line("webhook");
+        assert_eq!(webhook["state"], "failed", "{webhook}");
+        assert_eq!(
+            webhook["message"],
+            format!(
+                "no webhook is installed, and without it these policies neither warn nor refuse: {names}"
+            )
+        );
+        let freeze = line("freeze")["message"].as_str().unwrap().to_owned();
+        let start =
+            "nothing refuses upgrades; FreezeUpgrades is asked for by: ChartTrustPolicy pilot-0";
+        assert!(freeze.starts_with(start), "{freeze}");
+    }
+}
+
+/// A warning about a stolen key names its fingerprint.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_rests_on_a_key_is_told_by_its_fingerprint_too() {
+    let world = World::new().await;
+    let fingerprint = world.cluster.find(crate::world::KEY).unwrap()["spec"]["fingerprint"].clone();
+    let fingerprint = fingerprint.as_str().unwrap();
+    for command in ["key status", "status --key"] {
+        let named = run(&world, &format!("{command} platform")).await;
+        assert!(named.text.contains("ledger"), "{named:?}");
+        for text in [fingerprint.to_lowercase(), fingerprint.to_uppercase()] {
+            let said = run(&world, &format!("{command} {text}")).await;
+            assert_eq!((said.code, &said.text), (named.code, &named.text), "{text}");
+        }
+        let other = "0".repeat(40);
+        let said = run(&world, &format!("{command} {other}")).await;
+        assert_eq!(said.code, Some(2), "{said:?}");
+        let part = format!("there is no TrustedKey with the fingerprint {other}");
+        assert!(said.errors.contains(&part), "{said:?}");
+    }
 }

@@ -112,10 +112,10 @@ impl Door {
                 CHECK,
                 State::Failed,
                 format!(
-                    "{} warn or refuse, and nobody does it: Kubernetes {} is too old for the webhook, which needs \
-                     1.{FENCED}",
-                    some(&acting),
-                    server.version
+                    "Kubernetes {} is too old for the webhook, which needs 1.{FENCED}, and without it these policies \
+                     neither warn nor refuse: {}",
+                    server.version,
+                    some(&acting)
                 ),
                 "upgrade the cluster, or set mode: Audit",
             ),
@@ -123,7 +123,7 @@ impl Door {
                 CHECK,
                 State::Failed,
                 format!(
-                    "{} warn or refuse, and no webhook is installed that does it",
+                    "no webhook is installed, and without it these policies neither warn nor refuse: {}",
                     some(&acting)
                 ),
                 "helm upgrade with admission.enabled=true",
@@ -256,9 +256,9 @@ impl Door {
                 CHECK,
                 State::Failed,
                 format!(
-                    "{} ask for FreezeUpgrades, and Kubernetes {} is too old for it, which needs 1.{FENCED}",
-                    some(&asking),
-                    server.version
+                    "Kubernetes {} is too old for FreezeUpgrades, which needs 1.{FENCED}; asked for by: {}",
+                    server.version,
+                    some(&asking)
                 ),
                 "upgrade the cluster, or leave the action out",
             ),
@@ -266,7 +266,7 @@ impl Door {
                 CHECK,
                 State::Failed,
                 format!(
-                    "{} ask for FreezeUpgrades, and nothing refuses upgrades",
+                    "nothing refuses upgrades; FreezeUpgrades is asked for by: {}",
                     some(&asking)
                 ),
                 "helm upgrade with admission.freeze=true",

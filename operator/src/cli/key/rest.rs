@@ -26,7 +26,7 @@ use crate::controllers::stated;
 /// does not answer.
 #[derive(Args, Clone, Debug)]
 pub struct Status {
-    /// Name of the TrustedKey.
+    /// Name of the TrustedKey, or its fingerprint.
     #[arg(value_name = "NAME", required_unless_present = "identity")]
     pub key: Option<String>,
     /// A TrustedIdentity instead.
@@ -48,7 +48,7 @@ pub(super) async fn run(arguments: &Status) -> Result<u8, Failure> {
             Named::Identity(cluster::identity(&client, identity).await?.name_any())
         }
         (None, key) => {
-            let key = cluster::key(&client, key.as_deref().unwrap_or_default()).await?;
+            let key = cluster::key_of(&client, key.as_deref().unwrap_or_default()).await?;
             Named::Key(Box::new(key))
         }
     };
