@@ -53,6 +53,7 @@ async fn the_audit_log_tells_who_has_changed_what_is_trusted() {
     assert!(steps.len() >= 5, "{steps:?}");
     desk.types_all(PAGE, &steps).await;
 
+    quarterly(&page, &desk).await;
     tells_who(log, stage.identity.user());
     rests(log).await;
     // Whoever forges a verdict is found by the same line.
@@ -68,6 +69,47 @@ async fn the_audit_log_tells_who_has_changed_what_is_trusted() {
         panic!("one line finds who has forged: {finds:?}");
     };
     assert_eq!(desk.types(finds).await.trim(), "1");
+}
+
+/// The quarterly review: its files are made as the page says, and have each place in which it says to look.
+async fn quarterly(page: &str, desk: &Desk) {
+    let (_, chapter) = page.split_once("\n## Each quarter\n").unwrap();
+    let typed = steps(chapter);
+    assert!(typed.len() >= 5, "{typed:?}");
+    desk.types_all(PAGE, &typed).await;
+    let mut looked_at = 0;
+    for row in chapter.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<_> = row.split(" | ").collect();
+        let Some((file, places)) = cells[1].split_once("`: ") else {
+            continue;
+        };
+        let file = desk.folder().join(file.trim_start_matches('`'));
+        let file: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+        for place in places.split('`').filter(|part| part.starts_with('.')) {
+            assert!(is_there(&file, place), "{place} of the page: {row}");
+            looked_at += 1;
+        }
+    }
+    assert!(looked_at >= 15, "{looked_at} places");
+    let altered = desk.folder().join("report.json");
+    std::fs::write(&altered, "{}").unwrap();
+    let last = desk.types(typed.last().unwrap()).await;
+    assert!(!last.contains("unaltered"), "{last}");
+}
+
+/// Whether a value has a place, such as `.releases[].reason`: in one of the items where it is of a list.
+fn is_there(value: &Value, place: &str) -> bool {
+    let Some(rest) = place.strip_prefix('.') else {
+        return true;
+    };
+    let (name, rest) = rest.split_at(rest.find(['.', '[']).unwrap_or(rest.len()));
+    let found = &value[name];
+    match rest.strip_prefix("[]") {
+        Some(rest) => found
+            .as_array()
+            .is_some_and(|all| all.iter().any(|one| is_there(one, rest))),
+        None => !found.is_null() && is_there(found, rest),
+    }
 }
 
 /// The policy of the page.
