@@ -152,6 +152,59 @@ async fn several_are_signed_with_each_digest_and_a_key_that_is_over_signs_none()
     assert!(said.contains("Expired: The key"), "{said}");
 }
 
+/// A gpg that signs by another key of the certificate, or as of a day before there was the key, gives what looks good.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_gpg_signs_otherwise_than_it_was_asked_is_not_written() {
+    let bench = Bench::new(Keyring::new().unwrap());
+    let (primary, first) = bench
+        .keyring
+        .key_with_subkey("shop", Algorithm::Ed25519)
+        .unwrap();
+    let add = [
+        "--quick-add-key",
+        &primary.fingerprint,
+        "ed25519",
+        "sign",
+        "never",
+    ];
+    bench.keyring.gpg(&add).unwrap();
+    let archive = bench.package("web").await;
+    let provenance = bench.path(&format!("{archive}.prov"));
+    let listed = ["--with-colons", "--list-keys", &primary.fingerprint];
+    let listed = String::from_utf8(bench.keyring.gpg(&listed).unwrap()).unwrap();
+    let second = listed
+        .lines()
+        .rfind(|line| line.starts_with("fpr:"))
+        .unwrap();
+    let second = second.split(':').nth(9).unwrap();
+    assert_ne!(second, first);
+    let sign = format!("sign {archive} --gpg ./gpg --key {first}");
+    let backwards =
+        "--faked-system-time 20200101T000000 --ignore-time-conflict --ignore-valid-from";
+    for (change, part) in [
+        (
+            format!("[ \"$a\" = {first}! ] && a={second}!"),
+            format!("it is signed by {second}"),
+        ),
+        (
+            format!("[ \"$a\" = --clearsign ] && set -- \"$@\" {backwards}"),
+            "is not written".to_owned(),
+        ),
+    ] {
+        let gpg = format!(
+            "#!/bin/sh\nfor a; do shift; {change}; set -- \"$@\" \"$a\"; done\nexec gpg \"$@\"\n"
+        );
+        std::fs::write(bench.path("gpg"), gpg).unwrap();
+        std::fs::set_permissions(bench.path("gpg"), Permissions::from_mode(0o755)).unwrap();
+        let output = bench.charttrust(&sign).await;
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(&part), "{part}: {said}");
+        assert!(!provenance.exists(), "{said}");
+    }
+    bench.good(&format!("sign {archive} --key {first}")).await;
+}
+
 /// The cases of the engine, each signed by both Helms: what Helm makes of a text depends on what is in it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_signed_is_what_helm_signs_byte_for_byte() {

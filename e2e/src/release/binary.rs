@@ -132,7 +132,9 @@ mod tests {
         }
         let refused = said(&program(&[]), "/elsewhere");
         assert!(refused.contains("needs a loader"), "{refused}");
-        for broken in [&b"#!/bin/sh\n"[..], &alone[..40], &[]] {
+        let mut other = alone.clone();
+        other[0] = b'M';
+        for broken in [&b"#!/bin/sh\n"[..], &alone[..40], &[], &other] {
             let said = said(broken, "/elsewhere");
             assert!(said.contains("no program for Linux"), "{said}");
         }

@@ -223,6 +223,11 @@ mod tests {
         let mut second = found("second", "ed25519.asc");
         let (once, left) = ring([&first, &second].into_iter(), now());
         assert_eq!((load_all(&once).unwrap().len(), left.len()), (1, 0));
+        let (alone, _) = ring(std::iter::once(&first), now());
+        assert_eq!(
+            once, alone,
+            "readers other than ours need not look over a second one"
+        );
         second.object.spec.revocation =
             serde_json::from_value(json!({"reason": "Compromised"})).unwrap();
         let (none, left) = ring([&first, &second].into_iter(), now());
