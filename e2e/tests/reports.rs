@@ -2,15 +2,20 @@
 //! and how large they are.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use charttrust::api::TrustedKey;
+use charttrust::controllers::statements::{self, Envelope, of_pem};
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::cluster::Cluster;
 use charttrust_e2e::eventually;
 use charttrust_e2e::helm::Version;
 use charttrust_e2e::operator::binary;
 use charttrust_e2e::reports::Definer;
-use charttrust_e2e::stage::{Power, SOON, Setting, Stage, Story, StoryKey};
+use charttrust_e2e::stage::{OPERATOR_NAMESPACE, Power, SOON, Setting, Stage, Story, StoryKey};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
@@ -30,6 +35,8 @@ async fn verdicts_are_reported_when_they_change_and_only_then() {
     let mut setting = Setting::new(binary(), Power::Reports);
     setting.more.push("--reports=auto".to_owned());
     setting.values.push("reports=auto".to_owned());
+    setting.more.push("--vsa".to_owned());
+    setting.values.push("vsa.enabled=true".to_owned());
     let stage = Stage::set(cluster, setting).await;
     let mut stories = Vec::new();
     for prefix in ["reports-a", "reports-b", "reports-c"] {
@@ -47,6 +54,7 @@ async fn verdicts_are_reported_when_they_change_and_only_then() {
     let good = [("web", "pass"), ("forum", "fail")];
     for (story, _) in &company.stories {
         expect(story, &old, &good).await;
+        states(story, &[("web", "PASSED"), ("forum", "FAILED")]).await;
     }
     company.nothing_is_written_where_nothing_changes().await;
     company.a_revoked_key_is_one_write(&old).await;
@@ -59,6 +67,7 @@ async fn verdicts_are_reported_when_they_change_and_only_then() {
         .install(cluster.kubeconfig())
         .await
         .unwrap();
+    let signed = statements(&company.stories[0].0).await;
     company.stage.restart().await;
     for (story, _) in &company.stories {
         eventually(SOON, "the report is of the other kind", async || {
@@ -72,6 +81,58 @@ async fn verdicts_are_reported_when_they_change_and_only_then() {
         .await;
     }
     company.a_report_is_small(&new).await;
+    states(
+        &company.stories[0].0,
+        &[("web", "FAILED"), ("forum", "FAILED")],
+    )
+    .await;
+    assert_eq!(
+        statements(&company.stories[0].0).await,
+        signed,
+        "nothing is signed anew by a start"
+    );
+    company.others_find_the_signatures_good(&binary());
+}
+
+/// What is signed about releases of a namespace, as it lies there.
+async fn statements(story: &Story) -> BTreeMap<String, String> {
+    let maps = Api::<ConfigMap>::namespaced(story.client.clone(), OPERATOR_NAMESPACE);
+    let name = statements::name(&story.namespace, 1);
+    let found = maps.get_opt(&name).await.unwrap();
+    found.and_then(|map| map.data).unwrap_or_default()
+}
+
+/// What others read there, by the key that is written beside it.
+async fn states(story: &Story, expected: &[(&str, &str)]) {
+    let maps = Api::<ConfigMap>::namespaced(story.client.clone(), OPERATOR_NAMESPACE);
+    let expected = expected
+        .iter()
+        .map(|(name, result)| ((*name).to_owned(), (*result).to_owned()));
+    let expected: Told = expected.collect();
+    eventually(SOON, "it is signed", async || {
+        let key = maps
+            .get_opt(statements::KEY)
+            .await
+            .unwrap()
+            .ok_or("no key")?;
+        let key = of_pem(&key.data.unwrap_or_default()[statements::KEY_ENTRY]).unwrap();
+        let said = statements(story).await.into_iter().map(|(name, text)| {
+            let envelope: Envelope = serde_json::from_str(&text).unwrap();
+            let said = serde_json::to_value(envelope.opened(&key).unwrap()).unwrap();
+            let result = said["predicate"]["verificationResult"]
+                .as_str()
+                .unwrap()
+                .to_owned();
+            (name, result)
+        });
+        let said: Told = said.collect();
+        if said == expected {
+            Ok(())
+        } else {
+            Err(format!("{} says {said:?}", story.namespace))
+        }
+    })
+    .await;
 }
 
 /// A namespace with a release that is trusted, and one that is not; sources are asked each second.
@@ -217,6 +278,60 @@ impl Company {
         expect(story, resource, &[("web", "pass")]).await;
         let report = all.get("charttrust").await.unwrap();
         assert_eq!(report.data["summary"]["pass"], 1);
+        states(story, &[("web", "PASSED")]).await;
+    }
+
+    /// By `openssl` alone, of what people print.
+    fn others_find_the_signatures_good(&self, binary: &Path) {
+        let said = |arguments: &[&str]| {
+            let mut command = Command::new(binary);
+            command
+                .args(arguments)
+                .env("KUBECONFIG", self.stage.cluster.kubeconfig());
+            command.args(["--operator-namespace", OPERATOR_NAMESPACE]);
+            command.output().unwrap()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            path
+        };
+        let key = said(&["report", "key"]);
+        assert!(key.status.success(), "{key:?}");
+        let key = file("key.pem", &key.stdout);
+        let mut seen = 0;
+        for (story, _) in &self.stories {
+            let printed = said(&["report", "vsa", "-n", &story.namespace]);
+            let text = String::from_utf8(printed.stdout).unwrap();
+            for line in text.lines() {
+                let envelope: Value = serde_json::from_str(line).unwrap();
+                let bytes =
+                    |value: &Value| BASE64_STANDARD.decode(value.as_str().unwrap()).unwrap();
+                let payload = bytes(&envelope["payload"]);
+                let mut signed =
+                    format!("DSSEv1 28 application/vnd.in-toto+json {} ", payload.len())
+                        .into_bytes();
+                signed.extend(&payload);
+                let signature = file("signature", &bytes(&envelope["signatures"][0]["sig"]));
+                let mut openssl = Command::new("openssl");
+                openssl.args(["dgst", "-sha256", "-verify"]).arg(&key);
+                openssl
+                    .arg("-signature")
+                    .arg(signature)
+                    .arg(file("signed", &signed));
+                let Ok(verified) = openssl.output() else {
+                    println!("NOT RUN: openssl is not installed");
+                    return;
+                };
+                assert!(verified.status.success(), "{verified:?} of {line}");
+                seen += 1;
+            }
+        }
+        assert_eq!(
+            seen, 5,
+            "two releases in each of three namespaces, but one that is gone"
+        );
     }
 
     /// As etcd keeps it: with all that the server adds.

@@ -2,7 +2,7 @@
 
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::stage::OPERATOR_NAMESPACE;
-use kube::api::PostParams;
+use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::yard::{
@@ -218,7 +218,10 @@ async fn what_it_keeps_is_kept_by_name() {
         &[
             ("incidents", None, named("charttrust-incidents")),
             ("what was learned", None, named("charttrust-learned-0")),
+            ("the key of statements", None, named("charttrust-vsa")),
+            ("statements", None, named("charttrust-vsa-shop")),
             ("another ConfigMap", maps, named("other")),
+            ("no statements", maps, named("charttrust-vsax")),
         ],
     )
     .await;
@@ -252,4 +255,21 @@ async fn what_others_keep_beside_it_is_theirs() {
         maps,
         api.replace("theirs", &params, &object).await,
     );
+    // Of what it has made itself it deletes statements, and nothing that it has to remember.
+    let none = Some("deletes nothing of it but statements");
+    for (name, refused) in [
+        ("theirs", none),
+        ("charttrust-learned-gone", none),
+        ("charttrust-vsa-gone", None),
+    ] {
+        if name != "theirs" {
+            yard.make(json!({
+                "apiVersion": "v1", "kind": "ConfigMap",
+                "metadata": {"name": name, "namespace": OPERATOR_NAMESPACE}, "data": {},
+            }))
+            .await;
+        }
+        let params = DeleteParams::default().dry_run();
+        judge(name, refused, api.delete(name, &params).await);
+    }
 }

@@ -180,7 +180,10 @@ impl Yard {
 /// Installs the operator's chart with quarantine, and kinds of deployers.
 pub(crate) async fn fence(cluster: &Cluster) {
     let helm = Helm::new(Version::V4).unwrap().on(cluster.kubeconfig());
-    let contain = ["--set", "quarantine.enabled=true,reports=auto"];
+    let contain = [
+        "--set",
+        "quarantine.enabled=true,reports=auto,vsa.enabled=true",
+    ];
     let installed = install_chart(&helm, cluster.kubeconfig(), &contain).await;
     installed.unwrap();
     let kinds = [APPLICATION, HELM_CHART, HELM_RELEASE, POLICY_REPORT, REPORT];

@@ -93,6 +93,10 @@ pub struct Run {
     /// In which kind of others the verdicts of each namespace are reported too.
     #[arg(long, value_enum, default_value_t, value_name = "KIND")]
     pub reports: Reports,
+    /// Signs what it concludes about each release, for programs of others: a Verification Summary Attestation of
+    /// SLSA, in ConfigMaps of its own namespace.
+    #[arg(long)]
+    pub vsa: bool,
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
@@ -306,6 +310,7 @@ fn told(arguments: &Run) -> Told {
         namespaces: arguments.discover_namespaces.iter().cloned().collect(),
         unaccounted: arguments.discover_unaccounted,
         reports: arguments.reports.resources(),
+        vsa: arguments.vsa,
     };
     Told::from([
         (DISCOVERY, discovering.text()),
@@ -350,6 +355,7 @@ fn settings(arguments: &Run) -> Settings {
             protected: arguments.protect_namespace.clone(),
         }),
         reports: arguments.reports,
+        signs_statements: arguments.vsa,
     }
 }
 

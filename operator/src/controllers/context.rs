@@ -46,6 +46,8 @@ pub struct Settings {
     pub quarantine: Option<QuarantineSettings>,
     /// In which kind of others verdicts are reported.
     pub reports: Reports,
+    /// Whether verdicts are signed for programs of others.
+    pub signs_statements: bool,
 }
 
 /// In which kind of others verdicts are reported.

@@ -43,6 +43,7 @@ mod run_sources;
 pub(crate) mod shown;
 mod signer_events;
 mod sigstore;
+pub mod statements;
 pub mod store;
 mod task;
 #[cfg(test)]

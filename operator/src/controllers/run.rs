@@ -16,7 +16,7 @@ use super::queue::Work;
 use super::release::{self, poll, read, seal};
 use super::store::seal::Seal;
 use super::task::Task;
-use super::{gate, identity, policy, reports, triggers, unaccounted, webhook};
+use super::{gate, identity, policy, reports, statements, triggers, unaccounted, webhook};
 use crate::clock::{Moment, tick};
 
 /// How many things are judged and written at a time.
@@ -234,6 +234,9 @@ impl Context {
             Task::Quarantine(id) => ("quarantine", quarantine::reconcile(self, id, moment).await),
             Task::Report(namespace) => ("report", {
                 reports::reconcile(self, namespace, moment).await
+            }),
+            Task::Statements(namespace) => ("statement", {
+                statements::reconcile(self, namespace, moment).await
             }),
             Task::Incidents => ("quarantine", incidents::reconcile(self, moment).await),
             Task::Unaccounted => ("policy", {

@@ -54,6 +54,8 @@ pub(super) enum Task {
     Quarantine(ReleaseId),
     /// Report the verdicts of a namespace in a kind of others.
     Report(String),
+    /// Sign what is stated of the releases of a namespace; without one: publish the key.
+    Statements(String),
     /// Note which incidents there are.
     Incidents,
     /// Find out which workloads have no record.
@@ -74,6 +76,7 @@ impl Item for Task {
             | Self::PolicyStatus(_)
             | Self::Quarantine(_)
             | Self::Report(_)
+            | Self::Statements(_)
             | Self::Unaccounted => 3,
         }
     }
@@ -81,7 +84,7 @@ impl Item for Task {
     fn share(&self) -> &str {
         match self {
             Self::Quarantine(id) | Self::Release(id) => &id.namespace,
-            Self::Report(namespace) => namespace,
+            Self::Report(namespace) | Self::Statements(namespace) => namespace,
             Self::Decide(_)
             | Self::Identity(_)
             | Self::IdentityStatus(_)

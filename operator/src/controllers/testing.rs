@@ -103,6 +103,24 @@ impl Scene {
         Self::of(cluster, settings, Leadership::Alone).await
     }
 
+    /// One that signs statements.
+    pub(super) async fn signing() -> Self {
+        Self::signing_on(FakeCluster::default()).await
+    }
+
+    /// The same cluster, and a process that has read nothing yet.
+    pub(super) async fn started_anew(self) -> Self {
+        Self::signing_on(self.cluster).await
+    }
+
+    async fn signing_on(cluster: FakeCluster) -> Self {
+        let settings = Settings {
+            signs_statements: true,
+            ..settings(Vec::new())
+        };
+        Self::of(cluster, settings, Leadership::Alone).await
+    }
+
     /// One that contains, and looks at these namespaces only.
     pub(super) async fn limited(cluster: FakeCluster, namespaces: &[&str]) -> Self {
         let named = namespaces.iter().map(ToString::to_string);
@@ -329,6 +347,7 @@ fn settings(allowed_hosts: Vec<sources::AllowedHost>) -> Settings {
         freeze: None,
         quarantine: None,
         reports: Reports::None,
+        signs_statements: false,
     }
 }
 

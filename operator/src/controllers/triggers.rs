@@ -14,6 +14,7 @@ use super::cache::{
 use super::context::{Context, DeployerSecrets};
 use super::key::learned;
 use super::release::{credentials, poll};
+use super::statements;
 use super::task::Task;
 use crate::clock::tick;
 use crate::inventory::argocd::PREFIX;
@@ -235,6 +236,8 @@ impl Context {
         cache
             .own_config_maps()
             .for_each(|object| self.own_changed(&object));
+        // Its key.
+        self.state_again("");
         self.account_again();
     }
 
@@ -256,6 +259,7 @@ impl Context {
         }
         self.calmly(Task::Release(id.clone()));
         self.report_again(&id.namespace);
+        self.state_again(&id.namespace);
     }
 
     /// Asks for work on what others may change as often as they please.
@@ -352,6 +356,9 @@ impl Context {
     fn own_changed(&self, object: &OwnObject) {
         if let Some(key) = learned::key_of(object) {
             self.queues.tasks.add(Task::Learned(key));
+        }
+        if let Some(namespace) = statements::namespace_in(object) {
+            self.state_again(namespace);
         }
         let outdated = credentials::outdated(self, object);
         if !outdated.is_empty() {

@@ -56,6 +56,9 @@ pub struct Discovering {
     /// The kinds of others in which verdicts may be reported, each as `resource.group`.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub reports: BTreeSet<String>,
+    /// Whether verdicts are signed for programs of others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub vsa: bool,
 }
 
 impl Discovering {

@@ -85,6 +85,7 @@ const FAILED: i32 = 4;
 const FORBIDDEN: (u16, &str) = (403, "Forbidden");
 
 const RIGHTS: &[&str] = &["Forbidden; ask for the role charttrust-view, or for charttrust-admin"];
+const VIEW: &[&str] = &["Forbidden; ask for the role view in namespace charttrust-system"];
 const KINDS: &[&str] = &[
     "the cluster does not know this kind",
     "crds | kubectl apply",
@@ -189,6 +190,8 @@ pub(crate) fn cell(command: &str, situation: Situation) -> Option<Cell> {
         "report csv" => report("csv", situation),
         "report html" => report("html", situation),
         "report json" => report("json", situation),
+        "report key" => report_key(situation),
+        "report vsa" => report_vsa(situation),
         "restore" => restore(situation),
         "revoke" => revoke(situation),
         "run" => serving(RUN, situation),
@@ -297,6 +300,72 @@ fn report(form: &str, situation: Situation) -> Cell {
         )
         .prepared(|world| world.cluster.refuse("GET", "/trustedkeys", FORBIDDEN)),
     }
+    .into()
+}
+
+/// What others check is not of the kinds of charttrust.
+fn report_key(situation: Situation) -> Cell {
+    let run = match situation {
+        Situation::DiskFull => ends("report key", FAILED, LOST),
+        Situation::NothingAllowed => ends("report key", UNKNOWN, VIEW),
+        Situation::OutputClosed
+        | Situation::BothClosed
+        | Situation::NothingWritable
+        | Situation::KindsUnknown
+        | Situation::LeaseOld
+        | Situation::LeaseMissing => ends("report key", TRUSTED, &[]),
+        Situation::ReleaseMissing
+        | Situation::ApplicationMissing
+        | Situation::PolicyMissing
+        | Situation::PartlyRefused => {
+            return Cell::DoesNotApply("it prints one key, and asks for nothing else");
+        }
+        Situation::NamespaceMissing => ends(
+            "report key --operator-namespace typo",
+            USAGE,
+            &[
+                "there is no ConfigMap charttrust-vsa in namespace typo",
+                "vsa.enabled=true",
+            ],
+        ),
+        Situation::KeyMissing => {
+            let errors = &["has no public key in key.pem: delete it"];
+            return ends("report key", USAGE, errors)
+                .prepared(|world| world.stated_by("no key"))
+                .into();
+        }
+    };
+    run.prepared(World::stated).into()
+}
+
+/// Only what carries the signature is printed, and what is missing is told and never green.
+fn report_vsa(situation: Situation) -> Cell {
+    match situation {
+        Situation::OutputClosed
+        | Situation::BothClosed
+        | Situation::NothingWritable
+        | Situation::DiskFull
+        | Situation::NothingAllowed
+        | Situation::KindsUnknown
+        | Situation::LeaseOld
+        | Situation::LeaseMissing => reads("report vsa", situation),
+        Situation::ReleaseMissing | Situation::ApplicationMissing | Situation::PolicyMissing => {
+            return Cell::DoesNotApply("it names no release and no policy");
+        }
+        Situation::NamespaceMissing => {
+            ends("report vsa -n typo", USAGE, &["there is no namespace typo"])
+        }
+        Situation::KeyMissing => {
+            let errors = &["there is no ConfigMap charttrust-vsa", "vsa.enabled=true"];
+            return ends("report vsa", USAGE, errors).into();
+        }
+        Situation::PartlyRefused => {
+            return ends("report vsa", UNKNOWN, VIEW)
+                .prepared(|world| world.cluster.refuse("GET", "/configmaps", FORBIDDEN))
+                .into();
+        }
+    }
+    .prepared(World::stated)
     .into()
 }
 

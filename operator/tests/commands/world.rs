@@ -6,6 +6,9 @@ use std::process::{Child, Command, Output, Stdio};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use charttrust::controllers::statements::{self, Envelope, Statement, pem};
+use charttrust::inventory::ReleaseId;
+use charttrust_verify::seal::Seal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wiremock::MockServer;
@@ -163,6 +166,42 @@ impl World {
             },
         });
         self.cluster.put(&quarantine(namespace, name), object);
+    }
+
+    /// The operator has signed a statement about each release.
+    pub(crate) fn stated(&self) {
+        let key = seal().key_for_others().unwrap();
+        self.stated_by(&pem(&key));
+        for (namespace, name) in [("shop", "web"), ("bank", "ledger")] {
+            let status = serde_json::from_value(trust(namespace, name)["status"].clone()).unwrap();
+            let id = ReleaseId {
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+            };
+            let statement = Statement::of(&id, &status, "2026-11-18T10:00:00Z".parse().unwrap());
+            let envelope = Envelope::signed(&statement.unwrap(), &seal()).unwrap();
+            let data = json!({name: serde_json::to_string(&envelope).unwrap()});
+            self.config_map(&statements::name(namespace, 1), &data);
+        }
+    }
+
+    /// The key of the statements, as the operator has written it down.
+    pub(crate) fn stated_by(&self, key: &str) {
+        self.config_map(statements::KEY, &json!({statements::KEY_ENTRY: key}));
+    }
+
+    /// The entries of a ConfigMap of the operator's namespace.
+    pub(crate) fn config(&self, name: &str) -> Value {
+        let path = format!("/api/v1/namespaces/charttrust-system/configmaps/{name}");
+        self.cluster.find(&path).unwrap()["data"].clone()
+    }
+
+    pub(crate) fn config_map(&self, name: &str, data: &Value) {
+        let namespace = "charttrust-system";
+        let path = format!("/api/v1/namespaces/{namespace}/configmaps/{name}");
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"namespace": namespace, "name": name}, "data": data});
+        self.cluster.put(&path, object);
     }
 
     /// The Lease of the operator.
@@ -370,6 +409,11 @@ fn key() -> Value {
 }
 
 /// What the operator has found of a release: an archive that the key has signed.
+/// That of the operator.
+pub(crate) fn seal() -> Seal {
+    Seal::new(&[7; Seal::LENGTH])
+}
+
 fn trust(namespace: &str, name: &str) -> Value {
     let digest = |digit: &str| format!("sha256:{}", digit.repeat(64));
     json!({

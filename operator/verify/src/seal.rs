@@ -5,8 +5,13 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
 use aws_lc_rs::hmac;
-use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair,
+    KeyPair as _, UnparsedPublicKey,
+};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 
@@ -108,6 +113,33 @@ impl Seal {
         BASE64_STANDARD_NO_PAD.encode(hmac::sign(&self.tags, sealed))
     }
 
+    /// A signature for programs of others: ECDSA on P-256 with SHA-256, in ASN.1, which is what they know. No two
+    /// are equal. `None` where the system gives no randomness.
+    pub fn sign_for_others(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let signature = self.pair_for_others()?.sign(&SystemRandom::new(), text);
+        Some(signature.ok()?.as_ref().to_vec())
+    }
+
+    /// What checks such a signature, as X.509 has it (`SubjectPublicKeyInfo`, DER).
+    pub fn key_for_others(&self) -> Option<Vec<u8>> {
+        let pair = self.pair_for_others()?;
+        let key: PublicKeyX509Der<'_> = pair.public_key().as_der().ok()?;
+        Some(key.as_ref().to_vec())
+    }
+
+    /// Made of the key of the tags too. One in four thousand million numbers is none of the curve's: the next one is
+    /// taken then.
+    fn pair_for_others(&self) -> Option<EcdsaKeyPair> {
+        let of = |number: u8| {
+            let mut text = b"charttrust.io: key that signs statements (ECDSA P-256), ".to_vec();
+            text.push(number);
+            let secret = hmac::sign(&self.tags, &text);
+            let key = [EC_BEFORE, secret.as_ref(), EC_AFTER].concat();
+            EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_ASN1_SIGNING, &key).ok()
+        };
+        (0..4).find_map(of)
+    }
+
     /// What a tag or a signature attests, if it is the one for this evidence.
     pub fn attest(&self, sealed: &[u8], tag: &str) -> Option<Attestation> {
         let bytes = BASE64_STANDARD_NO_PAD.decode(tag).ok()?;
@@ -116,6 +148,19 @@ impl Seal {
         }
         self.public()?.attest(sealed, tag)
     }
+}
+
+/// What stands before and behind the secret number of an `ECPrivateKey` (RFC 5915) on P-256: version 1, 32 bytes; the
+/// name of the curve.
+const EC_BEFORE: &[u8] = &[0x30, 0x31, 0x02, 0x01, 0x01, 0x04, 0x20];
+const EC_AFTER: &[u8] = &[
+    0xa0, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07,
+];
+
+/// Whether a signature by [`Seal::sign_for_others`] is that of a text, by a key of [`Seal::key_for_others`].
+pub fn is_signed(text: &[u8], signature: &[u8], key: &[u8]) -> bool {
+    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key);
+    key.verify(text, signature).is_ok()
 }
 
 impl PublicSeal {
@@ -198,6 +243,26 @@ mod tests {
                 None,
                 "{text} {signature}"
             );
+        }
+    }
+
+    #[test]
+    fn a_signature_for_others_is_checked_by_the_key_that_they_have() {
+        let (seal, other) = (Seal::new(&[7; Seal::LENGTH]), Seal::new(&[8; Seal::LENGTH]));
+        let key = seal.key_for_others().unwrap();
+        assert_eq!(seal.key_for_others().as_ref(), Some(&key), "it stays");
+        assert_ne!(other.key_for_others().as_ref(), Some(&key));
+        let signature = seal.sign_for_others(b"text").unwrap();
+        assert!(is_signed(b"text", &signature, &key));
+        let foreign = other.sign_for_others(b"text").unwrap();
+        for (text, signature, key) in [
+            ("texT", &signature, &key),
+            ("text", &foreign, &key),
+            ("text", &signature, &other.key_for_others().unwrap()),
+            ("text", &Vec::new(), &key),
+            ("text", &signature, &Vec::new()),
+        ] {
+            assert!(!is_signed(text.as_bytes(), signature, key), "{text}");
         }
     }
 }

@@ -96,6 +96,7 @@ pub(super) fn discovering(
             .filter_map(|kind| Reports::from_str(kind, true).ok())
             .flat_map(Reports::resources)
             .collect(),
+        vsa: arguments().any(|one| one == "--vsa"),
     }
 }
 
@@ -490,6 +491,7 @@ mod tests {
             namespaces,
             unaccounted: true,
             reports: BTreeSet::new(),
+            vsa: false,
         };
         let annotation = by_leader.text();
         let name = crate::leader::DISCOVERY.to_owned();

@@ -46,6 +46,15 @@ pub(super) fn needed(
         all.extend(rights(CONTAINING, namespace));
     }
     all.extend(discovering.reports.iter().flat_map(|kind| reports(kind)));
+    if discovering.vsa {
+        // Statements of which nothing can be stated any more.
+        all.push(Right {
+            verb: "delete".to_owned(),
+            resource: "configmaps".to_owned(),
+            namespace: Some(namespace.to_owned()),
+            ..Right::default()
+        });
+    }
     if discovering.namespaces.is_empty() {
         return all;
     }
@@ -417,6 +426,7 @@ mod tests {
             namespaces,
             unaccounted: true,
             reports: Reports::Auto.resources(),
+            vsa: true,
         };
         let all = needed("trust", Containment::On, &discovering);
         for right in &all {
@@ -433,6 +443,7 @@ mod tests {
             ("deployments", "shop"),
             ("policyreports", "shop"),
             ("reports", "bank"),
+            ("configmaps", "trust"),
         ] {
             let is_one = |right: &&Right| {
                 right.resource == resource && right.namespace.as_deref() == Some(namespace)

@@ -8,6 +8,7 @@ mod model;
 mod not_checked;
 mod release;
 mod signers;
+mod statements;
 #[cfg(test)]
 mod tests;
 
@@ -18,16 +19,14 @@ use jiff::{SignedDuration, Timestamp};
 
 use self::gathered::{Gathered, Question};
 use self::model::Report as Told;
+pub use self::statements::{Key, Vsa};
 use super::cluster::{Connection, Failure};
 use super::leading::Operator;
 use super::screen::{Format, plain, put, tell};
 use super::{TRUSTED, UNKNOWN, instant, patience};
 use crate::clock;
 
-/// How things stand, as one document.
-///
-/// Exit code 0: it is complete, whatever it tells; 3: it lacks something that could not be read, or nobody
-/// keeps the verdicts up to date.
+/// Tells how things stand, as one document for people or for programs.
 #[derive(Args, Clone, Debug)]
 pub struct Report {
     /// In which form.
@@ -37,14 +36,26 @@ pub struct Report {
 
 /// The forms of a report.
 #[derive(Clone, Debug, Subcommand)]
+#[expect(
+    missing_docs,
+    reason = "--help would show that in place of what the types say"
+)]
 pub enum Form {
     /// Prints a row for each release, for spreadsheets.
+    #[command(after_help = CODES)]
     Csv(Asked),
     /// Prints one page that needs nothing else: no network, no script.
+    #[command(after_help = CODES)]
     Html(Asked),
     /// Prints everything that the page tells, for programs.
+    #[command(after_help = CODES)]
     Json(Asked),
+    Key(Key),
+    Vsa(Vsa),
 }
+
+const CODES: &str = "Exit code 0: it is complete, whatever it tells; 2: the arguments cannot be used, or the file cannot be \
+                     written; 3: it lacks something that could not be read, or nobody keeps the verdicts up to date.";
 
 /// What a report is to be about.
 #[derive(Args, Clone, Debug)]
@@ -87,6 +98,8 @@ pub(super) async fn run(arguments: &Report) -> Result<u8, Failure> {
         Form::Csv(asked) => (asked, |report| Ok(csv::written(report))),
         Form::Html(asked) => (asked, |report| Ok(html::written(report))),
         Form::Json(asked) => (asked, |report| Format::Json.write(report)),
+        Form::Key(asked) => return statements::key(asked).await,
+        Form::Vsa(asked) => return statements::vsa(asked).await,
     };
     let client = asked.connection.client().await?;
     let now = clock::now();

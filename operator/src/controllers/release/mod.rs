@@ -39,6 +39,7 @@ use crate::controllers::cache::Ours;
 use crate::controllers::context::Context;
 use crate::controllers::error::Error;
 use crate::controllers::queue::LONGEST_WAIT;
+use crate::controllers::statements;
 use crate::controllers::store::shown::Shown;
 use crate::controllers::store::written::Written;
 use crate::controllers::store::{Release, Told, Trust};
@@ -93,6 +94,7 @@ pub(in crate::controllers) async fn reconcile(
     };
     let status = status::conclude(old, &known, moment);
     counted::note_judgement(context, id, &judged, release.judgings);
+    statements::note(context, id, &status);
     if is_left_out(context, &seen, found.as_ref(), &judged).await || old == Some(&status) {
         return Ok(());
     }

@@ -13,7 +13,7 @@ use kube::Api;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, Preconditions};
 
 use self::assigned::{Change, Page, name, plan};
-use self::row::{Row, row};
+use self::row::{Row, SOURCE, row};
 use super::context::{Context, Reports};
 use super::error::Error;
 use super::task::Task;
@@ -171,8 +171,14 @@ fn object(page: &Page, resource: &ApiResource) -> DynamicObject {
         .resource_version
         .clone_from(&page.resource_version);
     object.data = page.data();
+    if resource.group == OPENREPORTS {
+        // Only there is a place for it; readers that look for it there take it for all results.
+        object.data["source"] = SOURCE.into();
+    }
     object
 }
+
+const OPENREPORTS: &str = "openreports.io";
 
 #[cfg(test)]
 mod tests;

@@ -85,6 +85,13 @@ async fn the_kind_is_the_one_that_is_asked_for_and_there() {
         );
         for kind in [OPENREPORTS, WGPOLICYK8S] {
             let found = scene.cluster.find(&path(kind, "charttrust"));
+            let source = found.as_ref().and_then(|report| report.get("source"));
+            let has_place = kind == OPENREPORTS && found.is_some();
+            assert_eq!(
+                source,
+                has_place.then_some(&json!("charttrust")),
+                "{asked:?}"
+            );
             assert_eq!(
                 found.is_some(),
                 expected == Some(kind),

@@ -37,7 +37,7 @@ use charttrust_verify::small_map::SmallMap;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-pub use self::release::{Content, PollState, Release, Requests, Revision, Told, Waiting};
+pub use self::release::{Content, PollState, Release, Requests, Revision, Stated, Told, Waiting};
 use self::requests::PolicyRequests;
 use self::shown::Shown;
 use self::signers::{LoadedIdentity, LoadedPublicKey};

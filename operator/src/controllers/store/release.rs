@@ -44,6 +44,8 @@ pub struct Release {
     pub written: Option<Written<Arc<Shown>>>,
     /// What events have told last, or what needed none.
     pub told: Option<Told>,
+    /// What may be stated of it for programs of others.
+    pub stated: Stated,
     /// Whether somebody has deleted its `ReleaseTrust` since it was written.
     pub was_deleted: bool,
     /// The looks at each url, by the way of asking that answers best.
@@ -75,6 +77,18 @@ pub struct Release {
     pub bad_since: SmallMap<String, Instant>,
     /// What each policy has decided about a quarantine of the release.
     pub decisions: SmallMap<String, Option<Waiting>>,
+}
+
+/// What may be stated of a release, by what was last concluded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Stated {
+    /// Nothing was concluded yet.
+    #[default]
+    NotYet,
+    /// It cannot be told.
+    Nothing,
+    /// This, as JSON.
+    This(Box<str>),
 }
 
 /// The words of a release's conditions that events tell.
