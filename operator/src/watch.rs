@@ -9,6 +9,7 @@
 mod lean;
 mod optional;
 mod picked;
+mod range;
 mod reach;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +36,7 @@ pub(crate) use lean::as_its_kind;
 pub use lean::{Lean, LeanMeta};
 pub use optional::{Change, Kind, ObjectName, Optional, State, discover};
 pub use picked::{EACH, FIRST, Kept, LAST, MOST, Only, PRESENT, Path, Picked};
+pub use range::Range;
 pub use reach::{Part, Reach};
 
 /// What is known of the objects of one kind, by a key of our choosing.
@@ -107,7 +109,8 @@ impl<K: Clone + Ord, V> Cache<K, V> {
     fn refused_now(&self, part: &Part) {
         self.parts.send_if_modified(|parts| {
             let known = parts.get_mut(part);
-            let is_awaited = |answer: &Answer| *part == Part::Whole && *answer == Answer::Awaited;
+            let is_all = part.namespace().is_none();
+            let is_awaited = |answer: &Answer| is_all && *answer == Answer::Awaited;
             match known.filter(|answer| !is_awaited(answer)) {
                 Some(answer) => std::mem::replace(answer, Answer::Refused) != Answer::Refused,
                 None => false,
@@ -334,6 +337,8 @@ async fn follow_part<O, K, V>(
     K: Clone + Ord,
 {
     let mut listed = BTreeMap::new();
+    // Of a share of all namespaces the server sends the rest as well.
+    let keep = |object: &O| keep(object).filter(|(key, _)| is_here(key));
     hear(followed, |heard| match heard {
         Heard::Applied(object) => {
             if let Some((key, value)) = keep(&object) {

@@ -216,8 +216,17 @@ impl Workloads {
         Workload<K>: std::fmt::Debug,
     {
         let mut listed = BTreeSet::new();
+        let is_here = |object: &Workload<K>| {
+            let namespace = object.metadata.namespace.as_deref();
+            followed.part().holds(namespace.unwrap_or_default())
+        };
         hear(followed, |heard| {
             let is_news = match heard {
+                Heard::Applied(object) | Heard::Deleted(object) | Heard::Listed(object)
+                    if !is_here(&object) =>
+                {
+                    false
+                }
                 Heard::Applied(object) => self.put(kind, &object).is_news,
                 Heard::Deleted(object) => self.remove(kind, &object),
                 Heard::Listed(object) => {

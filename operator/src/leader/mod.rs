@@ -4,10 +4,15 @@
 //! writes passes [`Leadership::guard`], which lets nothing through once the lease may be somebody
 //! else's. What was sent just before carries a precondition, so a late write is harmless.
 //!
+//! With `--shards` several share the work: each range of the namespaces has a Lease of its own, and whoever holds it
+//! judges and writes for it ([`Keeper`]).
+//!
 //! Decision: an own Lease. `kube-leader-election` compares the lease with the wall clock and takes
 //! it without a precondition, which makes two leaders where clocks differ; `kubert` pins another kube.
 
 pub mod elector;
+mod keeper;
+mod ranges;
 mod told;
 
 use std::future::Future;
@@ -24,6 +29,7 @@ use tokio::time::Instant;
 use tower::filter::FilterLayer;
 
 pub use elector::Loss;
+pub use keeper::{Holders, Keeper, Order, SHARDS, Turn, lease_of};
 pub use told::{
     Containing, DISCOVERY, Discovering, LOOKED, Look, Looked, QUARANTINE, Told, UNACCOUNTED,
     Unaccounted, looked, looked_text,
@@ -31,7 +37,8 @@ pub use told::{
 
 use crate::api::create_params;
 use crate::clock;
-use elector::{Action, Elector, Observation};
+use elector::{Action, Elector, LEASE_DURATION, Observation};
+use keeper::{CHANGING, number};
 
 /// The Lease in the operator's namespace.
 pub const LEASE: &str = "charttrust";
@@ -102,6 +109,19 @@ pub fn identity(pod: &str) -> Result<String, aws_lc_rs::error::Unspecified> {
     Ok(format!("{pod}_{:016x}", u64::from_be_bytes(chance)))
 }
 
+/// The part of the work that this is, where several replicas share it.
+#[derive(Clone, Debug)]
+pub struct Share {
+    /// The number of the range, counted from 0.
+    pub range: usize,
+    /// How many ranges there are.
+    pub of: usize,
+    /// Who holds it: the identity of this process.
+    pub identity: String,
+    /// Who holds the others.
+    pub holders: watch::Receiver<Holders>,
+}
+
 /// A replica that wants to lead, and what it does about the Lease.
 pub struct Election {
     leases: Api<Lease>,
@@ -112,9 +132,11 @@ pub struct Election {
     /// Who held the lease when that was last logged.
     logged: Option<String>,
     newest: Newest,
+    /// When it may be worked alone, if others have shared the work before.
+    alone_at: Option<Instant>,
 }
 
-/// The newest version of the lease that was seen. Versions of one kind are numbers that grow (KEP-5504), and each
+/// The newest version of a lease that was seen. Versions of one kind are numbers that grow (KEP-5504), and each
 /// renewal makes one, so a smaller one shows that etcd was put back to an older state. Watches do not show it: the
 /// API server takes them up where they ended and tells nothing until it has come that far again, and what is kept
 /// here is of a cluster that is no more.
@@ -154,6 +176,7 @@ impl Election {
             told,
             logged: None,
             newest: Newest::default(),
+            alone_at: None,
         };
         Ok((election, Leadership::Elected(until)))
     }
@@ -236,10 +259,29 @@ impl Election {
         lease.metadata.managed_fields = None;
         told::tell(&mut lease.metadata, &self.told.borrow());
         let sent = clock::tick();
+        self.end_shares(&mut lease.metadata, sent);
         let params = create_params();
         let replace = self.leases.replace(LEASE, &params, &lease);
         let written = self.in_time(replace).await;
         self.note(written, sent);
+    }
+
+    /// Where several have shared the work, it is said that they do no longer, and waited until all have seen it or
+    /// may not write any more. Where nobody has, nothing is said.
+    fn end_shares(&mut self, metadata: &mut ObjectMeta, now: Instant) {
+        let Some(before) = number(metadata).map(str::to_owned) else {
+            return;
+        };
+        if self.elector.leads_until().is_none() && before != ALONE {
+            self.alone_at = Some(now + LEASE_DURATION);
+        }
+        let said = if self.is_alone(now) { ALONE } else { CHANGING };
+        let annotations = metadata.annotations.get_or_insert_default();
+        annotations.insert(SHARDS.to_owned(), said.to_owned());
+    }
+
+    fn is_alone(&self, now: Instant) -> bool {
+        self.alone_at.is_none_or(|at| at <= now)
     }
 
     fn note(&mut self, written: kube::Result<Lease>, sent: Instant) {
@@ -247,7 +289,9 @@ impl Election {
             Ok(lease) => {
                 self.newest.has_gone_back(&lease);
                 self.elector.wrote(sent);
-                self.leads_until.send_replace(self.elector.leads_until());
+                if self.is_alone(clock::tick()) {
+                    self.leads_until.send_replace(self.elector.leads_until());
+                }
                 self.log_holder(&lease.spec.unwrap_or_default());
             }
             Err(kube::Error::Api(status)) if is_lost_race(&status) => {}
@@ -314,6 +358,9 @@ fn warn(what: &str, error: &kube::Error) {
         "failed to {what} the lease; without it nothing is judged"
     );
 }
+
+/// As how many ranges one works that works alone.
+const ALONE: &str = "1";
 
 /// Longest wait for one answer about the lease.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
@@ -481,6 +528,39 @@ mod tests {
             "theirs"
         );
         assert_eq!(Containing::of(&ObjectMeta::default()), None);
+    }
+
+    /// Whoever shared the work may write for as long as a Lease lasts.
+    #[tokio::test]
+    async fn one_that_works_alone_waits_for_those_who_have_shared_the_work() {
+        for (said, waits) in [
+            (None, false),
+            (Some("1"), false),
+            (Some("3"), true),
+            (Some(CHANGING), true),
+        ] {
+            let (cluster, mut election) = candidate(None).await;
+            if let Some(said) = said {
+                let mut lease = lease_of(None);
+                lease["metadata"]["annotations"][SHARDS] = said.into();
+                cluster.put(PATH, lease);
+            }
+            election.acquire_or_renew().await.unwrap();
+            assert_eq!(election.leads_until.borrow().is_none(), waits, "{said:?}");
+            let stands = |cluster: &FakeCluster| {
+                cluster.find(PATH).unwrap()["metadata"]["annotations"][SHARDS].clone()
+            };
+            let expected = if waits { Some(CHANGING) } else { said };
+            assert_eq!(stands(&cluster).as_str(), expected);
+            for _ in 0..2 {
+                tokio::time::pause();
+                tokio::time::advance(LEASE_DURATION / 2).await;
+                tokio::time::resume();
+                election.acquire_or_renew().await.unwrap();
+            }
+            assert!(election.leads_until.borrow().is_some());
+            assert_eq!(stands(&cluster).as_str(), said.map(|_| "1"));
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -111,6 +111,43 @@ pub struct Look {
     pub since: Option<Timestamp>,
 }
 
+/// What whoever holds the first range tells, together with what stands on the Leases of the others: a source was
+/// asked since then if it was everywhere, and what runs without a record is the sum.
+pub(super) fn of_all(mut own: Told, others: &[Option<&ObjectMeta>]) -> Told {
+    if let Some(text) = own.get_mut(LOOKED) {
+        let mut all = serde_json::from_str::<Looked>(text).unwrap_or_default();
+        for other in others {
+            let is_told = other.is_some_and(|it| annotation(it, LOOKED).is_some());
+            let theirs = other.map(looked).unwrap_or_default();
+            for (policy, look) in theirs {
+                let known = all.entry(policy).or_insert_with(|| look.clone());
+                let since = known
+                    .since
+                    .zip(look.since)
+                    .map(|(one, other)| one.min(other));
+                known.since = since.filter(|_| known.generation == look.generation);
+            }
+            if !is_told {
+                all.values_mut().for_each(|look| look.since = None);
+            }
+        }
+        *text = looked_text(&all);
+    }
+    if let Some(text) = own.get_mut(UNACCOUNTED) {
+        let mut all = serde_json::from_str::<Unaccounted>(text).unwrap_or_default();
+        for other in others.iter().flatten().filter_map(|it| Unaccounted::of(it)) {
+            all.releases += other.releases;
+            all.workloads += other.workloads;
+        }
+        *text = all.text();
+    }
+    own
+}
+
+fn annotation<'a>(metadata: &'a ObjectMeta, name: &str) -> Option<&'a String> {
+    metadata.annotations.as_ref()?.get(name)
+}
+
 /// As the annotation has it.
 pub fn looked_text(looked: &Looked) -> String {
     // Invariant: plain data, which JSON can always hold.
@@ -133,4 +170,81 @@ pub(super) fn tell(metadata: &mut ObjectMeta, told: &Told) {
     let annotations = metadata.annotations.get_or_insert_default();
     let told = told.iter();
     annotations.extend(told.map(|(name, text)| ((*name).to_owned(), text.clone())));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(generation: i64, minute: Option<i64>) -> Look {
+        let since = minute.map(|minute| Timestamp::from_second(60 * minute).unwrap());
+        Look { generation, since }
+    }
+
+    fn of_range(looks: &[(&str, Look)], releases: usize) -> ObjectMeta {
+        let looks = looks.iter();
+        let looks = looks.map(|(name, look)| ((*name).to_owned(), look.clone()));
+        let told = Told::from([
+            (LOOKED, looked_text(&looks.collect())),
+            (UNACCOUNTED, unaccounted(releases).text()),
+        ]);
+        let mut metadata = ObjectMeta::default();
+        tell(&mut metadata, &told);
+        metadata
+    }
+
+    fn unaccounted(releases: usize) -> Unaccounted {
+        Unaccounted {
+            releases,
+            workloads: 10 * releases,
+        }
+    }
+
+    fn told(metadata: &ObjectMeta) -> Told {
+        let annotations = metadata.annotations.clone().unwrap();
+        let own = [LOOKED, UNACCOUNTED].into_iter();
+        own.map(|name| (name, annotations[name].clone())).collect()
+    }
+
+    /// What commands say of all ranges is no better than the worst of them.
+    #[test]
+    fn the_first_tells_of_all_ranges() {
+        let ours = of_range(
+            &[
+                ("a", look(1, Some(9))),
+                ("b", look(1, Some(9))),
+                ("c", look(2, Some(9))),
+            ],
+            1,
+        );
+        let theirs = of_range(
+            &[
+                ("a", look(1, Some(7))),
+                ("b", look(1, None)),
+                ("c", look(1, Some(9))),
+                ("d", look(1, Some(8))),
+            ],
+            2,
+        );
+        let mut metadata = ObjectMeta::default();
+        tell(&mut metadata, &of_all(told(&ours), &[Some(&theirs)]));
+        let expected = [
+            ("a", look(1, Some(7))),
+            ("b", look(1, None)),
+            ("c", look(2, None)),
+            ("d", look(1, Some(8))),
+        ];
+        let expected = expected.map(|(name, look)| (name.to_owned(), look));
+        assert_eq!(looked(&metadata), Looked::from(expected));
+        assert_eq!(Unaccounted::of(&metadata), Some(unaccounted(3)));
+        for silent in [None, Some(&ObjectMeta::default())] {
+            let mut metadata = ObjectMeta::default();
+            tell(
+                &mut metadata,
+                &of_all(told(&ours), &[Some(&theirs), silent]),
+            );
+            assert!(looked(&metadata).values().all(|look| look.since.is_none()));
+        }
+        assert_eq!(of_all(told(&ours), &[]), told(&ours));
+    }
 }

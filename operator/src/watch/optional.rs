@@ -334,6 +334,7 @@ impl<V: Kept + Send + Sync + 'static> Optional<V> {
     {
         let mut events = pin!(watcher(api.clone(), config()).backoff(patience()));
         let mut listed = BTreeMap::new();
+        let named = |object: &Picked<V>| named(object).filter(|name| part.holds(&name.namespace));
         while let Some(event) = events.next().await {
             match event {
                 Ok(watcher::Event::Apply(object)) => {

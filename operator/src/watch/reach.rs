@@ -10,6 +10,8 @@ use kube::api::ApiResource;
 use kube::core::DynamicResourceScope;
 use kube::{Api, Client, Resource};
 
+use super::range::Range;
+
 /// Where objects of namespaced kinds are looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Reach {
@@ -18,6 +20,8 @@ pub enum Reach {
     Everywhere,
     /// In these only.
     Only(BTreeSet<String>),
+    /// In a share of all namespaces.
+    Share(Range),
 }
 
 /// What one list or watch is about.
@@ -27,6 +31,8 @@ pub enum Part {
     Whole,
     /// One namespace.
     Namespace(String),
+    /// A share of all namespaces: all of them are asked for, and what lies in others is left out.
+    Share(Range),
 }
 
 impl Reach {
@@ -40,10 +46,23 @@ impl Reach {
         }
     }
 
-    /// The namespaces, if it is not everywhere.
+    /// What of it lies in a share of all namespaces.
+    #[must_use]
+    pub fn within(&self, range: Range) -> Self {
+        match self {
+            Self::Everywhere => Self::Share(range),
+            Self::Only(namespaces) => {
+                let here = namespaces.iter().filter(|name| range.contains(name));
+                Self::Only(here.cloned().collect())
+            }
+            Self::Share(_) => self.clone(),
+        }
+    }
+
+    /// The namespaces, if they are named.
     pub fn named(&self) -> Option<&BTreeSet<String>> {
         match self {
-            Self::Everywhere => None,
+            Self::Everywhere | Self::Share(_) => None,
             Self::Only(namespaces) => Some(namespaces),
         }
     }
@@ -53,6 +72,7 @@ impl Reach {
         match self {
             Self::Everywhere => vec![Part::Whole],
             Self::Only(namespaces) => namespaces.iter().cloned().map(Part::Namespace).collect(),
+            Self::Share(range) => vec![Part::Share(*range)],
         }
     }
 
@@ -64,6 +84,7 @@ impl Reach {
                 let name = namespaces.get(namespace)?;
                 Some(Part::Namespace(name.clone()))
             }
+            Self::Share(range) => range.contains(namespace).then_some(Part::Share(*range)),
         }
     }
 
@@ -77,14 +98,18 @@ impl Part {
     /// The namespace, if it is one.
     pub fn namespace(&self) -> Option<&str> {
         match self {
-            Self::Whole => None,
+            Self::Whole | Self::Share(_) => None,
             Self::Namespace(name) => Some(name),
         }
     }
 
     /// Whether what lies in a namespace belongs to it.
     pub fn holds(&self, namespace: &str) -> bool {
-        self.namespace().is_none_or(|name| name == namespace)
+        match self {
+            Self::Whole => true,
+            Self::Namespace(name) => name == namespace,
+            Self::Share(range) => range.contains(namespace),
+        }
     }
 
     /// What asks for the objects of a namespaced kind in it.
@@ -94,7 +119,7 @@ impl Part {
         K::DynamicType: Default,
     {
         match self {
-            Self::Whole => Api::all(client.clone()),
+            Self::Whole | Self::Share(_) => Api::all(client.clone()),
             Self::Namespace(name) => Api::namespaced(client.clone(), name),
         }
     }
@@ -105,7 +130,7 @@ impl Part {
         K: Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>,
     {
         match self {
-            Self::Whole => Api::all_with(client.clone(), resource),
+            Self::Whole | Self::Share(_) => Api::all_with(client.clone(), resource),
             Self::Namespace(name) => Api::namespaced_with(client.clone(), name, resource),
         }
     }
