@@ -1,6 +1,7 @@
 //! The metrics, in the names of `charttrust_…` and the words of the vocabulary.
 
 pub mod door;
+mod policy;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -18,6 +19,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+pub(crate) use self::policy::{PolicyNumbers, PolicyVerdict};
 use crate::api::trusted_identity::TrustedIdentityStatus;
 use crate::api::trusted_key::TrustedKeyStatus;
 use crate::sources::Counts;
@@ -51,38 +53,9 @@ pub struct Metrics {
     quarantine_stopped: Family<PolicyLabels, Gauge>,
     events_dropped: Counter,
     leader: Gauge,
+    shards: Gauge,
     webhook_certificate: Gauge,
     webhook_ready: Family<PolicyLabels, Gauge>,
-}
-
-/// What one policy says of one release.
-#[derive(Clone, Debug)]
-pub(crate) struct PolicyVerdict {
-    /// Name of the policy.
-    pub(crate) policy: String,
-    /// Namespace of the release.
-    pub(crate) namespace: String,
-    /// Its verdict.
-    pub(crate) verdict: Verdict,
-}
-
-/// What is counted of one policy.
-#[derive(Clone, Debug)]
-pub(crate) struct PolicyNumbers {
-    /// Its name.
-    pub(crate) policy: String,
-    /// How often sources are looked at.
-    pub(crate) interval: Duration,
-    /// When the source answered that has been silent longest about some release, if any was asked.
-    pub(crate) oldest_answer: Option<Timestamp>,
-    /// Its exceptions and when they end.
-    pub(crate) exceptions: Vec<(String, Timestamp)>,
-    /// How many releases are due to be contained and do not fit its limit.
-    pub(crate) stopped: usize,
-    /// The share of its releases that are trusted, if there are any.
-    pub(crate) coverage: Option<f64>,
-    /// Whether API servers would be answered, if its mode needs that and it is known.
-    pub(crate) webhook_ready: Option<bool>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -198,6 +171,7 @@ impl Metrics {
             quarantine_stopped: Family::default(),
             events_dropped: Counter::default(),
             leader: Gauge::default(),
+            shards: Gauge::default(),
             webhook_certificate: Gauge::default(),
             webhook_ready: Family::default(),
         }
@@ -246,6 +220,8 @@ impl Metrics {
         );
         let leader = self.leader.clone();
         registry.register("leader", "Whether this replica judges and writes", leader);
+        let shards = self.shards.clone();
+        registry.register("shards_held", "Ranges that this replica holds", shards);
         registry.register(
             "webhook_certificate_expiry_timestamp_seconds",
             "End of the certificate that the webhook shows",
@@ -416,6 +392,11 @@ impl Metrics {
     /// This replica stands by.
     pub(crate) fn stands_by(&self) {
         self.leader.set(0);
+    }
+
+    /// This replica holds so many ranges of the namespaces.
+    pub(crate) fn holds(&self, shards: usize) {
+        self.shards.set(i64::try_from(shards).unwrap_or(i64::MAX));
     }
 
     /// Takes the numbers of this moment.
@@ -613,6 +594,7 @@ mod tests {
         metrics.reconciled("key", &Err::<(), _>(()), Duration::from_secs(1));
         metrics.judged(Verdict::Unknown(Cause::Pending));
         metrics.poll_answered();
+        metrics.holds(2);
         metrics.event_dropped();
         let verdict = PolicyVerdict {
             policy: "policy".into(),

@@ -18,24 +18,21 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 
 use crate::clock;
-use crate::controllers::Context;
+use crate::controllers::Contexts;
 use crate::metrics::Metrics;
 
 /// Serves `/healthz` and `/readyz` until the process ends.
 ///
 /// # Errors
 /// If the address cannot be bound.
-pub async fn health(
-    address: SocketAddr,
-    ready: watch::Receiver<bool>,
-    context: Arc<Context>,
-) -> std::io::Result<()> {
+pub async fn health(address: SocketAddr, contexts: Arc<Contexts>) -> std::io::Result<()> {
+    let alive = Arc::clone(&contexts);
     let healthz = move || {
-        let stuck = context.stuck(clock::tick());
+        let stuck = alive.stuck(clock::tick());
         async move {
             match stuck {
                 None => (StatusCode::OK, "alive".to_owned()),
@@ -44,7 +41,7 @@ pub async fn health(
         }
     };
     let readyz = move || {
-        let ready = *ready.borrow();
+        let ready = contexts.are_ready();
         async move {
             if ready {
                 (StatusCode::OK, "ready")
@@ -69,16 +66,19 @@ pub async fn health(
 pub async fn metrics(
     address: SocketAddr,
     metrics: Arc<Metrics>,
-    context: Arc<Context>,
+    contexts: Arc<Contexts>,
 ) -> std::io::Result<()> {
     // One at a time: the text of ten thousand releases is a megabyte for whoever asks.
     let one = Arc::new(Mutex::new(()));
     let text = move || {
-        let (one, metrics, context) =
-            (Arc::clone(&one), Arc::clone(&metrics), Arc::clone(&context));
+        let (one, metrics, contexts) = (
+            Arc::clone(&one),
+            Arc::clone(&metrics),
+            Arc::clone(&contexts),
+        );
         async move {
             let _alone = one.lock().await;
-            context.observe();
+            contexts.observe(&metrics);
             ([(CONTENT_TYPE, METRICS)], metrics.text()).into_response()
         }
     };

@@ -323,3 +323,12 @@ namespaceSelector:
           [has(one.repoURL) ? dyn(one.repoURL) : dyn(''), has(one.chart) ? dyn(one.chart) : dyn(''),
           has(one.targetRevision) ? dyn(one.targetRevision) : dyn('')]))
 {{- end -}}
+
+{{/* The Leases of all ranges of the namespaces but the first, as a JSON list. */}}
+{{- define "charttrust.shardLeases" -}}
+{{- $leases := list -}}
+{{- range $range := untilStep 1 (int .Values.shards) 1 -}}
+{{- $leases = append $leases (printf "charttrust-shard-%d" $range) -}}
+{{- end -}}
+{{- toJson $leases -}}
+{{- end -}}

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use super::admission::{Admission, Lookup, Mode, OnUnknown};
 use super::bounds;
 pub use super::policy_status::{
-    ChartTrustPolicyStatus, Coverage, QuarantineCounts, ReleaseCounts, UnknownCount,
+    ChartTrustPolicyStatus, Coverage, PolicyShard, QuarantineCounts, ReleaseCounts, UnknownCount,
 };
 use super::quarantine_words::QuarantineAction;
 use super::schema;

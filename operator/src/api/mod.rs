@@ -27,6 +27,7 @@ pub mod quarantine_words;
 pub mod reasons;
 pub mod release_trust;
 mod schema;
+pub mod shards;
 mod signers;
 mod source_login;
 mod source_words;
@@ -60,6 +61,11 @@ pub const BREAK_GLASS: &str = "charttrust.io/break-glass-until";
 
 /// Who we are to the API server.
 pub const FIELD_MANAGER: &str = "charttrust";
+
+/// Who one of several replicas that share the work is, in what it says of its range.
+pub fn manager_of(range: usize) -> String {
+    format!("{FIELD_MANAGER}-shard-{range}")
+}
 
 /// Who tells of something, in events.
 pub const REPORTER: &str = "charttrust.io/charttrust";

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bounds;
 use super::conditions::Condition;
+use super::shards::{ShardQuarantine, SilentSource};
 
 /// What the operator found.
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
@@ -41,6 +42,73 @@ pub struct ChartTrustPolicyStatus {
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])
     )]
     pub conditions: Vec<Condition>,
+
+    /// Where several replicas share the work: what each range of the namespaces but the first says of its own
+    /// releases. The numbers above are of all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = bounds::LIST),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["range"])
+    )]
+    pub shards: Vec<PolicyShard>,
+}
+
+/// What a range of the namespaces says of a policy.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyShard {
+    /// The number of the range.
+    #[schemars(with = "i32", range(min = 1, max = 63))]
+    pub range: u32,
+    /// Which replica says so.
+    #[serde(default)]
+    #[schemars(length(max = bounds::GLOB))]
+    pub holder: String,
+    /// The `metadata.generation` of the policy by which it judges.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub observed_generation: i64,
+    /// A digest of the signers by which it judges.
+    #[serde(default)]
+    #[schemars(length(max = bounds::DIGEST))]
+    pub signers: String,
+    /// Whether all its releases were judged by them.
+    #[serde(default)]
+    pub judged: bool,
+    /// How its releases stand.
+    #[serde(default)]
+    pub releases: ReleaseCounts,
+    /// How many are unknown, by cause.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::SHORT_LIST), extend("x-kubernetes-list-type" = "atomic"))]
+    pub unknown: Vec<UnknownCount>,
+    /// The first of those that are not trusted, each with its reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::SHORT_LIST), inner(length(max = bounds::MESSAGE)), extend("x-kubernetes-list-type" = "atomic"))]
+    pub untrusted: Vec<String>,
+    /// The rules that decide about some release.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::LIST), inner(length(max = bounds::LABEL)), extend("x-kubernetes-list-type" = "atomic"))]
+    pub rules: Vec<String>,
+    /// The sources that gave no answer to the last look.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::SHORT_LIST), extend("x-kubernetes-list-type" = "atomic"))]
+    pub silent: Vec<SilentSource>,
+    /// The sources of which nothing was heard yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::LONG_LIST), inner(length(max = bounds::URL)), extend("x-kubernetes-list-type" = "atomic"))]
+    pub unheard: Vec<String>,
+    /// What is to be looked at and cannot be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = bounds::SHORT_LIST), inner(length(max = bounds::MESSAGE)), extend("x-kubernetes-list-type" = "atomic"))]
+    pub unseen: Vec<String>,
+    /// The value of the annotation `charttrust.io/requestedAt` that was last answered here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = bounds::VERSION))]
+    pub last_handled_reconcile_at: Option<String>,
+    /// What is due to be contained: whoever holds range 0 decides about it.
+    #[serde(default)]
+    pub quarantine: ShardQuarantine,
 }
 
 /// Numbers of releases by verdict.
@@ -85,6 +153,22 @@ impl ReleaseCounts {
         let all = u64::from(self.total) + u64::from(self.unaccounted);
         let percent = (u64::from(self.trusted) * 100).checked_div(all)?;
         u32::try_from(percent).ok()
+    }
+
+    /// Together with other releases.
+    pub fn add(&mut self, other: &Self) {
+        let pairs = [
+            (&mut self.total, other.total),
+            (&mut self.trusted, other.trusted),
+            (&mut self.untrusted, other.untrusted),
+            (&mut self.unknown, other.unknown),
+            (&mut self.unmanaged, other.unmanaged),
+            (&mut self.exempt, other.exempt),
+            (&mut self.unaccounted, other.unaccounted),
+        ];
+        for (ours, theirs) in pairs {
+            *ours = ours.saturating_add(theirs);
+        }
     }
 
     /// The same share, between 0 and 1.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::bounds;
 use super::conditions::Condition;
 use super::schema;
+use super::shards::SignerShard;
 use super::trusted_key::{KeyState, RevocationReason, Scope};
 use super::trusted_root::{TrustedRoot, TrustedRootRef};
 
@@ -240,6 +241,15 @@ pub struct TrustedIdentityStatus {
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])
     )]
     pub conditions: Vec<Condition>,
+
+    /// Where several replicas share the work: how many releases each range of the namespaces but the first has. The
+    /// number above is of all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = bounds::LIST),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["range"])
+    )]
+    pub shards: Vec<SignerShard>,
 
     /// The `metadata.generation` this status was concluded from; -1 before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -10,6 +10,7 @@ use super::bounds;
 use super::conditions::Condition;
 use super::data_ref::DataRef;
 use super::schema;
+use super::shards::SignerShard;
 use super::trusted_root::{TrustedRoot, TrustedRootRef};
 
 /// Which key it is, what it may speak for, and how its life ends.
@@ -397,6 +398,15 @@ pub struct TrustedKeyStatus {
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])
     )]
     pub conditions: Vec<Condition>,
+
+    /// Where several replicas share the work: how many releases each range of the namespaces but the first has. The
+    /// number above is of all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = bounds::LIST),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["range"])
+    )]
+    pub shards: Vec<SignerShard>,
 
     /// The `metadata.generation` this status was concluded from; -1 before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]

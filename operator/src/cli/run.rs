@@ -1,5 +1,7 @@
 //! `charttrust run`: the operator.
 
+mod sharing;
+
 use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
 use crate::controllers::{
-    self, Certificates, Context, DeployerSecrets, QuarantineSettings, Reports, Settings,
+    self, Certificates, Context, Contexts, DeployerSecrets, QuarantineSettings, Reports, Settings,
     WebhookSettings,
 };
 use crate::leader::{
@@ -46,6 +48,11 @@ pub struct Run {
     /// Judges and writes without asking for the lease. No other replica may run then.
     #[arg(long)]
     pub no_leader_election: bool,
+    /// Cuts the namespaces into so many ranges, which the replicas share: each judges and writes for its own. All
+    /// replicas are to name the same number.
+    #[arg(long, default_value_t = 1, value_name = "N", conflicts_with = "no_leader_election",
+        value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub shards: u8,
     /// Allows sources on this host to be private, loopback or plain HTTP. Repeatable.
     #[arg(long, value_name = "HOST[:PORT]")]
     pub allow_host: Vec<AllowedHost>,
@@ -158,6 +165,9 @@ pub async fn run(arguments: Run) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     let config = config().await?;
+    if arguments.shards > 1 {
+        return Box::pin(sharing::run(&arguments, config, (terminate, interrupt))).await;
+    }
     let (step_down, stepped_down) = watch::channel(false);
     let (tell, told) = watch::channel(told(&arguments));
     let (leadership, mut election) = elect(&arguments, &config, stepped_down, told)?;
@@ -168,8 +178,9 @@ pub async fn run(arguments: Run) -> Result<(), RunError> {
     let context = Arc::new(context);
     let (ready, is_ready) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
-    let health = serve::health(arguments.health_addr, is_ready, Arc::clone(&context));
-    let scrape = serve::metrics(arguments.metrics_addr, metrics, Arc::clone(&context));
+    let contexts = Arc::new(Contexts::whole(Arc::clone(&context), is_ready));
+    let health = serve::health(arguments.health_addr, Arc::clone(&contexts));
+    let scrape = serve::metrics(arguments.metrics_addr, metrics, contexts);
     let telling = context.tell_for_ever(tell);
     let mut work = tokio::spawn(Arc::clone(&context).run(ready, stopped));
     let ended = tokio::select! {

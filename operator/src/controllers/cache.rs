@@ -21,7 +21,7 @@ use crate::controllers::store::shown::Shown;
 use crate::inventory::workloads::Workloads;
 use crate::inventory::{Deployed, Deployers, Mark, RecordId, ReleaseId, Stored};
 use crate::parse::{UnreadableIdentity, UnreadableKey, unreadable_identity, unreadable_key};
-use crate::watch::{Cache, Lean, LeanMeta, Located, Reach};
+use crate::watch::{Cache, Lean, LeanMeta, Located, Range, Reach};
 
 /// An object of ours, or why it cannot be read.
 pub(crate) type Ours<K> = Result<K, String>;
@@ -198,6 +198,14 @@ impl Caches {
         }
     }
 
+    /// What of that lies in a share of all namespaces. What deploys a release may lie anywhere.
+    pub(super) fn within(reach: &Reach, range: Range) -> Self {
+        Self {
+            deployers: Deployers::new(reach),
+            ..Self::new(reach.within(range))
+        }
+    }
+
     /// What there is to look at and cannot be seen, and why.
     pub(super) fn unseen(&self) -> Vec<String> {
         let mut unseen = self.unseen_namespaces();
@@ -207,7 +215,7 @@ impl Caches {
 
     /// The kinds that were read, and may not be read any more: what is known of them stands, and is of then.
     fn unseen_kinds(&self) -> Option<String> {
-        let everywhere = self.reach == Reach::Everywhere;
+        let everywhere = self.reach.named().is_none();
         let kinds = [
             ("ChartTrustPolicies", self.policies.is_any_refused()),
             ("TrustedKeys", self.keys.is_any_refused()),

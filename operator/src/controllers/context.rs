@@ -14,12 +14,12 @@ use super::task::{Queues, Task};
 use crate::clock;
 use crate::evidence::{self, Fetcher};
 use crate::inventory::{Kept, ReleaseId};
-use crate::leader::Leadership;
+use crate::leader::{Leadership, Share};
 use crate::metrics::Metrics;
 use crate::parse::LoadedPolicy;
 use crate::quarantine::Neighbourhoods;
 use crate::sources::{Settings as SourceSettings, TokenAudience};
-use crate::watch::{Kind, Reach};
+use crate::watch::{Kind, Range, Reach};
 
 /// How the operator runs.
 #[derive(Clone, Debug)]
@@ -139,6 +139,8 @@ pub struct Context {
     pub(super) client: Client,
     pub(super) leadership: Leadership,
     pub(super) settings: Settings,
+    /// The part of the work that this is, if others do the rest.
+    pub(super) share: Option<Share>,
     /// What this process has learned and concluded.
     pub(super) store: Store,
     /// What the API server has, as the watches say.
@@ -151,6 +153,11 @@ pub struct Context {
     /// What else lives in the namespaces of quarantines.
     pub(super) neighbourhoods: Neighbourhoods,
     pub(super) metrics: Arc<Metrics>,
+}
+
+/// What asks sources as the settings say.
+pub fn fetcher_of(settings: &Settings) -> Fetcher {
+    evidence::fetcher(settings.sources.clone())
 }
 
 /// Longer than anything takes that moves: every request has a deadline of seconds, every fetch of a
@@ -173,15 +180,40 @@ impl Context {
                 .within(settings.reach.clone()),
             client,
             leadership,
-            fetcher: evidence::fetcher(settings.sources.clone()),
+            fetcher: fetcher_of(&settings),
             tokens: Tokens::default(),
             cache: Caches::new(settings.reach.clone()),
             kept: Kept::default(),
             settings,
+            share: None,
             store: Store::default(),
             queues: Queues::default(),
             metrics,
         }
+    }
+
+    /// The same for a part of the work, with sources asked together with other parts. Releases are looked for in
+    /// its range alone; what deploys them, and what lies beside them, everywhere.
+    #[must_use]
+    pub fn sharing(mut self, share: Share, fetcher: Fetcher) -> Self {
+        if let Some(range) = Range::new(share.range, share.of) {
+            self.cache = Caches::within(&self.settings.reach, range);
+        }
+        self.share = Some(share);
+        self.fetcher = fetcher;
+        self
+    }
+
+    /// Whether what is of no namespace is for this one to write: signers, policies, what is remembered of them.
+    pub(super) fn is_first(&self) -> bool {
+        self.share.as_ref().is_none_or(|share| share.range == 0)
+    }
+
+    /// Whether what is of a namespace is for this one to write.
+    pub(super) fn keeps(&self, namespace: &str) -> bool {
+        let range = |share: &Share| Range::new(share.range, share.of);
+        let share = self.share.as_ref();
+        share.is_none_or(|share| range(share).is_some_and(|range| range.contains(namespace)))
     }
 
     /// Whether quarantine is switched on.

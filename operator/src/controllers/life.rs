@@ -27,13 +27,35 @@ pub(super) struct Life {
     pub(super) message: String,
 }
 
+/// The releases with a signature by a signer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Dependents {
+    /// Those that are known by name.
+    pub(super) named: BTreeSet<ReleaseId>,
+    /// How many others there are, of which another replica knows.
+    pub(super) more: usize,
+}
+
+impl Dependents {
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.named.len().saturating_add(self.more)
+    }
+}
+
+impl From<BTreeSet<ReleaseId>> for Dependents {
+    fn from(named: BTreeSet<ReleaseId>) -> Self {
+        Self { named, more: 0 }
+    }
+}
+
 /// What is known beside it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Beside<'a> {
     /// Who takes over.
     pub(super) successor: Option<&'a str>,
     /// The releases with a signature by it.
-    pub(super) releases: &'a BTreeSet<ReleaseId>,
+    pub(super) releases: &'a Dependents,
     /// The generation of its object.
     pub(super) generation: i64,
 }
@@ -204,7 +226,7 @@ impl Life {
     fn warn(&self, beside: Beside<'_>) -> Option<((Status, KeyReason), String)> {
         let ((days, reason), end) = (self.warning?, self.ends?);
         let begin = format!("ends {}, within {days} days", time(end).0);
-        let count = beside.releases.len();
+        let count = beside.releases.count();
         if count == 0 {
             return Some((
                 (Status::True, reason),
@@ -227,15 +249,16 @@ impl Life {
 }
 
 /// As many of the names as find room, at most [`NAMED`].
-fn named(releases: &BTreeSet<ReleaseId>, room: usize) -> String {
+fn named(releases: &Dependents, room: usize) -> String {
     let names: Vec<_> = releases
+        .named
         .iter()
         .take(NAMED)
         .map(ToString::to_string)
         .collect();
     let text = |count: usize| {
         let first = names.get(..count).unwrap_or_default().join(", ");
-        match releases.len() - count {
+        match releases.count() - count {
             0 => first,
             more if count == 0 => format!("{more}, whose names are too long"),
             more => format!("{first} and {more} more"),
@@ -248,4 +271,4 @@ fn named(releases: &BTreeSet<ReleaseId>, room: usize) -> String {
 }
 
 /// How many releases a warning names at most.
-const NAMED: usize = 20;
+pub(super) const NAMED: usize = 20;

@@ -14,7 +14,7 @@ use crate::api::rounded_down;
 use crate::clock::Moment;
 use crate::inventory::workloads::Claimed;
 use crate::leader::{
-    LEASE, LOOKED, Look, Looked, Told, UNACCOUNTED, Unaccounted, looked, looked_text,
+    LOOKED, Look, Looked, Told, UNACCOUNTED, Unaccounted, lease_of, looked, looked_text,
 };
 use crate::watch::within_deadline;
 
@@ -53,7 +53,8 @@ impl Context {
     /// What the leader before this one has told.
     async fn told_before(&self) -> Looked {
         let leases = Api::<Lease>::namespaced(self.client.clone(), &self.settings.namespace);
-        match within_deadline(leases.get_opt(LEASE)).await {
+        let name = lease_of(self.share.as_ref().map_or(0, |share| share.range));
+        match within_deadline(leases.get_opt(&name)).await {
             Ok(Some(lease)) => looked(&lease.metadata),
             Ok(None) => Looked::new(),
             Err(error) => {

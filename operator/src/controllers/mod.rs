@@ -9,6 +9,7 @@ mod backoff;
 mod cache;
 mod calm;
 mod context;
+mod contexts;
 #[cfg(test)]
 mod deployed;
 mod error;
@@ -40,6 +41,7 @@ mod run_cold;
 mod run_signatures;
 #[cfg(test)]
 mod run_sources;
+mod shares;
 pub(crate) mod shown;
 mod signer_events;
 mod sigstore;
@@ -62,7 +64,9 @@ mod windows;
 pub(crate) use cache::{Ours, ReadIdentity, ReadKey, keep_named, keep_sent};
 pub use context::{
     Certificates, Context, DeployerSecrets, QuarantineSettings, Reports, Settings, WebhookSettings,
+    fetcher_of,
 };
+pub use contexts::Contexts;
 pub(crate) use identity::{parse as identity_of, readable as readable_identity};
 pub use release::evidence::readers::{signed, stated};
 pub use run::Ended;

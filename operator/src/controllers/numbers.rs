@@ -14,13 +14,31 @@ use super::policy::door;
 use super::quarantine::scope;
 use super::store::{PollState, Trust};
 use crate::api::chart_trust_policy::ReleaseCounts;
+use crate::api::trusted_identity::TrustedIdentityStatus;
+use crate::api::trusted_key::TrustedKeyStatus;
 use crate::clock::Moment;
-use crate::metrics::{PolicyNumbers, PolicyVerdict};
+use crate::metrics::{Metrics, PolicyNumbers, PolicyVerdict};
 use crate::parse::LoadedPolicy;
+use crate::sources::Counts;
+
+/// The numbers of one moment.
+#[derive(Debug, Default)]
+pub(super) struct Numbers {
+    verdicts: Vec<PolicyVerdict>,
+    policies: Vec<PolicyNumbers>,
+    silent: BTreeMap<String, usize>,
+    unaccounted: BTreeMap<String, usize>,
+    quarantined: usize,
+    awaiting: usize,
+    leads: bool,
+    keys: Vec<(String, TrustedKeyStatus)>,
+    identities: Vec<(String, TrustedIdentityStatus)>,
+    counts: Counts,
+}
 
 impl Context {
     /// Numbers for the metrics of this moment.
-    pub fn observe(&self) {
+    pub(super) fn numbers(&self) -> Numbers {
         let mut verdicts = Vec::new();
         self.store.judgements(|id, judgement| {
             verdicts.extend(judgement.policies.iter().map(|said| PolicyVerdict {
@@ -36,28 +54,68 @@ impl Context {
         let stopped = |policy: &str| self.store.outcomes(policy).due();
         let mut policies = polls.by_policy(&trust, stopped, Moment::now());
         let (counts, gate) = (counts(&verdicts), self.store.gate.seen());
-        for numbers in &mut policies {
+        for numbers in policies.iter_mut().filter(|_| self.is_first()) {
             let mut counts = counts.get(&numbers.policy).copied().unwrap_or_default();
             if let Some(loaded) = trust.policies.get(&numbers.policy) {
                 counts.unaccounted = self.unaccounted(&loaded.policy.selection);
                 numbers.webhook_ready = door::is_ready(loaded, &gate);
             }
+            counts.add(&self.counted_elsewhere(&numbers.policy));
             numbers.coverage = counts.trusted_share();
         }
-        self.metrics
-            .observe_policies(policies, polls.silent_by_host());
-        self.metrics.unaccounted(&self.unaccounted_workloads());
-        self.metrics.quarantined(scope::active(self));
-        self.metrics.quarantines_awaiting(scope::awaiting(self));
-        if self.leadership.is_held() {
-            self.metrics.leads();
-        } else {
-            self.metrics.stands_by();
+        Numbers {
+            verdicts,
+            policies,
+            silent: polls.silent_by_host(),
+            unaccounted: self.unaccounted_workloads(),
+            quarantined: scope::active(self),
+            awaiting: scope::awaiting(self),
+            leads: self.is_first() && self.leadership.is_held(),
+            keys: self.cache.key_states(),
+            identities: self.cache.identity_states(),
+            counts: self.fetcher.counts(),
         }
-        self.metrics
-            .observe_identities(&self.cache.identity_states());
-        self.metrics
-            .observe(verdicts, &self.cache.key_states(), &self.fetcher.counts());
+    }
+}
+
+impl Numbers {
+    /// Together with those of another part of the work.
+    pub(super) fn add(&mut self, other: Self) {
+        self.verdicts.extend(other.verdicts);
+        for theirs in other.policies {
+            let mut known = self.policies.iter_mut();
+            match known.find(|one| one.policy == theirs.policy) {
+                Some(ours) => ours.add(theirs),
+                None => self.policies.push(theirs),
+            }
+        }
+        for (host, silent) in other.silent {
+            let ours = self.silent.entry(host).or_default();
+            *ours = silent.max(*ours);
+        }
+        self.unaccounted.extend(other.unaccounted);
+        self.quarantined += other.quarantined;
+        self.awaiting += other.awaiting;
+        self.leads |= other.leads;
+        // Each part has read all of them, and asks sources with the others.
+        self.keys = other.keys;
+        self.identities = other.identities;
+        self.counts = other.counts;
+    }
+
+    /// Shows them.
+    pub(super) fn show(self, metrics: &Metrics) {
+        metrics.observe_policies(self.policies, self.silent);
+        metrics.unaccounted(&self.unaccounted);
+        metrics.quarantined(self.quarantined);
+        metrics.quarantines_awaiting(self.awaiting);
+        if self.leads {
+            metrics.leads();
+        } else {
+            metrics.stands_by();
+        }
+        metrics.observe_identities(&self.identities);
+        metrics.observe(self.verdicts, &self.keys, &self.counts);
     }
 }
 

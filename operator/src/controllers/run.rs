@@ -73,8 +73,10 @@ impl Context {
         }
         self.start(&ready).await;
         let mut tasks = JoinSet::new();
-        let webhook = webhook::keep_for_ever(Arc::clone(&self));
-        tasks.spawn(webhook.map(|()| Ended("the webhook's certificates")));
+        if self.is_first() {
+            let webhook = webhook::keep_for_ever(Arc::clone(&self));
+            tasks.spawn(webhook.map(|()| Ended("the webhook's certificates")));
+        }
         let gate = gate::look_for_ever(Arc::clone(&self));
         tasks.spawn(gate.map(|()| Ended("the look at the webhook")));
         self.begin(&mut tasks);
@@ -109,7 +111,9 @@ impl Context {
         seal::restore(self, &key).await;
         self.store.seal.get_or_init(|| key);
         self.read_all_trust().await;
-        policy::report_gone(self).await;
+        if self.is_first() {
+            policy::report_gone(self).await;
+        }
         // Only now: a change that came first would be judged by no keys.
         self.take_over();
         ready.send_replace(true);

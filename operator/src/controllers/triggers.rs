@@ -40,6 +40,7 @@ pub(super) async fn follow_everything(context: &Context) {
         follow_own(context),
         follow_deployers(context),
         follow_unseen(context),
+        follow_holders(context),
         follow_workloads(context),
         follow_applications(context),
     );
@@ -64,9 +65,25 @@ async fn follow_records(context: &Context) {
 async fn follow_kinds(context: &Context) {
     let (client, cache) = (&context.client, &context.cache);
     let tasks = &context.queues.tasks;
-    let key_changed = |name: &String| tasks.add(Task::Key(name.clone()));
-    let identity_changed = |name: &String| tasks.add(Task::Identity(name.clone()));
-    let policy_changed = |name: &String| tasks.add(Task::Policy(name.clone()));
+    // What others have counted stands in the status.
+    let is_shared = context.share.is_some();
+    let add_if_shared = |task: Task| {
+        if is_shared {
+            tasks.add(task);
+        }
+    };
+    let key_changed = |name: &String| {
+        tasks.add(Task::Key(name.clone()));
+        add_if_shared(Task::KeyStatus(name.clone()));
+    };
+    let identity_changed = |name: &String| {
+        tasks.add(Task::Identity(name.clone()));
+        add_if_shared(Task::IdentityStatus(name.clone()));
+    };
+    let policy_changed = |name: &String| {
+        tasks.add(Task::Policy(name.clone()));
+        add_if_shared(Task::Decide(name.clone()));
+    };
     let trust_changed = |id: &ReleaseId| context.trust_changed(id);
     let quarantine_changed = |id: &ReleaseId| context.quarantine_changed(id);
     let (reach, all) = (&cache.reach, config());
@@ -131,6 +148,23 @@ async fn follow_unseen(context: &Context) {
         }
         tokio::time::sleep(UNSEEN_EVERY).await;
     }
+}
+
+/// Who holds the other ranges: what they say counts as long as they do.
+async fn follow_holders(context: &Context) {
+    let share = context.share.as_ref().filter(|share| share.range == 0);
+    let Some(mut holders) = share.map(|share| share.holders.clone()) else {
+        return std::future::pending().await;
+    };
+    // An error means that this process ends.
+    while holders.changed().await.is_ok() {
+        let policies = context.cache.policies.all().into_iter();
+        let decide = working(context, |name: &String| {
+            context.queues.tasks.add(Task::Decide(name.clone()));
+        });
+        policies.for_each(|(name, _)| decide(&name));
+    }
+    std::future::pending().await
 }
 
 /// How often it is looked at what may be read; nothing is asked for that.

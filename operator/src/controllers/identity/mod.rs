@@ -8,6 +8,7 @@ use kube::ResourceExt as _;
 
 use self::status::Known;
 use crate::api::TrustedIdentity;
+use crate::api::trusted_identity::TrustedIdentityStatus;
 use crate::clock::Moment;
 use crate::controllers::cache::{ReadIdentity, root_of};
 use crate::controllers::context::{Context, RETRY};
@@ -15,6 +16,7 @@ use crate::controllers::error::Error;
 use crate::controllers::events::reference_of;
 use crate::controllers::life;
 use crate::controllers::root;
+use crate::controllers::shares;
 use crate::controllers::signer_events::{Signer, announce};
 use crate::controllers::sigstore;
 use crate::controllers::store::Reading;
@@ -154,13 +156,22 @@ pub(in crate::controllers) async fn write_status(
     };
     let signed_by = |known: &KnownIdentity| context.store.signed_by(Sought::Identity(known));
     let releases = loaded.known.as_ref().map(signed_by).unwrap_or_default();
+    let statuses = &context.store.identity_statuses;
+    let known = context.share.as_ref().and_then(|_| statuses.known(object));
+    let shown = known.map(|status| status.shards);
+    let (shown, told) = (shown.unwrap_or_default(), &context.store.shares.identities);
+    let Some(sum) = shares::sum(context, object, releases, shown, told).await? else {
+        return Ok(());
+    };
     let known = Known {
         loaded,
         successor: object.spec.successor.as_deref(),
-        releases: &releases,
+        releases: &sum.releases,
     };
-    let statuses = &context.store.identity_statuses;
-    let conclude = |old: Option<&_>| status::conclude(old, &known, moment.date);
+    let conclude = |old: Option<&_>| TrustedIdentityStatus {
+        shards: sum.shards.clone(),
+        ..status::conclude(old, &known, moment.date)
+    };
     let Some(update) = statuses.concluded(object, conclude) else {
         return Ok(());
     };
@@ -174,5 +185,6 @@ pub(in crate::controllers) async fn write_status(
     };
     announce(context, signer).await;
     let what = "write the status of a TrustedIdentity";
-    statuses.write(&context.client, update, what).await
+    let written = statuses.write(&context.client, update, what).await;
+    shares::unless_overtaken(context, Task::IdentityStatus(name.to_owned()), written)
 }

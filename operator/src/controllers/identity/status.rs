@@ -1,7 +1,5 @@
 //! What a `TrustedIdentity` says of itself: pure, from what it was read as.
 
-use std::collections::BTreeSet;
-
 use charttrust_verify::key::RevocationReason;
 use charttrust_verify::sigstore::{IdentityRevocation, KnownIdentity, Root};
 use jiff::Timestamp;
@@ -10,10 +8,9 @@ use crate::api::conditions::{Status, merge};
 use crate::api::reasons::KeyReason;
 use crate::api::trusted_identity::TrustedIdentityStatus;
 use crate::api::{bounds, time};
-use crate::controllers::life::{Beside, Life, declared};
+use crate::controllers::life::{Beside, Dependents, Life, declared};
 use crate::controllers::root;
 use crate::controllers::store::signers::LoadedIdentity;
-use crate::inventory::ReleaseId;
 
 /// What is known of an identity.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +20,7 @@ pub(super) struct Known<'a> {
     /// Who takes over.
     pub(super) successor: Option<&'a str>,
     /// The releases that it signed.
-    pub(super) releases: &'a BTreeSet<ReleaseId>,
+    pub(super) releases: &'a Dependents,
 }
 
 /// The status to write. Equal knowledge gives an equal status, whatever the time.
@@ -44,9 +41,10 @@ pub(super) fn conclude(
         state: Some(life.state),
         expires: life.ends.map(time),
         trusted_root: root.and_then(root::shown),
-        releases: u32::try_from(known.releases.len()).unwrap_or(u32::MAX),
+        releases: u32::try_from(known.releases.count()).unwrap_or(u32::MAX),
         conditions: merge(before, life.conditions(beside, now)),
         observed_generation: Some(known.loaded.reading.generation),
+        shards: Vec::new(),
     }
 }
 

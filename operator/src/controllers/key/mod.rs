@@ -23,11 +23,13 @@ use crate::controllers::context::{Context, RETRY};
 use crate::controllers::error::Error;
 use crate::controllers::events::reference_of;
 use crate::controllers::life;
+use crate::controllers::shares::{self, Sum};
 use crate::controllers::signer_events::{Signer, announce};
 use crate::controllers::sigstore;
 use crate::controllers::store::written::Update;
 use crate::controllers::store::{LoadedKey, Reading, issuer_names};
 use crate::controllers::task::Task;
+use crate::inventory::ReleaseId;
 use crate::parse::{self, KeyProblem, Remains};
 
 /// Takes the object into what is known, and has everything that depends on it judged again.
@@ -236,6 +238,9 @@ pub(in crate::controllers) async fn write_status(
     let fingerprint = loaded.fingerprint.as_ref();
     let releases = fingerprint.map(|key| context.store.dependents(key));
     let releases = releases.unwrap_or_default();
+    let Some(sum) = sum(context, object, releases).await? else {
+        return Ok(());
+    };
     let same = trust.keys.iter().filter(|other| {
         other.name != name && fingerprint.is_some_and(|pinned| pinned == other.fingerprint())
     });
@@ -245,17 +250,32 @@ pub(in crate::controllers) async fn write_status(
         key: key.as_ref(),
         others: &others,
         successor: object.spec.successor.as_deref(),
-        releases: &releases,
+        releases: &sum.releases,
         wants_refresh: object.spec.refresh.is_some(),
         refreshed: context.store.refreshes.outcome(name),
         unkept: fingerprint.filter(|key| context.store.learned.is_unkept(key)),
     };
     let statuses = &context.store.key_statuses;
-    let conclude = |old: Option<&_>| status::conclude(old, &known, moment.date);
+    let conclude = |old: Option<&_>| TrustedKeyStatus {
+        shards: sum.shards.clone(),
+        ..status::conclude(old, &known, moment.date)
+    };
     let Some(update) = statuses.concluded(object, conclude) else {
         return Ok(());
     };
     write(context, update).await
+}
+
+/// With what others have counted; `None` if they are told, and another writes the status.
+async fn sum(
+    context: &Context,
+    object: &TrustedKey,
+    own: BTreeSet<ReleaseId>,
+) -> Result<Option<Sum>, Error> {
+    let statuses = &context.store.key_statuses;
+    let known = context.share.as_ref().and_then(|_| statuses.known(object));
+    let shown = known.map(|status| status.shards).unwrap_or_default();
+    shares::sum(context, object, own, shown, &context.store.shares.keys).await
 }
 
 /// Announces what has changed, and writes it.
@@ -274,7 +294,9 @@ async fn write(
     announce(context, signer).await;
     let statuses = &context.store.key_statuses;
     let what = "write the status of a TrustedKey";
-    statuses.write(&context.client, update, what).await
+    let task = Task::KeyStatus(update.object.name_any());
+    let written = statuses.write(&context.client, update, what).await;
+    shares::unless_overtaken(context, task, written)
 }
 
 #[cfg(test)]

@@ -19,13 +19,12 @@ use crate::clock::Moment;
 use crate::controllers::cache::{ReadKey, material_of, root_of};
 use crate::controllers::context::{Context, RETRY};
 use crate::controllers::error::Error;
-use crate::controllers::life::{self, Beside, Life, declared};
+use crate::controllers::life::{self, Beside, Dependents, Life, declared};
 use crate::controllers::root;
 use crate::controllers::sigstore;
 use crate::controllers::store::signers::{LoadedPublicKey, Sought};
 use crate::controllers::store::{Reading, Trust};
 use crate::controllers::task::Task;
-use crate::inventory::ReleaseId;
 use crate::parse::{KeyProblem, UnreadableKey};
 
 /// Whether an object is of this type, as far as can be read.
@@ -200,9 +199,15 @@ pub(super) async fn write_status(
     let trust = context.store.trust();
     let signed_by = |key: Sha256Digest| context.store.signed_by(Sought::Key(key));
     let releases = loaded.fingerprint.map(signed_by).unwrap_or_default();
-    let known = Known::of(object, loaded, &trust, &releases);
+    let Some(sum) = super::sum(context, object, releases).await? else {
+        return Ok(());
+    };
+    let known = Known::of(object, loaded, &trust, &sum.releases);
     let statuses = &context.store.key_statuses;
-    let conclude = |old: Option<&_>| conclude(old, &known, moment.date);
+    let conclude = |old: Option<&_>| TrustedKeyStatus {
+        shards: sum.shards.clone(),
+        ..conclude(old, &known, moment.date)
+    };
     match statuses.concluded(object, conclude) {
         Some(update) => super::write(context, update).await,
         None => Ok(()),
@@ -217,7 +222,7 @@ struct Known<'a> {
     /// Other objects of the same key.
     others: Vec<&'a str>,
     successor: Option<&'a str>,
-    releases: &'a BTreeSet<ReleaseId>,
+    releases: &'a Dependents,
 }
 
 impl<'a> Known<'a> {
@@ -225,7 +230,7 @@ impl<'a> Known<'a> {
         object: &'a TrustedKey,
         loaded: &'a LoadedPublicKey,
         trust: &'a Trust,
-        releases: &'a BTreeSet<ReleaseId>,
+        releases: &'a Dependents,
     ) -> Self {
         let name = object.name_any();
         let all = &trust.sigstore.keys;
@@ -276,7 +281,7 @@ fn conclude(old: Option<&TrustedKeyStatus>, known: &Known<'_>, now: Timestamp) -
         expires: life.ends.map(time),
         signing_keys: signing.into_iter().collect(),
         trusted_root: root.and_then(root::shown),
-        releases: u32::try_from(known.releases.len()).unwrap_or(u32::MAX),
+        releases: u32::try_from(known.releases.count()).unwrap_or(u32::MAX),
         conditions: merge(before, life.conditions(beside, now)),
         observed_generation: Some(known.loaded.reading.generation),
         ..TrustedKeyStatus::default()

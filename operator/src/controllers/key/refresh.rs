@@ -21,7 +21,9 @@ pub(in crate::controllers) fn plan(
     loaded: Option<&LoadedKey>,
     now: Instant,
 ) {
-    let wanted = loaded.and_then(|loaded| loaded.refresh.as_ref());
+    // Where several share the work, one looks.
+    let wanted = loaded.filter(|_| context.is_first());
+    let wanted = wanted.and_then(|loaded| loaded.refresh.as_ref());
     if let Some(wait) = context.store.refreshes.want(name, wanted) {
         let job = RefreshJob(name.to_owned());
         context.queues.refreshes.add_at(job, now + wait);

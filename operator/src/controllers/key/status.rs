@@ -1,7 +1,5 @@
 //! What a `TrustedKey` says of itself: pure, from what it was read as.
 
-use std::collections::BTreeSet;
-
 use charttrust_verify::key::Key;
 use charttrust_verify::openpgp::{self, CertificateRevocation, Fingerprint, Summary};
 use jiff::Timestamp;
@@ -11,10 +9,9 @@ use crate::api::conditions::{Condition, KeyCondition, Status, find, merge};
 use crate::api::reasons::KeyReason;
 use crate::api::trusted_key::{SigningKey, TrustedKeyStatus};
 use crate::api::{bounds, time};
-use crate::controllers::life::{Beside, Life, declared};
+use crate::controllers::life::{Beside, Dependents, Life, declared};
 use crate::controllers::store::LoadedKey;
 use crate::controllers::store::refreshes::Outcome;
-use crate::inventory::ReleaseId;
 
 /// What is known of a key.
 #[derive(Clone, Debug)]
@@ -28,7 +25,7 @@ pub(in crate::controllers) struct Known<'a> {
     /// Who takes over.
     pub(in crate::controllers) successor: Option<&'a str>,
     /// The releases that it signed.
-    pub(in crate::controllers) releases: &'a BTreeSet<ReleaseId>,
+    pub(in crate::controllers) releases: &'a Dependents,
     /// Whether the object says where copies are published.
     pub(in crate::controllers) wants_refresh: bool,
     /// What became of looking for them, once this process has looked.
@@ -54,9 +51,10 @@ pub(in crate::controllers) fn conclude(
         expires: life.ends.map(time),
         signing_keys: summary.map(signing_keys).unwrap_or_default(),
         trusted_root: None,
-        releases: u32::try_from(known.releases.len()).unwrap_or(u32::MAX),
+        releases: u32::try_from(known.releases.count()).unwrap_or(u32::MAX),
         conditions: merge(before, conditions(&life, known, before, now)),
         observed_generation: Some(known.loaded.reading.generation),
+        shards: Vec::new(),
     }
 }
 
@@ -212,11 +210,14 @@ fn effect(reason: KeyReason) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::api::TrustedKey;
     use crate::api::trusted_key::KeyState;
     use crate::controllers::life::warnings;
     use crate::controllers::store::Reading;
+    use crate::inventory::ReleaseId;
     use crate::parse::{self, KeyProblem};
 
     const KEY: &str = include_str!("../../../../examples/trusted-key.yaml");
@@ -295,12 +296,13 @@ mod tests {
         }
 
         fn status(&self, now: &str) -> TrustedKeyStatus {
+            let releases = self.releases.clone().into();
             let known = Known {
                 loaded: &self.loaded,
                 key: self.loaded.key.as_ref().ok(),
                 others: &self.others,
                 successor: self.successor,
-                releases: &self.releases,
+                releases: &releases,
                 wants_refresh: self.wants_refresh,
                 refreshed: self.refreshed.clone(),
                 unkept: self.loaded.fingerprint.as_ref().filter(|_| self.is_unkept),

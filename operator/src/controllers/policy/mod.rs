@@ -2,6 +2,7 @@
 
 pub(in crate::controllers) mod door;
 mod events;
+pub(in crate::controllers) mod shared;
 mod status;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use crate::controllers::context::Context;
 use crate::controllers::error::Error;
 use crate::controllers::events as announce;
 use crate::controllers::queue::LONGEST_WAIT;
+use crate::controllers::shares;
 use crate::controllers::store::tokens::Tokens;
 use crate::controllers::store::written::Update;
 use crate::controllers::store::{Reading, Trust};
@@ -30,7 +32,7 @@ use crate::parse::{self, LoadedPolicy};
 
 /// Takes the object into what is known, and has every release judged that it selects or selected.
 pub(in crate::controllers) async fn reconcile(context: &Context, name: &str, moment: Moment) {
-    if is_deleted(context, name) {
+    if context.is_first() && is_deleted(context, name) {
         let judged = judged_by(context, name);
         announce::publish(context, Some(events::of_deletion(name, judged))).await;
     }
@@ -223,11 +225,23 @@ pub(in crate::controllers) async fn write_status(
         .with_unaccounted(context.unaccounted(&loaded.policy.selection));
     let due = due(context, loaded);
     let handled = handled(context, object, name, moment.tick);
-    if due > 0 {
-        let task = Task::PolicyStatus(name.to_owned());
-        context.queues.tasks.add_at(task, moment.tick + COUNTING);
-    }
     let statuses = &context.store.policy_statuses;
+    let last = context.share.as_ref().and_then(|_| statuses.known(object));
+    let others = shared::others(context, loaded, last.as_ref());
+    count_again(context, name, due + others.missing(), moment);
+    let unseen = unread(context);
+    if !context.is_first() {
+        let part = shared::Part {
+            counted,
+            unseen,
+            handled,
+        };
+        return shared::tell(context, (object, loaded), part, moment).await;
+    }
+    let unread: Vec<_> = unseen.into_iter().chain(others.unseen()).collect();
+    let due = due + others.missing();
+    let counted = counted.with(&others.told);
+    let handled = handled.filter(|asked| others.have_handled(asked));
     let gate = context.store.gate.seen();
     let conclude = |old: Option<&_>| {
         let known = status::Known {
@@ -235,10 +249,12 @@ pub(in crate::controllers) async fn write_status(
             trust: &trust,
             counted: &counted,
             progress: progress(old, loaded, due),
-            unread: unread(context),
-            reach: &context.cache.reach,
+            unread,
+            reach: &context.settings.reach,
             gate: &gate,
             handled,
+            shards: &others.told,
+            unheld: others.unheld(),
         };
         status::conclude(old, &known, moment.date)
     };
@@ -253,7 +269,17 @@ pub(in crate::controllers) async fn write_status(
     let announced = events::of_policy(&update.object, update.told.as_ref(), &update.new);
     announce::publish(context, announced).await;
     let what = "write the status of a ChartTrustPolicy";
-    statuses.write(&context.client, update, what).await
+    let written = statuses.write(&context.client, update, what).await;
+    let task = Task::PolicyStatus(name.to_owned());
+    shares::unless_overtaken(context, task, written)
+}
+
+/// Has the status looked at again while something is not known yet.
+fn count_again(context: &Context, name: &str, due: usize, moment: Moment) {
+    if due > 0 {
+        let task = Task::PolicyStatus(name.to_owned());
+        context.queues.tasks.add_at(task, moment.tick + COUNTING);
+    }
 }
 
 /// Namespaces and kinds of deployers that are to be looked at and cannot be.

@@ -1,5 +1,8 @@
 //! What a `ChartTrustPolicy` says of itself: pure, from the verdicts it gave.
 
+mod quarantines;
+mod shared;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use charttrust_verify::key::Key;
@@ -9,16 +12,16 @@ use charttrust_verify::sigstore::{KnownPublicKey, Root, Transparency};
 use charttrust_verify::verdict::{Cause, Verdict};
 use jiff::{SignedDuration, Timestamp};
 
+use self::quarantines::stopped;
 use super::door::{self, State};
 use crate::api::chart_trust_policy::{
-    ChartTrustPolicyStatus, Coverage, QuarantineCounts, ReleaseCounts, UnknownCount,
+    ChartTrustPolicyStatus, Coverage, PolicyShard, QuarantineCounts, ReleaseCounts, UnknownCount,
 };
 use crate::api::conditions::{Condition, PolicyCondition, Status, merge};
 use crate::api::reasons::PolicyReason;
 use crate::controllers::store::gate::Seen;
 use crate::controllers::store::signers::LoadedPublicKey;
 use crate::controllers::store::{Outcomes, Store, Trust};
-use crate::inventory::ReleaseId;
 use crate::parse::LoadedPolicy;
 use crate::watch::Reach;
 
@@ -31,7 +34,7 @@ pub(in crate::controllers) struct Counted {
     /// Releases that could not be judged.
     could_not_tell: u32,
     /// How many of them for each cause.
-    causes: BTreeMap<&'static str, u32>,
+    causes: BTreeMap<String, u32>,
     /// Rules that decide about some release.
     rules: BTreeSet<String>,
     /// Sources whose last look failed, and what happened.
@@ -93,7 +96,7 @@ impl Counted {
             Verdict::Unknown(cause) => {
                 counts.unknown += 1;
                 self.could_not_tell += 1;
-                *self.causes.entry(cause.word()).or_default() += 1;
+                *self.causes.entry(cause.word().to_owned()).or_default() += 1;
             }
         }
     }
@@ -143,6 +146,10 @@ pub(in crate::controllers) struct Known<'a> {
     pub(in crate::controllers) gate: &'a Seen,
     /// The annotation that asked for looks, once all of them have ended.
     pub(in crate::controllers) handled: Option<String>,
+    /// What others have told of their releases, where several replicas share the work.
+    pub(in crate::controllers) shards: &'a [PolicyShard],
+    /// The ranges of the namespaces that no replica holds, if there are any.
+    pub(in crate::controllers) unheld: Option<String>,
 }
 
 /// The status to write. Equal knowledge gives an equal status, whatever the time.
@@ -167,6 +174,7 @@ pub(in crate::controllers) fn conclude(
         coverage: coverage(counted),
         quarantine: quarantine_counts(&counted.quarantine),
         conditions: merge(before, conditions(known, now)),
+        shards: known.shards.to_vec(),
     }
 }
 
@@ -177,7 +185,7 @@ fn coverage(counted: &Counted) -> Coverage {
         trusted_percent: counted.releases.trusted_percent(),
         unknown: causes
             .map(|(cause, releases)| UnknownCount {
-                cause: (*cause).to_owned(),
+                cause: cause.clone(),
                 releases: *releases,
             })
             .collect(),
@@ -216,6 +224,10 @@ fn conditions(known: &Known<'_>, now: Timestamp) -> Vec<Condition> {
         (
             PolicyCondition::Compliant,
             match compliance(&loaded.policy, counted) {
+                ((Status::True, _), _) if known.unheld.is_some() => (
+                    (Status::Unknown, PolicyReason::ReleasesUnknown),
+                    known.unheld.clone().unwrap_or_default(),
+                ),
                 ((Status::True, _), _) if progress == Progress::UnderWay => {
                     progressing(Status::Unknown)
                 }
@@ -464,7 +476,7 @@ fn verdict_of_all(counted: &Counted) -> State {
     let state = if !counted.untrusted.is_empty() {
         return (
             (Status::False, PolicyReason::ReleasesUntrusted),
-            some_of(&counted.untrusted),
+            some_of_many(&counted.untrusted, counts.untrusted),
         );
     } else if counted.could_not_tell > 0 {
         let message = format!("{} releases could not be judged", counted.could_not_tell);
@@ -489,6 +501,16 @@ fn verdict_of_all(counted: &Counted) -> State {
 /// How many releases or sources a message names.
 const NAMED: usize = 5;
 
+/// Of so many of which the first are known by name.
+fn some_of_many(first: &[String], all: u32) -> String {
+    let all = usize::try_from(all).map_or(usize::MAX, |all| all.max(first.len()));
+    let named = first.iter().take(NAMED).cloned().collect::<Vec<_>>();
+    match all.saturating_sub(named.len()) {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
+}
+
 fn some_of(all: &[String]) -> String {
     let named = all
         .iter()
@@ -500,62 +522,6 @@ fn some_of(all: &[String]) -> String {
         0 => named,
         more => format!("{named} and {more} more"),
     }
-}
-
-/// That what is due does not fit: all of it by name, by namespace, and the way on.
-fn stopped(outcomes: &Outcomes) -> Option<State> {
-    let in_all = (!outcomes.stopped.is_empty()).then(|| {
-        format!(
-            "{} are due, {} may be contained at a time and {} are, so none starts; {WAY_ON} Due: {}",
-            outcomes.stopped.len(),
-            outcomes.allowance,
-            outcomes.active,
-            by_namespace(&outcomes.stopped)
-        )
-    });
-    let in_one = (!outcomes.crowded.is_empty()).then(|| {
-        format!(
-            "{} are due in namespaces in which only {} may be contained at a time, so none of those \
-             starts; {WAY_ON} Due: {}",
-            outcomes.crowded.len(),
-            outcomes.per_namespace,
-            by_namespace(&outcomes.crowded)
-        )
-    });
-    let reason = if in_all.is_some() || in_one.is_some() {
-        PolicyReason::LimitReached
-    } else {
-        PolicyReason::StartFailed
-    };
-    let told = [in_all, in_one, failed(outcomes)];
-    let told: Vec<_> = told.into_iter().flatten().collect();
-    (!told.is_empty()).then(|| ((Status::True, reason), told.join(". ")))
-}
-
-const WAY_ON: &str = "raise spec.quarantine.limit, or run charttrust quarantine --key NAME.";
-
-/// That what is due could not be started: all of it by name, why, and the way on.
-fn failed(outcomes: &Outcomes) -> Option<String> {
-    let why = outcomes.failed.values().next()?;
-    let ids: Vec<_> = outcomes.failed.keys().cloned().collect();
-    Some(format!(
-        "{} are due and could not be contained; it is tried again, or contain them with charttrust \
-         quarantine; {why}. Due: {}",
-        ids.len(),
-        by_namespace(&ids)
-    ))
-}
-
-/// `shop/a,b bank/c`: short, so that many fit into a message.
-fn by_namespace(releases: &[ReleaseId]) -> String {
-    let mut all: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for release in releases {
-        all.entry(&release.namespace)
-            .or_default()
-            .push(&release.name);
-    }
-    let one = |(namespace, names): (&str, Vec<&str>)| format!("{namespace}/{}", names.join(","));
-    all.into_iter().map(one).collect::<Vec<_>>().join(" ")
 }
 
 /// How soon the end of an exception is worth a warning.
@@ -592,6 +558,7 @@ mod tests {
 
     use super::*;
     use crate::api::conditions::find;
+    use crate::inventory::ReleaseId;
     use crate::parse;
 
     fn loaded() -> LoadedPolicy {
@@ -615,6 +582,8 @@ mod tests {
             reach: &Reach::Everywhere,
             gate: &Seen::default(),
             handled: None,
+            shards: &[],
+            unheld: None,
         };
         conclude(None, &known, Timestamp::UNIX_EPOCH)
     }
@@ -733,6 +702,8 @@ mod tests {
                 reach,
                 gate: &Seen::default(),
                 handled: None,
+                shards: &[],
+                unheld: None,
             };
             let status = conclude(None, &known, Timestamp::UNIX_EPOCH);
             let ready = find(&status.conditions, PolicyCondition::Ready).unwrap();
@@ -851,6 +822,8 @@ mod tests {
                 reach: &Reach::Everywhere,
                 gate: &Seen::default(),
                 handled: None,
+                shards: &[],
+                unheld: None,
             };
             let status = conclude(None, &known, now);
             let found = find(&status.conditions, PolicyCondition::ExceptionExpiring);

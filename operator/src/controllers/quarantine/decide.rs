@@ -6,6 +6,7 @@ use charttrust_verify::check::PolicyVerdict;
 use charttrust_verify::verdict::{Class, Verdict};
 use tokio::time::{Duration, Instant};
 
+use super::offer::{Offer, Offered};
 use super::scope::revocations;
 use crate::api::chart_trust_policy::Approval;
 use crate::clock::Moment;
@@ -13,7 +14,7 @@ use crate::controllers::store::{Outcomes, Waiting};
 use crate::inventory::ReleaseId;
 use crate::parse::{LoadedPolicy, QuarantineTerms};
 use crate::quarantine::incident::{Incidents, RevocationId};
-use crate::quarantine::limit::{self, Load};
+use crate::quarantine::limit::{self, Admitted, Load};
 
 /// What is known when a policy decides.
 #[derive(Debug)]
@@ -31,6 +32,17 @@ pub(super) struct Survey {
     pub(super) remembered: Result<Incidents, String>,
     /// Quarantines that were seen Active and that the server does not have.
     pub(super) gone: BTreeSet<(RevocationId, ReleaseId)>,
+    /// Who decides.
+    pub(super) part: Part,
+}
+
+/// Who decides what of all that is due begins, where several replicas share the work.
+#[derive(Clone, Debug)]
+pub(super) enum Part {
+    /// This one, also about what the others offer; nothing where nobody shares the work.
+    First(Vec<Offer>),
+    /// Another. Why it says that what is due has not begun, if it says so.
+    Other(Option<Waiting>),
 }
 
 /// A release that the policy applies to, or an Application with all its charts.
@@ -93,7 +105,9 @@ pub(super) struct Decision {
     /// What a person has ended.
     pub(super) released: BTreeSet<(RevocationId, ReleaseId)>,
     /// Quarantines to begin, each with the word for why.
-    pub(super) starts: Vec<(ReleaseId, &'static str)>,
+    pub(super) starts: Vec<(ReleaseId, String)>,
+    /// What is due here, if another decides.
+    pub(super) offer: Offer,
     /// When to decide again.
     pub(super) again: Option<Instant>,
     /// What becomes of the policy's quarantines if every start succeeds.
@@ -101,7 +115,7 @@ pub(super) struct Decision {
 }
 
 /// How soon to look again whether everything was judged.
-const AGAIN: Duration = Duration::from_millis(300);
+pub(super) const AGAIN: Duration = Duration::from_millis(300);
 
 /// How soon to look again whether workloads have appeared.
 const APPEARING: Duration = Duration::from_secs(10);
@@ -109,13 +123,16 @@ const APPEARING: Duration = Duration::from_secs(10);
 /// Decides about every release that the policy applies to, all at once.
 pub(super) fn decide(survey: &Survey, policy: &LoadedPolicy, moment: Moment) -> Decision {
     let mut decision = Decision::default();
-    decision.outcomes.active = survey.active.len();
+    let offers = survey.offers();
+    decision.outcomes.active =
+        survey.active.len() + offers.iter().map(Offer::active).sum::<usize>();
+    decision.offer.load = survey.load();
     let Some(terms) = &policy.quarantine else {
         return decision;
     };
     let since = |one: &Surveyed| (one.id.clone(), one.bad_since.unwrap_or(moment.tick));
     decision.bad_since = survey.bad(terms).map(since).collect();
-    decision.outcomes.allowance = limit::allowance(&terms.limit, survey.matched.len());
+    decision.outcomes.allowance = limit::allowance(&terms.limit, survey.matched());
     decision.outcomes.per_namespace = terms.limit.max_per_namespace;
     let free = survey.free(terms);
     let remembered = match &survey.remembered {
@@ -136,7 +153,8 @@ pub(super) fn decide(survey: &Survey, policy: &LoadedPolicy, moment: Moment) -> 
         decision.released.clone_from(&survey.gone);
     }
     let for_a_person = candidates.iter().filter(|one| one.needs_approval).count();
-    decision.outcomes.waiting = for_a_person;
+    let waiting = offers.iter().map(|offer| offer.waiting);
+    decision.outcomes.waiting = for_a_person + waiting.sum::<usize>();
     let due = decision.sort(&candidates, terms, moment);
     if survey.may_contain && !policy.policy.suspended {
         decision.open = due.open();
@@ -146,6 +164,32 @@ pub(super) fn decide(survey: &Survey, policy: &LoadedPolicy, moment: Moment) -> 
 }
 
 impl Survey {
+    /// What others have found due.
+    fn offers(&self) -> &[Offer] {
+        match &self.part {
+            Part::First(offers) => offers,
+            Part::Other(_) => &[],
+        }
+    }
+
+    /// How many releases the policy applies to, with those of others.
+    fn matched(&self) -> usize {
+        let others = self.offers().iter().map(|offer| offer.load.matched);
+        others.fold(self.matched.len(), usize::saturating_add)
+    }
+
+    /// What is in force here.
+    fn load(&self) -> Load {
+        let mut load = Load {
+            matched: self.matched.len(),
+            ..Load::default()
+        };
+        for place in self.active.values() {
+            load.add_active(place);
+        }
+        load
+    }
+
     /// The releases whose verdict leads to a quarantine.
     pub(super) fn bad(&self, terms: &QuarantineTerms) -> impl Iterator<Item = &Surveyed> {
         let matched = self.matched.iter();
@@ -263,21 +307,41 @@ impl Decision {
     }
 
     fn fit(&mut self, survey: &Survey, policy: &LoadedPolicy, due: &Due<'_>, moment: Moment) {
-        let Some(terms) = policy.quarantine.as_ref().filter(|_| !due.now.is_empty()) else {
+        let elsewhere = survey.offers().iter().map(|offer| offer.due.len());
+        let count = due.now.len() + elsewhere.sum::<usize>();
+        let Some(terms) = policy.quarantine.as_ref().filter(|_| count > 0) else {
+            self.offer.load = due.load(survey);
             return;
         };
         let outcomes = &mut self.outcomes;
         if policy.policy.suspended || !survey.may_contain {
-            outcomes.waiting += due.now.len();
+            outcomes.waiting += count;
             return;
         }
+        self.offer.load = due.load(survey);
         if !survey.is_settled {
-            outcomes.waiting += due.now.len();
+            outcomes.waiting += count;
             let soon = moment.tick + AGAIN;
             self.again = Some(self.again.map_or(soon, |again| again.min(soon)));
             return;
         }
-        let admitted = limit::admit(&terms.limit, &due.load(survey));
+        if let Part::Other(said) = survey.part {
+            self.offer.due = due.now.iter().map(|one| Offered::of(one)).collect();
+            let held = due
+                .now
+                .iter()
+                .map(|one| one.id.clone())
+                .zip(said.iter().cycle());
+            self.waiting.extend(held.map(|(id, said)| (id, *said)));
+            return;
+        }
+        let mut load = due.load(survey);
+        survey
+            .offers()
+            .iter()
+            .for_each(|offer| load.add(offer.load.clone()));
+        let mut admitted = limit::admit(&terms.limit, &load);
+        admitted.fits &= !survey.offers().iter().any(|offer| offer.overflows);
         let is_crowded = |one: &&Surveyed| admitted.crowded.contains(&one.place);
         let is_stopped = |one: &&Surveyed| is_crowded(one) || !admitted.fits;
         outcomes.waiting -= due.later.iter().filter(|one| is_stopped(one)).count();
@@ -290,9 +354,35 @@ impl Decision {
         let held = crowded.iter().chain(&stopped).map(|one| one.id.clone());
         self.waiting.extend(held.map(|id| (id, Waiting::ForRoom)));
         let starting = due.now.iter().filter(|one| !is_stopped(one));
-        let start = |one: &&Surveyed| (one.id.clone(), one.said.verdict.word());
+        let start = |one: &&Surveyed| (one.id.clone(), one.said.verdict.word().to_owned());
         self.starts = starting.map(start).collect();
-        outcomes.active += self.starts.len();
+        self.take_offers(survey, &admitted);
+        self.outcomes.active += self.starts.len();
+    }
+
+    /// The same of what is due elsewhere.
+    fn take_offers(&mut self, survey: &Survey, admitted: &Admitted) {
+        for Offered { id, place, word } in survey.offers().iter().flat_map(|offer| &offer.due) {
+            if admitted.crowded.contains(place) {
+                self.outcomes.crowded.push(id.clone());
+            } else if admitted.fits {
+                self.starts.push((id.clone(), word.clone()));
+            } else {
+                self.outcomes.stopped.push(id.clone());
+            }
+        }
+        self.outcomes.crowded.sort();
+        self.outcomes.stopped.sort();
+    }
+}
+
+impl Offered {
+    fn of(one: &Surveyed) -> Self {
+        Self {
+            id: one.id.clone(),
+            place: one.place.clone(),
+            word: one.said.verdict.word().to_owned(),
+        }
     }
 }
 
@@ -307,13 +397,7 @@ impl Due<'_> {
     /// What counts against the limit. What is bad but not due yet counts too, or many would start a few
     /// at a time.
     fn load(&self, survey: &Survey) -> Load {
-        let mut load = Load {
-            matched: survey.matched.len(),
-            ..Load::default()
-        };
-        for place in survey.active.values() {
-            load.add_active(place);
-        }
+        let mut load = survey.load();
         for one in self.now.iter().chain(&self.later) {
             load.add_due(&one.place);
         }
@@ -351,6 +435,145 @@ const LONGEST_HOLD_UP: Duration = Duration::from_secs(300);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parse;
+
+    /// A policy that may contain so many in all, and in a namespace.
+    fn policy(most: u32, in_one: u32) -> LoadedPolicy {
+        let yaml = format!(
+            "apiVersion: charttrust.io/v1alpha1
+kind: ChartTrustPolicy
+metadata: {{name: strict}}
+spec:
+  quarantine:
+    onReasons: [KeyCompromised]
+    approval: Automatic
+    after: 0s
+    actions: [ScaleToZero]
+    limit: {{maxReleases: {most}, maxPercent: 100, maxPerNamespace: {in_one}}}
+  rules:
+    - name: all
+      charts: ['*']
+      sources: [{{url: 'https://charts.example.com'}}]
+"
+        );
+        let loaded = parse::policy(&serde_saphyr::from_str(&yaml).unwrap());
+        assert_eq!(loaded.problems, []);
+        loaded
+    }
+
+    fn id(namespace: &str, name: &str) -> ReleaseId {
+        ReleaseId {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// What another range says: all of it is due in its own namespace, of ten releases.
+    fn offer(due: &[(&str, &str)]) -> Offer {
+        let mut offer = Offer::default();
+        offer.load.matched = 10;
+        for (namespace, name) in due {
+            offer.load.add_due(namespace);
+            offer.due.push(Offered {
+                id: id(namespace, name),
+                place: (*namespace).to_owned(),
+                word: "KeyCompromised".to_owned(),
+            });
+        }
+        offer
+    }
+
+    #[derive(PartialEq)]
+    enum Settled {
+        No,
+        Yes,
+    }
+
+    fn decided(policy: &LoadedPolicy, offers: Vec<Offer>, settled: Settled) -> Decision {
+        let survey = Survey {
+            matched: Vec::new(),
+            active: BTreeMap::new(),
+            is_settled: settled == Settled::Yes,
+            may_contain: true,
+            remembered: Ok(Incidents::default()),
+            gone: BTreeSet::new(),
+            part: Part::First(offers),
+        };
+        decide(&survey, policy, Moment::now())
+    }
+
+    fn started(decision: &Decision) -> Vec<String> {
+        decision
+            .starts
+            .iter()
+            .map(|(id, _)| id.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn what_is_due_in_all_ranges_begins_if_all_of_it_fits() {
+        let offers = || vec![offer(&[("shop", "web")]), offer(&[("bank", "core")])];
+        let decision = decided(&policy(2, 9), offers(), Settled::Yes);
+        assert_eq!(started(&decision), ["shop/web", "bank/core"]);
+        assert_eq!(decision.outcomes.active, 2);
+        let decision = decided(&policy(1, 9), offers(), Settled::Yes);
+        assert_eq!(started(&decision), [] as [String; 0]);
+        assert_eq!(
+            decision.outcomes.stopped,
+            [id("bank", "core"), id("shop", "web")]
+        );
+        assert_eq!(decision.outcomes.due(), 2);
+    }
+
+    #[test]
+    fn nothing_begins_while_a_range_has_not_said_what_is_so_now() {
+        let decision = decided(&policy(9, 9), vec![offer(&[("shop", "web")])], Settled::No);
+        assert_eq!(started(&decision), [] as [String; 0]);
+        assert_eq!(decision.outcomes.waiting, 1);
+        assert!(decision.again.is_some());
+    }
+
+    #[test]
+    fn a_namespace_that_is_crowded_over_all_ranges_holds_up_itself_alone() {
+        // Applications of two ranges have their workloads in one namespace.
+        let mut elsewhere = offer(&[("argocd", "argocd.web")]);
+        elsewhere.load.places.clear();
+        elsewhere.load.add_due("shop");
+        elsewhere.due[0].place = "shop".to_owned();
+        let offers = vec![
+            offer(&[("shop", "web")]),
+            elsewhere,
+            offer(&[("bank", "core")]),
+        ];
+        let decision = decided(&policy(9, 1), offers, Settled::Yes);
+        assert_eq!(started(&decision), ["bank/core"]);
+        let crowded = [id("argocd", "argocd.web"), id("shop", "web")];
+        assert_eq!(decision.outcomes.crowded, crowded);
+    }
+
+    #[test]
+    fn nothing_begins_where_more_is_due_than_can_be_told() {
+        let offer = Offer {
+            overflows: true,
+            ..offer(&[("shop", "web")])
+        };
+        let decision = decided(&policy(9, 9), vec![offer], Settled::Yes);
+        assert_eq!(started(&decision), [] as [String; 0]);
+        assert_eq!(decision.outcomes.stopped, [id("shop", "web")]);
+    }
+
+    #[test]
+    fn what_is_in_force_elsewhere_takes_room() {
+        let mut full = offer(&[]);
+        full.load.add_active("bank");
+        let offers = vec![full, offer(&[("shop", "web")])];
+        let decision = decided(&policy(1, 9), offers, Settled::Yes);
+        assert_eq!(started(&decision), [] as [String; 0]);
+        assert_eq!(
+            (decision.outcomes.active, decision.outcomes.allowance),
+            (1, 1)
+        );
+    }
 
     #[test]
     fn nobody_holds_others_up_for_ever() {

@@ -6,6 +6,7 @@ mod events;
 mod guards;
 pub(in crate::controllers) mod incidents;
 pub(in crate::controllers) mod made;
+mod offer;
 pub(in crate::controllers) mod scope;
 mod stands;
 pub(in crate::controllers) mod start;

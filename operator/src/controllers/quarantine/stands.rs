@@ -14,7 +14,7 @@ use crate::api::{ChartTrustPolicy, TrustedIdentity, TrustedKey};
 use crate::controllers::context::Context;
 use crate::controllers::error::Error;
 use crate::parse::LoadedPolicy;
-use crate::watch::{LeanMeta, pages};
+use crate::watch::{LeanMeta, pages, within_deadline};
 
 /// The uid and generation of an object.
 type State = (Option<String>, Option<i64>);
@@ -33,6 +33,11 @@ pub(super) async fn changed(
     let generation = policy.get(name).and_then(|(_, generation)| *generation);
     if generation != Some(loaded.generation) {
         return Ok(Some(format!("ChartTrustPolicy {name}")));
+    }
+    if others_changed(context, name).await? {
+        return Ok(Some(format!(
+            "what other replicas say of ChartTrustPolicy {name}"
+        )));
     }
     let keys = context
         .cache
@@ -58,6 +63,30 @@ pub(super) async fn changed(
     }
     let other = other::<TrustedIdentity>(context, &identities).await?;
     Ok(other.map(|name| format!("TrustedIdentity {name}")))
+}
+
+/// Whether others, where several replicas share the work, say something else than what was decided by.
+async fn others_changed(context: &Context, name: &str) -> Result<bool, Error> {
+    if context.share.is_none() {
+        return Ok(false);
+    }
+    let Some(object) = context.cache.policies.find(&name.to_owned()) else {
+        return Ok(true);
+    };
+    let Ok(object) = object.as_ref() else {
+        return Ok(true);
+    };
+    let known = context.store.policy_statuses.known(object);
+    let params = ListParams::default().fields(&format!("metadata.name={name}"));
+    let all = Api::<ChartTrustPolicy>::all(context.client.clone());
+    let found = within_deadline(all.list(&params)).await;
+    let found = found.map_err(|error| Error::Api("read what other replicas say", error))?;
+    let now = found
+        .items
+        .into_iter()
+        .next()
+        .and_then(|object| object.status);
+    Ok(now.map(|status| status.shards) != known.map(|status| status.shards))
 }
 
 /// One of these that the server has otherwise, or not at all.

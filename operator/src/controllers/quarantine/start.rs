@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kube::api::ObjectMeta;
 use kube::{Api, ResourceExt as _};
 
-use super::decide::{Decision, decide};
+use super::decide::{AGAIN, Decision, decide};
 use super::{incidents, made, scope, stands, survey};
 use crate::api::conditions::{ReleaseCondition, find};
 use crate::api::quarantine::QuarantineSpec;
@@ -14,7 +14,9 @@ use crate::api::{Quarantine, create_params};
 use crate::clock::Moment;
 use crate::controllers::context::Context;
 use crate::controllers::error::{Error, chain};
+use crate::controllers::shares::signers;
 use crate::controllers::store::seal::Seal;
+use crate::controllers::store::shares::Surveyed;
 use crate::controllers::store::{Outcomes, Waiting};
 use crate::controllers::task::Task;
 use crate::inventory::ReleaseId;
@@ -48,11 +50,21 @@ async fn decide_for(
     loaded: &LoadedPolicy,
     moment: Moment,
 ) -> Result<(), Error> {
+    // Before anything is looked at: what changes meanwhile makes it another.
+    let signers = context.share.as_ref().map(|_| signers(context));
     let survey = survey::gather(context, name, loaded, moment).await;
     let decision = decide(&survey, loaded, moment);
     // A set: each of ten thousand releases is looked for in it.
     let matched: BTreeSet<_> = survey.matched.into_iter().map(|one| one.id).collect();
     note(context, name, &matched, &decision);
+    let is_settled = survey.is_settled && survey.remembered.is_ok();
+    offer(
+        context,
+        (name, loaded),
+        (is_settled, signers),
+        &decision,
+        moment,
+    );
     let mut outcomes = decision.outcomes.clone();
     let remembered = remember(context, &decision).await;
     let started = match &loaded.quarantine {
@@ -70,6 +82,33 @@ async fn decide_for(
         .remembered
         .map(drop)
         .map_err(|why| Error::Quarantine(failure.unwrap_or(why)))
+}
+
+/// Keeps what is due here for whoever decides, where several replicas share the work. Until everything is judged it
+/// is looked at again.
+fn offer(
+    context: &Context,
+    (name, loaded): (&str, &LoadedPolicy),
+    (is_settled, by): (bool, Option<String>),
+    decision: &Decision,
+    moment: Moment,
+) {
+    let Some(by) = by else { return };
+    let is_settled = is_settled && by == signers(context);
+    let shares = &context.store.shares;
+    let since = shares.surveyed(name).unsettled_since.unwrap_or(moment.tick);
+    let surveyed = Surveyed {
+        generation: loaded.generation,
+        signers: by,
+        is_settled,
+        unsettled_since: (!is_settled).then_some(since),
+        due: decision.offer.told(decision.outcomes.waiting),
+    };
+    shares.note(name, surveyed);
+    if !is_settled {
+        let task = Task::Decide(name.to_owned());
+        context.queues.tasks.add_at(task, moment.tick + AGAIN);
+    }
 }
 
 /// Begins what is due, unless what was decided by is not what the API server has: it is decided again once that is

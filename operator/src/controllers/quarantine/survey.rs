@@ -8,17 +8,21 @@ use charttrust_verify::verdict::{Cause, Class, Verdict};
 use kube::Api;
 use tokio::time::Instant;
 
-use super::decide::{Holds, Room, Survey, Surveyed, is_long};
+use super::decide::{Holds, Part, Room, Survey, Surveyed, is_long};
 use super::incidents;
 use super::made;
+use super::offer::Offer;
 use super::scope::{self, is_protected, verdict_by};
 use crate::api::Quarantine;
-use crate::api::chart_trust_policy::Approval;
+use crate::api::chart_trust_policy::{Approval, ChartTrustPolicyStatus};
+use crate::api::conditions::{PolicyCondition, find};
+use crate::api::reasons::PolicyReason;
 use crate::clock::Moment;
 use crate::controllers::cache::Ours;
 use crate::controllers::context::Context;
 use crate::controllers::error::{Error, chain};
-use crate::controllers::store::{Release, Revision};
+use crate::controllers::policy::shared;
+use crate::controllers::store::{Release, Revision, Waiting};
 use crate::inventory::ReleaseId;
 use crate::parse::{LoadedPolicy, QuarantineTerms};
 use crate::quarantine::holds;
@@ -39,15 +43,20 @@ pub(super) async fn gather(
         may_contain: context.may_contain(),
         remembered: Ok(Incidents::default()),
         gone: BTreeSet::new(),
+        part: Part::First(Vec::new()),
     };
+    let is_shared = context.share.is_some();
+    let is_missing = is_shared && share(context, (name, loaded), &mut survey) > 0;
+    if is_shared {
+        survey.is_settled = is_settled(context, loaded, moment) && !is_missing;
+    }
     let Some(terms) = &loaded.quarantine else {
         return survey;
     };
     if survey.bad(terms).next().is_none() {
         return survey;
     }
-    survey.is_settled =
-        !context.store.is_changing() && is_all_judged(context, &loaded.policy, moment.tick);
+    survey.is_settled = is_settled(context, loaded, moment) && !is_missing;
     // Once more, because the first may have missed who was judged meanwhile.
     survey.matched = matched(context, name, Some(terms));
     look_for_workloads(context, &mut survey, terms).await;
@@ -59,6 +68,39 @@ pub(super) async fn gather(
         Err(error) => survey.remembered = Err(chain(&error)),
     }
     survey
+}
+
+/// Whether everything here is judged by what is known now.
+fn is_settled(context: &Context, loaded: &LoadedPolicy, moment: Moment) -> bool {
+    !context.store.is_changing() && is_all_judged(context, &loaded.policy, moment.tick)
+}
+
+/// Takes in what the others say, where several replicas share the work; how many do not say what is so now.
+fn share(context: &Context, (name, loaded): (&str, &LoadedPolicy), survey: &mut Survey) -> usize {
+    let object = context.cache.policies.find(&name.to_owned());
+    let object = object
+        .as_ref()
+        .and_then(|object| object.as_ref().as_ref().ok());
+    let status = object.and_then(|object| context.store.policy_statuses.known(object));
+    if !context.is_first() {
+        survey.part = Part::Other(status.as_ref().and_then(stopped));
+        return 0;
+    }
+    let others = shared::others(context, loaded, status.as_ref());
+    let offers = others.told.iter();
+    let offers = offers.map(|one| Offer::of(one.releases.total, &one.quarantine));
+    survey.part = Part::First(offers.collect());
+    others.missing()
+}
+
+/// Why what is due has not begun, by the word of whoever decides.
+fn stopped(status: &ChartTrustPolicyStatus) -> Option<Waiting> {
+    let stopped = find(&status.conditions, PolicyCondition::QuarantineStopped)?;
+    Some(if stopped.reason == PolicyReason::LimitReached.word() {
+        Waiting::ForRoom
+    } else {
+        Waiting::Refused
+    })
 }
 
 fn matched(context: &Context, name: &str, terms: Option<&QuarantineTerms>) -> Vec<Surveyed> {

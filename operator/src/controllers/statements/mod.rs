@@ -69,7 +69,13 @@ pub(super) fn namespace_in(object: &OwnObject) -> Option<&str> {
 impl Context {
     /// What is stated of the releases of a namespace may have changed; without a namespace it is about the key.
     pub(super) fn state_again(&self, namespace: &str) {
-        if self.settings.signs_statements {
+        // Where several replicas share the work, nothing is known here of the releases of others.
+        let is_ours = if namespace.is_empty() {
+            self.is_first()
+        } else {
+            self.keeps(namespace)
+        };
+        if self.settings.signs_statements && is_ours {
             let task = Task::Statements(namespace.to_owned());
             let now = crate::clock::tick();
             let at = self.queues.calm.at(&task, now).max(now + SOON);

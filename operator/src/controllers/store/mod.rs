@@ -15,6 +15,7 @@ pub mod report_kind;
 pub mod requests;
 pub mod roots;
 pub mod seal;
+pub mod shares;
 pub mod shown;
 pub mod signers;
 pub mod texts;
@@ -95,6 +96,8 @@ pub struct Store {
     pub unaccounted: unaccounted::Unaccounted,
     /// In which kind verdicts are reported.
     pub report_kind: report_kind::ReportKind,
+    /// What this part of the work has told the others.
+    pub shares: shares::Shares,
     /// How many changes of keys and policies are being taken in.
     changes: AtomicUsize,
 }

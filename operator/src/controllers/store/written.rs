@@ -93,6 +93,19 @@ impl<S: Clone + PartialEq> LastWritten<S> {
         !lock(&self.told).contains_key(name)
     }
 
+    /// What was written last, or else what the watch shows.
+    pub fn known<K>(&self, object: &K) -> Option<S>
+    where
+        K: Resource<DynamicType = ()> + HasStatus<Status = S>,
+    {
+        let ours = self.find(
+            &object.name_any(),
+            object.meta().resource_version.as_deref(),
+        );
+        ours.map(|ours| ours.status)
+            .or_else(|| object.status().cloned())
+    }
+
     /// Concludes the status of a cluster-wide object from the last one, if that says anything new.
     pub fn concluded<K>(
         &self,
