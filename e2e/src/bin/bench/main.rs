@@ -7,6 +7,7 @@
 mod bundles;
 mod door;
 mod hostile;
+mod moonshot;
 mod numbers;
 mod pods;
 mod registry;
@@ -87,6 +88,8 @@ enum Row {
     /// P14: records that anybody may write, with as many annotations as the server takes.
     #[value(alias = "P14")]
     Hostile,
+    /// As many releases as are named (100,000) on two replicas that share the work. Only if it is asked for.
+    Moonshot,
     /// P6: a quarantine of many releases among many Pods.
     #[value(alias = "P6")]
     Pods,
@@ -120,7 +123,7 @@ impl Arguments {
 async fn main() -> Result {
     let arguments = Arguments::parse();
     // These need no cluster, or one of their own.
-    let alone = [Row::Bundles, Row::Door, Row::Verify];
+    let alone = [Row::Bundles, Row::Door, Row::Moonshot, Row::Verify];
     if arguments.wants(Row::Bundles) {
         bundles::row(&arguments)?;
     }
@@ -129,6 +132,9 @@ async fn main() -> Result {
     }
     if arguments.wants(Row::Door) {
         door::row(&arguments).await?;
+    }
+    if arguments.rows.contains(&Row::Moonshot) {
+        Box::pin(moonshot::row(&arguments)).await?;
     }
     if !arguments.rows.is_empty() && arguments.rows.iter().all(|row| alone.contains(row)) {
         return Ok(());

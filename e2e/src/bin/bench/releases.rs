@@ -267,7 +267,7 @@ pub(crate) async fn populate(each: usize, story: &Story, charts: &[Chart]) -> Re
 }
 
 /// The same record as that of another release.
-fn renamed(original: &Secret, release: &str) -> Result<Secret> {
+pub(crate) fn renamed(original: &Secret, release: &str) -> Result<Secret> {
     let mut data = original.data.clone().unwrap_or_default();
     let payload = data.remove("release").ok_or("the record has no payload")?;
     let mut json = record::decode(&payload.0)?;

@@ -35,6 +35,11 @@ impl Bench {
         })
     }
 
+    /// The operator to measure.
+    pub(crate) fn binary(&self) -> &Path {
+        &self.binary
+    }
+
     /// The seconds that a cold start takes at least: records read, charts downloaded and hashed, objects written.
     pub(crate) async fn floor(&self, namespace: &str, repository: &str) -> Result<f64> {
         let program = match &self.floor {
