@@ -430,7 +430,8 @@ mod tests {
         let server = thread::spawn(move || {
             thread::sleep(3 * POLL);
             let mut log = File::options().append(true).open(log).unwrap();
-            log.write_all(line("1", "ResponseComplete", "patch", "ann").as_bytes()).unwrap();
+            log.write_all(line("1", "ResponseComplete", "patch", "ann").as_bytes())
+                .unwrap();
         });
         assert_eq!(audit.since(Mark(0)).unwrap().len(), 1);
         server.join().unwrap();

@@ -344,12 +344,14 @@ impl<'a> Run<'a> {
         self.scene.withdraw().await;
         self.churn.withdraw();
         self.turned();
-        eventually(2 * SOON, "all is said that has to be", async || {
-            match self.oldest().await {
+        eventually(
+            2 * SOON,
+            "all is said that has to be",
+            async || match self.oldest().await {
                 (_, None) => Ok(()),
                 (age, Some(name)) => Err(format!("{name}, for {age} ms")),
-            }
-        })
+            },
+        )
         .await;
         let quarantines = self.scene.quarantines();
         eventually(2 * SOON, "no Quarantine is left", async || {

@@ -85,7 +85,7 @@ impl Numbers {
         for theirs in other.policies {
             let mut known = self.policies.iter_mut();
             match known.find(|one| one.policy == theirs.policy) {
-                Some(ours) => ours.add(theirs),
+                Some(ours) => ours.add(&theirs),
                 None => self.policies.push(theirs),
             }
         }

@@ -3,7 +3,7 @@
 //! the rest of those statuses.
 
 use std::collections::BTreeSet;
-use std::fmt::Debug;
+use std::fmt::{Debug, Write as _};
 use std::time::Duration;
 
 use charttrust_verify::digest::Sha256Digest;
@@ -183,7 +183,10 @@ const AGAIN: Duration = Duration::from_millis(300);
 pub(super) fn signers(context: &Context) -> String {
     let trust = context.store.trust();
     let mut text = String::new();
-    let mut add = |what: &[&dyn Debug]| text.push_str(&format!("{what:?}\n"));
+    let mut add = |what: &[&dyn Debug]| {
+        // Invariant: a String takes everything.
+        let _ = writeln!(text, "{what:?}");
+    };
     for (name, loaded) in trust.loaded.iter() {
         // What a process counts by itself stands last; what it counts is compared instead.
         let details = loaded

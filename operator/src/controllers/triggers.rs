@@ -164,7 +164,7 @@ async fn follow_holders(context: &Context) {
         });
         policies.for_each(|(name, _)| decide(&name));
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// How often it is looked at what may be read; nothing is asked for that.

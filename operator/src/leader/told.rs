@@ -128,7 +128,9 @@ pub(super) fn of_all(mut own: Told, others: &[Option<&ObjectMeta>]) -> Told {
                 known.since = since.filter(|_| known.generation == look.generation);
             }
             if !is_told {
-                all.values_mut().for_each(|look| look.since = None);
+                for look in all.values_mut() {
+                    look.since = None;
+                }
             }
         }
         *text = looked_text(&all);

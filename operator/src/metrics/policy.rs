@@ -37,7 +37,7 @@ pub(crate) struct PolicyNumbers {
 
 impl PolicyNumbers {
     /// Together with those of other releases of the same policy.
-    pub(crate) fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.oldest_answer = match (self.oldest_answer, other.oldest_answer) {
             (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
             (ours, theirs) => ours.or(theirs),

@@ -242,7 +242,6 @@ pub(in crate::controllers) async fn write_status(
     let due = due + others.missing();
     let counted = counted.with(&others.told);
     let handled = handled.filter(|asked| others.have_handled(asked));
-    let gate = context.store.gate.seen();
     let conclude = |old: Option<&_>| {
         let known = status::Known {
             loaded,
@@ -251,7 +250,7 @@ pub(in crate::controllers) async fn write_status(
             progress: progress(old, loaded, due),
             unread,
             reach: &context.settings.reach,
-            gate: &gate,
+            gate: &context.store.gate.seen(),
             handled,
             shards: &others.told,
             unheld: others.unheld(),

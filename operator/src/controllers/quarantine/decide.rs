@@ -483,7 +483,7 @@ spec:
         offer
     }
 
-    #[derive(PartialEq)]
+    #[derive(Clone, Copy, PartialEq)]
     enum Settled {
         No,
         Yes,
