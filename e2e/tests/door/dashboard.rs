@@ -167,7 +167,11 @@ async fn populate(story: &Story) {
         "expiresAt": "2099-01-01T00:00:00Z", "justification": "the signing job is broken",
     });
     story
-        .policy("policy", &[&key], json!({"exceptions": [exception]}))
+        .policy(
+            "policy",
+            &[&key],
+            json!({"mode": "Warn", "exceptions": [exception]}),
+        )
         .await;
     for (chart, signer) in [("signed", Some(&key)), ("unsigned", None)] {
         let chart = story.publish(&Source::new(chart, "1.0.0"), signer).await;
