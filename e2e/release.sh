@@ -35,10 +35,10 @@ program() {
 
 # Everything else, of the sources in $1, with the program $2, into $3. Further arguments: folders not to be named.
 publish() {
-  local source=$1 binary=$2 out=$3
+  local source=$1 binary=$2 out=$3 named
   shift 3
   local arguments=(--source "$source" --binary "$binary" --out "$out" --commit "$commit")
-  for folder in "$@" "$sysroot"; do arguments+=(--secret "$folder"); done
+  for named in "$@" "$sysroot"; do arguments+=(--secret "$named"); done
   [ -z "${IMAGE:-}" ] || arguments+=(--image "$IMAGE")
   [ -z "${KEY:-}" ] || arguments+=(--key "$KEY")
   [ -z "${URL:-}" ] || arguments+=(--url "$URL")
@@ -61,7 +61,9 @@ twice() {
   unset KEY
   local folder binary which
   folder=$(mktemp -d)
-  trap 'rm -rf "$folder"' EXIT
+  # The very folder that was made: whatever is called by that name later is not to be removed.
+  # shellcheck disable=SC2064
+  trap "rm -rf '$folder'" EXIT
   for which in a another/and/longer; do
     mkdir -p "$folder/$which/tree" "$folder/$which/cargo"
     git archive "$commit" | tar -x -C "$folder/$which/tree"
