@@ -1,7 +1,8 @@
 //! What was measured each second, and what it says of the whole.
 
-use std::path::Path;
 use std::time::Duration;
+
+use crate::process::memory;
 
 /// One second.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,17 +25,9 @@ pub struct Sample {
 
 /// Memory and open descriptors of a process, as the kernel counts them; none of one that has ended.
 pub(super) fn of_process(id: u32) -> [u64; 2] {
-    let process = Path::new("/proc").join(id.to_string());
-    let status = std::fs::read_to_string(process.join("status")).unwrap_or_default();
-    let memory = status.lines().find_map(|line| {
-        let number = line.strip_prefix("VmRSS:")?.split_whitespace().next()?;
-        number.parse().ok()
-    });
-    let descriptors = std::fs::read_dir(process.join("fd")).map_or(0, Iterator::count);
-    [
-        memory.unwrap_or_default(),
-        u64::try_from(descriptors).unwrap_or(u64::MAX),
-    ]
+    let opened = std::fs::read_dir(format!("/proc/{id}/fd"));
+    let descriptors = opened.map_or(0, Iterator::count);
+    [memory(id, "VmRSS:") / 1024, descriptors].map(|n| u64::try_from(n).unwrap_or(u64::MAX))
 }
 
 /// By how many KiB memory grows in an hour: the slope of the least squares, of the second half. What is read for

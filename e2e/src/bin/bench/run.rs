@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use charttrust_e2e::cluster::{Cluster, Identity, built};
 use charttrust_e2e::eventually;
 use charttrust_e2e::operator::{Operator, Options};
+use charttrust_e2e::process;
 use charttrust_e2e::stage::OPERATOR_NAMESPACE;
 
 use crate::{Arguments, Result};
@@ -127,14 +128,8 @@ pub(crate) fn print_memory(operator: &Operator) {
 
 /// Resident memory now and at its peak, in KiB.
 pub(crate) fn memory(process: u32) -> [u64; 2] {
-    let status = Path::new("/proc").join(process.to_string()).join("status");
-    let status = std::fs::read_to_string(status).unwrap_or_default();
-    let field = |name: &str| {
-        let line = status.lines().find(|line| line.starts_with(name));
-        line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
-            .unwrap_or_default()
-    };
-    [field("VmRSS:"), field("VmHWM:")]
+    ["VmRSS:", "VmHWM:"]
+        .map(|field| u64::try_from(process::memory(process, field) / 1024).unwrap_or(u64::MAX))
 }
 
 /// Waits until the operator counts so many releases as trusted.
