@@ -5,6 +5,7 @@ mod chart;
 mod image;
 mod papers;
 mod plugin;
+mod script;
 mod setup;
 
 use std::collections::BTreeSet;
