@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 use crate::cluster::{Cluster, Identity};
-use crate::plane::free_ports;
+use crate::ports::free_ports;
 use crate::process::Process;
 use crate::stage::{Story, administrator, apply, established, kubectl, merge};
 use crate::tools::{self, Tool};

@@ -23,7 +23,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::eventually;
-use crate::plane::free_ports;
+use crate::ports::free_ports;
 use crate::process::{Process, ProcessError};
 use crate::tls;
 
@@ -80,13 +80,15 @@ impl Door {
     /// Returns when it can answer.
     ///
     /// # Panics
-    /// If it cannot within a minute.
+    /// If it ends, or cannot within a minute.
     pub async fn ready(&mut self) {
         let health = format!("http://{}/readyz", self.health);
         eventually(
             Duration::from_secs(60),
             "the webhook is ready",
             async || {
+                let is_there = self.process.check();
+                is_there.unwrap_or_else(|error| panic!("{error}"));
                 let answer = reqwest::get(&health)
                     .await
                     .map_err(|error| error.to_string())?;

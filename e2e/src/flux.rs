@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::cluster::{Cluster, Identity};
-use crate::plane::free_ports;
+use crate::ports::free_ports;
 use crate::process::Process;
 use crate::stage::{Story, administrator, apply, established, kubectl, merge};
 use crate::tools::{self, Tool};

@@ -22,6 +22,7 @@ pub mod manifests;
 pub mod operator;
 pub mod page;
 pub mod plane;
+mod ports;
 pub mod process;
 pub mod program;
 pub mod prometheus;

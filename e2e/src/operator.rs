@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::plane::free_ports;
+use crate::ports::free_ports;
 use crate::process::{Process, ProcessError};
 use crate::tls;
 

@@ -4,7 +4,6 @@
 //! [`Plane`] ends the first and removes the second. Tests use it through
 //! [`Cluster`](crate::cluster::Cluster), which lets a separate process own it.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -21,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::ports::free_ports;
 use crate::process::{Process, ProcessError};
 use crate::tools::{self, Tool, ToolError};
 
@@ -416,18 +416,6 @@ fn audit_policy() -> serde_json::Value {
             {"level": "Metadata"},
         ],
     })
-}
-
-/// Ports that were free a moment ago, all different because all are held until all are known.
-pub(crate) fn free_ports<const N: usize>() -> std::io::Result<[u16; N]> {
-    let mut ports = [0; N];
-    let mut held = Vec::with_capacity(N);
-    for port in &mut ports {
-        let listener = TcpListener::bind(("127.0.0.1", 0))?;
-        *port = listener.local_addr()?.port();
-        held.push(listener);
-    }
-    Ok(ports)
 }
 
 fn random_token() -> std::io::Result<String> {

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::command::{CommandError, run_async};
 use crate::eventually;
-use crate::plane::free_ports;
+use crate::ports::free_ports;
 use crate::process::{Process, ProcessError};
 use crate::stage::path;
 use crate::tools::{self, Tool, ToolError};

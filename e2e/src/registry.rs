@@ -11,8 +11,8 @@ use tempfile::TempDir;
 
 use crate::charts::Chart;
 use crate::helm::{Helm, HelmError};
+use crate::ports::free_ports;
 use crate::process::{LOG_TAIL, Process, ProcessError, tail};
-use crate::repository;
 use crate::tools::{self, Tool, ToolError};
 
 /// A registry; ended (SIGKILL) when dropped.
@@ -50,8 +50,8 @@ impl Registry {
         let dir = tempfile::Builder::new()
             .prefix("charttrust-registry-")
             .tempdir()?;
-        // Free again at once; whoever else takes it meanwhile is found out by the answer to `/v2/`.
-        let address = repository::listen()?.local_addr()?;
+        let [port] = free_ports()?;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
         let mut registry = Self {
             address,
             kind,

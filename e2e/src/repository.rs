@@ -5,10 +5,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
-use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +28,7 @@ use tokio_rustls::rustls::ServerConfig;
 
 use crate::charts::Chart;
 use crate::helm::{Helm, HelmError};
+use crate::ports;
 use crate::server::Server;
 use crate::tls;
 
@@ -62,7 +61,7 @@ impl Repository {
             dir: dir.path().to_owned(),
             state: Mutex::default(),
         });
-        let listener = listen()?;
+        let listener = ports::listen()?;
         let address = listener.local_addr()?;
         let server = Server::start_with(listener, tls.clone(), app(shared.clone()))?;
         Ok(Self {
@@ -175,25 +174,6 @@ impl Repository {
         Ok(())
     }
 }
-
-/// Listens at an address that no repository or registry of this process has had before.
-///
-/// The operator remembers what lies at an address, and how long its server wants to be left alone: a story
-/// that is given the port of one that has ended meets its memory. The kernel gives ports back at once.
-pub(crate) fn listen() -> std::io::Result<TcpListener> {
-    loop {
-        let port = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
-        match TcpListener::bind(("127.0.0.1", port)) {
-            Err(error) if error.kind() == ErrorKind::AddrInUse && port < LAST_PORT => {}
-            answer => return answer,
-        }
-    }
-}
-
-/// Below the ports that kernels choose from (Linux: from 32768 on), so that nobody is given that of a
-/// repository or registry which is down.
-static NEXT_PORT: AtomicU16 = AtomicU16::new(20_000);
-const LAST_PORT: u16 = 32_767;
 
 /// A wrong answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -570,10 +550,5 @@ mod tests {
             .collect();
         let different: std::collections::BTreeSet<_> = hosts.iter().collect();
         assert_eq!(different.len(), hosts.len(), "{hosts:?}");
-        let port = |host: &String| host.rsplit_once(':').unwrap().1.parse::<u16>().unwrap();
-        assert!(
-            hosts.iter().all(|host| port(host) <= LAST_PORT),
-            "{hosts:?}"
-        );
     }
 }

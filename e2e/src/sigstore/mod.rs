@@ -25,8 +25,8 @@ pub use oidc::Job;
 
 use crate::command::CommandError;
 use crate::eventually::within;
+use crate::ports::free_ports;
 use crate::process::{LOG_TAIL, Process, ProcessError, tail};
-use crate::repository;
 use crate::tools::{self, Tool, ToolError};
 
 /// A Sigstore; ended when dropped.
@@ -343,9 +343,9 @@ fn valid() -> Value {
     json!({"start": "2020-01-01T00:00:00Z"})
 }
 
-/// A port that was free a moment ago.
 fn free() -> std::io::Result<SocketAddr> {
-    repository::listen()?.local_addr()
+    let [port] = free_ports()?;
+    Ok(SocketAddr::from(([127, 0, 0, 1], port)))
 }
 
 /// Why there is no Sigstore, or why cosign did not sign.

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::SigstoreError;
-use crate::repository;
+use crate::ports;
 use crate::server::Server;
 
 /// A job of a CI system, which can ask for a token.
@@ -78,7 +78,7 @@ pub(super) struct Issuer {
 impl Issuer {
     pub(super) fn start() -> Result<Self, SigstoreError> {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
-        let listener = repository::listen()?;
+        let listener = ports::listen()?;
         let url = format!("http://{}", listener.local_addr()?);
         // An uncompressed point: 4, x and y.
         let (x, y) = key.public_key().as_ref()[1..].split_at(32);

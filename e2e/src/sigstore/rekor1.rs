@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::SigstoreError;
-use crate::repository;
+use crate::ports;
 use crate::server::Server;
 
 /// A log on loopback; it ends when dropped.
@@ -39,7 +39,7 @@ impl Rekor1 {
     pub(super) fn start() -> Result<Self, SigstoreError> {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING)?;
         let public = key.public_key().as_der()?.as_ref().to_vec();
-        let listener = repository::listen()?;
+        let listener = ports::listen()?;
         let url = format!("http://{}", listener.local_addr()?);
         let log = Log {
             id: sha256(&public),

@@ -296,6 +296,8 @@ async fn act<'a>(
 pub(crate) async fn restart(door: &mut Door) {
     let address = door.address().to_owned();
     let kubeconfig = front().await.identity.kubeconfig();
+    // The place is free before the next one asks for it.
+    door.kill();
     let started = Door::start(&binary(), &kubeconfig, OPERATOR_NAMESPACE, Some(&address));
     *door = started.unwrap();
     door.ready().await;
