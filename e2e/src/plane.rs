@@ -49,22 +49,36 @@ impl Plane {
     /// Builds what is missing, starts a plane and returns when it answers. It logs what an audit policy in a file
     /// says, or else what tests ask for.
     pub async fn start(audit_policy: Option<&Path>) -> Result<Self, PlaneError> {
-        Self::start_within(None, audit_policy).await
+        let wanted = Wanted {
+            audit_policy,
+            ..Wanted::default()
+        };
+        Self::start_as(wanted).await
     }
 
     /// The same, whose etcd takes no more bytes than these.
     pub async fn start_with_room(bytes: u64) -> Result<Self, PlaneError> {
-        Self::start_within(Some(bytes), None).await
+        let wanted = Wanted {
+            room: Some(bytes),
+            ..Wanted::default()
+        };
+        Self::start_as(wanted).await
     }
 
-    async fn start_within(
-        room: Option<u64>,
-        audit_policy: Option<&Path>,
-    ) -> Result<Self, PlaneError> {
+    /// The same, whose API server sends parts of lists and watches (KEP-5866).
+    pub async fn start_sharding() -> Result<Self, PlaneError> {
+        let wanted = Wanted {
+            gates: "ShardedListAndWatch=true",
+            ..Wanted::default()
+        };
+        Self::start_as(wanted).await
+    }
+
+    async fn start_as(wanted: Wanted<'_>) -> Result<Self, PlaneError> {
         tools::ensure(&[Tool::Etcd, Tool::KubeApiserver, Tool::KubeControllerManager])?;
         let mut tries = 1;
         loop {
-            match Self::start_once(room, audit_policy).await {
+            match Self::start_once(wanted).await {
                 Err(error) if error.is_lost_port() && tries < MAX_TRIES => tries += 1,
                 other => return other,
             }
@@ -76,14 +90,11 @@ impl Plane {
         &self.access
     }
 
-    async fn start_once(
-        room: Option<u64>,
-        audit_policy: Option<&Path>,
-    ) -> Result<Self, PlaneError> {
+    async fn start_once(wanted: Wanted<'_>) -> Result<Self, PlaneError> {
         let dir = tempfile::Builder::new()
             .prefix("charttrust-plane-")
             .tempdir()?;
-        let setup = Setup::write(dir.path(), room, audit_policy)?;
+        let setup = Setup::write(dir.path(), wanted)?;
         let deadline = Instant::now() + START_DEADLINE;
 
         let mut processes = vec![spawn(Tool::Etcd, setup.etcd(), dir.path())?];
@@ -159,14 +170,20 @@ struct Setup {
     controllers_token: String,
     /// How many bytes etcd takes, if not what it takes by itself.
     room: Option<u64>,
+    /// What of the API server is switched on beside what is by itself.
+    gates: String,
+}
+
+/// What a plane may have otherwise.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wanted<'a> {
+    room: Option<u64>,
+    audit_policy: Option<&'a Path>,
+    gates: &'a str,
 }
 
 impl Setup {
-    fn write(
-        dir: &Path,
-        room: Option<u64>,
-        audit_policy: Option<&Path>,
-    ) -> Result<Self, PlaneError> {
+    fn write(dir: &Path, wanted: Wanted<'_>) -> Result<Self, PlaneError> {
         let [etcd_port, etcd_peer_port, api_port, controllers_port] = free_ports()?;
         let [admin_token, controllers_token] = [random_token()?, random_token()?];
         let tokens = format!(
@@ -174,7 +191,7 @@ impl Setup {
              {controllers_token},system:kube-controller-manager,controllers\n"
         );
         std::fs::write(dir.join("tokens.csv"), tokens)?;
-        let logged = match audit_policy {
+        let logged = match wanted.audit_policy {
             Some(policy) => std::fs::read_to_string(policy)?,
             None => self::audit_policy().to_string(),
         };
@@ -190,7 +207,8 @@ impl Setup {
             controllers_port,
             admin_token,
             controllers_token,
-            room,
+            room: wanted.room,
+            gates: wanted.gates.to_owned(),
         })
     }
 
@@ -274,6 +292,7 @@ impl Setup {
             // An event is written before its answer is sent, so that tests can assert on it.
             ("--audit-log-mode", "blocking"),
             ("--audit-log-maxsize", "100000"),
+            ("--feature-gates", &self.gates),
         ])
     }
 

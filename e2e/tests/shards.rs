@@ -2,8 +2,10 @@
 //! leaves the other takes, whether it ends, hangs, or comes later.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use axum::http::Request;
 use charttrust::api::chart_trust_policy::{ChartTrustPolicyStatus, PolicyShard};
 use charttrust::api::{ChartTrustPolicy, Quarantine, TrustedKey};
 use charttrust::watch::Range;
@@ -14,10 +16,12 @@ use charttrust_e2e::cluster::{Cluster, Identity};
 use charttrust_e2e::eventually;
 use charttrust_e2e::helm::{Helm, Version};
 use charttrust_e2e::operator::{Operator, Options, binary};
+use charttrust_e2e::plane::Plane;
+use charttrust_e2e::proxy::Proxy;
 use charttrust_e2e::stage::{
     OPERATOR, OPERATOR_NAMESPACE, SOON, Story, StoryKey, install_chart, twin, workloads,
 };
-use kube::Api;
+use kube::{Api, Client};
 use serde_json::{Value, json};
 
 /// Into how many ranges the namespaces are cut.
@@ -34,9 +38,15 @@ struct Replica {
 
 impl Replica {
     async fn start(identity: Identity) -> Self {
+        let kubeconfig = identity.kubeconfig();
+        Self::behind(identity, kubeconfig).await
+    }
+
+    /// The same, which reaches the API server as a kubeconfig says.
+    async fn behind(identity: Identity, kubeconfig: PathBuf) -> Self {
         let options = Options {
             binary: binary(),
-            kubeconfig: identity.kubeconfig(),
+            kubeconfig,
             namespace: OPERATOR_NAMESPACE.to_owned(),
             allow_hosts: vec!["127.0.0.1".to_owned()],
             more: vec!["--quarantine".to_owned(), format!("--shards={RANGES}")],
@@ -352,5 +362,99 @@ fn nothing_is_written_by_two(events: &Events, replicas: [&Replica; 2]) {
     for (object, writers) in writers {
         // To the second, back when that hung, to it again, and when the first has ended.
         assert!(writers.len() <= 5, "{object:?} by {writers:?}");
+    }
+}
+
+/// Where API servers can leave out what lies in other ranges (KEP-5866), each range is sent its own, and the verdicts
+/// are the same, also of a namespace that comes later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_can_sends_each_range_its_own() {
+    let plane = Plane::start_sharding().await.unwrap();
+    let cluster: &'static Cluster = Box::leak(Box::new(Cluster::of(plane.access().clone())));
+    let helm = Helm::new(Version::V4).unwrap().on(cluster.kubeconfig());
+    let ranges = format!("shards={RANGES}");
+    let values = ["--set", "quarantine.enabled=true", "--set", ranges.as_str()];
+    install_chart(&helm, cluster.kubeconfig(), &values)
+        .await
+        .unwrap();
+    let stories = Stories::begin(cluster).await;
+    let everything = json!({"match": {"releases": ["*/*"]}});
+    let change = json!({"spec": everything});
+    stories
+        .here
+        .patch::<ChartTrustPolicy>(&stories.policy, change)
+        .await;
+    for story in stories.both() {
+        story.install("web", &stories.chart).await;
+    }
+    let identity = cluster
+        .identity(OPERATOR_NAMESPACE, OPERATOR)
+        .await
+        .unwrap();
+    let mut first = Replica::start(identity).await;
+    first.holds(RANGES).await;
+    let proxy = Proxy::start(cluster.kubeconfig()).await.unwrap();
+    proxy.remember();
+    let other = twin(cluster, &[OPERATOR]).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("kubeconfig");
+    proxy.kubeconfig(&other.kubeconfig(), &kubeconfig).unwrap();
+    let mut second = Replica::behind(other, kubeconfig).await;
+    second.holds(1).await;
+    first.holds(1).await;
+    stories.expect("SignatureVerified").await;
+    for resource in ["secrets", "releasetrusts"] {
+        is_sent_its_own(&proxy, resource, &stories);
+    }
+
+    the_longest_that_is_named_is_taken(&stories.here.client).await;
+    let late = Story::named(cluster, &name_in(1, "late"), Version::V4).await;
+    late.install("web", &stories.chart).await;
+    late.expect("web", "SignatureVerified").await;
+    stories.has_revocation(Some("Compromised")).await;
+    for story in [&late, &stories.here, &stories.there] {
+        story.expect("web", "KeyCompromised").await;
+    }
+    for replica in [&first, &second] {
+        assert_eq!(auditor::panics(&replica.process.log()), []);
+    }
+}
+
+/// A range leaves out 512 hashes at most.
+async fn the_longest_that_is_named_is_taken(client: &Client) {
+    let hashes = (0..512_u64).map(|number| number << 55);
+    let named = hashes.map(|begin| {
+        let end = begin + 1;
+        format!("shardRange(object.metadata.namespace,%270x{begin:016x}%27,%270x{end:016x}%27)")
+    });
+    let named = named.collect::<Vec<_>>().join("%7C%7C");
+    let asked = Request::get(format!("/api/v1/secrets?limit=50&shardSelector={named}"));
+    let list: Value = client
+        .request(asked.body(Vec::new()).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(list["items"], json!([]));
+    assert!(
+        list["metadata"]["shardInfo"]["selector"].is_string(),
+        "{list}"
+    );
+}
+
+/// Of the range of `there`, and of nothing else.
+fn is_sent_its_own(proxy: &Proxy, resource: &str, stories: &Stories) {
+    let lists = proxy.remembered(resource);
+    let everywhere = lists
+        .iter()
+        .filter(|(asked, _)| !asked.contains("/namespaces/"));
+    let said: Vec<_> = everywhere.collect();
+    assert!(!said.is_empty(), "{lists:?}");
+    for (asked, said) in said {
+        assert!(asked.contains("shardSelector=shardRange("), "{asked}");
+        let names =
+            |story: &Story| said.contains(&format!("\"namespace\":\"{}\"", story.namespace));
+        assert!(
+            names(&stories.there) && !names(&stories.here),
+            "{asked}: {said}"
+        );
     }
 }

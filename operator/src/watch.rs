@@ -8,6 +8,7 @@
 
 mod lean;
 mod optional;
+mod others;
 mod picked;
 mod range;
 mod reach;
@@ -35,6 +36,7 @@ use tokio::sync::watch;
 pub(crate) use lean::as_its_kind;
 pub use lean::{Lean, LeanMeta};
 pub use optional::{Change, Kind, ObjectName, Optional, State, discover};
+pub use others::Others;
 pub use picked::{EACH, FIRST, Kept, LAST, MOST, Only, PRESENT, Path, Picked};
 pub use range::Range;
 pub use reach::{Part, Reach};
@@ -222,6 +224,8 @@ pub struct Followed<O> {
     api: Api<O>,
     config: watcher::Config,
     part: Part,
+    /// Where what is asked for leaves out.
+    others: Option<Arc<Others>>,
 }
 
 impl<O> Followed<O> {
@@ -232,27 +236,35 @@ impl<O> Followed<O> {
 
     /// Everything that an API gives.
     pub fn whole(api: Api<O>) -> Self {
-        let (config, part) = (config(), Part::Whole);
-        Self { api, config, part }
+        Self {
+            api,
+            config: config(),
+            part: Part::Whole,
+            others: None,
+        }
     }
 
     /// One object, by its name: a right to it by its name is a right to list and watch it by its name.
     pub fn one(api: Api<O>, name: &str) -> Self {
         let config = config().fields(&format!("metadata.name={name}"));
-        let part = Part::Whole;
-        Self { api, config, part }
+        let whole = Self::whole(api);
+        Self { config, ..whole }
     }
 
-    /// A namespaced kind, in each part that is looked at, narrowed by a configuration.
+    /// A namespaced kind, in each part that is looked at, narrowed by a configuration. Of a share the server leaves
+    /// out what it can.
     pub fn each(client: &Client, reach: &Reach, config: &watcher::Config) -> Vec<Self>
     where
         O: Resource<Scope = NamespaceResourceScope>,
         O::DynamicType: Default,
     {
+        let others = reach.others();
+        let spared = others.map(|others| others.spared(client));
         let one = |part: Part| Self {
-            api: part.api(client),
+            api: part.api(spared.as_ref().unwrap_or(client)),
             config: config.clone(),
             part,
+            others: others.cloned(),
         };
         reach.parts().into_iter().map(one).collect()
     }
@@ -273,6 +285,7 @@ impl<O> Followed<O> {
                 },
                 api: whole.api,
                 part,
+                others: None,
             }
         };
         reach.parts().into_iter().map(one).collect()
@@ -392,7 +405,12 @@ pub async fn hear<O>(followed: &Followed<O>, mut on: impl FnMut(Heard<O>))
 where
     O: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let Followed { api, config, part } = followed;
+    let Followed {
+        api,
+        config,
+        part,
+        others,
+    } = followed;
     loop {
         let mut events = pin!(watcher(api.clone(), config.clone()).backoff(patience()));
         while let Some(event) = events.next().await {
@@ -406,6 +424,9 @@ where
                     let namespace = part.namespace();
                     let kind = std::any::type_name::<O>();
                     tracing::warn!(%error, kind, namespace, "watch failed");
+                    if let Some(others) = others {
+                        others.failed(&error);
+                    }
                     if refusal(&error) == Some(403) {
                         on(Heard::Refused);
                         break;
@@ -419,14 +440,18 @@ where
 
 /// What the server does not let be read, by the code of its answer.
 fn refusal(error: &watcher::Error) -> Option<u16> {
-    let code = match error {
+    code_of(error).filter(|code| [403, 404, 405].contains(code))
+}
+
+/// The code of the answer of the server, if that is why.
+fn code_of(error: &watcher::Error) -> Option<u16> {
+    match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
         | watcher::Error::WatchFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => status.code,
-        _ => return None,
-    };
-    [403, 404, 405].contains(&code).then_some(code)
+        | watcher::Error::WatchError(status) => Some(status.code),
+        _ => None,
+    }
 }
 
 /// How long to wait after a watch broke. kube's own would grow to half a minute and stay there for

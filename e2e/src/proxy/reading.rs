@@ -178,6 +178,17 @@ impl Proxy {
         self.shared.plan().reading.memory = Some(BTreeMap::new());
     }
 
+    /// The lists of a resource that are remembered: what was asked, and what was said.
+    pub fn remembered(&self, resource: &str) -> Vec<(String, String)> {
+        let plan = self.shared.plan();
+        let lists = plan.reading.memory.iter().flatten();
+        let path = |asked: &str| asked.split('?').next().unwrap_or_default().to_owned();
+        let of_it = lists.filter(|(asked, _)| is_of(&path(asked), resource));
+        of_it
+            .map(|(asked, said)| (asked.clone(), String::from_utf8_lossy(said).into_owned()))
+            .collect()
+    }
+
     /// From now on, the first list of a resource is the one that is remembered, and its watches say nothing: as
     /// behind an API server whose cache lags.
     pub fn lag(&self, resource: &str) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::Api;
 
 use super::cache::{
@@ -33,6 +33,9 @@ pub(super) async fn follow_all(context: Arc<Context>) {
 }
 
 pub(super) async fn follow_everything(context: &Context) {
+    if let Some(others) = context.cache.reach.others() {
+        others.learn(&context.client).await;
+    }
     tokio::join!(
         follow_records(context),
         follow_kinds(context),
@@ -128,7 +131,14 @@ async fn follow_namespaces(context: &Context) {
     let changed = working(context, |name: &NamespaceName| {
         context.namespace_changed(&name.0);
     });
-    follow_each(all, namespaces, keep_labels, changed).await;
+    let keep = |object: &LeanMeta<Namespace>| {
+        let (name, labels) = keep_labels(object)?;
+        if let Some(others) = context.cache.reach.others() {
+            others.saw(&name.0);
+        }
+        Some((name, labels))
+    };
+    follow_each(all, namespaces, keep, changed).await;
 }
 
 /// What is to be looked at and cannot be, or can again: policies say so.

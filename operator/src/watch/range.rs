@@ -4,7 +4,8 @@
 //!
 //! Decision: a mixed hash, and not the one by which an API server shards lists (KEP-5866). That is FNV-1a, cut into
 //! ranges by its first bits, and those hardly depend on the last letters of a text: of `team-01` to `team-99` all
-//! fall into one of two, of three and of eight ranges. A test has the figures.
+//! fall into one of two, of three and of eight ranges. A test has the figures, and [`super::others`] what servers are
+//! asked instead.
 
 use std::fmt;
 
@@ -49,12 +50,18 @@ impl fmt::Display for Range {
 /// FNV-1a, and then what makes the first bits depend on every letter in the finalizer of `MurmurHash3` (`fmix64`).
 /// Part of the contract between replicas: another hash is another cut, as another number of ranges is.
 fn mixed(text: &str) -> u64 {
-    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    let mut hash = text.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, step);
+    let mut hash = fnv(text);
     for factor in [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53_u64] {
         hash = (hash ^ (hash >> 33)).wrapping_mul(factor);
     }
     hash
+}
+
+/// FNV-1a of 64 bits, by which API servers shard lists
+/// ([KEP-5866](https://github.com/kubernetes/enhancements/issues/5866)).
+pub(super) fn fnv(text: &str) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    text.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
 #[cfg(test)]
@@ -101,6 +108,16 @@ mod tests {
     }
 
     const CUT: [u32; 7] = [6, 7, 5, 0, 0, 0, 7];
+
+    /// By that hash servers leave out what lies in other ranges.
+    #[test]
+    fn names_of_one_hash_are_in_one_range() {
+        let names = ["7cqlefsflw3pe", "ntc3cjkjmbzmp"];
+        assert_eq!(names.map(fnv), [0x178c_594c_411e_caf5; 2]);
+        for of in 1..64 {
+            assert!(all(of).any(|range| names.iter().all(|name| range.contains(name))));
+        }
+    }
 
     /// Names that differ in their last letters only, as people number them.
     #[test]

@@ -4,12 +4,14 @@
 //! of the API server beyond them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::ApiResource;
 use kube::core::DynamicResourceScope;
 use kube::{Api, Client, Resource};
 
+use super::others::Others;
 use super::range::Range;
 
 /// Where objects of namespaced kinds are looked at.
@@ -20,8 +22,8 @@ pub enum Reach {
     Everywhere,
     /// In these only.
     Only(BTreeSet<String>),
-    /// In a share of all namespaces.
-    Share(Range),
+    /// In a share of all namespaces: what lies elsewhere is left out, by the server where it can.
+    Share(Arc<Others>),
 }
 
 /// What one list or watch is about.
@@ -50,7 +52,7 @@ impl Reach {
     #[must_use]
     pub fn within(&self, range: Range) -> Self {
         match self {
-            Self::Everywhere => Self::Share(range),
+            Self::Everywhere => Self::Share(Arc::new(Others::than(range))),
             Self::Only(namespaces) => {
                 let here = namespaces.iter().filter(|name| range.contains(name));
                 Self::Only(here.cloned().collect())
@@ -67,12 +69,20 @@ impl Reach {
         }
     }
 
+    /// The namespaces that are not looked at, if a share is.
+    pub fn others(&self) -> Option<&Arc<Others>> {
+        match self {
+            Self::Everywhere | Self::Only(_) => None,
+            Self::Share(others) => Some(others),
+        }
+    }
+
     /// What has to be listed to see all of it.
     pub fn parts(&self) -> Vec<Part> {
         match self {
             Self::Everywhere => vec![Part::Whole],
             Self::Only(namespaces) => namespaces.iter().cloned().map(Part::Namespace).collect(),
-            Self::Share(range) => vec![Part::Share(*range)],
+            Self::Share(others) => vec![Part::Share(others.range())],
         }
     }
 
@@ -84,7 +94,10 @@ impl Reach {
                 let name = namespaces.get(namespace)?;
                 Some(Part::Namespace(name.clone()))
             }
-            Self::Share(range) => range.contains(namespace).then_some(Part::Share(*range)),
+            Self::Share(others) => {
+                let range = others.range();
+                range.contains(namespace).then_some(Part::Share(range))
+            }
         }
     }
 
