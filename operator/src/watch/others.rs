@@ -293,8 +293,10 @@ mod tests {
                 .query()
                 .is_some_and(|query| query.contains("shardSelector"));
             asked.send(is_named).unwrap();
-            let status = if is_named { status } else { 200 };
-            ResponseTemplate::new(status).set_body_json(&list)
+            if is_named {
+                return ResponseTemplate::new(status).set_body_string("that is too much");
+            }
+            ResponseTemplate::new(200).set_body_json(&list)
         };
         let secrets = Mock::given(method("GET")).and(path("/api/v1/secrets"));
         secrets.respond_with(answer).mount(&server).await;
