@@ -5,8 +5,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use axum::http::Request;
 use charttrust::api::TrustedKey;
 use charttrust::api::chart_trust_policy::ChartTrustPolicyStatus;
+use charttrust::watch::{self, LeanMeta};
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::cluster::{Cluster, Identity};
 use charttrust_e2e::eventually;
@@ -16,7 +18,7 @@ use charttrust_e2e::plane::Plane;
 use charttrust_e2e::stage::{OPERATOR, OPERATOR_NAMESPACE, Story, StoryKey, install_chart, twin};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::Api;
-use kube::api::{ObjectMeta, PostParams};
+use kube::api::{ListParams, ObjectMeta, PostParams};
 use serde_json::json;
 
 use crate::releases::renamed;
@@ -31,12 +33,13 @@ const NAMESPACES: usize = 64;
 const CHARTS: usize = 10;
 /// Releases of that chart.
 const FEW: usize = 10;
+const MIB: f64 = 1_048_576.0;
 /// Longest wait for one step, for a machine that is slow beyond use.
 const PATIENCE: Duration = Duration::from_secs(6 * 3600);
 
 pub(crate) async fn row(arguments: &Arguments) -> Result {
     let total = arguments.sizes.first().copied().unwrap_or(100_000);
-    let plane = Plane::start(None).await?;
+    let plane = Plane::start_sharding().await?;
     let cluster: &'static Cluster = Box::leak(Box::new(Cluster::of(plane.access().clone())));
     let helm = Helm::new(Version::V4)?.on(cluster.kubeconfig());
     let shards = format!("shards={SHARDS}");
@@ -48,7 +51,17 @@ pub(crate) async fn row(arguments: &Arguments) -> Result {
     let started = Instant::now();
     let first = moon.replica(&bench, &identity).await?;
     let other = twin(cluster, &[OPERATOR]).await?;
+    let before = moon.sent().await?;
     let second = moon.replica(&bench, &other).await?;
+    holds(&second, SHARDS / 2).await;
+    let half = moon.sent().await? - before;
+    moon.list_all().await?;
+    let all = moon.sent().await? - before - half;
+    println!(
+        "  records listed         {:.1} MiB by the second replica, {:.2} of all (goal: 0.55)",
+        half / MIB,
+        half / all
+    );
     moon.status("all are trusted", |status| {
         count(status.releases.trusted) == total && status.shards.iter().all(|one| one.judged)
     })
@@ -68,11 +81,7 @@ pub(crate) async fn row(arguments: &Arguments) -> Result {
     moon.revoke().await?;
     let killed = Instant::now();
     drop(second);
-    eventually(PATIENCE, "the first holds all ranges", async || {
-        let held = held(&first).await.map_err(|error| error.to_string())?;
-        (held == SHARDS).then_some(()).ok_or(held.to_string())
-    })
-    .await;
+    holds(&first, SHARDS).await;
     let took = killed.elapsed().as_secs_f64();
     println!("  a replica is killed    its ranges are held after {took:.1} s (goal: 20)");
     moon.status("all are judged again", |status| {
@@ -80,6 +89,15 @@ pub(crate) async fn row(arguments: &Arguments) -> Result {
     })
     .await;
     Ok(())
+}
+
+/// Waits until a replica holds so many ranges.
+async fn holds(replica: &Operator, ranges: usize) {
+    eventually(PATIENCE, "the ranges are held", async || {
+        let held = held(replica).await.map_err(|error| error.to_string())?;
+        (held == ranges).then_some(()).ok_or(held.to_string())
+    })
+    .await;
 }
 
 /// How many ranges a replica holds.
@@ -161,6 +179,27 @@ impl Moon {
         })?;
         operator.ready(PATIENCE).await?;
         Ok(operator)
+    }
+
+    /// Bytes of all lists of Secrets that the API server has sent.
+    async fn sent(&self) -> Result<f64> {
+        let asked = Request::get("/metrics").body(Vec::new())?;
+        let text = self.story.client.request_text(asked).await?;
+        let lists = text.lines().filter(|line| {
+            line.starts_with("apiserver_response_sizes_sum{")
+                && line.contains(r#"resource="secrets""#)
+                && line.contains(r#"verb="LIST""#)
+        });
+        let sizes = lists.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        Ok(sizes.sum())
+    }
+
+    /// Lists all records as the operator does that does not share them.
+    async fn list_all(&self) -> Result {
+        let api = Api::<LeanMeta<Secret>>::all(self.story.client.clone());
+        let records = ListParams::default().fields("type=helm.sh/release.v1");
+        watch::pages(&api, records, |_| None::<()>).await?;
+        Ok(())
     }
 
     async fn status(&self, what: &str, is_one: impl Fn(&ChartTrustPolicyStatus) -> bool) {
