@@ -94,7 +94,7 @@ impl Review {
     /// [`ReviewError`].
     pub fn read(body: &[u8]) -> Result<Self, ReviewError> {
         // What the parser says may quote what stands there.
-        if let Ok(wire) = serde_json::from_slice::<Wire<Submitted>>(body)
+        if let Ok(wire) = serde_json::from_slice::<Wire<Submitted<'_>>>(body)
             && !wire.request.kind.is_application()
         {
             let uid = wire.uid()?;
@@ -151,7 +151,7 @@ fn application(request: WireRequest<Picked<Requested>>) -> Option<Requested> {
 }
 
 /// Helm writes its own status by UPDATE: who meddled with that has left releases in `pending-install`.
-fn record(request: WireRequest<Submitted>) -> Option<SubmittedRecord> {
+fn record(request: WireRequest<Submitted<'_>>) -> Option<SubmittedRecord> {
     let driver = match (request.kind.group.as_str(), request.kind.kind.as_str()) {
         ("", "Secret") => Driver::Secret,
         ("", "ConfigMap") => Driver::ConfigMap,

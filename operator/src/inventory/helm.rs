@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use charttrust_verify::limits::RecordLimits;
 use charttrust_verify::release::{self, Record, RecordError};
+use charttrust_verify::wiped::Wiped;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -16,7 +16,6 @@ use kube::api::ListParams;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
-use zeroize::Zeroizing;
 
 use crate::inventory::ReleaseId;
 use crate::watch::{self, Cache, Followed, LeanMeta, Located, Reach, pages, within_deadline};
@@ -356,7 +355,7 @@ pub(super) fn writer(metadata: &ObjectMeta, immutable: Option<bool>) -> Writer {
 pub struct Packed {
     meta: RecordMeta,
     writer: Writer,
-    payload: Zeroizing<Vec<u8>>,
+    payload: Wiped<Vec<u8>>,
 }
 
 impl Packed {
@@ -394,7 +393,7 @@ impl Packed {
                 claimed_status: String::new(),
             },
             writer: Writer::Helm,
-            payload: Zeroizing::new(vec![0; len]),
+            payload: Wiped::new(vec![0; len]),
         }
     }
 }
@@ -432,11 +431,18 @@ pub async fn read<T: Send + 'static>(
     packed(client, key).await?.decoded(take).await
 }
 
-/// Decodes a payload when it is its turn.
+/// Decodes a payload: a small one at once, others when it is their turn.
 pub(super) async fn decoded<T: Send + 'static>(
-    payload: Zeroizing<Vec<u8>>,
+    payload: Wiped<Vec<u8>>,
     take: impl FnOnce(Record) -> T + Send + 'static,
 ) -> Result<T, ReadError> {
+    if payload.len() <= SMALL_PAYLOAD {
+        match release::decode(&payload, &small()) {
+            // It says more than it takes as it is stored.
+            Err(RecordError::TooLarge { .. }) => {}
+            read => return read.map(take).map_err(ReadError::Record),
+        }
+    }
     // Invariant: nobody closes the places.
     let place = DECODED.acquire().await.map_err(|_| ReadError::NoPayload)?;
     let decoding =
@@ -458,15 +464,28 @@ const MOST_DECODED: usize = 2;
 
 static DECODED: Semaphore = Semaphore::const_new(MOST_DECODED);
 
-/// The bytes of a payload as the API server shows it: a Secret's is base64 of what Helm has written.
-pub(super) fn stored_bytes(driver: Driver, text: &str) -> Option<Zeroizing<Vec<u8>>> {
-    match driver {
-        Driver::ConfigMap => Some(Zeroizing::new(text.as_bytes().to_vec())),
-        Driver::Secret => BASE64_STANDARD.decode(text).ok().map(Zeroizing::new),
+/// Most bytes of a payload that is decoded where it is asked for. That takes less than to wake another thread and to
+/// be woken by it, and it waits for no large one.
+const SMALL_PAYLOAD: usize = 16 << 10;
+
+/// What such a record may cost: more takes longer than others on this thread should wait.
+fn small() -> RecordLimits {
+    RecordLimits {
+        json_bytes: 64 << 10,
+        values: 8192,
+        ..RecordLimits::default()
     }
 }
 
-type Payload = (RecordMeta, Writer, Zeroizing<Vec<u8>>);
+/// The bytes of a payload as the API server shows it: a Secret's is base64 of what Helm has written.
+pub(super) fn stored_bytes(driver: Driver, text: &str) -> Option<Wiped<Vec<u8>>> {
+    match driver {
+        Driver::ConfigMap => Some(Wiped::new(text.as_bytes().to_vec())),
+        Driver::Secret => Wiped::of_base64(text.as_bytes()),
+    }
+}
+
+type Payload = (RecordMeta, Writer, Wiped<Vec<u8>>);
 
 async fn secret_payload(client: &Client, key: &RecordKey) -> Result<Payload, ReadError> {
     let api = Api::<Secret>::namespaced(client.clone(), &key.release.namespace);
@@ -481,7 +500,7 @@ async fn secret_payload(client: &Client, key: &RecordKey) -> Result<Payload, Rea
     let mut data = secret.data.take().unwrap_or_default();
     let payload = data.remove("release").ok_or(ReadError::NoPayload)?;
     // Records hold the values of a release, and with them passwords.
-    Ok((meta, writer, Zeroizing::new(payload.0)))
+    Ok((meta, writer, Wiped::new(payload.0)))
 }
 
 async fn config_map_payload(client: &Client, key: &RecordKey) -> Result<Payload, ReadError> {
@@ -495,13 +514,19 @@ async fn config_map_payload(client: &Client, key: &RecordKey) -> Result<Payload,
     let writer = writer(&map.metadata, map.immutable);
     let mut data = map.data.take().unwrap_or_default();
     let payload = data.remove("release").ok_or(ReadError::NoPayload)?;
-    Ok((meta, writer, Zeroizing::new(payload.into_bytes())))
+    Ok((meta, writer, Wiped::new(payload.into_bytes())))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
     use std::sync::{Arc, Condvar, Mutex};
     use std::time::Duration;
+
+    use base64::prelude::{BASE64_STANDARD, Engine as _};
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use futures::FutureExt as _;
 
     use super::*;
 
@@ -559,10 +584,7 @@ mod tests {
 
     #[tokio::test]
     async fn few_records_are_decoded_at_a_time_whoever_reads() {
-        let record = r#"{"name": "web", "version": 1, "namespace": "shop",
-            "info": {"status": "deployed"},
-            "chart": {"metadata": {"name": "web", "version": "1.0.0", "apiVersion": "v2"}}}"#;
-        let payload = Zeroizing::new(BASE64_STANDARD.encode(record).into_bytes());
+        let payload = payload(SMALL_PAYLOAD);
         let inside = Arc::new((Mutex::new((0, 0)), Condvar::new()));
         let read = |_| {
             let inside = Arc::clone(&inside);
@@ -583,11 +605,54 @@ mod tests {
         let names = futures::future::join_all((0..MOST_DECODED * 2).map(read)).await;
         assert!(names.iter().all(|name| name.as_ref().unwrap() == "web"));
         assert_eq!(inside.0.lock().unwrap().1, MOST_DECODED);
-        let garbage = Zeroizing::new(b"no record".to_vec());
+        let garbage = Wiped::new(vec![b'*'; SMALL_PAYLOAD + 1]);
         for _ in 0..=MOST_DECODED {
             let refused = decoded(garbage.clone(), |record| record.name).await;
             assert!(matches!(refused, Err(ReadError::Record(_))), "{refused:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_small_record_waits_for_no_other() {
+        let name = |record: Record| record.name;
+        let is_decoded = |payload| {
+            decoded(payload, name)
+                .now_or_never()
+                .map(|read| read.is_ok())
+        };
+        assert_eq!(is_decoded(payload(0)), Some(true));
+        // Nothing wakes whoever asks before that lets others run.
+        assert_eq!(is_decoded(payload(SMALL_PAYLOAD)), None);
+        // Small as it is stored, but not as it is read.
+        let small = small();
+        let long = format!("{:?}", "x".repeat(small.json_bytes));
+        for more in [long, "[],".repeat(small.values)] {
+            let more = more.trim_end_matches(',');
+            let text = RECORD.replacen('{', &format!(r#"{{"more": [{more}],"#), 1);
+            let packed = Wiped::new(packed(&text));
+            assert!(packed.len() < SMALL_PAYLOAD, "{}", packed.len());
+            assert_eq!(is_decoded(packed.clone()), None);
+            assert_eq!(decoded(packed, name).await.unwrap(), "web");
+        }
+        let garbage = Wiped::new(b"no record".to_vec());
+        assert_eq!(is_decoded(garbage), Some(false));
+    }
+
+    const RECORD: &str = r#"{"name": "web", "version": 1, "namespace": "shop", "info": {"status": "deployed"},
+        "chart": {"metadata": {"name": "web", "version": "1.0.0", "apiVersion": "v2"}}}"#;
+
+    /// One of more than so many bytes.
+    fn payload(bytes: usize) -> Wiped<Vec<u8>> {
+        let text = RECORD.replacen('{', &format!("{{{}", " ".repeat(bytes)), 1);
+        Wiped::new(BASE64_STANDARD.encode(text).into_bytes())
+    }
+
+    fn packed(text: &str) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(text.as_bytes()).unwrap();
+        BASE64_STANDARD
+            .encode(encoder.finish().unwrap())
+            .into_bytes()
     }
 
     const SOON: Duration = Duration::from_millis(200);

@@ -1,15 +1,16 @@
 //! A record on its way to the API server, as an admission review shows the object; or one that is stored there, read
 //! as if it came.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use charttrust_verify::release::Record;
+use charttrust_verify::wiped::Wiped;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use kube::api::GetParams;
 use kube::core::Request;
 use serde::Deserialize;
-use zeroize::Zeroizing;
 
 use super::ReleaseId;
 use super::helm::{self, Driver, ReadError, RecordKey, RecordMeta, SECRET_TYPE, Writer};
@@ -18,15 +19,15 @@ use crate::watch::within_deadline;
 /// A Secret or `ConfigMap` that somebody asks the API server to create. Nothing of it is shown, not by `Debug`
 /// either: it holds the values of a release, or whatever else people keep in Secrets.
 #[derive(Deserialize)]
-pub struct Submitted {
+pub struct Submitted<'a> {
     #[serde(default)]
     metadata: Metadata,
     #[serde(default, rename = "type")]
     type_: Option<String>,
     #[serde(default)]
     immutable: Option<bool>,
-    #[serde(default)]
-    data: Option<Data>,
+    #[serde(default, borrow)]
+    data: Option<Data<'a>>,
 }
 
 /// What is read of its metadata. Annotations by their names: somebody may write 256 KiB into them.
@@ -45,20 +46,14 @@ struct Metadata {
 /// The one entry that Helm writes.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Data {
-    release: Option<Text>,
+struct Data<'a> {
+    #[serde(borrow)]
+    release: Option<Text<'a>>,
 }
 
-/// What is wiped when it is no longer needed.
+/// A text as it stands in what was read: base64 has nothing that JSON escapes.
 #[derive(Default, Deserialize)]
-#[serde(from = "String")]
-struct Text(Zeroizing<String>);
-
-impl From<String> for Text {
-    fn from(text: String) -> Self {
-        Self(Zeroizing::new(text))
-    }
-}
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// A record of Helm that is to be stored.
 pub struct SubmittedRecord {
@@ -68,10 +63,10 @@ pub struct SubmittedRecord {
     pub meta: RecordMeta,
     /// Who has written it.
     pub writer: Writer,
-    payload: Option<Zeroizing<Vec<u8>>>,
+    payload: Option<Wiped<Vec<u8>>>,
 }
 
-impl Submitted {
+impl Submitted<'_> {
     /// The record that it is, if it is one: of a Secret by its type, and in both by the name that Helm gives.
     pub fn record(self, driver: Driver, namespace: &str) -> Option<SubmittedRecord> {
         if driver == Driver::Secret && self.type_.as_deref() != Some(SECRET_TYPE) {
@@ -118,8 +113,13 @@ pub async fn stored(client: &Client, key: &RecordKey) -> kube::Result<Option<Sub
     let request = Request::new(format!("/api/v1/namespaces/{namespace}/{plural}"));
     let request = request.get(&key.object_name(), &GetParams::default());
     let request = request.map_err(kube::Error::BuildRequest)?;
-    match within_deadline(client.request::<Submitted>(request)).await {
-        Ok(object) => Ok(object.record(key.driver, namespace)),
+    match within_deadline(client.request_text(request)).await {
+        Ok(text) => {
+            let text = Wiped::new(text);
+            let object: Submitted<'_> =
+                serde_json::from_str(&text).map_err(kube::Error::SerdeError)?;
+            Ok(object.record(key.driver, namespace))
+        }
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
         Err(error) => Err(error),
     }
@@ -160,7 +160,8 @@ mod tests {
             "data": {"release": BASE64_STANDARD.encode(of_helm)},
         });
         change(&mut object);
-        let submitted: Submitted = serde_json::from_value(object).unwrap();
+        let text = object.to_string();
+        let submitted: Submitted<'_> = serde_json::from_str(&text).unwrap();
         submitted.record(Driver::Secret, "shop")
     }
 
@@ -177,7 +178,8 @@ mod tests {
             "metadata": {"name": "sh.helm.release.v1.web.v12"},
             "data": {"release": BASE64_STANDARD.encode(RECORD)},
         });
-        let map: Submitted = serde_json::from_value(map).unwrap();
+        let text = map.to_string();
+        let map: Submitted<'_> = serde_json::from_str(&text).unwrap();
         let mut read = map.record(Driver::ConfigMap, "shop").unwrap();
         assert_eq!(read.key.revision, 12);
         assert!(read.decoded(|_| ()).await.is_ok());

@@ -59,6 +59,7 @@ pub mod verdict;
 pub mod version;
 pub mod vocabulary;
 mod vouching;
+pub mod wiped;
 pub mod witness;
 mod yaml;
 

@@ -134,6 +134,44 @@ fn plain_json_and_several_gzip_members_are_decoded() {
     assert!(decode(STANDARD.encode(members).as_bytes(), &limits).is_ok());
 }
 
+/// What the last member says is a hint to its own size, and none to that of the others.
+#[test]
+fn all_members_count_whatever_the_last_one_says() {
+    let long = text().replacen('{', &format!("{{{}", " ".repeat(300_000)), 1);
+    let limits = |json_bytes| RecordLimits {
+        json_bytes,
+        ..RecordLimits::default()
+    };
+    for parts in [&[1000][..], &[299_000, 300_000], &[]] {
+        let ends: Vec<_> = parts.iter().copied().chain([long.len()]).collect();
+        let begins = [0].into_iter().chain(parts.iter().copied());
+        let members = begins
+            .zip(&ends)
+            .map(|(begin, end)| gzip(&long.as_bytes()[begin..*end]));
+        let members: Vec<_> = members.collect();
+        let read =
+            |members: &[u8], limit| decode(STANDARD.encode(members).as_bytes(), &limits(limit));
+        let all = members.concat();
+        assert!(read(&all, long.len()).is_ok());
+        let error = read(&all, long.len() - 1).unwrap_err();
+        assert!(matches!(error, RecordError::TooLarge { .. }), "{error}");
+        // A wrong size, or a wrong checksum.
+        for place in [1, 5] {
+            for byte in [0, 0x7f, 0xff] {
+                let mut lying = all.clone();
+                let index = lying.len() - place;
+                lying[index] = if lying[index] == byte { 1 } else { byte };
+                assert_eq!(
+                    read(&lying, 16 << 20).unwrap_err(),
+                    RecordError::Compression
+                );
+            }
+        }
+        let cut = &all[..all.len() - 9];
+        assert_eq!(read(cut, 16 << 20).unwrap_err(), RecordError::Compression);
+    }
+}
+
 trait MapBytes {
     fn map_bytes(self) -> (Vec<u8>, Vec<u8>);
 }

@@ -2,11 +2,8 @@
 
 use std::fmt;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use zeroize::{Zeroize, Zeroizing};
 
 use super::error::RecordError;
 use super::json::{Fields, Known, Text, Time};
@@ -14,14 +11,15 @@ use super::manifest::{self, Manifest};
 use crate::chart::{MARK, Part};
 use crate::digest::Sha256Digest;
 use crate::limits::RecordLimits;
+use crate::wiped::Wiped;
 
 /// What is no definition among what a chart installs as such: Helm looks at none of it.
 pub(super) fn definitions(
-    texts: &[Zeroizing<String>],
+    texts: &[Wiped<String>],
     limits: &RecordLimits,
 ) -> Result<Manifest, RecordError> {
     let texts: Vec<&str> = texts.iter().map(|text| text.as_str()).collect();
-    let all = Zeroizing::new(texts.join("\n---\n"));
+    let all = Wiped::new(texts.join("\n---\n"));
     let mut found = manifest::objects(&all, limits)?;
     found
         .objects
@@ -31,7 +29,7 @@ pub(super) fn definitions(
 
 /// A list of files, and what Helm installs of them as definitions; null is an empty one.
 #[derive(Default)]
-pub(super) struct Files(pub(super) Vec<Part>, pub(super) Vec<Zeroizing<String>>);
+pub(super) struct Files(pub(super) Vec<Part>, pub(super) Vec<Wiped<String>>);
 
 impl<'de> Deserialize<'de> for Files {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -90,15 +88,14 @@ impl<'de> Known<'de> for File<'de> {
 impl File<'_> {
     /// What Helm installs of it before all else, without its marks, if it is a file of such
     /// (`pkg/chart/v2/chart.go`).
-    fn definitions(&self) -> Option<Zeroizing<String>> {
+    fn definitions(&self) -> Option<Wiped<String>> {
         let name = self.name.0.as_ref();
         let is_read = [".json", ".yaml", ".yml"]
             .iter()
             .any(|end| name.ends_with(end));
         let is_one = is_read && name.starts_with("crds/");
-        let bytes = is_one.then(|| STANDARD.decode(self.encoded.0.as_bytes()).ok())??;
-        let bytes = Zeroizing::new(bytes);
-        Some(Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned()))
+        let bytes = is_one.then(|| Wiped::of_base64(self.encoded.0.as_bytes()))??;
+        Some(Wiped::new(String::from_utf8_lossy(&bytes).into_owned()))
     }
 }
 
@@ -129,11 +126,9 @@ impl<'de> Deserialize<'de> for Data {
 
 impl Data {
     fn of(text: &Text<'_>) -> Result<Self, &'static str> {
-        let decoded = STANDARD.decode(text.0.as_bytes());
-        let mut bytes = decoded.map_err(|_| "no base64")?;
+        let bytes = Wiped::of_base64(text.0.as_bytes()).ok_or("no base64")?;
         let without_mark = bytes.strip_prefix(&MARK).map(Sha256Digest::of);
         let digest = Some(Sha256Digest::of(&bytes));
-        bytes.zeroize();
         Ok(Self {
             digest,
             without_mark,

@@ -14,9 +14,9 @@ use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value as Json};
-use zeroize::Zeroize;
 
 use crate::chart::metadata::Dependency;
+use crate::wiped::Wipe as _;
 use crate::yaml::{Value, YamlError, float64};
 
 pub(crate) use process::{Expected, expected};
@@ -177,7 +177,7 @@ impl Drop for Secret {
 
 fn wipe(value: &mut Json) {
     match value {
-        Json::String(text) => text.zeroize(),
+        Json::String(text) => text.wipe(),
         Json::Array(items) => items.iter_mut().for_each(wipe),
         Json::Object(map) => map.values_mut().for_each(wipe),
         Json::Null | Json::Bool(_) | Json::Number(_) => {}
