@@ -119,7 +119,7 @@ async fn accept(
 ) -> std::io::Result<()> {
     let callers = Arc::new(Callers::default());
     loop {
-        match listener.accept().await {
+        match next(listener).await {
             Ok((stream, from)) => {
                 // Who is turned away tries again, if it is an API server.
                 let Some(admitted) = callers.admit(from.ip()) else {
@@ -137,6 +137,15 @@ async fn accept(
 }
 
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// The next connection. What is answered on it leaves at once: an answer is small, and would else wait until the
+/// other side has told that it has what came before.
+async fn next(listener: &TcpListener) -> std::io::Result<(TcpStream, SocketAddr)> {
+    let (stream, from) = listener.accept().await?;
+    // One that is gone already is found out when it is read.
+    let _ = stream.set_nodelay(true);
+    Ok((stream, from))
+}
 
 async fn connection(
     stream: TcpStream,
@@ -257,10 +266,14 @@ fn failed(code: StatusCode, why: &str) -> (Fate, Response) {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Poll};
+
     use futures::stream;
     use kube::{Client, Config};
     use serde_json::json;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 
     use super::*;
     use crate::door::Settings;
@@ -413,6 +426,90 @@ mod tests {
             (100 * second, whole),
         ];
         assert_eq!(sends(rests).await, (3, 200 * second + LONGEST_IDLE));
+    }
+
+    /// What is secured is sent in a record for each write, and each of those in a packet.
+    #[tokio::test]
+    async fn an_answer_leaves_at_once_and_in_one_piece() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let connecting = TcpStream::connect(listener.local_addr().unwrap());
+        let (ours, theirs) = tokio::join!(connecting, next(&listener));
+        let (mut ours, (stream, _)) = (ours.unwrap(), theirs.unwrap());
+        assert!(stream.nodelay().unwrap());
+        let (serving, _callers, admitted) = serving();
+        let router = Router::new().route(PATH, post(super::review));
+        let router = router.with_state(serving).layer(Extension(admitted));
+        let written = Arc::new(AtomicUsize::new(0));
+        let counted = Counted(stream, Arc::clone(&written));
+        let heads = Heads::default();
+        tokio::spawn(async move { converse(heads.timed(counted), router, heads).await });
+        let body = review(0);
+        for times in 1..4 {
+            let head = format!(
+                "POST {PATH} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            ours.write_all(&[head.as_bytes(), &body].concat())
+                .await
+                .unwrap();
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"}}") {
+                assert!(ours.read_buf(&mut answer).await.unwrap() > 0, "{answer:?}");
+            }
+            assert!(answer.starts_with(b"HTTP/1.1 200"));
+            assert_eq!(written.load(Ordering::Relaxed), times);
+        }
+    }
+
+    /// Counts what is written.
+    struct Counted(TcpStream, Arc<AtomicUsize>);
+
+    impl AsyncRead for Counted {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(context, buffer)
+        }
+    }
+
+    impl AsyncWrite for Counted {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<std::io::Result<usize>> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            Pin::new(&mut self.0).poll_write(context, bytes)
+        }
+
+        fn poll_flush(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            Pin::new(&mut self.0).poll_flush(context)
+        }
+
+        fn poll_shutdown(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            Pin::new(&mut self.0).poll_shutdown(context)
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            parts: &[std::io::IoSlice<'_>],
+        ) -> Poll<std::io::Result<usize>> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            Pin::new(&mut self.0).poll_write_vectored(context, parts)
+        }
+
+        fn is_write_vectored(&self) -> bool {
+            self.0.is_write_vectored()
+        }
     }
 
     /// The body has a deadline of its own, and begins no request.

@@ -66,6 +66,8 @@ async fn accept(address: SocketAddr, acceptor: &TlsAcceptor) -> Result {
     let listener = TcpListener::bind(address).await?;
     loop {
         let (stream, _) = listener.accept().await?;
+        // As ours does.
+        stream.set_nodelay(true)?;
         tokio::spawn(connection(stream, acceptor.clone(), router.clone()));
     }
 }
