@@ -58,8 +58,8 @@ struct Arguments {
     /// Records a second that the API server is asked to create.
     #[arg(long, value_delimiter = ',', default_value = "50,100,200")]
     rates: Vec<u32>,
-    /// For how many seconds, in each round.
-    #[arg(long, default_value_t = 20)]
+    /// For how many seconds at each rate each webhook is asked in all, by turns.
+    #[arg(long, default_value_t = 60)]
     seconds: u64,
     /// For how many seconds it is watched that nothing happens.
     #[arg(long, default_value_t = 60)]

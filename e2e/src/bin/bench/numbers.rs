@@ -47,27 +47,85 @@ impl Ratio {
         median(&self.0)
     }
 
-    /// Between which the median lies in 95 of 100 such runs, found by drawing rounds again and again.
     fn interval(&self) -> [f64; 2] {
-        let mut dice = 2026_u64;
-        let mut draw = || {
-            // Knuth's multiplicative generator (MMIX); any would do that is the same in each run.
-            dice = dice
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            let index = usize::try_from(dice >> 33).unwrap_or_default() % self.0.len();
-            self.0[index]
-        };
-        let medians = (0..DRAWN).map(|_| {
-            let drawn: Vec<_> = self.0.iter().map(|_| draw()).collect();
+        interval(&self.0, |drawn| {
+            let drawn: Vec<_> = drawn.into_iter().copied().collect();
             median(&drawn)
-        });
-        let medians = Sample::of(medians.collect());
-        [25, 975].map(|thousandths| medians.at(thousandths))
+        })
     }
 }
 
+/// Between which a figure lies in 95 of 100 such runs, found by drawing rounds again and again.
+fn interval<T>(rounds: &[T], figure: impl Fn(Vec<&T>) -> f64) -> [f64; 2] {
+    let mut dice = 2026_u64;
+    let mut draw = || {
+        // Knuth's multiplicative generator (MMIX); any would do that is the same in each run.
+        dice = dice
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let index = usize::try_from(dice >> 33).unwrap_or_default() % rounds.len();
+        &rounds[index]
+    };
+    let figures = (0..DRAWN).map(|_| figure(rounds.iter().map(|_| draw()).collect()));
+    let figures = Sample::of(figures.collect());
+    [25, 975].map(|thousandths| figures.at(thousandths))
+}
+
 const DRAWN: usize = 2000;
+
+/// What two took in rounds in which it was the turn of both. A percentile of few is that of some that were unlucky:
+/// it is taken of all rounds together, and rounds are drawn to find out how far it can be believed.
+#[derive(Clone, Debug)]
+pub(crate) struct Pairs<'a>(Vec<[&'a Sample; 2]>);
+
+/// A percentile of one, by the same of the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Compared {
+    pub(crate) ratio: f64,
+    interval: [f64; 2],
+    rounds: usize,
+}
+
+impl<'a> Pairs<'a> {
+    pub(crate) fn of(rounds: impl Iterator<Item = (&'a Sample, &'a Sample)>) -> Self {
+        Self(rounds.map(|(ours, theirs)| [ours, theirs]).collect())
+    }
+
+    pub(crate) fn at(&self, thousandths: usize) -> Compared {
+        let figure = |rounds: Vec<&[&Sample; 2]>| {
+            let [ours, theirs] = [0, 1].map(|of| {
+                let all = rounds.iter().flat_map(|pair| &pair[of].0).copied();
+                ranked(all.collect(), thousandths)
+            });
+            ours / theirs
+        };
+        Compared {
+            ratio: figure(self.0.iter().collect()),
+            interval: interval(&self.0, figure),
+            rounds: self.0.len(),
+        }
+    }
+}
+
+impl fmt::Display for Compared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ([low, high], rounds) = (self.interval, self.rounds);
+        write!(
+            f,
+            "{:.2} (95 % {low:.2}–{high:.2}, {rounds} rounds)",
+            self.ratio
+        )
+    }
+}
+
+/// The least that so many thousandths of all do not exceed.
+fn ranked(mut times: Vec<f64>, thousandths: usize) -> f64 {
+    let rank = (times.len() * thousandths).div_ceil(1000).max(1);
+    if rank > times.len() {
+        return f64::NAN;
+    }
+    *times.select_nth_unstable_by(rank - 1, f64::total_cmp).1
+}
 
 fn median(values: &[f64]) -> f64 {
     let sorted = Sample::of(values.to_vec()).0;
@@ -251,6 +309,26 @@ mod tests {
         let even = Ratio::of([(1.0, 1.0), (2.0, 1.0)].into_iter());
         assert!((even.median() - 1.5).abs() < 1e-9);
         assert_eq!(Ratio::of(std::iter::empty()).to_string(), "no round");
+    }
+
+    #[test]
+    fn a_percentile_of_all_rounds_is_told_with_how_far_it_can_be_believed() {
+        let around = |middle: f64| {
+            let times = (0..100).map(|index| middle + f64::from(index) / 100.0);
+            Sample::of(times.collect())
+        };
+        let (ours, theirs) = ([2.0, 2.5, 3.0].map(around), [1.0, 1.5, 1.0].map(around));
+        let pairs = Pairs::of(ours.iter().zip(&theirs));
+        for thousandths in [500, 990] {
+            let compared = pairs.at(thousandths);
+            let all = [&ours, &theirs].map(|samples| Sample::all(samples).at(thousandths));
+            assert_eq!(shown(compared.ratio), shown(all[0] / all[1]));
+            let [low, high] = compared.interval;
+            assert!(low < compared.ratio && compared.ratio < high, "{compared}");
+        }
+        let same = Pairs::of(ours.iter().zip(&ours)).at(990);
+        assert_eq!(same.to_string(), "1.00 (95 % 1.00–1.00, 3 rounds)");
+        assert!(ranked(Vec::new(), 500).is_nan());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use self::load::{drive, repeat};
 use self::stand::{Size, Stand, Variant};
-use crate::numbers::{Load, Outcome, Ratio, Sample};
+use crate::numbers::{Load, Outcome, Pairs, Sample};
 use crate::{Arguments, Result};
 
 /// What is promised (`docs/performance.md`).
@@ -26,16 +26,15 @@ pub(crate) async fn row(arguments: &Arguments) -> Result {
     let asked = stand.asked()?;
     let load = Load::now();
     let mut is_met = alone(&stand).await?;
-    let wave = (200, Duration::from_secs(arguments.seconds));
+    let lasting = Duration::from_secs(arguments.seconds.max(SLICE.as_secs()));
     for rate in &arguments.rates {
-        is_met &= through(&stand, arguments, *rate).await?;
+        is_met &= through(&stand, (*rate, lasting)).await?;
     }
     println!("\nmemory of the webhook, grown beside {idle} KiB");
-    stand.switch(Variant::Ours).await?;
-    drive(wave, |number| stand.create(Size::Usual, number)).await?;
+    let wave = (200, lasting.min(SHORT));
+    drive(wave, |number| stand.create(Variant::Ours, number)).await?;
     is_met &= grown(&stand, idle, "200/s of 8 KiB through the API server");
-    let wave = (50, wave.1);
-    drive(wave, |_| stand.review(Variant::Ours, Size::Largest)).await?;
+    drive((50, wave.1), |_| stand.review(Variant::Ours, Size::Largest)).await?;
     is_met &= grown(&stand, idle, "50/s of 1 MiB at the handler");
     let (sources, server) = stand.asked()?;
     let (sources, server) = (sources - asked.0, &server[asked.1.len()..]);
@@ -49,7 +48,7 @@ pub(crate) async fn row(arguments: &Arguments) -> Result {
     Ok(())
 }
 
-/// The handler alone: one request after the other on a connection of its own.
+/// The handler alone: one request after the other on a connection of its own, ours and the other's by turns.
 async fn alone(stand: &Stand) -> Result<bool> {
     println!("\nthe handler alone, one request after the other");
     let mut are_met = true;
@@ -58,12 +57,23 @@ async fn alone(stand: &Stand) -> Result<bool> {
         (Size::Medium, 1000, 2.0),
         (Size::Largest, 300, 15.0),
     ] {
-        let of = async |variant| -> Result<Sample> {
-            let act = async || stand.review(variant, size).await;
-            repeat(times / 10, &act).await?;
-            repeat(times, &act).await
-        };
-        let (ours, noop) = (of(Variant::Ours).await?, of(Variant::Noop).await?);
+        let of =
+            async |variant, times| repeat(times, async || stand.review(variant, size).await).await;
+        let (mut ours, mut noop) = (Vec::new(), Vec::new());
+        for turn in 0..=TURNS {
+            let both = [
+                of(Variant::Ours, times / TURNS).await?,
+                of(Variant::Noop, times / TURNS).await?,
+            ];
+            // The first makes connections, and whoever starts late is there.
+            if turn > 0 {
+                let [one, other] = both;
+                ours.push(one);
+                noop.push(other);
+            }
+        }
+        let pairs = Pairs::of(ours.iter().zip(&noop));
+        let [ours, noop] = [&ours, &noop].map(|samples| Sample::all(samples));
         let outcome = Outcome::at_most(goal, ours.at(990));
         are_met &= outcome == Outcome::Met;
         let bytes = stand.bytes(size);
@@ -72,46 +82,85 @@ async fn alone(stand: &Stand) -> Result<bool> {
             size.word(),
         );
         println!("                      no-op  {noop}");
+        println!("                      ours / no-op  p50 {}", pairs.at(500));
     }
     Ok(are_met)
 }
 
-/// Through the API server at one rate: ours, one that looks at nothing and none, in turns.
-async fn through(stand: &Stand, arguments: &Arguments, rate: u32) -> Result<bool> {
-    let wave = (rate, Duration::from_secs(arguments.seconds));
+/// In so many turns each.
+const TURNS: usize = 10;
+
+/// Through the API server at one rate: ours, one that looks at nothing and none, for some seconds by turns, so that
+/// whatever else the machine does it does to all of them. No configuration is changed between the turns: the label
+/// of a record decides who is asked about it.
+async fn through(stand: &Stand, (rate, lasting): (u32, Duration)) -> Result<bool> {
+    for variant in Variant::ALL {
+        drive((rate, SLICE), |number| stand.create(variant, number)).await?;
+    }
     let mut all = Variant::ALL.map(|_| Vec::new());
-    for _ in 0..arguments.rounds {
-        for (variant, samples) in Variant::ALL.into_iter().zip(&mut all) {
-            stand.switch(variant).await?;
-            // Connections are made, and whoever starts late is there.
-            drive((rate, WARM), |number| stand.create(Size::Usual, number)).await?;
-            let before = stand.answered(variant).await?;
-            samples.push(drive(wave, |number| stand.create(Size::Usual, number)).await?);
-            let answered = stand.answered(variant).await? - before;
-            let sent = u64::from(rate) * arguments.seconds;
-            if variant != Variant::Nobody && answered < sent {
-                return Err(format!("{variant:?} has answered {answered} of {sent}").into());
-            }
+    let asked = [Variant::Ours, Variant::Noop];
+    let mut before = Vec::new();
+    for variant in asked {
+        before.push((stand.answered(variant).await?, stand.ticks(variant)));
+    }
+    let slices = lasting.as_secs().div_ceil(SLICE.as_secs());
+    for round in 0..slices {
+        for variant in turns(round) {
+            let sample = drive((rate, SLICE), |number| stand.create(variant, number)).await?;
+            all[variant as usize].push(sample);
         }
     }
-    println!("\nthrough the API server, {rate}/s of 8 KiB, from the intended start");
+    println!(
+        "\nthrough the API server, {rate}/s of 8 KiB, from the intended start, {slices} turns of {SLICE:?}"
+    );
     for (variant, samples) in Variant::ALL.iter().zip(&all) {
         println!("  {:<7} {}", variant.word(), Sample::all(samples));
     }
+    let mut costs = Vec::new();
+    for (variant, (answered, ticks)) in asked.into_iter().zip(before) {
+        let answered = stand.answered(variant).await? - answered;
+        let sent = u64::from(rate) * slices * SLICE.as_secs();
+        if answered < sent {
+            return Err(format!("{variant:?} has answered {answered} of {sent}").into());
+        }
+        costs.push(each(stand.ticks(variant) - ticks, answered));
+    }
     let [ours, noop, _] = &all;
-    let of = |thousandths| {
-        let rounds = ours.iter().zip(noop);
-        Ratio::of(rounds.map(|(ours, noop)| (ours.at(thousandths), noop.at(thousandths))))
-    };
-    let p99 = of(990);
-    let outcome = Outcome::at_most(MOST_RATIO, p99.median());
-    println!("  ours / no-op  p50 {}", of(500));
+    let pairs = Pairs::of(ours.iter().zip(noop));
+    let p99 = pairs.at(990);
+    let outcome = Outcome::at_most(MOST_RATIO, p99.ratio);
+    println!("  ours / no-op  p50 {}", pairs.at(500));
     println!("  ours / no-op  p99 {p99} (goal: {MOST_RATIO}{outcome})");
+    println!(
+        "  processor time of a request, in ms: ours {:.2}, no-op {:.2}",
+        costs[0], costs[1]
+    );
     Ok(outcome == Outcome::Met)
 }
 
-/// Before what is measured.
-const WARM: Duration = Duration::from_secs(2);
+/// Who is asked in a round, in an order in which each comes after each other one as often. Nobody only in one of four:
+/// that is told to see what the server itself takes, and divides nothing.
+fn turns(round: u64) -> Vec<Variant> {
+    let mut turns = match round % 4 {
+        0 => Variant::ALL.to_vec(),
+        _ => vec![Variant::Ours, Variant::Noop],
+    };
+    if round % 2 == 1 {
+        turns.reverse();
+    }
+    turns
+}
+
+/// Milliseconds of each, of ticks of all: there are a hundred a second.
+fn each(ticks: u64, count: u64) -> f64 {
+    let [ticks, count] = [ticks, count].map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+    f64::from(ticks) * 10.0 / f64::from(count.max(1))
+}
+
+/// For how long one is asked before it is another's turn.
+const SLICE: Duration = Duration::from_secs(2);
+/// For how long memory is watched.
+const SHORT: Duration = Duration::from_secs(20);
 
 fn grown(stand: &Stand, idle: u64, what: &str) -> bool {
     let grown = stand.memory()[1].saturating_sub(idle);

@@ -17,11 +17,13 @@ use charttrust_e2e::stage::{OPERATOR_NAMESPACE, Power, SOON, Setting, Stage, Sto
 use charttrust_e2e::{eventually, record};
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::Api;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::numbers::ticks;
 use crate::run::memory;
 use crate::{Arguments, Result, noise};
 
@@ -83,8 +85,8 @@ impl Size {
 
 /// A record of each size, ready to be sent.
 struct Sent {
-    /// As many releases.
-    secrets: Vec<Arc<Secret>>,
+    /// As many releases, for each that is asked about them.
+    secrets: [Vec<Arc<Secret>>; 3],
     review: String,
 }
 
@@ -95,7 +97,6 @@ pub(super) struct Stand {
     identity: Identity,
     door: Door,
     noop: Noop,
-    configuration: ValidatingWebhookConfiguration,
     /// To the webhooks.
     http: reqwest::Client,
     sent: [Sent; 4],
@@ -103,7 +104,7 @@ pub(super) struct Stand {
 }
 
 struct Noop {
-    _process: Process,
+    process: Process,
     address: String,
     _dir: TempDir,
 }
@@ -130,10 +131,9 @@ impl Stand {
         point(&story.client, door.address()).await?;
         door.ready().await;
         let noop = Noop::start(arguments, &identity)?;
-        let (mut configuration, http) = believed(&story, &door).await;
-        configuration.metadata.resource_version = None;
-        configuration.metadata.managed_fields = None;
+        let (configuration, http) = believed(&story, &door).await;
         stage.operator(Operator::kill);
+        divide(&story.client, configuration, &noop.address).await?;
         let sent = records(&story).await?;
         let stand = Self {
             begun: cluster.mark(),
@@ -142,7 +142,6 @@ impl Stand {
             identity,
             door,
             noop,
-            configuration,
             http,
             sent,
         };
@@ -150,7 +149,7 @@ impl Stand {
         Ok(stand)
     }
 
-    /// Both answer, and ours remembers the archives.
+    /// Both answer, are asked about what is theirs, and ours remembers the archives.
     async fn warm(&self) -> Result {
         for size in Size::ALL {
             self.review(Variant::Ours, size).await?;
@@ -164,47 +163,52 @@ impl Stand {
             },
         )
         .await;
+        for whom in [Variant::Ours, Variant::Noop] {
+            self.asked_about(whom).await?;
+        }
+        let before = self.answers().await?;
+        self.create(Variant::Nobody, 0).await?;
+        if self.answers().await? != before {
+            return Err("somebody is asked about what is nobody's".into());
+        }
         Ok(())
     }
 
-    /// Has the API server ask somebody else.
-    pub(super) async fn switch(&self, to: Variant) -> Result {
-        let client = &self.story.client;
-        let all = Api::<ValidatingWebhookConfiguration>::all(client.clone());
-        let is_there = all.get_opt(NAME).await?.is_some();
-        let address = match to {
-            Variant::Nobody => {
-                if is_there {
-                    all.delete(NAME, &DeleteParams::default()).await?;
-                }
-                return Ok(());
-            }
-            Variant::Ours => self.door.address(),
-            Variant::Noop => self.noop.address.as_str(),
-        };
-        if !is_there {
-            all.create(&PostParams::default(), &self.configuration)
-                .await?;
-        }
-        point(client, address).await?;
-        let before = self.answered(to).await?;
-        eventually(SOON, "the API server asks this webhook", async || {
-            let created = self.create(Size::Small, 0).await;
+    /// The API server asks this one, and no other, about its records.
+    async fn asked_about(&self, whom: Variant) -> Result {
+        eventually(SOON, "the API server asks this webhook alone", async || {
+            let answers = async || self.answers().await.map_err(|error| error.to_string());
+            let before = answers().await?;
+            let created = self.create(whom, 0).await;
             created.map_err(|error| error.to_string())?;
-            let now = self.answered(to).await.map_err(|error| error.to_string())?;
-            if now > before {
+            let after = answers().await?;
+            let mut expected = before;
+            expected[whom as usize] += 1;
+            if after == expected {
                 Ok(())
             } else {
-                Err(format!("{before} answers"))
+                Err(format!("{whom:?}: {before:?} answers, then {after:?}"))
             }
         })
         .await;
         Ok(())
     }
 
-    /// Creates a record, without storing it.
-    pub(super) fn create(&self, size: Size, number: usize) -> impl Future<Output = Result> + use<> {
-        let secrets = &self.sent[size as usize].secrets;
+    /// How many reviews ours and the other have answered.
+    async fn answers(&self) -> Result<[u64; 2]> {
+        Ok([
+            self.answered(Variant::Ours).await?,
+            self.answered(Variant::Noop).await?,
+        ])
+    }
+
+    /// Creates a record of usual size that this one is asked about, without storing it.
+    pub(super) fn create(
+        &self,
+        whom: Variant,
+        number: usize,
+    ) -> impl Future<Output = Result> + use<> {
+        let secrets = &self.sent[Size::Usual as usize].secrets[whom as usize];
         let secret = Arc::clone(&secrets[number % secrets.len()]);
         let namespace = &self.story.namespace;
         let api = Api::<Secret>::namespaced(self.story.client.clone(), namespace);
@@ -215,6 +219,15 @@ impl Stand {
             };
             api.create(&dry, &secret).await?;
             Ok(())
+        }
+    }
+
+    /// Which processor time a webhook has taken, in ticks.
+    pub(super) fn ticks(&self, whom: Variant) -> u64 {
+        match whom {
+            Variant::Nobody => 0,
+            Variant::Noop => ticks(self.noop.process.id()),
+            Variant::Ours => ticks(self.door.id()),
         }
     }
 
@@ -275,7 +288,7 @@ impl Stand {
 
     /// How many bytes the record in a Secret has.
     pub(super) fn bytes(&self, size: Size) -> usize {
-        let secret = self.sent[size as usize].secrets.first();
+        let secret = self.sent[size as usize].secrets[0].first();
         let data = secret.and_then(|secret| secret.data.as_ref());
         let all = data.into_iter().flat_map(|data| data.values());
         all.map(|value| value.0.len()).sum()
@@ -299,12 +312,44 @@ impl Noop {
             .env("KUBECONFIG", identity.kubeconfig());
         let process = Process::spawn("noop-webhook", &command, &dir.path().join("log"))?;
         Ok(Self {
-            _process: process,
+            process,
             address,
             _dir: dir,
         })
     }
 }
+
+/// Has the API server ask ours about records of one label, and the other about those of another: nothing changes
+/// while they are measured.
+async fn divide(client: &kube::Client, ours: ValidatingWebhookConfiguration, noop: &str) -> Result {
+    let all = Api::<ValidatingWebhookConfiguration>::all(client.clone());
+    let of = |whom: Variant, address: Option<&str>| {
+        let mut configuration = ours.clone();
+        for webhook in configuration.webhooks.iter_mut().flatten() {
+            webhook.object_selector = Some(LabelSelector {
+                match_labels: Some([(ASKED.to_owned(), whom.word().to_owned())].into()),
+                ..LabelSelector::default()
+            });
+            if let Some(address) = address {
+                webhook.client_config.url = Some(format!("https://{address}/v1/records"));
+            }
+        }
+        configuration
+    };
+    let mut other = of(Variant::Noop, Some(noop));
+    other.metadata = ObjectMeta {
+        name: Some(format!("{NAME}-noop")),
+        ..ObjectMeta::default()
+    };
+    all.create(&PostParams::default(), &other).await?;
+    let change = json!({"webhooks": of(Variant::Ours, None).webhooks});
+    all.patch(NAME, &PatchParams::default(), &Patch::Merge(change))
+        .await?;
+    Ok(())
+}
+
+/// Whom the API server asks about a record.
+const ASKED: &str = "bench.charttrust.io/asked";
 
 /// The configuration, and a client that believes whom it names, once the webhook shows a certificate for its address.
 async fn believed(story: &Story, door: &Door) -> (ValidatingWebhookConfiguration, reqwest::Client) {
@@ -350,12 +395,21 @@ async fn records(story: &Story) -> Result<[Sent; 4]> {
             .get(&format!("sh.helm.release.v1.{}.v1", size.word()))
             .await?;
         template.metadata.managed_fields = None;
-        let of_release = |number: usize| -> Result<Arc<Secret>> {
+        let of_release = |whom: Variant, number: usize| -> Result<Arc<Secret>> {
             let name = format!("{}-{number}", size.word());
-            Ok(Arc::new(record::copy(&template, &name, |_| {})?))
+            let mut copy = record::copy(&template, &name, |_| {})?;
+            let labels = copy.metadata.labels.get_or_insert_default();
+            labels.insert(ASKED.to_owned(), whom.word().to_owned());
+            Ok(Arc::new(copy))
         };
-        let secrets = (0..RELEASES).map(of_release).collect::<Result<Vec<_>>>()?;
-        let object = serde_json::to_value(&*secrets[0])?;
+        let of = |whom| -> Result<Vec<_>> {
+            (0..RELEASES)
+                .map(|number| of_release(whom, number))
+                .collect()
+        };
+        let [ours, noop, nobody] = Variant::ALL.map(of);
+        let secrets: [Vec<_>; 3] = [ours?, noop?, nobody?];
+        let object = serde_json::to_value(&*secrets[0][0])?;
         let review = json!({
             "apiVersion": "admission.k8s.io/v1",
             "kind": "AdmissionReview",
