@@ -1,11 +1,12 @@
 //! Applications of Argo CD at their own door: what they ask for is judged before anything is deployed. Argo CD looks
 //! after none of these: they lie in namespaces that it does not look at.
 
+use charttrust::watch::MOST;
 use charttrust_e2e::charts::Source;
 use charttrust_e2e::eventually;
 use charttrust_e2e::helm::Version;
 use charttrust_e2e::stage::{SOON, Story};
-use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -75,10 +76,7 @@ async fn an_application_is_judged_by_what_it_asks_for() {
             Err(said) if said.contains("denied the request") => Ok(said),
             Err(said) => Err(said),
             Ok(()) => {
-                let gone = argo
-                    .api
-                    .delete("bare", &kube::api::DeleteParams::default())
-                    .await;
+                let gone = argo.api.delete("bare", &DeleteParams::default()).await;
                 Err(format!("it went in; {:?}", gone.is_ok()))
             }
         }
@@ -136,4 +134,56 @@ async fn an_application_is_judged_by_what_it_asks_for() {
     let moved = argo.change("web", &elsewhere).await;
     // Of a place that no rule has nothing is known: it goes in, and the operator says so.
     story.done("ask elsewhere", moved);
+}
+
+/// Nobody judges what stands behind the last source that is looked at: what is signed before it lends it nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_with_more_sources_than_are_looked_at_is_refused() {
+    let (story, _door) = story("argo-cut", Version::V4).await;
+    with_argo().await;
+    let key = story.trusted_key("platform").await;
+    let rule = story.rule("*", &[&key], json!({"verify": {"level": "Signature"}}));
+    let strict = json!({"mode": "Enforce", "admission": {"onUnknown": "Deny"}, "rules": [rule]});
+    let policy = story.policy("strict", &[&key], strict).await;
+    story
+        .publish(&Source::new("web", "1.0.0"), Some(&key))
+        .await;
+    story.publish(&Source::new("bare", "1.0.0"), None).await;
+    let argo = Argo {
+        story: &story,
+        api: api(&story.client, &story.namespace),
+    };
+    let signed = || argo.source("web", "1.0.0");
+    let sources = |count: usize| -> Vec<_> { (0..count).map(|_| signed()).collect() };
+    let refused = async |name: &str, sources: Vec<Value>| {
+        eventually(SOON, "what is cut is refused", async || {
+            let asked = json!({"sources": sources});
+            match argo.create(name, &asked).await {
+                Err(said) if said.contains("LimitExceeded") => Ok(said),
+                Err(said) => Err(said),
+                Ok(()) => {
+                    let gone = argo.api.delete(name, &DeleteParams::default()).await;
+                    Err(format!("it went in; {:?}", gone.is_ok()))
+                }
+            }
+        })
+        .await
+    };
+    let behind = [sources(MOST), vec![argo.source("bare", "1.0.0")]].concat();
+    let said = refused("behind", behind).await;
+    let told = format!("release {}/argocd.behind: ", story.namespace);
+    let why = "the Application has more sources, or longer texts of them, than are looked at";
+    assert!(
+        said.contains(&told) && said.contains(why) && said.contains(&policy),
+        "{said}"
+    );
+    // Long texts take the room of those after them.
+    let long = argo.source("web", &format!("1.0.0+{}", "a".repeat(1000)));
+    refused("long", vec![long; MOST - 1]).await;
+
+    let within = json!({"sources": sources(MOST - 1)});
+    story.done("ask for few", argo.create("few", &within).await);
+    let more = json!({"spec": {"sources": sources(MOST + 1)}});
+    let said = argo.change("few", &more).await.unwrap_err();
+    assert!(said.contains("LimitExceeded"), "{said}");
 }
