@@ -10,6 +10,7 @@
 //! Decision: an own Lease. `kube-leader-election` compares the lease with the wall clock and takes
 //! it without a precondition, which makes two leaders where clocks differ; `kubert` pins another kube.
 
+mod cut;
 pub mod elector;
 mod keeper;
 mod ranges;
@@ -28,6 +29,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tower::filter::FilterLayer;
 
+pub use cut::Cut;
 pub use elector::Loss;
 pub use keeper::{Holders, Keeper, Order, SHARDS, Turn, lease_of};
 pub use told::{

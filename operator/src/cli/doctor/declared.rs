@@ -42,6 +42,11 @@ impl Declared {
         }
     }
 
+    /// The policies, if they could be read.
+    pub(super) fn policies(&self) -> Option<&[ChartTrustPolicy]> {
+        self.policies.as_deref().ok()
+    }
+
     /// What is said of it.
     pub(super) fn told(&self) -> Vec<Line> {
         let mut lines = keys(&self.keys);

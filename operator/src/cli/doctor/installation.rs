@@ -163,6 +163,12 @@ pub(super) fn running(
     }
 }
 
+/// How many replicas are asked for.
+pub(super) fn wanted(deployments: &Result<Vec<Deployment>, String>) -> Option<i32> {
+    let first = deployments.as_ref().ok()?.first()?;
+    Some(replicas(first).0)
+}
+
 /// How many replicas are asked for, and how many are ready.
 fn replicas(deployment: &Deployment) -> (i32, i32) {
     let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas);
@@ -213,7 +219,7 @@ pub(super) async fn renewal() {
 
 /// What a Lease shows of its holder.
 #[derive(Clone, Debug, Eq, PartialEq)]
-enum Holding {
+pub(super) enum Holding {
     /// Nobody holds it.
     Nobody(Option<Timestamp>),
     /// Its holder renews it; by how many seconds its clock is ahead.
@@ -227,7 +233,7 @@ enum Holding {
 
 /// By two looks at it, the second one if there was any: two clocks may disagree, and what is renewed is
 /// held, whatever its date. `now` is the time of the API server at the last look.
-fn holding(first: &Lease, second: Option<&Lease>, now: Timestamp) -> Holding {
+pub(super) fn holding(first: &Lease, second: Option<&Lease>, now: Timestamp) -> Holding {
     let last = second.unwrap_or(first);
     let renewed = last.spec.as_ref();
     let renewed = renewed.and_then(|spec| spec.renew_time.as_ref());

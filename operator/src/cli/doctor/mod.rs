@@ -6,6 +6,7 @@ mod discovery;
 mod door;
 mod installation;
 mod kinds;
+mod ranges;
 mod report;
 mod rights;
 mod server;
@@ -70,6 +71,11 @@ async fn examine(client: &Client, server: Server, operator: &Operator) -> Vec<Li
     lines.push(installation::running(&deployments, &looks, operator));
     lines.extend(installation::leading(&looks, &deployments, operator));
     lines.push(installation::others(&looks));
+    let declared = Declared::read(client).await;
+    if let Some(ranges) = ranges::look(client, operator, &looks).await {
+        let replicas = installation::wanted(&deployments);
+        lines.extend(ranges.told((replicas, operator), declared.policies()));
+    }
     let discovering = installation::discovering(lease, &deployments);
     lines.extend(discovery::told(
         &discovery::look(client, &discovering).await,
@@ -96,7 +102,7 @@ async fn examine(client: &Client, server: Server, operator: &Operator) -> Vec<Li
     lines.push(server::fenced(&server, containment, &parts));
     lines.extend(Door::read(client, operator).await.told(&server));
     lines.push(rights::told_own(&rights::own(client).await));
-    lines.extend(Declared::read(client).await.told());
+    lines.extend(declared.told());
     lines
 }
 
