@@ -277,88 +277,98 @@ mod tests {
         told.collect()
     }
 
+    /// What is told of ranges, and of so many replicas.
+    fn tells(cases: &[(Ranges, i32, State, &str)]) {
+        for (ranges, replicas, state, message) in cases {
+            let told = told(ranges, *replicas, None);
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert_eq!(told[0].0, *state, "{told:?}");
+            assert!(told[0].1.contains(message), "{told:?}");
+        }
+    }
+
+    fn two() -> Vec<(usize, Holding)> {
+        vec![(0, renewed("a")), (1, renewed("b"))]
+    }
+
     #[test]
     fn who_holds_the_ranges_is_told() {
-        let at = "2026-11-29T11:00:00Z".parse().unwrap();
-        let two = [(0, renewed("a")), (1, renewed("b"))];
-        let unclear = Holding::Unclear {
-            holder: "c".to_owned(),
-            renewed: Some(at),
-        };
-        let cut = Cut::Into(3);
-        for (ranges, replicas, state, message) in [
+        let alone = [(0, renewed("a")), (1, renewed("a"))];
+        tells(&[
             (
-                of(Cut::Into(2), &two),
+                of(Cut::Into(2), &two()),
                 2,
                 State::Ok,
                 "2 ranges are held: a 1, b 1",
             ),
             (
-                of(Cut::Into(2), &two),
+                of(Cut::Into(2), &two()),
                 3,
                 State::Warning,
                 "3 replicas are asked for, and there are 2 ranges",
             ),
             (
-                of(Cut::Into(2), &[(0, renewed("a")), (1, renewed("a"))]),
+                of(Cut::Into(2), &alone),
                 1,
                 State::Warning,
                 "one replica holds all 2 ranges",
             ),
             (
-                of(cut, &two),
+                of(Cut::Changes, &two()),
+                2,
+                State::Warning,
+                "the number of ranges changes",
+            ),
+        ]);
+        let unseen = Ranges {
+            cut: Cut::Into(3),
+            held: Err("forbidden".to_owned()),
+        };
+        assert_eq!(told(&unseen, 2, None)[0].0, State::Unknown);
+    }
+
+    #[test]
+    fn what_nobody_holds_and_what_is_left_is_told() {
+        let at = "2026-11-29T11:00:00Z".parse().unwrap();
+        let unclear = Holding::Unclear {
+            holder: "c".to_owned(),
+            renewed: Some(at),
+        };
+        let with = |range, holding| [two(), vec![(range, holding)]].concat();
+        let left = with(2, Holding::Nobody(Some(at)));
+        tells(&[
+            (
+                of(Cut::Into(3), &two()),
                 2,
                 State::Failed,
                 "no replica has ever held range 2 of 3: ",
             ),
             (
-                of(
-                    cut,
-                    &[two.to_vec(), vec![(2, Holding::Nobody(Some(at)))]].concat(),
-                ),
+                of(Cut::Into(3), &left),
                 2,
                 State::Failed,
                 "no replica has held range 2 of 3 since 2026-11-29T11:00:00Z: ",
             ),
             (
-                of(cut, &[two.to_vec(), vec![(2, unclear.clone())]].concat()),
+                of(Cut::Into(3), &with(2, unclear.clone())),
                 2,
                 State::Failed,
                 "c holds range 2 of 3 and has not renewed it since 2026-11-29T11:00:00Z: ",
             ),
             // What was left by a greater number is nobody's; what is renewed is somebody's.
             (
-                of(Cut::Into(2), &[two.to_vec(), vec![(2, unclear)]].concat()),
+                of(Cut::Into(2), &with(2, unclear)),
                 2,
                 State::Ok,
                 "2 ranges are held",
             ),
             (
-                of(
-                    Cut::Into(2),
-                    &[two.to_vec(), vec![(63, renewed("d"))]].concat(),
-                ),
+                of(Cut::Into(2), &with(63, renewed("d"))),
                 2,
                 State::Failed,
                 "there are 2 ranges, and range 63 by d renewed too",
             ),
-            (
-                of(Cut::Changes, &two),
-                2,
-                State::Warning,
-                "the number of ranges changes",
-            ),
-        ] {
-            let told = told(&ranges, replicas, None);
-            assert_eq!(told.len(), 1, "{told:?}");
-            assert_eq!(told[0].0, state, "{told:?}");
-            assert!(told[0].1.contains(message), "{told:?}");
-        }
-        let unseen = Ranges {
-            cut,
-            held: Err("forbidden".to_owned()),
-        };
-        assert_eq!(told(&unseen, 2, None)[0].0, State::Unknown);
+        ]);
     }
 
     #[test]
