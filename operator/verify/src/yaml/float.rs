@@ -12,12 +12,31 @@ pub(crate) fn general_f32(number: f64) -> String {
         reason = "there is no other conversion between floats"
     )]
     let number = number as f32;
-    general(&format!("{number:e}"))
+    let rounded = |places: usize| format!("{number:.places$e}");
+    general(&even(format!("{number:e}"), rounded, |text| {
+        text.parse() == Ok(number)
+    }))
 }
 
 /// Writes `number` as Go's `%v` does.
 pub(crate) fn general_f64(number: f64) -> String {
-    general(&format!("{number:e}"))
+    let rounded = |places: usize| format!("{number:.places$e}");
+    general(&even(format!("{number:e}"), rounded, |text| {
+        text.parse() == Ok(number)
+    }))
+}
+
+/// Of two shortest forms that are as near to a number, Go takes the even one, and Rust the larger: 230101.125 as a
+/// 32-bit float is `230101.12` to Go. Rounded to as many places, Rust takes the even one too.
+fn even(
+    shortest: String,
+    rounded: impl Fn(usize) -> String,
+    is_number: impl Fn(&str) -> bool,
+) -> String {
+    let mantissa = shortest.split('e').next().unwrap_or_default();
+    let digits = mantissa.bytes().filter(u8::is_ascii_digit).count();
+    let even = rounded(digits.saturating_sub(1));
+    if is_number(&even) { even } else { shortest }
 }
 
 /// A whole number where Go decodes every number into a `float64`.
@@ -81,7 +100,7 @@ mod tests {
     use super::*;
 
     /// Made with Go 1.26, `strconv.FormatFloat(f, 'g', -1, 32)` and `fmt.Sprint(f)`.
-    const GO: [(f64, &str, &str); 14] = [
+    const GO: [(f64, &str, &str); 19] = [
         (1.10, "1.1", "1.1"),
         (1.0, "1", "1"),
         (0.0, "0", "0"),
@@ -96,6 +115,12 @@ mod tests {
         (1.5e20, "1.5e+20", "1.5e+20"),
         (12_345_678.0, "1.2345678e+07", "1.2345678e+07"),
         (2.345_678_901_23, "2.3456788", "2.34567890123"),
+        // Halfway between two shortest forms.
+        (230_101.12, "230101.12", "230101.12"),
+        (230_101.13, "230101.12", "230101.13"),
+        (230_101.37, "230101.38", "230101.37"),
+        (230_101.62, "230101.62", "230101.62"),
+        (1_048_576.25, "1.0485762e+06", "1.04857625e+06"),
     ];
 
     #[test]
