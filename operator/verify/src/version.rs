@@ -55,6 +55,7 @@ impl FromStr for Constraint {
         if text.len() > MAX_CONSTRAINT || text.split("||").count() > MAX_GROUPS {
             return Err(InvalidConstraint);
         }
+        let text = without_ranges(text);
         let groups = text
             .split("||")
             .map(|group| parse_group(group).ok_or(InvalidConstraint));
@@ -353,57 +354,76 @@ fn is_open(part: Option<&str>) -> bool {
     matches!(part, None | Some("x" | "X" | "*"))
 }
 
-/// Parses the comparisons between two `||`.
+/// Parses the comparisons between two `||`, in which no hyphen range is left.
 fn parse_group(text: &str) -> Option<Vec<Comparison>> {
     let mut group = Vec::new();
     let mut rest = after_blanks(text);
-    // A hyphen range takes the blanks around it: what is parted from it by blanks alone is not parted.
-    let mut may_be_range = true;
     loop {
         let (operator, after) = operator(rest);
         let (shape, after) = Shape::parse(after_blanks(after))?;
-        let range = operator.is_none().then(|| range_end(after)).flatten();
-        let is_range = range.is_some();
-        rest = if let Some((end, after)) = range {
-            if !may_be_range {
-                return None;
-            }
-            group.push(Comparison::new(Operator::AtLeast, &shape)?);
-            group.push(Comparison::new(Operator::AtMost, &end)?);
-            after
-        } else {
-            group.push(Comparison::new(
-                operator.unwrap_or(Operator::Equal),
-                &shape,
-            )?);
-            after
-        };
-        let next = after_blanks(rest);
+        group.push(Comparison::new(operator, &shape)?);
+        let next = after_blanks(after);
         if next.is_empty() {
             return Some(group);
         }
-        // Behind one it puts a blank of its own.
-        may_be_range = is_range || next.starts_with(',');
-        let separated = next.len() < rest.len() || may_be_range;
-        rest = after_blanks(next.strip_prefix(',').unwrap_or(next));
-        if !separated {
+        if next.len() == after.len() && !next.starts_with(',') {
             return None;
         }
+        rest = after_blanks(next.strip_prefix(',').unwrap_or(next));
     }
 }
 
-/// Splits `- 1.4` off, the second half of a hyphen range; the hyphen stands between spaces.
-fn range_end(text: &str) -> Option<(Shape<'_>, &str)> {
-    let hyphen = after_blanks(text);
-    let after = hyphen
-        .strip_prefix('-')
-        .filter(|_| hyphen.len() < text.len())?;
-    let end = after_blanks(after);
-    if end.len() == after.len() {
-        None
-    } else {
-        Shape::parse(end)
+/// Writes hyphen ranges as two comparisons (`rewriteRange`), before anything else is looked at: a range begins where
+/// its expression finds one first, within a word or over a `||` without blanks.
+fn without_ranges(text: &str) -> String {
+    let (mut written, mut rest) = (text.to_owned(), text);
+    while !rest.is_empty() {
+        if let Some(range) = Range::parse(rest) {
+            let comparisons = format!(">= {}, <= {} ", range.from, range.to);
+            written = written.replacen(range.whole, &comparisons, 1);
+            rest = range.after;
+        } else {
+            let mut letters = rest.chars();
+            letters.next();
+            rest = letters.as_str();
+        }
     }
+    written
+}
+
+/// A hyphen range such as `1.2 - 1.4`, with the blanks around it.
+struct Range<'a> {
+    whole: &'a str,
+    from: &'a str,
+    to: &'a str,
+    after: &'a str,
+}
+
+impl<'a> Range<'a> {
+    /// Splits one off the front; the hyphen stands between blanks.
+    fn parse(text: &'a str) -> Option<Self> {
+        let begin = after_blanks(text);
+        let (_, end) = Shape::parse(begin)?;
+        let hyphen = after_blanks(end);
+        let behind = hyphen.strip_prefix('-')?;
+        let second = after_blanks(behind);
+        if hyphen.len() == end.len() || second.len() == behind.len() {
+            return None;
+        }
+        let (_, rest) = Shape::parse(second)?;
+        let after = after_blanks(rest);
+        Some(Self {
+            whole: before(text, after),
+            from: before(begin, end),
+            to: before(second, rest),
+            after,
+        })
+    }
+}
+
+/// A text without its end.
+fn before<'a>(text: &'a str, end: &str) -> &'a str {
+    text.strip_suffix(end).unwrap_or(text)
 }
 
 /// What follows the blanks that Go's `\s` knows: no others are blanks to it.
@@ -411,13 +431,13 @@ fn after_blanks(text: &str) -> &str {
     text.trim_start_matches(|letter: char| letter.is_ascii_whitespace())
 }
 
-fn operator(text: &str) -> (Option<Operator>, &str) {
+fn operator(text: &str) -> (Operator, &str) {
     for (name, operator) in OPERATORS {
         if let Some(rest) = text.strip_prefix(name) {
-            return (Some(operator), rest);
+            return (operator, rest);
         }
     }
-    (None, text)
+    (Operator::Equal, text)
 }
 
 /// The longer names first.
@@ -618,6 +638,8 @@ mod tests {
             (" 1 - 2", "1.5.0"),
             ("*.|5", "7.0.0"),
             ("1\t\n1", "1.0.0"),
+            // At least 1, or 1.1.2 and at most 2: the bars are part of the word in which the range begins.
+            ("1||1.1.2 - 2", "5.0.0"),
         ] {
             let constraint = text.parse::<Constraint>();
             assert_eq!(
@@ -634,6 +656,7 @@ mod tests {
             "1\u{2003}2",
             "1|2",
             "1 - 2 - 3",
+            "<= v0.1.1||1.1.2 - X.1.1",
         ] {
             assert!(text.parse::<Constraint>().is_err(), "{text:?}");
         }
