@@ -139,6 +139,10 @@ pub fn bounded(message: &str) -> String {
 /// shows.
 pub fn is_deceptive(character: char) -> bool {
     use unicode_general_category::{GeneralCategory as Category, get_general_category};
+    // Most letters; a build without optimisation copies the whole table of categories for each that it looks up.
+    if character.is_ascii() {
+        return character.is_ascii_control();
+    }
     matches!(
         get_general_category(character),
         Category::Control
@@ -157,6 +161,15 @@ mod tests {
 
     fn message(text: &str) -> String {
         Finding::new(Fact::Note(Note::NotChecked), text).message
+    }
+
+    #[test]
+    fn letters_of_ascii_are_deceptive_if_their_category_says_so() {
+        use unicode_general_category::{GeneralCategory, get_general_category};
+        for letter in (0..128_u8).map(char::from) {
+            let is_control = get_general_category(letter) == GeneralCategory::Control;
+            assert_eq!(is_deceptive(letter), is_control, "{letter:?}");
+        }
     }
 
     #[test]
