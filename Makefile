@@ -1,5 +1,5 @@
 # `make help` lists the commands; what takes more than a few lines lies in e2e/.
-.PHONY: help demo lesson test fmt lint crds manifests deny e2e signing-card registry sigstore chaos door bench soak weight fuzz readers false-alarms conformance pictures release release-twice clean
+.PHONY: help demo lesson test fmt lint crds manifests deny e2e signing-card registry sigstore chaos door bench cost soak weight fuzz readers false-alarms conformance pictures release release-twice clean
 .DEFAULT_GOAL := help
 
 help: ## lists these commands
@@ -59,6 +59,10 @@ bench: ## counts what many releases and hostile neighbours cost, on the real ser
 	cargo build --locked --release --package charttrust --package charttrust-floors --bins
 	cargo build --locked --package charttrust-e2e --bins
 	@MALLOC_ARENA_MAX=1 cargo run --locked --quiet --package charttrust-e2e --bin bench -- $(ROW) $(if $(N),--sizes $(N)) $(ARGS)
+
+cost: ## counts instructions and allocations of work that may not cost more than e2e/cost/figures.json says; WRITE=1 writes that
+	@e2e/prerequisites.sh cargo cc valgrind
+	@cargo run --locked --quiet --package charttrust-cost -- $(if $(WRITE),--write)
 
 soak: ## lets releases come and go for MINUTES=30 while the API server fails now and then, and draws target/soak.html
 	cargo build --locked --release --package charttrust --bin charttrust

@@ -36,6 +36,21 @@ check_advisories() {
 # Unit and property tests, drift of crds/, examples/, README and docs/.
 check_unit() { cargo test --locked --no-fail-fast --workspace --exclude charttrust-e2e --exclude charttrust-false-alarms; }
 
+# What a few pieces of work cost, beside what is stored. Valgrind is for few machines: without it nothing is compared.
+check_cost() {
+  local said
+  if ! said=$(e2e/prerequisites.sh valgrind 2>&1); then
+    not_done+=("cost: $said")
+    return
+  fi
+  said=$(cargo run --locked --quiet --package charttrust-cost)
+  local result=$?
+  echo "$said"
+  said=$(sed -n 's/^not compared: //p' <<<"$said")
+  [ -z "$said" ] || not_done+=("cost: $said")
+  return $result
+}
+
 check_operator() { cargo build --locked --package charttrust --bin charttrust; }
 
 check_testbed() {
@@ -174,7 +189,7 @@ threads() {
   echo $((cores < 2 ? 2 : cores > 4 ? 4 : cores))
 }
 
-all=(prerequisites format clippy deny advisories unit operator testbed e2e)
+all=(prerequisites format clippy deny advisories unit cost operator testbed e2e)
 [ $# -gt 0 ] || set -- "${all[@]}"
 times=()
 for name in "$@"; do

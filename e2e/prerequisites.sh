@@ -20,6 +20,7 @@ advice() {
     git) echo "install git (Debian: apt-get install git)" ;;
     go) echo "install Go 1.26 or newer (https://go.dev/dl)" ;;
     gpg) echo "install GnuPG 2.2 or newer (Debian: apt-get install gnupg)" ;;
+    valgrind) echo "install valgrind (Debian: apt-get install valgrind)" ;;
     *) echo "install it and put it on PATH" ;;
   esac
 }

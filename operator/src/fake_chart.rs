@@ -1,6 +1,10 @@
 //! A chart of one file, and the record that Helm makes of it.
 
+use std::io::Write as _;
+
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 use crate::archive;
@@ -17,6 +21,14 @@ pub(crate) fn recorded(release: &str, version: &str, status: &str) -> Value {
         "name": release, "version": 1, "namespace": "shop", "info": {"status": status},
         "chart": {"metadata": {"name": "web", "version": version, "apiVersion": "v2"}},
     })
+}
+
+/// What a driver of Helm stores of a record: base64 of gzip of its JSON.
+pub(crate) fn payload(record: &Value) -> Vec<u8> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    packed.write_all(record.to_string().as_bytes()).unwrap();
+    let packed = packed.finish().unwrap();
+    BASE64_STANDARD.encode(packed).into_bytes()
 }
 
 /// The `data` of the Secret that holds such a record.

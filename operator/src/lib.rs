@@ -27,6 +27,8 @@ pub mod cli;
 pub mod clock;
 pub mod controllers;
 #[cfg(test)]
+mod cost;
+#[cfg(test)]
 #[allow(dead_code, reason = "shared with the tests of the engine")]
 #[path = "../verify/tests/sigstore/der.rs"]
 mod der;

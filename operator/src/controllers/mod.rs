@@ -11,6 +11,8 @@ mod calm;
 mod context;
 mod contexts;
 #[cfg(test)]
+mod cost;
+#[cfg(test)]
 mod deployed;
 mod error;
 mod events;

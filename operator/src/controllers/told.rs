@@ -19,7 +19,7 @@ use crate::leader::Leadership;
 use crate::parse;
 
 const KEY: &str = include_str!("../../../examples/key-retiring.yaml");
-const NOW: &str = "2026-11-22T00:00:00Z";
+pub(super) const NOW: &str = "2026-11-22T00:00:00Z";
 
 fn key() -> TrustedKey {
     serde_saphyr::from_multiple(KEY).unwrap().remove(0)
@@ -27,14 +27,14 @@ fn key() -> TrustedKey {
 
 /// What somebody applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Applied {
+pub(super) enum Applied {
     Key,
     Policy,
     Release,
 }
 
 impl Applied {
-    fn to(self, scene: &Scene) {
+    pub(super) fn to(self, scene: &Scene) {
         match self {
             Self::Key => scene
                 .context
@@ -88,7 +88,7 @@ fn stolen() -> TrustedKey {
     object
 }
 
-async fn empty() -> Scene {
+pub(super) async fn empty() -> Scene {
     Scene::with(None, Leadership::Alone).await
 }
 
@@ -108,12 +108,12 @@ async fn judged(scene: &Scene, release: &ReleaseId, start: tokio::time::Instant,
     let _ = release::reconcile(&scene.context, release, moment).await;
 }
 
-fn path(release: &ReleaseId) -> String {
+pub(super) fn path(release: &ReleaseId) -> String {
     let ReleaseId { namespace, name } = release;
     format!("/apis/charttrust.io/v1alpha1/namespaces/{namespace}/releasetrusts/{name}")
 }
 
-fn verdict(scene: &Scene, release: &ReleaseId) -> String {
+pub(super) fn verdict(scene: &Scene, release: &ReleaseId) -> String {
     let object = scene.cluster.find(&path(release)).unwrap_or_default();
     let conditions = object["status"]["conditions"]
         .as_array()

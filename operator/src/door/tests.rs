@@ -141,8 +141,14 @@ fn told(answer: Answer) -> String {
     all.join("\n")
 }
 
-/// The review of a record, after a change of the object or, below `record`, of what it holds.
+/// What is asked about a record, after a change of the object or, below `record`, of what it holds.
 async fn submitted(change: impl FnOnce(&mut Value)) -> (Subject, Place) {
+    let review = Review::read(&body(change)).unwrap();
+    (review.subject, place().await)
+}
+
+/// The review of that record as an API server sends it.
+fn body(change: impl FnOnce(&mut Value)) -> Vec<u8> {
     let mut object = json!({
         "namespace": "shop",
         "record": recorded("web", "1.0.0", "pending-install"),
@@ -162,8 +168,7 @@ async fn submitted(change: impl FnOnce(&mut Value)) -> (Subject, Place) {
             "namespace": namespace, "operation": "CREATE", "object": object,
         },
     });
-    let review = Review::read(&serde_json::to_vec(&review).unwrap()).unwrap();
-    (review.subject, place().await)
+    serde_json::to_vec(&review).unwrap()
 }
 
 async fn place() -> Place {
@@ -229,6 +234,35 @@ async fn what_is_known_is_let_in_without_asking_anybody() {
         assert_eq!(scene.install(|_| {}).await, "");
     }
     assert_eq!(scene.asked().await, asked);
+}
+
+/// What an answer for an archive costs that is known, from the body of the request to that of the answer. The record
+/// is decoded by another thread, of which nothing is counted here.
+#[test]
+fn cost() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().build().unwrap();
+    let scene = runtime.block_on(async {
+        let scene = Scene::with(&[]).await;
+        let digest = scene.publish("1.0.0").await;
+        scene.declare(&[pinned(digest, &scene.repository.uri())]);
+        assert_eq!(scene.install(|_| {}).await, "");
+        scene
+    });
+    let (asked, moment) = (runtime.block_on(scene.asked()), Moment::now());
+    let (body, callers) = (body(|_| {}), Arc::new(Callers::default()));
+    crate::cost::measure(|| {
+        let review = Review::read(&body).unwrap();
+        let uid = review.uid().to_owned();
+        let answer = runtime.block_on(async {
+            let admitted = callers.admit([10, 0, 0, 1].into()).unwrap();
+            let place = admitted.place().await.unwrap();
+            scene.door.answer((review.subject, place), moment).await
+        });
+        assert_eq!(answer.unwrap(), Answer::default());
+        assert!(!Review::answered(&uid, &Answer::default()).is_empty());
+    });
+    assert_eq!(runtime.block_on(scene.asked()), asked);
 }
 
 #[tokio::test]

@@ -37,6 +37,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "clock",
             "evidence",
             // For tests only.
+            "cost",
             "fake_chart",
             "fake_cluster",
             // Of the tests of the engine.
@@ -60,6 +61,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "controllers",
             "evidence",
             // For tests only.
+            "cost",
             "fake_chart",
             // Of the tests of the engine.
             "forge",
@@ -71,6 +73,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "watch",
         ],
     ),
+    // Work that is measured, for tests only.
+    ("cost", &["fake_chart"]),
     ("evidence", &["sources"]),
     // A chart and its record, and an API server in memory, for tests only.
     ("fake_chart", &["archive"]),
@@ -185,6 +189,7 @@ fn no_file_is_longer_than_one_subject_needs() {
         "operator/src",
         "operator/verify/src",
         "e2e/src",
+        "e2e/cost/src",
         "e2e/false-alarms/src",
         "e2e/floors/src",
     ];
