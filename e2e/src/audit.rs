@@ -94,6 +94,8 @@ pub struct Mark(u64);
 pub struct Event {
     /// When the request arrived.
     pub time: Timestamp,
+    /// When it was answered: what a write has changed is stored by then.
+    pub answered: Timestamp,
     /// Who sent it.
     pub user: String,
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
@@ -283,6 +285,7 @@ struct Record {
     request_object: Option<Value>,
     response_object: Option<Value>,
     request_received_timestamp: Timestamp,
+    stage_timestamp: Timestamp,
 }
 
 #[derive(Default, Deserialize)]
@@ -322,6 +325,7 @@ impl From<Record> for Event {
     fn from(record: Record) -> Self {
         Self {
             time: record.request_received_timestamp,
+            answered: record.stage_timestamp,
             user: record.user.username,
             verb: record.verb,
             resource: record.object_ref.resource,
@@ -355,6 +359,7 @@ mod tests {
             "objectRef": {"resource": "secrets", "namespace": "shop", "name": "a"},
             "responseStatus": {"code": 200}, "userAgent": "helm/4",
             "requestReceivedTimestamp": "2026-01-02T03:04:05.678901Z",
+            "stageTimestamp": "2026-01-02T03:04:05.690123Z",
         });
         format!("{event}\n")
     }
@@ -387,6 +392,8 @@ mod tests {
             ("shop", "a")
         );
         assert!(event.is_write());
+        let took = event.answered.duration_since(event.time);
+        assert_eq!(took.as_micros(), 11_222);
     }
 
     #[test]

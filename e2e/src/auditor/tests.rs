@@ -11,6 +11,7 @@ fn event(user: &str, verb: &str, path: &str, response: Value) -> Event {
     let mut next = || parts.next().unwrap_or_default();
     Event {
         time: "2026-11-22T00:00:00Z".parse().unwrap(),
+        answered: "2026-11-22T00:00:00Z".parse().unwrap(),
         user: user.to_owned(),
         verb: verb.to_owned(),
         resource: next(),

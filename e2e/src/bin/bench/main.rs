@@ -5,8 +5,13 @@
 //! machine are printed to be compared with each other, not as a promise.
 
 mod bundles;
+mod contained;
+mod copies;
 mod door;
+mod few;
+mod fresh;
 mod hostile;
+mod load;
 mod moonshot;
 mod numbers;
 mod pods;
@@ -15,6 +20,7 @@ mod releases;
 mod run;
 mod slow;
 mod sources;
+mod started;
 mod verify;
 
 use std::path::PathBuf;
@@ -58,7 +64,8 @@ struct Arguments {
     /// Records a second that the API server is asked to create.
     #[arg(long, value_delimiter = ',', default_value = "50,100,200")]
     rates: Vec<u32>,
-    /// For how many seconds at each rate each webhook is asked in all, by turns.
+    /// For how many seconds at each rate each webhook is asked in all, by turns; and for how many others read, or records
+    /// come.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
     /// For how many seconds it is watched that nothing happens.
@@ -73,6 +80,9 @@ struct Arguments {
     /// The webhook that looks at nothing; default: the release build beside that.
     #[arg(long)]
     noop: Option<PathBuf>,
+    /// What answers records without a look at them; default: the release build beside that.
+    #[arg(long)]
+    watcher: Option<PathBuf>,
     /// What measures the engine; default: the release build beside that.
     #[arg(long)]
     speed: Option<PathBuf>,
@@ -82,16 +92,24 @@ struct Arguments {
 enum Row {
     /// One Sigstore bundle, by the engine, by sigstore-go and by cosign.
     Bundles,
+    /// P6, P7, P9, P22: the quarantine of many releases.
+    #[value(aliases = ["P6", "P7", "P9", "P22"])]
+    Contained,
     /// P19 to P21: what the webhook costs whoever installs, beside one that looks at nothing.
     #[value(aliases = ["P19", "P20", "P21"])]
     Door,
+    /// P8: the quarantine of ten releases among many.
+    #[value(alias = "P8")]
+    Few,
+    /// P18: new records of a chart that is known.
+    #[value(alias = "P18")]
+    Fresh,
     /// P14: records that anybody may write, with as many annotations as the server takes.
     #[value(alias = "P14")]
     Hostile,
     /// As many releases as are named (100,000) on two replicas that share the work. Only if it is asked for.
     Moonshot,
-    /// P6: a quarantine of many releases among many Pods.
-    #[value(alias = "P6")]
+    /// A quarantine of many releases among many Pods.
     Pods,
     /// P10 to P13, P15 to P17, P23, P24: a cold start, a warm one, rest and a revocation.
     #[value(aliases = ["P10", "P11", "P12", "P13", "P15", "P16", "P17", "P23", "P24"])]
@@ -100,6 +118,9 @@ enum Row {
     Slow,
     /// What a repository and a registry are asked at a cold start.
     Sources,
+    /// P25: a start with nothing there.
+    #[value(alias = "P25")]
+    Started,
     /// P1 to P5: how fast charts are verified and records decoded, beside other programs.
     #[value(aliases = ["P1", "P2", "P3", "P4", "P5"])]
     Verify,
@@ -108,6 +129,12 @@ enum Row {
 impl Arguments {
     fn wants(&self, row: Row) -> bool {
         self.rows.is_empty() || self.rows.contains(&row)
+    }
+
+    /// The seconds of one round.
+    fn of_round(&self) -> u64 {
+        let rounds = u64::try_from(self.rounds).unwrap_or(u64::MAX);
+        (self.seconds / rounds.max(1)).max(1)
     }
 
     /// What measures the engine.
@@ -143,8 +170,21 @@ async fn main() -> Result {
     let cluster = Cluster::shared(&testbed.to_string_lossy());
     stage::install(cluster.kubeconfig()).await?;
     let bench = run::Bench::new(cluster, &arguments).await?;
+    // While nothing is there.
+    if arguments.wants(Row::Started) {
+        started::row(&bench, &arguments).await?;
+    }
     if arguments.wants(Row::Releases) {
         releases::row(&bench, &arguments).await?;
+    }
+    if arguments.wants(Row::Fresh) {
+        fresh::row(&bench, &arguments).await?;
+    }
+    if arguments.wants(Row::Contained) {
+        contained::row(&bench, &arguments).await?;
+    }
+    if arguments.wants(Row::Few) {
+        Box::pin(few::row(&bench, &arguments)).await?;
     }
     if arguments.wants(Row::Hostile) {
         hostile::row(&bench, arguments.junk).await?;

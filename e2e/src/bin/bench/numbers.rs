@@ -19,6 +19,11 @@ impl Sample {
         Self::of(times.copied().collect())
     }
 
+    /// How many times there are.
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// The least that so many thousandths of all do not exceed.
     pub(crate) fn at(&self, thousandths: usize) -> f64 {
         let rank = (self.0.len() * thousandths).div_ceil(1000).max(1);

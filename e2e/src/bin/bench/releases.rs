@@ -1,6 +1,7 @@
 //! A cold start with many releases of fewer charts, a warm one, and the revocation of a key.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,8 +19,9 @@ use kube::Api;
 use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
 use serde_json::json;
 
-use crate::numbers::{Load, Ratio, Sample, slope, ticks};
-use crate::run::{Bench, PATIENCE, judged};
+use crate::contained::real;
+use crate::numbers::{Load, Outcome, Ratio, Sample, slope, ticks};
+use crate::run::{Bench, PATIENCE, judged, memory};
 use crate::{Arguments, Result};
 
 pub(crate) async fn row(bench: &Bench, arguments: &Arguments) -> Result {
@@ -69,7 +71,7 @@ impl Releases {
         );
         println!("preparing {charts} charts and {} releases …", charts * each);
         let published = publish(charts, &story, &many, &few).await?;
-        let raw = populate(each, &story, &published).await?;
+        let raw = populate(0..each, &story, &published).await?;
         story.policy("policy", &[&many, &few], json!({})).await;
         Ok(Self {
             story,
@@ -108,10 +110,12 @@ impl Releases {
             cold.print(&started);
             println!("  records                {} MiB", self.raw >> 20);
             println!(
-                "  downloads              {} (distinct charts: {})",
+                "  P16 downloads          {} (goal: as many as distinct charts, {})",
                 downloads(story) - before,
                 self.charts
             );
+            let [_, peak] = memory(started.id());
+            self.print_share("P13 the peak", peak, 0.25);
             println!("  at least, without us   {floor:.1} s");
             cold.print_each(total);
             took.push([cold.seconds, floor]);
@@ -127,10 +131,25 @@ impl Releases {
         println!("\nwarm restart");
         warm.print(&operator);
         let asked = story.repository.requests().len() - before;
-        println!("  repository requests    {asked}");
+        println!(
+            "  P17 of the repository  {asked} requests, beside the writes above (goals: 0, 0)"
+        );
         self.reported().await?;
         rest(bench, &operator, arguments.idle).await?;
+        let [now, _] = memory(operator.id());
+        self.print_share("P12 memory", now, 0.12);
         Ok(took)
+    }
+
+    /// So many KiB as a part of the bytes of all records.
+    fn print_share(&self, what: &str, kib: u64, goal: f64) {
+        let kib = real(usize::try_from(kib).unwrap_or(usize::MAX));
+        let share = kib * 1024.0 / real(self.raw);
+        let outcome = Outcome::at_most(goal, share);
+        let mebibytes = kib / 1024.0;
+        println!(
+            "  {what:<22} {share:.2} of the records, {mebibytes:.0} MiB (goal: at most {goal}{outcome})"
+        );
     }
 
     /// What the store keeps of what we say.
@@ -238,15 +257,18 @@ async fn publish(
 }
 
 /// Real Helm installs each chart once; the record it makes is stored again under other names.
-/// Returns the bytes of all records.
-pub(crate) async fn populate(each: usize, story: &Story, charts: &[Chart]) -> Result<usize> {
+/// Returns the bytes of
+/// all these records. Where the first are there already, more join them.
+pub(crate) async fn populate(each: Range<usize>, story: &Story, charts: &[Chart]) -> Result<usize> {
     let secrets = Api::<Secret>::namespaced(story.client.clone(), &story.namespace);
     let install = async |chart: &Chart| {
-        story.install(&chart.name, chart).await;
+        if each.start == 0 && !each.is_empty() {
+            story.install(&chart.name, chart).await;
+        }
         let name = format!("sh.helm.release.v1.{}.v1", chart.name);
         let original = secrets.get(&name).await?;
         let mut bytes = 0;
-        for copy in 0..each {
+        for copy in each.clone() {
             let secret = renamed(&original, &format!("{}-{copy}", chart.name))?;
             bytes += secret
                 .data

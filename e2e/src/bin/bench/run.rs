@@ -1,5 +1,6 @@
 //! An operator that is measured.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -9,10 +10,15 @@ use charttrust_e2e::operator::{Operator, Options};
 use charttrust_e2e::process;
 use charttrust_e2e::stage::OPERATOR_NAMESPACE;
 
+use crate::contained::real;
+use crate::copies;
 use crate::{Arguments, Result};
 
 /// Longest wait for all verdicts, for a machine that is slow beyond use.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
+
+/// How long nothing is written before all counts as told.
+const STILL: Duration = Duration::from_secs(2);
 
 /// What all rows have in common.
 pub(crate) struct Bench {
@@ -70,6 +76,23 @@ impl Bench {
         })?)
     }
 
+    /// Waits until nobody has written for a while.
+    pub(crate) async fn at_rest(&self) -> Result {
+        let begun = Instant::now();
+        loop {
+            let mark = self.cluster.mark();
+            tokio::time::sleep(STILL).await;
+            let writes = self.cluster.asked_since(mark).writes();
+            let writes = writes.only(|event| event.resource != "leases");
+            if writes.is_empty() {
+                return Ok(());
+            }
+            if begun.elapsed() > PATIENCE {
+                return Err(format!("somebody writes all the time: {:?}", writes.first()).into());
+            }
+        }
+    }
+
     /// What it costs until so many releases of a namespace are trusted.
     pub(crate) async fn cost(
         &self,
@@ -84,6 +107,7 @@ impl Bench {
         let ours = self.cluster.asked_since(mark).by(self.identity.user());
         Ok(Cost {
             seconds,
+            kinds: copies::counted(&ours),
             requests: ours.len(),
             writes: ours.writes().len(),
         })
@@ -95,6 +119,8 @@ pub(crate) struct Cost {
     pub(crate) seconds: f64,
     requests: usize,
     writes: usize,
+    /// How often each kind of request was made.
+    kinds: BTreeMap<String, usize>,
 }
 
 impl Cost {
@@ -107,16 +133,19 @@ impl Cost {
 
     /// What it costs for each release.
     pub(crate) fn print_each(&self, releases: usize) {
-        let each = |count: usize| {
-            let [count, releases] =
-                [count, releases].map(|number| u32::try_from(number).unwrap_or(u32::MAX));
-            f64::from(count) / f64::from(releases.max(1))
-        };
+        let each = |count: usize| real(count) / real(releases.max(1));
         println!(
             "  for each release       {:.2} requests, {:.2} of them write (goals: 3, 2)",
             each(self.requests),
             each(self.writes)
         );
+        let many = self
+            .kinds
+            .iter()
+            .filter(|(_, count)| **count * 10 >= releases);
+        for (kind, count) in many {
+            println!("    {kind:<40} {:.2}", each(*count));
+        }
     }
 }
 
@@ -147,6 +176,22 @@ pub(crate) async fn judged(operator: &Operator, namespace: &str, wanted: usize) 
             Ok(())
         } else {
             Err(format!("{sum} of {wanted}"))
+        }
+    })
+    .await;
+}
+
+/// Waits until the operator counts so many releases as contained.
+pub(crate) async fn contained(operator: &Operator, wanted: usize) {
+    eventually(PATIENCE, "so many are contained", async || {
+        let text = operator.metrics().await;
+        let text = text.map_err(|error| error.to_string())?;
+        let line = |line: &&str| line.starts_with("charttrust_quarantined_releases ");
+        let found = text.lines().find(line).and_then(number).unwrap_or_default();
+        if found == wanted {
+            Ok(())
+        } else {
+            Err(format!("{found} of {wanted}"))
         }
     })
     .await;

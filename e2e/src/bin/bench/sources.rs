@@ -20,7 +20,7 @@ pub(crate) async fn row(bench: &Bench, arguments: &Arguments) -> Result {
     let (charts, total) = (2 * of_each, 2 * of_each * copies);
     println!("preparing {charts} charts, half of them in a registry, and {total} releases …");
     let published = publish(of_each, &story, &key, &registry).await?;
-    populate(copies, &story, &published).await?;
+    populate(0..copies, &story, &published).await?;
     let of_registry = json!({"sources": [{"url": registry.url()}]});
     let rules = [
         story.rule("oci-*", &[&key], of_registry),

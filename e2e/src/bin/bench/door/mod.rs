@@ -3,13 +3,12 @@
 //! All of it is about archives that the webhook remembers and trusts. The load is that of dry runs: the API server
 //! asks its webhooks and stores nothing, so that what is measured is the webhook and not the store.
 
-mod load;
 mod stand;
 
 use std::time::Duration;
 
-use self::load::{drive, repeat};
 use self::stand::{Size, Stand, Variant};
+use crate::load::{drive, repeat};
 use crate::numbers::{Load, Outcome, Pairs, Sample};
 use crate::{Arguments, Result};
 
