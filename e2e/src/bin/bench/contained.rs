@@ -21,8 +21,8 @@ use serde_json::{Value, json};
 
 use crate::copies;
 use crate::load::{drive, drive_beside};
-use crate::numbers::{Load, Outcome, Pairs, Ratio, Sample, slope};
-use crate::run::{Bench, PATIENCE, contained, judged};
+use crate::numbers::{Load, Outcome, Pairs, Ratio, Sample, real, slope};
+use crate::run::{Bench, PATIENCE, contained, counted, judged};
 use crate::{Arguments, Result};
 
 /// How many requests others make in a second meanwhile.
@@ -184,8 +184,9 @@ impl<'a> Stand<'a> {
     async fn written(&self, number: usize) -> Result<f64> {
         let begun = Instant::now();
         let names = self.names.iter().map(String::as_str);
+        let writes = WORKLOADS + MORE_WRITES;
         let release = async |name| -> Result {
-            for write in 0..WORKLOADS + MORE_WRITES {
+            for write in 0..writes {
                 self.patch(name, format!("{number}-w{write}")).await?;
             }
             Ok(())
@@ -241,7 +242,7 @@ impl<'a> Stand<'a> {
         if number == 0 {
             println!("\nof {} releases, for each", self.names.len());
             println!("  requests               {:.2}", real(asked) / count);
-            for (what, times) in copies::counted(&writes) {
+            for (what, times) in counted(&writes) {
                 println!("  {:<40} {:.2}", what, real(times) / count);
             }
         }
@@ -320,9 +321,4 @@ fn tell(rounds: &[Round], count: usize) {
 
 fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
-}
-
-/// A number of things as one to divide.
-pub(crate) fn real(count: usize) -> f64 {
-    u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }

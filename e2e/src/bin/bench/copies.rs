@@ -1,10 +1,8 @@
 //! Releases that are copies of one that Helm has installed, with workloads of their own: Helm would take minutes for a
 //! thousand.
 
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use charttrust_e2e::audit::Events;
 use charttrust_e2e::charts::Chart;
 use charttrust_e2e::eventually;
 use charttrust_e2e::record;
@@ -58,18 +56,6 @@ pub(crate) async fn remove(story: &Story) {
         }
     })
     .await;
-}
-
-/// How often each kind of request was made.
-pub(crate) fn counted(events: &Events) -> BTreeMap<String, usize> {
-    let mut all = BTreeMap::new();
-    for event in events.iter() {
-        let kind = [event.resource.as_str(), event.subresource.as_str()].join("/");
-        let kind = kind.trim_end_matches('/');
-        *all.entry(format!("{} {kind} {}", event.verb, event.code))
-            .or_default() += 1;
-    }
-    all
 }
 
 /// The name of the Secret of a first revision.

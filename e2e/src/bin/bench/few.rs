@@ -8,9 +8,9 @@ use charttrust_e2e::operator::Operator;
 use charttrust_e2e::stage::{Story, StoryKey};
 use serde_json::json;
 
-use crate::contained::{changes, real, revoked_at, rights, unlimited};
+use crate::contained::{changes, revoked_at, rights, unlimited};
 use crate::copies;
-use crate::numbers::{Load, Outcome, Ratio, Sample, slope};
+use crate::numbers::{Load, Outcome, Ratio, Sample, real, slope};
 use crate::releases::populate;
 use crate::run::{Bench, PATIENCE, contained, judged};
 use crate::{Arguments, Result};

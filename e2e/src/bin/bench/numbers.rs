@@ -283,6 +283,11 @@ fn numbers(line: &str, skipped: usize) -> Vec<u64> {
     words.map(|word| word.parse().unwrap_or_default()).collect()
 }
 
+/// A number of things as one to divide.
+pub(crate) fn real(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::INFINITY, f64::from)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,8 +19,7 @@ use kube::Api;
 use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
 use serde_json::json;
 
-use crate::contained::real;
-use crate::numbers::{Load, Outcome, Ratio, Sample, slope, ticks};
+use crate::numbers::{Load, Outcome, Ratio, Sample, real, slope, ticks};
 use crate::run::{Bench, PATIENCE, judged, memory};
 use crate::{Arguments, Result};
 

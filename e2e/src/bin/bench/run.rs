@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use charttrust_e2e::audit::Events;
 use charttrust_e2e::cluster::{Cluster, Identity, built};
 use charttrust_e2e::eventually;
 use charttrust_e2e::operator::{Operator, Options};
 use charttrust_e2e::process;
 use charttrust_e2e::stage::OPERATOR_NAMESPACE;
 
-use crate::contained::real;
-use crate::copies;
+use crate::numbers::real;
 use crate::{Arguments, Result};
 
 /// Longest wait for all verdicts, for a machine that is slow beyond use.
@@ -107,7 +107,7 @@ impl Bench {
         let ours = self.cluster.asked_since(mark).by(self.identity.user());
         Ok(Cost {
             seconds,
-            kinds: copies::counted(&ours),
+            kinds: counted(&ours),
             requests: ours.len(),
             writes: ours.writes().len(),
         })
@@ -200,4 +200,16 @@ pub(crate) async fn contained(operator: &Operator, wanted: usize) {
 /// The value of a metric's line.
 pub(crate) fn number(line: &str) -> Option<usize> {
     line.rsplit(' ').next()?.parse().ok()
+}
+
+/// How often each kind of request was made.
+pub(crate) fn counted(events: &Events) -> BTreeMap<String, usize> {
+    let mut all = BTreeMap::new();
+    for event in events.iter() {
+        let kind = [event.resource.as_str(), event.subresource.as_str()].join("/");
+        let kind = kind.trim_end_matches('/');
+        *all.entry(format!("{} {kind} {}", event.verb, event.code))
+            .or_default() += 1;
+    }
+    all
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::contained::real;
+use crate::numbers::real;
 use crate::numbers::{Load, Outcome, Sample};
 use crate::run::{Bench, PATIENCE};
 use crate::{Arguments, Result};
