@@ -1,5 +1,5 @@
 # `make help` lists the commands; what takes more than a few lines lies in e2e/.
-.PHONY: help demo lesson test fmt lint crds manifests deny e2e signing-card registry sigstore chaos door bench cost soak weight fuzz readers false-alarms conformance pictures release release-twice clean
+.PHONY: help demo lesson test fmt lint crds manifests deny e2e signing-card registry sigstore chaos door bench cost soak node weight fuzz readers false-alarms conformance pictures release release-twice clean
 .DEFAULT_GOAL := help
 
 help: ## lists these commands
@@ -48,6 +48,9 @@ registry: ## runs the stories of charts in real OCI registries
 
 sigstore: ## runs the stories of charts that real cosign signs, by a Sigstore on loopback
 	@e2e/check.sh operator sigstore
+
+node: ## installs the operator on a real node, where Pods run and a network obeys (root, Linux)
+	@e2e/check.sh node
 
 door: ## tells the stories of the webhook, with every cell of docs/admission-table.md
 	@e2e/check.sh operator testbed door

@@ -15,10 +15,11 @@ check_prerequisites() { e2e/prerequisites.sh cargo rustfmt clippy go cc gpg git;
 # Names the files; `make fmt` mends them.
 check_format() { cargo fmt --all --check -- -l; }
 
-# `weight`, `card`, `readers`, `registry` and `sigstore` are no tests of `make test`, and `--all-targets` leaves them out.
+# `weight`, `card`, `readers`, `registry`, `sigstore` and `node` are no tests of `make test`, and `--all-targets` leaves them out.
 check_clippy() {
   cargo clippy --locked --workspace --all-targets -- --deny warnings &&
-    cargo clippy --locked --workspace --test weight --test card --test readers --test registry --test sigstore -- --deny warnings
+    cargo clippy --locked --workspace --test weight --test card --test readers --test registry --test sigstore \
+      --test node -- --deny warnings
 }
 
 check_deny() { with_deny && "$deny" --locked --workspace check licenses bans sources; }
@@ -148,6 +149,24 @@ check_sigstore() {
     helm4 registry referrers rekor timestamp-server fulcio cosign oras cosign2 || return
   CHARTTRUST_BINARY=$(target)/debug/charttrust cargo test --locked --no-fail-fast --package charttrust-e2e \
     --test sigstore -- --test-threads "$(threads)"
+}
+
+# The operator as an image on a real node, in namespaces of its own. That takes root and packages of Debian, so this is no
+# part of `make test`, and says *not run* where it cannot be.
+check_node() {
+  local why program
+  if ! why=$(e2e/node.sh can); then
+    echo "not run: $why"
+    not_done+=("node: $why")
+    return
+  fi
+  cargo run --locked --quiet --package charttrust-e2e --bin testbed -- build \
+    etcd kube-apiserver kube-controller-manager kubectl helm4 kube-scheduler referrers kubelet kube-proxy pod netpol coredns || return
+  # Without a loader, as its image has none; the flags are for the program alone, and its crates stay as they were built.
+  cargo rustc --locked --package charttrust --bin charttrust -- -C target-feature=+crt-static -C strip=symbols || return
+  program=$(cargo test --locked --package charttrust-e2e --test node --no-run 2>&1) || { echo "$program" >&2; return 1; }
+  program=$(sed -n 's/^ *Executable tests.*(\(.*\))$/\1/p' <<<"$program")
+  (cd e2e && CHARTTRUST_BINARY=$(target)/debug/charttrust ./node.sh run "$(target)/debug/deps/${program##*/}")
 }
 
 # Our readers beside Helm's own code and gpgv, which differ in what docs/fuzzing.md names.

@@ -19,6 +19,7 @@ pub mod helm;
 pub mod k3s;
 pub mod kstatus;
 pub mod manifests;
+pub mod node;
 pub mod operator;
 pub mod page;
 pub mod plane;

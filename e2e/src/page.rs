@@ -92,7 +92,8 @@ impl Desk {
 
     /// Types a command. Who only looks looks again until it is there.
     pub async fn types(&self, step: &Step) -> String {
-        let only_looks = step.command.starts_with("kubectl get ");
+        let looks = ["kubectl get ", "kubectl exec "];
+        let only_looks = looks.iter().any(|look| step.command.starts_with(look));
         let typed = within(Duration::from_secs(30), async || {
             let said = self.run(&step.command).await;
             if !only_looks || step.expects(&said) {

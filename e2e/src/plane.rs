@@ -404,7 +404,7 @@ async fn until(
     }
 }
 
-fn flags(pairs: &[(&str, &str)]) -> Vec<String> {
+pub(crate) fn flags(pairs: &[(&str, &str)]) -> Vec<String> {
     pairs
         .iter()
         .map(|(name, value)| format!("{name}={value}"))
@@ -437,7 +437,7 @@ fn audit_policy() -> serde_json::Value {
     })
 }
 
-fn random_token() -> std::io::Result<String> {
+pub(crate) fn random_token() -> std::io::Result<String> {
     let mut bytes = [0; 16];
     aws_lc_rs::rand::fill(&mut bytes).map_err(std::io::Error::other)?;
     Ok(hex::encode(bytes))
@@ -445,7 +445,7 @@ fn random_token() -> std::io::Result<String> {
 
 /// A fresh P-256 key in PEM, the private part first; the API server signs service account tokens
 /// with it.
-fn signing_key() -> std::io::Result<[String; 2]> {
+pub(crate) fn signing_key() -> std::io::Result<[String; 2]> {
     let key =
         EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(std::io::Error::other)?;
     let private = key.to_pkcs8v1().map_err(std::io::Error::other)?;

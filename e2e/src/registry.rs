@@ -47,11 +47,19 @@ impl Registry {
     /// # Errors
     /// If it cannot be built, or does not answer.
     pub async fn start(kind: Kind) -> Result<Self, RegistryError> {
+        let [port] = free_ports()?;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        Self::start_at(kind, address).await
+    }
+
+    /// The same, at this address.
+    ///
+    /// # Errors
+    /// If it cannot be built, or does not answer.
+    pub async fn start_at(kind: Kind, address: SocketAddr) -> Result<Self, RegistryError> {
         let dir = tempfile::Builder::new()
             .prefix("charttrust-registry-")
             .tempdir()?;
-        let [port] = free_ports()?;
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
         let mut registry = Self {
             address,
             kind,

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -36,7 +36,7 @@ use crate::tls;
 #[derive(Debug)]
 pub struct Repository {
     shared: Arc<Shared>,
-    address: std::net::SocketAddr,
+    address: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
     server: Option<Server>,
     dir: TempDir,
@@ -45,15 +45,23 @@ pub struct Repository {
 impl Repository {
     /// An empty repository.
     pub fn start() -> Result<Self, RepositoryError> {
-        Self::serve(None)
+        Self::serve(ports::listen()?, None)
+    }
+
+    /// The same, at this address.
+    pub fn start_at(address: SocketAddr) -> Result<Self, RepositoryError> {
+        Self::serve(TcpListener::bind(address)?, None)
     }
 
     /// An empty folder behind TLS, with a certificate by [`tls::authority`], for copies of keys.
     pub fn start_with_tls() -> Result<Self, RepositoryError> {
-        Self::serve(Some(tls::config()?))
+        Self::serve(ports::listen()?, Some(tls::config()?))
     }
 
-    fn serve(tls: Option<Arc<ServerConfig>>) -> Result<Self, RepositoryError> {
+    fn serve(
+        listener: TcpListener,
+        tls: Option<Arc<ServerConfig>>,
+    ) -> Result<Self, RepositoryError> {
         let dir = tempfile::Builder::new()
             .prefix("charttrust-repository-")
             .tempdir()?;
@@ -61,7 +69,6 @@ impl Repository {
             dir: dir.path().to_owned(),
             state: Mutex::default(),
         });
-        let listener = ports::listen()?;
         let address = listener.local_addr()?;
         let server = Server::start_with(listener, tls.clone(), app(shared.clone()))?;
         Ok(Self {

@@ -19,6 +19,8 @@ pub enum Tool {
     ArgoCd,
     /// The conformance suite of the OCI distribution specification.
     Conformance,
+    /// The name server of a cluster.
+    Coredns,
     /// cosign, which writes bundles.
     Cosign,
     /// cosign before, which writes `.sig` tags.
@@ -43,16 +45,24 @@ pub enum Tool {
     KubeApiserver,
     /// The Kubernetes controllers: `ReplicaSets`, Jobs, garbage collection, namespaces.
     KubeControllerManager,
+    /// What a node translates Services by.
+    KubeProxy,
     /// The Kubernetes scheduler, for Pods that become Ready.
     KubeScheduler,
+    /// What runs Pods on a node.
+    Kubelet,
     /// What `kstatus` makes of objects: whether Flux, Argo CD's health checks and `kubectl` wait for them.
     Kstatus,
     /// The Kubernetes command line.
     Kubectl,
     /// Makes Pods on a pretended node Ready.
     Kwok,
+    /// What makes a node obey network policies.
+    Netpol,
     /// Copies what lies in registries, with what refers to it.
     Oras,
+    /// What runs in Pods of our own: it waits, serves, or asks.
+    Pod,
     /// Prometheus, which scrapes and answers queries.
     Prometheus,
     /// Evaluates the alert rules of Prometheus.
@@ -77,7 +87,7 @@ pub enum Tool {
 
 impl Tool {
     /// Every tool, in the order in which tests need them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 34] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
@@ -107,6 +117,11 @@ impl Tool {
         Self::Oras,
         Self::Cosign2,
         Self::HelmFloor,
+        Self::Kubelet,
+        Self::KubeProxy,
+        Self::Pod,
+        Self::Netpol,
+        Self::Coredns,
     ];
 
     /// The name of the binary, which is also its name on the command line.
@@ -123,6 +138,7 @@ impl Tool {
         let (family, binary, module, package, flags) = match self {
             Self::ArgoCd => ("argo", "argocd", ARGO, "/cmd", ""),
             Self::Conformance => ("conformance", "conformance", CONFORMANCE, "", ""),
+            Self::Coredns => ("dns", "coredns", COREDNS, "./coredns", ""),
             Self::Cosign => ("sigstore", "cosign", COSIGN, "/cmd/cosign", ""),
             Self::Cosign2 => ("cosign2", "cosign2", COSIGN2, "/cmd/cosign", ""),
             Self::Etcd => ("etcd", "etcd", ETCD, "", ""),
@@ -137,11 +153,15 @@ impl Tool {
             Self::KubeControllerManager => {
                 kube("kube-controller-manager", "/cmd/kube-controller-manager")
             }
+            Self::KubeProxy => node("kube-proxy", "/cmd/kube-proxy"),
             Self::KubeScheduler => kube("kube-scheduler", "/cmd/kube-scheduler"),
             Self::Kstatus => ("kstatus", "kstatus", KSTATUS, "./kstatus", ""),
             Self::Kubectl => kube("kubectl", "/cmd/kubectl"),
+            Self::Kubelet => node("kubelet", "/cmd/kubelet"),
             Self::Kwok => ("kwok", "kwok", KWOK, "/cmd/kwok", KWOK_FLAGS),
+            Self::Netpol => ("netpol", "netpol", KUBE_ROUTER, "./netpol", ""),
             Self::Oras => ("sigstore", "oras", ORAS, "/cmd/oras", ""),
+            Self::Pod => node("pod", "./pod"),
             Self::Prometheus => (
                 "prometheus",
                 "prometheus",
@@ -431,11 +451,17 @@ type Row = (
 );
 
 fn kube(binary: &'static str, package: &'static str) -> Row {
-    ("kube", binary, "k8s.io/kubernetes", package, KUBE_FLAGS)
+    ("kube", binary, KUBERNETES, package, KUBE_FLAGS)
+}
+
+/// A family of its own, so that nobody builds the control plane anew who adds to a node.
+fn node(binary: &'static str, package: &'static str) -> Row {
+    ("node", binary, KUBERNETES, package, KUBE_FLAGS)
 }
 
 const ARGO: &str = "github.com/argoproj/argo-cd/v3";
 const CONFORMANCE: &str = "github.com/opencontainers/distribution-spec/conformance";
+const COREDNS: &str = "github.com/coredns/coredns";
 const COSIGN: &str = "github.com/sigstore/cosign/v3";
 const COSIGN2: &str = "github.com/sigstore/cosign/v2";
 const ETCD: &str = "go.etcd.io/etcd/server/v3";
@@ -446,6 +472,8 @@ const HELM3: &str = "helm.sh/helm/v3";
 const HELM4: &str = "helm.sh/helm/v4";
 const K3S: &str = "github.com/k3s-io/helm-controller";
 const KSTATUS: &str = "sigs.k8s.io/cli-utils";
+const KUBERNETES: &str = "k8s.io/kubernetes";
+const KUBE_ROUTER: &str = "github.com/cloudnativelabs/kube-router/v2";
 const KWOK: &str = "sigs.k8s.io/kwok";
 const ORAS: &str = "oras.land/oras";
 const PROMETHEUS: &str = "github.com/prometheus/prometheus";

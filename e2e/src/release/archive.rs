@@ -10,7 +10,7 @@ use super::ReleaseError;
 
 /// A file, or a folder if its path ends with `/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     path: String,
     mode: u32,
     content: Vec<u8>,
@@ -18,7 +18,7 @@ pub(super) struct Entry {
 
 impl Entry {
     /// A file that everybody may read.
-    pub(super) fn file(path: impl Into<String>, content: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn file(path: impl Into<String>, content: impl Into<Vec<u8>>) -> Self {
         Self {
             path: path.into(),
             mode: 0o644,
@@ -27,7 +27,7 @@ impl Entry {
     }
 
     /// A file that everybody may run.
-    pub(super) fn program(path: impl Into<String>, content: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn program(path: impl Into<String>, content: impl Into<Vec<u8>>) -> Self {
         Self {
             mode: 0o755,
             ..Self::file(path, content)
@@ -35,7 +35,7 @@ impl Entry {
     }
 
     /// A folder with these permissions. Its path ends with `/`.
-    pub(super) fn folder(path: &str, mode: u32) -> Self {
+    pub(crate) fn folder(path: &str, mode: u32) -> Self {
         Self {
             mode,
             ..Self::file(path, Vec::new())
@@ -44,7 +44,7 @@ impl Entry {
 }
 
 /// A tar archive of the entries, in their order, each of the time `epoch` (seconds since 1970).
-pub(super) fn tar(entries: &[Entry], epoch: u64) -> Result<Vec<u8>, ReleaseError> {
+pub(crate) fn tar(entries: &[Entry], epoch: u64) -> Result<Vec<u8>, ReleaseError> {
     let mut builder = Builder::new(Vec::new());
     let packed = entries
         .iter()
@@ -71,7 +71,7 @@ fn append(builder: &mut Builder<Vec<u8>>, entry: &Entry, epoch: u64) -> std::io:
 }
 
 /// The bytes, compressed; the header has neither a name nor a time.
-pub(super) fn gzip(bytes: &[u8]) -> Result<Vec<u8>, ReleaseError> {
+pub(crate) fn gzip(bytes: &[u8]) -> Result<Vec<u8>, ReleaseError> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
     written.map_err(|source| ReleaseError::Archive { source })

@@ -2,7 +2,7 @@
 //!
 //! Reads the source tree, runs the binary that is released, `gpg` where a key signs, and writes the folder.
 
-mod archive;
+pub(crate) mod archive;
 mod binary;
 mod bom;
 mod chart;
@@ -108,6 +108,15 @@ pub fn write(release: &Release) -> Result<Made, ReleaseError> {
         image,
         left_out: parts.left_out,
     })
+}
+
+/// The image of a release with this program, as an archive of an OCI layout.
+///
+/// # Errors
+/// If the program is for no machine that there are releases for, or cannot be packed.
+pub fn image(program: &[u8], commit: &Commit) -> Result<Vec<u8>, ReleaseError> {
+    let machine = Machine::of(program)?;
+    Ok(image::of(program, machine, commit)?.archive)
 }
 
 /// A release while it is made.
@@ -312,7 +321,7 @@ fn yaml(value: &Value) -> Result<String, ReleaseError> {
     serde_saphyr::to_string(value).map_err(|source| ReleaseError::Yaml { source })
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(digest(&SHA256, bytes)))
 }
 
