@@ -15,6 +15,7 @@ use charttrust_e2e::eventually;
 use charttrust_e2e::helm::{Helm, Version};
 use charttrust_e2e::operator::{Operator, Options};
 use charttrust_e2e::plane::Plane;
+use charttrust_e2e::record;
 use charttrust_e2e::stage::{OPERATOR, OPERATOR_NAMESPACE, Story, StoryKey, install_chart, twin};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::Api;
@@ -134,11 +135,7 @@ impl Moon {
             let chart = story.publish(&source, Some(key)).await;
             story.install(&chart.name, &chart).await;
             let secrets = Api::<Secret>::namespaced(story.client.clone(), &story.namespace);
-            originals.push(
-                secrets
-                    .get(&format!("sh.helm.release.v1.{}.v1", chart.name))
-                    .await?,
-            );
+            originals.push(secrets.get(&record::stored(&chart.name, 1)).await?);
         }
         let places: Vec<_> = (0..NAMESPACES)
             .map(|number| format!("moon-{number:02}"))
@@ -181,7 +178,7 @@ impl Moon {
         Ok(operator)
     }
 
-    /// Bytes of all lists of Secrets that the API server has sent.
+    /// Bytes of all lists of the whole cluster's Secrets that the API server has sent.
     async fn sent(&self) -> Result<f64> {
         let asked = Request::get("/metrics").body(Vec::new())?;
         let text = self.story.client.request_text(asked).await?;
@@ -189,6 +186,7 @@ impl Moon {
             line.starts_with("apiserver_response_sizes_sum{")
                 && line.contains(r#"resource="secrets""#)
                 && line.contains(r#"verb="LIST""#)
+                && line.contains(r#"scope="cluster""#)
         });
         let sizes = lists.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
         Ok(sizes.sum())
