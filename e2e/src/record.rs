@@ -1,5 +1,6 @@
 //! Helm's release records, as a test edits them (`pkg/storage/driver/util.go` of Helm).
 
+use std::fmt::Display;
 use std::io::{Read, Write};
 
 use base64::Engine;
@@ -22,6 +23,11 @@ pub fn decode(payload: &[u8]) -> Result<Value, Error> {
     Ok(serde_json::from_slice(&json)?)
 }
 
+/// The name under which a revision is stored.
+pub fn stored(release: &str, revision: impl Display) -> String {
+    format!("sh.helm.release.v1.{release}.v{revision}")
+}
+
 /// A record as that of the first revision of another release, with something changed.
 pub fn copy(
     template: &Secret,
@@ -37,7 +43,7 @@ pub fn copy(
     labels.insert("name".to_owned(), name.to_owned());
     Ok(Secret {
         metadata: ObjectMeta {
-            name: Some(format!("sh.helm.release.v1.{name}.v1")),
+            name: Some(stored(name, 1)),
             labels: Some(labels),
             resource_version: None,
             uid: None,

@@ -185,15 +185,20 @@ impl Stories {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn replicas_share_the_namespaces_and_one_decides_for_all() {
-    let cluster = Cluster::shared(env!("CARGO_BIN_EXE_testbed"));
+/// The chart, cut into ranges.
+async fn install(cluster: &Cluster) {
     let helm = Helm::new(Version::V4).unwrap().on(cluster.kubeconfig());
     let ranges = format!("shards={RANGES}");
     let values = ["--set", "quarantine.enabled=true", "--set", ranges.as_str()];
     install_chart(&helm, cluster.kubeconfig(), &values)
         .await
         .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_share_the_namespaces_and_one_decides_for_all() {
+    let cluster = Cluster::shared(env!("CARGO_BIN_EXE_testbed"));
+    install(cluster).await;
     let audit = cluster.audit().unwrap();
     let start = audit.mark().unwrap();
     let first = cluster.identity(OPERATOR_NAMESPACE, OPERATOR).await;
@@ -371,12 +376,7 @@ fn nothing_is_written_by_two(events: &Events, replicas: [&Replica; 2]) {
 async fn a_server_that_can_sends_each_range_its_own() {
     let plane = Plane::start_sharding().await.unwrap();
     let cluster: &'static Cluster = Box::leak(Box::new(Cluster::of(plane.access().clone())));
-    let helm = Helm::new(Version::V4).unwrap().on(cluster.kubeconfig());
-    let ranges = format!("shards={RANGES}");
-    let values = ["--set", "quarantine.enabled=true", "--set", ranges.as_str()];
-    install_chart(&helm, cluster.kubeconfig(), &values)
-        .await
-        .unwrap();
+    install(cluster).await;
     let stories = Stories::begin(cluster).await;
     let everything = json!({"match": {"releases": ["*/*"]}});
     let change = json!({"spec": everything});

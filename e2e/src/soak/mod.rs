@@ -168,7 +168,7 @@ impl<'a> Run<'a> {
             let chart = story.publish(&Source::new(name, "1.0.0"), key).await;
             story.install(name, &chart).await;
             let record = kube::Api::<Secret>::namespaced(story.client.clone(), &story.namespace)
-                .get(&format!("sh.helm.release.v1.{name}.v1"))
+                .get(&record::stored(name, 1))
                 .await;
             templates.insert(kind, story.done("read a record", record));
         }
@@ -257,7 +257,7 @@ impl<'a> Run<'a> {
         let change = |record: &mut Value| record["version"] = json!(revision);
         let record = record::copy(&self.templates[&kind], name, change);
         let mut record = self.scene.done("copy a record", record);
-        record.metadata.name = Some(of_revision(name, revision));
+        record.metadata.name = Some(record::stored(name, revision));
         let labels = record.metadata.labels.get_or_insert_default();
         labels.insert("version".to_owned(), revision.to_string());
         let stored = self.scene.api::<Secret>();
@@ -269,7 +269,7 @@ impl<'a> Run<'a> {
 
     async fn deletes(&self, name: &str, revision: i64) {
         let stored = self.scene.api::<Secret>();
-        let name = of_revision(name, revision);
+        let name = record::stored(name, revision);
         let deleted = stored.delete(&name, &DeleteParams::default()).await;
         drop(self.scene.done("delete a record", deleted));
     }
@@ -366,10 +366,6 @@ impl<'a> Run<'a> {
         })
         .await;
     }
-}
-
-fn of_revision(name: &str, revision: i64) -> String {
-    format!("sh.helm.release.v1.{name}.v{revision}")
 }
 
 /// What fails.

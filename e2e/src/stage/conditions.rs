@@ -8,6 +8,7 @@ use kube::Api;
 use serde_json::Value;
 
 use crate::eventually;
+use crate::record;
 
 use super::{SOON, Story, StoryKey};
 
@@ -124,7 +125,7 @@ impl Story {
             let trust = trust.map_err(|error| error.to_string())?;
             let judged = trust.status.and_then(|status| status.release);
             let judged = judged.ok_or("nothing was judged")?;
-            let name = format!("sh.helm.release.v1.{release}.v{}", judged.revision);
+            let name = record::stored(release, judged.revision);
             let secret = secrets.get(&name).await;
             let secret = secret.map_err(|error| error.to_string())?;
             let judged = Some(judged.resource_version);

@@ -27,7 +27,7 @@ const ORIGINAL: &str = "web-00000";
 pub(crate) async fn make(story: &Story, chart: &Chart, count: usize) -> Result<Vec<String>> {
     story.install(ORIGINAL, chart).await;
     let secrets = api::<Secret>(story);
-    let record = secrets.get(&stored(ORIGINAL)).await?;
+    let record = secrets.get(&record::stored(ORIGINAL, 1)).await?;
     let deployment = api::<Deployment>(story).get(ORIGINAL).await?;
     let config = api::<ConfigMap>(story).get(ORIGINAL).await?;
     let names: Vec<_> = (0..count)
@@ -56,11 +56,6 @@ pub(crate) async fn remove(story: &Story) {
         }
     })
     .await;
-}
-
-/// The name of the Secret of a first revision.
-pub(crate) fn stored(release: &str) -> String {
-    format!("sh.helm.release.v1.{release}.v1")
 }
 
 /// The record of another release, that lists objects of its own.

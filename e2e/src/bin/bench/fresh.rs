@@ -85,7 +85,7 @@ impl<'a> Stand<'a> {
         let chart = scene.publish(&source, Some(&scene.key)).await;
         scene.install("web", &chart).await;
         let secrets = scene.api::<Secret>();
-        let template = secrets.get(&copies::stored("web")).await?;
+        let template = secrets.get(&record::stored("web", 1)).await?;
         let mut operator = bench.start(&[])?;
         operator.ready(PATIENCE).await?;
         judged(&operator, &scene.namespace, 1).await;

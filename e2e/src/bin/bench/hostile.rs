@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use charttrust_e2e::record;
 use charttrust_e2e::stage::Opening;
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
@@ -56,7 +57,7 @@ fn metadata(release: &str) -> ObjectMeta {
     let labels = [("owner", "helm"), ("name", release), ("status", "deployed")];
     let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
     ObjectMeta {
-        name: Some(format!("sh.helm.release.v1.{release}.v1")),
+        name: Some(record::stored(release, 1)),
         labels: Some(BTreeMap::from(labels)),
         annotations: Some(BTreeMap::from([(
             "example.com/junk".to_owned(),

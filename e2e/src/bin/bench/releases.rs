@@ -264,7 +264,7 @@ pub(crate) async fn populate(each: Range<usize>, story: &Story, charts: &[Chart]
         if each.start == 0 && !each.is_empty() {
             story.install(&chart.name, chart).await;
         }
-        let name = format!("sh.helm.release.v1.{}.v1", chart.name);
+        let name = record::stored(&chart.name, 1);
         let original = secrets.get(&name).await?;
         let mut bytes = 0;
         for copy in each.clone() {
@@ -299,7 +299,7 @@ pub(crate) fn renamed(original: &Secret, release: &str) -> Result<Secret> {
     labels.insert("name".to_owned(), release.to_owned());
     Ok(Secret {
         metadata: ObjectMeta {
-            name: Some(format!("sh.helm.release.v1.{release}.v1")),
+            name: Some(record::stored(release, 1)),
             labels: Some(labels),
             ..ObjectMeta::default()
         },

@@ -391,9 +391,7 @@ async fn records(story: &Story) -> Result<[Sent; 4]> {
         let chart = story.publish(&source, Some(&key)).await;
         story.install(size.word(), &chart).await;
         let secrets = Api::<Secret>::namespaced(story.client.clone(), &story.namespace);
-        let mut template = secrets
-            .get(&format!("sh.helm.release.v1.{}.v1", size.word()))
-            .await?;
+        let mut template = secrets.get(&record::stored(size.word(), 1)).await?;
         template.metadata.managed_fields = None;
         let of_release = |whom: Variant, number: usize| -> Result<Arc<Secret>> {
             let name = format!("{}-{number}", size.word());
