@@ -80,7 +80,7 @@ false-alarms: ## installs the charts below CHARTS=DIR signed, and lists every fa
 	cargo build --locked --package charttrust --package charttrust-e2e --package charttrust-false-alarms --bins
 	@cargo run --locked --quiet --package charttrust-false-alarms -- $(ARGS) "$(CHARTS)"
 
-conformance: ## verifies the bundles below DIR=DIR, test/assets/bundle-verify of sigstore-conformance, and lists what differs
+conformance: ## verifies Sigstore bundles of other projects (and those of sigstore-conformance in DIR=DIR), and lists what differs
 	@cargo run --locked --quiet --package charttrust-verify --example conformance -- "$(DIR)"
 
 pictures: ## draws the report of PAGE=FILE (by default the example) in a browser, and checks that everybody can read it

@@ -231,11 +231,16 @@ impl Context {
                 Ok(())
             }),
             Task::Release(id) => ("release", release::reconcile(self, id, moment).await),
+            Task::Show(id) => ("release", release::show(self, id, moment).await),
             Task::KeyStatus(name) => ("key", key::write_status(self, name, moment).await),
             Task::Learned(key) => ("key", learned::keep(self, key).await),
             Task::Decide(name) => ("policy", start::reconcile(self, name, moment).await),
             Task::PolicyStatus(name) => ("policy", policy::write_status(self, name, moment).await),
             Task::Quarantine(id) => ("quarantine", quarantine::reconcile(self, id, moment).await),
+            Task::Seen(id) => ("quarantine", {
+                quarantine::look_unless_ours(self, id);
+                Ok(())
+            }),
             Task::Report(namespace) => ("report", {
                 reports::reconcile(self, namespace, moment).await
             }),

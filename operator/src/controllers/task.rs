@@ -52,12 +52,16 @@ pub(super) enum Task {
     PolicyStatus(String),
     /// Bring a `Quarantine` into force, or end it.
     Quarantine(ReleaseId),
+    /// The same, if somebody else has changed it.
+    Seen(ReleaseId),
     /// Report the verdicts of a namespace in a kind of others.
     Report(String),
     /// Sign what is stated of the releases of a namespace; without one: publish the key.
     Statements(String),
     /// Note which incidents there are.
     Incidents,
+    /// Write what was found out about a release that a policy contains by itself.
+    Show(ReleaseId),
     /// Find out which workloads have no record.
     Unaccounted,
 }
@@ -76,14 +80,19 @@ impl Item for Task {
             | Self::PolicyStatus(_)
             | Self::Quarantine(_)
             | Self::Report(_)
+            | Self::Seen(_)
             | Self::Statements(_)
             | Self::Unaccounted => 3,
+            // Being contained goes before being written about, and is told by the same write.
+            Self::Show(_) => 4,
         }
     }
 
     fn share(&self) -> &str {
         match self {
-            Self::Quarantine(id) | Self::Release(id) => &id.namespace,
+            Self::Quarantine(id) | Self::Release(id) | Self::Seen(id) | Self::Show(id) => {
+                &id.namespace
+            }
             Self::Report(namespace) | Self::Statements(namespace) => namespace,
             Self::Decide(_)
             | Self::Identity(_)

@@ -314,7 +314,10 @@ impl Context {
 
     /// A quarantine is looked at, shown at its release, and counted by its policy.
     fn quarantine_changed(&self, id: &ReleaseId) {
-        self.calmly(Task::Quarantine(id.clone()));
+        if self.cache.quarantines.find(id).is_none() {
+            self.store.at_rest.forget(id);
+        }
+        self.calmly(Task::Seen(id.clone()));
         for part in self.cache.records.parts(id) {
             self.calmly(Task::Release(part));
         }
@@ -450,7 +453,7 @@ mod tests {
         assert!(queues.tasks.is_empty() && queues.records.is_empty());
         context.take_over();
         assert!(queues.records.due_at(&web()).is_some());
-        for task in [Task::Release(web()), Task::Quarantine(web())] {
+        for task in [Task::Release(web()), Task::Seen(web())] {
             assert!(queues.tasks.due_at(&task).is_some(), "{task:?}");
         }
         queues.records.forget(&web());

@@ -614,15 +614,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_small_record_waits_for_no_other() {
-        let name = |record: Record| record.name;
-        let is_decoded = |payload| {
-            decoded(payload, name)
-                .now_or_never()
-                .map(|read| read.is_ok())
+        // Where a record is decoded that waits for nobody, and where one that may.
+        let here = std::thread::current().id();
+        let is_inline = async |payload| {
+            let place = |record: Record| (record.name, std::thread::current().id());
+            let (name, place) = decoded(payload, place).await.unwrap();
+            assert_eq!(name, "web");
+            place == here
         };
-        assert_eq!(is_decoded(payload(0)), Some(true));
-        // Nothing wakes whoever asks before that lets others run.
-        assert_eq!(is_decoded(payload(SMALL_PAYLOAD)), None);
+        assert!(is_inline(payload(0)).await);
+        assert!(!is_inline(payload(SMALL_PAYLOAD)).await);
         // Small as it is stored, but not as it is read.
         let small = small();
         let long = format!("{:?}", "x".repeat(small.json_bytes));
@@ -631,11 +632,11 @@ mod tests {
             let text = RECORD.replacen('{', &format!(r#"{{"more": [{more}],"#), 1);
             let packed = Wiped::new(packed(&text));
             assert!(packed.len() < SMALL_PAYLOAD, "{}", packed.len());
-            assert_eq!(is_decoded(packed.clone()), None);
-            assert_eq!(decoded(packed, name).await.unwrap(), "web");
+            assert!(!is_inline(packed).await);
         }
         let garbage = Wiped::new(b"no record".to_vec());
-        assert_eq!(is_decoded(garbage), Some(false));
+        let refused = decoded(garbage, |record| record.name).now_or_never();
+        assert!(matches!(refused, Some(Err(_))), "{refused:?}");
     }
 
     const RECORD: &str = r#"{"name": "web", "version": 1, "namespace": "shop", "info": {"status": "deployed"},

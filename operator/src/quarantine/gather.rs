@@ -199,7 +199,7 @@ pub async fn observed(
     let autoscalers = list(client, &resources::autoscaler(), Some(namespace)).await;
     observed.autoscalers = unless_forbidden(autoscalers, &mut observed.unlisted_kinds)?;
     observed.servers = Box::pin(serving::servers(
-        client,
+        neighbourhoods,
         &placement,
         release,
         &observed,
@@ -522,14 +522,13 @@ async fn deployers(
     release: &ReleaseId,
     observed: &mut Observed,
 ) -> Result<(), GatherError> {
-    let client = neighbourhoods.client();
     for target in TARGETS.iter().filter(|target| target.is_deployer()) {
         let concerns = |object: &Value| {
             target.kind == "Application" || target::deploys(object, target, release)
         };
-        let needed = |object: Value| Some(object).filter(concerns).into_iter().collect();
         for part in neighbourhoods.reach().parts() {
-            let found = select(client, &resources::of(target), part.namespace(), needed).await;
+            let (resource, place) = (resources::of(target), part.namespace());
+            let found = neighbourhoods.deployers(&resource, place, concerns).await;
             let found = unless_forbidden(found, &mut observed.unlisted_kinds)?;
             observed.deployers.extend(found);
         }

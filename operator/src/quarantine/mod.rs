@@ -22,6 +22,7 @@ mod application;
 #[cfg(test)]
 mod application_tests;
 pub mod apply;
+mod callers;
 mod conclude;
 #[cfg(test)]
 mod crash;
@@ -50,6 +51,7 @@ mod policies;
 #[cfg(test)]
 mod preconditions;
 mod reading;
+mod recent;
 mod reduced;
 mod resources;
 pub mod run;

@@ -4,16 +4,20 @@
 //! once for all that ask at the same time, and shared.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use kube::Client;
+use kube::api::ApiResource;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::callers::Callers;
 use super::pod::Pod;
 use super::reading::GatherError;
+use super::recent::{Absent, Recent};
 use super::target::TARGETS;
-use super::{fields, reduced, resources};
+use super::{fields, reading, reduced, resources};
 use crate::watch::Reach;
 
 /// What else lives in a namespace, reduced to what tells whose it is.
@@ -69,6 +73,9 @@ pub struct Neighbourhoods {
     reach: Reach,
     tick: fn() -> Instant,
     known: Mutex<BTreeMap<String, Arc<Place>>>,
+    /// What the API server calls, wherever that is.
+    pub(super) callers: Recent<Callers>,
+    absent: Absent,
 }
 
 /// One namespace; whoever lists it holds the lock, and the others wait for what is found.
@@ -97,6 +104,8 @@ impl Neighbourhoods {
             reach: Reach::Everywhere,
             tick,
             known: Mutex::default(),
+            callers: Recent::default(),
+            absent: Absent::default(),
         }
     }
 
@@ -114,6 +123,40 @@ impl Neighbourhoods {
     /// The client that it is listed by.
     pub(super) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The clock that only goes on.
+    pub(super) fn tick(&self) -> fn() -> Instant {
+        self.tick
+    }
+
+    /// What is needed of everything of a kind that deploys releases, in one place or everywhere. Where there was none
+    /// a moment ago nobody is asked again.
+    ///
+    /// # Errors
+    /// If the API server does not answer.
+    pub(super) async fn deployers(
+        &self,
+        resource: &ApiResource,
+        namespace: Option<&str>,
+        needed: impl Fn(&Value) -> bool,
+    ) -> Result<Vec<Value>, GatherError> {
+        let place = namespace.unwrap_or_default();
+        let list = format!("{}/{}/{place}", resource.api_version, resource.plural);
+        let began = (self.tick)();
+        if self.absent.is_known(&list, began) {
+            return Ok(Vec::new());
+        }
+        let is_any = AtomicBool::new(false);
+        let some = |object: Value| {
+            is_any.store(true, Ordering::Relaxed);
+            Some(object).filter(&needed).into_iter().collect()
+        };
+        let found = reading::select(&self.client, resource, namespace, some).await?;
+        if !is_any.load(Ordering::Relaxed) {
+            self.absent.note(list, began);
+        }
+        Ok(found)
     }
 
     /// What lives in a namespace. A list is as good as new for as long as it took to make: nobody sees
@@ -152,6 +195,7 @@ fn is_used(place: &Arc<Place>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::OnceLock;
     use std::time::Duration;
 
     use serde_json::json;
@@ -199,6 +243,27 @@ mod tests {
         }
         all.of("bank").await.unwrap();
         assert_eq!(asked(&server).await, 14, "of each namespace");
+    }
+
+    #[tokio::test]
+    async fn where_nothing_deploys_nobody_asks_again_for_a_second() {
+        fn still() -> Instant {
+            static THEN: OnceLock<Instant> = OnceLock::new();
+            *THEN.get_or_init(tick)
+        }
+        let (server, all) = server().await;
+        let all = Neighbourhoods::new(all.client, still);
+        let (none, some) = (resources::policy(), resources::pod());
+        for (resource, lists) in [(&none, 1), (&some, 3)] {
+            let before = asked(&server).await;
+            for _ in 0..3 {
+                let found = all.deployers(resource, Some("shop"), |_| false).await;
+                assert!(found.unwrap().is_empty());
+            }
+            assert_eq!(asked(&server).await - before, lists, "{}", resource.kind);
+        }
+        all.deployers(&none, Some("bank"), |_| true).await.unwrap();
+        assert_eq!(asked(&server).await, 5, "of each namespace");
     }
 
     #[tokio::test]

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use kube::api::ApiResource;
-use kube::core::GroupVersionKind;
 use kube::discovery::Scope;
 use kube::error::DiscoveryError;
 use kube::{Client, discovery};
 
+use super::callers::{Callers, Kind, kind};
+use super::neighbourhood::Neighbourhoods;
 use super::observed::Observed;
 use super::placement::Placement;
 use super::policies::{self, Labels};
@@ -23,7 +23,7 @@ use crate::watch::within_deadline;
 /// are looked at, and those count that the release or its Service stands behind. Of definitions there
 /// are many and large ones: of these only those that the release lists.
 pub(super) async fn servers(
-    client: &Client,
+    neighbourhoods: &Neighbourhoods,
     placement: &Placement<'_>,
     release: &ReleaseId,
     observed: &Observed,
@@ -33,13 +33,15 @@ pub(super) async fn servers(
     if observed.workloads.is_empty() {
         return Ok(found);
     }
-    let namespace = placement.namespace();
-    let mut calls = Vec::new();
-    for resource in [MUTATING, VALIDATING, API].map(kind) {
-        let some = |object| servers::calls(&object, release, namespace, now);
-        let some = reading::select(client, &resource, None, some).await;
-        calls.extend(unless_forbidden(some, &mut found.unread)?);
-    }
+    let (client, namespace) = (neighbourhoods.client(), placement.namespace());
+    let list = async || Callers::list(client).await;
+    let callers = neighbourhoods
+        .callers
+        .get(neighbourhoods.tick(), list)
+        .await?;
+    found.unread.extend_from_slice(&callers.unread);
+    let of = |object| servers::calls(object, release, namespace, now);
+    let mut calls: Vec<_> = callers.objects.iter().flat_map(of).collect();
     for name in definitions(observed, placement) {
         let live = reading::find(client, &kind(DEFINITION), None, &name).await;
         let live = unless_forbidden(live, &mut found.unread)?;
@@ -54,20 +56,6 @@ pub(super) async fn servers(
     Ok(found)
 }
 
-type Kind = [&'static str; 4];
-const MUTATING: Kind = [
-    "admissionregistration.k8s.io",
-    "v1",
-    "MutatingWebhookConfiguration",
-    "mutatingwebhookconfigurations",
-];
-const VALIDATING: Kind = [
-    "admissionregistration.k8s.io",
-    "v1",
-    "ValidatingWebhookConfiguration",
-    "validatingwebhookconfigurations",
-];
-const API: Kind = ["apiregistration.k8s.io", "v1", "APIService", "apiservices"];
 const DEFINITION: Kind = [
     "apiextensions.k8s.io",
     "v1",
@@ -76,10 +64,6 @@ const DEFINITION: Kind = [
 ];
 const NAMESPACE: Kind = ["", "v1", "Namespace", "namespaces"];
 const SERVICE: Kind = ["", "v1", "Service", "services"];
-
-fn kind([group, version, kind, plural]: Kind) -> ApiResource {
-    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
-}
 
 /// Names of the definitions that the release lists.
 fn definitions(observed: &Observed, placement: &Placement) -> BTreeSet<String> {

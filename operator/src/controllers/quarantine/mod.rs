@@ -39,6 +39,17 @@ use crate::quarantine::incident::IncidentId;
 use crate::quarantine::{Again, View, Word, Write, gather, refused, run};
 use crate::watch::within_deadline;
 
+/// Has a Quarantine looked at that was changed, unless that was what the last look has written itself: each look asks the
+/// API server a dozen questions.
+pub(in crate::controllers) fn look_unless_ours(context: &Context, id: &ReleaseId) {
+    let shown = context.cache.quarantines.find(id);
+    let object = shown.as_deref().and_then(|object| object.as_ref().ok());
+    let version = object.and_then(|object| object.metadata.resource_version.as_deref());
+    if !context.store.at_rest.is_still(id, version) {
+        context.queues.tasks.add(Task::Quarantine(id.clone()));
+    }
+}
+
 /// Brings a quarantine one look further.
 pub(in crate::controllers) async fn reconcile(
     context: &Context,
@@ -419,10 +430,15 @@ async fn is_terminating(context: &Context, name: &str) -> Result<bool, Error> {
 
 async fn run_steps(context: &Context, view: View, moment: Moment) -> Result<View, Error> {
     let records = record_keys(context, &view.release);
+    let was_ending = view.is_ending;
     let may = || context.may_write();
     let driven = run::to_rest(&context.neighbourhoods, view, &records, may);
     let driven = Box::pin(driven).await;
     let view = driven.map_err(|error| failed(&error))?;
+    // One that was deleted meanwhile is handed back as it was read, and not looked after yet.
+    if view.is_ending == was_ending {
+        note_rest(context, &view);
+    }
     if view.is_hindered() {
         queue_again(context, &view, moment.tick + WAITING);
     }
@@ -434,7 +450,13 @@ async fn write(context: &Context, view: &mut View, step: Write) -> Result<(), Er
     let answer = apply(&context.client, view, &step).await;
     let answer = answer.map_err(|error| failed(&error))?;
     view.take_result(&step, answer);
+    note_rest(context, view);
     Ok(())
+}
+
+fn note_rest(context: &Context, view: &View) {
+    let at_rest = &context.store.at_rest;
+    at_rest.note(&view.release, &view.resource_version);
 }
 
 fn failed(error: &dyn std::error::Error) -> Error {

@@ -1,7 +1,9 @@
 //! Has a policy decide about its quarantines, remembers what was decided, and begins what is due.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 
+use futures::StreamExt as _;
 use kube::api::ObjectMeta;
 use kube::{Api, ResourceExt as _};
 
@@ -248,22 +250,30 @@ async fn start_all(
     decision: &Decision,
     outcomes: &mut Outcomes,
 ) -> Result<(), Error> {
-    let mut result = Ok(());
-    for (id, word) in &decision.starts {
+    let begin = async |(id, word): &(ReleaseId, String)| {
         let spec = QuarantineSpec {
             actions: terms.actions.clone(),
             reason: format!("{word} under policy {name}"),
             policy: Some(name.to_owned()),
         };
         tracing::warn!(release = %id, policy = name, word, "a quarantine starts");
-        if let Err(error) = start(context, id, spec).await {
+        (id.clone(), start(context, id, spec).await)
+    };
+    let starts = futures::stream::iter(&decision.starts).map(begin);
+    let mut starts = pin!(starts.buffered(AT_A_TIME));
+    let mut result = Ok(());
+    while let Some((id, started)) = starts.next().await {
+        if let Err(error) = started {
             outcomes.active = outcomes.active.saturating_sub(1);
-            outcomes.failed.insert(id.clone(), chain(&error));
+            outcomes.failed.insert(id, chain(&error));
             result = Err(error);
         }
     }
     result
 }
+
+/// How many begin at a time. One after the other, the last of a thousand would wait for seconds.
+const AT_A_TIME: usize = 8;
 
 /// Creates the Quarantine, with our finalizer on it from the first moment.
 async fn start(context: &Context, id: &ReleaseId, spec: QuarantineSpec) -> Result<(), Error> {

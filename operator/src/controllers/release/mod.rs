@@ -19,6 +19,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use charttrust_verify::check::Judgement;
 use charttrust_verify::evidence::Outcome;
 use charttrust_verify::openpgp::VerifiedSignature;
 use charttrust_verify::verdict::{Cause, Verdict};
@@ -47,12 +48,35 @@ use crate::controllers::task::Task;
 use crate::inventory::{Deployed, Missing, RecordId, ReleaseId};
 use crate::watch::within_deadline;
 
-/// Brings the `ReleaseTrust` of a release in line with what is known.
+/// Brings the `ReleaseTrust` of a release in line with what is known. Of one that a policy contains by itself it is
+/// written after those are contained that have to be, by [`show`].
 pub(in crate::controllers) async fn reconcile(
     context: &Context,
     id: &ReleaseId,
     moment: Moment,
 ) -> Result<(), Error> {
+    judge(context, id, moment, Turn::Judged).await
+}
+
+/// The same, whatever is to be done about it.
+pub(in crate::controllers) async fn show(
+    context: &Context,
+    id: &ReleaseId,
+    moment: Moment,
+) -> Result<(), Error> {
+    judge(context, id, moment, Turn::Shown).await
+}
+
+/// Which turn a release has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// Before anything is contained by what is found out.
+    Judged,
+    /// After that.
+    Shown,
+}
+
+async fn judge(context: &Context, id: &ReleaseId, moment: Moment, turn: Turn) -> Result<(), Error> {
     let found = context.cache.trust(id);
     let existing = found.as_ref().and_then(|object| object.as_ref().ok());
     let records = &context.cache.records;
@@ -102,14 +126,11 @@ pub(in crate::controllers) async fn reconcile(
     if first.is_some_and(|since| waiting::comes_soon(context, id, since, moment.tick)) {
         return Ok(());
     }
-    let told = told(&seen);
-    let known = events::Known {
-        told: told.as_ref(),
-        old,
-        judgement: &judged.judgement,
-        trust: &trust,
-    };
-    tell_and_write(context, &seen, &known, status).await
+    if turn == Turn::Judged && scope::is_asked(context, id) {
+        context.queues.tasks.add(Task::Show(id.clone()));
+        return Ok(());
+    }
+    tell_and_write(context, &seen, (&judged.judgement, &trust), status).await
 }
 
 /// A release of which no record is seen.
@@ -228,15 +249,22 @@ fn told(seen: &Seen<'_>) -> Option<Told> {
 async fn tell_and_write(
     context: &Context,
     seen: &Seen<'_>,
-    known: &events::Known<'_>,
+    (judgement, trust): (&Judgement, &Trust),
     status: ReleaseTrustStatus,
 ) -> Result<(), Error> {
+    let told = told(seen);
+    let known = events::Known {
+        told: told.as_ref(),
+        old: seen.old,
+        judgement,
+        trust,
+    };
     let object = writable(context, seen).await?;
     let about = ObjectReference {
         resource_version: object.resource_version(),
         ..announce::reference(seen.id, object.uid())
     };
-    announce::publish(context, events::of_release(known, &status, &about)).await;
+    announce::publish(context, events::of_release(&known, &status, &about)).await;
     let quarantined = events::of_quarantined(known.told, &status, &about);
     announce::publish(context, quarantined).await;
     context

@@ -3,6 +3,7 @@
 //!
 //! In memory only. Locks are held for look-ups and moves, never across a request.
 
+pub mod at_rest;
 pub mod credentials;
 pub mod few;
 pub mod gate;
@@ -76,6 +77,8 @@ pub struct Store {
     pub texts: texts::Texts,
     /// The ways of asking them.
     pub ways: ways::Ways,
+    /// How each Quarantine was when a look at it came to rest.
+    pub at_rest: at_rest::AtRest,
     /// What is remembered of incidents.
     pub incidents: tokio::sync::Mutex<incidents::IncidentStore>,
     /// The trusted roots that signers of Sigstore are believed by.

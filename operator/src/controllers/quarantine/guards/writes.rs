@@ -44,6 +44,35 @@ async fn a_quarantine_is_looked_at_again() {
     assert!(is_due_after(&scene, &task, before, later), "protected");
 }
 
+/// Each look asks the API server a dozen questions, and the watch tells what we write as well.
+#[tokio::test]
+async fn what_a_look_has_written_is_no_reason_for_another() {
+    let scene = Scene::automatic().await;
+    let (context, task) = (&scene.context, Task::Quarantine(web()));
+    let is_looked_at = || {
+        context.queues.tasks.forget(&task);
+        quarantine::look_unless_ours(context, &web());
+        context.queues.tasks.due_at(&task).is_some()
+    };
+    let show = || {
+        let object = scene.cluster.find(&quarantine_of(&web())).unwrap();
+        let object = serde_json::from_value(object).unwrap();
+        context.cache.quarantines.set(web(), Some(Ok(object)));
+    };
+    scene.quarantine(&web(), &json!({}));
+    assert!(is_looked_at(), "nobody has looked yet");
+    assert!(!reconciled(&scene).await.is_empty());
+    assert!(!is_looked_at(), "the watch lags");
+    show();
+    assert!(!is_looked_at(), "it is what we have written");
+    let change = json!({"metadata": {"annotations": {"example.com/asked": "1"}}});
+    let mut object = scene.cluster.find(&quarantine_of(&web())).unwrap();
+    json_patch::merge(&mut object, &change);
+    scene.cluster.put(&quarantine_of(&web()), object);
+    show();
+    assert!(is_looked_at(), "somebody else has written");
+}
+
 /// A finalizer that keeps a Pod for days must not have a quarantine looked at every two seconds.
 #[test]
 fn pods_that_do_not_end_are_looked_at_ever_more_seldom() {

@@ -1,0 +1,113 @@
+//! What many quarantines would ask the API server for at the same time, of the whole cluster: what was found is good
+//! for a second.
+//!
+//! Each look at a quarantine is that old anyway when it writes, and what changes later is found by the next one.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How long it is good for.
+pub(super) const FRESH: Duration = Duration::from_secs(1);
+
+/// What was listed last.
+#[derive(Debug)]
+pub(super) struct Recent<T>(tokio::sync::Mutex<Option<(Instant, Arc<T>)>>);
+
+impl<T> Default for Recent<T> {
+    fn default() -> Self {
+        Self(tokio::sync::Mutex::default())
+    }
+}
+
+impl<T> Recent<T> {
+    /// What was listed within the last second, or else what is listed now: once for all that ask meanwhile.
+    ///
+    /// # Errors
+    /// What the list says; the next one lists again.
+    pub(super) async fn get<E>(
+        &self,
+        tick: fn() -> Instant,
+        list: impl AsyncFnOnce() -> Result<T, E>,
+    ) -> Result<Arc<T>, E> {
+        let mut known = self.0.lock().await;
+        let now = tick();
+        if let Some((_, found)) = known.as_ref().filter(|(began, _)| now < *began + FRESH) {
+            return Ok(Arc::clone(found));
+        }
+        // Good for a second from when it was asked for, and not from when the answer came.
+        *known = None;
+        let found = Arc::new(list().await?);
+        *known = Some((now, Arc::clone(&found)));
+        Ok(found)
+    }
+}
+
+/// Of which kinds there was nothing, and when that was asked. Most clusters have none or one of those that deploy
+/// releases.
+#[derive(Debug, Default)]
+pub(super) struct Absent(Mutex<BTreeMap<String, Instant>>);
+
+impl Absent {
+    /// Whether there was none within the last second.
+    pub(super) fn is_known(&self, list: &str, now: Instant) -> bool {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(list).is_some_and(|began| now < *began + FRESH)
+    }
+
+    /// Notes that there was none when it was asked then.
+    pub(super) fn note(&self, list: String, began: Instant) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, other| began < *other + FRESH);
+        known.insert(list, began);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_listed_is_good_for_a_second_from_when_it_was_asked_for() {
+        let (recent, lists) = (Recent::default(), AtomicUsize::new(0));
+        let look = async || {
+            let list = async || {
+                tokio::time::sleep(FRESH / 2).await;
+                Ok::<_, Infallible>(lists.fetch_add(1, Ordering::SeqCst))
+            };
+            let Ok(found) = recent.get(crate::clock::tick, list).await;
+            *found
+        };
+        let all = (0..8).map(|_| look());
+        let found = futures::future::join_all(all).await;
+        assert_eq!(found, [0; 8], "one list for all");
+        tokio::time::advance(FRESH / 2).await;
+        assert_eq!(look().await, 1, "a second after it was asked for");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_failed_is_asked_for_again() {
+        let recent = Recent::default();
+        let failed = recent.get(crate::clock::tick, async || Err::<(), _>("no answer"));
+        assert_eq!(failed.await, Err("no answer"));
+        let found = recent.get(crate::clock::tick, async || Ok::<_, &str>(()));
+        assert!(found.await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_absent_is_looked_for_again_after_a_second() {
+        let (absent, now) = (Absent::default(), crate::clock::tick());
+        assert!(!absent.is_known("applications", now));
+        absent.note("applications".to_owned(), now);
+        assert!(absent.is_known("applications", now));
+        assert!(!absent.is_known("helmreleases", now));
+        assert!(!absent.is_known("applications", now + FRESH));
+        absent.note("helmreleases".to_owned(), now + FRESH);
+        assert_eq!(absent.0.lock().unwrap().len(), 1, "the rest is forgotten");
+    }
+}
