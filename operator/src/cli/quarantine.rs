@@ -344,7 +344,7 @@ async fn preview(
     let records = records.map_err(|error| unseen(id, error))?;
     let actions = &object.spec.actions;
     let neighbourhoods = Neighbourhoods::new(client.clone(), clock::tick);
-    let unfinished = Unfinished::WaitedFor(clock::now());
+    let unfinished = (Unfinished::WaitedFor(clock::now()), clock::tick());
     let observed = gather::observed(&neighbourhoods, id, &records, actions, unfinished).await;
     let observed = observed.map_err(|error| Failure::Unanswered(chain(&error)))?;
     // Of one that is in force, only what it would contain beside what it holds.

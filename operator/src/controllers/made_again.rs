@@ -416,7 +416,7 @@ async fn a_quarantine_is_told_again_whatever_others_write_into_it() {
     for power in [Power::Running, Power::Stopped] {
         let scene = Scene::automatic().await;
         scene.quarantine(&web(), &json!({"spec": {"policy": null}}));
-        quarantine::reconcile(&scene.context, &web(), Moment::now())
+        quarantine::reconcile(&scene.context, &web(), Moment::now(), crate::clock::tick())
             .await
             .unwrap();
         let expected = words(scene.cluster.find(&path));
@@ -429,7 +429,7 @@ async fn a_quarantine_is_told_again_whatever_others_write_into_it() {
         let object = scene.cluster.find(&path).unwrap();
         let object = serde_json::from_value(object).map_err(|error| error.to_string());
         scene.context.cache.quarantines.set(web(), Some(object));
-        quarantine::reconcile(&scene.context, &web(), Moment::now())
+        quarantine::reconcile(&scene.context, &web(), Moment::now(), crate::clock::tick())
             .await
             .unwrap();
         assert_eq!(words(scene.cluster.find(&path)), expected, "{power:?}");

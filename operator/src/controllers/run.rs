@@ -236,7 +236,9 @@ impl Context {
             Task::Learned(key) => ("key", learned::keep(self, key).await),
             Task::Decide(name) => ("policy", start::reconcile(self, name, moment).await),
             Task::PolicyStatus(name) => ("policy", policy::write_status(self, name, moment).await),
-            Task::Quarantine(id) => ("quarantine", quarantine::reconcile(self, id, moment).await),
+            Task::Quarantine(id) => ("quarantine", {
+                quarantine::reconcile(self, id, moment, work.due).await
+            }),
             Task::Seen(id) => ("quarantine", {
                 quarantine::look_unless_ours(self, id);
                 Ok(())

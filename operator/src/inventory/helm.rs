@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::time::Duration;
 
 use charttrust_verify::limits::RecordLimits;
 use charttrust_verify::release::{self, Record, RecordError};
@@ -12,7 +13,7 @@ use charttrust_verify::wiped::Wiped;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::ListParams;
+use kube::api::{ListParams, ObjectList, VersionMatch};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
@@ -63,6 +64,15 @@ pub struct RecordMeta {
     pub resource_version: String,
     /// The label `status`, a claim.
     pub claimed_status: String,
+}
+
+/// A stored revision as it was seen: what is read of it is at least as new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenRecord {
+    /// Which one.
+    pub key: RecordKey,
+    /// Its `metadata.resourceVersion`.
+    pub resource_version: String,
 }
 
 /// The stored revisions of all releases.
@@ -236,28 +246,34 @@ fn unfinished(revisions: &BTreeMap<u64, RecordMeta>) -> Vec<u64> {
 ///
 /// # Errors
 /// If the API server does not list them.
-pub async fn find(client: &Client, release: &ReleaseId) -> kube::Result<Vec<RecordKey>> {
+pub async fn find(client: &Client, release: &ReleaseId) -> kube::Result<Vec<SeenRecord>> {
     let secrets = Api::<LeanMeta<Secret>>::namespaced(client.clone(), &release.namespace);
     let of_helm = ListParams::default().fields(OF_SECRET_TYPE);
     let mut found = pages(&secrets, of_helm, |one| identify(Driver::Secret, &one)).await?;
     let maps = Api::<LeanMeta<ConfigMap>>::namespaced(client.clone(), &release.namespace);
     let of_helm = ListParams::default().labels(CONFIG_MAP_LABEL);
     found.extend(pages(&maps, of_helm, |one| identify(Driver::ConfigMap, &one)).await?);
-    let mut keys = Vec::new();
+    let mut records = Vec::new();
     for driver in [Driver::Secret, Driver::ConfigMap] {
         let of_release = found
             .iter()
             .filter(|(key, _)| key.driver == driver && key.release == *release);
-        let revisions = of_release
+        let mut revisions = of_release
             .map(|(key, meta)| (key.revision, meta.clone()))
             .collect();
-        keys.extend(judged(&revisions).into_iter().map(|revision| RecordKey {
-            release: release.clone(),
-            driver,
-            revision,
+        let judged = judged(&revisions).into_iter();
+        records.extend(judged.filter_map(|revision| {
+            Some(SeenRecord {
+                key: RecordKey {
+                    release: release.clone(),
+                    driver,
+                    revision,
+                },
+                resource_version: revisions.remove(&revision)?.resource_version,
+            })
         }));
     }
-    Ok(keys)
+    Ok(records)
 }
 
 /// Every stored revision of the cluster that was made since then, the newest first, by metadata alone; asked for at
@@ -405,10 +421,10 @@ impl Packed {
 ///
 /// # Errors
 /// [`ReadError`]; only `NoPayload` is a statement about the record.
-pub async fn packed(client: &Client, key: &RecordKey) -> Result<Packed, ReadError> {
-    let (meta, writer, payload) = match key.driver {
-        Driver::ConfigMap => config_map_payload(client, key).await?,
-        Driver::Secret => secret_payload(client, key).await?,
+pub async fn packed(client: &Client, seen: &SeenRecord) -> Result<Packed, ReadError> {
+    let (meta, writer, payload) = match seen.key.driver {
+        Driver::ConfigMap => config_map_payload(client, seen).await?,
+        Driver::Secret => secret_payload(client, seen).await?,
     };
     Ok(Packed {
         meta,
@@ -425,10 +441,10 @@ pub async fn packed(client: &Client, key: &RecordKey) -> Result<Packed, ReadErro
 /// [`ReadError`]; only `Record` and `NoPayload` are statements about the record.
 pub async fn read<T: Send + 'static>(
     client: &Client,
-    key: &RecordKey,
+    seen: &SeenRecord,
     take: impl FnOnce(Record) -> T + Send + 'static,
 ) -> Result<Read<T>, ReadError> {
-    packed(client, key).await?.decoded(take).await
+    packed(client, seen).await?.decoded(take).await
 }
 
 /// Decodes a payload: a small one at once, others when it is their turn.
@@ -487,13 +503,43 @@ pub(super) fn stored_bytes(driver: Driver, text: &str) -> Option<Wiped<Vec<u8>>>
 
 type Payload = (RecordMeta, Writer, Wiped<Vec<u8>>);
 
-async fn secret_payload(client: &Client, key: &RecordKey) -> Result<Payload, ReadError> {
-    let api = Api::<Secret>::namespaced(client.clone(), &key.release.namespace);
-    let fields = format!("{OF_SECRET_TYPE},metadata.name={}", key.object_name());
-    let params = ListParams::default().fields(&fields);
-    let list = within_deadline(api.list(&params))
+/// What there is, at least as new as a version that was seen. An API server answers that from memory; without one it has
+/// to hear from etcd how new its memory is, which takes up to a tenth of a second (`ConsistentListFromCache`, since
+/// Kubernetes 1.31). One that does not come up to that version within its patience, or that knows it no more since etcd
+/// was put back, is asked for what it has.
+async fn list_since<K>(
+    api: &Api<K>,
+    fields: &str,
+    version: &str,
+) -> Result<ObjectList<K>, ReadError>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    let now = ListParams::default().fields(fields);
+    if !version.is_empty() {
+        let since = now.clone().at(version).matching(VersionMatch::NotOlderThan);
+        // Above this gate kube repeats what was answered by 504, as one is that does not come so far.
+        match tokio::time::timeout(COMES_UP, api.list(&since)).await {
+            Ok(Err(kube::Error::Api(status))) if UNKNOWN_VERSION.contains(&status.code) => {}
+            Ok(found) => return found.map_err(ReadError::Api),
+            Err(_) => {}
+        }
+    }
+    within_deadline(api.list(&now))
         .await
-        .map_err(ReadError::Api)?;
+        .map_err(ReadError::Api)
+}
+
+/// The version is no number, or is gone.
+const UNKNOWN_VERSION: [u16; 2] = [400, 410];
+
+/// How long an API server may take to come up to a version that another has told.
+const COMES_UP: Duration = Duration::from_secs(2);
+
+async fn secret_payload(client: &Client, seen: &SeenRecord) -> Result<Payload, ReadError> {
+    let api = Api::<Secret>::namespaced(client.clone(), &seen.key.release.namespace);
+    let fields = format!("{OF_SECRET_TYPE},metadata.name={}", seen.key.object_name());
+    let list = list_since(&api, &fields, &seen.resource_version).await?;
     let mut secret = list.items.into_iter().next().ok_or(ReadError::Gone)?;
     let meta = RecordMeta::of(&secret.metadata);
     let writer = writer(&secret.metadata, secret.immutable);
@@ -503,12 +549,10 @@ async fn secret_payload(client: &Client, key: &RecordKey) -> Result<Payload, Rea
     Ok((meta, writer, Wiped::new(payload.0)))
 }
 
-async fn config_map_payload(client: &Client, key: &RecordKey) -> Result<Payload, ReadError> {
-    let api = Api::<ConfigMap>::namespaced(client.clone(), &key.release.namespace);
-    let params = ListParams::default().fields(&format!("metadata.name={}", key.object_name()));
-    let list = within_deadline(api.list(&params))
-        .await
-        .map_err(ReadError::Api)?;
+async fn config_map_payload(client: &Client, seen: &SeenRecord) -> Result<Payload, ReadError> {
+    let api = Api::<ConfigMap>::namespaced(client.clone(), &seen.key.release.namespace);
+    let fields = format!("metadata.name={}", seen.key.object_name());
+    let list = list_since(&api, &fields, &seen.resource_version).await?;
     let mut map = list.items.into_iter().next().ok_or(ReadError::Gone)?;
     let meta = RecordMeta::of(&map.metadata);
     let writer = writer(&map.metadata, map.immutable);
@@ -527,6 +571,10 @@ mod tests {
     use flate2::Compression;
     use flate2::write::GzEncoder;
     use futures::FutureExt as _;
+    use kube::Config;
+    use serde_json::json;
+    use wiremock::matchers::{any, query_param};
+    use wiremock::{Mock, MockServer, ResponseTemplate};
 
     use super::*;
 
@@ -654,6 +702,67 @@ mod tests {
         BASE64_STANDARD
             .encode(encoder.finish().unwrap())
             .into_bytes()
+    }
+
+    /// An API server answers from its memory at once; one that has not come so far, or that was put back, is asked for
+    /// what it has. That a right is missing is no reason to ask again.
+    #[tokio::test]
+    async fn a_record_is_read_as_it_was_seen_or_newer() {
+        for (version, code, asked) in [
+            ("7", 200, &["7"][..]),
+            ("7", 504, &["7", ""]),
+            ("7", 410, &["7", ""]),
+            ("x", 400, &["x", ""]),
+            ("7", 403, &["7"]),
+            ("", 200, &[""]),
+        ] {
+            let server = MockServer::start().await;
+            let list = json!({"kind": "SecretList", "apiVersion": "v1", "metadata": {}, "items": [{
+                "metadata": {"name": "sh.helm.release.v1.web.v1", "resourceVersion": "9"},
+                "data": {"release": BASE64_STANDARD.encode(payload(0).as_slice())},
+            }]});
+            let known = match code {
+                200 => ResponseTemplate::new(200).set_body_json(&list),
+                code => ResponseTemplate::new(code).set_body_json(json!({
+                    "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code,
+                    "message": "no", "reason": "Timeout",
+                })),
+            };
+            let is_known = query_param("resourceVersionMatch", "NotOlderThan");
+            let mock = Mock::given(is_known).respond_with(known).with_priority(1);
+            mock.mount(&server).await;
+            let now = ResponseTemplate::new(200).set_body_json(&list);
+            Mock::given(any()).respond_with(now).mount(&server).await;
+            let client = Client::try_from(Config::new(server.uri().parse().unwrap())).unwrap();
+            let seen = SeenRecord {
+                key: RecordKey {
+                    release: ReleaseId {
+                        namespace: "shop".to_owned(),
+                        name: "web".to_owned(),
+                    },
+                    driver: Driver::Secret,
+                    revision: 1,
+                },
+                resource_version: version.to_owned(),
+            };
+            let found = read(&client, &seen, |record| record.name).await;
+            assert_eq!(found.is_ok(), code != 403, "{version} {code}: {found:?}");
+            let mut versions: Vec<_> = server
+                .received_requests()
+                .await
+                .unwrap()
+                .iter()
+                .map(|request| {
+                    let mut pairs = request.url.query_pairs();
+                    let version = pairs.find(|(name, _)| name == "resourceVersion");
+                    version.map(|(_, value)| value.into_owned())
+                })
+                .map(Option::unwrap_or_default)
+                .collect();
+            // kube asks again where the answer is 504.
+            versions.dedup();
+            assert_eq!(versions, asked, "{version} {code}");
+        }
     }
 
     const SOON: Duration = Duration::from_millis(200);

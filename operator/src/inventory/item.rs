@@ -7,7 +7,7 @@ use kube::Client;
 use tokio::time::Instant;
 
 use super::ReleaseId;
-use super::helm::{self, Driver, Read, ReadError, RecordKey};
+use super::helm::{self, Driver, Read, ReadError, RecordKey, SeenRecord};
 use super::kept::Kept;
 
 /// Something that runs and claims to be made of a chart: one revision of a release.
@@ -81,19 +81,20 @@ impl RecordId {
 }
 
 impl Item {
-    /// Reads the record of the item, gives what `take` makes of it, and keeps the record for [`Item::read_again`].
+    /// Reads the record of the item, as it is since it was seen at a resource version, gives what `take` makes of it, and keeps the record for [`Item::read_again`].
     ///
     /// # Errors
     /// As for [`helm::read`]. Of what has no record it is gone.
     pub async fn read<T: Send + 'static>(
         &self,
         client: &Client,
+        since: &str,
         (kept, now): (&Kept, Instant),
         take: impl FnOnce(Record) -> T + Send + 'static,
     ) -> Result<Read<T>, ReadError> {
-        let key = self.key().ok_or(ReadError::Gone)?;
-        let packed = helm::packed(client, &key).await?;
-        kept.keep(&key, &packed, now);
+        let seen = self.seen(since).ok_or(ReadError::Gone)?;
+        let packed = helm::packed(client, &seen).await?;
+        kept.keep(&seen.key, &packed, now);
         packed.decoded(take).await
     }
 
@@ -104,15 +105,24 @@ impl Item {
     pub async fn read_again<T: Send + 'static>(
         &self,
         client: &Client,
+        since: &str,
         kept: &Kept,
         take: impl FnOnce(Record) -> T + Send + 'static,
     ) -> Result<Read<T>, ReadError> {
-        let key = self.key().ok_or(ReadError::Gone)?;
-        let packed = match kept.take(&key) {
+        let seen = self.seen(since).ok_or(ReadError::Gone)?;
+        let packed = match kept.take(&seen.key) {
             Some(packed) => packed,
-            None => helm::packed(client, &key).await?,
+            None => helm::packed(client, &seen).await?,
         };
         packed.decoded(take).await
+    }
+
+    /// The stored revision that it is, if it is one, and the resource version at which it was seen.
+    pub fn seen(&self, resource_version: &str) -> Option<SeenRecord> {
+        Some(SeenRecord {
+            key: self.key()?,
+            resource_version: resource_version.to_owned(),
+        })
     }
 
     /// The stored revision that it is, if it is one.

@@ -280,6 +280,7 @@ fn recorded_as(
         errors: BTreeMap::new(),
         conflicts: BTreeMap::new(),
         freeze: crate::quarantine::Freeze::default(),
+        since: None,
         is_going: false,
         protected: Vec::new(),
         now: "2026-11-18T10:00:00Z".parse().unwrap(),

@@ -1,5 +1,6 @@
 //! Which objects of the whole cluster have the API server call a Service. Writes nothing.
 
+use futures::future::join_all;
 use kube::Client;
 use kube::api::ApiResource;
 use kube::core::GroupVersionKind;
@@ -23,13 +24,17 @@ impl Callers {
     /// If the API server does not answer.
     pub(super) async fn list(client: &Client) -> Result<Self, GatherError> {
         let (mut objects, mut unread) = (Vec::new(), Vec::new());
-        for resource in [MUTATING, VALIDATING, API].map(kind) {
-            let some = |object| servers::caller(object).into_iter().collect();
-            let some = reading::select(client, &resource, None, some).await;
+        let lists = [MUTATING, VALIDATING, API].map(|one| of_kind(client, one));
+        for some in join_all(lists).await {
             objects.extend(unless_forbidden(some, &mut unread)?);
         }
         Ok(Self { objects, unread })
     }
+}
+
+async fn of_kind(client: &Client, one: Kind) -> Result<Vec<Value>, GatherError> {
+    let some = |object| servers::caller(object).into_iter().collect();
+    reading::select(client, &kind(one), None, some).await
 }
 
 /// Group, version, kind and plural.

@@ -1,16 +1,20 @@
 //! Reads what a quarantine is about. Writes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use charttrust_verify::release::{Record, Status};
+use futures::{FutureExt as _, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
 use kube::{Client, ResourceExt};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::annotation::{Annotation, Carried};
 use super::apply::api_of;
+use super::callers::Callers;
 use super::listed::{Listed, Unlisted};
 use super::neighbourhood::{Neighbourhood, Neighbourhoods};
 use super::object_error::ObjectError;
@@ -27,8 +31,8 @@ use crate::api::Quarantine;
 use crate::api::quarantine::ContainedObject;
 use crate::api::quarantine_words::QuarantineAction;
 use crate::inventory::ReleaseId;
-use crate::inventory::helm::{self, ReadError, RecordKey, Writer};
-use crate::watch::{Reach, is_name, within_deadline};
+use crate::inventory::helm::{self, ReadError, RecordKey, SeenRecord, Writer};
+use crate::watch::{Part, Reach, is_name, within_deadline};
 
 /// Reads the recorded objects, as they are. What there is around the release shows which of them may be its
 /// own, so that is read before.
@@ -156,20 +160,32 @@ fn foreign_pods(
     found.collect()
 }
 
-/// What there is around a release, for the plan. `records` are its judged revisions.
+/// What there is around a release, for the plan. `records` are its judged revisions; what was listed of the whole cluster
+/// for others is taken if that began no earlier than the instant.
 ///
 /// # Errors
 /// If the API server does not answer; a kind that does not exist is no error.
 pub async fn observed(
     neighbourhoods: &Neighbourhoods,
     release: &ReleaseId,
-    records: &[RecordKey],
+    records: &[SeenRecord],
     actions: &[QuarantineAction],
-    unfinished: Unfinished,
+    (unfinished, since): (Unfinished, Instant),
 ) -> Result<Observed, GatherError> {
     let client = neighbourhoods.client();
     let mut observed = Observed::of(listed(client, records, unfinished).await?);
-    deployers(neighbourhoods, release, &mut observed).await?;
+    // By what the records say now: a workload that is listed here was made before. The rest together, since an API
+    // server takes up to a tenth of a second to know that what it has in memory is what there is.
+    let own = async {
+        let own = release.namespace.as_str();
+        if application::may_be(release) || !is_seen(neighbourhoods, own) {
+            return Ok(None);
+        }
+        let own = surroundings(neighbourhoods, own, actions, since).await;
+        own.map(Some)
+    };
+    let found = deployers(neighbourhoods, release, since, &mut observed);
+    let ((), own) = futures::try_join!(found.boxed(), own.boxed())?;
     deployers_elsewhere(neighbourhoods.reach(), &mut observed);
     if let Unfinished::WaitedFor(now) = unfinished
         && observed.is_syncing(release, now, PATIENCE)
@@ -179,16 +195,16 @@ pub async fn observed(
     let placement = observed.placement(release);
     let namespace = placement.namespace();
     // An Application says itself where it deploys to, and may say anything there.
-    if !neighbourhoods.reach().covers(namespace) || !is_name(namespace) {
+    if !is_seen(neighbourhoods, namespace) {
         observed.is_unseen = true;
         observed.gone = gone(neighbourhoods, observed.deployers.iter()).await?;
         return Ok(observed);
     }
-    let needs = actions::needs(actions);
-    if needs(Need::Neighbours) {
-        observed.neighbours = neighbourhoods.of(namespace).await?;
-    }
-    let known = needs(Need::Neighbours).then(|| observed.neighbours.as_ref());
+    let around = match own.filter(|_| namespace == release.namespace) {
+        Some(own) => own,
+        None => Box::pin(surroundings(neighbourhoods, namespace, actions, since)).await?,
+    };
+    let known = actions::needs(actions)(Need::Neighbours).then_some(around.neighbours.as_ref());
     (observed.workloads, observed.brought) = match observed.listed(&placement) {
         Ok(listed) if listed.namespace == namespace => (
             workloads(client, &listed, known).await?,
@@ -196,24 +212,55 @@ pub async fn observed(
         ),
         _ => (Vec::new(), Vec::new()),
     };
-    let autoscalers = list(client, &resources::autoscaler(), Some(namespace)).await;
-    observed.autoscalers = unless_forbidden(autoscalers, &mut observed.unlisted_kinds)?;
-    observed.servers = Box::pin(serving::servers(
-        neighbourhoods,
-        &placement,
-        release,
-        &observed,
-        unfinished.now(),
-    ))
-    .await?;
+    observed.neighbours = around.neighbours;
+    observed.autoscalers = unless_forbidden(around.autoscalers, &mut observed.unlisted_kinds)?;
+    let asked = (around.callers.as_ref(), unfinished.now());
+    let servers = serving::servers(client, &placement, release, &observed, asked);
+    observed.servers = Box::pin(servers).await?;
     let carriers = observed.workloads.iter().chain(&observed.deployers);
     observed.gone = gone(neighbourhoods, carriers).await?;
     Ok(observed)
 }
 
+/// What else there is in a namespace, and of the whole cluster what the API server calls.
+struct Surroundings {
+    neighbours: Arc<Neighbourhood>,
+    autoscalers: Result<Vec<Value>, GatherError>,
+    callers: Arc<Callers>,
+}
+
+async fn surroundings(
+    neighbourhoods: &Neighbourhoods,
+    namespace: &str,
+    actions: &[QuarantineAction],
+    since: Instant,
+) -> Result<Surroundings, GatherError> {
+    let neighbours = async {
+        if actions::needs(actions)(Need::Neighbours) {
+            neighbourhoods.of(namespace).await
+        } else {
+            Ok(Arc::default())
+        }
+    };
+    let autoscaler = resources::autoscaler();
+    let autoscalers = neighbourhoods.rare((&autoscaler, Some(namespace)), since, |_| true);
+    let autoscalers = autoscalers.map(Ok);
+    let callers = neighbourhoods.callers(since);
+    let (neighbours, autoscalers, callers) = futures::try_join!(neighbours, autoscalers, callers)?;
+    Ok(Surroundings {
+        neighbours,
+        autoscalers,
+        callers,
+    })
+}
+
+fn is_seen(neighbourhoods: &Neighbourhoods, namespace: &str) -> bool {
+    neighbourhoods.reach().covers(namespace) && is_name(namespace)
+}
+
 /// What the records list, for the end of a quarantine: an upgrade may have set what is to be put back.
 /// A record that cannot be read holds up no restore.
-pub async fn recorded(client: &Client, records: &[RecordKey], now: Timestamp) -> Observed {
+pub async fn recorded(client: &Client, records: &[SeenRecord], now: Timestamp) -> Observed {
     let found = listed(client, records, Unfinished::WaitedFor(now)).await;
     Observed::of(found.unwrap_or(Err(Unlisted::NotFound)))
 }
@@ -292,13 +339,14 @@ async fn gone(
 /// may write one record need not be who may write the next.
 async fn listed(
     client: &Client,
-    records: &[RecordKey],
+    records: &[SeenRecord],
     unfinished: Unfinished,
 ) -> Result<Result<Listed, Unlisted>, GatherError> {
     let (mut taken, mut unreadable, mut brought) = (Vec::new(), Vec::new(), 0_usize);
-    for key in records {
+    for seen in records {
+        let key = &seen.key;
         let number = key.revision;
-        let read = helm::read(client, key, move |record| Recorded::of(record, number)).await;
+        let read = helm::read(client, seen, move |record| Recorded::of(record, number)).await;
         let record = match read {
             Ok(read) if read.writer == Writer::Chart => {
                 unreadable.push(format!("{} was brought by a chart", key.place()));
@@ -520,21 +568,43 @@ async fn brought(
 async fn deployers(
     neighbourhoods: &Neighbourhoods,
     release: &ReleaseId,
+    since: Instant,
     observed: &mut Observed,
 ) -> Result<(), GatherError> {
-    for target in TARGETS.iter().filter(|target| target.is_deployer()) {
-        let concerns = |object: &Value| {
-            target.kind == "Application" || target::deploys(object, target, release)
-        };
-        for part in neighbourhoods.reach().parts() {
-            let (resource, place) = (resources::of(target), part.namespace());
-            let found = neighbourhoods.deployers(&resource, place, concerns).await;
-            let found = unless_forbidden(found, &mut observed.unlisted_kinds)?;
-            observed.deployers.extend(found);
-        }
+    let targets = TARGETS.iter().filter(|target| target.is_deployer());
+    let parts = neighbourhoods.reach().parts();
+    let lists = targets.flat_map(|target| parts.iter().map(move |part| (target, part)));
+    let lists = lists
+        .map(|(target, part)| those_of(neighbourhoods, release, since, (target, part)).boxed());
+    let lists: Vec<_> = lists.collect();
+    // Together: an API server takes up to a tenth of a second to know that what it has in memory is what there is.
+    let found = futures::stream::iter(lists).buffered(LISTS_AT_A_TIME);
+    let found: Vec<_> = found.collect().await;
+    for found in found {
+        let found = unless_forbidden(found, &mut observed.unlisted_kinds)?;
+        observed.deployers.extend(found);
     }
     Ok(())
 }
+
+/// Those of a kind, in one part of what is looked at.
+async fn those_of(
+    neighbourhoods: &Neighbourhoods,
+    release: &ReleaseId,
+    since: Instant,
+    (target, part): (&Target, &Part),
+) -> Result<Vec<Value>, GatherError> {
+    let concerns =
+        |object: &Value| target.kind == "Application" || target::deploys(object, target, release);
+    let resource = resources::of(target);
+    let place = part.namespace();
+    neighbourhoods
+        .rare((&resource, place), since, concerns)
+        .await
+}
+
+/// As many as there are kinds of deployers.
+const LISTS_AT_A_TIME: usize = 8;
 
 /// What deploys the release from where nobody looks would undo the rest, and is told.
 fn deployers_elsewhere(reach: &Reach, observed: &mut Observed) {
@@ -634,7 +704,7 @@ mod tests {
             let neighbourhoods =
                 Neighbourhoods::new(client, tokio::time::Instant::now).within(reach);
             let actions = [QuarantineAction::PauseDeployer];
-            let unfinished = Unfinished::Taken(now);
+            let unfinished = (Unfinished::Taken(now), tokio::time::Instant::now());
             let observed = observed(&neighbourhoods, &shop, &[], &actions, unfinished);
             let observed = observed.await.unwrap();
             assert_eq!(observed.is_unseen, is_unseen, "{named:?}");

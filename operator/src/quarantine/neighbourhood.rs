@@ -7,16 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use futures::FutureExt as _;
+use futures::future::try_join_all;
 use kube::Client;
 use kube::api::ApiResource;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::callers::Callers;
-use super::pod::Pod;
+use super::pod::{Pod, owner};
 use super::reading::GatherError;
 use super::recent::{Absent, Recent};
-use super::target::TARGETS;
+use super::target::{TARGETS, Target};
 use super::{fields, reading, reduced, resources};
 use crate::watch::Reach;
 
@@ -47,11 +49,35 @@ impl Neighbourhood {
 
     async fn list(client: &Client, namespace: &str) -> Result<Self, GatherError> {
         let pod = resources::pod();
-        Ok(Self {
-            pods: reduced::all(client, &pod, namespace, |pod| Pod::of(&pod)).await?,
-            intermediates: of_kinds(client, &INTERMEDIATES, namespace).await?,
-            pod_owners: of_kinds(client, &POD_OWNERS, namespace).await?,
-        })
+        // Together: an API server takes up to a tenth of a second to know that what it has in memory is what there is.
+        let (pods, intermediates, pod_owners) = futures::try_join!(
+            reduced::all(client, &pod, namespace, |pod| Pod::of(&pod)),
+            of_kinds(client, &INTERMEDIATES, namespace),
+            of_kinds(client, &POD_OWNERS, namespace),
+        )?;
+        let mut found = Self {
+            pods,
+            intermediates,
+            pod_owners,
+        };
+        if !found.has_all_makers() {
+            // Made since its kind was listed: what makes others is listed after those.
+            found.intermediates = of_kinds(client, &INTERMEDIATES, namespace).await?;
+            found.pod_owners = of_kinds(client, &POD_OWNERS, namespace).await?;
+        }
+        Ok(found)
+    }
+
+    /// Whether everything is there of which Pods, and what stands between, say that it makes them.
+    fn has_all_makers(&self) -> bool {
+        let all = self.pod_owners.iter().chain(&self.intermediates);
+        let uids = all.filter_map(|object| fields::text(object, &["metadata", "uid"]));
+        let uids: BTreeSet<&str> = uids.collect();
+        let of_pods = self.pods.iter().filter_map(Pod::owner);
+        let makers = of_pods.chain(self.intermediates.iter().filter_map(owner));
+        let is_listed = |kind| INTERMEDIATES.contains(&kind) || POD_OWNERS.contains(&kind);
+        let mut listed = makers.filter(|maker| is_listed(maker.kind));
+        listed.all(|maker| uids.contains(maker.uid))
     }
 }
 
@@ -60,11 +86,18 @@ async fn of_kinds(
     kinds: &[&str],
     namespace: &str,
 ) -> Result<Vec<Value>, GatherError> {
-    let mut found = Vec::new();
-    for target in TARGETS.iter().filter(|one| kinds.contains(&one.kind)) {
-        found.extend(reduced::all(client, &resources::of(target), namespace, Some).await?);
-    }
-    Ok(found)
+    let targets = TARGETS.iter().filter(|one| kinds.contains(&one.kind));
+    let lists = targets.map(|target| of_kind(client, target, namespace).boxed());
+    let found = try_join_all(lists).await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+async fn of_kind(
+    client: &Client,
+    target: &Target,
+    namespace: &str,
+) -> Result<Vec<Value>, GatherError> {
+    reduced::all(client, &resources::of(target), namespace, Some).await
 }
 
 /// The neighbourhoods that are looked at just now.
@@ -74,7 +107,7 @@ pub struct Neighbourhoods {
     tick: fn() -> Instant,
     known: Mutex<BTreeMap<String, Arc<Place>>>,
     /// What the API server calls, wherever that is.
-    pub(super) callers: Recent<Callers>,
+    callers: Recent<Callers>,
     absent: Absent,
 }
 
@@ -130,21 +163,30 @@ impl Neighbourhoods {
         self.tick
     }
 
-    /// What is needed of everything of a kind that deploys releases, in one place or everywhere. Where there was none
-    /// a moment ago nobody is asked again.
+    /// What the API server calls.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub(super) async fn callers(&self, since: Instant) -> Result<Arc<Callers>, GatherError> {
+        let list = async || Callers::list(&self.client).await;
+        self.callers.get((self.tick, since), list).await
+    }
+
+    /// What is needed of everything of a kind that most places have none of, in one place or everywhere. Where there was
+    /// none a moment ago nobody is asked again.
     ///
     /// # Errors
     /// If the API server does not answer.
-    pub(super) async fn deployers(
+    pub(super) async fn rare(
         &self,
-        resource: &ApiResource,
-        namespace: Option<&str>,
+        (resource, namespace): (&ApiResource, Option<&str>),
+        since: Instant,
         needed: impl Fn(&Value) -> bool,
     ) -> Result<Vec<Value>, GatherError> {
         let place = namespace.unwrap_or_default();
         let list = format!("{}/{}/{place}", resource.api_version, resource.plural);
         let began = (self.tick)();
-        if self.absent.is_known(&list, began) {
+        if self.absent.is_known(&list, since, began) {
             return Ok(Vec::new());
         }
         let is_any = AtomicBool::new(false);
@@ -212,20 +254,24 @@ mod tests {
     /// A server whose every list takes a moment and holds one Pod.
     async fn server() -> (MockServer, Neighbourhoods) {
         let server = MockServer::start().await;
-        let answer = |items: Value| {
-            let list = json!({"metadata": {"resourceVersion": "1"}, "items": items});
-            ResponseTemplate::new(200)
-                .set_body_json(list)
-                .set_delay(Duration::from_millis(30))
-        };
         let pod = json!([{"metadata": {"name": "web-1"}}]);
         let pods = Mock::given(path_regex("/pods$")).respond_with(answer(pod));
         pods.with_priority(1).mount(&server).await;
         let others = Mock::given(any()).respond_with(answer(json!([])));
         others.mount(&server).await;
+        let all = around(&server);
+        (server, all)
+    }
+
+    fn answer(items: Value) -> ResponseTemplate {
+        let list = json!({"metadata": {"resourceVersion": "1"}, "items": items});
+        let answer = ResponseTemplate::new(200).set_body_json(list);
+        answer.set_delay(Duration::from_millis(30))
+    }
+
+    fn around(server: &MockServer) -> Neighbourhoods {
         let config = kube::Config::new(server.uri().parse().unwrap());
-        let client = Client::try_from(config).unwrap();
-        (server, Neighbourhoods::new(client, tick))
+        Neighbourhoods::new(Client::try_from(config).unwrap(), tick)
     }
 
     async fn asked(server: &MockServer) -> usize {
@@ -246,7 +292,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_nothing_deploys_nobody_asks_again_for_a_second() {
+    async fn where_there_is_none_nobody_asks_again_for_a_second() {
         fn still() -> Instant {
             static THEN: OnceLock<Instant> = OnceLock::new();
             *THEN.get_or_init(tick)
@@ -257,12 +303,14 @@ mod tests {
         for (resource, lists) in [(&none, 1), (&some, 3)] {
             let before = asked(&server).await;
             for _ in 0..3 {
-                let found = all.deployers(resource, Some("shop"), |_| false).await;
+                let found = all.rare((resource, Some("shop")), still(), |_| false).await;
                 assert!(found.unwrap().is_empty());
             }
             assert_eq!(asked(&server).await - before, lists, "{}", resource.kind);
         }
-        all.deployers(&none, Some("bank"), |_| true).await.unwrap();
+        all.rare((&none, Some("bank")), still(), |_| true)
+            .await
+            .unwrap();
         assert_eq!(asked(&server).await, 5, "of each namespace");
     }
 
@@ -283,6 +331,39 @@ mod tests {
         all.of("shop").await.unwrap();
         assert_eq!(asked(&server).await, 21, "it is read again");
         drop(kept);
+    }
+
+    /// Lists are made at the same time: a `ReplicaSet` may be made after its list, and before that of Pods.
+    #[tokio::test]
+    async fn what_makes_others_is_listed_after_them() {
+        let made_by = |kind: &str, uid: &str| json!([{"kind": kind, "name": "web", "uid": uid, "controller": true}]);
+        for (maker, lists) in [("ReplicaSet", 13), ("Rollout", 7)] {
+            let server = MockServer::start().await;
+            let pod =
+                json!([{"metadata": {"name": "web-1", "ownerReferences": made_by(maker, "set")}}]);
+            let set = json!([{"metadata": {"name": "web", "uid": "set", "ownerReferences": made_by("Deployment", "it")}}]);
+            let deployment = json!([{"metadata": {"name": "web", "uid": "it"}}]);
+            let pods = Mock::given(path_regex("/pods$")).respond_with(answer(pod));
+            server.register(pods.with_priority(1)).await;
+            for (plural, later) in [("replicasets", set), ("deployments", deployment)] {
+                let list = || Mock::given(path_regex(format!("/{plural}$")));
+                let first = list().respond_with(answer(json!([])));
+                server
+                    .register(first.up_to_n_times(1).with_priority(1))
+                    .await;
+                let later = list().respond_with(answer(later));
+                server.register(later.with_priority(2)).await;
+            }
+            server
+                .register(Mock::given(any()).respond_with(answer(json!([]))))
+                .await;
+            let all = around(&server);
+            let found = all.of("shop").await.unwrap();
+            assert_eq!(asked(&server).await, lists, "{maker}");
+            assert!(found.has_all_makers(), "{maker}");
+            let is_whole = found.intermediates.len() == 1 && found.pod_owners.len() == 1;
+            assert_eq!(is_whole, maker == "ReplicaSet");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::view::View;
 use super::write::Write;
 use crate::api::Quarantine;
 use crate::inventory::ReleaseId;
-use crate::inventory::helm::RecordKey;
+use crate::inventory::helm::SeenRecord;
 use crate::watch::within_deadline;
 
 /// Why a quarantine could not be brought to rest.
@@ -44,7 +44,7 @@ pub enum RunError {
 pub async fn to_rest(
     neighbourhoods: &Neighbourhoods,
     mut view: View,
-    records: &[RecordKey],
+    records: &[SeenRecord],
     may: impl Fn() -> bool,
 ) -> Result<View, RunError> {
     let client = neighbourhoods.client();
@@ -159,7 +159,7 @@ async fn reread(client: &Client, view: &View) -> Result<Option<View>, RunError> 
 async fn gather(
     neighbourhoods: &Neighbourhoods,
     view: &mut View,
-    records: &[RecordKey],
+    records: &[SeenRecord],
 ) -> Result<(), GatherError> {
     let client = neighbourhoods.client();
     if view.is_ending {
@@ -168,6 +168,8 @@ async fn gather(
     }
     let actions = &view.spec.actions;
     let unfinished = gather::Unfinished::of(view);
+    let since = view.since.unwrap_or_else(neighbourhoods.tick());
+    let unfinished = (unfinished, since);
     let observed = gather::observed(neighbourhoods, &view.release, records, actions, unfinished);
     view.observed = Some(observed.await?);
     gather::live(client, view).await?;

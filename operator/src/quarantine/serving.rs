@@ -8,7 +8,6 @@ use kube::error::DiscoveryError;
 use kube::{Client, discovery};
 
 use super::callers::{Callers, Kind, kind};
-use super::neighbourhood::Neighbourhoods;
 use super::observed::Observed;
 use super::placement::Placement;
 use super::policies::{self, Labels};
@@ -23,22 +22,17 @@ use crate::watch::within_deadline;
 /// are looked at, and those count that the release or its Service stands behind. Of definitions there
 /// are many and large ones: of these only those that the release lists.
 pub(super) async fn servers(
-    neighbourhoods: &Neighbourhoods,
+    client: &Client,
     placement: &Placement<'_>,
     release: &ReleaseId,
     observed: &Observed,
-    now: Timestamp,
+    (callers, now): (&Callers, Timestamp),
 ) -> Result<Servers, GatherError> {
     let mut found = Servers::default();
     if observed.workloads.is_empty() {
         return Ok(found);
     }
-    let (client, namespace) = (neighbourhoods.client(), placement.namespace());
-    let list = async || Callers::list(client).await;
-    let callers = neighbourhoods
-        .callers
-        .get(neighbourhoods.tick(), list)
-        .await?;
+    let namespace = placement.namespace();
     found.unread.extend_from_slice(&callers.unread);
     let of = |object| servers::calls(object, release, namespace, now);
     let mut calls: Vec<_> = callers.objects.iter().flat_map(of).collect();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::annotation::Annotation;
 use super::fields;
@@ -113,6 +114,8 @@ pub struct View {
     pub protected: Vec<String>,
     /// Whether the API server refuses what a frozen release would become.
     pub freeze: Freeze,
+    /// What others have listed of the cluster may be taken if they began no earlier; `None`: nothing is.
+    pub since: Option<Instant>,
     /// Whether the namespace of the release is being deleted, with all that is in it.
     pub is_going: bool,
     /// The present instant.
@@ -167,6 +170,7 @@ impl View {
             protected: vec![PROTECTED.to_owned()],
             freeze: Freeze::default(),
             is_going: false,
+            since: None,
             now,
         }
     }

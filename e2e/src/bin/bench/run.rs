@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use charttrust_e2e::audit::Events;
+use charttrust_e2e::audit::{Event, Events};
 use charttrust_e2e::cluster::{Cluster, Identity, built};
 use charttrust_e2e::eventually;
 use charttrust_e2e::operator::{Operator, Options};
@@ -202,14 +202,18 @@ pub(crate) fn number(line: &str) -> Option<usize> {
     line.rsplit(' ').next()?.parse().ok()
 }
 
+/// What was asked for, without of what.
+pub(crate) fn kind(event: &Event) -> String {
+    let kind = [event.resource.as_str(), event.subresource.as_str()].join("/");
+    let kind = kind.trim_end_matches('/');
+    format!("{} {kind} {}", event.verb, event.code)
+}
+
 /// How often each kind of request was made.
 pub(crate) fn counted(events: &Events) -> BTreeMap<String, usize> {
     let mut all = BTreeMap::new();
     for event in events.iter() {
-        let kind = [event.resource.as_str(), event.subresource.as_str()].join("/");
-        let kind = kind.trim_end_matches('/');
-        *all.entry(format!("{} {kind} {}", event.verb, event.code))
-            .or_default() += 1;
+        *all.entry(kind(event)).or_default() += 1;
     }
     all
 }

@@ -32,7 +32,7 @@ use crate::controllers::error::Error;
 use crate::controllers::events as announce;
 use crate::controllers::store::incidents::Note;
 use crate::controllers::task::Task;
-use crate::inventory::helm::RecordKey;
+use crate::inventory::helm::SeenRecord;
 use crate::inventory::{Item, ReleaseId};
 use crate::quarantine::apply::apply;
 use crate::quarantine::incident::IncidentId;
@@ -50,11 +50,12 @@ pub(in crate::controllers) fn look_unless_ours(context: &Context, id: &ReleaseId
     }
 }
 
-/// Brings a quarantine one look further.
+/// Brings a quarantine one look further, by what the cluster has since that was asked for or later.
 pub(in crate::controllers) async fn reconcile(
     context: &Context,
     id: &ReleaseId,
     moment: Moment,
+    since: Instant,
 ) -> Result<(), Error> {
     if context.cache.quarantines.find(id).is_none() {
         return Ok(());
@@ -68,6 +69,7 @@ pub(in crate::controllers) async fn reconcile(
     let mut view = View {
         protected: protected(context).map(str::to_owned).collect(),
         freeze: context.store.gate.seen().freeze,
+        since: Some(since),
         ..View::of(id, &object, moment.date)
     };
     let is_claimed = made::is_claim(context.store.seal(), &object);
@@ -429,7 +431,7 @@ async fn is_terminating(context: &Context, name: &str) -> Result<bool, Error> {
 }
 
 async fn run_steps(context: &Context, view: View, moment: Moment) -> Result<View, Error> {
-    let records = record_keys(context, &view.release);
+    let records = seen_records(context, &view.release);
     let was_ending = view.is_ending;
     let may = || context.may_write();
     let driven = run::to_rest(&context.neighbourhoods, view, &records, may);
@@ -464,13 +466,14 @@ fn failed(error: &dyn std::error::Error) -> Error {
     Error::Quarantine(format!("{error}: {}", cause.unwrap_or_default()))
 }
 
-fn record_keys(context: &Context, id: &ReleaseId) -> Vec<RecordKey> {
+fn seen_records(context: &Context, id: &ReleaseId) -> Vec<SeenRecord> {
     let item = |record| Item {
         id: id.clone(),
         record,
     };
-    let judged = context.cache.records.judged(id).into_keys();
-    judged.filter_map(|record| item(record).key()).collect()
+    let judged = context.cache.records.judged(id).into_iter();
+    let seen = judged.filter_map(|(record, meta)| item(record).seen(&meta.resource_version));
+    seen.collect()
 }
 
 /// Says why nothing is done.

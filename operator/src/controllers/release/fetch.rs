@@ -403,7 +403,12 @@ impl Asking<'_> {
             is_same.then(|| Bound::compare(&chart, &record))
         };
         let (client, kept) = (&self.context.client, &self.context.kept);
-        let read = item.read_again(client, kept, compare).await.ok()?;
+        let since = self.context.store.inspect(&item.id, |release| {
+            let revision = release?.revisions.get(&item.record)?;
+            Some(revision.resource_version.clone())
+        });
+        let since = since.unwrap_or_default();
+        let read = item.read_again(client, &since, kept, compare).await.ok()?;
         read.taken.filter(|_| read.writer == Writer::Helm)
     }
 

@@ -65,7 +65,10 @@ fn forget<'a>(context: &Context, id: &ReleaseId, records: impl Iterator<Item = &
 
 async fn read(context: &Context, item: &Item, (watched, queued): (&RecordMeta, Instant)) {
     let kept = (&context.kept, clock::tick());
-    let content = match item.read(&context.client, kept, Said::by).await {
+    let content = match item
+        .read(&context.client, &watched.resource_version, kept, Said::by)
+        .await
+    {
         Ok(read) if read.writer == Writer::Chart => Err(OF_CHART.to_owned()),
         Ok(read) => Ok(read),
         Err(ReadError::Gone) => return,

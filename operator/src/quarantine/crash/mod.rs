@@ -374,6 +374,7 @@ impl Server {
             protected: Vec::new(),
             freeze: crate::quarantine::Freeze::default(),
             is_going: self.end == End::Namespace,
+            since: None,
             now: self.now,
         };
         view.take_in(live);

@@ -157,7 +157,8 @@ async fn a_name_that_others_have_too_waits_for_a_person() {
 }
 
 async fn reconciled(scene: &Scene, release: &ReleaseId) -> Vec<String> {
-    let done = quarantine::reconcile(&scene.context, release, Moment::now()).await;
+    let done =
+        quarantine::reconcile(&scene.context, release, Moment::now(), crate::clock::tick()).await;
     done.unwrap();
     let writes = scene.of_quarantines().into_iter();
     writes.filter(|write| write.starts_with("DELETE")).collect()
@@ -173,7 +174,8 @@ async fn a_destination_that_none_can_have_is_told_and_holds_up_nothing() {
     object["spec"]["destination"]["namespace"] = json!("a b");
     scene.cluster.put(path, object);
     scene.quarantine(&shop, &json!({"spec": {"policy": null}}));
-    let done = quarantine::reconcile(&scene.context, &shop, Moment::now()).await;
+    let done =
+        quarantine::reconcile(&scene.context, &shop, Moment::now(), crate::clock::tick()).await;
     assert!(done.is_ok(), "{done:?}");
     let told = scene.cluster.find(&quarantine_of(&shop)).unwrap()["status"].to_string();
     assert!(told.contains(r#""type":"Active""#), "{told}");

@@ -240,7 +240,9 @@ async fn one_that_is_gone_at_its_end_has_ended_and_a_refusal_is_tried_again() {
         let scene = Scene::automatic().await;
         scene.quarantine(&web(), &ended);
         scene.cluster.refuse("DELETE", "/quarantines", refusal);
-        let reconciled = quarantine::reconcile(&scene.context, &web(), Moment::now()).await;
+        let reconciled =
+            quarantine::reconcile(&scene.context, &web(), Moment::now(), crate::clock::tick())
+                .await;
         assert_eq!(reconciled.is_ok(), is_good, "{refusal:?}");
     }
 }

@@ -53,7 +53,9 @@ impl Company {
             if bad.contains(&id.name) {
                 self.come_into_force(&id).await;
             } else {
-                quarantine::reconcile(context, &id, moment()).await.unwrap();
+                quarantine::reconcile(context, &id, moment(), crate::clock::tick())
+                    .await
+                    .unwrap();
             }
         }
     }
@@ -92,7 +94,9 @@ impl Company {
         self.0.cluster.put(&quarantine_of(&id), object);
         self.show(&id);
         let context = &self.0.context;
-        quarantine::reconcile(context, &id, moment()).await.unwrap();
+        quarantine::reconcile(context, &id, moment(), crate::clock::tick())
+            .await
+            .unwrap();
         assert_eq!(self.find(&id), None, "it is free");
         self.show(&id);
     }

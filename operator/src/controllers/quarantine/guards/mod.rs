@@ -61,7 +61,7 @@ const LONG: Duration = Duration::from_secs(301);
 
 /// What is written to Quarantines when that of `shop/web` is reconciled at.
 async fn reconciled(scene: &Scene) -> Vec<String> {
-    quarantine::reconcile(&scene.context, &web(), Moment::now())
+    quarantine::reconcile(&scene.context, &web(), Moment::now(), crate::clock::tick())
         .await
         .unwrap();
     scene.of_quarantines()

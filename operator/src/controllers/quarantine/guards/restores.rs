@@ -20,7 +20,7 @@ use crate::quarantine::{ANNOTATION, Annotation, FINALIZER, Original};
 async fn what_the_server_cannot_put_back_is_tried_again_soon() {
     let (scene, shop) = of_argo_cd(&[]).await;
     scene.quarantine(&shop, &by_a_person(json!({})));
-    quarantine::reconcile(&scene.context, &shop, Moment::now())
+    quarantine::reconcile(&scene.context, &shop, Moment::now(), crate::clock::tick())
         .await
         .unwrap();
     let mut object = scene.cluster.find(&quarantine_of(&shop)).unwrap();
@@ -32,7 +32,7 @@ async fn what_the_server_cannot_put_back_is_tried_again_soon() {
     let task = Task::Quarantine(shop.clone());
     scene.context.queues.tasks.forget(&task);
     let before = tick();
-    quarantine::reconcile(&scene.context, &shop, Moment::now())
+    quarantine::reconcile(&scene.context, &shop, Moment::now(), crate::clock::tick())
         .await
         .unwrap();
     let soon = Duration::from_secs(2);
@@ -49,7 +49,7 @@ async fn what_is_held_is_put_back_even_if_nobody_s_word_can_be_written() {
         let (scene, shop) = of_argo_cd(&[]).await;
         scene.quarantine(&shop, &by_a_person(json!({})));
         let moment = Moment::now();
-        quarantine::reconcile(&scene.context, &shop, moment)
+        quarantine::reconcile(&scene.context, &shop, moment, crate::clock::tick())
             .await
             .unwrap();
         let stopped = scene.cluster.find(WORKLOAD).unwrap();
@@ -60,7 +60,7 @@ async fn what_is_held_is_put_back_even_if_nobody_s_word_can_be_written() {
         scene
             .cluster
             .refuse(verb, "/configmaps", (403, "Forbidden"));
-        quarantine::reconcile(&scene.context, &shop, moment)
+        quarantine::reconcile(&scene.context, &shop, moment, crate::clock::tick())
             .await
             .unwrap();
         let workload = scene.cluster.find(WORKLOAD).unwrap();
@@ -75,7 +75,8 @@ async fn what_is_held_is_put_back_even_if_nobody_s_word_can_be_written() {
 async fn one_that_is_deleted_while_it_is_begun_is_put_back_by_its_end_alone() {
     let (scene, shop) = of_argo_cd(&[]).await;
     let reconcile = async || {
-        let reconciled = quarantine::reconcile(&scene.context, &shop, Moment::now()).await;
+        let reconciled =
+            quarantine::reconcile(&scene.context, &shop, Moment::now(), crate::clock::tick()).await;
         reconciled.unwrap();
     };
     scene.quarantine(&shop, &by_a_person(json!({})));

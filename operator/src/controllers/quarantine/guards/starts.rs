@@ -72,12 +72,24 @@ async fn nothing_begins_by_what_the_server_has_otherwise() {
                 .refuse("GET", "/trustedkeys", (500, "InternalError"));
         }),
     ];
-    for (named, change) in cases {
+    // Few are asked for by name, and many listed.
+    let cases = cases.into_iter().flat_map(|case| [(case, 1), (case, 17)]);
+    for ((named, change), count) in cases {
         let scene = Scene::automatic().await;
-        scene.cluster.put(KEYS, key.clone());
-        let read = serde_json::from_value(key.clone()).unwrap();
-        let keys = &scene.context.cache.keys;
-        keys.set("platform".to_owned(), Some(Ok(read)));
+        for number in 1..=count {
+            let name = if number == 1 {
+                "platform".to_owned()
+            } else {
+                format!("other-{number}")
+            };
+            let mut key = key.clone();
+            key["metadata"]["name"] = json!(name);
+            scene
+                .cluster
+                .put(&KEYS.replace("platform", &name), key.clone());
+            let read = serde_json::from_value(key).unwrap();
+            scene.context.cache.keys.set(name, Some(Ok(read)));
+        }
         let stored = (scene.cluster.find(KEYS), scene.cluster.find(POLICIES));
         change(&scene);
         let now = Moment::now();

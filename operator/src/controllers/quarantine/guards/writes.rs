@@ -119,7 +119,8 @@ async fn nothing_is_changed_in_a_protected_namespace_that_an_application_deploys
     for (protected, replicas) in [(&[][..], 0), (&["web"][..], 3), (&["bank"][..], 0)] {
         let (scene, shop) = of_argo_cd(protected).await;
         scene.quarantine(&shop, &by_a_person(json!({})));
-        let reconciled = quarantine::reconcile(&scene.context, &shop, Moment::now()).await;
+        let reconciled =
+            quarantine::reconcile(&scene.context, &shop, Moment::now(), crate::clock::tick()).await;
         reconciled.unwrap();
         let workload = scene.cluster.find(WORKLOAD).unwrap();
         assert_eq!(workload["spec"]["replicas"], replicas, "{protected:?}");
@@ -135,7 +136,8 @@ async fn what_its_policy_begins_is_about_the_incident_that_the_policy_names() {
     scene.install(&shop, Driver::Secret);
     scene.judge(&shop, vec![stolen()]);
     scene.quarantine(&shop, &json!({}));
-    let reconciled = quarantine::reconcile(&scene.context, &shop, Moment::now()).await;
+    let reconciled =
+        quarantine::reconcile(&scene.context, &shop, Moment::now(), crate::clock::tick()).await;
     reconciled.unwrap();
     let object = scene.cluster.find(&quarantine_of(&shop)).unwrap();
     assert_eq!(object["status"]["incident"], incident());
@@ -164,11 +166,12 @@ async fn a_replica_that_leads_no_more_brings_nothing_further() {
     let scene = Scene::with(settings, Leadership::Elected(leadership)).await;
     scene.quarantine(&web(), &by_a_person(json!({})));
     given.send_replace(None);
-    let reconciled = quarantine::reconcile(&scene.context, &web(), Moment::now()).await;
+    let reconciled =
+        quarantine::reconcile(&scene.context, &web(), Moment::now(), crate::clock::tick()).await;
     assert!(reconciled.is_err());
     assert_eq!(scene.of_quarantines(), NOTHING);
     given.send_replace(Some(tick() + HOUR));
-    quarantine::reconcile(&scene.context, &web(), Moment::now())
+    quarantine::reconcile(&scene.context, &web(), Moment::now(), crate::clock::tick())
         .await
         .unwrap();
     assert_eq!(scene.of_quarantines(), [TELL]);
@@ -229,7 +232,8 @@ async fn a_forged_status_reaches_no_other_namespace_and_tells_nothing_of_it() {
         let mut object = begun.clone();
         object["status"]["objects"] = objects.clone();
         scene.quarantine(&web(), &object);
-        let _ = quarantine::reconcile(&scene.context, &web(), Moment::now()).await;
+        let _ = quarantine::reconcile(&scene.context, &web(), Moment::now(), crate::clock::tick())
+            .await;
         let written = scene.cluster.writes();
         let far: Vec<_> = written
             .iter()
