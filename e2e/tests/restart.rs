@@ -384,7 +384,13 @@ async fn what_others_delete_edit_or_define_anew_comes_back_and_is_told() {
         .await;
         story.expect("web", "SignatureVerified").await;
         if meanwhile == Meanwhile::Running {
-            assert_eq!(told(&story).await, ["ReleaseTrustDeleted"]);
+            // It is written first, and told then.
+            eventually(SOON, "it is told", async || {
+                let words = told(&story).await;
+                let is_told = words == ["ReleaseTrustDeleted"];
+                is_told.then_some(()).ok_or(format!("{words:?}"))
+            })
+            .await;
         }
         others(&stage, meanwhile, async || {
             let empty = Patch::Merge(json!({"status": {"conditions": [], "findings": []}}));

@@ -11,7 +11,7 @@
 //! | I6 then quiet | [`quiet`] | when the last fault was: the caller says it |
 //! | I7 the same end | [`ends`] | which ends belong together: the caller compares them |
 //! | I8 true status | [`check`] | whether a transition time is the right one: only that it moves with the status |
-//! | I9 one writer | [`check`] | |
+//! | I9 one writer | [`check`] | events, which say what was so when they were sent |
 //! | I10 quiet while it fails | [`check`] for events, [`within_budget`] for requests | what a proxy refused is not in the log of the API server |
 //! | I11 nothing leaks | [`leaks`] | |
 //! | I12 alive | [`panics`] | answers and memory: [`Operator::pulse`](crate::operator::Operator::pulse) |

@@ -29,6 +29,10 @@ impl Writers {
             }
             return None;
         }
+        if event.resource == "events" {
+            // What it says was so when it was sent, and it changes nothing.
+            return None;
+        }
         let (leader, since) = self.leader.as_ref()?;
         let is_late = *leader != event.user && event.time > *since;
         let message = || format!("{} wrote, and {leader} leads", event.user);

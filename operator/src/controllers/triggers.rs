@@ -316,6 +316,7 @@ impl Context {
     fn quarantine_changed(&self, id: &ReleaseId) {
         if self.cache.quarantines.find(id).is_none() {
             self.store.at_rest.forget(id);
+            self.store.begun.forget([id].into_iter());
         }
         self.calmly(Task::Seen(id.clone()));
         for part in self.cache.records.parts(id) {

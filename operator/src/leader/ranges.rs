@@ -280,11 +280,13 @@ mod tests {
             let before: Vec<_> = (0..members).map(|member| count(&all, member)).collect();
             let mut moved = 0;
             for _ in 0..200 {
+                let were_free: Vec<_> = all.iter().map(|one| one.holder.is_none()).collect();
                 for member in 0..members {
                     moved += turn(&name(member), &mut all);
                 }
-                for one in &mut all {
-                    one.is_left = one.holder.is_none();
+                // Everybody has looked since it is free, whoever was promised it too.
+                for (one, was_free) in all.iter_mut().zip(were_free) {
+                    one.is_left = was_free && one.holder.is_none();
                 }
             }
             let after: Vec<_> = (0..members).map(|member| count(&all, member)).collect();

@@ -1,7 +1,6 @@
 //! Reads what a quarantine is about. Writes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use charttrust_verify::release::{Record, Status};
 use futures::{FutureExt as _, StreamExt as _};
@@ -14,7 +13,6 @@ use tokio::time::Instant;
 
 use super::annotation::{Annotation, Carried};
 use super::apply::api_of;
-use super::callers::Callers;
 use super::listed::{Listed, Unlisted};
 use super::neighbourhood::{Neighbourhood, Neighbourhoods};
 use super::object_error::ObjectError;
@@ -24,6 +22,7 @@ use super::pod::Pod;
 use super::policies::{self, Labels};
 use super::reading::{GatherError, find, list, select, unless_forbidden};
 use super::resources::{self, is_missing, is_unknown, named};
+use super::surroundings::{Surroundings, is_seen};
 use super::target::{self, TARGETS, Target};
 use super::view::View;
 use super::{actions, application, fields, holds, pods, serving};
@@ -32,7 +31,7 @@ use crate::api::quarantine::ContainedObject;
 use crate::api::quarantine_words::QuarantineAction;
 use crate::inventory::ReleaseId;
 use crate::inventory::helm::{self, ReadError, RecordKey, SeenRecord, Writer};
-use crate::watch::{Part, Reach, is_name, within_deadline};
+use crate::watch::{Part, Reach, within_deadline};
 
 /// Reads the recorded objects, as they are. What there is around the release shows which of them may be its
 /// own, so that is read before.
@@ -181,7 +180,7 @@ pub async fn observed(
         if application::may_be(release) || !is_seen(neighbourhoods, own) {
             return Ok(None);
         }
-        let own = surroundings(neighbourhoods, own, actions, since).await;
+        let own = Surroundings::of(neighbourhoods, own, actions, since).await;
         own.map(Some)
     };
     let found = deployers(neighbourhoods, release, since, &mut observed);
@@ -202,7 +201,7 @@ pub async fn observed(
     }
     let around = match own.filter(|_| namespace == release.namespace) {
         Some(own) => own,
-        None => Box::pin(surroundings(neighbourhoods, namespace, actions, since)).await?,
+        None => Box::pin(Surroundings::of(neighbourhoods, namespace, actions, since)).await?,
     };
     let known = actions::needs(actions)(Need::Neighbours).then_some(around.neighbours.as_ref());
     (observed.workloads, observed.brought) = match observed.listed(&placement) {
@@ -220,42 +219,6 @@ pub async fn observed(
     let carriers = observed.workloads.iter().chain(&observed.deployers);
     observed.gone = gone(neighbourhoods, carriers).await?;
     Ok(observed)
-}
-
-/// What else there is in a namespace, and of the whole cluster what the API server calls.
-struct Surroundings {
-    neighbours: Arc<Neighbourhood>,
-    autoscalers: Result<Vec<Value>, GatherError>,
-    callers: Arc<Callers>,
-}
-
-async fn surroundings(
-    neighbourhoods: &Neighbourhoods,
-    namespace: &str,
-    actions: &[QuarantineAction],
-    since: Instant,
-) -> Result<Surroundings, GatherError> {
-    let neighbours = async {
-        if actions::needs(actions)(Need::Neighbours) {
-            neighbourhoods.of(namespace).await
-        } else {
-            Ok(Arc::default())
-        }
-    };
-    let autoscaler = resources::autoscaler();
-    let autoscalers = neighbourhoods.rare((&autoscaler, Some(namespace)), since, |_| true);
-    let autoscalers = autoscalers.map(Ok);
-    let callers = neighbourhoods.callers(since);
-    let (neighbours, autoscalers, callers) = futures::try_join!(neighbours, autoscalers, callers)?;
-    Ok(Surroundings {
-        neighbours,
-        autoscalers,
-        callers,
-    })
-}
-
-fn is_seen(neighbourhoods: &Neighbourhoods, namespace: &str) -> bool {
-    neighbourhoods.reach().covers(namespace) && is_name(namespace)
 }
 
 /// What the records list, for the end of a quarantine: an upgrade may have set what is to be put back.

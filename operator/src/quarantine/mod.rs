@@ -59,6 +59,7 @@ mod saved;
 mod servers;
 mod serving;
 mod step;
+mod surroundings;
 mod target;
 mod undone;
 mod view;

@@ -255,15 +255,15 @@ mod tests {
     async fn server() -> (MockServer, Neighbourhoods) {
         let server = MockServer::start().await;
         let pod = json!([{"metadata": {"name": "web-1"}}]);
-        let pods = Mock::given(path_regex("/pods$")).respond_with(answer(pod));
+        let pods = Mock::given(path_regex("/pods$")).respond_with(answer(&pod));
         pods.with_priority(1).mount(&server).await;
-        let others = Mock::given(any()).respond_with(answer(json!([])));
+        let others = Mock::given(any()).respond_with(answer(&json!([])));
         others.mount(&server).await;
         let all = around(&server);
         (server, all)
     }
 
-    fn answer(items: Value) -> ResponseTemplate {
+    fn answer(items: &Value) -> ResponseTemplate {
         let list = json!({"metadata": {"resourceVersion": "1"}, "items": items});
         let answer = ResponseTemplate::new(200).set_body_json(list);
         answer.set_delay(Duration::from_millis(30))
@@ -343,19 +343,19 @@ mod tests {
                 json!([{"metadata": {"name": "web-1", "ownerReferences": made_by(maker, "set")}}]);
             let set = json!([{"metadata": {"name": "web", "uid": "set", "ownerReferences": made_by("Deployment", "it")}}]);
             let deployment = json!([{"metadata": {"name": "web", "uid": "it"}}]);
-            let pods = Mock::given(path_regex("/pods$")).respond_with(answer(pod));
+            let pods = Mock::given(path_regex("/pods$")).respond_with(answer(&pod));
             server.register(pods.with_priority(1)).await;
             for (plural, later) in [("replicasets", set), ("deployments", deployment)] {
                 let list = || Mock::given(path_regex(format!("/{plural}$")));
-                let first = list().respond_with(answer(json!([])));
+                let first = list().respond_with(answer(&json!([])));
                 server
                     .register(first.up_to_n_times(1).with_priority(1))
                     .await;
-                let later = list().respond_with(answer(later));
+                let later = list().respond_with(answer(&later));
                 server.register(later.with_priority(2)).await;
             }
             server
-                .register(Mock::given(any()).respond_with(answer(json!([]))))
+                .register(Mock::given(any()).respond_with(answer(&json!([]))))
                 .await;
             let all = around(&server);
             let found = all.of("shop").await.unwrap();

@@ -15,12 +15,13 @@ use super::error::{Cause, FetchError};
 /// Whoever comes while the answer is being fetched waits for it and shares it, failures included.
 /// A caller that goes away hands the work to the next one.
 pub(super) struct Entry<V> {
-    state: tokio::sync::Mutex<State<V>>,
+    /// The last good answer; it stays when a later attempt fails, and while the next one is made.
+    kept: Mutex<Option<V>>,
+    state: tokio::sync::Mutex<State>,
 }
 
-struct State<V> {
-    /// The last good answer; it stays when a later attempt fails.
-    kept: Option<V>,
+#[derive(Default)]
+struct State {
     last: Option<Attempt>,
     /// How many attempts in a row have failed.
     failures: u32,
@@ -78,11 +79,12 @@ impl<V: Clone> Entry<V> {
         Asking: Future<Output = Result<V, FetchError>>,
     {
         let mut state = self.state.lock().await;
-        if let Some(known) = state.recent(not_before) {
+        let kept = self.kept();
+        if let Some(known) = state.recent(not_before, kept.as_ref()) {
             return known;
         }
         let begun = Instant::now();
-        let answer = ask(state.kept.clone()).await;
+        let answer = ask(kept).await;
         let at = Instant::now();
         // Failures are shared as well: a thousand releases of a source that is down ask it once.
         state.note(Attempt {
@@ -91,13 +93,18 @@ impl<V: Clone> Entry<V> {
             failure: answer.as_ref().err().cloned(),
         });
         answer.map(|value| {
-            state.kept = Some(value.clone());
+            *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(value.clone());
             Timestamped { at, value }
         })
     }
+
+    fn kept(&self) -> Option<V> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.clone()
+    }
 }
 
-impl<V: Clone> State<V> {
+impl State {
     fn note(&mut self, attempt: Attempt) {
         self.failures = match &attempt.failure {
             // That a version is not listed is an answer.
@@ -125,16 +132,18 @@ impl<V: Clone> State<V> {
         now < last.ended + rest
     }
 
-    fn recent(&self, not_before: NotBefore) -> Option<Result<Timestamped<V>, FetchError>> {
+    fn recent<V: Clone>(
+        &self,
+        not_before: NotBefore,
+        kept: Option<&V>,
+    ) -> Option<Result<Timestamped<V>, FetchError>> {
         let last = self.last.as_ref()?;
         let is_of_now = not_before.question.is_none_or(|from| last.begun >= from);
         let Some(failure) = &last.failure else {
-            let kept = self.kept.clone();
             let at = last.ended;
             let is_recent = is_of_now && at >= not_before.answer;
-            return kept
-                .filter(|_| is_recent)
-                .map(|value| Ok(Timestamped { at, value }));
+            let kept = kept.filter(|_| is_recent).cloned();
+            return kept.map(|value| Ok(Timestamped { at, value }));
         };
         let is_recent = is_of_now && last.ended >= not_before.failure;
         let is_resting = || self.is_resting(not_before.rest, Instant::now());
@@ -145,11 +154,8 @@ impl<V: Clone> State<V> {
 impl<V> Default for Entry<V> {
     fn default() -> Self {
         Self {
-            state: tokio::sync::Mutex::new(State {
-                kept: None,
-                last: None,
-                failures: 0,
-            }),
+            kept: Mutex::default(),
+            state: tokio::sync::Mutex::default(),
         }
     }
 }
@@ -202,7 +208,7 @@ impl<V> Cache<V> {
         entry
     }
 
-    /// The last good answer of a key, if there is one and it is not being asked for.
+    /// The last good answer of a key, if there is one; that it is being asked for anew takes nothing from it.
     pub(super) fn remembered(&self, key: Fingerprint) -> Option<V>
     where
         V: Clone,
@@ -214,8 +220,7 @@ impl<V> Cache<V> {
                 .contains_key(&key)
                 .then(|| memory.touch(key))?
         };
-        let state = known.state.try_lock().ok()?;
-        state.kept.clone()
+        known.kept()
     }
 
     /// Notes how many bytes the answer of a key takes.
@@ -296,6 +301,27 @@ mod tests {
             [7, 7, 7]
         );
         assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
+
+    /// Of two that look at the same time, or while it is asked for anew, neither goes away with nothing.
+    #[tokio::test]
+    async fn what_is_remembered_is_so_while_it_is_asked_for_anew() {
+        let (cache, gate) = (Cache::new(8, 1000), Notify::new());
+        let entry = cache.entry([1; 32]);
+        let now = || NotBefore::both(Instant::now());
+        entry.fetch(now(), |_| async { Ok(7) }).await.ok().unwrap();
+        let asking = entry.fetch(now(), |_| async {
+            gate.notified().await;
+            Ok(8)
+        });
+        let looking = async {
+            let found = cache.remembered([1; 32]);
+            gate.notify_one();
+            found
+        };
+        let (asked, found) = tokio::join!(asking, looking);
+        assert_eq!((asked.ok().unwrap().value, found), (8, Some(7)));
+        assert_eq!(cache.remembered([1; 32]), Some(8));
     }
 
     #[tokio::test]

@@ -195,7 +195,7 @@ fn case_of_folder(folder: &Path, path: &Path) -> Case {
 /// What the crate has, and what its own tests, and those of the projects that it is from, find of it.
 fn cases_of_crate() -> Outcome<Vec<Case>> {
     let data = folder_of_crate()?.join("test_data");
-    OF_CRATE.iter().map(|case| case.read(&data)).collect()
+    Ok(OF_CRATE.iter().map(|case| case.read(&data)).collect())
 }
 
 /// A row of that table; files are relative to its folder.
@@ -210,9 +210,9 @@ struct OfCrate {
 }
 
 impl OfCrate {
-    fn read(&self, data: &Path) -> Outcome<Case> {
+    fn read(&self, data: &Path) -> Case {
         let digest = self.artifact.parse::<Sha256Digest>().ok();
-        Ok(Case {
+        Case {
             name: self.bundle.to_owned(),
             bundle: data.join(self.bundle),
             artifact: digest.is_none().then(|| data.join(self.artifact)),
@@ -223,7 +223,7 @@ impl OfCrate {
                 (issuer, subject) => Signer::Identity(issuer.to_owned(), subject.to_owned()),
             },
             is_good: self.is_good,
-        })
+        }
     }
 }
 

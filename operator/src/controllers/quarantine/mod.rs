@@ -60,6 +60,7 @@ pub(in crate::controllers) async fn reconcile(
     if context.cache.quarantines.find(id).is_none() {
         return Ok(());
     }
+    let since = context.store.begun.take(id, since);
     let api = Api::<Quarantine>::namespaced(context.client.clone(), &id.namespace);
     let found = within_deadline(api.get_opt(&id.name)).await;
     let found = found.map_err(|error| Error::Api("read a Quarantine", error))?;

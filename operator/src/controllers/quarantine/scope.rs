@@ -6,7 +6,7 @@ use std::sync::Arc;
 use charttrust_verify::check::PolicyVerdict;
 use charttrust_verify::verdict::Verdict;
 
-use super::{decide, made};
+use super::made;
 use crate::api::Quarantine;
 use crate::api::conditions::{Status, find};
 use crate::api::quarantine_words::{QuarantineCondition, QuarantineReason};
@@ -162,20 +162,6 @@ pub(super) fn said(context: &Context, id: &ReleaseId, policy: &str) -> Option<Po
     };
     let parts = context.cache.records.parts(id);
     parts.iter().filter_map(of_part).reduce(worse)
-}
-
-/// Whether a policy contains a release by itself, by what it says of it.
-pub(in crate::controllers) fn is_asked(context: &Context, id: &ReleaseId) -> bool {
-    let trust = context.store.trust();
-    let asks = |said: &PolicyVerdict| {
-        let loaded = trust.policies.get(&said.policy);
-        loaded.is_some_and(|loaded| !decide::asked(loaded, said).is_empty())
-    };
-    let is_asked = |release: Option<&Release>| {
-        let judgement = release.and_then(|release| release.judgement.as_ref());
-        judgement.is_some_and(|judgement| judgement.policies.iter().any(asks))
-    };
-    context.may_contain() && context.store.inspect(id, is_asked)
 }
 
 /// The worse of two verdicts of a policy, with what both rest on if it is badness.

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 
+use charttrust_verify::check::PolicyVerdict;
 use futures::StreamExt as _;
 use kube::api::ObjectMeta;
 use kube::{Api, ResourceExt as _};
 
-use super::decide::{AGAIN, Decision, decide};
+use super::decide::{self, AGAIN, Decision, decide};
 use super::{incidents, made, scope, stands, survey};
 use crate::api::conditions::{ReleaseCondition, find};
 use crate::api::quarantine::QuarantineSpec;
@@ -19,7 +20,7 @@ use crate::controllers::error::{Error, chain};
 use crate::controllers::shares::signers;
 use crate::controllers::store::seal::Seal;
 use crate::controllers::store::shares::Surveyed;
-use crate::controllers::store::{Outcomes, Waiting};
+use crate::controllers::store::{Outcomes, Release, Waiting};
 use crate::controllers::task::Task;
 use crate::inventory::ReleaseId;
 use crate::parse::{LoadedPolicy, QuarantineTerms};
@@ -36,7 +37,7 @@ pub(in crate::controllers) async fn reconcile(
 ) -> Result<(), Error> {
     let trust = context.store.trust();
     let result = match trust.policies.get(name) {
-        Some(loaded) => decide_for(context, name, loaded, moment).await,
+        Some(loaded) => Box::pin(decide_for(context, name, loaded, moment)).await,
         None => Ok(()),
     };
     context
@@ -71,7 +72,16 @@ async fn decide_for(
     let remembered = remember(context, &decision).await;
     let started = match &loaded.quarantine {
         Some(terms) if !decision.starts.is_empty() => {
-            start_confirmed(context, name, (loaded, terms), &decision, &mut outcomes).await
+            let (begun, ids) = (&context.store.begun, || {
+                decision.starts.iter().map(|(id, _)| id)
+            });
+            begun.note(ids(), moment.tick);
+            let started = start_confirmed(context, name, (loaded, terms), &decision, &mut outcomes);
+            let started = started.await;
+            if started.is_err() {
+                begun.forget(ids());
+            }
+            started
         }
         Some(_) | None => Ok(()),
     };
@@ -328,4 +338,18 @@ async fn still_there(
         return Ok(());
     };
     Err(Error::Quarantine(format!("Quarantine {id} {why}")))
+}
+
+/// Whether a policy contains a release by itself, by what it says of it.
+pub(in crate::controllers) fn is_asked(context: &Context, id: &ReleaseId) -> bool {
+    let trust = context.store.trust();
+    let asks = |said: &PolicyVerdict| {
+        let loaded = trust.policies.get(&said.policy);
+        loaded.is_some_and(|loaded| !decide::asked(loaded, said).is_empty())
+    };
+    let is_asked = |release: Option<&Release>| {
+        let judgement = release.and_then(|release| release.judgement.as_ref());
+        judgement.is_some_and(|judgement| judgement.policies.iter().any(asks))
+    };
+    context.may_contain() && context.store.inspect(id, is_asked)
 }

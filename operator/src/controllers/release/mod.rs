@@ -32,7 +32,7 @@ use tokio::time::Instant;
 use self::judge::{Stored, evaluate};
 use self::status::Judged;
 use super::events as announce;
-use super::quarantine::scope;
+use super::quarantine::{scope, start};
 use crate::api::release_trust::{ReleaseTrustSpec, ReleaseTrustStatus};
 use crate::api::{REQUESTED_AT, ReleaseTrust, bounds, create_params};
 use crate::clock::Moment;
@@ -126,7 +126,7 @@ async fn judge(context: &Context, id: &ReleaseId, moment: Moment, turn: Turn) ->
     if first.is_some_and(|since| waiting::comes_soon(context, id, since, moment.tick)) {
         return Ok(());
     }
-    if turn == Turn::Judged && scope::is_asked(context, id) {
+    if turn == Turn::Judged && start::is_asked(context, id) {
         context.queues.tasks.add(Task::Show(id.clone()));
         return Ok(());
     }

@@ -100,7 +100,7 @@ pub(in crate::controllers) async fn poll(context: &Context, work: &Work<Poll>) {
             },
             manifest: None,
         };
-        let pace = asking.fetch(&way.source, every, asked).await;
+        let pace = Box::pin(asking.fetch(&way.source, every, asked)).await;
         context.queues.polls.pace(&way.lane, pace);
         context.queues.tasks.add(Task::Release(id.clone()));
     }

@@ -4,6 +4,7 @@
 //! In memory only. Locks are held for look-ups and moves, never across a request.
 
 pub mod at_rest;
+pub mod begun;
 pub mod credentials;
 pub mod few;
 pub mod gate;
@@ -79,6 +80,8 @@ pub struct Store {
     pub ways: ways::Ways,
     /// How each Quarantine was when a look at it came to rest.
     pub at_rest: at_rest::AtRest,
+    /// Since when what is shown counts for the first look at each.
+    pub begun: begun::Begun,
     /// What is remembered of incidents.
     pub incidents: tokio::sync::Mutex<incidents::IncidentStore>,
     /// The trusted roots that signers of Sigstore are believed by.

@@ -40,6 +40,31 @@ async fn what_is_bad_is_contained_as_the_policy_says() {
     assert_eq!(outcomes(&scene), expected);
 }
 
+/// Of a thousand that begin together each would list the same of the whole cluster.
+#[tokio::test]
+async fn what_was_shown_since_it_was_decided_counts_for_the_first_look() {
+    for is_refused in [false, true] {
+        let scene = Scene::automatic().await;
+        if is_refused {
+            let refusal = (500, "InternalError");
+            scene.cluster.refuse("POST", "/quarantines", refusal);
+        }
+        let (before, due) = (tick(), tick() + HOUR);
+        let started = start::reconcile(&scene.context, POLICY, Moment::now()).await;
+        assert_eq!(started.is_err(), is_refused);
+        let begun = &scene.context.store.begun;
+        let since = begun.take(&web(), due);
+        assert_eq!(before <= since && since < due, !is_refused, "{since:?}");
+        assert_eq!(begun.take(&web(), due), due, "and for no other");
+        begun.note([web()].iter(), due);
+        assert_eq!(
+            begun.take(&web(), before),
+            before,
+            "what comes later does not"
+        );
+    }
+}
+
 /// A watch may lag, and what is created has no earlier version that could refuse it.
 #[tokio::test]
 async fn nothing_begins_by_what_the_server_has_otherwise() {
@@ -76,20 +101,7 @@ async fn nothing_begins_by_what_the_server_has_otherwise() {
     let cases = cases.into_iter().flat_map(|case| [(case, 1), (case, 17)]);
     for ((named, change), count) in cases {
         let scene = Scene::automatic().await;
-        for number in 1..=count {
-            let name = if number == 1 {
-                "platform".to_owned()
-            } else {
-                format!("other-{number}")
-            };
-            let mut key = key.clone();
-            key["metadata"]["name"] = json!(name);
-            scene
-                .cluster
-                .put(&KEYS.replace("platform", &name), key.clone());
-            let read = serde_json::from_value(key).unwrap();
-            scene.context.cache.keys.set(name, Some(Ok(read)));
-        }
+        known_keys(&scene, (KEYS, &key), count);
         let stored = (scene.cluster.find(KEYS), scene.cluster.find(POLICIES));
         change(&scene);
         let now = Moment::now();
@@ -110,6 +122,22 @@ async fn nothing_begins_by_what_the_server_has_otherwise() {
         scene.cluster.put(KEYS, stored.0.unwrap());
         scene.cluster.put(POLICIES, stored.1.unwrap());
         assert_eq!(decided(&scene).await, [START], "{named}");
+    }
+}
+
+/// So many keys are stored, and known as they are.
+fn known_keys(scene: &Scene, (path, key): (&str, &serde_json::Value), count: usize) {
+    for number in 1..=count {
+        let name = match number {
+            1 => "platform".to_owned(),
+            _ => format!("other-{number}"),
+        };
+        let mut key = key.clone();
+        key["metadata"]["name"] = json!(name);
+        let path = path.replace("platform", &name);
+        scene.cluster.put(&path, key.clone());
+        let read = serde_json::from_value(key).unwrap();
+        scene.context.cache.keys.set(name, Some(Ok(read)));
     }
 }
 
