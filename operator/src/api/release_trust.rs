@@ -91,8 +91,6 @@ impl ReleaseTrust {
 /// The verdict and what it rests on.
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-// Nobody else writes in it: who owns each of its fields would take more room than they do.
-#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct ReleaseTrustStatus {
     /// The `metadata.generation` this status was concluded from; -1 before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]

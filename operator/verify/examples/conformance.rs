@@ -211,7 +211,9 @@ struct OfCrate {
 
 impl OfCrate {
     fn read(&self, data: &Path) -> Case {
-        let digest = self.artifact.parse::<Sha256Digest>().ok();
+        let digest = format!("sha256:{}", self.artifact)
+            .parse::<Sha256Digest>()
+            .ok();
         Case {
             name: self.bundle.to_owned(),
             bundle: data.join(self.bundle),
