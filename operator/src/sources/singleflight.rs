@@ -79,12 +79,11 @@ impl<V: Clone> Entry<V> {
         Asking: Future<Output = Result<V, FetchError>>,
     {
         let mut state = self.state.lock().await;
-        let kept = self.kept();
-        if let Some(known) = state.recent(not_before, kept.as_ref()) {
+        if let Some(known) = state.recent(not_before, || self.kept()) {
             return known;
         }
         let begun = Instant::now();
-        let answer = ask(kept).await;
+        let answer = ask(self.kept()).await;
         let at = Instant::now();
         // Failures are shared as well: a thousand releases of a source that is down ask it once.
         state.note(Attempt {
@@ -132,17 +131,17 @@ impl State {
         now < last.ended + rest
     }
 
-    fn recent<V: Clone>(
+    fn recent<V>(
         &self,
         not_before: NotBefore,
-        kept: Option<&V>,
+        kept: impl FnOnce() -> Option<V>,
     ) -> Option<Result<Timestamped<V>, FetchError>> {
         let last = self.last.as_ref()?;
         let is_of_now = not_before.question.is_none_or(|from| last.begun >= from);
         let Some(failure) = &last.failure else {
             let at = last.ended;
             let is_recent = is_of_now && at >= not_before.answer;
-            let kept = kept.filter(|_| is_recent).cloned();
+            let kept = if is_recent { kept() } else { None };
             return kept.map(|value| Ok(Timestamped { at, value }));
         };
         let is_recent = is_of_now && last.ended >= not_before.failure;
