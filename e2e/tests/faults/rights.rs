@@ -8,7 +8,7 @@ use charttrust_e2e::operator::binary;
 use charttrust_e2e::stage::{
     OPERATOR, OPERATOR_NAMESPACE, Opening, SOON, Scene, workloads::automatic,
 };
-use charttrust_e2e::{eventually, within};
+use charttrust_e2e::within;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
 use kube::api::{ListParams, PostParams};
@@ -40,7 +40,7 @@ async fn whatever_right_is_missing_nothing_is_half_done_and_it_is_told() {
     let before = scene.workloads().await;
     let all = roles.all();
     assert!(all.len() > 60, "{} rights", all.len());
-    let mut held_up = Vec::new();
+    let (mut held_up, mut untold) = (Vec::new(), Vec::new());
     for right in &taken(all, SHARDS) {
         roles.without(right).await;
         // What was open stays so until it ends.
@@ -51,7 +51,7 @@ async fn whatever_right_is_missing_nothing_is_half_done_and_it_is_told() {
             held_up.push(format!("{} {}", right.verb, right.resource));
             // Where nothing can be written, only the doctor tells, and the log.
             if (right.verb.as_str(), right.resource.as_str()) != UNTOLD {
-                is_told(&scene, right).await;
+                untold.extend(is_told(&scene, right).await.err());
             }
         }
         named_by_the_doctor(&failing, right).await;
@@ -66,6 +66,7 @@ async fn whatever_right_is_missing_nothing_is_half_done_and_it_is_told() {
     say(&format!(
         "nothing is contained, and that is told, without: {held_up:?}"
     ));
+    assert!(untold.is_empty(), "{untold:#?}");
     audited(&failing.stage, start);
 }
 
@@ -118,12 +119,8 @@ async fn is_contained(scene: &Scene) -> Result<(), String> {
 }
 
 /// Somewhere in the cluster it is told that something is refused or not seen.
-async fn is_told(scene: &Scene, right: &Right) {
-    let told = format!(
-        "it is told that {} {} is missing",
-        right.verb, right.resource
-    );
-    eventually(SOON, &told, async || {
+async fn is_told(scene: &Scene, right: &Right) -> Result<(), String> {
+    let told = within(SOON, async || {
         let told = told_of(scene).await;
         let words = ["forbidden", "may not", "403", "refuse", "cannot"];
         if words.iter().any(|word| told.contains(word)) {
@@ -131,8 +128,9 @@ async fn is_told(scene: &Scene, right: &Right) {
         } else {
             Err(told)
         }
-    })
-    .await;
+    });
+    let named = |told| format!("{} {}: {told}", right.verb, right.resource);
+    told.await.map_err(named)
 }
 
 /// What policy, release, quarantine and events say.

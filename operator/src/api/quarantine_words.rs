@@ -198,8 +198,11 @@ words! {
             => "Remove those that the message names, or add `ScaleToZero`.",
         PartlyContained: "Something that the release lists is left out, and runs or may run Pods."
             => "Look at `status.uncontained`, and stop what runs by hand.",
-        ProgressingWithRetry: "Helm or Argo CD is at work on the release."
-            => "Wait; it begins afterwards.",
+        ProgressingWithRetry:
+            "Helm or Argo CD is at work on the release. Or the API server did not answer, or refuses something \
+             without which nothing can be looked at."
+            => "Wait; it is tried again. If the message says that something is forbidden, `charttrust doctor` \
+                names the right that is missing.",
         Protected: "Nothing is changed in this namespace."
             => "Contain the release by hand, or leave it out of `--protect-namespace`.",
         ReleaseNotFound: "There is no release of this name in this namespace."

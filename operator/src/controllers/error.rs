@@ -19,11 +19,15 @@ pub(super) enum Error {
     Webhook(&'static str),
 }
 
-/// An error with its causes, in one line.
+/// An error with its causes, in one line. What the API server says is told in its words, once: whoever wraps it adds
+/// what it was parsed into.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {
+        if let Some(kube::Error::Api(status)) = next.downcast_ref() {
+            return format!("{text}: {}", status.message);
+        }
         text = format!("{text}: {next}");
         cause = next.source();
     }

@@ -139,10 +139,11 @@ impl Asking<'_> {
     }
 
     fn remembered(&self, sources: &BTreeMap<policy::Source, Lookup>) -> Heard {
+        let read = |bytes: &[u8], claimed: Claimed<'_>| self.trusting.statement(bytes, claimed);
         let all = sources.keys().filter_map(|source| {
             let open = open(source, self.trusting).ok()?;
             let forms = self.forms(source);
-            let known = remembered(self.fetcher, &open, self.claimed, forms)?;
+            let known = remembered(self.fetcher, &open, self.claimed, forms, &read)?;
             Some((source.clone(), vec![known]))
         });
         all.collect()
@@ -338,7 +339,8 @@ impl Asking<'_> {
             version: &id.version,
         };
         let forms = Forms::of(rules, &self.trusting.trust.sigstore);
-        if let Some(known) = remembered(self.fetcher, &source, claimed, forms) {
+        let read = |bytes: &[u8], claimed: Claimed<'_>| self.trusting.statement(bytes, claimed);
+        if let Some(known) = remembered(self.fetcher, &source, claimed, forms, &read) {
             return subchart(known);
         }
         if lookup == Lookup::Memory || self.deadline <= clock::tick() {

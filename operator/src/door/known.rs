@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use charttrust_verify::check::PolicyVerdict;
+use charttrust_verify::evidence::{Claimed, ProvenanceFacts};
 use charttrust_verify::openpgp::Fingerprint;
 use charttrust_verify::policy::{CaRef, Demands, Policy, ReleaseRef, Rule};
 use charttrust_verify::seal::PublicSeal;
@@ -17,6 +18,7 @@ use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::{Notify, watch};
 
 use super::answer::Terms;
+use super::statements::Statements;
 use crate::api::chart_trust_policy::Mode;
 use crate::api::reasons::KeyReason;
 use crate::api::trusted_key::KeyState;
@@ -72,6 +74,8 @@ pub(super) struct Trusting {
     pub authorities: BTreeMap<String, Vec<u8>>,
     /// Keys whose material is not read here.
     unread: Unread,
+    /// Statements that these keys were tried on.
+    statements: Statements,
 }
 
 /// Keys whose material lies in a Secret and is not shown by the operator: their labels, and where it lies.
@@ -428,6 +432,12 @@ impl Trusting {
             unread: self.unread.clone(),
             ..Self::of(trust)
         }
+    }
+
+    /// What a provenance file says of a chart, with these keys tried on its signatures.
+    pub(super) fn statement(&self, bytes: &[u8], claimed: Claimed<'_>) -> ProvenanceFacts {
+        let keys = self.trust.known().keys;
+        self.statements.read(bytes, claimed, keys)
     }
 
     /// The policies that do anything about a release at the door.

@@ -19,6 +19,7 @@ mod places;
 mod review;
 pub mod serve;
 pub mod shown;
+mod statements;
 #[cfg(test)]
 mod tests;
 

@@ -80,7 +80,7 @@ pub async fn gather(
     let fetched = fetcher.fetch_since(source, claimed.chart, claimed.version, asked);
     match fetched.await {
         Ok(fetched) => {
-            let mut gathered = Gathered::of(&fetched, claimed);
+            let mut gathered = Gathered::of(&fetched, claimed, &ProvenanceFacts::read);
             if let (Gathered::Found(found), Forms::Every) = (&mut gathered, forms) {
                 let asking = signatures::ask(fetcher, source, (claimed, asked), &fetched);
                 found.take(Box::pin(asking).await);
@@ -97,16 +97,20 @@ pub async fn gather(
     }
 }
 
+/// How the provenance file of a chart is read.
+pub type ReadStatement<'a> = dyn Fn(&[u8], Claimed<'_>) -> ProvenanceFacts + 'a;
+
 /// What a source has said about it before; nobody is asked. Of signatures of Sigstore that nobody has asked for
-/// yet nothing is said.
+/// yet nothing is said. A statement is read by `read`, which may remember it.
 pub fn remembered(
     fetcher: &Fetcher,
     source: &Source,
     claimed: Claimed<'_>,
     forms: Forms,
+    read: &ReadStatement<'_>,
 ) -> Option<Gathered> {
     let fetched = fetcher.remembered(source, claimed.chart, claimed.version)?;
-    let mut gathered = Gathered::of(&fetched, claimed);
+    let mut gathered = Gathered::of(&fetched, claimed, read);
     if let (Gathered::Found(found), Forms::Every) = (&mut gathered, forms)
         && let Some(bundles) = signatures::remembered(fetcher, source, claimed, &fetched)
     {
@@ -116,7 +120,7 @@ pub fn remembered(
 }
 
 impl Gathered {
-    fn of(fetched: &Fetched<ReadChart>, claimed: Claimed<'_>) -> Self {
+    fn of(fetched: &Fetched<ReadChart>, claimed: Claimed<'_>, read: &ReadStatement<'_>) -> Self {
         let silence = fetched
             .silence
             .as_ref()
@@ -139,7 +143,7 @@ impl Gathered {
                 });
             }
         };
-        let provenance = proven(fetched, claimed);
+        let provenance = proven(fetched, &|bytes| read(bytes, claimed));
         let mut facts = ArchiveFacts::of(&chart, provenance, Bound::NotCompared);
         facts.place = fetched.place;
         let mut claimed_digest = fetched.claimed_digest.iter();
@@ -279,26 +283,32 @@ fn no_archive(error: &FetchError) -> Answer {
 }
 
 /// The statement about an archive. What a mirror has in its place, and is none, is silence of the source.
-fn proven(fetched: &Fetched<ReadChart>, claimed: Claimed<'_>) -> ProvenanceFacts {
-    let (read, silence) = (
-        provenance(&fetched.provenance, claimed),
+fn proven(
+    fetched: &Fetched<ReadChart>,
+    read: &dyn Fn(&[u8]) -> ProvenanceFacts,
+) -> ProvenanceFacts {
+    let (facts, silence) = (
+        provenance(&fetched.provenance, read),
         fetched.silence.as_ref(),
     );
     match (fetched.provenance_place, silence) {
-        (Place::Mirror, Some(silence)) if !matches!(read, ProvenanceFacts::Signed(_)) => {
-            provenance(&ProvenanceAnswer::Unavailable(silence.clone()), claimed)
+        (Place::Mirror, Some(silence)) if !matches!(facts, ProvenanceFacts::Signed(_)) => {
+            provenance(&ProvenanceAnswer::Unavailable(silence.clone()), read)
         }
-        (place, _) => read.served_by(place),
+        (place, _) => facts.served_by(place),
     }
 }
 
-fn provenance(answer: &ProvenanceAnswer, claimed: Claimed<'_>) -> ProvenanceFacts {
+fn provenance(
+    answer: &ProvenanceAnswer,
+    read: &dyn Fn(&[u8]) -> ProvenanceFacts,
+) -> ProvenanceFacts {
     match answer {
         ProvenanceAnswer::Malformed(message) => ProvenanceFacts::Malformed {
             message: (*message).to_owned(),
         },
         ProvenanceAnswer::Missing => ProvenanceFacts::Missing,
-        ProvenanceAnswer::Present(bytes) => ProvenanceFacts::read(bytes, claimed),
+        ProvenanceAnswer::Present(bytes) => read(bytes),
         ProvenanceAnswer::Unavailable(error) => ProvenanceFacts::Unavailable {
             // A provenance file that is not found is `Missing`, and there is one of an archive at most.
             cause: match error.cause() {

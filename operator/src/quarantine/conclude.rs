@@ -201,6 +201,27 @@ pub fn refused(view: &View, reason: QuarantineReason, message: &str) -> Quaranti
     )
 }
 
+/// The status of a quarantine that could not be looked at. What is known of one in force stands, and that it was not
+/// looked at since is said beside it.
+pub fn failed_look(view: &View, message: &str) -> QuarantineStatus {
+    let reason = QuarantineReason::ProgressingWithRetry;
+    if view.status.incident.is_none() {
+        return refused(view, reason, message);
+    }
+    let (type_, word) = (QuarantineCondition::Reconciling, Status::True);
+    let told = Condition::new(type_, (word, reason), message, view.generation, view.now);
+    let known = view.status.conditions.iter();
+    let mut concluded: Vec<_> = known
+        .filter(|one| one.type_ != told.type_)
+        .cloned()
+        .collect();
+    concluded.push(told);
+    QuarantineStatus {
+        conditions: merge(&view.status.conditions, concluded),
+        ..view.status.clone()
+    }
+}
+
 /// Whether the finalizer has to stay for an object. A namespace that goes is not held up by what
 /// only a person can mend: what lies elsewhere carries its original, and `charttrust restore`
 /// finds it.

@@ -67,7 +67,7 @@ mod write;
 
 pub use actions::preview;
 pub use annotation::{ANNOTATION, Annotation, Carried};
-pub use conclude::refused;
+pub use conclude::{failed_look, refused};
 pub use listed::{Listed, Unlisted};
 pub use neighbourhood::{Neighbourhood, Neighbourhoods};
 pub use object_error::ObjectError;

@@ -465,6 +465,13 @@ impl ProvenanceFacts {
 }
 
 impl ProvenanceFacts {
+    /// Tries keys on the signatures that no known key could explain yet. Says nothing of when that was.
+    pub fn try_keys(&mut self, keys: &[Key]) {
+        if let Self::Signed(signed) = self {
+            signed.try_keys(keys);
+        }
+    }
+
     /// The same statement, read for this chart and version.
     #[must_use]
     pub fn about(mut self, claimed: Claimed<'_>) -> Self {

@@ -120,6 +120,11 @@ pub fn error_chain(error: &dyn Error) -> String {
 /// Cuts at a character border and replaces control and direction characters, which foreign text
 /// could use to forge what a terminal shows.
 pub fn bounded(message: &str) -> String {
+    // Most messages, of which nothing is cut or replaced.
+    let is_plain = |byte: &u8| (b' '..=b'~').contains(byte);
+    if message.len() <= MAX_MESSAGE && message.as_bytes().iter().all(is_plain) {
+        return message.to_owned();
+    }
     let mut clean = String::with_capacity(message.len().min(MAX_MESSAGE));
     for character in message.chars() {
         let shown = if is_deceptive(character) {
@@ -177,6 +182,7 @@ mod tests {
         assert_eq!(message(&"a".repeat(MAX_MESSAGE)).len(), MAX_MESSAGE);
         assert_eq!(message(&"a".repeat(MAX_MESSAGE + 1)).len(), MAX_MESSAGE);
         assert_eq!(message(&"ä".repeat(MAX_MESSAGE)).len(), MAX_MESSAGE);
+        assert_eq!(message("a\u{7f} ~"), "a\u{fffd} ~");
         assert_eq!(
             message(&format!("a{}", "ä".repeat(MAX_MESSAGE))).len(),
             MAX_MESSAGE - 1

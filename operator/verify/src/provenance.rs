@@ -155,8 +155,15 @@ fn repeated<'a>(keys: impl Iterator<Item = &'a String>) -> bool {
     let mut seen = std::collections::HashSet::new();
     // Go's decoder folds the long s to s (`foldName` in encoding/json): a key spelt with it would be
     // a second version that no reader sees.
-    keys.map(|key| key.to_lowercase().replace('\u{17F}', "s"))
-        .any(|key| !seen.insert(key))
+    keys.map(|key| fold(key)).any(|key| !seen.insert(key))
+}
+
+fn fold(key: &str) -> String {
+    if key.is_ascii() {
+        key.to_ascii_lowercase()
+    } else {
+        key.to_lowercase().replace('\u{17F}', "s")
+    }
 }
 
 fn files(

@@ -28,7 +28,7 @@ use crate::api::quarantine::{EndedBy, QuarantineStatus};
 use crate::api::quarantine_words::{QuarantineCondition, QuarantineReason};
 use crate::clock::Moment;
 use crate::controllers::context::Context;
-use crate::controllers::error::Error;
+use crate::controllers::error::{Error, chain};
 use crate::controllers::events as announce;
 use crate::controllers::store::incidents::Note;
 use crate::controllers::task::Task;
@@ -36,7 +36,7 @@ use crate::inventory::helm::SeenRecord;
 use crate::inventory::{Item, ReleaseId};
 use crate::quarantine::apply::apply;
 use crate::quarantine::incident::IncidentId;
-use crate::quarantine::{Again, View, Word, Write, gather, refused, run};
+use crate::quarantine::{Again, View, Word, Write, failed_look, gather, refused, run};
 use crate::watch::within_deadline;
 
 /// Has a Quarantine looked at that was changed, unless that was what the last look has written itself: each look asks the
@@ -57,10 +57,35 @@ pub(in crate::controllers) async fn reconcile(
     moment: Moment,
     since: Instant,
 ) -> Result<(), Error> {
-    if context.cache.quarantines.find(id).is_none() {
+    let Some(shown) = context.cache.quarantines.find(id) else {
         return Ok(());
-    }
+    };
     let since = context.store.begun.take(id, since);
+    let looked = Box::pin(look(context, id, moment, since)).await;
+    if let (Err(error), Ok(shown)) = (&looked, shown.as_ref()) {
+        tell(context, view_of(context, id, shown, moment), error).await;
+    }
+    looked
+}
+
+/// A look that failed is told where people look. What it stands on is as the watch has shown it: that nothing can be read
+/// is one of the reasons. One that is refused, as something newer is there, is told after the next look.
+async fn tell(context: &Context, mut view: View, error: &Error) {
+    let status = failed_look(&view, &chain(error));
+    if status == view.status || !context.may_write() {
+        return;
+    }
+    if let Err(error) = write(context, &mut view, Write::Status(Box::new(status))).await {
+        tracing::debug!(release = %view.release, %error, "that a look failed is not told yet");
+    }
+}
+
+async fn look(
+    context: &Context,
+    id: &ReleaseId,
+    moment: Moment,
+    since: Instant,
+) -> Result<(), Error> {
     let api = Api::<Quarantine>::namespaced(context.client.clone(), &id.namespace);
     let found = within_deadline(api.get_opt(&id.name)).await;
     let found = found.map_err(|error| Error::Api("read a Quarantine", error))?;
@@ -68,10 +93,8 @@ pub(in crate::controllers) async fn reconcile(
         return Ok(());
     };
     let mut view = View {
-        protected: protected(context).map(str::to_owned).collect(),
-        freeze: context.store.gate.seen().freeze,
         since: Some(since),
-        ..View::of(id, &object, moment.date)
+        ..view_of(context, id, &object, moment)
     };
     let is_claimed = made::is_claim(context.store.seal(), &object);
     drop(object);
@@ -95,6 +118,14 @@ pub(in crate::controllers) async fn reconcile(
         return report(context, view, QuarantineReason::Protected, &message).await;
     }
     begin(context, view, moment).await
+}
+
+fn view_of(context: &Context, id: &ReleaseId, object: &Quarantine, moment: Moment) -> View {
+    View {
+        protected: protected(context).map(str::to_owned).collect(),
+        freeze: context.store.gate.seen().freeze,
+        ..View::of(id, object, moment.date)
+    }
 }
 
 const DISABLED: &str = "the operator runs without --quarantine: nothing is changed; what was \
@@ -269,17 +300,7 @@ async fn begin(context: &Context, mut view: View, moment: Moment) -> Result<(), 
     }
     view.again = again(context, &view).await?;
     let before = view.status.clone();
-    let unread = view.clone();
-    let view = match run_steps(context, view, moment).await {
-        Ok(view) => view,
-        Err(error) => {
-            if before.incident.is_none() && context.may_write() {
-                let (reason, message) = (QuarantineReason::ProgressingWithRetry, error.to_string());
-                report(context, unread, reason, &message).await?;
-            }
-            return Err(error);
-        }
-    };
+    let view = run_steps(context, view, moment).await?;
     if view.status.running > 0 {
         let wait = until_pods_end(&view.status, moment.date);
         queue_again(context, &view, moment.tick + wait);
@@ -463,8 +484,7 @@ fn note_rest(context: &Context, view: &View) {
 }
 
 fn failed(error: &dyn std::error::Error) -> Error {
-    let cause = error.source().map(ToString::to_string);
-    Error::Quarantine(format!("{error}: {}", cause.unwrap_or_default()))
+    Error::Quarantine(chain(error))
 }
 
 fn seen_records(context: &Context, id: &ReleaseId) -> Vec<SeenRecord> {

@@ -17,6 +17,9 @@ pub(crate) fn field(key: &str, fields: &[&'static str]) -> Option<&'static str> 
 
 /// Says whether Go's decoder takes `key` for `name` (an ASCII name).
 pub(crate) fn folds(key: &str, name: &str) -> bool {
+    if key.is_ascii() {
+        return key.eq_ignore_ascii_case(name);
+    }
     let fold = |letter: char| match letter {
         // The only two letters beyond ASCII that fold into it: the long s and the Kelvin sign.
         '\u{17F}' => 's',

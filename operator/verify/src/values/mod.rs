@@ -10,7 +10,7 @@ use std::fmt;
 use std::io::{Read, Write};
 
 use flate2::Compression;
-use flate2::read::DeflateDecoder;
+use flate2::bufread::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value as Json};
@@ -110,41 +110,54 @@ impl Tree {
     }
 }
 
-/// A [`Tree`], compressed: charts are kept for long, values are needed rarely.
+/// A [`Tree`] as JSON, compressed where it is long: charts are kept for long, values are needed rarely. To inflate a few
+/// kilobytes takes several times as long as to read them.
 #[derive(Clone)]
-pub(crate) struct Packed(Box<[u8]>);
+pub(crate) enum Packed {
+    Plain(Box<[u8]>),
+    Deflated(Box<[u8]>),
+}
+
+/// Most bytes that are kept as they are.
+const PLAIN: usize = 4 << 10;
 
 impl Packed {
     pub(crate) fn new(tree: &Tree) -> Self {
-        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
         // Invariant: writing to memory cannot fail; an empty result unpacks to `None`.
-        let written = serde_json::to_vec(tree)
-            .ok()
-            .and_then(|json| encoder.write_all(&json).ok());
+        let json = serde_json::to_vec(tree).unwrap_or_default();
+        if json.len() <= PLAIN {
+            return Self::Plain(json.into_boxed_slice());
+        }
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+        let written = encoder.write_all(&json).ok();
         let packed = written
             .and_then(|()| encoder.finish().ok())
             .unwrap_or_default();
-        Self(packed.into_boxed_slice())
+        Self::Deflated(packed.into_boxed_slice())
     }
 
     /// Bytes of memory.
     pub(crate) fn weight(&self) -> usize {
-        self.0.len()
+        match self {
+            Self::Plain(bytes) | Self::Deflated(bytes) => bytes.len(),
+        }
     }
 
     /// Returns the tree; `None` never happens for what [`Packed::new`] made.
     pub(crate) fn tree(&self) -> Option<Tree> {
+        let deflated = match self {
+            Self::Plain(json) => return serde_json::from_slice(json).ok(),
+            Self::Deflated(bytes) => bytes.as_ref(),
+        };
         let mut json = Vec::new();
-        DeflateDecoder::new(self.0.as_ref())
-            .read_to_end(&mut json)
-            .ok()?;
+        DeflateDecoder::new(deflated).read_to_end(&mut json).ok()?;
         serde_json::from_slice(&json).ok()
     }
 }
 
 impl fmt::Debug for Packed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Packed({} bytes)", self.0.len())
+        write!(f, "Packed({} bytes)", self.weight())
     }
 }
 
@@ -347,16 +360,23 @@ mod tests {
 
     #[test]
     fn packed_tree_unpacks_to_itself() {
-        let tree = Tree {
+        let tree = |values: &str| Tree {
             name: "a".to_owned(),
             version: "1.0.0".to_owned(),
-            defaults: read("a: 1\n").unwrap(),
+            defaults: read(values).unwrap(),
             dependencies: vec![Dependency {
                 name: "b".to_owned(),
                 ..Dependency::default()
             }],
             subcharts: Vec::new(),
         };
-        assert_eq!(Packed::new(&tree).tree(), Some(tree));
+        let long = format!("a: {}\n", "b".repeat(PLAIN));
+        for (values, is_plain) in [("a: 1\n", true), (&long, false)] {
+            let tree = tree(values);
+            let packed = Packed::new(&tree);
+            assert_eq!(matches!(packed, Packed::Plain(_)), is_plain);
+            assert!(packed.weight() < PLAIN);
+            assert_eq!(packed.tree(), Some(tree));
+        }
     }
 }

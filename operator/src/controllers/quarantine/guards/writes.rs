@@ -73,6 +73,69 @@ async fn what_a_look_has_written_is_no_reason_for_another() {
     assert!(is_looked_at(), "somebody else has written");
 }
 
+/// Each request of a look is refused in turn: before anything is contained, while it is in force and while it ends. What
+/// is not looked after is told where people look, and what is known of it stands.
+#[tokio::test]
+async fn a_look_that_fails_is_told_and_takes_nothing_back() {
+    let requests = [
+        ("GET", "/quarantines/web"),
+        ("PATCH", "/quarantines/web"),
+        ("GET", "/shop/secrets"),
+        ("GET", "/shop/deployments"),
+        ("GET", "/deployments/web"),
+        ("PATCH", "/deployments/web"),
+        ("GET", "/helmreleases"),
+        ("GET", "/webhookconfigurations"),
+        ("GET", "/apiservices"),
+        ("GET", "/namespaces"),
+        ("GET", "/configmaps"),
+    ];
+    let ending = json!({"metadata": {"deletionTimestamp": "2026-11-18T11:00:00Z"}});
+    let mut failed = Vec::new();
+    for (stage, object) in [
+        ("it begins", json!({})),
+        ("it is in force", contained(&json!({}))),
+        ("it ends", contained(&ending)),
+    ] {
+        for (verb, path) in requests {
+            let scene = Scene::automatic().await;
+            scene.quarantine(&web(), &object);
+            scene.cluster.refuse(verb, path, (403, "Forbidden"));
+            let look = async || {
+                let shown = scene.cluster.find(&quarantine_of(&web())).unwrap();
+                let shown = serde_json::from_value(shown).unwrap();
+                scene.context.cache.quarantines.set(web(), Some(Ok(shown)));
+                quarantine::reconcile(&scene.context, &web(), Moment::now(), tick()).await
+            };
+            if look().await.is_ok() {
+                continue;
+            }
+            // A watch has shown meanwhile what was written before that.
+            let error = look().await.unwrap_err();
+            let case = format!("{stage}, {verb} {path}");
+            let status = scene.cluster.find(&quarantine_of(&web())).unwrap()["status"].clone();
+            let conditions = status["conditions"].as_array().unwrap();
+            let told = conditions.iter().find(|one| one["type"] == "Reconciling");
+            let told = told.unwrap_or_else(|| panic!("{case}: {conditions:?}"));
+            assert_eq!(told["reason"], "ProgressingWithRetry", "{case}");
+            let message = told["message"].as_str().unwrap();
+            assert!(message.ends_with("Forbidden"), "{case}: {message}");
+            let active = conditions.iter().find(|one| one["type"] == "Active");
+            let was = &object["status"]["conditions"][0]["status"];
+            let is_kept = was.is_null() || active.unwrap()["status"] == *was;
+            assert!(is_kept, "{case}: {active:?}");
+            let count = scene.cluster.writes().len();
+            assert!(look().await.is_err(), "{case}");
+            let again = scene.cluster.writes().split_off(count);
+            let again = again.iter().filter(|write| write.path.ends_with("/status"));
+            assert_eq!(again.count(), 0, "{case}: it is told once");
+            assert!(!error.to_string().is_empty(), "{case}");
+            failed.push(case);
+        }
+    }
+    assert!(failed.len() > 5, "{failed:?}");
+}
+
 /// A finalizer that keeps a Pod for days must not have a quarantine looked at every two seconds.
 #[test]
 fn pods_that_do_not_end_are_looked_at_ever_more_seldom() {
