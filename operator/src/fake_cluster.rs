@@ -261,8 +261,19 @@ impl State {
             let is_listed = is_in(&format!("/{name}")) || is_of_all_namespaces(key, path);
             is_listed && wanted.is_none_or(|wanted| name == wanted)
         });
-        let items: Vec<_> = items.map(|(_, object)| object).collect();
-        let metadata = json!({"resourceVersion": self.objects.version.to_string()});
+        let number = |name: &str| {
+            let mut all = query?.split('&').filter_map(|pair| pair.split_once('='));
+            let (_, value) = all.find(|(key, _)| *key == name)?;
+            value.parse::<usize>().ok()
+        };
+        let (from, limit) = (number("continue").unwrap_or_default(), number("limit"));
+        let all: Vec<_> = items.map(|(_, object)| object).collect();
+        let to = limit.map_or(all.len(), |limit| all.len().min(from + limit));
+        let items = all.get(from..to).unwrap_or_default();
+        let mut metadata = json!({"resourceVersion": self.objects.version.to_string()});
+        if to < all.len() {
+            metadata["continue"] = json!(to.to_string());
+        }
         json!({"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items})
     }
 

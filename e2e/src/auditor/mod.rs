@@ -82,11 +82,14 @@ impl fmt::Display for Breach {
 /// lead to a quarantine; successful writes carry their answers.
 pub fn check(events: &Events, operators: &[&str], own_namespace: &str) -> Findings {
     let mut audit = Audit::default();
-    for event in events
-        .iter()
-        .filter(|event| event.is_write() && event.code < 300)
-    {
+    for event in events.iter().filter(|event| event.is_write()) {
         let by = By::of(event, operators);
+        if event.code >= 300 {
+            if by == By::Us && event.code == CONFLICT && is_own(event, own_namespace) {
+                audit.told.note_refused(event);
+            }
+            continue;
+        }
         audit
             .findings
             .breaches
@@ -104,6 +107,8 @@ pub fn check(events: &Events, operators: &[&str], own_namespace: &str) -> Findin
     audit.findings.breaches.extend(audit.told.too_many_events());
     audit.findings
 }
+
+const CONFLICT: u16 = 409;
 
 /// How long after a cause is withdrawn the operator may still act on it.
 const REACTION: SignedDuration = SignedDuration::from_secs(60);

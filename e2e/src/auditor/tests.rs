@@ -331,6 +331,46 @@ fn an_event_needs_something_to_tell() {
     );
 }
 
+/// What is told is told before it is written, and not again where somebody else had written meanwhile.
+#[test]
+fn what_could_not_be_written_was_told_all_the_same_and_once() {
+    let told = || {
+        let regarding = json!({"regarding": {"namespace": "shop", "name": "web"}});
+        event(US, "create", "events/shop/", regarding)
+    };
+    let good = || status(1, 1, condition("Trusted", "True", "a"));
+    let bad = || status(1, 1, condition("Trusted", "False", "a"));
+    let refused = |of: Event| Event {
+        code: 409,
+        request: of.response.clone(),
+        response: None,
+        ..of
+    };
+    let breaches = |events: Vec<Event>| breaches(events);
+    let taken_back = || vec![good(), told(), told(), refused(bad()), told(), good()];
+    assert_eq!(breaches(taken_back()), Vec::<String>::new());
+    let mut again = taken_back();
+    again.push(told());
+    assert_eq!(breaches(again), ["I10"]);
+    let tried = vec![
+        good(),
+        told(),
+        told(),
+        refused(bad()),
+        refused(bad()),
+        bad(),
+    ];
+    assert_eq!(breaches(tried.clone()), Vec::<String>::new());
+    let again = [tried, vec![told()]].concat();
+    assert_eq!(breaches(again), ["I10"], "told at each try");
+    let by_others = |of: Event| Event {
+        user: "ann".to_owned(),
+        ..of
+    };
+    let others = vec![good(), told(), by_others(refused(bad())), told()];
+    assert_eq!(breaches(others), ["I10"], "the operator did not say that");
+}
+
 #[test]
 fn a_deposed_replica_writes_nothing() {
     let lease = |user| {

@@ -12,6 +12,8 @@ use crate::audit::Event;
 pub(super) struct Told {
     /// Every object of ours, as it was written last.
     last: BTreeMap<String, Value>,
+    /// The same, or as the operator would have written it since, had nobody else: it has told of that already.
+    said: BTreeMap<String, Value>,
     /// How often what is said of something changed, and how many events there were about it.
     counts: BTreeMap<String, Counts>,
 }
@@ -33,18 +35,37 @@ impl Told {
         let Some(object) = event.response.clone().filter(|_| event.verb != "delete") else {
             // A deletion is a transition of its own, and what comes after is another object.
             self.last.remove(&name);
+            self.said.remove(&name);
             self.counted(&subject(event)).transitions += 1;
             return Vec::new();
         };
         let before = self.last.insert(name, object.clone());
         let before = before.filter(|before| uid(before) == uid(&object));
-        let changed = changes(before.as_ref(), &object);
-        self.counted(&subject(event)).transitions += changed;
+        self.say(event, &object);
         if by == By::Us && event.subresource == "status" {
             untrue(event, before.as_ref(), &object)
         } else {
             Vec::new()
         }
+    }
+
+    /// Takes in a status that the operator could not write, as somebody else had written meanwhile: what is told is told
+    /// before it is written.
+    pub(super) fn note_refused(&mut self, event: &Event) {
+        if let Some(object) = event
+            .request
+            .clone()
+            .filter(|_| event.subresource == "status")
+        {
+            self.say(event, &object);
+        }
+    }
+
+    fn say(&mut self, event: &Event, object: &Value) {
+        let before = self.said.insert(name_of(event), object.clone());
+        let before = before.filter(|before| uid(before) == uid(object));
+        let changed = changes(before.as_ref(), object);
+        self.counted(&subject(event)).transitions += changed;
     }
 
     fn counted(&mut self, subject: &str) -> &mut Counts {

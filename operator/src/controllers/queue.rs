@@ -166,6 +166,21 @@ impl<T: Item> Queue<T> {
         }
     }
 
+    /// Takes an item out of turn, if it is due and not being worked on.
+    pub(super) fn claim(&self, item: &T) -> Option<Work<T>> {
+        let (mut state, now) = (self.state(), tick());
+        let due = state.due.get(item).copied().filter(|at| *at <= now)?;
+        if state.running.contains(item) || !state.lanes.is_open(item.lane()) {
+            return None;
+        }
+        state.begin(item, due, now);
+        Some(Work {
+            item: item.clone(),
+            due,
+            queue: self.clone(),
+        })
+    }
+
     /// Notes how quickly a lane moves, and with that how many are worked on there at a time.
     pub(super) fn pace(&self, lane: &str, pace: Pace) {
         self.state().lanes.set(lane, pace);
@@ -274,11 +289,17 @@ impl<T: Item> State<T> {
         let Some((at, item)) = self.overdue(now).or_else(|| self.in_order(now)) else {
             return Err(self.wake(now));
         };
-        self.remove(&item, at);
+        self.begin(&item, at, now);
+        Ok((at, item))
+    }
+
+    /// Has an item worked on that waited until `at`.
+    fn begin(&mut self, item: &T, at: Instant, now: Instant) {
+        self.remove(item, at);
         self.turns += 1;
         // Nothing is kept of tenants who have nothing waiting, or the map would grow with every
         // namespace that ever was.
-        let share = Share::of(&item);
+        let share = Share::of(item);
         let mut ranks = self.waiting.values();
         if ranks.any(|shares| shares.contains_key(&share)) {
             self.served.insert(share, self.turns);
@@ -288,7 +309,6 @@ impl<T: Item> State<T> {
         self.lanes.begin(item.lane());
         self.running.insert(item.clone());
         self.moved = Some(now);
-        Ok((at, item))
     }
 
     /// One of the rank in which something has been overdue for the longest.
@@ -411,6 +431,34 @@ mod tests {
             due,
             queue: queue.clone(),
         })
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_out_of_turn_is_due_and_worked_on_once() {
+        let queue = Queue::default();
+        queue.add(Task::Release(1));
+        queue.add(Task::Release(2));
+        queue.add_at(Task::Release(3), tick() + Duration::from_secs(60));
+        let second = queue.claim(&Task::Release(2)).unwrap();
+        assert_eq!(second.item, Task::Release(2));
+        for (item, why) in [
+            (2, "it is worked on"),
+            (3, "not due yet"),
+            (4, "not asked for"),
+        ] {
+            assert!(queue.claim(&Task::Release(item)).is_none(), "{why}");
+        }
+        queue.add(Task::Release(2));
+        assert!(
+            queue.claim(&Task::Release(2)).is_none(),
+            "it is worked on still"
+        );
+        assert_eq!(startable(&queue).unwrap().item, Task::Release(1));
+        drop(second);
+        assert!(
+            queue.claim(&Task::Release(2)).is_some(),
+            "asked for meanwhile"
+        );
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinSet;
 
 use super::context::{Context, RETRY};
@@ -88,8 +88,11 @@ impl Context {
         for _ in 0..WORKERS {
             tasks.spawn(Arc::clone(self).reconcile_for_ever());
         }
-        for _ in 0..READERS {
-            tasks.spawn(Arc::clone(self).read_for_ever());
+        // One reads what waits in turns from the begin: nobody waits for the records of others.
+        tasks.spawn(Arc::clone(self).read_for_ever());
+        let first = Arc::new(OnceCell::new());
+        for _ in 1..READERS {
+            tasks.spawn(Arc::clone(self).read_after(Arc::clone(&first)));
         }
         for _ in 0..POLLERS {
             tasks.spawn(Arc::clone(self).poll_for_ever());
@@ -159,6 +162,16 @@ impl Context {
                 self.retry(&work.item);
             }
         }
+    }
+
+    /// Reads what waits, after one of those who do so has read by pages what there is much of.
+    async fn read_after(self: Arc<Self>, first: Arc<OnceCell<()>>) -> Ended {
+        // One that panics has told so, and what it has not read waits as before.
+        let read = caught(Box::pin(release::first::read_all(&self)));
+        first
+            .get_or_init(|| read.map(Result::unwrap_or_default))
+            .await;
+        self.read_for_ever().await
     }
 
     async fn read_for_ever(self: Arc<Self>) -> Ended {

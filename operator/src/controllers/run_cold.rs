@@ -94,19 +94,57 @@ impl Cold {
         release
     }
 
+    /// Records in one answer.
+    const PAGE: usize = 16;
+
+    /// Somebody writes every record once more, and the watch has not told it yet.
+    fn touch(&self) {
+        for number in 0.. {
+            let object = format!("sh.helm.release.v1.web-{number}.v1");
+            let path = format!("/api/v1/namespaces/shop/secrets/{object}");
+            let Some(secret) = self.cluster.find(&path) else {
+                return;
+            };
+            self.cluster.put(&path, secret);
+        }
+    }
+
     fn status(&self, name: &str) -> Option<Value> {
         let at = format!("/apis/charttrust.io/v1alpha1/namespaces/shop/releasetrusts/{name}");
         let object = self.cluster.find(&at)?;
         object.get("status").cloned()
     }
 
-    /// How often the API server was asked for records.
+    /// How often the API server was asked for records, one by one.
     async fn read(&self) -> usize {
+        self.asked("/namespaces/shop/secrets").await
+    }
+
+    /// The same by pages.
+    async fn paged(&self) -> usize {
+        self.asked("/api/v1/secrets").await
+    }
+
+    async fn asked(&self, path: &str) -> usize {
         let asked = self.server.received_requests().await.unwrap();
-        let of_records = asked
-            .iter()
-            .filter(|one| one.url.path().ends_with("/secrets"));
-        of_records.count()
+        let asked = asked.iter().filter(|one| one.url.path().ends_with(path));
+        asked.count()
+    }
+
+    /// All of these were judged by the real workers, and what was written of each is written once.
+    async fn judged(&self, releases: &[ReleaseId]) {
+        let context = &self.context;
+        let mut tasks = JoinSet::new();
+        context.take_over();
+        context.begin(&mut tasks);
+        let is_judged = |release: &ReleaseId| {
+            context.store.inspect(release, |known| {
+                known.is_some_and(|known| known.written.is_some())
+            })
+        };
+        until(|| releases.iter().all(is_judged) && is_done(context)).await;
+        assert_eq!(self.cluster.writes().len(), 2 * releases.len());
+        assert!(tasks.try_join_next().is_none(), "a worker has ended");
     }
 
     /// The reason of the condition Trusted of a release, if there is a `ReleaseTrust`.
@@ -117,6 +155,8 @@ impl Cold {
         Some(trusted["reason"].as_str().unwrap().to_owned())
     }
 }
+
+const FORBIDDEN: (u16, &str) = (403, "Forbidden");
 
 async fn until(mut is_so: impl FnMut() -> bool) {
     let waiting = async {
@@ -180,6 +220,55 @@ async fn a_first_start_makes_three_requests_for_each_release_and_two_of_them_wri
     assert_eq!(downloads.count(), 1, "of one chart");
     assert_eq!(asked.len(), 3, "index, chart and signature, once each");
     assert!(tasks.try_join_next().is_none(), "a worker has ended");
+}
+
+/// Where there are many, and nothing is known of them, they are read by pages.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_records_are_read_by_pages_and_what_cannot_be_one_by_one() {
+    const RELEASES: usize = 112;
+    let page = Cold::PAGE;
+    for (why, prepare, pages, most) in [
+        (
+            "all of it",
+            (|_| ()) as fn(&Cold),
+            RELEASES.div_ceil(page),
+            RELEASES - page,
+        ),
+        (
+            "a page is refused",
+            |cold| cold.cluster.refuse("GET", "/api/v1/secrets", FORBIDDEN),
+            1,
+            RELEASES,
+        ),
+        (
+            "none is as it was seen",
+            Cold::touch,
+            RELEASES.div_ceil(page),
+            RELEASES,
+        ),
+    ] {
+        let cold = Cold::answering().await;
+        let names = (0..RELEASES).map(|number| format!("web-{number}"));
+        let releases: Vec<_> = names.map(|name| cold.install(&name)).collect();
+        prepare(&cold);
+        cold.judged(&releases).await;
+        let (paged, read) = (cold.paged().await, cold.read().await);
+        assert_eq!(paged, pages, "{why}");
+        assert!(read <= most, "{why}: {read}");
+    }
+}
+
+/// A warm start, and one of few releases, ask for no page.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_known_is_not_read_by_pages() {
+    let cold = Cold::answering().await;
+    let names = (0..112).map(|number| format!("web-{number}"));
+    let releases: Vec<_> = names.map(|name| cold.install(&name)).collect();
+    for release in &releases {
+        read::read_changed(&cold.context, release, tick()).await;
+    }
+    cold.judged(&releases).await;
+    assert_eq!((cold.paged().await, cold.read().await), (0, 112));
 }
 
 /// A release that was read, as it is judged at this time.

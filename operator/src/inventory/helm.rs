@@ -80,7 +80,7 @@ pub type Records = Cache<RecordKey, RecordMeta>;
 
 /// The type of the Secrets.
 pub(super) const SECRET_TYPE: &str = "helm.sh/release.v1";
-const OF_SECRET_TYPE: &str = "type=helm.sh/release.v1";
+pub(super) const OF_SECRET_TYPE: &str = "type=helm.sh/release.v1";
 const CONFIG_MAP_LABEL: &str = "owner=helm";
 const NAME_PREFIX: &str = "sh.helm.release.v1.";
 
@@ -115,7 +115,7 @@ fn identify<K>(driver: Driver, object: &LeanMeta<K>) -> Option<(RecordKey, Recor
     Some((key, RecordMeta::of(&object.metadata)))
 }
 
-fn key_of(driver: Driver, metadata: &ObjectMeta) -> Option<RecordKey> {
+pub(super) fn key_of(driver: Driver, metadata: &ObjectMeta) -> Option<RecordKey> {
     let (name, revision) = parse_object_name(metadata.name.as_deref()?)?;
     let release = ReleaseId {
         namespace: metadata.namespace.clone()?,
@@ -374,7 +374,22 @@ pub struct Packed {
     payload: Wiped<Vec<u8>>,
 }
 
+impl From<Payload> for Packed {
+    fn from((meta, writer, payload): Payload) -> Self {
+        Self {
+            meta,
+            writer,
+            payload,
+        }
+    }
+}
+
 impl Packed {
+    /// At which resource version it was read.
+    pub fn version(&self) -> &str {
+        &self.meta.resource_version
+    }
+
     /// How many bytes it takes.
     #[expect(
         clippy::len_without_is_empty,
@@ -422,15 +437,11 @@ impl Packed {
 /// # Errors
 /// [`ReadError`]; only `NoPayload` is a statement about the record.
 pub async fn packed(client: &Client, seen: &SeenRecord) -> Result<Packed, ReadError> {
-    let (meta, writer, payload) = match seen.key.driver {
+    Ok(match seen.key.driver {
         Driver::ConfigMap => config_map_payload(client, seen).await?,
         Driver::Secret => secret_payload(client, seen).await?,
-    };
-    Ok(Packed {
-        meta,
-        writer,
-        payload,
-    })
+    }
+    .into())
 }
 
 /// Reads and decodes one stored revision, and keeps what `take` makes of it.
@@ -501,7 +512,7 @@ pub(super) fn stored_bytes(driver: Driver, text: &str) -> Option<Wiped<Vec<u8>>>
     }
 }
 
-type Payload = (RecordMeta, Writer, Wiped<Vec<u8>>);
+pub(super) type Payload = (RecordMeta, Writer, Wiped<Vec<u8>>);
 
 /// What there is, at least as new as a version that was seen. An API server answers that from memory; without one it has
 /// to hear from etcd how new its memory is, which takes up to a tenth of a second (`ConsistentListFromCache`, since
@@ -540,13 +551,17 @@ async fn secret_payload(client: &Client, seen: &SeenRecord) -> Result<Payload, R
     let api = Api::<Secret>::namespaced(client.clone(), &seen.key.release.namespace);
     let fields = format!("{OF_SECRET_TYPE},metadata.name={}", seen.key.object_name());
     let list = list_since(&api, &fields, &seen.resource_version).await?;
-    let mut secret = list.items.into_iter().next().ok_or(ReadError::Gone)?;
+    let secret = list.items.into_iter().next().ok_or(ReadError::Gone)?;
+    payload_of(secret).ok_or(ReadError::NoPayload)
+}
+
+pub(super) fn payload_of(mut secret: Secret) -> Option<Payload> {
     let meta = RecordMeta::of(&secret.metadata);
     let writer = writer(&secret.metadata, secret.immutable);
     let mut data = secret.data.take().unwrap_or_default();
-    let payload = data.remove("release").ok_or(ReadError::NoPayload)?;
+    let payload = data.remove("release")?;
     // Records hold the values of a release, and with them passwords.
-    Ok((meta, writer, Wiped::new(payload.0)))
+    Some((meta, writer, Wiped::new(payload.0)))
 }
 
 async fn config_map_payload(client: &Client, seen: &SeenRecord) -> Result<Payload, ReadError> {

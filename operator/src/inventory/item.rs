@@ -81,7 +81,8 @@ impl RecordId {
 }
 
 impl Item {
-    /// Reads the record of the item, as it is since it was seen at a resource version, gives what `take` makes of it, and keeps the record for [`Item::read_again`].
+    /// Reads the record of the item, as it is since it was seen at a resource version, gives what `take` makes of it, and
+    /// keeps the record for [`Item::read_again`]. One that is kept of that very version is not asked for.
     ///
     /// # Errors
     /// As for [`helm::read`]. Of what has no record it is gone.
@@ -93,7 +94,10 @@ impl Item {
         take: impl FnOnce(Record) -> T + Send + 'static,
     ) -> Result<Read<T>, ReadError> {
         let seen = self.seen(since).ok_or(ReadError::Gone)?;
-        let packed = helm::packed(client, &seen).await?;
+        let packed = match kept.take_at(&seen.key, since) {
+            Some(packed) => packed,
+            None => helm::packed(client, &seen).await?,
+        };
         kept.keep(&seen.key, &packed, now);
         packed.decoded(take).await
     }

@@ -64,6 +64,13 @@ impl Kept {
         self.state().forget(key)
     }
 
+    /// The same, if it was read at this resource version.
+    pub(super) fn take_at(&self, key: &RecordKey, version: &str) -> Option<Packed> {
+        let mut state = self.state();
+        let is_it = state.all.get(key)?.packed.version() == version;
+        is_it.then(|| state.forget(key)).flatten()
+    }
+
     /// Drops what was kept for long enough.
     pub fn expire(&self, now: Instant) {
         self.state().expire(now);

@@ -9,6 +9,7 @@ mod item;
 pub mod k3s;
 mod kept;
 pub(crate) mod manifest;
+pub mod paged;
 mod stored;
 pub mod submitted;
 pub mod workloads;

@@ -152,10 +152,13 @@ fn claimed_metadata(value: &Value) -> Result<Metadata, ProvenanceError> {
 }
 
 fn repeated<'a>(keys: impl Iterator<Item = &'a String>) -> bool {
-    let mut seen = std::collections::HashSet::new();
     // Go's decoder folds the long s to s (`foldName` in encoding/json): a key spelt with it would be
     // a second version that no reader sees.
-    keys.map(|key| fold(key)).any(|key| !seen.insert(key))
+    let mut keys: Vec<_> = keys.map(|key| fold(key)).collect();
+    let all = keys.len();
+    keys.sort_unstable();
+    keys.dedup();
+    keys.len() < all
 }
 
 fn fold(key: &str) -> String {

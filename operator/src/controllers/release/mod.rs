@@ -7,6 +7,7 @@ pub(in crate::controllers) mod credentials;
 pub(in crate::controllers) mod events;
 pub(in crate::controllers) mod evidence;
 mod fetch;
+pub(in crate::controllers) mod first;
 mod judge;
 pub(in crate::controllers) mod poll;
 pub(in crate::controllers) mod read;

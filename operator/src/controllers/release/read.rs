@@ -1,5 +1,7 @@
 //! Reads the judged records of a release that are new or have changed.
 
+use std::collections::BTreeMap;
+
 use charttrust_verify::digest::Sha256Digest;
 use charttrust_verify::release::{HelmReleaseMark, Record, Status};
 use charttrust_verify::verdict::Cause;
@@ -12,7 +14,7 @@ use crate::controllers::context::Context;
 use crate::controllers::store::{Content, Release, Revision};
 use crate::controllers::task::Task;
 use crate::inventory::argocd::Unsaid;
-use crate::inventory::helm::{Read, ReadError, RecordMeta, Writer};
+use crate::inventory::helm::{Read, ReadError, RecordMeta, SeenRecord, Writer};
 use crate::inventory::{Item, Mark, Published, RecordId, ReleaseId, Trace};
 
 /// Reads what is new or has changed, drops what is judged no more, and plans the looks at sources.
@@ -25,12 +27,7 @@ pub(in crate::controllers) async fn read_changed(
     queued: Instant,
 ) {
     let judged = context.cache.records.judged(id);
-    let known = context.store.release(id).unwrap_or_default();
-    let is_known = |(record, meta): &(&RecordId, &RecordMeta)| {
-        let known = known.revisions.get(record);
-        known.is_some_and(|known| known.resource_version == meta.resource_version)
-    };
-    for (record, meta) in judged.iter().filter(|one| !is_known(one)) {
+    for (record, meta) in unread(context, id, &judged) {
         let item = Item {
             id: id.clone(),
             record: *record,
@@ -53,6 +50,34 @@ pub(in crate::controllers) async fn read_changed(
         // Nobody compares them in a moment.
         forget(context, id, judged.keys());
     }
+}
+
+/// Those of the judged records of a release that were not read as they are now.
+fn unread<'a>(
+    context: &Context,
+    id: &ReleaseId,
+    judged: &'a BTreeMap<RecordId, RecordMeta>,
+) -> Vec<(&'a RecordId, &'a RecordMeta)> {
+    context.store.inspect(id, |release| {
+        let is_known = |record: &RecordId, meta: &RecordMeta| {
+            let known = release.and_then(|release| release.revisions.get(record));
+            known.is_some_and(|known| known.resource_version == meta.resource_version)
+        };
+        let unread = judged.iter();
+        let unread = unread.filter(|(record, meta)| !is_known(record, meta));
+        unread.collect()
+    })
+}
+
+/// The records of a release that are to be read, as they were seen.
+pub(super) fn to_read(context: &Context, id: &ReleaseId) -> Vec<SeenRecord> {
+    let judged = context.cache.records.judged(id);
+    let unread = unread(context, id, &judged).into_iter();
+    let seen = unread.filter_map(|(record, meta)| {
+        let (id, record) = (id.clone(), *record);
+        Item { id, record }.seen(&meta.resource_version)
+    });
+    seen.collect()
 }
 
 fn forget<'a>(context: &Context, id: &ReleaseId, records: impl Iterator<Item = &'a RecordId>) {

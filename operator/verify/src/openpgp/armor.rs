@@ -90,7 +90,8 @@ pub(super) fn block<'a>(
         if line == end {
             return STANDARD.decode(base64).map_err(|_| ArmorError::Base64);
         }
-        if line.contains("-----") {
+        // No letter of base64.
+        if line.contains('-') && line.contains("-----") {
             return Err(ArmorError::Marker);
         }
         if checksum_seen {

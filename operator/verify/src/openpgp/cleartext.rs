@@ -221,22 +221,32 @@ fn printable(bytes: &[u8]) -> Result<&str, CleartextError> {
     }
     let text = std::str::from_utf8(bytes).map_err(|_| CleartextError::NotUtf8)?;
     // Counted before anything is done line by line.
-    if text.lines().nth(limits::MESSAGE_LINES).is_some() {
+    if lines(text) > limits::MESSAGE_LINES {
         return Err(CleartextError::TooManyLines {
             limit: limits::MESSAGE_LINES,
         });
+    }
+    // Most files, which need not be taken apart into letters.
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t' | b'\n');
+    if bytes.iter().all(is_plain) {
+        return Ok(text);
     }
     // GnuPG up to 2.4.8 cuts lines at a form feed (CVE-2025-68972), other programs at NUL or
     // U+2028: what programs read differently is refused for all.
     for (number, line) in (1..).zip(text.split('\n')) {
         let line_end = line.strip_suffix('\r').unwrap_or(line);
-        // Most lines, which need not be taken apart into letters.
-        let is_plain = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
-        if !line_end.as_bytes().iter().all(is_plain) && line_end.chars().any(is_refused) {
+        if line_end.chars().any(is_refused) {
             return Err(CleartextError::ControlCharacter { line: number });
         }
     }
     Ok(text)
+}
+
+/// How many lines there are; behind the last line end begins another only if something stands there.
+fn lines(text: &str) -> usize {
+    let has_rest = !text.is_empty() && !text.ends_with('\n');
+    let ends = text.matches('\n').count();
+    ends.saturating_add(usize::from(has_rest))
 }
 
 /// Controls, the byte order mark, and what only some programs take for a line end.

@@ -8,11 +8,16 @@ pub(super) struct Older<'a> {
     text: &'a str,
     /// Collections in brackets or braces that are open, and all in them.
     flows: usize,
+    has_tabs: bool,
 }
 
 impl<'a> Older<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, flows: 0 }
+        Self {
+            text,
+            flows: 0,
+            has_tabs: text.contains('\t'),
+        }
     }
 
     /// Whether the older reader takes what the event is about for the same.
@@ -54,6 +59,9 @@ impl<'a> Older<'a> {
 
     /// A tab before the first text of a line, where a key could stand.
     fn is_behind_tab(&self, span: &Span) -> bool {
+        if !self.has_tabs {
+            return false;
+        }
         let start = span.start.byte_offset();
         let before = start
             .and_then(|start| self.text.get(..start))
@@ -65,6 +73,9 @@ impl<'a> Older<'a> {
 
     /// A tab in the indentation of a text of lines, before it is known how deep that is.
     fn is_indented_by_tab(&self, span: &Span) -> bool {
+        if !self.has_tabs {
+            return false;
+        }
         let start = span.start.byte_offset().unwrap_or_default();
         let text = self.text;
         let marks = ['|', '>'];

@@ -28,7 +28,7 @@ pub(crate) fn document(
     limits: &YamlLimits,
 ) -> Result<Value, YamlError> {
     // NEL, LS and PS end a line in YAML 1.1 and not in 1.2: the two would see different keys.
-    if text.contains(OLD_BREAKS) {
+    if !text.is_ascii() && text.contains(OLD_BREAKS) {
         return Err(YamlError::Syntax);
     }
     let (mut builder, mut older) = (Builder::new(reading, *limits), Older::new(text));
