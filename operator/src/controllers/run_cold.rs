@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use charttrust_verify::digest::Sha256Digest;
+use charttrust_verify::verdict::Cause;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -14,14 +15,15 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::context::Context;
 use super::lanes::Pace;
-use super::release::{poll, read, reconcile};
+use super::release::{first, poll, read, reconcile};
+use super::store::Revision;
 use super::task::Task;
 use super::testing::{Scene, id};
 use crate::clock::{Moment, tick};
 use crate::fake_chart::{packed, recorded, stored};
 use crate::fake_cluster::FakeCluster;
 use crate::inventory::helm::{Driver, RecordKey, RecordMeta};
-use crate::inventory::{RecordId, ReleaseId};
+use crate::inventory::{Mark, RecordId, ReleaseId};
 use crate::leader::Leadership;
 
 /// A repository with one chart, a policy that trusts it by its digest, and nothing read yet.
@@ -109,6 +111,34 @@ impl Cold {
         }
     }
 
+    /// Another reader has begun with the first release.
+    fn claim_first(&self) {
+        let work = self.context.queues.records.claim(&id("shop", "web-0"));
+        std::mem::forget(work.unwrap());
+    }
+
+    fn refuse_pages(&self) {
+        let refusal = (403, "Forbidden");
+        self.cluster.refuse("GET", "/api/v1/secrets", refusal);
+    }
+
+    /// Every record was read before, as after a restart.
+    fn know(&self) {
+        let context = &self.context;
+        for release in context.cache.records.releases() {
+            for (record, meta) in context.cache.records.judged(&release) {
+                let revision = Revision {
+                    content: Err((Cause::Pending, String::new())),
+                    resource_version: meta.resource_version,
+                    mark: Mark::None,
+                };
+                context
+                    .store
+                    .update(&release, |known| known.put(record, revision));
+            }
+        }
+    }
+
     fn status(&self, name: &str) -> Option<Value> {
         let at = format!("/apis/charttrust.io/v1alpha1/namespaces/shop/releasetrusts/{name}");
         let object = self.cluster.find(&at)?;
@@ -131,22 +161,6 @@ impl Cold {
         asked.count()
     }
 
-    /// All of these were judged by the real workers, and what was written of each is written once.
-    async fn judged(&self, releases: &[ReleaseId]) {
-        let context = &self.context;
-        let mut tasks = JoinSet::new();
-        context.take_over();
-        context.begin(&mut tasks);
-        let is_judged = |release: &ReleaseId| {
-            context.store.inspect(release, |known| {
-                known.is_some_and(|known| known.written.is_some())
-            })
-        };
-        until(|| releases.iter().all(is_judged) && is_done(context)).await;
-        assert_eq!(self.cluster.writes().len(), 2 * releases.len());
-        assert!(tasks.try_join_next().is_none(), "a worker has ended");
-    }
-
     /// The reason of the condition Trusted of a release, if there is a `ReleaseTrust`.
     fn word(&self, name: &str) -> Option<String> {
         let status = self.status(name)?;
@@ -155,8 +169,6 @@ impl Cold {
         Some(trusted["reason"].as_str().unwrap().to_owned())
     }
 }
-
-const FORBIDDEN: (u16, &str) = (403, "Forbidden");
 
 async fn until(mut is_so: impl FnMut() -> bool) {
     let waiting = async {
@@ -222,53 +234,53 @@ async fn a_first_start_makes_three_requests_for_each_release_and_two_of_them_wri
     assert!(tasks.try_join_next().is_none(), "a worker has ended");
 }
 
-/// Where there are many, and nothing is known of them, they are read by pages.
-#[tokio::test(flavor = "multi_thread")]
+/// Where there are many, and nothing is known of them, they are read by pages; what was written since it was seen, one
+/// by one.
+#[tokio::test]
 async fn many_records_are_read_by_pages_and_what_cannot_be_one_by_one() {
     const RELEASES: usize = 112;
-    let page = Cold::PAGE;
-    for (why, prepare, pages, most) in [
+    let pages = RELEASES.div_ceil(Cold::PAGE);
+    for (why, releases, prepare, expected) in [
+        ("all of it", RELEASES, (|_| ()) as fn(&Cold), (pages, 0, 0)),
         (
-            "all of it",
-            (|_| ()) as fn(&Cold),
-            RELEASES.div_ceil(page),
-            RELEASES - page,
-        ),
-        (
-            "a page is refused",
-            |cold| cold.cluster.refuse("GET", "/api/v1/secrets", FORBIDDEN),
-            1,
+            "one waits already to be read",
             RELEASES,
+            Cold::claim_first,
+            (pages, 0, 1),
         ),
         (
             "none is as it was seen",
-            Cold::touch,
-            RELEASES.div_ceil(page),
             RELEASES,
+            Cold::touch,
+            (pages, RELEASES, 0),
         ),
+        (
+            "no page is given",
+            RELEASES,
+            Cold::refuse_pages,
+            (1, 0, RELEASES),
+        ),
+        ("all of it is known", RELEASES, Cold::know, (0, 0, 0)),
+        ("these are few", 60, |_| (), (0, 0, 60)),
     ] {
         let cold = Cold::answering().await;
-        let names = (0..RELEASES).map(|number| format!("web-{number}"));
+        let names = (0..releases).map(|number| format!("web-{number}"));
         let releases: Vec<_> = names.map(|name| cold.install(&name)).collect();
+        let (context, records) = (&cold.context, &cold.context.queues.records);
+        releases
+            .iter()
+            .for_each(|release| records.add(release.clone()));
         prepare(&cold);
-        cold.judged(&releases).await;
-        let (paged, read) = (cold.paged().await, cold.read().await);
-        assert_eq!(paged, pages, "{why}");
-        assert!(read <= most, "{why}: {read}");
+        first::read_all(context).await;
+        let is_unread = |release: &&ReleaseId| {
+            context.store.inspect(release, |known| {
+                known.is_none_or(|known| known.revisions.is_empty())
+            })
+        };
+        let unread = releases.iter().filter(is_unread).count();
+        let asked = (cold.paged().await, cold.read().await, unread);
+        assert_eq!(asked, expected, "{why}");
     }
-}
-
-/// A warm start, and one of few releases, ask for no page.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_known_is_not_read_by_pages() {
-    let cold = Cold::answering().await;
-    let names = (0..112).map(|number| format!("web-{number}"));
-    let releases: Vec<_> = names.map(|name| cold.install(&name)).collect();
-    for release in &releases {
-        read::read_changed(&cold.context, release, tick()).await;
-    }
-    cold.judged(&releases).await;
-    assert_eq!((cold.paged().await, cold.read().await), (0, 112));
 }
 
 /// A release that was read, as it is judged at this time.
