@@ -267,9 +267,9 @@ async fn many_records_are_read_by_pages_and_what_cannot_be_one_by_one() {
         let names = (0..releases).map(|number| format!("web-{number}"));
         let releases: Vec<_> = names.map(|name| cold.install(&name)).collect();
         let (context, records) = (&cold.context, &cold.context.queues.records);
-        releases
-            .iter()
-            .for_each(|release| records.add(release.clone()));
+        for release in &releases {
+            records.add(release.clone());
+        }
         prepare(&cold);
         first::read_all(context).await;
         let is_unread = |release: &&ReleaseId| {
