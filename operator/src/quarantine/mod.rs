@@ -27,6 +27,7 @@ mod conclude;
 #[cfg(test)]
 mod crash;
 mod drift;
+mod failed;
 mod fields;
 mod freeze;
 pub mod gather;
@@ -67,7 +68,8 @@ mod write;
 
 pub use actions::preview;
 pub use annotation::{ANNOTATION, Annotation, Carried};
-pub use conclude::{failed_look, refused};
+pub use conclude::refused;
+pub use failed::failed_look;
 pub use listed::{Listed, Unlisted};
 pub use neighbourhood::{Neighbourhood, Neighbourhoods};
 pub use object_error::ObjectError;
