@@ -315,12 +315,14 @@ fn a_status_is_of_today_and_its_time_moves_with_it() {
     }
 }
 
+/// An event about the release.
+fn told() -> Event {
+    let regarding = json!({"regarding": {"namespace": "shop", "name": "web"}});
+    event(US, "create", "events/shop/", regarding)
+}
+
 #[test]
 fn an_event_needs_something_to_tell() {
-    let told = || {
-        let regarding = json!({"regarding": {"namespace": "shop", "name": "web"}});
-        event(US, "create", "events/shop/", regarding)
-    };
     let news = || status(1, 1, condition("Trusted", "False", "a"));
     assert_eq!(breaches(vec![news(), told()]), Vec::<String>::new());
     assert_eq!(breaches(vec![news(), told(), told()]), ["I10"]);
@@ -334,10 +336,6 @@ fn an_event_needs_something_to_tell() {
 /// What is told is told before it is written, and not again where somebody else had written meanwhile.
 #[test]
 fn what_could_not_be_written_was_told_all_the_same_and_once() {
-    let told = || {
-        let regarding = json!({"regarding": {"namespace": "shop", "name": "web"}});
-        event(US, "create", "events/shop/", regarding)
-    };
     let good = || status(1, 1, condition("Trusted", "True", "a"));
     let bad = || status(1, 1, condition("Trusted", "False", "a"));
     let refused = |of: Event| Event {
@@ -346,7 +344,6 @@ fn what_could_not_be_written_was_told_all_the_same_and_once() {
         response: None,
         ..of
     };
-    let breaches = |events: Vec<Event>| breaches(events);
     let taken_back = || vec![good(), told(), told(), refused(bad()), told(), good()];
     assert_eq!(breaches(taken_back()), Vec::<String>::new());
     let mut again = taken_back();

@@ -70,13 +70,13 @@ pub(in crate::controllers) async fn reconcile(
 
 /// A look that failed is told where people look. What it stands on is as the watch has shown it: that nothing can be read
 /// is one of the reasons. One that is refused, as something newer is there, is told after the next look.
-async fn tell(context: &Context, mut view: View, error: &Error) {
-    let status = failed_look(&view, &chain(error));
-    if status == view.status || !context.may_write() {
+async fn tell(context: &Context, view: View, error: &Error) {
+    if !context.may_write() {
         return;
     }
-    if let Err(error) = write(context, &mut view, Write::Status(Box::new(status))).await {
-        tracing::debug!(release = %view.release, %error, "that a look failed is not told yet");
+    let status = failed_look(&view, &chain(error));
+    if let Err(error) = say(context, view, status).await {
+        tracing::debug!(%error, "that a look failed is not told yet");
     }
 }
 
@@ -500,11 +500,16 @@ fn seen_records(context: &Context, id: &ReleaseId) -> Vec<SeenRecord> {
 /// Says why nothing is done.
 async fn report(
     context: &Context,
-    mut view: View,
+    view: View,
     reason: QuarantineReason,
     message: &str,
 ) -> Result<(), Error> {
     let status = refused(&view, reason, message);
+    say(context, view, status).await
+}
+
+/// Writes a status that says anything new.
+async fn say(context: &Context, mut view: View, status: QuarantineStatus) -> Result<(), Error> {
     if status == view.status {
         return Ok(());
     }
